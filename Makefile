@@ -1,0 +1,33 @@
+# `make results` and `make test` need Python 3.11 or newer and nothing else; both create .venv.
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: results test lint clean
+
+results: .venv/ready
+	$(BIN)/snakemake --cores $(CORES) --quiet rules
+	@$(BIN)/cortseq show results/default
+	@echo "Report: $(CURDIR)/results/default/report.html"
+
+test: .venv/ready-test lint
+	$(BIN)/python -m pytest
+
+lint: .venv/ready-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) -e '.[annotations,nwb]'
+	touch $@
+
+.venv/ready-test: .venv/ready
+	$(PIP) -e '.[annotations,nwb,slurm,test]'
+	touch $@
+
+clean:
+	rm -rf .venv results/*/

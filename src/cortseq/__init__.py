@@ -1,0 +1,27 @@
+"""cortseq: does a recurrent network explain a recording better than a Markov chain, and how does it move?"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__version__ = "0.1.0"
+_MODULES = ("dynamics", "models", "recording", "scoring", "store", "theory")
+
+
+def open(path: str | Path) -> xr.Dataset:
+    """Read a Recording (or any product `.zarr.zip`) into memory."""
+    from cortseq import store
+
+    return store.read(path)
+
+
+def __getattr__(name: str):
+    """`cortseq.models` and so on without importing them before they are used."""
+    if name in _MODULES:
+        return importlib.import_module(f"cortseq.{name}")
+    raise AttributeError(f"module 'cortseq' has no attribute {name!r}")

@@ -1,0 +1,194 @@
+"""The whole dissection of one fitted variant as one Dataset: what the figures of dynamics are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from cortseq.dynamics.fixed_points import FixedPoints, fixed_points, rms_spread
+from cortseq.dynamics.flow import Step
+from cortseq.dynamics.spectra import outliers
+from cortseq.errors import CortseqError
+
+MAX_TRIALS = 64
+_COMPONENTS = 3
+_MAPS = {"open": "open (input held)", "closed": "closed (mean)", "sampled": "sampled"}
+
+
+def dissect_fit(
+    fit, recording: xr.Dataset, trials, label_name: str = "", seed: int = 0, **settings
+) -> xr.Dataset:
+    """`dissect` for every member of a recurrent Fit, on its closed-loop map and its states in `trials`.
+
+    Parameters
+    ----------
+    fit : cortseq.models Fit. recording : the Recording it was fitted to. trials : positions; the first 64
+    are used. label_name : covariate of the recording that labels the states ("" or unknown: none).
+    """
+    from cortseq.models.base import Data
+
+    trials = np.asarray(trials, int)[:MAX_TRIALS]
+    data = Data.of(recording, trials)
+    states = np.where(data.valid[..., None], fit.model.states(fit.params, data), np.nan)
+    params = [{name: value[m].double() for name, value in fit.params.items()} for m in range(len(states))]
+    signs = fit.model.signs(params[0])
+    label = recording[label_name].values[trials] if label_name in recording.coords else None
+    found = dissect(
+        [fit.flow(member, "closed") for member in range(len(states))],
+        states,
+        [fit.model.recurrent_weights(p).numpy() for p in params],
+        None if signs is None else signs.numpy(),
+        bin_width=fit.card["bin_width"],
+        seed=seed,
+        label=label,
+        label_name=label_name,
+        **settings,
+    )
+    return found.assign_attrs(family=fit.model.family).assign_coords(trial=trials)
+
+
+def dissect(
+    flows: Sequence[Step],
+    states,
+    weights: Sequence[np.ndarray],
+    signs=None,
+    *,
+    bin_width: float,
+    seed: int,
+    n_starts: int = 64,
+    n_permutations: int = 200,
+    label=None,
+    label_name: str = "",
+) -> xr.Dataset:
+    """States in principal components, fixed points with Jacobian spectra, weight spectra with outliers.
+
+    Parameters
+    ----------
+    flows, weights : one per member; weights (hidden, hidden), column = presynaptic unit.
+    states : visited states (trial, time, dim) of member 0, or (member, trial, time, dim); NaN where a
+        bin is missing. Starts of the search are drawn from them (of member 0 where there is no other).
+    signs : (hidden,) sign of each unit's outgoing weights under Dale's law, else None.
+    bin_width : s per step. label : (trial,) or (trial, time), of the states.
+
+    Returns
+    -------
+    Dataset with dims member, point, dim, hidden, trial, time, component; members with fewer points than
+    others are padded with NaN. Principal components are those of member 0, and only its fixed points are
+    projected. `distance` is to the nearest start, in units of the rms spread of the starts.
+    """
+    if not len(flows) == len(weights) > 0:
+        raise CortseqError(
+            f"one weight matrix per member is needed: {len(flows)} flows, {len(weights)} matrices"
+        )
+    visited = _by_member(np.asarray(states, dtype=np.float64), len(flows))
+    starts = [_draw(s, n_starts, seed + member) for member, s in enumerate(visited)]
+    points = [fixed_points(flow, s, seed=seed) for flow, s in zip(flows, starts, strict=True)]
+    found = {
+        **_projections(visited[0], points),
+        **_points(points),
+        **_weights(weights, signs, n_permutations, seed),
+    }
+    if label is not None:
+        label = np.asarray(label)
+        found["label"] = (("trial", "time")[: label.ndim], label)
+    attrs = {
+        "map": _MAPS[getattr(flows[0], "map", "closed")],
+        "bin_width": float(bin_width),
+        "label_name": label_name if label is not None else "",
+        "n_points": [len(p.states) for p in points],
+        "n_slow_points": [len(p.slow_states) for p in points],
+        "n_converged": [p.n_converged for p in points],
+        "n_starts": [p.n_starts for p in points],
+        "typical_speed": [p.typical_speed for p in points],
+        "state_spread": [rms_spread(s) for s in starts],
+        "n_permutations": n_permutations,
+        "seed": seed,
+    }
+    return xr.Dataset(found, attrs=attrs)
+
+
+def _by_member(states: np.ndarray, members: int) -> list[np.ndarray]:
+    """Visited states (trial, time, dim) of every member."""
+    if states.ndim == 3:
+        return [states] * members
+    if states.ndim != 4 or len(states) != members:
+        raise CortseqError("states are (trial, time, dim) or (member, trial, time, dim)", value=states.shape)
+    return list(states)
+
+
+def _draw(states: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Up to n visited states, each once."""
+    flat = states.reshape(-1, states.shape[-1])
+    flat = flat[np.isfinite(flat).all(1)]
+    if not len(flat):
+        raise CortseqError("no visited state without NaN", key="states")
+    rng = np.random.default_rng(seed)
+    return flat[np.sort(rng.choice(len(flat), min(n, len(flat)), replace=False))]
+
+
+def _projections(states: np.ndarray, points: list[FixedPoints]) -> dict:
+    """Principal components of the states of member 0, and its states and fixed points in them."""
+    flat = states.reshape(-1, states.shape[-1])
+    flat = flat[np.isfinite(flat).all(1)]
+    mean = flat.mean(0)
+    _, values, axes = np.linalg.svd(flat - mean, full_matrices=False)
+    n = min(_COMPONENTS, len(values))
+    axes = axes[:n]
+    # the sign of an axis is arbitrary: its largest loading is made positive
+    axes = axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1))
+    variance = values**2
+    own = (points[0].states - mean) @ axes.T
+    projected = _padded([own] + [np.empty((0, n))] * (len(points) - 1), _n_points(points))
+    return {
+        "states": (("trial", "time", "dim"), states[:MAX_TRIALS]),
+        "mean": ("dim", mean),
+        "components": (("component", "dim"), axes),
+        "explained": ("component", variance[:n] / max(variance.sum(), np.finfo(float).tiny)),
+        "projected": (("trial", "time", "component"), (states[:MAX_TRIALS] - mean) @ axes.T),
+        "fixed_points_projected": (("member", "point", "component"), projected),
+    }
+
+
+def _points(points: list[FixedPoints]) -> dict:
+    """Fixed points of all members, padded with NaN."""
+    n = _n_points(points)
+    eigenvalues = [p.eigenvalues for p in points]
+    per_point = ("member", "point")
+    return {
+        "fixed_points": ((*per_point, "dim"), _padded([p.states for p in points], n)),
+        "speed": (per_point, _padded([p.speeds for p in points], n)),
+        "stable": (per_point, _padded([p.stable.astype(float) for p in points], n)),
+        "distance": (per_point, _padded([p.distances for p in points], n)),
+        "jacobian_eigenvalues_real": ((*per_point, "dim"), _padded([e.real for e in eigenvalues], n)),
+        "jacobian_eigenvalues_imag": ((*per_point, "dim"), _padded([e.imag for e in eigenvalues], n)),
+    }
+
+
+def _n_points(points: list[FixedPoints]) -> int:
+    return max(1, *(len(p.states) for p in points))
+
+
+def _padded(arrays: list[np.ndarray], n: int) -> np.ndarray:
+    """Arrays (m, ...) of unequal m as one (len(arrays), n, ...), NaN where there is nothing."""
+    out = np.full((len(arrays), n, *arrays[0].shape[1:]), np.nan)
+    for row, array in zip(out, arrays, strict=True):
+        row[: len(array)] = array
+    return out
+
+
+def _weights(weights: Sequence[np.ndarray], signs, n_permutations: int, seed: int) -> dict:
+    """Recurrent weights, their spectra, bulk radii and the p-value of every eigenvalue."""
+    matrices = np.stack([np.asarray(w, dtype=np.float64) for w in weights])
+    found = [outliers(w, signs, n_permutations, seed + member) for member, w in enumerate(matrices)]
+    variables: dict = {
+        "weights": (("member", "hidden", "hidden_in"), matrices),
+        "weight_eigenvalues_real": (("member", "hidden"), np.stack([f.eigenvalues.real for f in found])),
+        "weight_eigenvalues_imag": (("member", "hidden"), np.stack([f.eigenvalues.imag for f in found])),
+        "bulk_radius": ("member", np.array([f.bulk_radius for f in found])),
+        "outlier_p": (("member", "hidden"), np.stack([f.p_values for f in found])),
+    }
+    if signs is not None:
+        variables["signs"] = ("hidden", np.asarray(signs, dtype=np.float64))
+    return variables

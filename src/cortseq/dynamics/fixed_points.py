@@ -1,0 +1,241 @@
+"""Fixed points: states that a flow maps onto themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cortseq._lazy import lazy
+from cortseq.dynamics.flow import Step, as_states, batched
+from cortseq.dynamics.jacobians import chunk_size, jacobian_tensor
+from cortseq.errors import CortseqError
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+_HALVINGS = 4
+_STALLED = 0.98  # a step that leaves more than this of the speed is slow ...
+_PATIENCE = 6  # ... and so many of them in a row end the search
+_SETTLED = 1e-2
+_COPIES = 4
+_RETURNED = 0.1
+
+
+@dataclass(frozen=True)
+class FixedPoints:
+    """Unique fixed points, sorted by norm; n may be 0.
+
+    states (n, d); speeds (n,) = |F(s) - s|; jacobians (n, d, d); eigenvalues (n, d) complex128, largest
+    modulus first; stable (n,) bool; distances (n,) to the nearest start, in units of the rms spread of the
+    starts. `slow_states`, `slow_speeds`: where the search ended at a minimum of the speed that is no fixed
+    point. `n_converged` of the `n_starts` starts reached a fixed point; `typical_speed` is the median speed
+    at the starts.
+    """
+
+    states: np.ndarray
+    speeds: np.ndarray
+    jacobians: np.ndarray
+    eigenvalues: np.ndarray
+    stable: np.ndarray
+    distances: np.ndarray
+    slow_states: np.ndarray
+    slow_speeds: np.ndarray
+    n_converged: int
+    n_starts: int
+    typical_speed: float
+
+
+def fixed_points(
+    flow: Step,
+    starts,
+    tolerance: float = 1e-9,
+    max_steps: int = 100,
+    distinct: float = 1e-4,
+    max_settling: int = 200,
+    perturbation: float = 1e-3,
+    max_returns: int = 1000,
+    seed: int = 0,
+) -> FixedPoints:
+    """Roots of F(s) - s, by Levenberg-Marquardt from all starts at once.
+
+    Minimises q = 1/2 |F(s) - s|^2 with exact Jacobians and step halving, then polishes with Newton steps.
+    The starts are also left to settle under the flow, so that no attractor they lead to is missed.
+    A point is stable when all eigenvalues lie inside the unit circle *and* copies moved by `perturbation`
+    in random directions come back when simulated. Sussillo & Barak 2013, Neural Comput 25:626.
+
+    Parameters
+    ----------
+    flow : torch float64 (d,) -> (d,). starts : (n, d), best drawn from visited states.
+    tolerance : speed of a fixed point, `distinct` : least distance between two, `perturbation` : size of
+        the test of stability; all three in units of the rms spread of the starts.
+    max_steps, max_settling, max_returns : of the search, of the settling, of the test of stability. seed : of the perturbations.
+
+    Raises
+    ------
+    CortseqError : a sampled flow, which has no fixed points, or starts that are not finite.
+    """
+    if getattr(flow, "map", "closed") == "sampled":
+        raise CortseqError("a sampled map has no fixed points", key="map", fix='take the "closed" flow')
+    starts = torch.atleast_2d(as_states(starts))
+    spread = rms_spread(starts.numpy())
+    with torch.no_grad():
+        step = batched(flow)
+        typical = float((step(starts) - starts).norm(dim=1).median())
+        every = torch.cat([starts, _settled(step, starts, max_settling, _SETTLED * spread)])
+        found, ends = _search(flow, step, every, tolerance * spread, distinct * spread, max_steps)
+        slow = ends > tolerance * spread
+        points = found[~slow][_distinct(found[~slow], ends[~slow], distinct * spread)]
+        points, speeds = _polish(flow, step, points)
+        points = points[_distinct(points, speeds, distinct * spread)]
+        points = points[_order(points.numpy(), distinct * spread)]
+        speeds = (step(points) - points).norm(dim=1)
+        jacobians = jacobian_tensor(flow, points)
+        eigenvalues = sorted_eigenvalues(jacobians.numpy())
+        inside = torch.from_numpy(np.abs(eigenvalues).max(1, initial=0) < 1)
+        stable = inside.clone()
+        stable[inside] = _returns(step, points[inside], perturbation * spread, max_returns, seed)
+        apart = torch.cdist(points, starts).amin(1) / spread
+    n_converged = int((~slow[: len(starts)]).sum())
+    slow &= ends.isfinite()
+    kept = _distinct(found[slow], ends[slow], distinct * spread)
+    return FixedPoints(
+        points.numpy(),
+        speeds.numpy(),
+        jacobians.numpy(),
+        eigenvalues,
+        stable.numpy(),
+        apart.numpy(),
+        found[slow][kept].numpy(),
+        ends[slow][kept].numpy(),
+        n_converged,
+        len(starts),
+        typical,
+    )
+
+
+def rms_spread(states: np.ndarray) -> float:
+    """Root mean squared distance of states (n, d) to their mean; 1 where they do not spread."""
+    spread = float(np.sqrt(((states - states.mean(0)) ** 2).sum(1).mean()))
+    return spread if spread > 1e-12 * (1 + np.abs(states).max()) else 1.0
+
+
+def sorted_eigenvalues(matrices: np.ndarray) -> np.ndarray:
+    """Eigenvalues (n, d) complex128 of (n, d, d), largest modulus first."""
+    values = np.linalg.eigvals(matrices).astype(np.complex128)
+    order = np.lexsort((-values.imag, -values.real, -np.abs(values).round(12)), axis=-1)
+    return np.take_along_axis(values, order, -1)
+
+
+def _settled(step, states, n_steps: int, slow: float):
+    """Where the flow itself takes the states, if it comes nearly to rest there."""
+    for _ in range(n_steps):
+        states = step(states)
+    return states[(step(states) - states).norm(dim=1) < slow]
+
+
+def _search(flow, step, starts, tolerance: float, distance: float, max_steps: int):
+    """States and speeds where the search from each start ends."""
+    states = starts.clone()
+    speeds = (step(states) - states).norm(dim=1).nan_to_num(nan=torch.inf)
+    damping = torch.full_like(speeds, 1e-2)
+    stalled = torch.zeros(len(states), dtype=torch.int64)
+    leader = torch.arange(len(states))
+    for _ in range(max_steps):
+        # starts that met go on as one: most end in few places, and Jacobians are what costs
+        alive = leader.unique()
+        alive = alive[_distinct(states[alive], speeds[alive], distance)]
+        leader = alive[torch.cdist(states[leader], states[alive]).argmin(1)]
+        active = alive[(speeds[alive] > tolerance) & (stalled[alive] < _PATIENCE)]
+        if not len(active):
+            break
+        for part in active.split(chunk_size(states.shape[1])):
+            new, speed, damping[part] = _descend(flow, step, states[part], damping[part])
+            stalled[part] = torch.where(speed > _STALLED * speeds[part], stalled[part] + 1, 0)
+            states[part], speeds[part] = new, speed
+    return states[leader], speeds[leader]
+
+
+def _descend(flow, step, states, damping):
+    """One damped step (A'A + mu) p = -A'r, r = F(s) - s, A = dF/ds - 1; states, speeds and next mu.
+
+    Of several mu (with none, about the last one) and of p, p/2, p/4 ... the best is taken: one Jacobian
+    costs as much as dozens of evaluations of the flow.
+    """
+    n, d = states.shape
+    a = jacobian_tensor(flow, states) - torch.eye(d, dtype=states.dtype)
+    slope = a.mT @ (step(states) - states).unsqueeze(-1)
+    normal = a.mT @ a
+    diagonal = normal.diagonal(dim1=-2, dim2=-1)
+    undamped = diagonal.clone()
+    mus = torch.stack([torch.full_like(damping, 1e-14), damping / 10, damping, damping * 10])
+    tried = [states]
+    for mu in mus:
+        diagonal.copy_(undamped + mu.unsqueeze(-1))
+        factor, _ = torch.linalg.cholesky_ex(normal)
+        move = torch.cholesky_solve(slope, factor).squeeze(-1)
+        tried += [states - move * 0.5**i for i in range(_HALVINGS)]
+    flat = torch.cat(tried)
+    speeds = (step(flat) - flat).norm(dim=1).reshape(-1, n).nan_to_num(nan=torch.inf)
+    best = speeds.argmin(0)
+    every = torch.arange(n)
+    chosen = mus[((best - 1) // _HALVINGS).clamp(1), every]
+    damping = torch.where(best == 0, damping * 100, chosen).clamp(1e-12, 1e6)
+    return torch.stack(tried)[best, every], speeds[best, every], damping
+
+
+def _polish(flow, step, points, n_steps: int = 3):
+    """Newton steps to rounding, each only where it helps; points and their speeds."""
+    eye = torch.eye(points.shape[1], dtype=points.dtype)
+    speeds = (step(points) - points).norm(dim=1)
+    for _ in range(n_steps):
+        direction, singular = torch.linalg.solve_ex(
+            jacobian_tensor(flow, points) - eye, step(points) - points
+        )
+        new = points - direction
+        speed = (step(new) - new).norm(dim=1)
+        better = (singular == 0) & (speed < speeds)
+        points, speeds = torch.where(better.unsqueeze(1), new, points), torch.where(better, speed, speeds)
+    return points, speeds
+
+
+def _distinct(points, speeds, distance: float) -> list[int]:
+    """Positions of points further apart than `distance`, the slowest of each cluster."""
+    apart = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+    kept: list[int] = []
+    for i in speeds.argsort(stable=True).tolist():
+        if not (apart[i, kept] <= distance).any():
+            kept.append(i)
+    return kept
+
+
+def _order(points: np.ndarray, grain: float) -> np.ndarray:
+    """By norm, then by coordinates; rounded, so that the order is the same on every machine."""
+    keys = np.column_stack([np.linalg.norm(points, axis=1), points])
+    return np.lexsort((keys / grain).round().T[::-1])
+
+
+def _returns(step, points, size: float, max_steps: int, seed: int):
+    """Whether all perturbed copies of each point come back to a tenth of their first distance.
+
+    Copies that are still on their way at `max_steps` count as returned when they are nearer than at first.
+    """
+    n, d = points.shape
+    generator = torch.Generator().manual_seed(seed)
+    moves = torch.randn(_COPIES, n, d, dtype=points.dtype, generator=generator)
+    homes = points.expand(_COPIES, n, d).reshape(-1, d)
+    states = homes + (size * moves / moves.norm(dim=-1, keepdim=True)).reshape(-1, d)
+    apart = torch.full((len(homes),), size, dtype=points.dtype)
+    away = torch.arange(len(homes))
+    for i in range(max_steps):
+        if not len(away):
+            break
+        states = step(states)
+        if i % 10 == 9 or i == max_steps - 1:
+            apart[away] = (states - homes[away]).norm(dim=1)
+            on = apart[away] > _RETURNED * size
+            away, states = away[on], states[on]
+    return (apart < size).reshape(_COPIES, n).all(0)

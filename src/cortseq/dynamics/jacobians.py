@@ -1,0 +1,51 @@
+"""Jacobians of a flow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cortseq._lazy import lazy
+from cortseq.dynamics.flow import Step, as_states
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+_DOUBLES = 2**24  # working memory of one chunk, 128 MiB
+_TEMPORARIES = 10  # vectors of length d that one tangent needs on its way through a cell
+
+
+def jacobian(flow: Step, states) -> np.ndarray:
+    """dF_i/ds_j at each state, exact (automatic differentiation).
+
+    Parameters
+    ----------
+    flow : torch float64 (d,) -> (d,). states : (n, d), or (d,) for one state.
+
+    Returns
+    -------
+    (n, d, d) float64, or (d, d) for one state; row i is the derivative of component i.
+    """
+    states = as_states(states)
+    return jacobian_tensor(flow, torch.atleast_2d(states)).reshape(*states.shape, -1).numpy()
+
+
+def jacobian_tensor(flow: Step, states: torch.Tensor) -> torch.Tensor:
+    """The same for a tensor (n, d); many states at once, in chunks that bound memory."""
+    parts = [_chunk(flow, part) for part in states.split(chunk_size(states.shape[1]))]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def chunk_size(dim: int) -> int:
+    """How many Jacobians are computed at once."""
+    return max(1, min(1024, _DOUBLES // (_TEMPORARIES * dim * dim)))
+
+
+def _chunk(flow: Step, states: torch.Tensor) -> torch.Tensor:
+    try:
+        return torch.func.vmap(torch.func.jacrev(flow), randomness="different")(states)
+    except RuntimeError:  # branches on values or assigns in place: correct, but not vectorisable
+        return torch.stack([torch.autograd.functional.jacobian(flow, s, strict=True) for s in states])

@@ -1,0 +1,131 @@
+"""Spectra of matrices: radius, abscissa, non-normality, the bulk and what stands out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cortseq.dynamics.fixed_points import sorted_eigenvalues
+from cortseq.errors import CortseqError
+
+
+def spectral_radius(matrix) -> float:
+    """max_i |lambda_i|: a map is stable below 1."""
+    return float(np.abs(np.linalg.eigvals(_square(matrix))).max())
+
+
+def spectral_abscissa(matrix) -> float:
+    """max_i Re lambda_i: dx/dt = A x is stable below 0."""
+    return float(np.linalg.eigvals(_square(matrix)).real.max())
+
+
+def numerical_abscissa(matrix) -> float:
+    """Largest eigenvalue of (A + A^H)/2: growth rate of |x| at t = 0 for dx/dt = A x, at worst.
+
+    Trefethen & Embree 2005, Spectra and Pseudospectra, chapter 14.
+    """
+    a = _square(matrix)
+    return float(np.linalg.eigvalsh((a + a.conj().T) / 2)[-1])
+
+
+def henrici(matrix) -> float:
+    """Departure from normality sqrt(|A|_F^2 - sum_i |lambda_i|^2); 0 if and only if A is normal.
+
+    It is the Frobenius norm of the strictly upper part of the Schur form, from which it is computed
+    because the difference cancels. Henrici 1962, Numer Math 4:24.
+    """
+    from scipy.linalg import schur
+
+    return float(np.linalg.norm(np.triu(schur(_square(matrix), output="complex")[0], 1)))
+
+
+@dataclass(frozen=True)
+class Modes:
+    """time_constants (s; negative: growing, inf: neutral) and frequencies (Hz, signed)."""
+
+    time_constants: np.ndarray
+    frequencies: np.ndarray
+
+
+def time_constants_and_frequencies(eigenvalues, bin_width: float) -> Modes:
+    """Eigenvalues of a map with step dt in seconds and Hz: -dt / ln|lambda|, arg(lambda) / (2 pi dt)."""
+    values = np.asarray(eigenvalues, dtype=np.complex128)
+    with np.errstate(divide="ignore"):
+        decay = -bin_width / np.log(np.abs(values))
+    decay = np.where(np.abs(values) == 1, np.inf, decay + 0.0)
+    return Modes(decay, np.angle(values) / (2 * np.pi * bin_width))
+
+
+def bulk_radius(weights, signs=None) -> float:
+    """Radius of the disc that the eigenvalues of an unstructured matrix fill, from its variances.
+
+    R^2 = sum_j sigma_j^2, with sigma_j^2 the variance of the off-diagonal entries in the columns of j's
+    sign class. One class: the circular law, R^2 = N sigma^2 (Girko 1985). Two classes: Rajan & Abbott
+    2006, PRL 97:188104, R^2 = N (f sigma_E^2 + (1 - f) sigma_I^2).
+
+    Parameters
+    ----------
+    weights : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
+    """
+    w = _square(weights)
+    return float(np.sqrt(sum(n * w.ravel()[entries].var() for entries, n in _classes(len(w), signs))))
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Per eigenvalue, largest modulus first: eigenvalues (n,) complex128, p_values, is_outlier (p < 0.05)."""
+
+    eigenvalues: np.ndarray
+    bulk_radius: float
+    p_values: np.ndarray
+    is_outlier: np.ndarray
+
+
+def outliers(weights, signs=None, n_permutations: int = 1000, seed: int = 0) -> Outliers:
+    """Eigenvalues further out than shuffling the weights explains.
+
+    Null: the off-diagonal entries of the columns of one sign class are permuted among themselves (Dale's
+    law and the diagonal stay). p = (1 + number of permutations whose largest modulus >= |lambda|) /
+    (1 + n_permutations): family-wise over eigenvalues, no further correction.
+
+    Parameters
+    ----------
+    weights : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
+
+    Raises
+    ------
+    CortseqError : weights that are not square or not finite, or signs of another length.
+    """
+    w = _square(weights)
+    rng = np.random.default_rng(seed)
+    classes = [entries for entries, _ in _classes(len(w), signs)]
+    largest = np.empty(n_permutations)
+    for i in range(n_permutations):
+        shuffled = w.copy()
+        for entries in classes:
+            shuffled.flat[entries] = rng.permutation(w.flat[entries])
+        largest[i] = np.abs(np.linalg.eigvals(shuffled)).max()
+    values = sorted_eigenvalues(w)
+    # a shuffle that changes nothing must count as equal in spite of rounding
+    reached = np.searchsorted(np.sort(largest), np.abs(values) * (1 - 1e-9))
+    p = (1 + n_permutations - reached) / (1 + n_permutations)
+    return Outliers(values, bulk_radius(w, signs), p, p < 0.05)
+
+
+def _classes(n: int, signs) -> list[tuple[np.ndarray, int]]:
+    """For each sign: flat positions of its columns' off-diagonal entries, and the number of columns."""
+    signs = np.zeros(n) if signs is None else np.asarray(signs)
+    if signs.shape != (n,):
+        raise CortseqError("signs hold one value per column", value=signs.shape, fix=f"give {n} values")
+    off = ~np.eye(n, dtype=bool)
+    return [(np.flatnonzero(off & (signs == sign)), int((signs == sign).sum())) for sign in np.unique(signs)]
+
+
+def _square(matrix) -> np.ndarray:
+    a = np.asarray(matrix)
+    if a.ndim != 2 or a.shape[0] != a.shape[1]:
+        raise CortseqError("needs a square matrix", value=a.shape)
+    if not np.isfinite(a).all():
+        raise CortseqError("a matrix holds NaN or infinity")
+    return a.astype(np.complex128 if np.iscomplexobj(a) else np.float64)

@@ -1,0 +1,24 @@
+"""Errors a user can act on: one line that names the file, the key and the value, and what to do."""
+
+
+class CortseqError(Exception):
+    """A fault in the input, not in the program; shown as one line, without a traceback."""
+
+    def __init__(self, problem: str, *, file=None, key=None, value=None, fix: str | None = None):
+        parts = [
+            *([f"{file}"] if file is not None else []),
+            *([f"{key}"] if key is not None else []),
+            problem + (f" (got {value!r})" if value is not None else ""),
+        ]
+        super().__init__(": ".join(parts) + (f" -- {fix}" if fix else ""))
+
+
+class MissingExtra(CortseqError):
+    """An optional dependency is needed for this file."""
+
+    def __init__(self, package: str, extra: str, file=None):
+        super().__init__(
+            f"needs the package {package}",
+            file=file,
+            fix=f"pip install 'cortseq[{extra}]'",
+        )

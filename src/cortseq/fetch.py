@@ -1,0 +1,145 @@
+"""Raw files: where an entry of the study finds its file, and bringing it there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path, PurePosixPath
+
+from cortseq import store
+from cortseq.errors import CortseqError
+from cortseq.sources.base import Source
+
+RAW = Path("data/raw")
+
+
+def file_name(source: Source) -> str:
+    """The file's path under data/raw/."""
+    if source.package:
+        return f"{source.package}/{source.path}"
+    return source.path or PurePosixPath(source.url.split("?")[0]).name
+
+
+def raw_path(source: Source) -> Path | None:
+    """The file a `load` job reads: the path as given where that exists, else its place in data/raw/."""
+    if not source.needs_file:
+        return None
+    if source.path and not source.package and Path(source.path).is_file():
+        return Path(source.path)
+    if source.path and Path(source.path).is_absolute():
+        return Path(source.path)
+    return RAW / file_name(source)
+
+
+def mirror_folders(mirrors: list[str]) -> list[Path]:
+    """The study's mirrors, then those of CORTSEQ_MIRRORS (':'-separated)."""
+    more = os.environ.get("CORTSEQ_MIRRORS", "").split(":")
+    return [Path(folder) for folder in [*mirrors, *more] if folder]
+
+
+def find(source: Source, mirrors: list[str]) -> Path | None:
+    """The raw file in an installed package or a mirror folder, or None where it must come by URL.
+
+    Raises CortseqError where a package lacks it, every candidate has another sha256, or several
+    different files carry the name and no sha256 tells which.
+    """
+    if source.package:
+        return _in_package(source)
+    name = PurePosixPath(file_name(source)).name
+    found = [f for m in mirror_folders(mirrors) if m.is_dir() for f in sorted(m.rglob(name)) if f.is_file()]
+    if not found:
+        return None
+    digests = {store.sha256(f): f for f in reversed(found)}
+    if source.sha256:
+        if source.sha256 not in digests:
+            raise CortseqError(
+                f"sha256 is {next(iter(digests))}, the study asks for another",
+                file=found[0],
+                key="sha256",
+                value=source.sha256,
+                fix="get the right file or correct sha256",
+            )
+        return digests[source.sha256]
+    if len(digests) > 1:
+        raise CortseqError(
+            f"{len(digests)} different files of this name lie in the mirrors",
+            key="path",
+            value=name,
+            fix="give sha256: to say which one",
+        )
+    return found[0]
+
+
+def _in_package(source: Source) -> Path:
+    spec = importlib.util.find_spec(source.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise CortseqError(
+            "the package that ships the file is not installed",
+            key="package",
+            value=source.package,
+            fix=f"pip install {source.package}",
+        )
+    file = Path(spec.submodule_search_locations[0]) / source.path
+    if not file.is_file():
+        raise CortseqError(f"package {source.package} ships no such file", key="path", value=source.path)
+    return file
+
+
+def verify(source: Source, file: Path) -> str:
+    """The file's sha256, which must be the study's where that names one."""
+    digest = store.sha256(file)
+    if source.sha256 and digest != source.sha256:
+        raise CortseqError(
+            f"sha256 is {digest}, the study asks for another",
+            file=file,
+            key="sha256",
+            value=source.sha256,
+            fix="delete the file to fetch it again, or correct sha256",
+        )
+    return digest
+
+
+def available(source: Source, mirrors: list[str]) -> None:
+    """Raise a CortseqError unless the raw file is there or can be fetched."""
+    path = raw_path(source)
+    if path is None:
+        return
+    if path.is_file():
+        verify(source, path)
+    elif find(source, mirrors) is None and not source.url:
+        raise _missing(path, mirrors)
+
+
+def fetch(source: Source, target: Path, mirrors: list[str]) -> None:
+    """Bring the raw file to `target`: from its package, a mirror folder, or the URL; sha256 checked."""
+    found = find(source, mirrors)
+    if found is None and not source.url:
+        raise _missing(target, mirrors)
+    with store.atomic(target) as temporary:
+        if found is not None:
+            shutil.copyfile(found, temporary)
+        else:
+            try:
+                with urllib.request.urlopen(source.url, timeout=60) as answer, open(temporary, "wb") as file:
+                    shutil.copyfileobj(answer, file)
+            except (urllib.error.URLError, OSError) as error:
+                raise CortseqError(
+                    f"cannot be fetched ({error})",
+                    key="url",
+                    value=source.url,
+                    fix=f"put the file at {target}, or name a folder that has it in CORTSEQ_MIRRORS",
+                ) from error
+        verify(source, temporary)
+
+
+def _missing(path: Path, mirrors: list[str]) -> CortseqError:
+    folders = ", ".join(map(str, mirror_folders(mirrors))) or "none"
+    return CortseqError(
+        f"no such file, nor in a mirror (searched: {folders})",
+        file=path,
+        key="path",
+        fix="put it there, name its folder in CORTSEQ_MIRRORS or mirrors:, or give url:",
+    )

@@ -1,0 +1,1 @@
+"""One figure = one module with `draw(...) -> (Figure, table)`; the table holds exactly what is drawn."""

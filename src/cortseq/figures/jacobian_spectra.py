@@ -1,0 +1,90 @@
+"""Jacobian eigenvalues at the fixed points of the closed loop, as discrete multipliers and as time constants."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from cortseq.dynamics.spectra import time_constants_and_frequencies
+from cortseq.figures import style
+
+
+def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
+    """`dissections`: variant -> product of `dynamics`. Upper row: complex plane with the unit circle; lower:
+    frequency against time constant of the decaying modes. Member 0; a colour a fixed point."""
+    with style.style():
+        n = len(dissections)
+        fig, axes = style.figure(2, n, max(style.PAGE, 1.6 * n), 4.0)
+        tables = []
+        for column, (name, one) in zip(axes.T, dissections.items(), strict=True):
+            table = _table(one)
+            tables.append(table.assign(variant=name))
+            _plane(column[0], name, table, one)
+            _modes(column[1], table, one)
+        dots = [Line2D([], [], marker=".", ls="none", color=c) for c in (style.BLUE, style.RED)]
+        names = ["eigenvalues at stable fixed points", "at unstable fixed points"]
+        fig.legend(dots, names, loc="outside lower center", ncols=2)
+        axes[0, 0].set_ylabel("imaginary part")
+        axes[1, 0].set_ylabel(_frequency_label(next(iter(dissections.values()))))
+    return fig, pd.concat(tables, ignore_index=True)
+
+
+def _table(one: xr.Dataset) -> pd.DataFrame:
+    values = one["jacobian_eigenvalues_real"].values[0] + 1j * one["jacobian_eigenvalues_imag"].values[0]
+    kept = np.isfinite(values) & (np.abs(values) > 1e-6)
+    point = np.broadcast_to(np.arange(len(values))[:, None], values.shape)[kept]
+    values = values[kept]
+    modes = time_constants_and_frequencies(values, one.attrs["bin_width"])
+    stable = one["stable"].values[0][point]
+    return pd.DataFrame(
+        {
+            "point": point,
+            "stable": stable,
+            "real": values.real,
+            "imag": values.imag,
+            "tau": modes.time_constants,
+            "frequency": np.abs(modes.frequencies),
+        }
+    )
+
+
+def _plane(ax, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
+    angle = np.linspace(0, 2 * np.pi, 200)
+    ax.plot(np.cos(angle), np.sin(angle), color="0.6", lw=0.8)
+    ax.set_aspect("equal")
+    ax.set_title(f"{name}\nmap: {one.attrs['map']}", loc="left", fontsize=7.5)
+    ax.set_xlabel("real part")
+    if table.empty:
+        style.say(ax, "no fixed point found")
+    for stable, colour in ((1.0, style.BLUE), (0.0, style.RED)):
+        mine = table[table["stable"] == stable]
+        if len(mine):
+            ax.plot(mine["real"], mine["imag"], ".", ms=3, color=colour, alpha=0.7)
+
+
+def _modes(ax, table: pd.DataFrame, one: xr.Dataset) -> None:
+    slow = table[(table["tau"] > 0) & np.isfinite(table["tau"])]
+    ax.set_xlabel("time constant (s)" if _timed(one) else "time constant (symbols)")
+    if slow.empty:
+        style.say(ax, "no decaying mode")
+        return
+    for stable, colour in ((1.0, style.BLUE), (0.0, style.RED)):
+        mine = slow[slow["stable"] == stable]
+        ax.plot(mine["tau"], mine["frequency"], ".", ms=3, color=colour, alpha=0.7)
+    ax.set_xscale("log")
+    low, high = slow["tau"].min(), slow["tau"].max()
+    ax.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high) + 1e-9))
+    ax.xaxis.set_major_locator(LogLocator(numticks=4))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _timed(one: xr.Dataset) -> bool:
+    return one.attrs["bin_width"] != 1.0
+
+
+def _frequency_label(one: xr.Dataset) -> str:
+    return "frequency (Hz)" if _timed(one) else "frequency (1/symbol)"

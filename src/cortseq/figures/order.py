@@ -1,0 +1,65 @@
+"""Score of the Markov chains against their order, with the recurrent models beside them."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cortseq.figures import style
+
+
+def draw(variants: pd.DataFrame, comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """`variants`: variants.csv, `comparison`: comparison.csv. Symbols: loss (lower is better) against order;
+    counts and signals: gain over the null, a line per number of states. Horizontal lines: networks (mean over members)."""
+    with style.style():
+        names = list(comparison["dataset"].drop_duplicates())
+        fig, axes = style.figure(1, len(names), min(style.PAGE, 3.6 * len(names)), 3.0)
+        tables = []
+        for ax, name in zip(axes.flat, names, strict=True):
+            rows = comparison[comparison["dataset"] == name]
+            chains = variants[(variants["dataset"] == name) & (variants["role"] == "markov")]
+            tables.append(_panel(ax, str(name), rows, chains))
+    return fig, pd.concat(tables, ignore_index=True)
+
+
+def _panel(ax, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.DataFrame:
+    symbols = rows["metric"].iloc[0] == "bits_per_symbol"
+    column = "loss_test" if symbols else "test"
+    ax.set_title(name, loc="left")
+    ax.set_xlabel("order of the chain")
+    unit = style.UNITS[rows["metric"].iloc[0]]
+    ax.set_ylabel(f"test loss ({unit}), lower is better" if symbols else f"test gain over the null ({unit})")
+    chains = chains.assign(order=chains["order"] if "order" in chains else 1)
+    if chains.empty:
+        style.say(ax, "no Markov chain in this study")
+    states = chains["states"] if "states" in chains and not symbols else pd.Series(0, index=chains.index)
+    for i, (n, line) in enumerate(chains.groupby(states.fillna(0))):
+        line = line.sort_values("order")
+        label = "Markov chain" if not n else f"{int(n)} states"
+        ax.plot(
+            line["order"],
+            line[column],
+            "o-",
+            color=style.RED,
+            alpha=0.35 + 0.65 * (i + 1) / max(states.nunique(), 1),
+            ms=3.5,
+            label=label,
+            mfc=("white", style.RED)[i % 2],
+        )
+    drawn = [chains[["dataset", "variant", "order", column]].rename(columns={column: "value"})]
+    networks = rows[rows["role"] == "recurrent"].sort_values("value", ascending=False)
+    for row, colour in zip(
+        networks.to_dict("records"), (c for c in style.CYCLE if c != style.RED), strict=False
+    ):
+        value = row["loss"] if symbols else row["value"]
+        half = (row["high"] - row["low"]) / 2
+        ax.axhline(value, color=colour, lw=1, label=row["variant"])
+        drawn.append(
+            pd.DataFrame(
+                [{"dataset": name, "variant": row["variant"], "value": value, "half_interval": half}]
+            )
+        )
+    if len(chains):
+        ax.set_xticks(sorted(chains["order"].unique()))
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
+    return pd.concat(drawn, ignore_index=True)

@@ -1,0 +1,87 @@
+"""How figures look, and how they are written: deterministic SVG, PDF and the CSV of what is drawn."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cortseq import store
+
+COLUMN, PAGE = 3.5, 7.0  # inches: one and two columns of a journal page
+# Okabe & Ito's palette: told apart by colour-blind readers and in grey.
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
+    "#000000 #E69F00 #56B4E9 #009E73 #F0E442 #0072B2 #D55E00 #CC79A7".split()
+)
+GREY = "#8A8A8A"
+ROLE_COLOURS = {"recurrent": BLUE, "markov": RED, "baseline": GREY, "null": "#C8C8C8"}
+CYCLE = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK, GREY)
+UNITS = {"bits_per_spike": "bits/spike", "bits_per_symbol": "bits/symbol", "nats_per_sample": "nats/sample"}
+
+_RC = {
+    "font.size": 8,
+    "font.family": "DejaVu Sans",
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "cortseq",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "axes.prop_cycle": matplotlib.cycler(color=CYCLE),
+}
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """The project's rcParams."""
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def figure(rows: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
+    """A Figure without pyplot (no global state), and its axes as a 2-d array."""
+    fig = Figure(figsize=(width, height), layout="constrained")
+    return fig, np.asarray(fig.subplots(rows, columns, squeeze=False, **options))
+
+
+def save(fig: Figure, table: pd.DataFrame, stem: str | Path) -> None:
+    """Write `stem`.svg, .pdf and .csv; the same figure gives the same bytes."""
+    with style():
+        for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None})):
+            with store.atomic(f"{stem}{suffix}") as temporary:
+                fig.savefig(temporary, format=suffix[1:], metadata=metadata)
+    store.write_table(table, f"{stem}.csv")
+
+
+def say(ax, text: str) -> None:
+    """An explanation where there is nothing to draw."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, wrap=True)
+    ax.set_xticks([])
+    ax.set_yticks([])
+
+
+def label_colours(values: np.ndarray, name: str):
+    """(colours of the values, mappable for a colour bar): cyclic for angles, sequential otherwise."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    angle = any(word in name for word in ("direction", "angle", "phase"))
+    low, high = (0.0, 2 * np.pi) if angle else np.nanquantile(values, [0.02, 0.98])
+    values = np.mod(values, 2 * np.pi) if angle else values
+    scale = ScalarMappable(
+        Normalize(low, high if high > low else low + 1), "twilight" if angle else "viridis"
+    )
+    return scale.to_rgba(values), scale

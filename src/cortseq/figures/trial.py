@@ -1,0 +1,128 @@
+"""A recorded test trial beside what models predicted for each bin from the bins before it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from cortseq import recording as rec
+from cortseq.figures import style
+
+
+def draw(recording: xr.Dataset, predictions: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
+    """`recording`: with the fold's units; `predictions`: variant -> its predictions (same test trials).
+
+    Counts: spikes and predicted rates in Hz, units sorted by the time of their peak. Symbols: the probability given
+    to each label, dots what came. Signals: the first channels with predicted means.
+    """
+    first = next(iter(predictions.values()))
+    kind = rec.track(recording)
+    trial = _typical(recording, first["trial"].values)
+    with style.style():
+        drawer = {"counts": _counts, "symbols": _symbols, "signal": _signal}[kind]
+        return drawer(
+            recording.isel(trial=trial), {k: v.sel(trial=trial) for k, v in predictions.items()}, trial
+        )
+
+
+def _typical(recording: xr.Dataset, trials: np.ndarray) -> int:
+    """The test trial with the median number of events (bins, for symbols and signals)."""
+    size = (
+        recording["counts"].sum(("time", "unit")) if "counts" in recording else recording["valid"].sum("time")
+    )
+    values = size.values[trials]
+    return int(trials[np.argsort(values, kind="stable")[len(values) // 2]])
+
+
+def _long(panels: dict[str, np.ndarray], time: np.ndarray, names) -> pd.DataFrame:
+    tables = []
+    for panel, values in panels.items():
+        table = pd.DataFrame(values, columns=[str(n) for n in names]).assign(
+            time=time[: len(values)], panel=panel
+        )
+        tables.append(table.melt(["panel", "time"], var_name="feature", value_name="value"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _counts(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
+    valid, width = one["valid"].values, one.attrs["bin_width"]
+    hz = {name: p["predicted"].values[valid] / width for name, p in predicted.items()}
+    counts = one["counts"].values[valid]
+    order = np.argsort(next(iter(hz.values())).argmax(0), kind="stable")
+    time = one["time"].values[valid]
+    extent = (time[0], time[-1] + width, -0.5, len(order) - 0.5)
+    n = 1 + len(hz)
+    fig, axes = style.figure(1, n, style.PAGE, 2.6, sharey=True)
+    image = axes[0, 0].imshow(
+        counts.T[order], aspect="auto", origin="lower", extent=extent, cmap="Greys", interpolation="nearest"
+    )
+    fig.colorbar(image, ax=axes[0, 0], label="spikes/bin", shrink=0.8)
+    axes[0, 0].set_title(f"recorded, trial {trial}", loc="left")
+    axes[0, 0].set_ylabel("unit, by time of predicted peak")
+    top = float(np.quantile(np.stack(list(hz.values())), 0.995))
+    for ax, (name, rate) in zip(axes[0, 1:], hz.items(), strict=True):
+        image = ax.imshow(
+            rate.T[order],
+            aspect="auto",
+            origin="lower",
+            extent=extent,
+            cmap="viridis",
+            vmin=0,
+            vmax=top,
+            interpolation="nearest",
+        )
+        ax.set_title(name, loc="left")
+    fig.colorbar(image, ax=axes[0, 1:], label="predicted rate (Hz)", shrink=0.8)
+    for ax in axes.flat:
+        ax.set_xlabel("time (s)")
+    panels = {"recorded": counts[:, order], **{name: rate[:, order] for name, rate in hz.items()}}
+    return fig, _long(panels, time, one["unit"].values[order])
+
+
+def _symbols(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
+    n = min(int(one["valid"].values.sum()), 60)
+    labels = one.attrs.get("labels") or list(range(one.attrs["n_symbols"]))
+    came = one["symbols"].values[:n]
+    fig, axes = style.figure(
+        len(predicted), 1, style.PAGE, 0.5 + (0.6 + 0.1 * len(labels)) * len(predicted), sharex=True
+    )
+    panels = {}
+    for ax, (name, p) in zip(axes[:, 0], predicted.items(), strict=True):
+        panels[name] = p["predicted"].values[:n]
+        image = ax.imshow(
+            panels[name].T,
+            aspect="auto",
+            origin="lower",
+            cmap="Blues",
+            vmin=0,
+            vmax=1,
+            interpolation="nearest",
+        )
+        ax.plot(np.arange(n), came, "o", ms=2.5, color=style.RED, mec="white", mew=0.3)
+        ax.set_yticks(range(len(labels)), labels)
+        ax.set_ylabel("label")
+        bits = -np.log2(np.maximum(panels[name][np.arange(n), came], 1e-12)).mean()
+        ax.set_title(
+            f"{name}: {bits:.2f} bits/symbol in this sequence (trial {trial}); dots: what came", loc="left"
+        )
+    axes[-1, 0].set_xlabel("position in the sequence (symbols)")
+    fig.colorbar(image, ax=axes[:, 0], label="predicted probability", shrink=0.9)
+    panels["came"] = np.eye(len(labels))[came]
+    return fig, _long(panels, np.arange(n), labels)
+
+
+def _signal(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
+    valid = one["valid"].values
+    time, y = one["time"].values[valid], one["signal"].values[valid]
+    n = min(5, y.shape[1])
+    panels = {"recorded": y[:, :n], **{k: p["predicted"].values[valid][:, :n] for k, p in predicted.items()}}
+    fig, axes = style.figure(n, 1, style.PAGE, 0.6 + 0.9 * n, sharex=True)
+    for i, ax in enumerate(axes[:, 0]):
+        for name, values in panels.items():
+            ax.plot(time, values[:, i], label=name, color="black" if name == "recorded" else None, lw=0.8)
+        ax.set_ylabel(f"channel {one['channel'].values[i]}\n(as recorded)")
+    axes[0, 0].legend(ncols=len(panels), loc="lower left", bbox_to_anchor=(0, 1))
+    axes[-1, 0].set_xlabel("time (s)")
+    return fig, _long(panels, time, one["channel"].values[:n])

@@ -1,0 +1,53 @@
+"""Eigenvalues of the recurrent weights with the circle their variance predicts, outliers marked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from cortseq.figures import style
+
+
+def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
+    """`dissections`: variant -> product of `dynamics`; member 0. Circle: radius from the variances (per sign
+    class under Dale's law); orange: p < 0.05 against permuted weights, largest modulus."""
+    with style.style():
+        columns = min(4, len(dissections))
+        rows = -(-len(dissections) // columns)
+        fig, axes = style.figure(rows, columns, style.PAGE, 0.5 + 2.1 * rows)
+        for ax in axes.flat[len(dissections) :]:
+            ax.set_visible(False)
+        tables = []
+        for ax, (name, one) in zip(axes.flat, dissections.items(), strict=False):
+            table = pd.DataFrame(
+                {
+                    "variant": name,
+                    "real": one["weight_eigenvalues_real"].values[0],
+                    "imag": one["weight_eigenvalues_imag"].values[0],
+                    "p": one["outlier_p"].values[0],
+                    "bulk_radius": float(one["bulk_radius"].values[0]),
+                }
+            )
+            tables.append(table)
+            _panel(ax, name, table)
+        fig.suptitle(
+            "circle: radius predicted from the variance of the weights; orange: outliers (permutation test, p < 0.05)",
+            fontsize=7,
+            color="0.4",
+        )
+    return fig, pd.concat(tables, ignore_index=True)
+
+
+def _panel(ax, name: str, table: pd.DataFrame) -> None:
+    angle, radius = np.linspace(0, 2 * np.pi, 200), table["bulk_radius"].iloc[0]
+    ax.plot(radius * np.cos(angle), radius * np.sin(angle), color="0.5", lw=0.8)
+    out = table["p"] < 0.05
+    ax.plot(table["real"][~out], table["imag"][~out], ".", ms=3, color=style.BLUE)
+    ax.plot(table["real"][out], table["imag"][out], "o", ms=4, color=style.ORANGE, mec="black", mew=0.5)
+    ax.set_aspect("equal", adjustable="datalim")
+    n = int(out.sum())
+    ax.set_title(f"{name}: {n} outlier{'s' * (n != 1)}", loc="left", fontsize=7.5)
+    ax.set_xlabel("real part")
+    ax.set_ylabel("imaginary part")

@@ -1,0 +1,80 @@
+"""What the scripts of the workflow share: a log, one-line errors, thread counts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cortseq.errors import CortseqError
+
+
+@contextlib.contextmanager
+def job(snakemake) -> Iterator[Callable[[str], None]]:
+    """Run a script's body: yields a function that logs a line.
+
+    A CortseqError ends the job with its one line on the terminal and in the log, without a traceback;
+    Snakemake then removes what the job had begun to write.
+    """
+    _limit_threads(snakemake.threads)
+    log = Path(str(snakemake.log[0])) if snakemake.log else None
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("")
+    start = time.monotonic()
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+        if log:
+            with log.open("a") as file:
+                file.write(f"{time.monotonic() - start:8.1f} s  {line}\n")
+
+    try:
+        yield say
+    except CortseqError as error:
+        for line in str(error).splitlines():
+            say(f"error: {line}")
+        sys.exit(1)
+
+
+def _limit_threads(n: int) -> None:
+    """All thread pools to what the scheduler gave: oversubscribed torch is 10-50 times slower."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[name] = str(n)
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(n)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(n)
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process, MiB."""
+    import resource
+
+    scale = 1024**2 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+
+
+def gpu_present() -> bool:
+    """Whether an NVIDIA device is visible, without importing torch."""
+    return Path("/dev/nvidia0").exists() and os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a fit's numbers depend on."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("numpy", "scipy", "scikit-learn", "torch")}
+
+
+def commit() -> str:
+    """The commit of the working copy, "" outside one."""
+    import subprocess
+
+    here = Path(__file__).parent
+    answer = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True)
+    return answer.stdout.strip() if answer.returncode == 0 else ""

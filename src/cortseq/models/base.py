@@ -1,0 +1,227 @@
+"""What a model is, and what it becomes when fitted.
+
+A Model is a frozen, typed specification and also its entry in a study. Fitting gives a Fit: the Model
+and a plain dict of arrays whose leading axis is `member` (random restarts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from pydantic import BaseModel, ConfigDict
+
+from cortseq import recording as rec
+from cortseq import store
+from cortseq.errors import CortseqError
+
+Role = Literal["recurrent", "markov", "baseline", "null"]
+Params = dict[str, Any]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A recording as arrays: y is (trial, time, feature) for counts and signals, (trial, time) for symbols."""
+
+    track: str
+    y: np.ndarray
+    valid: np.ndarray
+    inputs: np.ndarray | None
+    bin_width: float
+    n_features: int
+
+    @classmethod
+    def of(cls, recording: xr.Dataset, trials=None) -> Data:
+        if trials is not None:
+            recording = recording.isel(trial=np.asarray(trials, int))
+        kind = rec.track(recording)
+        y = rec.observations(recording)
+        n = recording.attrs["n_symbols"] if kind == "symbols" else y.shape[2]
+        inputs = None
+        if "inputs" in recording:
+            inputs = recording["inputs"].transpose("trial", "time", "input").values
+        return cls(kind, y, recording["valid"].values, inputs, recording.attrs["bin_width"], int(n))
+
+    @property
+    def n_inputs(self) -> int:
+        return 0 if self.inputs is None else self.inputs.shape[2]
+
+    def n_events(self) -> np.ndarray:
+        """Events that scores are divided by, (trial, time): spikes, or 1 for a symbol or sample."""
+        if self.track == "counts":
+            return np.where(self.valid, self.y.sum(-1), 0)
+        return self.valid.astype(int)
+
+    def masked(self, log_prob: np.ndarray) -> np.ndarray:
+        """`log_prob` (..., trial, time) with NaN where a bin is missing."""
+        return np.where(self.valid, log_prob, np.nan)
+
+
+@dataclass
+class Learned:
+    """What `Model.learn` hands back: parameters with a leading member axis, and the record of learning."""
+
+    params: Params
+    n_parameters: int
+    curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CURVES))
+    card: dict = field(default_factory=dict)
+
+
+CURVES = ["member", "epoch", "train_loss", "valid_loss", "learning_rate", "clipped", "best"]
+
+
+class Model(BaseModel):
+    """Abstract: a specification with pure methods. Subclasses are final and named by `family`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: ClassVar[Role]
+    has_members: ClassVar[bool] = False
+    # Settings that mean nothing on a track: a sweep over them makes no variants there.
+    idle: ClassVar[dict[str, tuple[str, ...]]] = {}
+
+    family: str
+
+    def learn(
+        self, train: Data, valid: Data, members: int, seed: int, device: str, progress: Progress
+    ) -> Learned:
+        """Estimate the parameters from training trials; choices are made on the validation trials."""
+        raise NotImplementedError
+
+    def score(self, params: Params, data: Data) -> np.ndarray:
+        """log p(y_t | y_<t) in nats, (member, trial, time)."""
+        raise NotImplementedError
+
+    def expect(self, params: Params, data: Data) -> np.ndarray:
+        """E[y_t | y_<t], (member, trial, time, feature); label probabilities for symbols."""
+        raise NotImplementedError
+
+    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        """Free-running draws from one member, (trial, time[, feature])."""
+        raise NotImplementedError
+
+    def check(self, data: Data) -> None:
+        """Raise a CortseqError if this specification cannot be fitted to such data."""
+
+    def fit(
+        self,
+        recording: xr.Dataset,
+        train: Sequence[int],
+        valid: Sequence[int],
+        members: int = 1,
+        seed: int = 0,
+        device: str = "cpu",
+        progress: Progress | None = None,
+    ) -> Fit:
+        """Fit `members` restarts to the trials `train`, choosing on the trials `valid`.
+
+        Parameters
+        ----------
+        recording : a Recording. train, valid : integer positions along `trial`.
+        members : restarts; families without randomness always have one. seed : of every random draw.
+        device : "auto", "cpu" or "cuda". progress : called with lines to log.
+
+        Raises
+        ------
+        CortseqError : no training trial, a trial in both roles, or no member with a finite loss.
+        """
+        train, valid = np.asarray(train, int), np.asarray(valid, int)
+        if not len(train) or not len(valid):
+            raise CortseqError(f"{self.family} needs at least one training and one validation trial")
+        if np.intersect1d(train, valid).size:
+            raise CortseqError(
+                "a trial is in both train and valid", value=int(np.intersect1d(train, valid)[0])
+            )
+        data = Data.of(recording)
+        self.check(data)
+        members = members if self.has_members else 1
+        learned = self.learn(
+            Data.of(recording, train), Data.of(recording, valid), members, seed, device, progress or _silent
+        )
+        card = {
+            "model": self.model_dump(mode="json"),
+            "role": self.role,
+            "track": data.track,
+            "n_features": data.n_features,
+            "n_inputs": data.n_inputs,
+            "bin_width": data.bin_width,
+            "members": members,
+            "parameters": int(learned.n_parameters),
+            "seed": seed,
+            "learned_from": {"train": train.tolist(), "valid": valid.tolist()},
+            **learned.card,
+        }
+        return Fit(self, learned.params, card, learned.curves)
+
+
+def _silent(line: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A Model and what it learned."""
+
+    model: Model
+    params: Params
+    card: dict
+    curves: pd.DataFrame
+
+    def _data(self, recording: xr.Dataset, trials) -> Data:
+        data = Data.of(recording, trials)
+        if (data.track, data.n_features) != (self.card["track"], self.card["n_features"]):
+            raise CortseqError(
+                f"the fit is for {self.card['n_features']} features of {self.card['track']}, "
+                f"the recording has {data.n_features} of {data.track}"
+            )
+        return data
+
+    def log_prob(self, recording: xr.Dataset, trials=None) -> np.ndarray:
+        """log p(y_t | y_<t), nats, (member, trial, time); NaN where a bin is missing."""
+        data = self._data(recording, trials)
+        return data.masked(self.model.score(self.params, data))
+
+    def log_prob_sequences(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Nats per symbol of each sequence, first symbol included; the mean over members."""
+        padded = rec.from_symbols(sequences, n_symbols=self.card["n_features"])
+        scores = self.log_prob(padded).mean(0)
+        return [row[: len(s)] for row, s in zip(scores, sequences, strict=True)]
+
+    def predict(self, recording: xr.Dataset, trials=None) -> np.ndarray:
+        """Expected counts per bin / label probabilities / means, (member, trial, time, feature)."""
+        data = self._data(recording, trials)
+        return np.where(data.valid[..., None], self.model.expect(self.params, data), np.nan)
+
+    def simulate(self, n_trials: int, n_time: int, member: int = 0, seed: int = 0) -> xr.Dataset:
+        """A Recording drawn from the fitted model running freely from its start state."""
+        rng = np.random.default_rng([seed, member])
+        chosen = {name: value[member] for name, value in self.params.items()}
+        drawn = self.model.generate(chosen, self.card, n_trials, n_time, rng)
+        if self.card["track"] == "counts":
+            return rec.from_counts(drawn, bin_width=self.card["bin_width"])
+        if self.card["track"] == "signal":
+            return rec.from_signal(drawn, bin_width=self.card["bin_width"])
+        return rec.from_symbols(list(drawn), n_symbols=self.card["n_features"])
+
+    def flow(self, member: int = 0, map: str = "closed", input=None, seed: int = 0):
+        """The dynamical system of one member: see `Recurrent.flow_of`."""
+        if self.model.role != "recurrent":
+            raise CortseqError(f"a {self.model.family} model has no flow", fix="choose a recurrent model")
+        return self.model.flow_of(self.params, self.card, member, map, input, seed)  # type: ignore[attr-defined]
+
+    def save(self, path: str | Path) -> None:
+        """Write `path` (.safetensors), and beside it the card (.json) and the curves (.parquet)."""
+        from safetensors.numpy import save_file
+
+        path = Path(path)
+        arrays = {name: np.ascontiguousarray(np.asarray(value)) for name, value in self.params.items()}
+        with store.atomic(path) as temporary:
+            save_file(arrays, temporary)
+        store.write_json(self.card, path.with_suffix(".json"))
+        store.write_table(self.curves, path.with_suffix(".parquet"))

@@ -1,0 +1,111 @@
+"""Emission distributions of the models that are not recurrent: numpy, parameters per state or bin.
+
+Parameters are arrays (..., feature) that broadcast against y (trial, time, feature).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from scipy.special import gammaln
+
+from cortseq.models.base import Data, Params
+
+MIN_RATE = 1e-7  # expected counts per bin: the explicit floor of every baseline, as of the networks
+
+
+class Emission(Protocol):
+    """What one bin's observation is drawn from, given parameters."""
+
+    def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
+        """Parameters from all valid bins."""
+
+    def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
+        """Nats, (trial, time)."""
+
+    def mean(self, p: Params) -> np.ndarray: ...
+
+    def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray: ...
+
+    def n_free(self, n_features: int) -> int:
+        """Free parameters of one set."""
+
+
+class PoissonEmission:
+    """Independent Poisson counts; half a spike is added so that no rate is zero."""
+
+    def __init__(self, n_features: int):
+        pass
+
+    def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
+        return {"rate": (y[valid].sum(0) + 0.5) / (valid.sum() + 1.0)}
+
+    def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
+        rate = np.maximum(p["rate"], MIN_RATE)
+        return (y * np.log(rate) - rate - gammaln(y + 1.0)).sum(-1)
+
+    def mean(self, p: Params) -> np.ndarray:
+        return p["rate"]
+
+    def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
+        return rng.poisson(np.maximum(p["rate"], MIN_RATE))
+
+    def n_free(self, n_features: int) -> int:
+        return n_features
+
+
+class CategoricalEmission:
+    """One label a bin; y (trial, time) integers, parameters (..., label); half a count added."""
+
+    def __init__(self, n_features: int):
+        self.n_features = n_features
+
+    def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
+        counts = np.bincount(y[valid].astype(int), minlength=self.n_features) + 0.5
+        return {"probability": counts / counts.sum()}
+
+    def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
+        table = np.broadcast_to(np.log(p["probability"]), (*y.shape, self.n_features))
+        return np.take_along_axis(table, y[..., None].astype(int), -1)[..., 0]
+
+    def mean(self, p: Params) -> np.ndarray:
+        return p["probability"]
+
+    def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
+        edges = p["probability"].cumsum(-1)
+        return (rng.random((*edges.shape[:-1], 1)) > edges[..., :-1]).sum(-1)
+
+    def n_free(self, n_features: int) -> int:
+        return n_features - 1
+
+
+class GaussianEmission:
+    """Independent Gaussian channels."""
+
+    def __init__(self, n_features: int):
+        pass
+
+    def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
+        return {"mean": y[valid].mean(0), "sd": y[valid].std(0) + 1e-12}
+
+    def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
+        z = (y - p["mean"]) / p["sd"]
+        return (-0.5 * z**2 - np.log(p["sd"]) - 0.5 * np.log(2 * np.pi)).sum(-1)
+
+    def mean(self, p: Params) -> np.ndarray:
+        return p["mean"]
+
+    def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
+        return rng.normal(p["mean"], p["sd"])
+
+    def n_free(self, n_features: int) -> int:
+        return 2 * n_features
+
+
+EMISSIONS: dict[str, Any] = {"counts": PoissonEmission, "symbols": CategoricalEmission, "signal": GaussianEmission}
+
+
+def emission_of(data: Data) -> Emission:
+    """The emission of a recording's track."""
+    return EMISSIONS[data.track](data.n_features)

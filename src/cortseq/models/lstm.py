@@ -1,0 +1,60 @@
+"""Long short-term memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from cortseq._lazy import lazy
+from cortseq.models.base import Params
+from cortseq.models.recurrent import Recurrent, State
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+
+class Lstm(Recurrent):
+    """c' = f c + i g,  h' = o tanh(c'),  gates i, f, o = sigmoid(W h + U x + b), candidate g = tanh(...).
+
+    State: (h, c), 2 x hidden. Rows of W, U, b are ordered i, f, g, o as in torch.nn.LSTM; `forget_bias`
+    is the start of f's bias (its horizon is -1/ln sigmoid(b) bins). Hochreiter & Schmidhuber 1997;
+    Gers et al. 2000.
+    """
+
+    family: Literal["lstm"] = "lstm"
+    forget_bias: float = 1.0
+    input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+
+    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        n = self.hidden
+        bias = np.zeros(4 * n)
+        bias[n : 2 * n] = self.forget_bias
+        return {
+            "recurrent": np.concatenate([np.linalg.qr(rng.normal(size=(n, n)))[0] for _ in range(4)]),
+            "input_weight": rng.uniform(-1, 1, (4 * n, n_in)) / np.sqrt(n_in),
+            "bias": bias,
+            "start": np.zeros(2 * n),
+        }
+
+    def start(self, q: Params) -> State:
+        h, c = q["start"].chunk(2, -1)
+        return torch.tanh(h), c
+
+    def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        h, c = state
+        i, f, g, o = (h @ q["recurrent"].mT + drive).chunk(4, -1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+    def recurrent_weights(self, p: Params) -> torch.Tensor:
+        """The candidate's block: the one whose spectrum means what a rate network's does."""
+        n = self.hidden
+        return p["recurrent"][..., 2 * n : 3 * n, :]
+
+
+MODEL = Lstm

@@ -1,0 +1,41 @@
+"""The null: a constant prediction."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from cortseq.models.base import Data, Learned, Model, Params, Progress
+from cortseq.models.emissions import EMISSIONS, emission_of
+
+
+class Null(Model):
+    """Training rates (Poisson), training label frequencies, or training mean and variance.
+
+    The zero of every score: bits/spike are gains over it.
+    """
+
+    role: ClassVar = "null"
+    family: Literal["null"] = "null"
+
+    def learn(
+        self, train: Data, valid: Data, members: int, seed: int, device: str, progress: Progress
+    ) -> Learned:
+        emission = emission_of(train)
+        params = emission.estimate(train.y, train.valid)
+        return Learned({k: v[None] for k, v in params.items()}, emission.n_free(train.n_features))
+
+    def score(self, params: Params, data: Data) -> np.ndarray:
+        return emission_of(data).log_prob({k: v[0] for k, v in params.items()}, data.y)[None]
+
+    def expect(self, params: Params, data: Data) -> np.ndarray:
+        mean = emission_of(data).mean({k: v[0] for k, v in params.items()})
+        return np.broadcast_to(mean, (1, *data.y.shape[:2], data.n_features))
+
+    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        everywhere = {k: np.broadcast_to(v, (n_trials, n_time, *v.shape)) for k, v in params.items()}
+        return EMISSIONS[shape["track"]](shape["n_features"]).draw(everywhere, rng)
+
+
+MODEL = Null

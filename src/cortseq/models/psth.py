@@ -1,0 +1,76 @@
+"""The peri-stimulus time histogram: what is known from the time in the trial alone."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from cortseq.models.base import Data, Learned, Model, Params, Progress
+from cortseq.models.emissions import EMISSIONS, emission_of
+
+WIDTHS = (0.0, 1.0, 2.0, 4.0)  # bins, sd of the Gaussian over time
+SHRINKAGE = (1.0, 10.0, 100.0)  # trials' worth of the overall mean
+
+
+class Psth(Model):
+    """Mean over training trials at each time in the trial, smoothed over time and shrunk to the overall mean.
+
+    m_t = (sum_r y_rt + k m) / (n_t + k), then a Gaussian of sd w over t; k and w are chosen on the
+    validation trials. Smoothing is over *training* trials only, so it is no leak. Signals share one
+    residual variance per channel.
+    """
+
+    role: ClassVar = "baseline"
+    family: Literal["psth"] = "psth"
+
+    def learn(
+        self, train: Data, valid: Data, members: int, seed: int, device: str, progress: Progress
+    ) -> Learned:
+        emission = emission_of(train)
+        best: tuple[float, Params, dict] = (-np.inf, {}, {})
+        for width in WIDTHS:
+            for shrinkage in SHRINKAGE:
+                params = self._estimate(train, width, shrinkage)
+                score = float(np.sum(emission.log_prob(params, valid.y)[valid.valid]))
+                if score > best[0]:
+                    best = (score, params, {"width_bins": width, "shrinkage_trials": shrinkage})
+        n_free = emission.n_free(train.n_features) * train.y.shape[1]
+        return Learned(
+            {k: v[None] for k, v in best[1].items()},
+            n_free,
+            card={"chosen": best[2], "settings_tried": len(WIDTHS) * len(SHRINKAGE)},
+        )
+
+    def _estimate(self, train: Data, width: float, shrinkage: float) -> Params:
+        overall = emission_of(train).estimate(train.y, train.valid)
+        y = np.eye(train.n_features)[train.y] if train.track == "symbols" else train.y
+        centre = emission_of(train).mean(overall)
+        total = (y * train.valid[..., None]).sum(0) + shrinkage * centre
+        mean = total / (train.valid.sum(0)[:, None] + shrinkage)
+        if width:
+            mean = gaussian_filter1d(mean, width, axis=0, mode="nearest")
+        if train.track == "signal":
+            return {"mean": mean, "sd": (train.y - mean)[train.valid].std(0) + np.zeros_like(mean) + 1e-12}
+        return {"rate" if train.track == "counts" else "probability": mean}
+
+    def score(self, params: Params, data: Data) -> np.ndarray:
+        return emission_of(data).log_prob(_cut(params, data.y.shape[1]), data.y)[None]
+
+    def expect(self, params: Params, data: Data) -> np.ndarray:
+        mean = emission_of(data).mean(_cut(params, data.y.shape[1]))
+        return np.broadcast_to(mean, (1, len(data.y), *mean.shape))
+
+    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        rows = _cut({k: v[None] for k, v in params.items()}, n_time)
+        everywhere = {k: np.broadcast_to(v, (n_trials, *v.shape)) for k, v in rows.items()}
+        return EMISSIONS[shape["track"]](shape["n_features"]).draw(everywhere, rng)
+
+
+def _cut(params: Params, n_time: int) -> Params:
+    """The first n_time bins; past the longest training trial the last bin goes on."""
+    return {k: v[0][np.minimum(np.arange(n_time), v.shape[1] - 1)] for k, v in params.items()}
+
+
+MODEL = Psth

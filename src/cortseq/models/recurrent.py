@@ -1,0 +1,248 @@
+"""What all recurrent models share: a cell, a start state learned from training trials, a read-out.
+
+With states s_t and observations y_t (LIKELIHOOD.md, DYNAMICS.md):
+
+    s_{t+1} = F(s_t, [encode(y_t), u_{t+1}]),    p(y_t | y_<t) = observation(C output(s_t) + d)
+
+so bin 0 is predicted from the start state alone, and no bin sees itself. A family writes five small
+methods on torch tensors (`start_parameters`, `derive`, `start`, `step`, `output`); they are written
+with matrix products over the last two axes, so the same code runs one member or, with a leading member
+axis, all of them at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from cortseq import observations
+from cortseq._lazy import lazy
+from cortseq.errors import CortseqError
+from cortseq.models.base import Data, Learned, Model, Params, Progress
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+Count = Annotated[int, Field(ge=1)]
+State = tuple  # of tensors (..., size), concatenated in this order in a Flow
+_CHUNK = 128  # trials scored at once: bounds memory
+
+
+class Recurrent(Model):
+    """Abstract: a cell between an input projection and a linear read-out, learned by gradient descent."""
+
+    role: ClassVar = "recurrent"
+    has_members: ClassVar = True
+    # Parameters that belong to the model but are not learned.
+    fixed: ClassVar[frozenset[str]] = observations.FIXED
+
+    hidden: Count = Field(64, description="number of hidden units")
+    epochs: Count = Field(
+        200, description="passes over the training trials; the learning rate follows a cosine"
+    )
+    batch: Count = Field(32, description="trials per gradient step")
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-2
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of a member's gradient")
+    patience: Count = Field(50, description="epochs without a better validation loss before stopping")
+    input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    # -- what a family writes ---------------------------------------------------------------------
+
+    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        """One member's cell parameters before learning, numpy arrays without a member axis."""
+        raise NotImplementedError
+
+    def derive(self, p: Params) -> Params:
+        """`p` with what is computed once per sequence from the raw parameters (signed weights, leaks)."""
+        return p
+
+    def start(self, q: Params) -> State:
+        """The state before the first bin, tensors (..., size)."""
+        raise NotImplementedError
+
+    def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        """One bin of the update rule; `drive` = U x + b."""
+        raise NotImplementedError
+
+    def output(self, q: Params, state: State) -> torch.Tensor:
+        """What the read-out sees, (..., hidden)."""
+        return state[0]
+
+    def recurrent_weights(self, p: Params) -> torch.Tensor:
+        """The recurrent matrix, (..., hidden, hidden): row = to, column = from."""
+        return self.derive(p)["recurrent"]
+
+    def signs(self, p: Params) -> torch.Tensor | None:
+        """Sign of each unit's outgoing weights where Dale's law holds."""
+        return None
+
+    # -- the loop over time -----------------------------------------------------------------------
+
+    def drive(self, q: Params, x: torch.Tensor) -> torch.Tensor:
+        """U x + b for all bins at once (..., trial, time, input) or one bin (..., trial, input)."""
+        weight = q["input_weight"]
+        while weight.ndim < x.ndim and weight.ndim > 2:
+            weight = weight.unsqueeze(1)
+        return x @ weight.mT + observations._row(q["bias"], x)
+
+    def scan(self, p: Params, x: torch.Tensor, states: bool = False) -> torch.Tensor:
+        """Outputs (or whole flat states) before each bin, (..., trial, time, hidden), driven by x."""
+        q = self.derive(p)
+        drives = self.drive(q, x).unbind(-2)
+        shape = drives[0].shape[:-1]
+        state = tuple(_trials(s, shape) for s in self.start(q))
+        flat = (lambda s: torch.cat(s, -1)) if states else (lambda s: self.output(q, s))
+        out = [flat(state)]
+        for drive in drives[:-1]:
+            state = self.step(q, state, drive)
+            out.append(flat(state))
+        return torch.stack(out, -2)
+
+    def readout(self, p: Params, out: torch.Tensor) -> torch.Tensor:
+        """C out + d, (..., n_features)."""
+        weight = p["readout_weight"]
+        while weight.ndim < out.ndim and weight.ndim > 2:
+            weight = weight.unsqueeze(1)
+        return out @ weight.mT + observations._row(p["readout_bias"], out)
+
+    # -- Model ------------------------------------------------------------------------------------
+
+    def check(self, data: Data) -> None:
+        if data.n_features < 1 or data.y.shape[1] < 2:
+            raise CortseqError(f"{self.family} needs trials of at least two bins", value=data.y.shape[1])
+
+    def initial(self, train: Data, members: int, seed: int, dtype=np.float32) -> Params:
+        """Start parameters of all members, tensors with a leading member axis; member m depends on (seed, m) only."""
+        observation = observations.OBSERVATIONS[train.track](train.n_features, train.bin_width)
+        n_in = observation.n_encoded + train.n_inputs
+        each = []
+        for member in range(members):
+            rng = np.random.default_rng([seed, member, 1])
+            cell = self.start_parameters(n_in, train.bin_width, rng)
+            each.append(
+                {
+                    **cell,
+                    "readout_weight": rng.normal(
+                        0, 0.1 / np.sqrt(self.hidden), (train.n_features, self.hidden)
+                    ),
+                    **observation.start_parameters(train.y, train.valid),
+                }
+            )
+        return {k: torch.from_numpy(np.stack([e[k] for e in each]).astype(dtype)) for k in each[0]}
+
+    def learn(
+        self, train: Data, valid: Data, members: int, seed: int, device: str, progress: Progress
+    ) -> Learned:
+        from cortseq.training import gradient
+
+        return gradient.descend(
+            self, self.initial(train, members, seed), train, valid, seed, device, progress
+        )
+
+    def score(self, params: Params, data: Data) -> np.ndarray:
+        def one(p, x, y):
+            observation = observations.OBSERVATIONS[data.track](data.n_features, data.bin_width)
+            return observation.log_prob(p, self.readout(p, self.scan(p, x)), y)
+
+        return self._over_members(params, data, one)
+
+    def expect(self, params: Params, data: Data) -> np.ndarray:
+        def one(p, x, y):
+            observation = observations.OBSERVATIONS[data.track](data.n_features, data.bin_width)
+            return observation.mean(p, self.readout(p, self.scan(p, x)))
+
+        return self._over_members(params, data, one)
+
+    def states(self, params: Params, data: Data) -> np.ndarray:
+        """Whole flat states before each bin, teacher-forced, (member, trial, time, dim), float64."""
+        return self._over_members(params, data, lambda p, x, y: self.scan(p, x, states=True))
+
+    def _over_members(self, params: Params, data: Data, function) -> np.ndarray:
+        members = []
+        with torch.no_grad():
+            for member in range(len(params["readout_bias"])):
+                p = {name: value[member].double() for name, value in params.items()}
+                chunks = []
+                for first in range(0, len(data.y), _CHUNK):
+                    x, y, _ = tensors(self, p, data, slice(first, first + _CHUNK), torch.float64)
+                    chunks.append(function(p, x, y).numpy())
+                members.append(np.concatenate(chunks))
+        return np.stack(members)
+
+    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        if shape["n_inputs"]:
+            raise CortseqError("a model with inputs cannot run freely without them")
+        observation = observations.OBSERVATIONS[shape["track"]](shape["n_features"], shape["bin_width"])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        p = {name: value.double() for name, value in params.items()}
+        drawn = []
+        with torch.no_grad():
+            q = self.derive(p)
+            state = tuple(_trials(s, (n_trials,)) for s in self.start(q))
+            for _ in range(n_time):
+                y = observation.draw(p, self.readout(p, self.output(q, state)), generator)
+                drawn.append(y)
+                state = self.step(q, state, self.drive(q, observation.encode(p, y)))
+        return torch.stack(drawn, 1).numpy()
+
+    def flow_of(self, params: Params, shape: dict, member: int, map: str, input, seed: int):
+        """The map of one member on its whole flat state, float64 (DYNAMICS.md, section 0).
+
+        ``map``: "open" holds `input` (one bin as recorded, (feature,); None: the zero input), "closed"
+        feeds back the expected observation E[y|s], "sampled" a draw from it.
+        """
+        from cortseq.dynamics.flow import Flow
+
+        if map not in ("open", "closed", "sampled"):
+            raise CortseqError(
+                "unknown map", key="map", value=map, fix='choose "open", "closed" or "sampled"'
+            )
+        observation = observations.OBSERVATIONS[shape["track"]](shape["n_features"], shape["bin_width"])
+        p = {name: value[member].double() for name, value in params.items()}
+        q = {name: value.detach() for name, value in self.derive(p).items()}
+        sizes = [s.shape[-1] for s in self.start(q)]
+        extra = torch.zeros(shape["n_inputs"], dtype=torch.float64)
+        generator = torch.Generator().manual_seed(seed)
+        held = torch.zeros(observation.n_encoded, dtype=torch.float64)
+        if input is not None:
+            held = observation.encode(p, torch.as_tensor(np.asarray(input), dtype=torch.float64))
+
+        def encoded(state: State) -> torch.Tensor:
+            if map == "open":
+                return held.expand(*state[0].shape[:-1], -1)
+            eta = self.readout(p, self.output(q, state))
+            if map == "sampled":
+                return observation.encode(p, observation.draw(p, eta, generator))
+            mean = observation.mean(p, eta)
+            return mean if shape["track"] == "symbols" else observation.encode(p, mean)
+
+        def function(flat: torch.Tensor) -> torch.Tensor:
+            state = flat.split(sizes, -1)
+            x = torch.cat([encoded(state), extra.expand(*flat.shape[:-1], -1)], -1)
+            return torch.cat(self.step(q, state, self.drive(q, x)), -1)
+
+        return Flow(function, dim=sum(sizes), map=map)
+
+
+def _trials(state: torch.Tensor, shape) -> torch.Tensor:
+    """A start state (size,) or (member, size) repeated over trials, (..., trial, size)."""
+    return state.unsqueeze(-2).expand(*shape, state.shape[-1])
+
+
+def tensors(model: Recurrent, p: Params, data: Data, trials, dtype):
+    """Network input (encoded y and, one bin ahead, the recording's inputs), y and mask of some trials."""
+    y = torch.as_tensor(data.y[trials])
+    y = y if data.track == "symbols" else y.to(dtype)
+    valid = torch.as_tensor(data.valid[trials])
+    observation = observations.OBSERVATIONS[data.track](data.n_features, data.bin_width)
+    x = observation.encode(p, y).to(dtype) * valid.unsqueeze(-1)
+    if data.inputs is not None:
+        ahead = torch.as_tensor(np.roll(data.inputs[trials], -1, axis=1)).to(dtype)
+        x = torch.cat([x, ahead], -1)
+    return x, y, valid

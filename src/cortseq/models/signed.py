@@ -1,0 +1,45 @@
+"""Dale's law by parametrisation: column j of W (all outgoing weights of unit j) has one sign.
+
+    W_ij = sign_j * softplus(V_ij),   W_jj = 0
+
+No optimiser step can break it. The start is balanced row by row (zero sums), which keeps the
+spectrum inside the bulk circle (Rajan & Abbott 2006, PRL 97:188104).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cortseq._lazy import lazy
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+
+def column_signs(hidden: int, excitatory: float) -> np.ndarray:
+    """+1 for the first round(excitatory * hidden) units, -1 for the rest; at least one of each."""
+    n = int(np.clip(round(excitatory * hidden), 1, hidden - 1))
+    return np.where(np.arange(hidden) < n, 1.0, -1.0)
+
+
+def balanced_start(signs: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
+    """V (n, n) such that W has sum zero in every row and spectral radius `radius`."""
+    n = len(signs)
+    size = rng.gamma(2.0, 0.5, (n, n)) * (1 - np.eye(n))
+    plus, minus = (size * (signs > 0)).sum(1), (size * (signs < 0)).sum(1)
+    # a row with no partner of the other sign (one inhibitory unit, itself) cannot be balanced
+    ratio = np.where(minus > 0, plus / np.maximum(minus, 1e-12), 1.0)
+    size = np.where(signs < 0, size * ratio[:, None], size)
+    size *= radius / max(np.abs(np.linalg.eigvals(size * signs)).max(), 1e-6)
+    size = np.maximum(size, 1e-6)
+    return size + np.log(-np.expm1(-size))  # the inverse of softplus
+
+
+def signed_weights(v: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
+    """W from V: (..., n, n), signs (..., n), zero diagonal."""
+    off = 1 - torch.eye(v.shape[-1], dtype=v.dtype, device=v.device)
+    return torch.nn.functional.softplus(v) * signs.unsqueeze(-2) * off

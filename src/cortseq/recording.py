@@ -1,0 +1,234 @@
+"""The Recording: an `xarray.Dataset` with a checked schema.
+
+====================  =======================  ==================================================
+variable              dims                     meaning
+====================  =======================  ==================================================
+``counts``            trial, time, unit        spikes per bin, integers >= 0      (track "counts")
+``symbols``           trial, time              labels 0 .. n_symbols-1            (track "symbols")
+``signal``            trial, time, channel     real values                        (track "signal")
+``valid``             trial, time              bool, False where there is no data
+``inputs``            trial, time, input       optional: series that models see, each at its time
+``true_rates``        trial, time, unit        optional: the generator's expected counts per bin
+``ceiling``           trial, time              optional: exact log p(y_t | y_<t) of the generator, nats
+====================  =======================  ==================================================
+
+Exactly one of the first three is there. Coordinates: ``time`` (s, left edge of the bin within the
+trial), ``unit`` / ``channel`` (names), ``trial`` (0..n-1); ``start`` and ``stop`` (trial; s, the raw
+interval a trial covers) where a recording is continuous. Covariates are further coordinates along
+``trial`` or ``(trial, time)``, listed in ``attrs["covariates"]``: they label and stratify, models never
+see them. Attributes: ``bin_width`` (s; symbols: 1.0, a step), ``continuous`` (0 or 1: windows cut from
+one stretch of time), ``n_symbols``, ``provenance`` (JSON text), ``dirt`` (JSON text: what was dropped
+and how much).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from cortseq.errors import CortseqError
+
+TRACKS = {"counts": "unit", "symbols": None, "signal": "channel"}
+METRICS = {"counts": "bits_per_spike", "symbols": "bits_per_symbol", "signal": "nats_per_sample"}
+
+
+def track(recording: xr.Dataset) -> str:
+    """Which of the three tracks a recording is on: "counts", "symbols" or "signal"."""
+    found = [name for name in TRACKS if name in recording]
+    if len(found) != 1:
+        raise CortseqError(f"a recording holds exactly one of {sorted(TRACKS)}, this one {found}")
+    return found[0]
+
+
+def observations(recording: xr.Dataset) -> np.ndarray:
+    """What was recorded, (trial, time, feature); symbols are (trial, time)."""
+    kind = track(recording)
+    dims = ("trial", "time") + ((TRACKS[kind],) if TRACKS[kind] else ())
+    return recording[kind].transpose(*dims).values
+
+
+def provenance(recording: xr.Dataset) -> dict:
+    """Where a recording comes from (source, file, sha256, settings)."""
+    return json.loads(recording.attrs.get("provenance", "{}"))
+
+
+def dirt(recording: xr.Dataset) -> dict:
+    """What was dropped on the way, and how much of it."""
+    return json.loads(recording.attrs.get("dirt", "{}"))
+
+
+def from_spikes(
+    times,
+    units,
+    trials,
+    *,
+    window: tuple[float, float],
+    bin_width: float,
+    n_trials: int | None = None,
+    unit_names: Sequence | None = None,
+    covariates: dict | None = None,
+) -> xr.Dataset:
+    """Bin a list of spikes.
+
+    Bin b of a trial holds the spikes with ``window[0] + b*bin_width <= t < window[0] + (b+1)*bin_width``:
+    the left edge belongs to the bin, the right one to the next. Spikes outside the window are left out
+    and counted in ``attrs["dirt"]``; a remainder shorter than a bin is not used.
+
+    Parameters
+    ----------
+    times, units, trials : (event,) arrays; time in s from the start of the trial, two integer labels.
+    window : start and stop in s. bin_width : s. n_trials : where trailing trials have no spike.
+    unit_names : names of units 0, 1, ...; without them the labels that occur.
+
+    Raises
+    ------
+    CortseqError : non-finite times, unequal lengths, a bin wider than the window.
+    """
+    times, units, trials = np.asarray(times, float), np.asarray(units), np.asarray(trials)
+    if not times.shape == units.shape == trials.shape:
+        raise CortseqError(
+            f"times, units and trials have unequal lengths {times.shape}, {units.shape}, {trials.shape}"
+        )
+    if not np.isfinite(times).all():
+        raise CortseqError("spike times hold NaN or infinity", fix="remove them before loading", key="times")
+    n_bins = int(np.floor((window[1] - window[0]) / bin_width + 1e-9))
+    if n_bins < 1:
+        raise CortseqError(
+            f"a bin of {bin_width:g} s is wider than the trial of {window[1] - window[0]:g} s",
+            key="bin_ms",
+            fix="choose a smaller bin_ms",
+        )
+    names = np.unique(units) if unit_names is None else np.asarray(unit_names)
+    index = np.searchsorted(names, units) if unit_names is None else units.astype(int)
+    n_trials = int(trials.max(initial=-1)) + 1 if n_trials is None else n_trials
+    # the tolerance keeps a spike that sits on an edge in exact arithmetic on the right side of it
+    bins = np.floor((times - window[0]) / bin_width + 1e-9).astype(int)
+    inside = (bins >= 0) & (bins < n_bins)
+    flat = (trials[inside].astype(int) * n_bins + bins[inside]) * len(names) + index[inside]
+    counts = np.bincount(flat, minlength=n_trials * n_bins * len(names))
+    counts = counts.reshape(n_trials, n_bins, len(names)).astype(np.int32)
+    return from_counts(
+        counts,
+        bin_width=bin_width,
+        time_start=window[0],
+        unit_names=names,
+        covariates=covariates,
+        dirt={"spikes_outside_window": int((~inside).sum())},
+    )
+
+
+def from_counts(
+    counts,
+    *,
+    bin_width: float,
+    valid=None,
+    time_start: float = 0.0,
+    unit_names=None,
+    covariates: dict | None = None,
+    coords: dict | None = None,
+    dirt: dict | None = None,
+) -> xr.Dataset:
+    """A Recording from counts (trial, time, unit): integers >= 0."""
+    counts = np.asarray(counts)
+    values = counts if valid is None else counts[np.asarray(valid, bool)]
+    if not np.isfinite(values).all() or (values < 0).any() or (values != np.floor(values)).any():
+        bad = values[~np.isfinite(values) | (values < 0) | (values != np.floor(values))][0]
+        raise CortseqError(
+            "counts must be whole numbers >= 0", key="counts", value=float(bad), fix="check the file"
+        )
+    counts = np.where(np.isfinite(counts), counts, 0).astype(np.int32)
+    names = np.arange(counts.shape[2]) if unit_names is None else np.asarray(unit_names)
+    return _build(
+        "counts", counts, bin_width, valid, time_start, covariates, {"unit": names, **(coords or {})}, dirt
+    )
+
+
+def from_symbols(
+    sequences: Sequence[np.ndarray], *, n_symbols: int | None = None, covariates=None, labels=None
+) -> xr.Dataset:
+    """A Recording from sequences of labels 0..n_symbols-1, of any lengths (padded, masked)."""
+    sequences = [np.asarray(s, int) for s in sequences]
+    if not sequences or max(map(len, sequences)) == 0:
+        raise CortseqError("no sequence holds a symbol", fix="check the file and its format")
+    n_symbols = int(max(s.max(initial=0) for s in sequences)) + 1 if n_symbols is None else n_symbols
+    valid = np.arange(max(map(len, sequences)))[None] < np.array([[len(s)] for s in sequences])
+    symbols = np.zeros(valid.shape, np.int16)
+    symbols[valid] = np.concatenate(sequences)
+    alphabet = {
+        "n_symbols": n_symbols,
+        "labels": list(map(str, labels if labels is not None else range(n_symbols))),
+    }
+    return _build("symbols", symbols, 1.0, valid, 0.0, covariates, {}, None, alphabet)
+
+
+def from_signal(
+    signal, *, bin_width: float, valid=None, channel_names=None, covariates=None, coords=None
+) -> xr.Dataset:
+    """A Recording from real values (trial, time, channel); NaN samples are masked whole bins."""
+    signal = np.asarray(signal, float)
+    missing = np.isnan(signal).any(-1)
+    valid = ~missing if valid is None else np.asarray(valid, bool) & ~missing
+    names = np.arange(signal.shape[2]) if channel_names is None else np.asarray(channel_names)
+    return _build(
+        "signal",
+        np.where(valid[..., None], signal, 0.0),
+        bin_width,
+        valid,
+        0.0,
+        covariates,
+        {"channel": names, **(coords or {})},
+        None,
+    )
+
+
+def _build(kind, values, bin_width, valid, time_start, covariates, coords, dirt, attrs=None) -> xr.Dataset:
+    n_trials, n_time = values.shape[:2]
+    valid = np.ones((n_trials, n_time), bool) if valid is None else np.asarray(valid, bool)
+    dims = ("trial", "time") + ((TRACKS[kind],) if TRACKS[kind] else ())
+    covariates = covariates or {}
+    recording = xr.Dataset(
+        {kind: (dims, values), "valid": (("trial", "time"), valid)},
+        coords={
+            "trial": np.arange(n_trials),
+            "time": time_start + bin_width * np.arange(n_time),
+            **coords,
+            **{k: (("trial", "time")[: np.ndim(v)], np.asarray(v)) for k, v in covariates.items()},
+        },
+        attrs={
+            "bin_width": float(bin_width),
+            "continuous": 0,
+            "covariates": sorted(covariates),
+            "provenance": "{}",
+            "dirt": json.dumps(dirt or {}),
+            **(attrs or {}),
+        },
+    )
+    return check(recording)
+
+
+def check(recording: xr.Dataset) -> xr.Dataset:
+    """The recording itself, or a CortseqError that says what is wrong with it."""
+    kind = track(recording)
+    values, valid = observations(recording), recording["valid"].values
+    if recording.sizes["trial"] == 0:
+        raise CortseqError("no trial is left", fix="check the window and the trial selection")
+    if values.ndim == 3 and values.shape[2] == 0:
+        raise CortseqError(f"no {TRACKS[kind]} is left", fix="relax the selection")
+    if not valid.any():
+        raise CortseqError("no valid bin is left", fix="check the window and the bin width")
+    if kind == "symbols":
+        n, seen = recording.attrs.get("n_symbols", 1), values[valid]
+        if seen.min() < 0 or seen.max() >= n:
+            bad = int(seen.max() if seen.max() >= n else seen.min())
+            raise CortseqError(
+                f"a label lies outside the alphabet 0..{n - 1}",
+                key="symbols",
+                value=bad,
+                fix="raise n_symbols",
+            )
+    elif not np.isfinite(values[valid]).all():
+        raise CortseqError(f"{kind} hold NaN or infinity in valid bins", key=kind, fix="mask those bins")
+    return recording

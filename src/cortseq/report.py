@@ -1,0 +1,142 @@
+"""One self-contained page: what was fitted, to what, what came out, how sure."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from cortseq import recording as rec
+from cortseq.figures.style import UNITS
+from cortseq.scoring import compare
+
+
+def facts(recording: xr.Dataset, manifest: dict) -> dict:
+    """What a recording is, in words and numbers for the report."""
+    kind, valid = rec.track(recording), recording["valid"].values
+    fold = manifest["folds"][0]
+    source = rec.provenance(recording)
+    lengths = valid.sum(1)
+    rows = {
+        "kind": {"counts": "spike counts", "symbols": "sequences of labels", "signal": "continuous signals"}[
+            kind
+        ],
+        "trials": f"{recording.sizes['trial']} of {lengths.min()} to {lengths.max()} bins",
+        "roles": ", ".join(f"{len(fold[r])} {r}" for r in ("train", "valid", "test", "guard") if fold[r])
+        + (f", stratified by {manifest['stratified_by']}" if manifest["stratified_by"] else "")
+        + (f"; fold 1 of {len(manifest['folds'])}" if len(manifest["folds"]) > 1 else ""),
+        "source": source.get("file") or f"{source.get('source')} ({source.get('kind', '')})",
+    }
+    if kind == "symbols":
+        rows["labels"] = f"{recording.attrs['n_symbols']}: {', '.join(recording.attrs.get('labels', []))}"
+        rows["symbols"] = f"{int(valid.sum())}"
+    else:
+        rows["bin"] = (
+            f"{recording.attrs['bin_width'] * 1e3:g} ms, {valid.sum() * recording.attrs['bin_width']:.0f} s in all"
+        )
+    if kind == "counts":
+        kept = recording.isel(unit=fold["units"])
+        rate = kept["counts"].values[valid].mean(0) / recording.attrs["bin_width"]
+        rows["units"] = f"{len(rate)}, {rate.min():.2f} to {rate.max():.1f} Hz (median {np.median(rate):.1f})"
+        dropped = {k: v for k, v in fold["units_dropped"].items() if v}
+        if dropped:
+            rows["units dropped"] = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in dropped.items())
+    if kind == "signal":
+        rows["channels"] = str(recording.sizes["channel"])
+    if rec.dirt(recording):
+        rows["dirt"] = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in rec.dirt(recording).items())
+    if source.get("sha256"):
+        rows["sha256"] = source["sha256"]
+    return rows
+
+
+def render(
+    template: str,
+    study: dict,
+    comparison: pd.DataFrame,
+    timing: pd.DataFrame,
+    audits: dict[str, dict],
+    recordings: dict[str, dict],
+    figures: list[dict],
+    versions: dict,
+) -> str:
+    """The page. `figures`: dicts with name, title, caption, dataset ("" for all) and svg text."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["num"] = _number
+    datasets = [
+        {
+            "name": name,
+            "facts": recordings[name],
+            "rows": rows.sort_values("value", ascending=False, kind="stable").to_dict("records"),
+            "unit": UNITS[rows["metric"].iloc[0]],
+            "metric": rows["metric"].iloc[0],
+            "audits": audits[name]["audits"],
+            "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],
+            "timing": timing[timing["dataset"] == name].to_dict("records"),
+        }
+        for name, rows in comparison.groupby("dataset", sort=False)
+    ]
+    return environment.from_string(template).render(
+        study=study,
+        summary=compare.summary(comparison),
+        datasets=datasets,
+        overall=[f | {"svg": inline(f["svg"], f["name"])} for f in figures if not f["dataset"]],
+        versions=versions,
+    )
+
+
+def inline(svg: str, name: str) -> str:
+    """An SVG fit for a page with others: no prologue, ids made unique, width left to the page."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r'((?:xlink:)?href="#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
+    return re.sub(
+        r'(<svg[^>]*?) height="[^"]+"',
+        r"\1",
+        re.sub(r'(<svg[^>]*?) width="([^"]+)"', r'\1 style="max-width:\2"', svg, count=1),
+        count=1,
+    )
+
+
+def _number(value, digits: int = 3, sign: bool = False) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    return f"{value:{'+' if sign else ''}.{digits}f}"
+
+
+def captions(dataset: str, track: str) -> dict[str, tuple[str, str]]:
+    """Title and caption of the figures of one recording."""
+    symbols = track == "symbols"
+    return {
+        "trial": (
+            "One recorded trial and its one-step predictions",
+            "Each bin is predicted from the bins before it only. The models are the best recurrent one and the best "
+            "Markov chain on validation trials.",
+        ),
+        "curves": (
+            "Training",
+            "Loss against epoch of every recurrent model and member. A curve that still falls at its end would mean under-training.",
+        ),
+        "states": (
+            "States and fixed points",
+            "First two principal components of the hidden states of member 0 while it reads test trials. Fixed points are those of the "
+            "closed loop, in which the expected observation is fed back; they need not lie where the driven states are.",
+        ),
+        "jacobian_spectra": (
+            "Jacobian spectra at the fixed points",
+            "Above: eigenvalues of the closed-loop map per step; inside the unit circle a mode decays. Below: the same as time constants and frequencies"
+            + (" in units of symbols." if symbols else "."),
+        ),
+        "weight_spectra": (
+            "Spectra of the recurrent weights",
+            "An eigenvalue counts as an outlier if its modulus exceeds the largest of 95 % of matrices with the same weights in permuted places "
+            "(within the columns of a sign class under Dale's law). For the LSTM: the candidate block.",
+        ),
+    }

@@ -1,0 +1,47 @@
+"""Units of scores."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import gammaln
+
+from cortseq.errors import CortseqError
+
+
+def bits_per_spike(log_prob, null_log_prob, n_spikes) -> float:
+    """(sum log_prob - sum null_log_prob) / (sum n_spikes * ln 2).
+
+    log_prob, null_log_prob : any equal shapes, nats, over the same bins (NaN in both where a bin is
+    missing). n_spikes : spikes in those bins, any shape, summed.
+
+    Raises CortseqError where shapes differ, only one of the two is NaN, or there is no spike.
+    """
+    a, b = np.asarray(log_prob, float), np.asarray(null_log_prob, float)
+    if a.shape != b.shape:
+        raise CortseqError(f"log_prob {a.shape} and null_log_prob {b.shape} have unequal shapes")
+    if (np.isnan(a) != np.isnan(b)).any():
+        raise CortseqError("log_prob and null_log_prob are not over the same bins", fix="mask both alike")
+    spikes = float(np.nansum(n_spikes))
+    if spikes <= 0:
+        raise CortseqError("no spike to divide by", key="n_spikes", value=spikes)
+    return float(np.nansum(a - b) / (spikes * np.log(2)))
+
+
+def benchmark_bits_per_spike(rates, spikes) -> float:
+    """Bits/spike in the convention of the Neural Latents Benchmark (Pei et al. 2021, arXiv:2109.04463).
+
+    rates, spikes : (trial, time, unit) expected counts and counts per bin; NaN spikes are ignored, zero
+    rates taken as 1e-9. The null of each unit is the mean of the given spikes, over all trials and bins.
+    """
+    rates, spikes = np.asarray(rates, float), np.asarray(spikes, float)
+    if rates.shape != spikes.shape:
+        raise CortseqError(f"rates {rates.shape} and spikes {spikes.shape} have unequal shapes")
+    seen = ~np.isnan(spikes)
+    null = np.broadcast_to(np.nanmean(spikes, axis=(0, 1), keepdims=True), spikes.shape)
+
+    def log_likelihood(rate: np.ndarray) -> float:
+        y, rate = spikes[seen], rate[seen]
+        rate = np.where(rate == 0, 1e-9, rate)
+        return float((y * np.log(rate) - rate - gammaln(y + 1)).sum())
+
+    return float((log_likelihood(rates) - log_likelihood(null)) / (np.nansum(spikes) * np.log(2)))

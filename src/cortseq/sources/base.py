@@ -1,0 +1,201 @@
+"""What a source is: a typed entry of the study that turns one raw file into a raw Dataset.
+
+A raw Dataset is a recording as it was recorded, before binning and cutting. Two forms:
+
+* ``attrs["form"] == "events"``: variables ``event_time`` (s), ``event_unit`` (index into the
+  coordinate ``unit``), both along ``event``. Trial-structured files also have ``event_trial`` (index
+  along ``trial``; times are then relative to the trial's start). Files with absolute times may have a
+  trial table instead: ``interval_start``, ``interval_stop`` and optionally ``interval_align`` (s, along
+  ``trial``). Covariates: variables named ``covariate_<name>`` along ``trial``, or, for a time series
+  with absolute times, ``series_<name>`` along ``time_<name>`` with that coordinate in s.
+* ``attrs["form"] == "samples"``: one of ``counts`` / ``signal`` with dims (trial, time, unit|channel)
+  or, continuous, (time, unit|channel) with coordinate ``time`` (s); or ``symbols`` already padded, with
+  ``valid``. ``attrs["bin_width"]`` is the native width (s).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import xarray as xr
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cortseq.errors import CortseqError
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Source(BaseModel):
+    """One entry under `datasets:` of a study."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # Which file suffixes `cortseq inspect` hands to this source.
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
+    source: str
+    path: str | None = Field(
+        None, description="raw file: as given, or under data/raw/, or in a mirror by name"
+    )
+    url: str | None = Field(None, description="where the file can be fetched from")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    package: str | None = Field(None, description="installed Python package that ships the file at `path`")
+    bin_ms: Positive | None = Field(
+        None, description="bin width in ms; default: 20 for spikes, native for samples"
+    )
+    window_ms: tuple[float, float] | Positive | None = Field(
+        None,
+        description="[start, stop] of a trial in ms, or the length of windows cut from a continuous file",
+    )
+    covariates: dict[str, str] = Field(
+        default_factory=dict,
+        description="label: name in the file; labels and stratifies trials, never seen by models",
+    )
+    stratify: str | None = Field(None, description="the covariate to stratify splits by; default: the first")
+    min_rate_hz: float = Field(0.0, ge=0, description="units at or below this training rate are dropped")
+    select: dict[str, list[Any]] = Field(
+        default_factory=dict, description="keep the units whose label (key) is one of the values"
+    )
+    max_units: int | None = Field(None, ge=1, description="keep the units with the highest training rate")
+    max_trials: int | None = Field(None, ge=2, description="keep the first trials only")
+
+    @property
+    def track(self) -> Literal["counts", "symbols", "signal"]:
+        """The track of the recording this entry gives, known without opening the file."""
+        raise NotImplementedError
+
+    def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read `file` (None for sources without one) into a raw Dataset."""
+        raise NotImplementedError
+
+    @classmethod
+    def inspect(cls, file: Path) -> list[str]:
+        """What the file holds, one line a fact: kind, units, trials or duration, rates, what is dirty."""
+        raise NotImplementedError
+
+    @property
+    def needs_file(self) -> bool:
+        return True
+
+    @model_validator(mode="after")
+    def _has_file(self):
+        if self.needs_file and self.path is None and self.url is None:
+            raise ValueError("needs `path:` or `url:` -- name the raw file")
+        return self
+
+
+class SymbolSource(Source):
+    """A source of label sequences: no units to select, no covariates."""
+
+    @property
+    def track(self) -> Literal["counts", "symbols", "signal"]:
+        return "symbols"
+
+    @model_validator(mode="after")
+    def _only_symbols(self):
+        for key in ("covariates", "select", "stratify"):
+            if getattr(self, key):
+                raise ValueError(f"{key}: a source of symbols has none -- remove the key")
+        return self
+
+
+def describe(
+    raw: xr.Dataset, form: Literal["events", "samples"], dirt: dict | None = None, **attrs
+) -> xr.Dataset:
+    """The raw Dataset with its attributes; entries of `dirt` that counted nothing are left out."""
+    found = {key: int(n) for key, n in (dirt or {}).items() if n}
+    return raw.assign_attrs(form=form, dirt=json.dumps(found), **attrs)
+
+
+def symbol_dataset(
+    sequences: Sequence[Sequence[str]],
+    *,
+    file: Path | None = None,
+    alphabet: Sequence[str] | None = None,
+    dirt: dict | None = None,
+) -> xr.Dataset:
+    """Sequences of labels as padded integers: labels sorted (or in the order of `alphabet`) are 0, 1, ...
+
+    Raises CortseqError where no sequence holds a symbol or a label lies outside the alphabet.
+    """
+    kept = [list(map(str, s)) for s in sequences if len(s)]
+    if not kept:
+        raise CortseqError("holds no symbols", file=file, fix="check the file and its format")
+    found = {label for sequence in kept for label in sequence}
+    labels = sorted_labels(found) if alphabet is None else list(alphabet)
+    if outside := sorted_labels(found - set(labels)):
+        raise CortseqError(
+            f"a label lies outside the alphabet {labels}",
+            file=file, key="alphabet", value=outside[0], fix="add it to the alphabet or correct the file",
+        )  # fmt: skip
+    index = {label: i for i, label in enumerate(labels)}
+    valid = np.arange(max(map(len, kept)))[None] < np.array([[len(s)] for s in kept])
+    symbols = np.zeros(valid.shape, np.int16)
+    symbols[valid] = [index[label] for sequence in kept for label in sequence]
+    raw = xr.Dataset({"symbols": (("trial", "time"), symbols), "valid": (("trial", "time"), valid)})
+    dirt = {"empty_sequences": len(sequences) - len(kept), **(dirt or {})}
+    return describe(raw, "samples", dirt, bin_width=1.0, n_symbols=len(labels), labels=labels)
+
+
+def sorted_labels(labels) -> list[str]:
+    """Labels in order: as numbers where all are whole numbers, else as text."""
+    numbers = all(label.lstrip("-").isdigit() for label in labels)
+    return sorted(labels, key=int if numbers else None)
+
+
+def summarise_symbols(raw: xr.Dataset, kind: str) -> list[str]:
+    """Lines of `inspect` for a raw Dataset of symbols."""
+    lengths = raw["valid"].values.sum(1)
+    counts = np.bincount(raw["symbols"].values[raw["valid"].values], minlength=raw.attrs["n_symbols"])
+    share = counts / counts.sum()
+    entropy = -(share[share > 0] * np.log2(share[share > 0])).sum()
+    pairs = [f"{label}: {n}" for label, n in zip(raw.attrs["labels"], counts, strict=True)]
+    labels = ", ".join(pairs[:20] + ["..."] * (len(pairs) > 20))
+    return [
+        f"kind: {kind}",
+        f"sequences: {len(lengths)}, {counts.sum()} symbols, "
+        f"lengths {lengths.min()} to {lengths.max()} (median {np.median(lengths):g})",
+        f"labels: {len(counts)} ({labels})",
+        f"entropy of single labels: {entropy:.2f} bits",
+        f"dirt: {summarise_dirt(raw)}",
+    ]
+
+
+def summarise_dirt(raw: xr.Dataset) -> str:
+    """What a Dataset dropped, in words."""
+    found = json.loads(raw.attrs.get("dirt", "{}"))
+    return ", ".join(f"{n} {key.replace('_', ' ')}" for key, n in found.items()) or "none"
+
+
+def finite(values, *, file: Path | None, key: str) -> np.ndarray:
+    """`values` as float64; CortseqError where one is NaN or infinite."""
+    values = np.asarray(values, float)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        raise CortseqError(
+            f"{bad.sum()} of {bad.size} times are NaN or infinite",
+            file=file, key=key, fix="remove them from the file",
+        )  # fmt: skip
+    return values
+
+
+def whole_counts(values: np.ndarray, *, file: Path | None, key: str) -> np.ndarray:
+    """`values` as integers >= 0; CortseqError where one is negative, fractional or not a number."""
+    if values.dtype.kind in "ub":
+        return values.astype(np.uint8) if values.dtype.kind == "b" else values
+    if values.dtype.kind not in "if":
+        raise CortseqError(
+            f"counts must be numbers, not {values.dtype}", file=file, key=key, fix="check the key"
+        )
+    with np.errstate(invalid="ignore"):
+        bad = ~np.isfinite(values) | (values < 0) | (values != np.floor(values))
+    if bad.any():
+        raise CortseqError(
+            f"counts must be whole numbers >= 0, {bad.sum()} are not",
+            file=file, key=key, value=float(values[bad][0]), fix="real values are read with `signal:`",
+        )  # fmt: skip
+    return values if values.dtype.kind == "i" else values.astype(np.int32)

@@ -1,0 +1,152 @@
+"""Who learns from which trial: the manifest of roles train / valid / test / guard per fold.
+
+Trials of a trial-structured recording are dealt at random within strata of a covariate. Windows of a
+continuous recording stay in contiguous blocks; where blocks of different roles meet, one window is
+set aside as a guard, so that no raw interval (nor its immediate neighbour) is in two roles.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from cortseq import recording as rec
+from cortseq.errors import CortseqError
+from cortseq.sources.base import Source
+from cortseq.study import Study
+
+ROLES = ("train", "valid", "test", "guard")
+_BLOCKS = 20  # contiguous blocks a continuous recording is cut into (at least per fold four)
+
+
+def split(recording: xr.Dataset, study: Study, source: Source, dataset: str) -> dict:
+    """The manifest: per fold the trial ids of each role and the units kept by their *training* rate.
+
+    Raises
+    ------
+    CortseqError : too few trials for the folds, or no unit left.
+    """
+    n = recording.sizes["trial"]
+    needed = max(3, study.folds)
+    if n < needed:
+        raise CortseqError(
+            f"{n} trial(s) cannot be split into train, valid and test in {study.folds} fold(s)",
+            key=f"datasets.{dataset}",
+            value=n,
+            fix="give more trials or windows, or fewer folds",
+        )
+    rng = np.random.default_rng([study.seed, n])
+    strata, by = _strata(recording, source)
+    continuous = bool(recording.attrs["continuous"])
+    deal = _deal_blocks if continuous else _deal_trials
+    folds = []
+    for roles in deal(n, strata, study, rng):
+        roles = _guarded(roles) if continuous else roles
+        fold = {role: np.flatnonzero(roles == role).tolist() for role in ROLES}
+        for role in ROLES[:3]:
+            if not fold[role]:
+                raise CortseqError(
+                    f"no {role} trial is left of {n}", key=f"datasets.{dataset}", fix="give more trials"
+                )
+        fold |= _units(recording, fold["train"], source, dataset)
+        folds.append(fold)
+    return {
+        "dataset": dataset,
+        "seed": study.seed,
+        "stratified_by": by,
+        "continuous": continuous,
+        "source": rec.provenance(recording),
+        "folds": folds,
+    }
+
+
+def _strata(recording: xr.Dataset, source: Source) -> tuple[np.ndarray, str | None]:
+    """A number per trial to sort by: the covariate's value, codes of its labels."""
+    names = [source.stratify] if source.stratify else list(source.covariates)
+    names = [x for x in names if x in recording.coords and recording[x].dims == ("trial",)]
+    if not names:
+        return np.zeros(recording.sizes["trial"]), None
+    values = recording[names[0]].values
+    if values.dtype.kind not in "iufb":
+        values = np.unique(values.astype(str), return_inverse=True)[1]
+    return np.nan_to_num(values.astype(float)), names[0]
+
+
+def _deal_trials(n: int, strata: np.ndarray, study: Study, rng):
+    """Sort by stratum (ties at random) and deal like cards, so that every role spans all strata."""
+    order = np.lexsort((rng.permutation(n), strata))
+    if study.folds > 1:
+        test_of = np.empty(n, int)
+        for first in range(0, n, study.folds):
+            hand = order[first : first + study.folds]
+            test_of[hand] = rng.permutation(study.folds)[: len(hand)]
+        for fold in range(study.folds):
+            roles = np.where(test_of == fold, "test", "train")
+            _choose(roles, order, "valid", study.valid_fraction, rng)
+            yield roles
+    else:
+        roles = np.full(n, "train", dtype="<U5")
+        _choose(roles, order, "test", study.test_fraction, rng)
+        _choose(roles, order, "valid", study.valid_fraction, rng)
+        yield roles
+
+
+def _choose(roles: np.ndarray, order: np.ndarray, role: str, fraction: float, rng) -> None:
+    """Give `role` to a fraction of all trials, one at random out of each run of neighbours in `order`."""
+    free = order[roles[order] == "train"]
+    wanted = min(max(1, round(fraction * len(roles))), len(free) - 1)
+    for hand in np.array_split(free, wanted):
+        roles[rng.choice(hand)] = role
+
+
+def _deal_blocks(n: int, strata: np.ndarray, study: Study, rng):
+    n_blocks = min(max(_BLOCKS, 4 * study.folds), n)
+    block = np.arange(n) * n_blocks // n
+    for roles in _deal_trials(n_blocks, np.arange(n_blocks), study, rng):
+        yield roles[block]
+
+
+def _guarded(roles: np.ndarray) -> np.ndarray:
+    """The first window of a block after one of another role becomes a guard, where the block has two."""
+    out = roles.copy()
+    change = np.flatnonzero(roles[1:] != roles[:-1]) + 1
+    for i in change:
+        longer = i + 1 < len(roles) and roles[i + 1] == roles[i]
+        if longer:
+            out[i] = "guard"
+    return out
+
+
+def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str) -> dict:
+    """Units kept: those that spike in the training trials, above min_rate_hz, the fastest max_units."""
+    if rec.track(recording) != "counts":
+        return {}
+    learned = recording.isel(trial=train)
+    spikes = (learned["counts"] * learned["valid"]).sum(("trial", "time")).values
+    rate = spikes / (float(learned["valid"].sum()) * recording.attrs["bin_width"])
+    fast = (spikes > 0) & (rate > source.min_rate_hz if source.min_rate_hz else True)
+    kept = np.flatnonzero(fast)
+    if source.max_units:
+        kept = np.sort(kept[np.argsort(-rate[kept], kind="stable")][: source.max_units])
+    if not len(kept):
+        raise CortseqError(
+            "no unit is left: none fires above min_rate_hz in the training trials",
+            key=f"datasets.{dataset}.min_rate_hz",
+            value=source.min_rate_hz,
+            fix="lower min_rate_hz or check the window",
+        )
+    silent = int((spikes == 0).sum())
+    dropped = {
+        "silent": silent,
+        "slow": int(len(fast) - fast.sum()) - silent,
+        "beyond_max_units": int(fast.sum()) - len(kept),
+    }
+    return {"units": kept.tolist(), "units_dropped": dropped}
+
+
+def fold_of(recording: xr.Dataset, manifest: dict, fold: int) -> tuple[xr.Dataset, dict]:
+    """The recording with the units of a fold, and the fold's roles."""
+    roles = manifest["folds"][fold]
+    if "units" in roles:
+        recording = recording.isel(unit=roles["units"])
+    return recording, roles

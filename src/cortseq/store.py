@@ -1,0 +1,121 @@
+"""The only module that touches disk with products. Every file appears whole or not at all.
+
+Arrays are zarr v3 in one zip whose bytes depend on the content only (fixed dates, sorted names).
+Xarray is pointed at a folder first: writing straight into a ZipStore leaves duplicate entries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from cortseq.errors import CortseqError
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed onto it when the block ends well and removed otherwise."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(dataset: xr.Dataset, path: str | Path) -> None:
+    """Write a Dataset as deterministic `.zarr.zip`."""
+    from zarr.codecs import BloscCodec
+
+    codec = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
+    encoding = {
+        name: {"compressors": (codec,)}
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind in "iufb" and variable.size
+    }
+    dataset = dataset.copy()
+    for variable in dataset.variables.values():
+        variable.encoding = {}  # what an earlier file was chunked by does not bind this one
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr v3 has no final specification for strings
+        folder = Path(scratch) / "store"
+        dataset.to_zarr(folder, zarr_format=3, consolidated=False, encoding=encoding)
+        with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+                info = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _EPOCH)
+                archive.writestr(info, file.read_bytes())
+
+
+def read(path: str | Path) -> xr.Dataset:
+    """Read a `.zarr.zip` into memory."""
+    from zarr.storage import ZipStore
+
+    path = Path(path)
+    if not path.is_file():
+        raise CortseqError("no such file", file=path)
+    if not zipfile.is_zipfile(path):
+        raise CortseqError("is no zip, so no product of this project", file=path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with ZipStore(path, mode="r") as store:
+                return xr.open_zarr(store, consolidated=False, chunks=None).load()
+    except (KeyError, FileNotFoundError, ValueError) as error:
+        raise CortseqError(
+            f"is not a recording of this project ({error})", file=path, fix="run the stage again"
+        ) from error
+
+
+def write_json(content, path: str | Path) -> None:
+    """Write JSON with sorted keys; numpy scalars and arrays become plain numbers and lists."""
+
+    def plain(value):
+        if isinstance(value, np.ndarray | np.generic):
+            return value.tolist()
+        raise TypeError(type(value))
+
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True, default=plain) + "\n")
+
+
+def read_json(path: str | Path):
+    return json.loads(Path(path).read_text())
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as .csv (nine significant digits) or .parquet by the suffix."""
+    with atomic(path) as temporary:
+        if str(path).endswith(".parquet"):
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    return pd.read_parquet(path) if str(path).endswith(".parquet") else pd.read_csv(path)
+
+
+def write_text(text: str, path: str | Path) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text)
+
+
+def sha256(path: str | Path) -> str:
+    """Digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,211 @@
+"""The whole configuration as one typed object; its JSON schema is exported from the same classes."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import operator
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from cortseq import models, sources
+from cortseq.errors import CortseqError
+from cortseq.models.base import Model
+from cortseq.sources.base import Source
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+STANDARD_MODELS: dict[str, dict[str, Any]] = {
+    "psth": {"family": "psth"},
+    "markov": {"family": "markov", "states": [8, 16, 32], "order": [1, 2]},
+    "rate": {"family": "rate"},
+    "lstm": {"family": "lstm"},
+    "esn": {"family": "esn"},
+    "dale": {"family": "dale"},
+    "stp": {"family": "stp"},
+}
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ValueError("names are lower-case letters, digits and _, and begin with a letter")
+    return value
+
+
+Name = Annotated[str, BeforeValidator(_name)]
+
+
+@functools.cache
+def _sources() -> TypeAdapter:
+    return TypeAdapter(_union(sources.registry(), "source"))
+
+
+@functools.cache
+def _models() -> TypeAdapter:
+    return TypeAdapter(_union(models.registry(), "family"))
+
+
+def _union(classes: dict[str, type], key: str) -> Any:
+    union: Any = functools.reduce(operator.or_, classes.values())
+    return Annotated[union, Field(discriminator=key)]
+
+
+class Study(BaseModel):
+    """A study: recordings, models, and how they are compared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    study: Name = Field("default", description="results go to results/<study>/")
+    seed: int = Field(0, ge=0)
+    folds: int = Field(1, ge=1, description="1: one train/valid/test split; k > 1: k-fold")
+    members: int = Field(3, ge=1, description="random restarts of every model that has any")
+    burn_in: int = Field(0, ge=0, description="bins at the start of each trial that are not scored")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    test_fraction: float = Field(0.2, gt=0, lt=0.9, description="of the trials, where folds is 1")
+    valid_fraction: float = Field(0.15, gt=0, lt=0.9, description="of the trials, inside each fold")
+    datasets: dict[Name, Any] = Field(min_length=1)
+    models: dict[Name, Any] = Field(default_factory=lambda: dict(STANDARD_MODELS), min_length=1)
+    mirrors: list[str] = Field(default_factory=list, description="folders searched for raw files by name")
+
+    def variants(self, track: str) -> dict[str, Variant]:
+        """All models of a recording on `track`, sweeps expanded, by variant name; always with `null`."""
+        found = {}
+        for name, entry in {"null": {"family": "null"}, **self.models}.items():
+            for variant in _expand(name, entry, track):
+                if variant.name in found:
+                    raise CortseqError("two models have this name", key=f"models.{name}", value=variant.name)
+                found[variant.name] = variant
+        return found
+
+
+class Variant(BaseModel):
+    """One point of a model's sweep."""
+
+    name: str
+    model_name: str
+    model: Model
+    swept: dict[str, Any]
+
+
+def _expand(name: str, entry: Any, track: str | None) -> list[Variant]:
+    """The variants of one entry: the product of its lists, without settings that are idle on `track`."""
+    if not isinstance(entry, dict):
+        raise CortseqError("a model is a mapping with a `family`", key=f"models.{name}", value=entry)
+    idle = ()
+    family = models.registry().get(entry.get("family", ""))
+    if family is not None and track is not None:
+        idle = family.idle.get(track, ())
+    lists = {k: v for k, v in entry.items() if isinstance(v, list) and k not in idle}
+    plain = {k: v for k, v in entry.items() if k not in lists and not (isinstance(v, list) and k in idle)}
+    for key, values in lists.items():
+        if not values:
+            raise CortseqError("a sweep needs at least one value", key=f"models.{name}.{key}", value=values)
+    variants = []
+    for point in itertools.product(*lists.values()):
+        swept = dict(zip(lists, point, strict=True))
+        try:
+            model = _models().validate_python({**plain, **swept})
+        except ValidationError as error:
+            raise _fault(error, f"models.{name}", drop=1) from None
+        suffix = "".join(f"_{k}{_text(v)}" for k, v in swept.items() if len(lists[k]) > 1)
+        variants.append(Variant(name=name + suffix, model_name=name, model=model, swept=swept))
+    return variants
+
+
+def _text(value: Any) -> str:
+    """A value as part of a name: 0.9 -> 0p9, 1e-05 -> 1em05."""
+    text = format(value, "g") if isinstance(value, float) else str(value).lower()
+    return text.replace(".", "p").replace("-", "m").replace("+", "")
+
+
+def _fault(error: ValidationError, where: str = "", drop: int = 0, file=None) -> CortseqError:
+    """All faults of a validation, one line each: the key's path, what is wrong, the value."""
+    lines = []
+    for fault in error.errors():
+        path = ".".join(str(p) for p in fault["loc"][drop:] if p != "[key]")
+        key = ".".join(filter(None, [where, path]))
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            message = "unknown key"
+        value = fault.get("input")
+        shown = "" if isinstance(value, dict) or fault["type"] == "missing" else f" (got {value!r})"
+        lines.append(f"{f'{file}: ' if file else ''}{key or 'study'}: {message}{shown}")
+    return CortseqError("\n".join(lines))
+
+
+def validate(content: Any, file=None) -> Study:
+    """A Study from parsed YAML; raises CortseqError with one line per fault."""
+    if not isinstance(content, dict):
+        raise CortseqError("a study is a mapping of keys", file=file, fix="see config/README.md")
+    content, faults = dict(content), []
+    if isinstance(content.get("datasets"), dict):
+        parsed = {}
+        for name, entry in content["datasets"].items():
+            try:
+                parsed[name] = _sources().validate_python(entry)
+            except ValidationError as error:
+                faults.append(str(_fault(error, f"datasets.{name}", drop=1, file=file)))
+        if faults:  # the rest is still checked, beside an entry that is sure to be well formed
+            parsed.setdefault("placeholder", None)
+        content["datasets"] = parsed
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        faults.append(str(_fault(error, file=file)))
+    entries = content.get("models")
+    for name, entry in (entries if isinstance(entries, dict) else {}).items():
+        try:
+            if name == "null":
+                raise CortseqError("is always there", key="models.null", fix="leave it out")
+            _expand(name, entry, None)
+        except CortseqError as error:
+            faults += [f"{file}: {line}" if file else line for line in str(error).splitlines()]
+    if faults:
+        raise CortseqError("\n".join(faults))
+    for source in study.datasets.values():
+        study.variants(source.track)
+    return study
+
+
+def read(path: str | Path) -> Study:
+    """Read and validate a study file."""
+    path = Path(path)
+    if not path.is_file():
+        raise CortseqError("no such study file", file=path)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise CortseqError(f"is not YAML: {' '.join(str(error).split())}", file=path) from None
+    return validate(content, path)
+
+
+def dump(study: Study) -> dict:
+    """The study as plain JSON, sources and models in full."""
+    content = study.model_dump(mode="json")
+    content["datasets"] = {k: v.model_dump(mode="json", exclude_none=True) for k, v in study.datasets.items()}
+    return content
+
+
+def schema() -> dict:
+    """JSON schema of a study file, for editors; model settings may be lists (sweeps)."""
+    top = Study.model_json_schema()
+    parts = {"datasets": _sources().json_schema(), "models": _models().json_schema()}
+    definitions: dict = {}
+    for key, part in parts.items():
+        definitions |= part.pop("$defs", {})
+        top["properties"][key]["additionalProperties"] = part
+        top["properties"][key]["propertyNames"] = {"pattern": f"^{NAME.pattern}$"}
+    for model in models.registry().values():
+        properties = definitions[model.__name__]["properties"]
+        for name, field in properties.items():
+            if name != "family":
+                properties[name] = {"anyOf": [field, {"type": "array", "items": dict(field), "minItems": 1}]}
+    top["$defs"] = definitions
+    return json.loads(json.dumps(top))
+
+
+__all__ = ["Source", "Study", "Variant", "dump", "read", "schema", "validate"]

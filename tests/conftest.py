@@ -1,0 +1,54 @@
+"""Shared small recordings."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cortseq import recording as rec
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def counts():
+    """Two alternating population states, 40 trials x 16 bins x 3 units."""
+    rng = np.random.default_rng(0)
+    phase = (np.arange(16)[None] // 4 + rng.integers(0, 2, (40, 1))) % 2
+    rates = np.where(phase[..., None] == 1, [2.0, 0.2, 1.0], [0.2, 2.0, 0.5])
+    return rec.from_counts(rng.poisson(rates), bin_width=0.02)
+
+
+@pytest.fixture(scope="session")
+def symbols():
+    """Sequences of unequal length over three labels: mostly cyclic."""
+    rng = np.random.default_rng(1)
+    sequences = []
+    for length in rng.integers(5, 15, 40):
+        steps = np.where(rng.random(length) < 0.9, 1, 2)
+        sequences.append((rng.integers(3) + steps.cumsum()) % 3)
+    return rec.from_symbols(sequences, n_symbols=3)
+
+
+@pytest.fixture(scope="session")
+def signal():
+    """Two noisy oscillating channels."""
+    rng = np.random.default_rng(2)
+    t = np.arange(20)[None] * 0.6 + rng.uniform(0, 6, (30, 1))
+    y = np.stack([5 + 2 * np.sin(t), -1 + np.cos(t)], -1) + rng.normal(0, 0.2, (30, 20, 2))
+    return rec.from_signal(y, bin_width=0.6)
+
+
+@pytest.fixture(params=["counts", "symbols", "signal"])
+def any_recording(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def mirror():
+    """Folder with the real recordings; the test skips where there is none."""
+    for folder in os.environ.get("CORTSEQ_MIRRORS", "").split(":"):
+        if folder and Path(folder).is_dir():
+            return Path(folder)
+    pytest.skip("no real recordings here: set CORTSEQ_MIRRORS to a folder that has them")

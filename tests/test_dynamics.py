@@ -1,0 +1,323 @@
+"""Dynamics against answers known in closed form."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from cortseq import dynamics, store
+from cortseq.dynamics import analyse
+from cortseq.errors import CortseqError
+
+
+def henon(s):
+    return torch.stack([1 - 1.4 * s[0] ** 2 + s[1], 0.3 * s[0]])
+
+
+def tanh_network(weights, bias=0.0):
+    w = torch.as_tensor(weights)
+    return dynamics.Flow(lambda s: torch.tanh(s @ w.mT + bias), dim=len(w))
+
+
+def rank_three(units_per_bit=4, gain=1.5):
+    """Weights of a network that stores three bits, each as the common sign of some units."""
+    bits = np.kron(np.eye(3), np.ones((units_per_bit, 1)))
+    return gain / units_per_bit * bits @ bits.T
+
+
+def test_import_leaves_torch_out():
+    code = "import sys, cortseq.dynamics.analyse; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- flows and Jacobians ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_batched_equals_one_by_one(in_place):
+    def assigning(s):
+        out = torch.zeros(2, dtype=s.dtype)
+        out[0] = 1 - 1.4 * s[0] ** 2 + s[1]
+        out[1] = 0.3 * s[0] if s[0] > 0 else s[0] * 0.3
+        return out
+
+    flow = assigning if in_place else henon
+    states = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 2)))
+    assert torch.equal(dynamics.batched(flow)(states), torch.stack([henon(s) for s in states]))
+    x = states[:, 0].numpy()
+    expected = np.stack([np.stack([-2.8 * x, np.ones(5)], -1), [[0.3, 0.0]] * 5], 1)
+    np.testing.assert_allclose(dynamics.jacobian(flow, states), expected, atol=1e-14)
+
+
+def test_jacobian_of_linear_map_is_its_matrix():
+    a = np.random.default_rng(0).normal(size=(7, 7))
+    found = dynamics.jacobian(lambda s: torch.from_numpy(a) @ s, np.ones((3, 7)))
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, np.broadcast_to(a, (3, 7, 7)), atol=1e-14)
+    assert dynamics.jacobian(lambda s: torch.from_numpy(a) @ s, np.ones(7)).shape == (7, 7)
+
+
+def test_jacobian_against_formula_and_finite_differences():
+    rng = np.random.default_rng(1)
+    w = rng.normal(size=(20, 20)) / np.sqrt(20)
+    flow, states, eps = tanh_network(w, 0.3), rng.normal(size=(4, 20)), 1e-6
+    found = dynamics.jacobian(flow, states)
+    analytic = (1 - np.tanh(states @ w.T + 0.3) ** 2)[:, :, None] * w
+    np.testing.assert_allclose(found, analytic, atol=1e-12)
+    step = torch.from_numpy(eps * np.eye(20))
+    for state, j in zip(torch.from_numpy(states), found, strict=True):
+        differences = (flow(state + step) - flow(state - step)).mT / (2 * eps)
+        np.testing.assert_allclose(j, differences.numpy(), atol=1e-8)
+
+
+def test_states_with_nan_are_refused():
+    with pytest.raises(CortseqError, match="NaN"):
+        dynamics.jacobian(henon, [np.nan, 0.0])
+
+
+# -- fixed points -------------------------------------------------------------------------------------
+
+
+def test_fixed_points_of_a_scalar_tanh():
+    found = dynamics.fixed_points(lambda s: torch.tanh(1.5 * s), np.linspace(-1, 1, 9)[:, None])
+    h = 0.858559636640  # the root of h = tanh(1.5 h)
+    np.testing.assert_allclose(found.states[:, 0], [0, -h, h], atol=1e-10)
+    assert found.stable.tolist() == [False, True, True]
+    np.testing.assert_allclose(found.eigenvalues[:, 0], [1.5, 1.5 * (1 - h**2), 1.5 * (1 - h**2)], atol=1e-9)
+    assert found.eigenvalues.dtype == np.complex128
+    assert found.n_converged == 9 and found.speeds.max() < 1e-12
+
+
+@pytest.mark.parametrize("units_per_bit", [1, 4])
+def test_fixed_points_of_a_three_bit_flip_flop(units_per_bit):
+    """Each bit rests at 0 or at one of two values; the 2^3 corners are stable, k undecided bits leave
+    k unstable directions."""
+    n = 3 * units_per_bit
+    starts = np.random.default_rng(0).uniform(-1, 1, (300, n))
+    found = dynamics.fixed_points(tanh_network(rank_three(units_per_bit)), starts)
+    units = found.states.reshape(-1, 3, units_per_bit)
+    np.testing.assert_allclose(np.ptp(units, axis=-1), 0, atol=1e-10)
+    assert len(np.unique(np.sign(units.mean(-1)[found.stable]), axis=0)) == found.stable.sum() == 8
+    undecided = (np.abs(units.mean(-1)) < 1e-6).sum(1)
+    assert np.array_equal((np.abs(found.eigenvalues) > 1).sum(1), undecided)
+    assert np.array_equal(found.stable, undecided == 0)
+    if units_per_bit == 1:
+        assert len(found.states) == 27
+
+
+def test_linear_map_has_one_fixed_point():
+    a = np.array([[0.5, 0.2], [0.0, 0.9]])
+    b = np.array([1.0, -2.0])
+    starts = np.random.default_rng(0).normal(size=(10, 2))
+    found = dynamics.fixed_points(lambda s: torch.from_numpy(a) @ s + torch.from_numpy(b), starts)
+    np.testing.assert_allclose(found.states, [np.linalg.solve(np.eye(2) - a, b)], atol=1e-10)
+    np.testing.assert_allclose(found.jacobians, [a], atol=1e-14)
+    assert found.stable.all()
+
+
+def test_henon_fixed_points():
+    found = dynamics.fixed_points(henon, np.random.default_rng(0).uniform(-1, 1, (20, 2)))
+    x = (-0.7 + np.array([1, -1]) * np.sqrt(0.49 + 5.6)) / 2.8
+    np.testing.assert_allclose(found.states, np.stack([x, 0.3 * x], 1), atol=1e-10)
+    assert not found.stable.any()
+
+
+def test_no_fixed_point_is_reported_as_a_slow_point():
+    """x' = x + 0.01 + x^2 has none; it is slowest at 0, with speed 0.01."""
+    found = dynamics.fixed_points(lambda s: s + 0.01 + s**2, np.linspace(-0.5, 0.5, 8)[:, None])
+    assert found.states.shape == (0, 1) and found.eigenvalues.shape == (0, 1) and found.n_converged == 0
+    np.testing.assert_allclose(found.slow_speeds, 0.01, rtol=0.01)
+    np.testing.assert_allclose(found.slow_states, 0, atol=0.02)
+
+
+def test_eigenvalues_alone_do_not_make_a_point_stable():
+    """s' = s/2, but 5 s where |s| > 1e-9: the Jacobian at 0 promises a stability that no copy finds."""
+    starts = np.array([[0.0], [1.0], [-1.0]])
+    found = dynamics.fixed_points(lambda s: torch.where(s.abs() > 1e-9, 5 * s, s / 2), starts)
+    at_zero = np.abs(found.states[:, 0]) < 1e-12
+    assert np.abs(found.eigenvalues[at_zero]).item() == 0.5
+    assert not found.stable[at_zero].any()
+
+
+def test_a_sampled_flow_has_no_fixed_points():
+    with pytest.raises(CortseqError, match="closed"):
+        dynamics.fixed_points(dynamics.Flow(henon, 2, "sampled"), np.zeros((2, 2)))
+
+
+# -- spectra ------------------------------------------------------------------------------------------
+
+
+def test_radius_abscissa_and_non_normality():
+    a = np.array([[0.0, 3.0], [0.0, -2.0]])
+    assert dynamics.spectral_radius(a) == pytest.approx(2)
+    assert dynamics.spectral_abscissa(a) == pytest.approx(0, abs=1e-12)
+    assert dynamics.henrici(a) == pytest.approx(3)
+    assert dynamics.numerical_abscissa(a) == pytest.approx(-1 + np.sqrt(1 + 9 / 4))
+    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 30)))[0]
+    assert dynamics.henrici(rotation) < 1e-12
+    assert dynamics.numerical_abscissa(rotation) == pytest.approx(dynamics.spectral_abscissa(rotation))
+
+
+def test_time_constants_and_frequencies():
+    values = [np.exp(-0.02 / 0.5), np.exp(-0.02 / 0.1 + 2j * np.pi * 8 * 0.02), 1.0, -0.5, 0.0, 1.1]
+    modes = dynamics.time_constants_and_frequencies(values, bin_width=0.02)
+    expected = [0.5, 0.1, np.inf, 0.02 / np.log(2), 0.0, -0.02 / np.log(1.1)]
+    np.testing.assert_allclose(modes.time_constants, expected)
+    np.testing.assert_allclose(modes.frequencies, [0, 8, 0, 25, 0, 0], atol=1e-12)
+
+
+def dale_matrix(rng, n, fraction=0.8, sigma=(0.5, 2.0)):
+    """Balanced within every row up to its variance; columns of one sign."""
+    signs = np.where(np.arange(n) < fraction * n, 1.0, -1.0)
+    scale = np.where(signs > 0, *sigma) / np.sqrt(n)
+    entries = rng.gamma(1.0, 1.0, (n, n)) * scale  # variance scale^2
+    return signs * entries * (1 - np.eye(n)), signs
+
+
+def test_bulk_radius():
+    rng = np.random.default_rng(0)
+    n = 400
+    w = rng.normal(0, 1.3 / np.sqrt(n), (n, n))
+    assert dynamics.bulk_radius(w) == pytest.approx(1.3, rel=0.01)
+    assert dynamics.bulk_radius(w) == pytest.approx(dynamics.spectral_radius(w), rel=0.06)
+    w, signs = dale_matrix(rng, n)
+    assert dynamics.bulk_radius(w, signs) == pytest.approx(np.sqrt(0.8 * 0.25 + 0.2 * 4), rel=0.03)
+    centred = w - w.mean(1, keepdims=True)  # zero row sums confine the eigenvalues
+    assert dynamics.bulk_radius(w, signs) == pytest.approx(dynamics.spectral_radius(centred), rel=0.1)
+
+
+def test_planted_outlier_is_found():
+    rng = np.random.default_rng(0)
+    n = 80
+    u = rng.normal(size=n) / np.sqrt(n)
+    found = dynamics.outliers(
+        rng.normal(0, 1 / np.sqrt(n), (n, n)) + 2.5 * np.outer(u, u), n_permutations=200
+    )
+    assert found.is_outlier.sum() == 1
+    assert found.p_values[0] == 1 / 201
+    assert abs(found.eigenvalues[0] - 2.5 * u @ u) < 0.4
+
+
+def test_outliers_false_positive_rate():
+    """Pure bulks, with and without Dale's law: about 5 % of matrices have an outlier at p < 0.05."""
+    hits = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        w, signs = (rng.normal(size=(20, 20)), None) if seed % 2 else dale_matrix(rng, 20)
+        hits += dynamics.outliers(w, signs, n_permutations=59, seed=seed).is_outlier.any()
+    assert hits <= 9  # 99.7 % of Binomial(60, 0.05)
+
+
+def test_dale_classes_are_kept_apart():
+    """Balance between the classes is no outlier when the signs are known."""
+    w, signs = dale_matrix(np.random.default_rng(3), 60, sigma=(0.2, 1.6))
+    known = dynamics.outliers(w, signs, n_permutations=100)
+    assert not known.is_outlier.any()
+    assert known.bulk_radius == dynamics.bulk_radius(w, signs) != dynamics.bulk_radius(w)
+
+
+def test_shuffles_keep_the_diagonal():
+    """Constant off-diagonal entries leave nothing to shuffle: p is 1 although one eigenvalue is large."""
+    w = np.full((10, 10), 0.3)
+    np.fill_diagonal(w, np.arange(10.0))
+    found = dynamics.outliers(w, n_permutations=20)
+    assert found.p_values[0] == 1 and not found.is_outlier.any()
+
+
+def test_signs_of_another_length_are_refused():
+    with pytest.raises(CortseqError, match="4 values"):
+        dynamics.outliers(np.eye(4), signs=np.ones(3))
+
+
+# -- dimension and Lyapunov exponents -----------------------------------------------------------------
+
+
+def test_participation_ratio():
+    assert dynamics.participation_ratio(np.eye(6)) == pytest.approx(6)
+    assert dynamics.participation_ratio(np.diag([4.0, 0, 0])) == pytest.approx(1)
+    assert dynamics.participation_ratio(np.diag([2.0, 1.0])) == pytest.approx(9 / 5)
+
+
+def test_henon_exponents():
+    found = dynamics.lyapunov_spectrum(henon, np.zeros(2), n_steps=20_000)
+    np.testing.assert_allclose(found.exponents, [0.4192, -1.6232], atol=0.01)
+    assert found.exponents.sum() == pytest.approx(np.log(0.3), abs=1e-10)  # log |det J| everywhere
+    assert (np.abs(found.exponents - [0.4192, -1.6232]) < 4 * found.standard_errors).all()
+    assert (found.standard_errors < 0.01).all()
+
+
+def test_exponents_of_a_linear_map_are_its_log_moduli():
+    rates = np.array([0.1, 0.9, 0.5, 0.2, 0.7])
+    flow = dynamics.Flow(lambda s: torch.from_numpy(rates) * s, dim=5)
+    every = dynamics.lyapunov_spectrum(flow, np.ones(5), n_steps=200, warm_up=100)
+    np.testing.assert_allclose(every.exponents, np.log(np.sort(rates)[::-1]), atol=1e-8)
+    leading = dynamics.lyapunov_spectrum(flow, np.ones(5), n_exponents=2, n_steps=200, warm_up=100)
+    np.testing.assert_allclose(leading.exponents, np.log([0.9, 0.7]), atol=1e-8)
+
+
+def test_few_exponents_equal_the_first_of_many():
+    w = np.random.default_rng(0).normal(0, 1.5 / np.sqrt(12), (12, 12))
+    start = np.random.default_rng(1).normal(size=12)
+    many = dynamics.lyapunov_spectrum(tanh_network(w), start, n_steps=300, warm_up=300)
+    few = dynamics.lyapunov_spectrum(tanh_network(w), start, n_exponents=2, n_steps=300, warm_up=300)
+    np.testing.assert_allclose(few.exponents, many.exponents[:2], atol=1e-3)
+
+
+def test_diverging_trajectory_is_an_error():
+    with pytest.raises(CortseqError, match="finite"):
+        dynamics.lyapunov_spectrum(lambda s: s**2, np.array([3.0]), n_steps=100)
+
+
+# -- the whole ----------------------------------------------------------------------------------------
+
+
+def test_dissect(tmp_path):
+    rng = np.random.default_rng(0)
+    matrices = [rank_three(), 0.5 * rank_three()]
+    states = np.sign(rng.normal(size=(20, 6, 3))).repeat(4, -1) * rng.uniform(0.2, 1, (20, 6, 12))
+    states[3, 4:] = np.nan
+    found = analyse.dissect(
+        [tanh_network(w) for w in matrices],
+        states,
+        matrices,
+        None,
+        bin_width=0.02,
+        seed=1,
+        n_permutations=39,
+        label=np.arange(20.0),
+        label_name="angle",
+    )
+    store.write(found, tmp_path / "d.zarr.zip")
+    found = store.read(tmp_path / "d.zarr.zip")
+    assert found.attrs["map"] == "closed (mean)" and found.attrs["label_name"] == "angle"
+    assert found.stable.sel(member=0).sum() == 8
+    # the second network is contracting: 0 alone, padded with NaN
+    assert found.attrs["n_points"][1] == 1 and found.stable.sel(member=1, point=0) == 1
+    assert found.fixed_points.sel(member=1)[1:].isnull().all()
+    np.testing.assert_allclose(found.jacobian_eigenvalues_real.sel(member=1, point=0)[:3], 0.75, atol=1e-9)
+    np.testing.assert_allclose(found.weight_eigenvalues_real.sel(member=0)[:3], 1.5, atol=1e-9)
+    p = dynamics.outliers(matrices[1], n_permutations=39, seed=2).p_values
+    np.testing.assert_array_equal(found.outlier_p.sel(member=1), p)
+    assert "signs" not in found
+    back = found.projected @ found.components + found.mean
+    inside = found.explained.sum().item()
+    residual = ((back - found.states) ** 2).sum() / ((found.states - found.mean) ** 2).sum()
+    assert residual.item() == pytest.approx(1 - inside, abs=1e-6)
+    assert found.projected.isnull().any("component").sum() == 2
+
+
+def test_dissect_fit_uses_each_members_own_states(counts):
+    from cortseq import models
+
+    fit = models.registry()["dale"](hidden=6, epochs=2).fit(counts, range(20), range(20, 30), members=2)
+    found = analyse.dissect_fit(fit, counts, np.arange(30, 40), n_permutations=19, n_starts=8)
+    assert found.attrs["family"] == "dale" and found.attrs["label_name"] == ""
+    assert found.sizes["member"] == 2 and found.sizes["dim"] == 6 and found.sizes["trial"] == 10
+    assert (np.sign(found.weights).where(found.weights != 0) * found.signs.values >= 0).sum() == 2 * 30
+    for member in range(2):
+        flow = fit.flow(member)
+        points = found.fixed_points.sel(member=member).dropna("point").values
+        for point in torch.from_numpy(points):
+            assert torch.linalg.norm(flow(point) - point) < 1e-6 * found.attrs["state_spread"][member]

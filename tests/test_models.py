@@ -1,0 +1,261 @@
+"""The contract every family keeps, on every track."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from cortseq import models
+from cortseq import recording as rec
+from cortseq.errors import CortseqError
+from cortseq.models.base import Data
+from cortseq.models.recurrent import tensors
+
+SMALL = {
+    "rate": {"hidden": 6, "epochs": 3, "batch": 8},
+    "lstm": {"hidden": 5, "epochs": 3, "batch": 8},
+    "dale": {"hidden": 6, "epochs": 3, "batch": 8},
+    "stp": {"hidden": 6, "epochs": 3, "batch": 8, "dale": True},
+    "esn": {"hidden": 20},
+    "markov": {"states": 4, "order": 2, "restarts": 1},
+}
+RECURRENT = ["rate", "lstm", "dale", "stp", "esn"]
+
+
+def build(family, **more):
+    return models.registry()[family](**{**SMALL.get(family, {}), **more})
+
+
+@pytest.fixture(params=sorted(models.registry()))
+def family(request):
+    return request.param
+
+
+def fitted(family, recording, **more):
+    return build(family, **more).fit(recording, train=range(20), valid=range(20, 26), members=2, seed=0)
+
+
+def test_shapes_and_finite_scores(family, any_recording):
+    fit = fitted(family, any_recording)
+    trials = range(26, 30)
+    log_prob, mean = fit.log_prob(any_recording, trials), fit.predict(any_recording, trials)
+    valid = any_recording["valid"].values[26:30]
+    assert log_prob.shape == (fit.card["members"], *valid.shape) and log_prob.dtype == np.float64
+    assert np.array_equal(np.isfinite(log_prob), np.broadcast_to(valid, log_prob.shape))
+    assert np.isfinite(mean[:, valid]).all() and mean.shape[3] == fit.card["n_features"]
+    if rec.track(any_recording) == "symbols":
+        assert np.allclose(mean[:, valid].sum(-1), 1, atol=1e-6)
+
+
+def test_saved_and_loaded_is_the_same(family, any_recording, tmp_path):
+    fit = fitted(family, any_recording)
+    fit.save(tmp_path / "fold0.safetensors")
+    again = models.load(tmp_path / "fold0.safetensors")
+    assert np.array_equal(fit.log_prob(any_recording), again.log_prob(any_recording), equal_nan=True)
+    assert again.model == fit.model and len(again.curves) == len(fit.curves)
+
+
+def test_no_bin_sees_itself_or_the_future(family, any_recording):
+    fit = fitted(family, any_recording)
+    kind = rec.track(any_recording)
+    for s in (0, 1, 3):
+        other = any_recording.copy(deep=True)
+        y = other[kind].values
+        y[:, s:] = (y[:, s:] + 1) % 3 if kind == "symbols" else y[:, s:] + 2
+        assert np.array_equal(
+            fit.predict(any_recording)[:, :, : s + 1], fit.predict(other)[:, :, : s + 1], equal_nan=True
+        )
+        assert np.array_equal(
+            fit.log_prob(any_recording)[..., :s], fit.log_prob(other)[..., :s], equal_nan=True
+        )
+
+
+def test_probabilities_of_all_sequences_sum_to_one(family, symbols):
+    fit = fitted(family, symbols)
+    every = [np.array(s) for s in itertools.product(range(3), repeat=3)]
+    total = sum(np.exp(row.sum()) for row in fit.log_prob(rec.from_symbols(every, n_symbols=3))[0])
+    assert abs(total - 1) < 1e-6
+
+
+def test_probabilities_of_all_counts_sum_to_one(family):
+    """Two units, low rates: p(y_1 | y_0) summed over all y_1 up to 12 spikes is 1."""
+    rng = np.random.default_rng(0)
+    low = rec.from_counts(rng.poisson(0.3, (30, 8, 2)), bin_width=0.02)
+    fit = fitted(family, low)
+    grid = np.array([[[1, 0], pair] for pair in itertools.product(range(13), repeat=2)])
+    total = np.exp(fit.log_prob(rec.from_counts(grid, bin_width=0.02))[0, :, 1]).sum()
+    assert abs(total - 1) < 1e-6
+
+
+def test_simulation_is_a_recording_and_repeats_with_the_seed(family, any_recording):
+    fit = fitted(family, any_recording)
+    a, b, c = (fit.simulate(5, 7, seed=s) for s in (1, 1, 2))
+    assert rec.observations(a).shape[:2] == (5, 7)
+    assert a.identical(b) and not a.identical(c)
+
+
+def test_own_samples_have_the_models_entropy(family, symbols):
+    """Mean NLL of own samples = mean entropy of the predictions, within 4 SE (C02)."""
+    fit = fitted(family, symbols)
+    own = fit.simulate(400, 6, seed=3)
+    nll, p = -fit.log_prob(own)[0], fit.predict(own)[0]
+    entropy = -(p * np.log(p)).sum(-1)
+    difference = (nll - entropy).sum(1)
+    assert abs(difference.mean()) < 4 * difference.std() / 20
+
+
+def test_null_of_training_trials_scores_zero_gain_on_itself(counts):
+    fit = fitted("null", counts)
+    rate = fit.predict(counts)[0, 0, 0]
+    assert np.allclose(rate, counts["counts"].values[:20].mean((0, 1)), atol=0.01)
+
+
+@pytest.mark.parametrize("family", RECURRENT)
+@pytest.mark.parametrize("map_name", ["open", "closed"])
+def test_flow_repeats_the_trained_cell(family, map_name, signal):
+    """From each visited state, the open map with the recorded input gives the next visited state."""
+    fit = fitted(family, signal)
+    data = Data.of(signal, [0])
+    states = fit.model.states(fit.params, data)[1, 0]
+    if map_name == "open":
+        for t in range(3):
+            flow = fit.flow(member=1, map="open", input=data.y[0, t])
+            assert np.allclose(flow(torch.tensor(states[t])).numpy(), states[t + 1], atol=1e-12)
+        return
+    flow = fit.flow(member=1, map="closed")
+    mean = fit.predict(signal, [0])[1, 0, 2]
+    held = fit.flow(member=1, map="open", input=mean)
+    assert np.allclose(
+        flow(torch.tensor(states[2])).numpy(), held(torch.tensor(states[2])).numpy(), atol=1e-12
+    )
+    assert flow.dim == states.shape[1] and flow.map == "closed"
+
+
+@pytest.mark.parametrize("family", RECURRENT)
+def test_members_as_an_axis_equal_members_one_by_one(family, any_recording):
+    """The same code with and without the leading member axis (C01), float64."""
+    model = build(family)
+    data = Data.of(any_recording, range(4))
+    params = {k: v.double() for k, v in model.initial(data, 3, seed=5).items()}
+    first = {k: v[0] for k, v in params.items()}
+    x = tensors(model, first, data, slice(None), torch.float64)[0]
+    together = model.readout(params, model.scan(params, x.expand(3, *x.shape)))
+    for m in range(3):
+        p = {k: v[m] for k, v in params.items()}
+        assert torch.allclose(model.readout(p, model.scan(p, x)), together[m], atol=1e-12)
+
+
+def test_lstm_equals_torch():
+    model = models.Lstm(hidden=7)
+    rng = np.random.default_rng(0)
+    p = {k: torch.from_numpy(v) for k, v in model.start_parameters(3, 0.02, rng).items()}
+    p["start"] = torch.from_numpy(rng.normal(size=14))
+    theirs = torch.nn.LSTM(3, 7, batch_first=True).double()
+    with torch.no_grad():
+        theirs.weight_ih_l0.copy_(p["input_weight"])
+        theirs.weight_hh_l0.copy_(p["recurrent"])
+        theirs.bias_ih_l0.copy_(p["bias"])
+        theirs.bias_hh_l0.zero_()
+    x = torch.randn(4, 9, 3, dtype=torch.float64)
+    h0, c0 = model.start(p)
+    expected = theirs(x, (h0.expand(1, 4, 7).contiguous(), c0.expand(1, 4, 7).contiguous()))[0]
+    assert torch.allclose(model.scan(p, x)[:, 1:], expected[:, :-1], atol=1e-6)
+
+
+def test_leak_one_is_the_vanilla_network_bit_for_bit():
+    model = models.Rate(hidden=5, leak=1)
+    rng = np.random.default_rng(0)
+    p = {k: torch.from_numpy(v) for k, v in model.start_parameters(2, 0.02, rng).items()}
+    x = torch.from_numpy(rng.normal(size=(3, 6, 2)))
+    h, drive = torch.zeros(3, 5, dtype=torch.float64), model.drive(p, x)
+    for t in range(5):
+        h = torch.tanh(h @ p["recurrent"].mT + drive[:, t])
+        assert torch.equal(model.scan(p, x)[:, t + 1], h)
+
+
+@pytest.mark.parametrize("hidden", [16, 64, 256])
+def test_dale_starts_balanced_without_an_outlier(hidden):
+    model = models.Dale(hidden=hidden)
+    p = {k: torch.from_numpy(v) for k, v in model.start_parameters(3, 0.02, np.random.default_rng(1)).items()}
+    w = model.recurrent_weights(p).numpy()
+    assert np.abs(np.diag(w)).max() == 0
+    assert (w[:, p["sign"].numpy() > 0] >= 0).all() and (w[:, p["sign"].numpy() < 0] <= 0).all()
+    assert np.abs(w.sum(1)).max() < 1e-2 * np.abs(w).sum(1).min()
+    assert abs(np.abs(np.linalg.eigvals(w)).max() - 0.9) < 0.01
+
+
+def test_dale_signs_survive_training(counts):
+    fit = fitted("dale", counts, epochs=20, learning_rate=0.1)
+    w, sign = fit.model.recurrent_weights(fit.params), fit.params["sign"].unsqueeze(-2)
+    assert (w * sign >= 0).all()
+
+
+def test_plasticity_settles_where_theory_says():
+    """u* = U (1 + tau_f r) / (1 + U tau_f r), x* = 1 / (1 + u* tau_r r) at a constant rate."""
+    model = models.Stp(hidden=4, leak=1)
+    p = {k: torch.from_numpy(v) for k, v in model.start_parameters(1, 0.02, np.random.default_rng(0)).items()}
+    p["recurrent"], p["bias"] = (
+        torch.zeros(4, 4, dtype=torch.float64),
+        torch.full((4,), 0.5, dtype=torch.float64),
+    )
+    state = tuple(torch.as_tensor(v, dtype=torch.float64).expand(4) for v in (0.5, 0.99, 0.01))
+    q = model.derive(p)
+    for _ in range(2000):
+        state = model.step(q, state, p["bias"])
+        assert (state[1] <= 1).all() and (0 <= state[2]).all() and (state[2] <= 1).all()
+    use, fac, rec_ = torch.sigmoid(p["use_raw"]), p["fac_log"].exp(), p["rec_log"].exp()
+    r = 20 * 0.5
+    u = use * (1 + fac * r) / (1 + use * fac * r)
+    assert torch.allclose(state[1], u, atol=1e-9) and torch.allclose(
+        state[2], 1 / (1 + u * rec_ * r), atol=1e-9
+    )
+
+
+def test_reservoir_is_scaled_and_stays_fixed(counts):
+    model = build("esn", radius=0.8, leak=0.5)
+    start = model.initial(Data.of(counts, range(20)), 2, seed=0)
+    fit = fitted("esn", counts, radius=0.8, leak=0.5)
+    assert torch.equal(start["recurrent"], fit.params["recurrent"])
+    values = np.linalg.eigvals(fit.params["recurrent"][0].double().numpy())
+    assert abs(np.abs(0.5 + 0.5 * values).max() - 0.8) < 1e-6
+
+
+def test_ridge_readout_equals_sklearn(signal):
+    from sklearn.linear_model import Ridge
+
+    from cortseq.models.esn import PENALTIES
+    from cortseq.training import convex
+
+    fit = fitted("esn", signal)
+    p = {k: v[0] for k, v in fit.params.items()}
+    penalty = fit.card["penalties"][0]
+    assert penalty in PENALTIES
+    data = Data.of(signal, range(20))
+    features, y = convex._bins(fit.model, p, data)
+    observation_y = (y.double().numpy() - p["signal_mean"].numpy()) / p["signal_scale"].numpy()
+    theirs = Ridge(alpha=penalty * len(features)).fit(features.astype(float), observation_y)
+    assert np.allclose(
+        theirs.predict(features),
+        features @ p["readout_weight"].numpy().T + p["readout_bias"].numpy(),
+        atol=2e-3,
+    )
+
+
+def test_signal_differences_do_not_change_with_the_unit(signal):
+    scaled = rec.from_signal(signal["signal"].values * 7, bin_width=0.6)
+    gains = []
+    for r in (signal, scaled):
+        a, b = (fitted(f, r).log_prob(r, range(26, 30)).sum() for f in ("markov", "null"))
+        gains.append(a - b)
+    assert np.isclose(*gains, rtol=1e-6)
+
+
+def test_a_trial_in_two_roles_is_refused(counts):
+    with pytest.raises(CortseqError, match=r"both train and valid.*got 3"):
+        build("null").fit(counts, [0, 1, 3], [3, 4])
+
+
+def test_a_fit_refuses_another_recording(counts, symbols):
+    with pytest.raises(CortseqError, match="the fit is for 3 features of counts"):
+        fitted("null", counts).log_prob(symbols)

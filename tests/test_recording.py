@@ -1,0 +1,72 @@
+"""The schema of a Recording and its checks."""
+
+import numpy as np
+import pytest
+
+from cortseq import recording as rec
+from cortseq.errors import CortseqError
+
+
+def test_left_edge_belongs_to_the_bin_and_right_edge_to_the_next():
+    r = rec.from_spikes(
+        [0.0, 0.0199, 0.02, 0.06, 0.0799, 0.08], [0] * 6, [0] * 6, window=(0, 0.08), bin_width=0.02
+    )
+    assert r["counts"].values[0, :, 0].tolist() == [2, 1, 0, 2]
+    assert rec.dirt(r) == {"spikes_outside_window": 1}
+
+
+def test_all_integer_milliseconds_fall_into_their_bin():
+    ms = np.arange(2000)
+    r = rec.from_spikes(ms / 1000, np.zeros(2000, int), np.zeros(2000, int), window=(0, 2), bin_width=0.02)
+    assert (r["counts"].values == 20).all()
+
+
+def test_binning_equals_histogram():
+    rng = np.random.default_rng(0)
+    t, u, k = rng.uniform(0, 1, 5000), rng.integers(0, 4, 5000), rng.integers(0, 6, 5000)
+    r = rec.from_spikes(t, u, k, window=(0.0, 1.0), bin_width=0.1, n_trials=6)
+    expected = np.histogramdd(
+        np.stack([k, t, u], 1), [np.arange(7) - 0.5, np.linspace(0, 1, 11), np.arange(5) - 0.5]
+    )
+    assert np.array_equal(r["counts"].values, expected[0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_non_finite_spike_times_are_refused(bad):
+    with pytest.raises(CortseqError, match="NaN or infinity"):
+        rec.from_spikes([0.1, bad], [0, 0], [0, 0], window=(0, 1), bin_width=0.1)
+
+
+@pytest.mark.parametrize("bad", [-1, 0.5, np.nan])
+def test_counts_are_whole_and_not_negative(bad):
+    with pytest.raises(CortseqError, match="whole numbers"):
+        rec.from_counts(np.array([[[1.0], [bad]]]), bin_width=0.1)
+
+
+def test_bin_wider_than_trial_is_refused():
+    with pytest.raises(CortseqError, match=r"bin_ms.*wider than the trial"):
+        rec.from_spikes([0.1], [0], [0], window=(0, 0.5), bin_width=1.0)
+
+
+def test_label_outside_alphabet_is_refused():
+    with pytest.raises(CortseqError, match=r"alphabet 0\.\.2.*got 5"):
+        rec.from_symbols([np.array([0, 5])], n_symbols=3)
+
+
+def test_unequal_lengths_are_masked():
+    r = rec.from_symbols([[0, 1, 2], [1]], n_symbols=3)
+    assert r["valid"].values.tolist() == [[True] * 3, [True, False, False]]
+
+
+def test_missing_samples_are_masked():
+    y = np.ones((2, 3, 2))
+    y[1, 2, 0] = np.nan
+    r = rec.from_signal(y, bin_width=0.1)
+    assert not r["valid"].values[1, 2] and r["valid"].values.sum() == 5
+
+
+def test_nothing_left_is_refused():
+    with pytest.raises(CortseqError, match="no trial"):
+        rec.from_counts(np.zeros((0, 3, 2)), bin_width=0.1)
+    with pytest.raises(CortseqError, match="no unit"):
+        rec.from_counts(np.zeros((2, 3, 0)), bin_width=0.1)

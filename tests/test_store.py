@@ -1,0 +1,42 @@
+"""Products: deterministic, whole or absent."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from cortseq import store
+from cortseq.errors import CortseqError
+
+
+def test_recordings_come_back_as_they_were(tmp_path, any_recording):
+    named = any_recording.assign_coords(
+        area=(
+            "trial",
+            np.array(["VISp", "MOs"] * any_recording.sizes["trial"])[: any_recording.sizes["trial"]],
+        )
+    )
+    store.write(named, tmp_path / "r.zarr.zip")
+    xr.testing.assert_identical(store.read(tmp_path / "r.zarr.zip"), named)
+
+
+def test_bytes_depend_on_the_content_only(tmp_path, counts):
+    store.write(counts, tmp_path / "a.zarr.zip")
+    store.write(store.read(tmp_path / "a.zarr.zip"), tmp_path / "b.zarr.zip")
+    assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
+
+
+def test_a_failed_write_leaves_nothing_and_keeps_the_old(tmp_path):
+    target = tmp_path / "x.json"
+    store.write_json({"a": 1}, target)
+    with pytest.raises(TypeError):
+        store.write_json({"a": object()}, target)
+    assert store.read_json(target) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_file_that_is_no_recording_is_one_line(tmp_path):
+    (tmp_path / "x.zarr.zip").write_bytes(b"not a zip")
+    with pytest.raises(CortseqError, match=r"x\.zarr\.zip"):
+        store.read(tmp_path / "x.zarr.zip")
+    with pytest.raises(CortseqError, match="no such file"):
+        store.read(tmp_path / "absent.zarr.zip")

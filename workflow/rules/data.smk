@@ -1,0 +1,93 @@
+# Raw file -> recording as recorded -> trials -> manifest of roles.
+
+
+def entry_of_file(wildcards):
+    """The entry whose raw file this is; `fetch` needs no more of it than where the file comes from."""
+    for name, source in STUDY.datasets.items():
+        if RAW[name] == Path("data/raw") / wildcards.file:
+            return source.model_dump(
+                mode="json",
+                include={"source", "path", "url", "sha256", "package"},
+                exclude_none=True,
+            )
+    raise WorkflowError(f"no dataset of this study uses data/raw/{wildcards.file}")
+
+
+def entry(wildcards):
+    return STUDY.datasets[wildcards.dataset].model_dump(mode="json", exclude_none=True)
+
+
+def source_module(wildcards):
+    return f"cortseq.sources.{STUDY.datasets[wildcards.dataset].source}"
+
+
+rule fetch:
+    output:
+        "data/raw/{file}",
+    log:
+        "results/logs/fetch/{file}.log",
+    wildcard_constraints:
+        file=".+",
+    resources:
+        mem_mb=500,
+        runtime=60,
+    params:
+        entry=entry_of_file,
+    script:
+        "../scripts/fetch.py"
+
+
+rule load:
+    input:
+        lambda w: [RAW[w.dataset]] if RAW[w.dataset] else [],
+    output:
+        OUT + "/recordings/{dataset}.zarr.zip",
+    log:
+        OUT + "/logs/load/{dataset}.log",
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        entry=entry,
+        seed=STUDY.seed,
+        code=lambda w: code("load", source_module(w)),
+    script:
+        "../scripts/load.py"
+
+
+rule preprocess:
+    input:
+        rules.load.output,
+    output:
+        OUT + "/trials/{dataset}.zarr.zip",
+    log:
+        OUT + "/logs/preprocess/{dataset}.log",
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        entry=entry,
+        code=code("preprocess"),
+    script:
+        "../scripts/preprocess.py"
+
+
+rule split:
+    input:
+        rules.preprocess.output,
+    output:
+        OUT + "/splits/{dataset}.json",
+    log:
+        OUT + "/logs/split/{dataset}.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        entry=entry,
+        study=lambda w: {
+            key: getattr(STUDY, key)
+            for key in ("seed", "folds", "test_fraction", "valid_fraction")
+        },
+        code=code("split"),
+    script:
+        "../scripts/split.py"

@@ -1,0 +1,89 @@
+# Trials -> fits -> scores, predictions and dynamics.
+
+
+rule fit:
+    input:
+        trials=rules.preprocess.output,
+        split=rules.split.output,
+    output:
+        params=OUT + "/fits/{dataset}/{variant}/fold{fold}.safetensors",
+        card=OUT + "/fits/{dataset}/{variant}/fold{fold}.json",
+        curves=OUT + "/fits/{dataset}/{variant}/fold{fold}.parquet",
+    log:
+        OUT + "/logs/fit/{dataset}/{variant}/fold{fold}.log",
+    threads: 1
+    resources:
+        gpu=lambda w: int(
+            spec(w).role == "recurrent"
+            and (
+                STUDY.device == "cuda"
+                or (STUDY.device == "auto" and jobs.gpu_present())
+            )
+        ),
+        mem_mb=8000,
+        runtime=24 * 60,
+    params:
+        spec=lambda w: spec(w).model_dump(mode="json"),
+        members=STUDY.members,
+        seed=STUDY.seed,
+        device=STUDY.device,
+        code=lambda w: code("fit", f"cortseq.models.{spec(w).family}"),
+    script:
+        "../scripts/fit.py"
+
+
+rule score:
+    input:
+        trials=rules.preprocess.output,
+        split=rules.split.output,
+        fit=rules.fit.output,
+    output:
+        scores=OUT + "/scores/{dataset}/{variant}/fold{fold}.zarr.zip",
+        predictions=OUT + "/predictions/{dataset}/{variant}/fold{fold}.zarr.zip",
+    log:
+        OUT + "/logs/score/{dataset}/{variant}/fold{fold}.log",
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        code=lambda w: code("score", f"cortseq.models.{spec(w).family}"),
+    script:
+        "../scripts/score.py"
+
+
+rule export:
+    # On request: snakemake --cores 1 results/<study>/predictions/<dataset>/<variant>/fold0.csv
+    input:
+        rules.score.output.predictions,
+    output:
+        OUT + "/predictions/{dataset}/{variant}/fold{fold}.csv",
+    log:
+        OUT + "/logs/export/{dataset}/{variant}/fold{fold}.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=code("export"),
+    script:
+        "../scripts/export.py"
+
+
+rule dynamics:
+    input:
+        trials=rules.preprocess.output,
+        split=rules.split.output,
+        fit=rules.fit.output,
+    output:
+        OUT + "/dynamics/{dataset}/{variant}/fold{fold}.zarr.zip",
+    log:
+        OUT + "/logs/dynamics/{dataset}/{variant}/fold{fold}.log",
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        seed=STUDY.seed,
+        label=lambda w: STUDY.datasets[w.dataset].stratify
+        or next(iter(STUDY.datasets[w.dataset].covariates), ""),
+        code=lambda w: code("dynamics", f"cortseq.models.{spec(w).family}"),
+    script:
+        "../scripts/dynamics.py"

@@ -1,0 +1,231 @@
+# Audits, the comparison, figures and the report.
+
+
+def stems(dataset, folds=FOLDS):
+    return [
+        f"{dataset}/{variant}/fold{fold}"
+        for variant in VARIANTS[dataset]
+        for fold in folds
+    ]
+
+
+def every(pattern):
+    """A product of all variants of all recordings."""
+    return [
+        f"{OUT}/{pattern.format(stem=stem)}"
+        for dataset in VARIANTS
+        for stem in stems(dataset)
+    ]
+
+
+def canaries(dataset):
+    """One variant of each model: over-optimism is a matter of the family and its code."""
+    first = {v.model_name: v for v in reversed(VARIANTS[dataset].values())}
+    return {
+        v.name: v.model.model_dump(mode="json")
+        for v in first.values()
+        if v.model.role != "null"
+    }
+
+
+rule audit:
+    input:
+        trials=rules.preprocess.output,
+        split=rules.split.output,
+        fits=lambda w: [f"{OUT}/fits/{stem}.safetensors" for stem in stems(w.dataset)],
+        scores=lambda w: [f"{OUT}/scores/{stem}.zarr.zip" for stem in stems(w.dataset)],
+    output:
+        OUT + "/audits/{dataset}.json",
+    log:
+        OUT + "/logs/audit/{dataset}.log",
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        table=lambda w: list(zip(*[(v, f) for v in VARIANTS[w.dataset] for f in FOLDS])),
+        canaries=lambda w: canaries(w.dataset),
+        code=lambda w: code(
+            "audit",
+            *{
+                f"cortseq.models.{v.model.family}"
+                for v in VARIANTS[w.dataset].values()
+            },
+        ),
+    script:
+        "../scripts/audit.py"
+
+
+rule compare:
+    input:
+        scores=every("scores/{stem}.zarr.zip"),
+        cards=every("fits/{stem}.json"),
+        trials=expand(rules.preprocess.output, dataset=VARIANTS),
+        splits=expand(rules.split.output, dataset=VARIANTS),
+    output:
+        comparison=OUT + "/comparison.csv",
+        variants=OUT + "/variants.csv",
+        timing=OUT + "/timing.csv",
+    log:
+        OUT + "/logs/compare.log",
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        study={
+            "out": OUT,
+            "seed": STUDY.seed,
+            "burn_in": STUDY.burn_in,
+            "variants": {
+                d: {name: (v.model_name, v.swept) for name, v in variants.items()}
+                for d, variants in VARIANTS.items()
+            },
+        },
+        code=code("compare"),
+    script:
+        "../scripts/compare.py"
+
+
+def drawn(name):
+    """Outputs of a figure."""
+    return {
+        suffix: f"{OUT}/figures/{name}.{suffix}" for suffix in ("svg", "pdf", "csv")
+    }
+
+
+def tables(w):
+    """Figures stand on the comparison, and on audits that passed."""
+    return [rules.compare.output.comparison, rules.compare.output.variants] + expand(
+        rules.audit.output, dataset=VARIANTS
+    )
+
+
+def dissected(dataset):
+    return [
+        f"{OUT}/dynamics/{dataset}/{variant}/fold0.zarr.zip"
+        for variant in recurrent(dataset)
+    ]
+
+
+OVERALL = [
+    (
+        "scores",
+        "Held-out score by model",
+        "Gain over the null on test trials; bars: 95 % intervals over trials and members.",
+    ),
+    (
+        "order",
+        "Order of the chain",
+        "Markov chains of every order fitted, beside the recurrent models (lines: mean over members).",
+    ),
+]
+PER_DATASET = {
+    "trial": False,
+    "curves": True,
+    "states": True,
+    "jacobian_spectra": True,
+    "weight_spectra": True,
+}
+FIGURES = {
+    dataset: [
+        name for name, needs in PER_DATASET.items() if recurrent(dataset) or not needs
+    ]
+    for dataset in VARIANTS
+}
+
+
+rule figure_study:
+    input:
+        tables,
+    output:
+        **drawn("{figure}"),
+    log:
+        OUT + "/logs/figures/{figure}.log",
+    wildcard_constraints:
+        figure="|".join(name for name, _, _ in OVERALL),
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        out=OUT,
+        figure=lambda w: w.figure,
+        code=lambda w: code("figure", f"cortseq.figures.{w.figure}"),
+    script:
+        "../scripts/figure.py"
+
+
+rule figure_recording:
+    # one recording: a trial with its predictions, training curves
+    input:
+        tables,
+        lambda w: [
+            f"{OUT}/predictions/{stem}.zarr.zip" for stem in stems(w.dataset, [0])
+        ],
+    output:
+        **drawn("{figure}_{dataset}"),
+    log:
+        OUT + "/logs/figures/{figure}_{dataset}.log",
+    wildcard_constraints:
+        figure="trial|curves",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        out=OUT,
+        figure=lambda w: w.figure,
+        code=lambda w: code("figure", f"cortseq.figures.{w.figure}"),
+    script:
+        "../scripts/figure.py"
+
+
+rule figure_dynamics:
+    # states, Jacobian and weight spectra of the chosen recurrent variants
+    input:
+        tables,
+        lambda w: dissected(w.dataset),
+    output:
+        **drawn("{figure}_{dataset}"),
+    log:
+        OUT + "/logs/figures/{figure}_{dataset}.log",
+    wildcard_constraints:
+        figure="states|jacobian_spectra|weight_spectra",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        out=OUT,
+        figure=lambda w: w.figure,
+        code=lambda w: code("figure", f"cortseq.figures.{w.figure}"),
+    script:
+        "../scripts/figure.py"
+
+
+rule report:
+    input:
+        tables,
+        timing=rules.compare.output.timing,
+        template=Path(workflow.current_basedir).parent / "report" / "report.html.jinja",
+        overall=[f"{OUT}/figures/{name}.svg" for name, _, _ in OVERALL],
+        figures=[
+            f"{OUT}/figures/{name}_{dataset}.svg"
+            for dataset in FIGURES
+            for name in FIGURES[dataset]
+        ],
+    output:
+        OUT + "/report.html",
+    log:
+        OUT + "/logs/report.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        out=OUT,
+        overall=OVERALL,
+        figures=FIGURES,
+        study={
+            key: getattr(STUDY, key)
+            for key in ("study", "seed", "folds", "members", "burn_in")
+        },
+        template=lambda w, input: str(input.template),
+        code=code("report"),
+    script:
+        "../scripts/report.py"

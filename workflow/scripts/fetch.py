@@ -1,0 +1,13 @@
+"""Bring one raw file to data/raw/."""
+
+from pathlib import Path
+
+from cortseq import fetch, sources
+from cortseq.jobs import job
+
+with job(snakemake) as say:
+    entry = snakemake.params.entry
+    source = sources.registry()[entry["source"]].model_construct(**entry)
+    target = Path(snakemake.output[0])
+    fetch.fetch(source, target, snakemake.config.get("mirrors", []))
+    say(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

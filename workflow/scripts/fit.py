@@ -1,0 +1,26 @@
+"""Fit all members of one variant to one fold."""
+
+import time
+
+from cortseq import __version__, jobs, models, splits, store
+from cortseq.jobs import job
+
+with job(snakemake) as say:
+    params, fold = snakemake.params, int(snakemake.wildcards.fold)
+    manifest = store.read_json(snakemake.input.split[0])
+    recording, roles = splits.fold_of(store.read(snakemake.input.trials[0]), manifest, fold)
+    model = models.registry()[params.spec["family"]].model_validate(params.spec)
+    start = time.monotonic()
+    fit = model.fit(
+        recording, roles["train"], roles["valid"], params.members, params.seed, params.device, progress=say
+    )
+    fit.card.update(
+        variant=snakemake.wildcards.variant,
+        trials_sha256=manifest["trials_sha256"],
+        versions={"cortseq": __version__, **jobs.versions()},
+        commit=jobs.commit(),
+        seconds=time.monotonic() - start,
+        peak_memory_mb=jobs.peak_memory_mb(),
+    )
+    fit.save(snakemake.output.params)
+    say(f"fitted in {fit.card['seconds']:.1f} s, {fit.card['parameters']} parameters a member")

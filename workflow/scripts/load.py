@@ -1,0 +1,17 @@
+"""Read one raw file as it was recorded."""
+
+import json
+from pathlib import Path
+
+from cortseq import fetch, sources, store
+from cortseq.jobs import job
+
+with job(snakemake) as say:
+    entry = snakemake.params.entry
+    source = sources.registry()[entry["source"]].model_validate(entry)
+    file = Path(snakemake.input[0]) if snakemake.input else None
+    raw = source.load(file, snakemake.params.seed)
+    digest = {"file": file.name, "sha256": fetch.verify(source, file)} if file else {}
+    raw.attrs["provenance"] = json.dumps({**entry, **digest, "seed": snakemake.params.seed})
+    store.write(raw, snakemake.output[0])
+    say(f"{entry['source']}: {dict(raw.sizes)}, dropped: {raw.attrs.get('dirt', '{}')}")
