@@ -270,6 +270,21 @@ def test_diverging_trajectory_is_an_error():
         dynamics.lyapunov_spectrum(lambda s: s**2, np.array([3.0]), n_steps=100)
 
 
+@pytest.mark.parametrize("map", ["open", "closed", "sampled"])
+def test_exponents_of_a_fitted_models_maps(any_recording, map):
+    """Few exponents (products) and many (Jacobians) by either route; a sampled tangent is F_h alone."""
+    from cortseq import models
+
+    fit = models.registry()["rate"](hidden=5, epochs=1).fit(any_recording, range(20), range(20, 30))
+    flow = fit.flow(0, map)
+    start = 0.1 * np.ones(flow.dim)
+    found = dynamics.lyapunov_spectrum(flow, start, n_exponents=2, n_steps=200, warm_up=200)
+    assert np.isfinite(found.exponents).all() and found.exponents[0] < 0.5
+    if map != "sampled":
+        every = dynamics.lyapunov_spectrum(flow, start, n_steps=200, warm_up=200)
+        np.testing.assert_allclose(every.exponents[:2], found.exponents, atol=0.02)
+
+
 # -- the whole ----------------------------------------------------------------------------------------
 
 
@@ -301,19 +316,23 @@ def test_dissect(tmp_path):
     p = dynamics.outliers(matrices[1], n_permutations=39, seed=2).p_values
     np.testing.assert_array_equal(found.outlier_p.sel(member=1), p)
     assert "signs" not in found
-    back = found.projected @ found.components + found.mean
+    back = found.projected @ found.components + found["mean"]
     inside = found.explained.sum().item()
-    residual = ((back - found.states) ** 2).sum() / ((found.states - found.mean) ** 2).sum()
+    residual = ((back - found.states) ** 2).sum() / ((found.states - found["mean"]) ** 2).sum()
     assert residual.item() == pytest.approx(1 - inside, abs=1e-6)
     assert found.projected.isnull().any("component").sum() == 2
 
 
-def test_dissect_fit_uses_each_members_own_states(counts):
+def test_dissect_fit_uses_each_members_own_states(counts, tmp_path):
     from cortseq import models
 
+    side = np.where(np.arange(40) % 2, "left", "right")
+    counts = counts.assign_coords(side=("trial", side))
     fit = models.registry()["dale"](hidden=6, epochs=2).fit(counts, range(20), range(20, 30), members=2)
-    found = analyse.dissect_fit(fit, counts, np.arange(30, 40), n_permutations=19, n_starts=8)
-    assert found.attrs["family"] == "dale" and found.attrs["label_name"] == ""
+    found = analyse.dissect_fit(fit, counts, np.arange(30, 40), "side", n_permutations=19, n_starts=8)
+    store.write(found, tmp_path / "d.zarr.zip")
+    found = store.read(tmp_path / "d.zarr.zip")
+    assert found.attrs["family"] == "dale" and found.label.values.tolist() == side[30:].tolist()
     assert found.sizes["member"] == 2 and found.sizes["dim"] == 6 and found.sizes["trial"] == 10
     assert (np.sign(found.weights).where(found.weights != 0) * found.signs.values >= 0).sum() == 2 * 30
     for member in range(2):

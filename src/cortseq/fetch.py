@@ -20,7 +20,7 @@ def file_name(source: Source) -> str:
     """The file's path under data/raw/."""
     if source.package:
         return f"{source.package}/{source.path}"
-    return source.path or PurePosixPath(source.url.split("?")[0]).name
+    return source.path or PurePosixPath((source.url or "").split("?")[0]).name
 
 
 def raw_path(source: Source) -> Path | None:
@@ -74,7 +74,7 @@ def find(source: Source, mirrors: list[str]) -> Path | None:
 
 
 def _in_package(source: Source) -> Path:
-    spec = importlib.util.find_spec(source.package)
+    spec = importlib.util.find_spec(str(source.package))
     if spec is None or not spec.submodule_search_locations:
         raise CortseqError(
             "the package that ships the file is not installed",
@@ -82,7 +82,7 @@ def _in_package(source: Source) -> Path:
             value=source.package,
             fix=f"pip install {source.package}",
         )
-    file = Path(spec.submodule_search_locations[0]) / source.path
+    file = Path(spec.submodule_search_locations[0]) / str(source.path)
     if not file.is_file():
         raise CortseqError(f"package {source.package} ships no such file", key="path", value=source.path)
     return file
@@ -123,7 +123,10 @@ def fetch(source: Source, target: Path, mirrors: list[str]) -> None:
             shutil.copyfile(found, temporary)
         else:
             try:
-                with urllib.request.urlopen(source.url, timeout=60) as answer, open(temporary, "wb") as file:
+                with (
+                    urllib.request.urlopen(str(source.url), timeout=60) as answer,
+                    open(temporary, "wb") as file,
+                ):
                     shutil.copyfileobj(answer, file)
             except (urllib.error.URLError, OSError) as error:
                 raise CortseqError(

@@ -30,6 +30,8 @@ def fingerprint(*roots: str | Path) -> str:
 def _read(name: str) -> tuple[str, tuple[str, ...]]:
     """Digest of one file's syntax tree, and the cortseq modules it imports."""
     path = Path(name) if name.endswith(".py") else _path(name)
+    if path is None:
+        raise ModuleNotFoundError(name)
     tree = ast.parse(path.read_text())
     imported = tuple(sorted(_imports(tree)))
     for node in ast.walk(tree):

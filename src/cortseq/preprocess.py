@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -238,7 +239,7 @@ def _build(cut: xr.Dataset, raw: xr.Dataset, kind: str, bin_width: float) -> xr.
     names = cut[dims[2]].values if dims[2] in cut.coords else np.arange(values.shape[2])
     series = {k: v.values for k, v in cut.coords.items() if v.dims == ("trial", "time")}
     valid = cut["valid"].values if "valid" in cut else None
-    common = {
+    common: dict[str, Any] = {
         "bin_width": bin_width,
         "valid": valid,
         "covariates": _covariates(raw) | series,

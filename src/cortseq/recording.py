@@ -68,7 +68,7 @@ def from_spikes(
     window: tuple[float, float],
     bin_width: float,
     n_trials: int | None = None,
-    unit_names: Sequence | None = None,
+    unit_names: Sequence | np.ndarray | None = None,
     covariates: dict | None = None,
 ) -> xr.Dataset:
     """Bin a list of spikes.

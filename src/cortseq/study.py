@@ -95,7 +95,7 @@ def _expand(name: str, entry: Any, track: str | None) -> list[Variant]:
     """The variants of one entry: the product of its lists, without settings that are idle on `track`."""
     if not isinstance(entry, dict):
         raise CortseqError("a model is a mapping with a `family`", key=f"models.{name}", value=entry)
-    idle = ()
+    idle: tuple[str, ...] = ()
     family = models.registry().get(entry.get("family", ""))
     if family is not None and track is not None:
         idle = family.idle.get(track, ())

@@ -14,6 +14,7 @@ from cortseq.errors import CortseqError
 
 MAX_TRIALS = 64
 _COMPONENTS = 3
+_START_BUDGET = 8000  # starts x dim: the search costs starts x dim^3, and large reservoirs would take minutes
 _MAPS = {"open": "open (input held)", "closed": "closed (mean)", "sampled": "sampled"}
 
 
@@ -70,6 +71,7 @@ def dissect(
     states : visited states (trial, time, dim) of member 0, or (member, trial, time, dim); NaN where a
         bin is missing. Starts of the search are drawn from them (of member 0 where there is no other).
     signs : (hidden,) sign of each unit's outgoing weights under Dale's law, else None.
+    n_starts : of the search per member; fewer, down to 16, where dim > 125.
     bin_width : s per step. label : (trial,) or (trial, time), of the states.
 
     Returns
@@ -83,6 +85,7 @@ def dissect(
             f"one weight matrix per member is needed: {len(flows)} flows, {len(weights)} matrices"
         )
     visited = _by_member(np.asarray(states, dtype=np.float64), len(flows))
+    n_starts = min(n_starts, max(16, _START_BUDGET // visited[0].shape[-1]))
     starts = [_draw(s, n_starts, seed + member) for member, s in enumerate(visited)]
     points = [fixed_points(flow, s, seed=seed) for flow, s in zip(flows, starts, strict=True)]
     found = {

@@ -72,7 +72,8 @@ def fixed_points(
     flow : torch float64 (d,) -> (d,). starts : (n, d), best drawn from visited states.
     tolerance : speed of a fixed point, `distinct` : least distance between two, `perturbation` : size of
         the test of stability; all three in units of the rms spread of the starts.
-    max_steps, max_settling, max_returns : of the search, of the settling, of the test of stability. seed : of the perturbations.
+    max_steps, max_settling, max_returns : of the search, of the settling, of the test of stability.
+    seed : of the perturbations.
 
     Raises
     ------

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cycler
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -23,7 +25,7 @@ ROLE_COLOURS = {"recurrent": BLUE, "markov": RED, "baseline": GREY, "null": "#C8
 CYCLE = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK, GREY)
 UNITS = {"bits_per_spike": "bits/spike", "bits_per_symbol": "bits/symbol", "nats_per_sample": "nats/sample"}
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.size": 8,
     "font.family": "DejaVu Sans",
     "axes.titlesize": 8.5,
@@ -40,7 +42,7 @@ _RC = {
     "svg.hashsalt": "cortseq",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
-    "axes.prop_cycle": matplotlib.cycler(color=CYCLE),
+    "axes.prop_cycle": cycler.cycler(color=CYCLE),
 }
 
 

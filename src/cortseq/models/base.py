@@ -63,6 +63,9 @@ class Data:
         return np.where(self.valid, log_prob, np.nan)
 
 
+CURVES = ["member", "epoch", "train_loss", "valid_loss", "learning_rate", "clipped", "best"]
+
+
 @dataclass
 class Learned:
     """What `Model.learn` hands back: parameters with a leading member axis, and the record of learning."""
@@ -71,9 +74,6 @@ class Learned:
     n_parameters: int
     curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CURVES))
     card: dict = field(default_factory=dict)
-
-
-CURVES = ["member", "epoch", "train_loss", "valid_loss", "learning_rate", "clipped", "best"]
 
 
 class Model(BaseModel):
@@ -131,19 +131,17 @@ class Model(BaseModel):
         ------
         CortseqError : no training trial, a trial in both roles, or no member with a finite loss.
         """
-        train, valid = np.asarray(train, int), np.asarray(valid, int)
-        if not len(train) or not len(valid):
+        learns, chooses = np.asarray(train, int), np.asarray(valid, int)
+        if not len(learns) or not len(chooses):
             raise CortseqError(f"{self.family} needs at least one training and one validation trial")
-        if np.intersect1d(train, valid).size:
-            raise CortseqError(
-                "a trial is in both train and valid", value=int(np.intersect1d(train, valid)[0])
-            )
+        twice = np.intersect1d(learns, chooses)
+        if twice.size:
+            raise CortseqError("a trial is in both train and valid", value=int(twice[0]))
         data = Data.of(recording)
         self.check(data)
         members = members if self.has_members else 1
-        learned = self.learn(
-            Data.of(recording, train), Data.of(recording, valid), members, seed, device, progress or _silent
-        )
+        sets = Data.of(recording, learns), Data.of(recording, chooses)
+        learned = self.learn(*sets, members, seed, device, progress or _silent)
         card = {
             "model": self.model_dump(mode="json"),
             "role": self.role,
@@ -154,7 +152,7 @@ class Model(BaseModel):
             "members": members,
             "parameters": int(learned.n_parameters),
             "seed": seed,
-            "learned_from": {"train": train.tolist(), "valid": valid.tolist()},
+            "learned_from": {"train": learns.tolist(), "valid": chooses.tolist()},
             **learned.card,
         }
         return Fit(self, learned.params, card, learned.curves)

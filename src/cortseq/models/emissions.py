@@ -49,7 +49,7 @@ class PoissonEmission:
         return p["rate"]
 
     def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
-        return rng.poisson(np.maximum(p["rate"], MIN_RATE))
+        return np.asarray(rng.poisson(np.maximum(p["rate"], MIN_RATE)))
 
     def n_free(self, n_features: int) -> int:
         return n_features
@@ -97,13 +97,17 @@ class GaussianEmission:
         return p["mean"]
 
     def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
-        return rng.normal(p["mean"], p["sd"])
+        return np.asarray(rng.normal(p["mean"], p["sd"]))
 
     def n_free(self, n_features: int) -> int:
         return 2 * n_features
 
 
-EMISSIONS: dict[str, Any] = {"counts": PoissonEmission, "symbols": CategoricalEmission, "signal": GaussianEmission}
+EMISSIONS: dict[str, Any] = {
+    "counts": PoissonEmission,
+    "symbols": CategoricalEmission,
+    "signal": GaussianEmission,
+}
 
 
 def emission_of(data: Data) -> Emission:

@@ -227,7 +227,7 @@ class Recurrent(Model):
             x = torch.cat([encoded(state), extra.expand(*flat.shape[:-1], -1)], -1)
             return torch.cat(self.step(q, state, self.drive(q, x)), -1)
 
-        return Flow(function, dim=sum(sizes), map=map)
+        return Flow(function, dim=sum(sizes), map=map)  # type: ignore[arg-type]
 
 
 def _trials(state: torch.Tensor, shape) -> torch.Tensor:

@@ -156,9 +156,9 @@ def canary(name: str, model: Model, recording: xr.Dataset, seed: int = 0) -> Aud
 
     null = Null().fit(noise, train, valid)
     fit = model.fit(noise, train, valid, members=1, seed=seed)
-    sums = [np.nansum(f.log_prob(noise, test), -1)[0] for f in (fit, null)]
+    mine, base = (np.nansum(f.log_prob(noise, test), -1)[0] for f in (fit, null))
     events = Data.of(noise, test).n_events().sum(1)
-    gain = paired_difference(*sums, events, resamples=1000, seed=seed)
+    gain = paired_difference(mine, base, events, resamples=1000, seed=seed)
     limit = CANARY_GAIN + 3 * gain.standard_error
     detail = f"{name}: {gain.estimate:+.4f} bits/event on noise (at most {limit:.4f} allowed)"
     if gain.estimate < -3 * gain.standard_error:

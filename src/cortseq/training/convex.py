@@ -78,8 +78,8 @@ def _likelihood_path(observation, p: Params, z, y, spread, start, penalties, eve
         weight, bias = t[:-n_out].reshape(n_out, n_in), t[-n_out:]
         loss = -observation.log_prob(p, z @ weight.T + bias, y).sum() / events
         loss = loss + 0.5 * penalty * (weight**2 * inverse).sum() / events
-        loss.backward()
-        return loss.item(), t.grad.double().numpy()
+        (gradient,) = torch.autograd.grad(loss, t)
+        return loss.item(), gradient.double().numpy()
 
     for penalty in penalties:
         found = minimize(

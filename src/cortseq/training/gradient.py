@@ -58,7 +58,7 @@ def descend(
     dtype = params["readout_weight"].dtype
     sets = [_Trials(model, params, data, dtype, device) for data in (train, valid)]
     start = time.monotonic()
-    done = [_Descent(model, params, group, *sets, seed, device, progress).run() for group in groups]
+    done = [_Descent(model, params, group, sets, seed, device, progress).run() for group in groups]
     failed = {str(m): why for d in done for m, why in d.failed.items()}
     if len(failed) == n_members:
         raise CortseqError(
@@ -111,8 +111,9 @@ class _Trials:
 class _Descent:
     """The state of fitting one group of members."""
 
-    def __init__(self, model, params, members, train, valid, seed, device, progress):
-        self.model, self.members, self.train, self.valid = model, members, train, valid
+    def __init__(self, model, params, members, sets, seed, device, progress):
+        self.model, self.members = model, members
+        self.train, self.valid = sets
         self.device, self.progress = device, progress
         self.params = {
             name: value[members].to(device).clone().requires_grad_(name not in model.fixed)
@@ -208,9 +209,11 @@ class _Descent:
     def _dropped(self, x: torch.Tensor, probability: float) -> torch.Tensor:
         if probability == 0:
             return x
-        shape = x.shape[-3:]
+        # drawn for whole trials: where a batch is cut must not move a member's random stream
+        n, stop, width = x.shape[-3:]
+        shape = (n, self.train.x.shape[1], width)
         keep = [torch.rand(shape, generator=g, device=x.device, dtype=x.dtype) for g in self.noise]
-        mask = (torch.stack(keep).reshape(x.shape) >= probability).to(x.dtype)
+        mask = (torch.stack(keep)[:, :, :stop].reshape(x.shape) >= probability).to(x.dtype)
         return x * mask / (1 - probability)
 
     def _validate(self, epoch: int) -> np.ndarray:
@@ -224,7 +227,7 @@ class _Descent:
 
     def _keep(self, epoch, loss, valid, rate, clipped) -> None:
         better = np.flatnonzero(valid < self.best_loss)  # false for NaN
-        for i in better:
+        for i in better.tolist():
             self.best_loss[i], self.best_epoch[i] = valid[i], epoch
             for name, value in self.params.items():
                 self.best[name][i] = value.detach()[i]

@@ -1,0 +1,87 @@
+"""Roles: disjoint, stratified, guarded; units by training rate."""
+
+import numpy as np
+import pytest
+
+from cortseq import recording as rec
+from cortseq import splits, study
+from cortseq.errors import CortseqError
+from cortseq.sources.npz import SOURCE as Npz
+
+ENTRY = {"source": "npz", "path": "x.npz", "counts": "c", "native_bin_ms": 20}
+
+
+def _plan(**more):
+    return study.validate({"datasets": {"d": {"source": "synthetic", "kind": "ring"}}, **more})
+
+
+def _recording(n=60, continuous=False, covariates=None, rates=(1.0, 0.5)):
+    rng = np.random.default_rng(0)
+    r = rec.from_counts(rng.poisson(rates, (n, 10, len(rates))), bin_width=0.02, covariates=covariates)
+    r.attrs["continuous"] = int(continuous)
+    return r
+
+
+def _roles(fold):
+    return [set(fold[role]) for role in splits.ROLES]
+
+
+@pytest.mark.parametrize("folds", [1, 5])
+@pytest.mark.parametrize("continuous", [False, True])
+def test_roles_are_disjoint_and_complete(folds, continuous):
+    manifest = splits.split(_recording(continuous=continuous), _plan(folds=folds), Npz(**ENTRY), "d")
+    for fold in manifest["folds"]:
+        sets = _roles(fold)
+        assert sum(map(len, sets)) == 60 and set().union(*sets) == set(range(60))
+    if folds > 1 and not continuous:
+        tests = [t for fold in manifest["folds"] for t in fold["test"]]
+        assert sorted(tests) == list(range(60))
+
+
+def test_every_role_spans_a_sorted_covariate():
+    """Trials sorted by a covariate: each role's mean stays near the overall one."""
+    r = _recording(200, covariates={"tap": np.arange(200.0)})
+    fold = splits.split(r, _plan(), Npz(**ENTRY, covariates={"tap": "tap"}), "d")["folds"][0]
+    for role in ("train", "valid", "test"):
+        assert abs(np.mean(fold[role]) - 99.5) < 10, role
+
+
+def test_windows_of_different_roles_are_kept_apart():
+    fold = splits.split(_recording(200, continuous=True), _plan(), Npz(**ENTRY), "d")["folds"][0]
+    role_of = {t: role for role in splits.ROLES for t in fold[role]}
+    for t in range(199):
+        if role_of[t] != role_of[t + 1]:
+            assert "guard" in (role_of[t], role_of[t + 1])
+
+
+def test_the_same_seed_gives_the_same_split_and_another_another():
+    r = _recording()
+    a, b, c = (splits.split(r, _plan(seed=s), Npz(**ENTRY), "d")["folds"] for s in (1, 1, 2))
+    assert a == b != c
+
+
+def test_units_are_chosen_by_training_rate_only():
+    r = _recording(rates=(1.0, 0.5, 0.5))
+    fold = splits.split(r, _plan(), Npz(**ENTRY), "d")["folds"][0]
+    r["counts"][fold["train"], :, 2] = 0  # silent in training, lively elsewhere
+    fold = splits.split(r, _plan(), Npz(**ENTRY), "d")["folds"][0]
+    assert fold["units"] == [0, 1] and fold["units_dropped"]["silent"] == 1
+
+
+def test_slow_units_and_the_fastest_units():
+    r = _recording(rates=(1.0, 0.02, 0.5))
+    fold = splits.split(r, _plan(), Npz(**ENTRY, min_rate_hz=5.0), "d")["folds"][0]
+    assert fold["units"] == [0, 2] and fold["units_dropped"]["slow"] == 1
+    fold = splits.split(r, _plan(), Npz(**ENTRY, max_units=1), "d")["folds"][0]
+    assert fold["units"] == [0] and fold["units_dropped"]["beyond_max_units"] == 2
+
+
+def test_no_unit_left_names_the_key():
+    with pytest.raises(CortseqError, match=r"datasets\.d\.min_rate_hz.*got 500"):
+        splits.split(_recording(), _plan(), Npz(**ENTRY, min_rate_hz=500.0), "d")
+
+
+@pytest.mark.parametrize(("n", "folds"), [(1, 1), (2, 1), (4, 5)])
+def test_too_few_trials_for_the_folds(n, folds):
+    with pytest.raises(CortseqError, match=r"datasets\.d: .*cannot be split"):
+        splits.split(_recording(n), _plan(folds=folds), Npz(**ENTRY), "d")
