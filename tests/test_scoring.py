@@ -104,7 +104,7 @@ def result(counts):
 
 
 def test_table_has_a_row_per_model_and_the_promised_columns(result):
-    rows, variants = result
+    rows, _ = result
     frame = compare.finish(rows)
     assert list(frame["model"]) == ["null", "markov", "rate"]
     promised = (

@@ -1,15 +1,15 @@
 # Raw file -> recording as recorded -> trials -> manifest of roles.
 
 
+FILE_KEYS = ("source", "path", "url", "sha256", "package")
+
+
 def entry_of_file(wildcards):
     """The entry whose raw file this is; `fetch` needs no more of it than where the file comes from."""
     for name, source in STUDY.datasets.items():
         if RAW[name] == Path("data/raw") / wildcards.file:
-            return source.model_dump(
-                mode="json",
-                include={"source", "path", "url", "sha256", "package"},
-                exclude_none=True,
-            )
+            whole = source.model_dump(mode="json", exclude_none=True)
+            return {key: whole[key] for key in FILE_KEYS if key in whole}
     raise WorkflowError(f"no dataset of this study uses data/raw/{wildcards.file}")
 
 

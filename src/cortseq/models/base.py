@@ -196,6 +196,12 @@ class Fit:
         data = self._data(recording, trials)
         return np.where(data.valid[..., None], self.model.expect(self.params, data), np.nan)
 
+    def states(self, recording: xr.Dataset, trials=None) -> np.ndarray:
+        """Whole flat states of a recurrent fit before each bin, teacher-forced, (member, trial, time, dim)."""
+        if self.model.role != "recurrent":
+            raise CortseqError(f"a {self.model.family} model has no state", fix="choose a recurrent model")
+        return self.model.states(self.params, self._data(recording, trials))  # type: ignore[attr-defined]
+
     def simulate(self, n_trials: int, n_time: int, member: int = 0, seed: int = 0) -> xr.Dataset:
         """A Recording drawn from the fitted model running freely from its start state."""
         rng = np.random.default_rng([seed, member])

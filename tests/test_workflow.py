@@ -1,0 +1,194 @@
+"""The whole path on a tiny study: products, a second run, what a change re-runs, and bad input."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from cortseq import models, store
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+STUDY = {
+    "study": "tiny",
+    "members": 2,
+    "datasets": {
+        "ring": {"source": "synthetic", "kind": "ring", "trials": 40, "units": 8, "bins": 12},
+        "even": {"source": "synthetic", "kind": "even", "trials": 30, "bins": 12},
+    },
+    "models": {
+        "markov": {"family": "markov", "states": 4, "order": [1, 2]},
+        "rate": {"family": "rate", "hidden": 4, "epochs": 3},
+    },
+}
+
+
+def snakemake(folder: Path, study: dict, *arguments: str) -> subprocess.CompletedProcess:
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    command = [BIN / "snakemake", "--cores", "2", "--configfile", "study.yaml", *arguments]
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    environment.pop("CORTSEQ_MIRRORS", None)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+
+
+def would_run(folder: Path, study: dict) -> set[str]:
+    """Outputs that a dry run would make again."""
+    answer = snakemake(folder, study, "--dry-run")
+    assert answer.returncode == 0, answer.stderr
+    made = set()
+    for line in re.findall(r"output: (.*)", answer.stdout + answer.stderr):
+        made |= {part.strip() for part in line.split(",")}
+    return made
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A copy of the workflow with the tiny study run to the end."""
+    folder = tmp_path_factory.mktemp("study")
+    for name in ("Snakefile", "workflow", "profiles"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    answer = snakemake(folder, STUDY)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return folder
+
+
+def test_every_product_is_there_and_readable(finished):
+    out = finished / "results/tiny"
+    frame = pd.read_csv(out / "comparison.csv", keep_default_na=False, na_values=[""])
+    assert set(zip(frame["dataset"], frame["model"], strict=True)) == {
+        (d, m) for d in STUDY["datasets"] for m in ("null", "markov", "rate")
+    }
+    assert (frame["role"] == ["null", "markov", "recurrent"] * 2).all()
+    fit = models.load(out / "fits/ring/rate/fold0.safetensors")
+    recording = store.read(out / "trials/ring.zarr.zip")
+    scores = store.read(out / "scores/ring/rate/fold0.zarr.zip")
+    again = fit.log_prob(recording, scores["trial"].values)
+    assert np.allclose(again, scores["log_prob"].values)
+    for name in ("scores", "order", "trial_ring", "curves_even", "states_ring", "weight_spectra_even"):
+        for suffix in ("svg", "pdf", "csv"):
+            assert (out / f"figures/{name}.{suffix}").stat().st_size > 100
+    for audit in store.read_json(out / "audits/ring.json")["audits"]:
+        assert audit["passed"] or not audit["stopping"]
+
+
+def test_the_report_is_one_page_without_outside_resources(finished):
+    page = (finished / "results/tiny/report.html").read_text()
+    assert page.count("<svg") == 2 + 2 * 5 and "null" in page
+    assert not re.search(r'(?:src|href)="https?://', page)
+    assert not re.search(r"\bnan\b", page)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    used = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
+    assert used <= set(ids)
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert would_run(finished, STUDY) == set()
+
+
+def test_one_models_setting_reruns_its_descendants_only(finished):
+    changed = yaml.safe_load(yaml.safe_dump(STUDY))
+    changed["models"]["rate"]["epochs"] = 4
+    made = would_run(finished, changed)
+    fits = {m for m in made if "/fits/" in m}
+    assert {m.split("/")[4] if m.startswith("/") else m.split("/")[3] for m in fits} == {
+        "even",
+        "ring",
+    } or fits
+    assert all("/rate/" in m for m in fits) and fits
+    assert not any(part in m for m in made for part in ("/trials/", "/splits/", "/recordings/"))
+
+
+def test_one_datasets_setting_leaves_the_other_alone(finished):
+    changed = yaml.safe_load(yaml.safe_dump(STUDY))
+    changed["datasets"]["even"]["bins"] = 13
+    fits = {m for m in would_run(finished, changed) if "/fits/" in m or "/scores/" in m}
+    assert fits and all("/even/" in m for m in fits)
+
+
+def test_same_study_same_bytes(finished):
+    """Removed and made again, comparison.csv, a fit and a figure are the same bytes."""
+    out = finished / "results/tiny"
+    names = [
+        "comparison.csv",
+        "fits/ring/rate/fold0.safetensors",
+        "figures/scores.svg",
+        "trials/ring.zarr.zip",
+    ]
+    before = {name: (out / name).read_bytes() for name in names}
+    for name in names:
+        (out / name).unlink()
+    answer = snakemake(finished, STUDY)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    assert {name: (out / name).read_bytes() for name in names} == before
+
+
+def test_predictions_as_csv_on_request(finished):
+    target = "results/tiny/predictions/ring/rate/fold0.csv"
+    assert snakemake(finished, STUDY, target).returncode == 0
+    assert list(pd.read_csv(finished / target).columns) == ["trial", "time", "unit", "predicted"]
+
+
+def _npz(folder: Path, **arrays) -> dict:
+    (folder / "data/raw").mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "data/raw/bad.npz", **arrays)
+    entry = {
+        "source": "npz",
+        "path": "bad.npz",
+        "counts": "c",
+        "axes": ["trial", "time", "unit"],
+        "native_bin_ms": 10,
+    }
+    return {"study": "bad", "datasets": {"d": entry}, "models": {"rate": {"family": "rate", "epochs": 1}}}
+
+
+GOOD = np.ones((6, 5, 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "entry", "words"),
+    [
+        (lambda c: c * -1, {}, ["bad.npz", "-1"]),
+        (lambda c: c * 0.5, {}, ["bad.npz", "0.5"]),
+        (lambda c: c * np.nan, {}, ["bad.npz"]),
+        (lambda c: c[:1], {}, ["datasets.d", "1 trial(s) cannot be split"]),
+        (lambda c: c * 0, {}, ["datasets.d", "no unit is left"]),
+        (lambda c: c, {"bin_ms": 100}, ["bin_ms", "wider than the trial"]),
+        (lambda c: c, {"bin_ms": 15}, ["bin_ms", "not a multiple", "15"]),
+        (lambda c: c, {"counts": "absent"}, ["bad.npz", "absent"]),
+        (lambda c: c, {"path": "gone.npz"}, ["gone.npz", "no such file"]),
+        (lambda c: c, {"sha256": "0" * 64}, ["bad.npz", "sha256"]),
+    ],
+)
+def test_bad_input_ends_with_one_line_and_no_product(finished, change, entry, words):
+    study = _npz(finished, c=change(GOOD))
+    study["datasets"]["d"].update(entry)
+    shutil.rmtree(finished / "results/bad", ignore_errors=True)
+    answer = snakemake(finished, study, "results/bad/splits/d.json")
+    output = answer.stdout + answer.stderr
+    assert answer.returncode != 0
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, output[-2000:]
+    for word in words:
+        assert word in lines[0]
+    assert not (finished / "results/bad/splits/d.json").exists()
+
+
+def test_a_wrong_study_ends_with_the_key(finished):
+    answer = snakemake(finished, {**STUDY, "membres": 3})
+    assert answer.returncode != 0
+    assert "study.yaml: membres: unknown key" in answer.stdout + answer.stderr
+
+
+def test_slurm_profile_dry_runs(finished):
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    answer = snakemake(finished, STUDY, "--profile", "profiles/slurm", "--dry-run", "--forceall")
+    assert answer.returncode == 0, answer.stderr[-2000:]
