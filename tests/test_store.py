@@ -1,6 +1,7 @@
 """Products: deterministic, whole or absent."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -40,3 +41,9 @@ def test_a_file_that_is_no_recording_is_one_line(tmp_path):
         store.read(tmp_path / "x.zarr.zip")
     with pytest.raises(CortseqError, match="no such file"):
         store.read(tmp_path / "absent.zarr.zip")
+
+
+def test_a_model_called_null_survives_the_table(tmp_path):
+    table = pd.DataFrame({"model": ["null", "nan", "rate"], "value": [0.0, np.nan, 1.5]})
+    store.write_table(table, tmp_path / "t.csv")
+    pd.testing.assert_frame_equal(store.read_table(tmp_path / "t.csv"), table)

@@ -107,7 +107,10 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    return pd.read_parquet(path) if str(path).endswith(".parquet") else pd.read_csv(path)
+    """Read a table; only an empty cell is missing (pandas would take the model `null` for one)."""
+    if str(path).endswith(".parquet"):
+        return pd.read_parquet(path)
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def write_text(text: str, path: str | Path) -> None:

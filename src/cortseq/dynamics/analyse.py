@@ -15,6 +15,9 @@ from cortseq.errors import CortseqError
 MAX_TRIALS = 64
 _COMPONENTS = 3
 _START_BUDGET = 8000  # starts x dim: the search costs starts x dim^3, and large reservoirs would take minutes
+# permutations x hidden^2, of the weight spectra: a reservoir of 1000 units would take minutes; 39 allow p < 0.05
+_PERMUTATION_BUDGET = 10_000_000
+_FEWEST_PERMUTATIONS = 39
 _MAPS = {"open": "open (input held)", "closed": "closed (mean)", "sampled": "sampled"}
 
 
@@ -72,6 +75,7 @@ def dissect(
         bin is missing. Starts of the search are drawn from them (of member 0 where there is no other).
     signs : (hidden,) sign of each unit's outgoing weights under Dale's law, else None.
     n_starts : of the search per member; fewer, down to 16, where dim > 125.
+    n_permutations : of the weights per member; fewer, down to 39, where hidden > 223.
     bin_width : s per step. label : (trial,) or (trial, time), of the states.
 
     Returns
@@ -86,6 +90,8 @@ def dissect(
         )
     visited = _by_member(np.asarray(states, dtype=np.float64), len(flows))
     n_starts = min(n_starts, max(16, _START_BUDGET // visited[0].shape[-1]))
+    affordable = _PERMUTATION_BUDGET // weights[0].shape[-1] ** 2
+    n_permutations = min(n_permutations, max(_FEWEST_PERMUTATIONS, affordable))
     starts = [_draw(s, n_starts, seed + member) for member, s in enumerate(visited)]
     points = [fixed_points(flow, s, seed=seed) for flow, s in zip(flows, starts, strict=True)]
     found = {

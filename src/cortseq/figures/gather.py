@@ -8,9 +8,7 @@ from cortseq import splits, store
 
 
 def comparison_table(out: str) -> pd.DataFrame:
-    return store.read_table(f"{out}/comparison.csv").fillna(
-        {"role": "null", "model": "null", "variant": "null", "family": "null"}
-    )
+    return store.read_table(f"{out}/comparison.csv")
 
 
 def _chosen(out: str, dataset: str, role: str) -> pd.DataFrame:

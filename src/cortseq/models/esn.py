@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy("torch")
 
-PENALTIES = np.logspace(1, -7, 17)  # per event; from strong to weak, each warm-starting the next
+PENALTIES = np.logspace(0, -8, 13)  # per event; from strong to weak, each warm-starting the next
 
 
 class Esn(Recurrent):
@@ -35,9 +35,9 @@ class Esn(Recurrent):
 
     family: Literal["esn"] = "esn"
     hidden: Annotated[int, Field(ge=1)] = 300
-    radius: Annotated[float, Field(gt=0)] = 0.9
+    radius: Annotated[float, Field(gt=0)] = 0.99
     leak: Annotated[float, Field(gt=0, le=1)] = 0.4
-    input_scale: Annotated[float, Field(gt=0)] = Field(0.1, description="of the standardised input")
+    input_scale: Annotated[float, Field(gt=0)] = Field(0.03, description="of the standardised input")
     bias_scale: Annotated[float, Field(ge=0)] = 0.2
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
