@@ -340,3 +340,19 @@ def test_dissect_fit_uses_each_members_own_states(counts, tmp_path):
         points = found.fixed_points.sel(member=member).dropna("point").values
         for point in torch.from_numpy(points):
             assert torch.linalg.norm(flow(point) - point) < 1e-6 * found.attrs["state_spread"][member]
+
+
+def test_the_unstable_point_inside_a_cycle_is_found():
+    """A rotation that grows near the origin and saturates: starts on the cycle never come to rest."""
+    angle = 0.3
+    turn = torch.tensor(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=torch.float64
+    )
+    centre = torch.tensor([2.0, -1.0], dtype=torch.float64)
+
+    def flow(s):
+        return centre + torch.tanh(1.5 * turn @ (s - centre))
+
+    starts = [s + centre.numpy() for s in np.random.default_rng(0).normal(size=(6, 2))]
+    found = dynamics.fixed_points(flow, np.array(starts))
+    assert np.allclose(found.states[0], centre, atol=1e-9) and not found.stable[0]

@@ -107,3 +107,12 @@ def test_more_states_than_distinct_points():
 def test_longer_than_training_contexts_back_off():
     fit = models.Markov(order=8).fit_sequences([np.array([0, 1, 2])], n_symbols=3)
     assert np.isfinite(fit.log_prob_sequences([np.array([2, 2, 2, 2, 1, 0, 1, 2, 0, 1])])[0]).all()
+
+
+def test_additive_without_validation_does_not_choose_on_what_it_learned():
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(0, 5, 12) for _ in range(4)]
+    model = models.Markov(order=2, smoothing="additive")
+    assert model.fit_sequences(sequences, n_symbols=5).card["chosen"]["alpha"] == 0.5
+    given = models.Markov(order=2, smoothing="additive", alpha=3.0).fit_sequences(sequences, n_symbols=5)
+    assert given.card["chosen"]["alpha"] == 3.0

@@ -259,3 +259,44 @@ def test_a_trial_in_two_roles_is_refused(counts):
 def test_a_fit_refuses_another_recording(counts, symbols):
     with pytest.raises(CortseqError, match="the fit is for 3 features of counts"):
         fitted("null", counts).log_prob(symbols)
+
+
+def test_fits_with_dots_in_their_names_stay_apart(counts, tmp_path):
+    for name, model in (("m_0.1", models.Null()), ("m_0.9", models.Psth())):
+        model.fit(counts, range(20), range(20, 26)).save(tmp_path / name)
+    assert models.load(tmp_path / "m_0.1").model.family == "null"
+    assert models.load(tmp_path / "m_0.9.safetensors").model.family == "psth"
+
+
+def test_the_null_is_the_training_mean(counts, symbols, signal):
+    for recording, y in ((counts, "counts"), (signal, "signal")):
+        fit = models.Null().fit(recording, range(20), range(20, 26))
+        assert np.allclose(
+            fit.predict(recording, [0])[0, 0, 0], recording[y].values[:20].mean((0, 1)), rtol=1e-12
+        )
+    learned = symbols["symbols"].values[:20][symbols["valid"].values[:20]]
+    frequency = np.bincount(learned) / len(learned)
+    fit = models.Null().fit(symbols, range(20), range(20, 26))
+    assert np.allclose(fit.predict(symbols, [0])[0, 0, 0], frequency, rtol=1e-12)
+
+
+@pytest.mark.parametrize("family", ["null", "psth", "markov", "rate", "esn"])
+def test_a_signal_in_other_units_has_the_same_gain(signal, family):
+    """y -> a y moves every log-probability by the same constant."""
+    small = {"rate": {"hidden": 4, "epochs": 3}, "esn": {"hidden": 10}, "markov": {"states": 3}}
+    model = models.registry()[family](**small.get(family, {}))
+    scaled = signal.copy(deep=True)
+    scaled["signal"] = scaled["signal"] * 1e-6
+    a, b = (
+        m.log_prob(r, range(20, 30))
+        for r in (signal, scaled)
+        for m in [model.fit(r, range(15), range(15, 20))]
+    )
+    assert np.allclose(b - a, 2 * 6 * np.log(10), atol=1e-3)
+
+
+def test_a_constant_channel_is_refused(signal):
+    flat = signal.copy(deep=True)
+    flat["signal"][..., 1] = 3.0
+    with pytest.raises(CortseqError, match=r"channel is constant.*got 1"):
+        models.Null().fit(flat, range(20), range(20, 26))

@@ -70,3 +70,22 @@ def test_nothing_left_is_refused():
         rec.from_counts(np.zeros((0, 3, 2)), bin_width=0.1)
     with pytest.raises(CortseqError, match="no unit"):
         rec.from_counts(np.zeros((2, 3, 0)), bin_width=0.1)
+
+
+@pytest.mark.parametrize(
+    ("units", "trials", "more", "words"),
+    [
+        ([7], [0], {"unit_names": ["a", "b"]}, "units.*0 to 1.*got 7"),
+        ([0], [-1], {}, "trials.*got -1"),
+        ([0], [5], {"n_trials": 3}, "trials.*0 to 2.*got 5"),
+        ([0], [0], {"bin_width": 0.0}, "bin_width"),
+    ],
+)
+def test_labels_out_of_range_are_refused(units, trials, more, words):
+    with pytest.raises(CortseqError, match=words):
+        rec.from_spikes([0.1], units, trials, **{"window": (0.0, 1.0), "bin_width": 0.1, **more})
+
+
+def test_fractional_labels_are_refused():
+    with pytest.raises(CortseqError, match=r"whole numbers.*0\.7"):
+        rec.from_symbols([np.array([0.7, 1.9])])

@@ -8,7 +8,7 @@ from scipy.stats import binomtest, poisson
 from cortseq import models, scoring
 from cortseq.errors import CortseqError
 from cortseq.scoring import compare, products
-from cortseq.scoring.statistics import holm
+from cortseq.scoring.statistics import blocks_of, holm
 
 
 def test_bits_per_spike_of_the_true_rate_in_closed_form():
@@ -141,6 +141,62 @@ def test_burn_in_cuts_all_models_alike(counts):
     roles = {"train": [*range(20)], "valid": [*range(20, 26)], "test": [*range(26, 40)]}
     fit = models.Null().fit(counts, roles["train"], roles["valid"])
     score = products.scores(fit, counts, roles)
-    late = compare.gather("null", "null", {}, [fit.card], [score], 5)
+    (late,) = compare.gather("null", "null", {}, [fit.card], [score], 5)
     assert late.test.sum() == pytest.approx(np.nansum(fit.log_prob(counts, roles["test"])[..., 5:]))
     assert late.test_events.sum() == counts["counts"].values[26:, 5:].sum()
+
+
+def test_neighbouring_windows_are_resampled_as_blocks():
+    """Slowly drifting differences without a mean: trials as units reject far too often, blocks do not."""
+    rng = np.random.default_rng(4)
+    rejected = {False: 0, True: 0}
+    for repetition in range(200):
+        noise = rng.normal(size=260)
+        drift = np.zeros(260)
+        for t in range(1, 260):
+            drift[t] = 0.6 * drift[t - 1] + noise[t]
+        for continuous in rejected:
+            blocks = blocks_of(np.arange(200), continuous)
+            found = scoring.paired_difference(
+                drift[60:], np.zeros(200), np.ones(200), 400, repetition, blocks=blocks
+            )
+            rejected[continuous] += found.p_value < 0.05
+    assert rejected[False] > 50 and rejected[True] < 30
+
+
+def test_blocks_are_runs_of_consecutive_windows():
+    trials = [*range(10), *range(20, 24), 30]
+    labels = blocks_of(trials, True)
+    assert list(labels - labels[0]) == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 4]
+    assert list(blocks_of(trials, False)) == list(range(15))
+
+
+def test_each_fold_chooses_for_itself():
+    """Validation trials of one fold are test trials of another: the choice must not cross folds."""
+
+    def scored(variant, valid, test):
+        return [
+            compare.Scored(
+                variant,
+                "m",
+                {"role": "markov", "model": {"family": "markov"}, "parameters": 1},
+                test=np.full((1, 2), float(t)),
+                valid=np.full((1, 2), float(v)),
+                test_events=np.ones(2),
+                valid_events=np.ones(2),
+                best=np.full(2, float(t)),
+            )
+            for v, t in zip(valid, test, strict=True)
+        ]
+
+    a, b = scored("m_a", valid=(1, 0), test=(10, 20)), scored("m_b", valid=(0, 1), test=(30, 40))
+    whole = compare.join([compare.choose([a[f], b[f]]) for f in range(2)])
+    assert whole.variant == "m_a/m_b" and list(whole.test[0]) == [10, 10, 40, 40]
+
+
+def test_a_burn_in_that_leaves_nothing_is_refused(counts):
+    roles = {"train": [*range(20)], "valid": [*range(20, 26)], "test": [*range(26, 40)], "units": [0, 1, 2]}
+    fit = models.Null().fit(counts, roles["train"], roles["valid"])
+    scored = [compare.gather("null", "null", {}, [fit.card], [products.scores(fit, counts, roles)], 16)]
+    with pytest.raises(CortseqError, match=r"burn_in.*got 16.*lower burn_in"):
+        compare.table("d", counts, [roles], scored, 16, 0)

@@ -85,3 +85,40 @@ def test_no_unit_left_names_the_key():
 def test_too_few_trials_for_the_folds(n, folds):
     with pytest.raises(CortseqError, match=r"datasets\.d: .*cannot be split"):
         splits.split(_recording(n), _plan(folds=folds), Npz(**ENTRY), "d")
+
+
+@pytest.mark.parametrize("n", [6, 7, 12, 20, 25, 30, 39, 60])
+def test_few_windows_are_guarded_too(n):
+    fold = splits.split(_recording(n, continuous=True), _plan(), Npz(**ENTRY), "d")["folds"][0]
+    role = {trial: name for name in splits.ROLES for trial in fold[name]}
+    for left, right in zip(range(n - 1), range(1, n), strict=True):
+        assert role[left] == role[right] or "guard" in (role[left], role[right]), (left, right)
+
+
+def test_too_few_windows_are_refused():
+    with pytest.raises(CortseqError, match=r"5 window\(s\) cannot be split.*6 are needed"):
+        splits.split(_recording(5, continuous=True), _plan(), Npz(**ENTRY), "d")
+
+
+def test_fewer_trials_than_folds_are_refused():
+    with pytest.raises(CortseqError, match=r"datasets\.d: 4 trial\(s\).*9 fold"):
+        splits.split(_recording(4), _plan(folds=9), Npz(**ENTRY), "d")
+
+
+def test_a_label_within_trials_cannot_stratify():
+    r = _recording(30, covariates={"angle": np.zeros((30, 10))})
+    with pytest.raises(CortseqError, match=r"stratify.*varies within trials"):
+        splits.split(r, _plan(), Npz(**ENTRY, covariates={"angle": "a"}, stratify="angle"), "d")
+
+
+def test_a_constant_channel_is_dropped_and_counted():
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(30, 8, 3))
+    signal[:, :, 1] = 4.0
+    r = rec.from_signal(signal, bin_width=0.1)
+    manifest = splits.split(r, _plan(), Npz(source="npz", path="x.npz", signal="s", native_bin_ms=100), "d")
+    assert manifest["folds"][0]["channels"] == [0, 2]
+    assert manifest["folds"][0]["channels_dropped"] == {"constant": 1}
+    assert splits.fold_of(r, manifest, 0)[0].sizes["channel"] == 2
+    with pytest.raises(CortseqError, match="no channel is left"):
+        splits.split(rec.from_signal(np.ones((9, 4, 2)), bin_width=0.1), _plan(), Npz(**ENTRY), "d")

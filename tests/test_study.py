@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 import yaml
 
@@ -15,6 +16,7 @@ from cortseq.errors import CortseqError
 
 ROOT = Path(__file__).parents[1]
 RING = {"source": "synthetic", "kind": "ring"}
+FILE = {"source": "npz", "path": "x.npz", "counts": "c", "native_bin_ms": 10}
 
 
 def test_smallest_study_has_the_standard_models():
@@ -70,6 +72,25 @@ def test_settings_idle_on_a_track_make_no_variants():
         ({"datasets": {"r": RING}, "models": {"a": {"family": "perceptron"}}}, ["models.a", "perceptron"]),
         ({"datasets": {"r": RING}, "models": {"a-b": {"family": "rate"}}}, ["models", "lower-case"]),
         ({"datasets": {"r": RING}, "models": {"null": {"family": "null"}}}, ["models.null", "always there"]),
+        (
+            {"datasets": {"r": RING}, "models": {"a": {"family": ["rate", "lstm"]}}},
+            ["models.a.family", "entry"],
+        ),
+        (
+            {"datasets": {"r": RING}, "models": {"a": {"family": "rate", "epochs": "12"}}},
+            ["a.epochs", "'12'"],
+        ),
+        (
+            {"datasets": {"r": RING}, "models": {"a": {"family": "rate", "hidden": True}}},
+            ["a.hidden", "True"],
+        ),
+        ({"datasets": {"r": RING}, "members": 2.5}, ["members", "2.5"]),
+        ({"datasets": {"r": RING}, "seed": "7"}, ["seed", "'7'"]),
+        ({"datasets": {"r": {**RING, "bin_ms": float("inf")}}}, ["datasets.r.bin_ms", "inf"]),
+        ({"datasets": {"r": {**RING, "stratify": "typo"}}}, ["datasets.r", "stratify", "typo"]),
+        ({"datasets": {"r": {**FILE, "window_ms": [9, 3]}}}, ["datasets.r", "window_ms", "[9.0, 3.0]"]),
+        ({"datasets": {"r": {"source": "text", "path": "x.txt", "bin_ms": 5}}}, ["datasets.r", "bin_ms"]),
+        ({"datasets": {"r": RING}, "test_fraction": 0.8, "valid_fraction": 0.8}, ["valid_fraction", "0.80"]),
         ({}, ["datasets"]),
         ([], ["mapping"]),
     ],
@@ -80,6 +101,15 @@ def test_faults_name_the_key(content, words):
     assert len(str(caught.value).splitlines()) == 1, str(caught.value)
     for word in ["mine.yaml", *words]:
         assert word in str(caught.value)
+
+
+def test_an_exponent_without_a_dot_is_a_number():
+    """YAML 1.1 reads 1e-3 as a text."""
+    content = yaml.safe_load(
+        "{datasets: {r: {source: synthetic, kind: ring}}, models: {a: {family: rate, clip: 1e-3}}}"
+    )
+    plan = study.validate(content)
+    assert plan.variants("counts")["a"].model.clip == 0.001
 
 
 def test_every_fault_has_its_line():
@@ -111,6 +141,36 @@ def test_check_exits_2_with_a_line_for_a_missing_file(tmp_path, capsys, monkeypa
     assert main(["check", str(file)]) == 2
     error = capsys.readouterr().err
     assert "datasets.a" in error and "gone.npz" in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "more", "words"),
+    [
+        (np.full((8, 5, 2), -1), "", ["bad.npz", "-1"]),
+        (np.ones((1, 5, 2)), "", ["1 trial"]),
+        (np.ones((8, 5, 2)), ", bin_ms: 1000", ["bin_ms", "wider"]),
+        (np.ones((8, 5, 2)), ", min_rate_hz: 1.0e+6", ["min_rate_hz"]),
+        (np.ones((8, 5, 2)), ", select: {area: [V1]}", ["select.area"]),
+        (np.zeros((8, 5, 2)), "", ["no unit"]),
+    ],
+)
+def test_check_opens_the_raw_files(tmp_path, capsys, monkeypatch, counts, more, words):
+    monkeypatch.chdir(tmp_path)
+    np.savez("bad.npz", c=counts)
+    entry = f"source: npz, path: bad.npz, counts: c, axes: [trial, time, unit], native_bin_ms: 10{more}"
+    Path("s.yaml").write_text(f"datasets: {{good: {{source: synthetic, kind: even}}, a: {{{entry}}}}}\n")
+    assert main(["check", "s.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    for word in ["s.yaml", "datasets.a", *words]:
+        assert word in error
+
+
+def test_check_says_when_no_bin_survives_the_burn_in(tmp_path, capsys):
+    file = tmp_path / "s.yaml"
+    file.write_text("burn_in: 500\ndatasets: {a: {source: synthetic, kind: even, bins: 50}}\n")
+    assert main(["check", str(file)]) == 2
+    assert "burn_in" in capsys.readouterr().err
 
 
 def test_reading_a_study_does_not_import_torch():

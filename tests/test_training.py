@@ -29,6 +29,14 @@ def test_a_member_equals_its_solo_fit(family, any_recording):
         assert torch.equal(value[:1], alone[name]), name
 
 
+def test_members_of_a_batch_stop_when_they_would_stop_alone(counts):
+    model = models.Rate(hidden=5, epochs=20, batch=8, patience=1, learning_rate=0.05)
+    alone, together = _learn(model, counts, 4), _learn(model, counts, 4, batched=True)
+    assert len(set(alone.curves.groupby("member").epoch.max())) > 1  # else nothing is tested
+    for name, value in alone.params.items():
+        assert torch.allclose(value, together.params[name], atol=1e-10), name
+
+
 def test_the_same_seed_gives_the_same_bytes(counts):
     model = models.Rate(hidden=5, epochs=3)
     a, b = (model.fit(counts, range(20), range(20, 26), members=2, seed=4) for _ in range(2))

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from cortseq import fetch, study
-from cortseq.errors import CortseqError
+from cortseq.errors import CortseqError, about
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,12 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check(given) -> int:
     plan = study.read(given.config)
-    faults = []
+    faults: list[str] = []
     for name, source in plan.datasets.items():
         try:
-            fetch.available(source, plan.mirrors)
+            with about(given.config, f"datasets.{name}"):
+                _check_recording(plan, name, source)
         except CortseqError as error:
-            faults.append(f"{given.config}: datasets.{name}: {error}")
+            faults += str(error).splitlines()
     if faults:
         raise CortseqError("\n".join(faults))
     fits = sum(len(plan.variants(s.track)) for s in plan.datasets.values()) * plan.folds
@@ -47,6 +48,27 @@ def _check(given) -> int:
         f"{given.config}: {len(plan.datasets)} recording(s), {fits} fits of up to {plan.members} members: fine"
     )
     return 0
+
+
+def _check_recording(plan: study.Study, name: str, source) -> None:
+    """Everything that comes before the first fit, without writing anything."""
+    from cortseq import preprocess, splits
+
+    fetch.available(source, plan.mirrors)
+    file = fetch.located(source, plan.mirrors)
+    if file is None and source.needs_file:
+        print(
+            f"datasets.{name}: not fetched yet, so its content is not checked: {source.url}", file=sys.stderr
+        )
+        return
+    raw = source.load(file, plan.seed)
+    with about(file):
+        recording = preprocess.preprocess(raw, source)
+        splits.split(recording, plan, source, name)
+        if plan.burn_in >= recording.sizes["time"]:
+            raise CortseqError(
+                f"no bin is left of {recording.sizes['time']}", key="burn_in", value=plan.burn_in
+            )
 
 
 def _inspect(given) -> int:

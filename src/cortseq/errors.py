@@ -1,5 +1,8 @@
 """Errors a user can act on: one line that names the file, the key and the value, and what to do."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 class CortseqError(Exception):
     """A fault in the input, not in the program; shown as one line, without a traceback."""
@@ -11,6 +14,16 @@ class CortseqError(Exception):
             problem + (f" (got {value!r})" if value is not None else ""),
         ]
         super().__init__(": ".join(parts) + (f" -- {fix}" if fix else ""))
+
+
+@contextlib.contextmanager
+def about(*where) -> Iterator[None]:
+    """Errors raised inside name `where` first: the entry and the file that code further down does not know."""
+    try:
+        yield
+    except CortseqError as error:
+        prefix = "".join(f"{part}: " for part in where if part is not None)
+        raise CortseqError("\n".join(prefix + line for line in str(error).splitlines())) from error
 
 
 class MissingExtra(CortseqError):

@@ -29,9 +29,9 @@ def raw_path(source: Source) -> Path | None:
         return None
     if source.path and not source.package and Path(source.path).is_file():
         return Path(source.path)
-    if source.path and Path(source.path).is_absolute():
-        return Path(source.path)
-    return RAW / file_name(source)
+    name = PurePosixPath(file_name(source))
+    outside = name.is_absolute() or ".." in name.parts
+    return RAW / (name.name if outside else name)
 
 
 def mirror_folders(mirrors: list[str]) -> list[Path]:
@@ -110,14 +110,14 @@ def available(source: Source, mirrors: list[str]) -> None:
     if path.is_file():
         verify(source, path)
     elif find(source, mirrors) is None and not source.url:
-        raise _missing(path, mirrors)
+        raise _missing(source, mirrors)
 
 
 def fetch(source: Source, target: Path, mirrors: list[str]) -> None:
     """Bring the raw file to `target`: from its package, a mirror folder, or the URL; sha256 checked."""
     found = find(source, mirrors)
     if found is None and not source.url:
-        raise _missing(target, mirrors)
+        raise _missing(source, mirrors)
     with store.atomic(target) as temporary:
         if found is not None:
             shutil.copyfile(found, temporary)
@@ -138,11 +138,17 @@ def fetch(source: Source, target: Path, mirrors: list[str]) -> None:
         verify(source, temporary)
 
 
-def _missing(path: Path, mirrors: list[str]) -> CortseqError:
+def located(source: Source, mirrors: list[str]) -> Path | None:
+    """The raw file where it lies now, without bringing it anywhere; None where it must be fetched first."""
+    path = raw_path(source)
+    return path if path is None or path.is_file() else find(source, mirrors)
+
+
+def _missing(source: Source, mirrors: list[str]) -> CortseqError:
     folders = ", ".join(map(str, mirror_folders(mirrors))) or "none"
     return CortseqError(
-        f"no such file, nor in a mirror (searched: {folders})",
-        file=path,
+        f"no such file, nor in {RAW}/ or a mirror (searched: {folders})",
+        file=source.path,
         key="path",
         fix="put it there, name its folder in CORTSEQ_MIRRORS or mirrors:, or give url:",
     )

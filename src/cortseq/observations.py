@@ -30,7 +30,7 @@ class Poisson:
 
     def start_parameters(self, y: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
         """Read-out bias at the training rates, so that learning starts at the null."""
-        rate = (y[valid].sum(0) + 0.5) / (valid.sum() + 1.0)
+        rate = (y[valid].sum(0) + 0.5) / (valid.sum() + 1.0)  # finite where a unit is silent
         return {"readout_bias": np.log(rate)}
 
     def encode(self, p: dict, y: torch.Tensor) -> torch.Tensor:
@@ -80,11 +80,13 @@ class Gaussian:
         self.n_features = self.n_encoded = n_features
 
     def start_parameters(self, y: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+        from cortseq.models.emissions import varying
+
         return {
             "readout_bias": np.zeros(self.n_features),
             "log_sd": np.zeros(self.n_features),
             "signal_mean": y[valid].mean(0),
-            "signal_scale": y[valid].std(0) + 1e-12,
+            "signal_scale": varying(y[valid].std(0)),
         }
 
     def encode(self, p: dict, y: torch.Tensor) -> torch.Tensor:

@@ -66,14 +66,18 @@ def _select(raw: xr.Dataset, source: Source) -> xr.Dataset:
 def _window(source: Source) -> tuple[float, float] | None:
     """[start, stop] of a trial in s, or None."""
     window = source.window_ms
-    if isinstance(window, tuple):
-        if window[1] <= window[0]:
-            raise CortseqError("a window ends after it starts", key="window_ms", value=list(window))
-        return window[0] / 1e3, window[1] / 1e3
-    return None
+    return (window[0] / 1e3, window[1] / 1e3) if isinstance(window, tuple) else None
 
 
 def _length(source: Source) -> float:
+    """Length of the windows cut from a continuous recording, s."""
+    if isinstance(source.window_ms, tuple):
+        raise CortseqError(
+            "[start, stop] is for recordings with trials, this one is continuous",
+            key="window_ms",
+            value=list(source.window_ms),
+            fix="give the length of the windows to cut, one number",
+        )
     return source.window_ms / 1e3 if isinstance(source.window_ms, float | int) else DEFAULT_WINDOW
 
 
@@ -97,6 +101,12 @@ def _events(raw: xr.Dataset, source: Source) -> xr.Dataset:
         )
         return _with_labels(recording, raw)
     starts, stops, t0 = _intervals(raw, source, bin_width)
+    whole = stops - starts >= bin_width * (1 - 1e-9)
+    if not whole.any():
+        raise _bin_too_wide(bin_width, float((stops - starts).max(initial=0)))
+    starts, stops = starts[whole], stops[whole]
+    if "trial" in raw.dims:
+        raw = raw.isel(trial=np.flatnonzero(whole))
     which, trial = _inside(times, starts, stops)
     longest = float((stops - starts).max())
     recording = rec.from_spikes(
@@ -116,6 +126,8 @@ def _events(raw: xr.Dataset, source: Source) -> xr.Dataset:
         time=recording["time"] + t0, start=("trial", starts), stop=("trial", starts + n_bins * bin_width)
     )
     recording.attrs["continuous"] = int("interval_start" not in raw)
+    short = {"trials_shorter_than_a_bin": int((~whole).sum())}
+    recording.attrs["dirt"] = json.dumps(rec.dirt(recording) | short)
     return _with_series(_with_labels(recording, raw), raw)
 
 
@@ -131,7 +143,7 @@ def _intervals(raw: xr.Dataset, source: Source, bin_width: float) -> tuple[np.nd
     length = _length(source)
     if bin_width > length:
         raise _bin_too_wide(bin_width, length)
-    first, last = window or (times.min(), times.max())
+    first, last = times.min(), times.max()
     starts = first + length * np.arange(max(int((last - first) / length), 0))
     return starts, starts + length, 0.0
 
@@ -185,7 +197,7 @@ def _factor(source: Source, native: float) -> int:
 
 
 def _cut(raw: xr.Dataset, kind: str, source: Source, native: float, factor: int) -> xr.Dataset:
-    """Windows of a continuous recording; none spans a gap in time."""
+    """Windows of a continuous recording; none spans a gap in time (steps of more than GAP samples and MIN_GAP)."""
     per_bin = max(round(_length(source) / native) // factor * factor, 0)
     if per_bin < factor or per_bin == 0:
         raise _bin_too_wide(factor * native, _length(source))
@@ -221,7 +233,7 @@ def _rebin(raw: xr.Dataset, kind: str, factor: int) -> xr.Dataset:
         return raw
     whole = raw.isel(time=slice(0, raw.sizes["time"] // factor * factor))
     if whole.sizes["time"] == 0:
-        raise CortseqError("the bin is wider than the trial", key="bin_ms", fix="choose a smaller bin_ms")
+        raise _bin_too_wide(factor * raw.attrs["bin_width"], raw.sizes["time"] * raw.attrs["bin_width"])
     blocks = whole[[v for v in whole.data_vars if "time" in whole[v].dims]].coarsen(time=factor)
     reduced = blocks.sum() if kind == "counts" else blocks.mean()
     middle = whole.isel(time=slice(factor // 2, None, factor))

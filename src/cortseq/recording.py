@@ -94,6 +94,8 @@ def from_spikes(
         )
     if not np.isfinite(times).all():
         raise CortseqError("spike times hold NaN or infinity", fix="remove them before loading", key="times")
+    if not bin_width > 0:
+        raise CortseqError("a bin has a width above 0", key="bin_width", value=bin_width)
     n_bins = int(np.floor((window[1] - window[0]) / bin_width + 1e-9))
     if n_bins < 1:
         raise CortseqError(
@@ -104,6 +106,8 @@ def from_spikes(
     names = np.unique(units) if unit_names is None else np.asarray(unit_names)
     index = np.searchsorted(names, units) if unit_names is None else units.astype(int)
     n_trials = int(trials.max(initial=-1)) + 1 if n_trials is None else n_trials
+    _in_range("trials", trials, n_trials)
+    _in_range("units", index if unit_names is None else units, len(names))
     # the tolerance keeps a spike that sits on an edge in exact arithmetic on the right side of it
     bins = np.floor((times - window[0]) / bin_width + 1e-9).astype(int)
     inside = (bins >= 0) & (bins < n_bins)
@@ -118,6 +122,14 @@ def from_spikes(
         covariates=covariates,
         dirt={"spikes_outside_window": int((~inside).sum())},
     )
+
+
+def _in_range(key: str, labels: np.ndarray, n: int) -> None:
+    bad = (labels < 0) | (labels >= n) | (labels != np.floor(labels))
+    if bad.any():
+        raise CortseqError(
+            f"labels of spikes must be whole numbers from 0 to {n - 1}", key=key, value=labels[bad][0].item()
+        )
 
 
 def from_counts(
@@ -150,6 +162,8 @@ def from_symbols(
     sequences: Sequence[np.ndarray], *, n_symbols: int | None = None, covariates=None, labels=None
 ) -> xr.Dataset:
     """A Recording from sequences of labels 0..n_symbols-1, of any lengths (padded, masked)."""
+    for s in sequences:
+        _whole_labels(np.asarray(s))
     sequences = [np.asarray(s, int) for s in sequences]
     if not sequences or max(map(len, sequences)) == 0:
         raise CortseqError("no sequence holds a symbol", fix="check the file and its format")
@@ -162,6 +176,12 @@ def from_symbols(
         "labels": list(map(str, labels if labels is not None else range(n_symbols))),
     }
     return _build("symbols", symbols, 1.0, valid, 0.0, covariates, {}, None, alphabet)
+
+
+def _whole_labels(s: np.ndarray) -> None:
+    if s.dtype.kind == "f" and (s != np.floor(s)).any():
+        bad = float(s[s != np.floor(s)][0])
+        raise CortseqError("labels of symbols must be whole numbers", key="symbols", value=bad)
 
 
 def from_signal(

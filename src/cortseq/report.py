@@ -44,7 +44,10 @@ def facts(recording: xr.Dataset, manifest: dict) -> dict:
         if dropped:
             rows["units dropped"] = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in dropped.items())
     if kind == "signal":
-        rows["channels"] = str(recording.sizes["channel"])
+        constant = fold["channels_dropped"]["constant"]
+        rows["channels"] = str(len(fold["channels"])) + (
+            f" ({constant} constant ones dropped)" if constant else ""
+        )
     if rec.dirt(recording):
         rows["dirt"] = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in rec.dirt(recording).items())
     if source.get("sha256"):

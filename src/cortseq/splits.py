@@ -27,17 +27,19 @@ def split(recording: xr.Dataset, study: Study, source: Source, dataset: str) -> 
     CortseqError : too few trials for the folds, or no unit left.
     """
     n = recording.sizes["trial"]
-    needed = max(3, study.folds)
+    continuous = bool(recording.attrs["continuous"])
+    # a window beside one of another role is a guard, so that a role needs two
+    needed = max(3, study.folds) * (2 if continuous else 1)
     if n < needed:
         raise CortseqError(
-            f"{n} trial(s) cannot be split into train, valid and test in {study.folds} fold(s)",
+            f"{n} {'window' if continuous else 'trial'}(s) cannot be split into train, valid and test in "
+            f"{study.folds} fold(s): {needed} are needed",
             key=f"datasets.{dataset}",
             value=n,
             fix="give more trials or windows, or fewer folds",
         )
     rng = np.random.default_rng([study.seed, n])
     strata, by = _strata(recording, source)
-    continuous = bool(recording.attrs["continuous"])
     deal = _deal_blocks if continuous else _deal_trials
     folds = []
     for roles in deal(n, strata, study, rng):
@@ -62,6 +64,10 @@ def split(recording: xr.Dataset, study: Study, source: Source, dataset: str) -> 
 
 def _strata(recording: xr.Dataset, source: Source) -> tuple[np.ndarray, str | None]:
     """A number per trial to sort by: the covariate's value, codes of its labels."""
+    if source.stratify and recording[source.stratify].dims != ("trial",):
+        raise CortseqError(
+            "varies within trials, and cannot stratify them", key="stratify", value=source.stratify
+        )
     names = [source.stratify] if source.stratify else list(source.covariates)
     names = [x for x in names if x in recording.coords and recording[x].dims == ("trial",)]
     if not names:
@@ -100,25 +106,23 @@ def _choose(roles: np.ndarray, order: np.ndarray, role: str, fraction: float, rn
 
 
 def _deal_blocks(n: int, strata: np.ndarray, study: Study, rng):
-    n_blocks = min(max(_BLOCKS, 4 * study.folds), n)
+    n_blocks = min(max(_BLOCKS, 4 * study.folds), n // 2)  # two windows: one may become a guard
     block = np.arange(n) * n_blocks // n
     for roles in _deal_trials(n_blocks, np.arange(n_blocks), study, rng):
         yield roles[block]
 
 
 def _guarded(roles: np.ndarray) -> np.ndarray:
-    """The first window of a block after one of another role becomes a guard, where the block has two."""
+    """The first window of a block after one of another role becomes a guard."""
     out = roles.copy()
-    change = np.flatnonzero(roles[1:] != roles[:-1]) + 1
-    for i in change:
-        longer = i + 1 < len(roles) and roles[i + 1] == roles[i]
-        if longer:
-            out[i] = "guard"
+    out[1:][roles[1:] != roles[:-1]] = "guard"
     return out
 
 
 def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str) -> dict:
     """Units kept: those that spike in the training trials, above min_rate_hz, the fastest max_units."""
+    if rec.track(recording) == "signal":
+        return _channels(recording, train, dataset)
     if rec.track(recording) != "counts":
         return {}
     learned = recording.isel(trial=train)
@@ -144,9 +148,28 @@ def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str
     return {"units": kept.tolist(), "units_dropped": dropped}
 
 
+def _channels(recording: xr.Dataset, train: list[int], dataset: str) -> dict:
+    """Channels kept: those that vary in the training trials (the others have no scale to score on)."""
+    learned = recording.isel(trial=train)
+    values = learned["signal"].values[learned["valid"].values]
+    varies = values.max(0) > values.min(0)
+    if not varies.any():
+        raise CortseqError(
+            "no channel is left: all are constant in the training trials",
+            key=f"datasets.{dataset}",
+            fix="check the file",
+        )
+    return {
+        "channels": np.flatnonzero(varies).tolist(),
+        "channels_dropped": {"constant": int((~varies).sum())},
+    }
+
+
 def fold_of(recording: xr.Dataset, manifest: dict, fold: int) -> tuple[xr.Dataset, dict]:
-    """The recording with the units of a fold, and the fold's roles."""
+    """The recording with the units or channels of a fold, and the fold's roles."""
     roles = manifest["folds"][fold]
+    if "channels" in roles:
+        recording = recording.isel(channel=roles["channels"])
     if "units" in roles:
         recording = recording.isel(unit=roles["units"])
     return recording, roles

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from cortseq import models, sources
 from cortseq.errors import CortseqError
@@ -57,7 +65,7 @@ def _union(classes: dict[str, type], key: str) -> Any:
 class Study(BaseModel):
     """A study: recordings, models, and how they are compared."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     study: Name = Field("default", description="results go to results/<study>/")
     seed: int = Field(0, ge=0)
@@ -70,6 +78,16 @@ class Study(BaseModel):
     datasets: dict[Name, Any] = Field(min_length=1)
     models: dict[Name, Any] = Field(default_factory=lambda: dict(STANDARD_MODELS), min_length=1)
     mirrors: list[str] = Field(default_factory=list, description="folders searched for raw files by name")
+
+    @model_validator(mode="after")
+    def _some_train(self):
+        test = self.test_fraction if self.folds == 1 else 1 / self.folds
+        if test + self.valid_fraction >= 0.95:
+            raise ValueError(
+                f"valid_fraction: test trials ({test:.2f}) and validation trials ({self.valid_fraction:.2f}) leave "
+                "too few to train on -- lower test_fraction or valid_fraction"
+            )
+        return self
 
     def variants(self, track: str) -> dict[str, Variant]:
         """All models of a recording on `track`, sweeps expanded, by variant name; always with `null`."""
@@ -96,7 +114,12 @@ def _expand(name: str, entry: Any, track: str | None) -> list[Variant]:
     if not isinstance(entry, dict):
         raise CortseqError("a model is a mapping with a `family`", key=f"models.{name}", value=entry)
     idle: tuple[str, ...] = ()
-    family = models.registry().get(entry.get("family", ""))
+    family = models.registry().get(str(entry.get("family", "")))
+    if isinstance(entry.get("family"), list):
+        raise CortseqError(
+            "a list is a sweep, and families are not swept", key=f"models.{name}.family", value=entry["family"],
+            fix="make an entry for each",
+        )  # fmt: skip
     if family is not None and track is not None:
         idle = family.idle.get(track, ())
     lists = {k: v for k, v in entry.items() if isinstance(v, list) and k not in idle}
@@ -137,11 +160,23 @@ def _fault(error: ValidationError, where: str = "", drop: int = 0, file=None) ->
     return CortseqError("\n".join(lines))
 
 
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+
+
+def _numbers(value: Any) -> Any:
+    """`1e-3` as a number wherever it stands: YAML 1.1 asks for `1.0e-3` and would give a text."""
+    if isinstance(value, dict):
+        return {key: _numbers(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_numbers(v) for v in value]
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+
+
 def validate(content: Any, file=None) -> Study:
     """A Study from parsed YAML; raises CortseqError with one line per fault."""
     if not isinstance(content, dict):
         raise CortseqError("a study is a mapping of keys", file=file, fix="see config/README.md")
-    content, faults = dict(content), []
+    content, faults = _numbers(dict(content)), []
     if isinstance(content.get("datasets"), dict):
         parsed = {}
         for name, entry in content["datasets"].items():

@@ -7,6 +7,7 @@ from cortseq.scoring import audits
 with job(snakemake) as say:
     manifest = store.read_json(snakemake.input.split[0])
     whole = store.read(snakemake.input.trials[0])
+    digest = store.sha256(snakemake.input.trials[0])
     found, scores = [], {}
     for name, fold, fit_file, score_file in zip(
         *snakemake.params.table, snakemake.input.fits, snakemake.input.scores
@@ -14,7 +15,7 @@ with job(snakemake) as say:
         recording, roles = splits.fold_of(whole, manifest, fold)
         fit = models.load(fit_file)
         found.append(audits.causality(name, fit, recording, roles["test"]))
-        found.append(audits.provenance(name, fit, roles, recording))
+        found.append(audits.provenance(name, fit, roles, recording, digest))
         scores.setdefault(fold, {})[name] = store.read(score_file)
     for fold, every in scores.items():
         found.append(audits.same_bins(every))

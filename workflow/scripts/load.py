@@ -10,8 +10,8 @@ with job(snakemake) as say:
     entry = snakemake.params.entry
     source = sources.registry()[entry["source"]].model_validate(entry)
     file = Path(snakemake.input[0]) if snakemake.input else None
-    raw = source.load(file, snakemake.params.seed)
     digest = {"file": file.name, "sha256": fetch.verify(source, file)} if file else {}
+    raw = source.load(file, snakemake.params.seed)
     raw.attrs["provenance"] = json.dumps({**entry, **digest, "seed": snakemake.params.seed})
     store.write(raw, snakemake.output[0])
     say(f"{entry['source']}: {dict(raw.sizes)}, dropped: {raw.attrs.get('dirt', '{}')}")

@@ -63,7 +63,8 @@ def fixed_points(
     """Roots of F(s) - s, by Levenberg-Marquardt from all starts at once.
 
     Minimises q = 1/2 |F(s) - s|^2 with exact Jacobians and step halving, then polishes with Newton steps.
-    The starts are also left to settle under the flow, so that no attractor they lead to is missed.
+    The starts are also left to settle under the flow, so that no attractor they lead to is missed; where
+    they do not come to rest, the mean of their second half is one more start: it lies inside the cycle.
     A point is stable when all eigenvalues lie inside the unit circle *and* copies moved by `perturbation`
     in random directions come back when simulated. Sussillo & Barak 2013, Neural Comput 25:626.
 
@@ -132,10 +133,14 @@ def sorted_eigenvalues(matrices: np.ndarray) -> np.ndarray:
 
 
 def _settled(step, states, n_steps: int, slow: float):
-    """Where the flow itself takes the states, if it comes nearly to rest there."""
-    for _ in range(n_steps):
+    """Where the flow itself takes the states, if it comes nearly to rest; else the mean of where it goes on."""
+    total = torch.zeros_like(states)
+    for i in range(n_steps):
         states = step(states)
-    return states[(step(states) - states).norm(dim=1) < slow]
+        total += states * (i >= n_steps // 2)
+    at_rest = (step(states) - states).norm(dim=1, keepdim=True) < slow
+    ends = torch.where(at_rest, states, total / max(n_steps - n_steps // 2, 1))
+    return ends[ends.isfinite().all(1)]
 
 
 def _search(flow, step, starts, tolerance: float, distance: float, max_steps: int):

@@ -27,12 +27,15 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             scale = _panel(ax, name, one)
         last = next(iter(dissections.values()))
         if scale is not None:
-            fig.colorbar(
+            bar = fig.colorbar(
                 scale,
                 ax=axes,
                 label=last.attrs["label_name"].replace("_", " ") or "time in trial (s)",
                 shrink=0.7,
             )
+            if "label" in last and last["label"].dtype.kind not in "iufb":
+                names = np.unique(last["label"].values.astype(str))
+                bar.set_ticks(range(len(names)), labels=names)
         fig.suptitle(
             f"lines: driven by the recording; circles: fixed points of the map: {last.attrs['map']}; filled where stable",
             fontsize=7,
@@ -79,7 +82,8 @@ def _panel(ax, name: str, one: xr.Dataset):
     n = int(np.isfinite(points[:, 0]).sum())
     far = n - int(inside.sum())
     ax.set_title(
-        f"{name}\n{n} fixed point{'s' * (n != 1)}" + (f", {far} outside" if far else ""),
+        f"{name}\n{n or 'no'} fixed point{'s' * (n != 1)}{'' if n else ' found'}"
+        + (f", {far} outside" if far else ""),
         loc="left",
         fontsize=7.5,
     )

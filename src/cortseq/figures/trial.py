@@ -77,6 +77,7 @@ def _counts(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
     fig.colorbar(image, ax=axes[0, 1:], label="predicted rate (Hz)", shrink=0.8)
     for ax in axes.flat:
         ax.set_xlabel("time (s)")
+        ax.yaxis.get_major_locator().set_params(integer=True)
     panels = {"recorded": counts[:, order], **{name: rate[:, order] for name, rate in hz.items()}}
     return fig, _long(panels, time, one["unit"].values[order])
 

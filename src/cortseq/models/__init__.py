@@ -33,9 +33,9 @@ def load(path: str | Path) -> Fit:
 
     from cortseq import store
     from cortseq.errors import CortseqError
-    from cortseq.models.base import Fit
+    from cortseq.models.base import Fit, safetensors_path
 
-    path = Path(path)
+    path = safetensors_path(path)
     if not path.is_file():
         raise CortseqError("no such fit", file=path, fix="run the fit stage")
     card = store.read_json(path.with_suffix(".json"))

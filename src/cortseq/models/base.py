@@ -79,7 +79,7 @@ class Learned:
 class Model(BaseModel):
     """Abstract: a specification with pure methods. Subclasses are final and named by `family`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     role: ClassVar[Role]
     has_members: ClassVar[bool] = False
@@ -158,6 +158,11 @@ class Model(BaseModel):
         return Fit(self, learned.params, card, learned.curves)
 
 
+def safetensors_path(path: str | Path) -> Path:
+    """`path` with the suffix .safetensors added where it is absent: `m_0.1` and `m_0.9` stay apart."""
+    return Path(path) if str(path).endswith(".safetensors") else Path(f"{path}.safetensors")
+
+
 def _silent(line: str) -> None:
     pass
 
@@ -220,10 +225,10 @@ class Fit:
         return self.model.flow_of(self.params, self.card, member, map, input, seed)  # type: ignore[attr-defined]
 
     def save(self, path: str | Path) -> None:
-        """Write `path` (.safetensors), and beside it the card (.json) and the curves (.parquet)."""
+        """Write `path`.safetensors (the suffix may be given), and beside it the card (.json) and curves (.parquet)."""
         from safetensors.numpy import save_file
 
-        path = Path(path)
+        path = safetensors_path(path)
         arrays = {name: np.ascontiguousarray(np.asarray(value)) for name, value in self.params.items()}
         with store.atomic(path) as temporary:
             save_file(arrays, temporary)

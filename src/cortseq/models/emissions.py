@@ -10,8 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import gammaln
 
+from cortseq.errors import CortseqError
 from cortseq.models.base import Data, Params
 
+MIN_SD = 0.03  # of the training sd: the floor of every Gaussian, as of the networks
 MIN_RATE = 1e-7  # expected counts per bin: the explicit floor of every baseline, as of the networks
 
 
@@ -33,13 +35,13 @@ class Emission(Protocol):
 
 
 class PoissonEmission:
-    """Independent Poisson counts; half a spike is added so that no rate is zero."""
+    """Independent Poisson counts; rates are training means, never below MIN_RATE when scored."""
 
     def __init__(self, n_features: int):
         pass
 
     def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
-        return {"rate": (y[valid].sum(0) + 0.5) / (valid.sum() + 1.0)}
+        return {"rate": y[valid].mean(0)}
 
     def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
         rate = np.maximum(p["rate"], MIN_RATE)
@@ -56,13 +58,17 @@ class PoissonEmission:
 
 
 class CategoricalEmission:
-    """One label a bin; y (trial, time) integers, parameters (..., label); half a count added."""
+    """One label a bin; y (trial, time) integers, parameters (..., label).
+
+    Training frequencies; where a label of the alphabet never occurs in training, half a count is added to all.
+    """
 
     def __init__(self, n_features: int):
         self.n_features = n_features
 
     def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
-        counts = np.bincount(y[valid].astype(int), minlength=self.n_features) + 0.5
+        counts = np.bincount(y[valid].astype(int), minlength=self.n_features).astype(float)
+        counts += 0.5 * (counts.min() == 0)
         return {"probability": counts / counts.sum()}
 
     def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
@@ -81,13 +87,13 @@ class CategoricalEmission:
 
 
 class GaussianEmission:
-    """Independent Gaussian channels."""
+    """Independent Gaussian channels; no family's sd is below MIN_SD of the training sd."""
 
     def __init__(self, n_features: int):
         pass
 
     def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
-        return {"mean": y[valid].mean(0), "sd": y[valid].std(0) + 1e-12}
+        return {"mean": y[valid].mean(0), "sd": varying(y[valid].std(0))}
 
     def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
         z = (y - p["mean"]) / p["sd"]
@@ -101,6 +107,18 @@ class GaussianEmission:
 
     def n_free(self, n_features: int) -> int:
         return 2 * n_features
+
+
+def varying(sd: np.ndarray) -> np.ndarray:
+    """`sd` of training channels; CortseqError where one is constant, which leaves no scale to score on."""
+    if (sd == 0).any():
+        raise CortseqError(
+            "a channel is constant in the training trials",
+            key="channel",
+            value=int(np.argmin(sd)),
+            fix="leave it out",
+        )
+    return sd
 
 
 EMISSIONS: dict[str, Any] = {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy("torch")
 
-PENALTIES = np.logspace(0, -8, 13)  # per event; from strong to weak, each warm-starting the next
+PENALTIES = np.logspace(0, -8, 13)  # per bin; from strong to weak, each warm-starting the next
 
 
 class Esn(Recurrent):

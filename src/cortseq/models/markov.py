@@ -12,7 +12,7 @@ from scipy.special import gammaln, logsumexp
 from cortseq import recording as rec
 from cortseq.models import chain
 from cortseq.models.base import Data, Fit, Learned, Model, Params, Progress
-from cortseq.models.emissions import EMISSIONS, MIN_RATE
+from cortseq.models.emissions import EMISSIONS, MIN_RATE, MIN_SD, varying
 
 DECAYS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.9)  # per bin, of the causal exponential smoothing before k-means
 ALPHAS = (0.01, 0.1, 0.5, 1.0, 10.0)
@@ -30,7 +30,7 @@ class Markov(Model):
         p(y_t | past) = sum_j A[context_t -> j] prod_n Pois(y_nt; lambda_jn)
 
     with lambda_jn from the training bins of state j under a Gamma prior set by empirical Bayes. Encoder
-    and rates see training trials only; d (and alpha of additive smoothing) are chosen on validation.
+    and rates see training trials only; d (and alpha of additive smoothing, unless given) are chosen on validation.
     """
 
     role: ClassVar = "markov"
@@ -40,10 +40,15 @@ class Markov(Model):
     states: Annotated[int, Field(ge=2, le=512)] = 16
     order: Annotated[int, Field(ge=0, le=8)] = 1
     smoothing: Literal["witten_bell", "additive"] = "witten_bell"
+    alpha: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="of additive smoothing; default: chosen on validation"
+    )
     restarts: Annotated[int, Field(ge=1)] = Field(3, description="k-means starts; the tightest is kept")
 
     def fit_sequences(self, sequences: Sequence[np.ndarray], n_symbols: int, valid=None) -> Fit:
-        """Fit to sequences of labels; `valid` (default: the same sequences) serves choices only."""
+        """Fit to sequences of labels; `valid` serves the choice of alpha. Without it alpha is 0.5 if not given."""
+        if valid is None and self.smoothing == "additive" and self.alpha is None:
+            return self.model_copy(update={"alpha": 0.5}).fit_sequences(sequences, n_symbols)
         both = rec.from_symbols([*sequences, *(sequences if valid is None else valid)], n_symbols=n_symbols)
         n = len(sequences)
         return self.fit(both, range(n), range(n, both.sizes["trial"]))
@@ -53,7 +58,7 @@ class Markov(Model):
     ) -> Learned:
         best: tuple[float, Params, dict] = (-np.inf, {}, {})
         decays = (0.0,) if train.track == "symbols" else DECAYS
-        alphas = ALPHAS if self.smoothing == "additive" else (0.0,)
+        alphas = (self.alpha or 0.0,) if self.alpha or self.smoothing != "additive" else ALPHAS
         for decay in decays:
             params = self._estimate(train, decay, seed)
             for alpha in alphas:
@@ -142,12 +147,14 @@ def _smooth_step(before, y: np.ndarray, decay: float) -> np.ndarray:
 
 
 def _smoothed(data: Data, decay: float) -> np.ndarray:
-    """Causal exponential smoothing within trials; a missing bin carries the last value on."""
+    """Causal exponential smoothing within trials from the first valid bin; a missing bin carries the last value on."""
     out = np.empty(data.y.shape)
-    now = None
+    now = np.zeros(data.y.shape[::2])
+    seen = np.zeros((len(now), 1), bool)
     for t in range(data.y.shape[1]):
-        step = _smooth_step(now, data.y[:, t], decay)
-        now = step if now is None else np.where(data.valid[:, t, None], step, now)
+        valid = data.valid[:, t, None]
+        step = np.where(seen, _smooth_step(now, data.y[:, t], decay), data.y[:, t])
+        now, seen = np.where(valid, step, now), seen | valid
         out[:, t] = now
     return _root(out, data.track)
 
@@ -206,7 +213,7 @@ def _gaussians(train: Data, labels: np.ndarray, k: int) -> Params:
     member = np.eye(k)[labels[train.valid]]
     y = train.y[train.valid]
     mean = (member.T @ y + y.mean(0)) / (member.sum(0)[:, None] + 1)
-    sd = (y - mean[labels[train.valid]]).std(0) + 1e-12
+    sd = np.maximum((y - mean[labels[train.valid]]).std(0), MIN_SD * varying(y.std(0)))
     return {"mean": mean, "sd": np.broadcast_to(sd, mean.shape).copy()}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from cortseq.models.base import Data, Learned, Model, Params, Progress
-from cortseq.models.emissions import EMISSIONS, emission_of
+from cortseq.models.emissions import EMISSIONS, MIN_SD, emission_of
 
 WIDTHS = (0.0, 1.0, 2.0, 4.0)  # bins, sd of the Gaussian over time
 SHRINKAGE = (1.0, 10.0, 100.0)  # trials' worth of the overall mean
@@ -52,7 +52,8 @@ class Psth(Model):
         if width:
             mean = gaussian_filter1d(mean, width, axis=0, mode="nearest")
         if train.track == "signal":
-            return {"mean": mean, "sd": (train.y - mean)[train.valid].std(0) + np.zeros_like(mean) + 1e-12}
+            sd = np.maximum((train.y - mean)[train.valid].std(0), MIN_SD * overall["sd"])
+            return {"mean": mean, "sd": np.broadcast_to(sd, mean.shape).copy()}
         return {"rate" if train.track == "counts" else "probability": mean}
 
     def score(self, params: Params, data: Data) -> np.ndarray:

@@ -116,8 +116,11 @@ def _repeats(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
     return Audit("equal content", not twice, detail, stopping=False)
 
 
-def provenance(name: str, fit: Fit, roles: dict, recording: xr.Dataset) -> Audit:
-    """What was learned saw training trials only; what was chosen, validation trials at most."""
+def provenance(name: str, fit: Fit, roles: dict, recording: xr.Dataset, trials_sha256: str = "") -> Audit:
+    """The fit was given the manifest's training and validation trials, of these very trials, and no more.
+
+    That families keep the two apart is a test of the code (tests/test_models.py), not of a product.
+    """
     learned = fit.card["learned_from"]
     stray = sorted(set(learned["train"]) - set(roles["train"]))
     stray += sorted(set(learned["valid"]) - set(roles["valid"]))
@@ -125,11 +128,17 @@ def provenance(name: str, fit: Fit, roles: dict, recording: xr.Dataset) -> Audit
         return Audit(
             "provenance", False, f"{name}: learned from trial {stray[0]}, which is not its to learn from"
         )
+    if trials_sha256 and fit.card["trials_sha256"] != trials_sha256:
+        return Audit("provenance", False, f"{name}: was fitted to other trials than those at hand")
     if "units" in roles:
         counts = recording["counts"].isel(trial=roles["train"])
         if int((counts.sum(("trial", "time")) == 0).sum()):
             return Audit("provenance", False, f"{name}: a unit without training spikes was kept")
-    return Audit("provenance", True, f"{name}: learned from {len(learned['train'])} training trials only")
+    return Audit(
+        "provenance",
+        True,
+        f"{name}: was given {len(learned['train'])} training and {len(learned['valid'])} validation trials of the manifest",
+    )
 
 
 def same_bins(scores: dict[str, xr.Dataset]) -> Audit:

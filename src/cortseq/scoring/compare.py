@@ -9,14 +9,15 @@ import pandas as pd
 import xarray as xr
 
 from cortseq import recording as rec
-from cortseq.scoring.statistics import PairedDifference, holm, paired_difference
+from cortseq.errors import CortseqError
+from cortseq.scoring.statistics import PairedDifference, blocks_of, holm, paired_difference
 
 RESAMPLES = 10_000
 
 
 @dataclass
 class Scored:
-    """A variant's scores over the folds: nats per trial, (member, trial), and the events per trial."""
+    """A variant's scores on one fold, or joined over folds: nats per trial, (member, trial), events per trial."""
 
     variant: str
     model: str
@@ -26,6 +27,8 @@ class Scored:
     valid: np.ndarray = field(default_factory=lambda: np.zeros((1, 0)))
     test_events: np.ndarray = field(default_factory=lambda: np.zeros(0))
     valid_events: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    best: np.ndarray = field(default_factory=lambda: np.zeros(0))  # test, of the member best on validation
+    best_member: int = 0
     test_seconds: float = 0.0
 
     @property
@@ -35,24 +38,31 @@ class Scored:
 
 def gather(
     variant: str, model: str, swept: dict, cards: list[dict], scores: list[xr.Dataset], burn_in: int
-) -> Scored:
-    """Sum a variant's scores over bins t >= burn_in; folds are joined along trials.
+) -> list[Scored]:
+    """A variant's scores summed over bins t >= burn_in, one Scored a fold."""
+    return [_fold(variant, model, swept, c, s, burn_in) for c, s in zip(cards, scores, strict=True)]
 
-    Folds may have lost members; only as many are kept as every fold has.
-    """
-    members = min(s.sizes["member"] for s in scores)
-    sums: dict[str, list] = {"test": [], "valid": [], "test_events": [], "valid_events": []}
-    seconds = 0.0
-    for score in scores:
-        late = score.isel(time=slice(burn_in, None), member=slice(0, members))
-        for role in ("test", "valid"):
-            mine = late.isel(trial=np.flatnonzero(score["role"].values == role))
-            sums[role].append(mine["log_prob"].sum("time").values)
-            sums[f"{role}_events"].append(mine["n_events"].sum("time").values)
-            if role == "test":
-                seconds += float(mine["log_prob"].isel(member=0).notnull().sum()) * score.attrs["bin_width"]
-    joined = {k: np.concatenate(v, axis=-1) for k, v in sums.items()}
-    return Scored(variant, model, cards[0], swept, **joined, test_seconds=seconds)
+
+def _fold(variant: str, model: str, swept: dict, card: dict, score: xr.Dataset, burn_in: int) -> Scored:
+    late = score.isel(time=slice(burn_in, None))
+    test, valid = (
+        late.isel(trial=np.flatnonzero(score["role"].values == role)) for role in ("test", "valid")
+    )
+    sums = valid["log_prob"].sum("time").values
+    best = int(sums.sum(1).argmax())
+    return Scored(
+        variant,
+        model,
+        card,
+        swept,
+        test=test["log_prob"].sum("time").values,
+        valid=sums,
+        test_events=test["n_events"].sum("time").values,
+        valid_events=valid["n_events"].sum("time").values,
+        best=test["log_prob"].isel(member=best).sum("time").values,
+        best_member=best,
+        test_seconds=float(test["log_prob"].isel(member=0).notnull().sum()) * score.attrs["bin_width"],
+    )
 
 
 def choose(variants: list[Scored]) -> Scored:
@@ -60,22 +70,82 @@ def choose(variants: list[Scored]) -> Scored:
     return max(variants, key=lambda v: v.valid.mean(0).sum())
 
 
+def join(folds: list[Scored]) -> Scored:
+    """One model's scores of all folds along trials; each fold may have chosen another variant.
+
+    Folds may have lost members; only as many are kept as every fold has.
+    """
+    members = min(len(s.test) for s in folds)
+    first = folds[0]
+    return Scored(
+        "/".join(dict.fromkeys(s.variant for s in folds)),
+        first.model,
+        first.card,
+        first.swept,
+        test=np.concatenate([s.test[:members] for s in folds], axis=1),
+        valid=np.concatenate([s.valid[:members] for s in folds], axis=1),
+        test_events=np.concatenate([s.test_events for s in folds]),
+        valid_events=np.concatenate([s.valid_events for s in folds]),
+        best=np.concatenate([s.best for s in folds]),
+        best_member=first.best_member,
+        test_seconds=sum(s.test_seconds for s in folds),
+    )
+
+
 def table(
-    dataset: str, recording: xr.Dataset, folds: list[dict], scored: list[Scored], burn_in: int, seed: int
+    dataset: str,
+    recording: xr.Dataset,
+    folds: list[dict],
+    scored: list[list[Scored]],
+    burn_in: int,
+    seed: int,
 ):
-    """(rows of comparison.csv, rows of variants.csv) of one recording."""
-    null = next(s for s in scored if s.role == "null")
-    names = list(dict.fromkeys(s.model for s in scored))
-    chosen = {name: choose([s for s in scored if s.model == name]) for name in names}
-    chains = [s for s in chosen.values() if s.role == "markov"]
-    reference = choose(chains) if chains else None
+    """(rows of comparison.csv, rows of variants.csv) of one recording.
+
+    `scored`: per variant, per fold. Everything that is chosen is chosen inside each fold: its validation
+    trials are test trials of other folds.
+    """
+    per_fold = range(len(folds))
+    names = list(dict.fromkeys(s[0].model for s in scored))
+    chosen = {n: [choose([s[f] for s in scored if s[0].model == n]) for f in per_fold] for n in names}
+    whole = {name: join(those) for name, those in chosen.items()}
+    chains = [chosen[n] for n in names if chosen[n][0].role == "markov"]
+    reference = join([choose([c[f] for c in chains]) for f in per_fold]) if chains else None
+    null = whole["null"]
+    if not null.test_events.sum() or not null.valid_events.sum():
+        raise CortseqError(
+            "no event of the validation and test trials is left to score",
+            key=f"burn_in, of datasets.{dataset}",
+            value=burn_in,
+            fix="lower burn_in",
+        )
     kind = rec.track(recording)
     limits = _limits(recording, folds, null, burn_in)
-    rows = [_row(chosen[n], null, reference, kind, recording, seed, scored, limits) for n in names]
-    for row in rows:
-        row["dataset"] = dataset
-    variants = [_variant_row(dataset, s, null, chosen[s.model] is s, kind) for s in scored]
+    tried = {n: sum(s[0].card.get("settings_tried", 1) for s in scored if s[0].model == n) for n in names}
+    blocks = _blocks(recording, folds)
+    rows = [
+        _row(whole[n], null, reference, kind, recording, seed, blocks)
+        | limits
+        | {"dataset": dataset, "settings_tried": tried[n]}
+        for n in names
+    ]
+    variants = [
+        _variant_row(
+            dataset, join(s), null, [c is mine for c, mine in zip(chosen[s[0].model], s, strict=True)], kind
+        )
+        for s in scored
+    ]
     return rows, variants
+
+
+def _blocks(recording: xr.Dataset, folds: list[dict]) -> np.ndarray:
+    """Block of every test trial, folds after one another."""
+    labels, following = [], 0
+    for fold in folds:
+        mine = blocks_of(fold["test"], bool(recording.attrs["continuous"]))
+        labels.append(following + mine)
+        following += int(mine.max()) + 1
+    return np.concatenate(labels)
 
 
 def finish(rows: list[dict]) -> pd.DataFrame:
@@ -91,7 +161,7 @@ def finish(rows: list[dict]) -> pd.DataFrame:
 COLUMNS = (
     "dataset model variant family role metric value low high member_sd best_member best_member_value "
     "gain_over_markov gain_low gain_high p_value p_holm detectable_gain value_per_s loss parameters members "
-    "settings_tried trials n_events bin_ms true_rates ceiling reference verdict"
+    "settings_tried trials blocks n_events bin_ms true_rates ceiling reference verdict"
 ).split()
 
 
@@ -100,12 +170,11 @@ def _unit(kind: str) -> float:
     return 1.0 if kind == "signal" else float(np.log(2))
 
 
-def _row(s: Scored, null: Scored, reference, kind, recording, seed, scored, limits) -> dict:
+def _row(s: Scored, null: Scored, reference, kind, recording, seed, blocks) -> dict:
     to_unit = float(np.log(2)) / _unit(kind)  # paired_difference speaks bits
     events = s.test_events
-    over_null = paired_difference(s.test, null.test, events, RESAMPLES, seed)
+    over_null = paired_difference(s.test, null.test, events, RESAMPLES, seed, blocks)
     each = (s.test - null.test).sum(1) / (events.sum() * _unit(kind))
-    best = int(s.valid.sum(1).argmax())
     row = {
         "model": s.model,
         "variant": s.variant,
@@ -116,24 +185,23 @@ def _row(s: Scored, null: Scored, reference, kind, recording, seed, scored, limi
         "low": over_null.low * to_unit,
         "high": over_null.high * to_unit,
         "member_sd": float(each.std(ddof=1)) if len(each) > 1 else np.nan,
-        "best_member": best,
-        "best_member_value": float(each[best]),
+        "best_member": s.best_member,
+        "best_member_value": float((s.best - null.best).sum() / (events.sum() * _unit(kind))),
         "value_per_s": over_null.estimate * to_unit * events.sum() / s.test_seconds
         if kind == "counts"
         else np.nan,
         "loss": -float(s.test.mean(0).sum() / (events.sum() * _unit(kind))) if kind == "symbols" else np.nan,
         "parameters": s.card["parameters"],
         "members": len(s.test),
-        "settings_tried": sum(x.card.get("settings_tried", 1) for x in scored if x.model == s.model),
         "trials": len(events),
+        "blocks": len(np.unique(blocks)),
         "n_events": int(events.sum()),
         "bin_ms": recording.attrs["bin_width"] * 1e3 if kind != "symbols" else np.nan,
         "reference": reference.variant if reference else "",
-        **limits,
         **dict.fromkeys(("gain_over_markov", "gain_low", "gain_high", "p_value", "detectable_gain"), np.nan),
     }
-    if reference is not None and s is not reference:
-        gain = paired_difference(s.test, reference.test, events, RESAMPLES, seed)
+    if reference is not None and (s.model, s.variant) != (reference.model, reference.variant):
+        gain = paired_difference(s.test, reference.test, events, RESAMPLES, seed, blocks)
         row |= _gain(gain, to_unit)
     return row
 
@@ -171,7 +239,7 @@ def _limits(recording: xr.Dataset, folds: list[dict], null: Scored, burn_in: int
     return out
 
 
-def _variant_row(dataset: str, s: Scored, null: Scored, chosen: bool, kind: str) -> dict:
+def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind: str) -> dict:
     def per_event(role: str) -> tuple[float, float]:
         mine, base = getattr(s, role).mean(0).sum(), getattr(null, role).mean(0).sum()
         scale = max(getattr(s, f"{role}_events").sum(), 1) * _unit(kind)
@@ -189,7 +257,8 @@ def _variant_row(dataset: str, s: Scored, null: Scored, chosen: bool, kind: str)
         "loss_valid": loss_valid,
         "loss_test": loss_test,
         "parameters": s.card["parameters"],
-        "chosen": chosen,
+        "chosen": chosen[0],  # in the first fold, whose fits the figures show
+        "folds_chosen": sum(chosen),
         **s.swept,
     }
 
@@ -235,7 +304,7 @@ def summary(frame: pd.DataFrame) -> list[str]:
             continue
         best = live.loc[live["value"].idxmax()]
         winners = live[(live["role"] == "recurrent") & (live["gain_low"] > 0) & (live["p_holm"] < 0.05)]
-        text = f"{dataset}: {best['variant']} is best with {best['value']:.3f} {unit} over the null"
+        text = f"{dataset}: {best['variant']} scores highest, {best['value']:.3f} {unit} over the null"
         if not np.isnan(best["ceiling"]):
             text += f", {100 * best['value'] / best['ceiling']:.0f} % of what the exact filter reaches"
         if live["gain_over_markov"].notna().any():

@@ -29,7 +29,7 @@ class PairedDifference:
 
 
 def paired_difference(
-    log_prob_a, log_prob_b, n_spikes, resamples: int = 10_000, seed: int = 0
+    log_prob_a, log_prob_b, n_spikes, resamples: int = 10_000, seed: int = 0, blocks=None
 ) -> PairedDifference:
     """sum_r (A_r - B_r) / (sum_r n_r ln 2) with a bootstrap over trials and a sign-flip permutation test.
 
@@ -38,6 +38,8 @@ def paired_difference(
     log_prob_a, log_prob_b : (trial,) sums in nats, or (member, trial) of models with restarts; members
         are averaged, and resampled together with the trials, so that the interval holds their spread.
     n_spikes : (trial,) events. resamples : of the bootstrap and of the permutation test.
+    blocks : (trial,) label of the block that a trial belongs to, where neighbours are not independent
+        (windows of a continuous recording): blocks are then resampled and flipped as one. None: every trial is its own.
 
     The p-value is (1 + #{|permuted| >= |observed|}) / (1 + resamples): flipping the sign of a trial's
     difference is exact under the null that A and B are exchangeable within trials (Good 2005).
@@ -46,8 +48,10 @@ def paired_difference(
     events = np.asarray(n_spikes, float)
     if a.shape[1] != b.shape[1] or a.shape[1] != len(events):
         raise CortseqError(f"unequal numbers of trials: {a.shape[1]}, {b.shape[1]}, {len(events)}")
+    if blocks is not None:
+        a, b, events = (_summed(x, blocks) for x in (a, b, events))
     if len(events) < 2:
-        raise CortseqError("a comparison needs at least two trials", value=len(events))
+        raise CortseqError("a comparison needs at least two trials (or blocks of them)", value=len(events))
     rng = np.random.default_rng(seed)
     difference = a.mean(0) - b.mean(0)
     scale = events.sum() * np.log(2)
@@ -65,6 +69,28 @@ def paired_difference(
         (1 + extreme) / (1 + resamples),
         float(boot.std(ddof=1)),
     )
+
+
+def _summed(values: np.ndarray, blocks) -> np.ndarray:
+    """Sums (..., block) of values (..., trial)."""
+    return values @ np.eye(len(np.unique(blocks)))[np.unique(blocks, return_inverse=True)[1]]
+
+
+def blocks_of(trials, is_continuous: bool) -> np.ndarray:
+    """Block labels (trial,) for resampling: each trial its own, or pieces of runs of consecutive windows.
+
+    Pieces have about n^(1/3) of the n windows (Hall, Horowitz & Jing 1995, Biometrika 82:561), so that
+    what lasts for a few windows does not pass for independent evidence.
+    """
+    trials = np.asarray(trials)
+    if not is_continuous:
+        return np.arange(len(trials))
+    length = max(1, int(np.ceil(len(trials) ** (1 / 3))))
+    starts = np.flatnonzero(np.diff(trials, prepend=trials[:1] - 2) != 1)
+    labels = np.zeros(len(trials), int)
+    for a, b in zip(starts, [*starts[1:], len(trials)], strict=True):
+        labels[a:b] = labels[a - 1] + 1 + np.arange(b - a) * max(1, round((b - a) / length)) // (b - a)
+    return labels
 
 
 def _resample(a: np.ndarray, b: np.ndarray, events: np.ndarray, n: int, rng) -> np.ndarray:

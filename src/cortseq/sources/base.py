@@ -22,17 +22,18 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from cortseq.errors import CortseqError
 
 Positive = Annotated[float, Field(gt=0)]
+Window = Annotated[tuple[float, float], Strict(False)]  # YAML has lists only
 
 
 class Source(BaseModel):
     """One entry under `datasets:` of a study."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     # Which file suffixes `cortseq inspect` hands to this source.
     suffixes: ClassVar[tuple[str, ...]] = ()
@@ -47,7 +48,7 @@ class Source(BaseModel):
     bin_ms: Positive | None = Field(
         None, description="bin width in ms; default: 20 for spikes, native for samples"
     )
-    window_ms: tuple[float, float] | Positive | None = Field(
+    window_ms: Window | Positive | None = Field(
         None,
         description="[start, stop] of a trial in ms, or the length of windows cut from a continuous file",
     )
@@ -87,20 +88,34 @@ class Source(BaseModel):
             raise ValueError("needs `path:` or `url:` -- name the raw file")
         return self
 
+    @model_validator(mode="after")
+    def _fits_together(self):
+        if isinstance(self.window_ms, tuple) and self.window_ms[1] <= self.window_ms[0]:
+            raise ValueError(
+                f"window_ms: [start, stop] must end after it starts (got {list(self.window_ms)})"
+            )
+        if self.stratify and self.stratify not in self.covariates:
+            raise ValueError(
+                f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add it there"
+            )
+        if self.track == "symbols":
+            for key in _NOT_FOR_SYMBOLS:
+                if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
+                    raise ValueError(f"{key}: a source of symbols has none -- remove the key")
+        return self
+
+
+_NOT_FOR_SYMBOLS = (
+    "covariates", "select", "stratify", "bin_ms", "window_ms", "min_rate_hz", "max_units",
+)  # fmt: skip
+
 
 class SymbolSource(Source):
-    """A source of label sequences: no units to select, no covariates."""
+    """A source of label sequences: no units to select, no covariates, no clock."""
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
         return "symbols"
-
-    @model_validator(mode="after")
-    def _only_symbols(self):
-        for key in ("covariates", "select", "stratify"):
-            if getattr(self, key):
-                raise ValueError(f"{key}: a source of symbols has none -- remove the key")
-        return self
 
 
 def describe(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
 from cortseq.errors import CortseqError
 from cortseq.sources.base import Positive, Source, describe, finite, whole_counts
@@ -33,7 +33,7 @@ class Npz(Source):
     first_trial: int = Field(0, description="the number of the first trial in `spike_trials`")
     counts: str | None = Field(None, description="key: spikes per bin, an array with `axes`")
     signal: str | None = Field(None, description="key: real values, an array with `axes`")
-    axes: tuple[Axis, ...] = Field(
+    axes: Annotated[tuple[Axis, ...], Strict(False)] = Field(
         ("trial", "unit", "time"), description="what the axes of the dense array are"
     )
     time: str | None = Field(None, description="key: time of each bin of a continuous array, in `time_unit`")

@@ -2,7 +2,7 @@
 
 Features are rotated to the eigenbasis of their covariance and scaled to unit variance there, which
 makes the problem well conditioned; the penalty is on the weights as they stand in the original basis,
-0.5 * penalty * |C|^2 per event, the intercept is free.
+0.5 * penalty * |C|^2 per bin, the intercept is free.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def fit_readout(model: Recurrent, p: Params, train: Data, valid: Data, penalties
     readout = {"readout_weight": weight, "readout_bias": best[2] - weight @ mean}
     found = {name: torch.from_numpy(value.astype(np.float32)) for name, value in readout.items()}
     if train.track == "signal":
-        found["log_sd"] = _residual_sd(observation, {**p, **found}, features_valid, y_valid)
+        found["log_sd"] = _residual_sd(observation, {**p, **found}, features, y)
     return found, best[3]
 
 
@@ -104,6 +104,6 @@ def _ridge_path(observation, p: Params, z, y, spread, start, penalties, events):
 
 
 def _residual_sd(observation, p: Params, features: np.ndarray, y) -> torch.Tensor:
-    """log sd of the standardised residuals on validation trials."""
+    """log sd of the standardised residuals on training trials."""
     eta = torch.from_numpy(features.astype(np.float32)) @ p["readout_weight"].T + p["readout_bias"]
     return (observation.encode(p, y).float() - eta).std(0).clamp_min(1e-6).log()

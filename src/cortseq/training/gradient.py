@@ -157,12 +157,16 @@ class _Descent:
                     f"train {np.nanmean(loss):.4f} valid {np.nanmean(valid):.4f} "
                     f"best {self.best_loss.min():.4f} nats/event, at most {left:.0f} s left"
                 )
-            if len(self.failed) == len(self.members) or epoch - self.best_epoch.max() >= model.patience:
+            if len(self.failed) == len(self.members) or not self._running(epoch + 1).any():
                 break
         for i, member in enumerate(self.members):
             if not np.isfinite(self.best_loss[i]):
                 self.failed.setdefault(member, f"member {member}: no finite validation loss")
         return self
+
+    def _running(self, epoch: int) -> np.ndarray:
+        """Members whose own patience lasts to this epoch: one that would have stopped alone learns no more."""
+        return epoch - 1 - self.best_epoch < self.model.patience
 
     def _set_learning_rate(self, fraction: float) -> float:
         cosine = 0.5 * (1 + math.cos(math.pi * fraction))
@@ -226,7 +230,7 @@ class _Descent:
         return total / max(float(self.valid.events.sum()), 1.0)
 
     def _keep(self, epoch, loss, valid, rate, clipped) -> None:
-        better = np.flatnonzero(valid < self.best_loss)  # false for NaN
+        better = np.flatnonzero((valid < self.best_loss) & self._running(epoch))  # false for NaN
         for i in better.tolist():
             self.best_loss[i], self.best_epoch[i] = valid[i], epoch
             for name, value in self.params.items():
