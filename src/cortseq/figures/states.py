@@ -34,7 +34,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
                 shrink=0.7,
             )
             if "label" in last and last["label"].dtype.kind not in "iufb":
-                names = np.unique(last["label"].values.astype(str))
+                names = np.unique(last["label"].values.astype(str)).tolist()
                 bar.set_ticks(range(len(names)), labels=names)
         fig.suptitle(
             f"lines: driven by the recording; circles: fixed points of the map: {last.attrs['map']}; filled where stable",
