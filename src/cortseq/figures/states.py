@@ -30,7 +30,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             bar = fig.colorbar(
                 scale,
                 ax=axes,
-                label=last.attrs["label_name"].replace("_", " ") or "time in trial (s)",
+                label=_label(last.attrs["label_name"]),
                 shrink=0.7,
             )
             if "label" in last and last["label"].dtype.kind not in "iufb":
@@ -42,6 +42,10 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             color="0.4",
         )
     return fig, pd.concat(tables, ignore_index=True)
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ") + " (rad)" * style.is_angle(name) if name else "time in trial (s)"
 
 
 def _colour_values(one: xr.Dataset) -> tuple[np.ndarray, str]:

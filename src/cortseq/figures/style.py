@@ -75,15 +75,22 @@ def say(ax, text: str) -> None:
     ax.set_yticks([])
 
 
+def is_angle(name: str) -> bool:
+    """Whether a covariate of this name is an angle in radians."""
+    return any(word in name for word in ("direction", "angle", "phase"))
+
+
 def label_colours(values: np.ndarray, name: str):
     """(colours of the values, mappable for a colour bar): cyclic for angles, sequential otherwise."""
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import ListedColormap, Normalize
 
-    angle = any(word in name for word in ("direction", "angle", "phase"))
+    angle = is_angle(name)
     low, high = (0.0, 2 * np.pi) if angle else np.nanquantile(values, [0.02, 0.98])
     values = np.mod(values, 2 * np.pi) if angle else values
-    scale = ScalarMappable(
-        Normalize(low, high if high > low else low + 1), "twilight" if angle else "viridis"
+    # the lightest part of the cyclic map would vanish on white paper
+    cyclic = ListedColormap(
+        np.clip(matplotlib.colormaps["twilight"](np.linspace(0, 1, 256))[:, :3] * 0.8, 0, 1)
     )
+    scale = ScalarMappable(Normalize(low, high if high > low else low + 1), cyclic if angle else "viridis")
     return scale.to_rgba(values), scale

@@ -350,7 +350,9 @@ def text(frame: pd.DataFrame) -> str:
             for name, column in (("exact filter", "ceiling"), ("true rates", "true_rates"))
             if not np.isnan(rows[column].iloc[0])
         ]
-        head = f"{dataset}: {rows['trials'].iloc[0]} test trials, {rows['n_events'].iloc[0]} events"
+        n, blocks = rows["trials"].iloc[0], rows["blocks"].iloc[0]
+        trials = f"{n} test trials" if blocks == n else f"{n} test windows in {blocks} blocks"
+        head = f"{dataset}: {trials}, {rows['n_events'].iloc[0]} events"
         out += ["; ".join([head, *limits]), shown.to_string(index=False, justify="left"), ""]
     return "\n".join([*out, *summary(frame)])
 
