@@ -12,6 +12,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from cortseq.dynamics.spectra import time_constants_and_frequencies
 from cortseq.figures import style
 
+_REACH = 3.0  # of the axes: one wild eigenvalue must not hide the unit circle
+
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     """`dissections`: variant -> product of `dynamics`. Upper row: complex plane with the unit circle; lower:
@@ -64,6 +66,13 @@ def _plane(ax, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
         mine = table[table["stable"] == stable]
         if len(mine):
             ax.plot(mine["real"], mine["imag"], ".", ms=3, color=colour, alpha=0.7)
+    far = table[["real", "imag"]].abs().max(axis=1) if len(table) else table["real"]
+    reach = min(max(1.15, 1.05 * far.max()), _REACH) if len(far) else 1.15
+    ax.set_xlim(-reach, reach)
+    ax.set_ylim(-reach, reach)
+    if (beyond := far[far > reach]).size:
+        note = f"{len(beyond)} beyond, |λ| to {np.hypot(table['real'], table['imag']).max():.0f}"
+        ax.text(0.5, 0.02, note, transform=ax.transAxes, ha="center", fontsize=6, color=style.GREY)
 
 
 def _modes(ax, table: pd.DataFrame, one: xr.Dataset) -> None:
@@ -76,6 +85,8 @@ def _modes(ax, table: pd.DataFrame, one: xr.Dataset) -> None:
         mine = slow[slow["stable"] == stable]
         ax.plot(mine["tau"], mine["frequency"], ".", ms=3, color=colour, alpha=0.7)
     ax.set_xscale("log")
+    nyquist = 0.5 / one.attrs["bin_width"]
+    ax.set_ylim(-0.03 * nyquist, 1.03 * nyquist)
     low, high = slow["tau"].min(), slow["tau"].max()
     ax.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high) + 1e-9))
     ax.xaxis.set_major_locator(LogLocator(numticks=4))
