@@ -23,7 +23,7 @@ def facts(recording: xr.Dataset, manifest: dict) -> dict:
         "kind": {"counts": "spike counts", "symbols": "sequences of labels", "signal": "continuous signals"}[
             kind
         ],
-        "trials": f"{recording.sizes['trial']} of {lengths.min()} to {lengths.max()} bins",
+        "trials": f"{recording.sizes['trial']} of {_range(lengths)} {'symbols' if kind == 'symbols' else 'bins'}",
         "roles": ", ".join(f"{len(fold[r])} {r}" for r in ("train", "valid", "test", "guard") if fold[r])
         + (f", stratified by {manifest['stratified_by']}" if manifest["stratified_by"] else "")
         + (f"; fold 1 of {len(manifest['folds'])}" if len(manifest["folds"]) > 1 else ""),
@@ -53,6 +53,11 @@ def facts(recording: xr.Dataset, manifest: dict) -> dict:
     if source.get("sha256"):
         rows["sha256"] = source["sha256"]
     return rows
+
+
+def _range(lengths: np.ndarray) -> str:
+    low, high = lengths.min(), lengths.max()
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def render(
