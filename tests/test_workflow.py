@@ -32,7 +32,8 @@ STUDY = {
 
 def snakemake(folder: Path, study: dict, *arguments: str) -> subprocess.CompletedProcess:
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    command = [BIN / "snakemake", "--cores", "2", "--configfile", "study.yaml", *arguments]
+    # --configfile takes all that follows it: targets stand before
+    command = [BIN / "snakemake", *arguments, "--cores", "2", "--configfile", "study.yaml"]
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     environment.pop("CORTSEQ_MIRRORS", None)
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
