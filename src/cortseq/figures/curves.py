@@ -31,7 +31,7 @@ def draw(curves: dict[str, pd.DataFrame], event: str) -> tuple[Figure, pd.DataFr
                 ax.plot(rows_["epoch"], rows_["valid_loss"], color=colour)
                 best = rows_.loc[rows_["valid_loss"].idxmin()]
                 ax.plot(best["epoch"], best["valid_loss"], "o", color=colour, ms=3.5)
-            ax.set_title(name, loc="left")
+            ax.set_title(style.wrapped(name), loc="left", fontsize=7.5)
             ax.set_xlabel("epoch")
         if trained:
             late = np.concatenate(

@@ -58,7 +58,7 @@ def _plane(ax, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
     angle = np.linspace(0, 2 * np.pi, 200)
     ax.plot(np.cos(angle), np.sin(angle), color="0.6", lw=0.8)
     ax.set_aspect("equal")
-    ax.set_title(f"{name}\nmap: {one.attrs['map']}", loc="left", fontsize=7.5)
+    ax.set_title(f"{style.wrapped(name)}\nmap: {one.attrs['map']}", loc="left", fontsize=7.5)
     ax.set_xlabel("real part")
     if table.empty:
         style.say(ax, "no fixed point found")

@@ -30,7 +30,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             bar = fig.colorbar(
                 scale,
                 ax=axes,
-                label=_label(last.attrs["label_name"]),
+                label=_label(last),
                 shrink=0.7,
             )
             if "label" in last and last["label"].dtype.kind not in "iufb":
@@ -44,8 +44,11 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     return fig, pd.concat(tables, ignore_index=True)
 
 
-def _label(name: str) -> str:
-    return name.replace("_", " ") + " (rad)" * style.is_angle(name) if name else "time in trial (s)"
+def _label(one: xr.Dataset) -> str:
+    name = one.attrs["label_name"]
+    if name:
+        return name.replace("_", " ") + " (rad)" * style.is_angle(name)
+    return "time in trial (s)" if one.attrs["bin_width"] != 1.0 else "position (symbols)"
 
 
 def _colour_values(one: xr.Dataset) -> tuple[np.ndarray, str]:
@@ -86,7 +89,7 @@ def _panel(ax, name: str, one: xr.Dataset):
     n = int(np.isfinite(points[:, 0]).sum())
     far = n - int(inside.sum())
     ax.set_title(
-        f"{name}\n{n or 'no'} fixed point{'s' * (n != 1)}{'' if n else ' found'}"
+        f"{style.wrapped(name)}\n{n or 'no'} fixed point{'s' * (n != 1)}{'' if n else ' found'}"
         + (f", {far} outside" if far else ""),
         loc="left",
         fontsize=7.5,

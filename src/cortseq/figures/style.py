@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,11 @@ def save(fig: Figure, table: pd.DataFrame, stem: str | Path) -> None:
             with store.atomic(f"{stem}{suffix}") as temporary:
                 fig.savefig(temporary, format=suffix[1:], metadata=metadata)
     store.write_table(table, f"{stem}.csv")
+
+
+def wrapped(name: str, width: int = 18) -> str:
+    """The name of a variant on lines of at most `width` letters, broken after underscores."""
+    return "\n".join(textwrap.wrap(name.replace("_", "_ "), width)).replace("_ ", "_")
 
 
 def say(ax, text: str) -> None:

@@ -73,7 +73,7 @@ def _counts(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
             vmax=top,
             interpolation="nearest",
         )
-        ax.set_title(name, loc="left")
+        ax.set_title(style.wrapped(name), loc="left", fontsize=7.5)
     fig.colorbar(image, ax=axes[0, 1:], label="predicted rate (Hz)", shrink=0.8)
     for ax in axes.flat:
         ax.set_xlabel("time (s)")

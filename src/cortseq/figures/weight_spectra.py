@@ -48,6 +48,6 @@ def _panel(ax, name: str, table: pd.DataFrame) -> None:
     ax.plot(table["real"][out], table["imag"][out], "o", ms=4, color=style.ORANGE, mec="black", mew=0.5)
     ax.set_aspect("equal", adjustable="datalim")
     n = int(out.sum())
-    ax.set_title(f"{name}: {n} outlier{'s' * (n != 1)}", loc="left", fontsize=7.5)
+    ax.set_title(f"{style.wrapped(name)}\n{n} outlier{'s' * (n != 1)}", loc="left", fontsize=7.5)
     ax.set_xlabel("real part")
     ax.set_ylabel("imaginary part")
