@@ -54,8 +54,7 @@ def _check_recording(plan: study.Study, name: str, source) -> None:
     """Everything that comes before the first fit, without writing anything."""
     from cortseq import preprocess, splits
 
-    fetch.available(source, plan.mirrors)
-    file = fetch.located(source, plan.mirrors)
+    file = fetch.available(source, plan.mirrors)
     if file is None and source.needs_file:
         print(
             f"datasets.{name}: not fetched yet, so its content is not checked: {source.url}", file=sys.stderr

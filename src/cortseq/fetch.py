@@ -102,15 +102,21 @@ def verify(source: Source, file: Path) -> str:
     return digest
 
 
-def available(source: Source, mirrors: list[str]) -> None:
-    """Raise a CortseqError unless the raw file is there or can be fetched."""
+def available(source: Source, mirrors: list[str]) -> Path | None:
+    """The raw file where it lies now; None where none is needed, or where it must be fetched from its URL.
+
+    Raises CortseqError where it is nowhere and has no URL, or has another sha256.
+    """
     path = raw_path(source)
     if path is None:
-        return
+        return None
     if path.is_file():
         verify(source, path)
-    elif find(source, mirrors) is None and not source.url:
+        return path
+    found = find(source, mirrors)
+    if found is None and not source.url:
         raise _missing(source, mirrors)
+    return found
 
 
 def fetch(source: Source, target: Path, mirrors: list[str]) -> None:
@@ -136,12 +142,6 @@ def fetch(source: Source, target: Path, mirrors: list[str]) -> None:
                     fix=f"put the file at {target}, or name a folder that has it in CORTSEQ_MIRRORS",
                 ) from error
         verify(source, temporary)
-
-
-def located(source: Source, mirrors: list[str]) -> Path | None:
-    """The raw file where it lies now, without bringing it anywhere; None where it must be fetched first."""
-    path = raw_path(source)
-    return path if path is None or path.is_file() else find(source, mirrors)
 
 
 def _missing(source: Source, mirrors: list[str]) -> CortseqError:
