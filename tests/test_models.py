@@ -15,12 +15,14 @@ from cortseq.models.recurrent import tensors
 SMALL = {
     "rate": {"hidden": 6, "epochs": 3, "batch": 8},
     "lstm": {"hidden": 5, "epochs": 3, "batch": 8},
+    "gru": {"hidden": 5, "epochs": 3, "batch": 8},
+    "low_rank": {"hidden": 6, "rank": 2, "epochs": 3, "batch": 8},
     "dale": {"hidden": 6, "epochs": 3, "batch": 8},
     "stp": {"hidden": 6, "epochs": 3, "batch": 8, "dale": True},
     "esn": {"hidden": 20},
     "markov": {"states": 4, "order": 2, "restarts": 1},
 }
-RECURRENT = ["rate", "lstm", "dale", "stp", "esn"]
+RECURRENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp", "esn"]
 
 
 def build(family, **more):

@@ -11,13 +11,17 @@ from cortseq.models.base import Data
 from cortseq.training import gradient
 
 
+def _quiet(line, fraction=None):
+    pass
+
+
 def _learn(model, recording, members, batched=None, dtype=np.float64, which=slice(None)):
     train, valid = Data.of(recording, range(20)), Data.of(recording, range(20, 26))
     params = {k: v[which] for k, v in model.initial(train, members, 0, dtype).items()}
-    return gradient.descend(model, params, train, valid, 0, "cpu", lambda line: None, batched)
+    return gradient.descend(model, params, train, valid, 0, "cpu", _quiet, batched=batched)
 
 
-@pytest.mark.parametrize("family", ["rate", "lstm", "dale", "stp"])
+@pytest.mark.parametrize("family", ["rate", "lstm", "gru", "low_rank", "dale", "stp"])
 def test_a_member_equals_its_solo_fit(family, any_recording):
     """One after another, all in one batch, and alone: the same parameters (float64, 1e-10)."""
     model = models.registry()[family](hidden=5, epochs=6, batch=8, hidden_dropout=0.1)
@@ -71,7 +75,7 @@ def test_one_failed_member_does_not_take_the_others(counts):
         params = model.initial(train, 2, 0, np.float64)
         expected = _learn(model, counts, 2).params["recurrent"][1]
         params["recurrent"][0] = torch.nan
-        learned = gradient.descend(model, params, train, valid, 0, "cpu", lambda line: None, batched)
+        learned = gradient.descend(model, params, train, valid, 0, "cpu", _quiet, batched=batched)
         assert list(learned.card["failed_members"]) == ["0"]
         assert "epoch 1, step 0" in learned.card["failed_members"]["0"]
         assert torch.allclose(learned.params["recurrent"][0], expected, atol=1e-10)

@@ -13,7 +13,7 @@ from cortseq.errors import CortseqError
 
 
 @contextlib.contextmanager
-def job(snakemake) -> Iterator[Callable[[str], None]]:
+def job(snakemake) -> Iterator[Callable[..., None]]:
     """Run a script's body: yields a function that logs a line.
 
     A CortseqError ends the job with its one line on the terminal and in the log, without a traceback;
@@ -26,7 +26,7 @@ def job(snakemake) -> Iterator[Callable[[str], None]]:
         log.write_text("")
     start = time.monotonic()
 
-    def say(line: str) -> None:
+    def say(line: str, fraction: float | None = None) -> None:
         print(line, file=sys.stderr, flush=True)
         if log:
             with log.open("a") as file:
@@ -37,6 +37,9 @@ def job(snakemake) -> Iterator[Callable[[str], None]]:
     except CortseqError as error:
         for line in str(error).splitlines():
             say(f"error: {line}")
+        sys.exit(1)
+    except OSError as error:  # a full disk, a file that may not be read: the system's own words say which
+        say(f"error: {error}")
         sys.exit(1)
 
 

@@ -27,6 +27,8 @@ rule fit:
         members=STUDY.members,
         seed=STUDY.seed,
         device=STUDY.device,
+        # not an output: it outlives a job that is killed, and the next one goes on from it
+        checkpoint=OUT + "/checkpoints/{dataset}/{variant}/fold{fold}.safetensors",
         code=lambda w: code("fit", f"cortseq.models.{spec(w).family}"),
     script:
         "../scripts/fit.py"

@@ -1,18 +1,21 @@
 """Fit all members of one variant to one fold."""
 
 import time
+from pathlib import Path
 
 from cortseq import __version__, jobs, models, splits, store
 from cortseq.jobs import job
+from cortseq.models.base import Checkpoint
 
 with job(snakemake) as say:
     params, fold = snakemake.params, int(snakemake.wildcards.fold)
     manifest = store.read_json(snakemake.input.split[0])
     recording, roles = splits.fold_of(store.read(snakemake.input.trials[0]), manifest, fold)
     model = models.registry()[params.spec["family"]].model_validate(params.spec)
+    checkpoint = Checkpoint(Path(params.checkpoint), snakemake.config.get("checkpoint_seconds", 60.0))
     start = time.monotonic()
     fit = model.fit(
-        recording, roles["train"], roles["valid"], params.members, params.seed, params.device, progress=say
+        recording, roles["train"], roles["valid"], params.members, params.seed, params.device, say, checkpoint
     )
     fit.card.update(
         variant=snakemake.wildcards.variant,
@@ -23,4 +26,5 @@ with job(snakemake) as say:
         peak_memory_mb=jobs.peak_memory_mb(),
     )
     fit.save(snakemake.output.params)
+    checkpoint.path.unlink(missing_ok=True)
     say(f"fitted in {fit.card['seconds']:.1f} s, {fit.card['parameters']} parameters a member")

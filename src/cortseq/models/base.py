@@ -6,8 +6,9 @@ and a plain dict of arrays whose leading axis is `member` (random restarts).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -22,7 +23,15 @@ from cortseq.errors import CortseqError
 
 Role = Literal["recurrent", "markov", "baseline", "null"]
 Params = dict[str, Any]
-Progress = Callable[[str], None]
+Progress = Callable[..., None]  # (line, fraction done or None)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where an unfinished fit is kept, and how often it is written there."""
+
+    path: Path
+    seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,11 @@ class Data:
         if "inputs" in recording:
             inputs = recording["inputs"].transpose("trial", "time", "input").values
         return cls(kind, y, recording["valid"].values, inputs, recording.attrs["bin_width"], int(n))
+
+    def first(self, n: int) -> Data:
+        """The first n trials."""
+        inputs = None if self.inputs is None else self.inputs[:n]
+        return replace(self, y=self.y[:n], valid=self.valid[:n], inputs=inputs)
 
     @property
     def n_inputs(self) -> int:
@@ -89,7 +103,14 @@ class Model(BaseModel):
     family: str
 
     def learn(
-        self, train: Data, valid: Data, members: int, seed: int, device: str, progress: Progress
+        self,
+        train: Data,
+        valid: Data,
+        members: int,
+        seed: int,
+        device: str,
+        progress: Progress,
+        checkpoint: Checkpoint | None = None,
     ) -> Learned:
         """Estimate the parameters from training trials; choices are made on the validation trials."""
         raise NotImplementedError
@@ -118,6 +139,7 @@ class Model(BaseModel):
         seed: int = 0,
         device: str = "cpu",
         progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Fit:
         """Fit `members` restarts to the trials `train`, choosing on the trials `valid`.
 
@@ -125,7 +147,9 @@ class Model(BaseModel):
         ----------
         recording : a Recording. train, valid : integer positions along `trial`.
         members : restarts; families without randomness always have one. seed : of every random draw.
-        device : "auto", "cpu" or "cuda". progress : called with lines to log.
+        device : "auto", "cpu" or "cuda". progress : called with a line to log and, where it is known, the
+        fraction that is done; without it a terminal gets a bar. checkpoint : where an unfinished fit is
+        kept; a fit that finds its own there goes on from it and ends with the same bytes (CPU).
 
         Raises
         ------
@@ -141,7 +165,7 @@ class Model(BaseModel):
         self.check(data)
         members = members if self.has_members else 1
         sets = Data.of(recording, learns), Data.of(recording, chooses)
-        learned = self.learn(*sets, members, seed, device, progress or _silent)
+        learned = self.learn(*sets, members, seed, device, progress or default_progress(), checkpoint)
         card = {
             "model": self.model_dump(mode="json"),
             "role": self.role,
@@ -163,8 +187,15 @@ def safetensors_path(path: str | Path) -> Path:
     return Path(path) if str(path).endswith(".safetensors") else Path(f"{path}.safetensors")
 
 
-def _silent(line: str) -> None:
-    pass
+def default_progress() -> Progress:
+    """A bar that is drawn over itself on a terminal, nothing elsewhere."""
+
+    def bar(line: str, fraction: float | None = None) -> None:
+        done = "" if fraction is None else f"[{'#' * round(30 * fraction):30}] "
+        sys.stderr.write(f"\r\033[K{done}{line}" + ("\n" if fraction is None else ""))
+        sys.stderr.flush()
+
+    return bar if sys.stderr.isatty() else (lambda line, fraction=None: None)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class Dale(Recurrent):
 
     fixed: ClassVar = observations.FIXED | {"sign"}
 
+    has_kernel: ClassVar = True
     family: Literal["dale"] = "dale"
     hidden: Annotated[int, Field(ge=2)] = 64
     excitatory: Annotated[float, Field(gt=0, lt=1)] = 0.8
@@ -52,6 +53,11 @@ class Dale(Recurrent):
 
     def start(self, q: Params) -> State:
         return (torch.relu(q["start"]),)
+
+    def kernel(self, q: dict):
+        from cortseq.training.kernels import rate
+
+        return rate.Kernel(q, rectified=True)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         (h,) = state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,8 @@ class Lstm(Recurrent):
     Gers et al. 2000.
     """
 
+    has_kernel: ClassVar = True
+
     family: Literal["lstm"] = "lstm"
     forget_bias: float = 1.0
     input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -44,6 +46,11 @@ class Lstm(Recurrent):
     def start(self, q: Params) -> State:
         h, c = q["start"].chunk(2, -1)
         return torch.tanh(h), c
+
+    def kernel(self, q: dict):
+        from cortseq.training.kernels import lstm
+
+        return lstm.Kernel(q)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         h, c = state

@@ -54,7 +54,14 @@ class Markov(Model):
         return self.fit(both, range(n), range(n, both.sizes["trial"]))
 
     def learn(
-        self, train: Data, valid: Data, members: int, seed: int, device: str, progress: Progress
+        self,
+        train: Data,
+        valid: Data,
+        members: int,
+        seed: int,
+        device: str,
+        progress: Progress,
+        checkpoint=None,
     ) -> Learned:
         best: tuple[float, Params, dict] = (-np.inf, {}, {})
         decays = (0.0,) if train.track == "symbols" else DECAYS

@@ -20,7 +20,14 @@ class Null(Model):
     family: Literal["null"] = "null"
 
     def learn(
-        self, train: Data, valid: Data, members: int, seed: int, device: str, progress: Progress
+        self,
+        train: Data,
+        valid: Data,
+        members: int,
+        seed: int,
+        device: str,
+        progress: Progress,
+        checkpoint=None,
     ) -> Learned:
         emission = emission_of(train)
         params = emission.estimate(train.y, train.valid)

@@ -26,7 +26,14 @@ class Psth(Model):
     family: Literal["psth"] = "psth"
 
     def learn(
-        self, train: Data, valid: Data, members: int, seed: int, device: str, progress: Progress
+        self,
+        train: Data,
+        valid: Data,
+        members: int,
+        seed: int,
+        device: str,
+        progress: Progress,
+        checkpoint=None,
     ) -> Learned:
         emission = emission_of(train)
         best: tuple[float, Params, dict] = (-np.inf, {}, {})

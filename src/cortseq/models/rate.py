@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -44,6 +44,8 @@ class Rate(Recurrent):
     Mante et al. 2013 Nature 503:78.
     """
 
+    has_kernel: ClassVar = True
+
     family: Literal["rate"] = "rate"
     leak: Leak = "learned"
     nonlinearity: Literal["tanh", "relu"] = "tanh"
@@ -64,6 +66,11 @@ class Rate(Recurrent):
 
     def start(self, q: Params) -> State:
         return (q["start"],)
+
+    def kernel(self, q: dict):
+        from cortseq.training.kernels import rate
+
+        return rate.Kernel(q, rectified=self.nonlinearity == "relu")
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         (h,) = state

@@ -12,15 +12,16 @@ axis, all of them at once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cortseq import observations
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Learned, Model, Params, Progress
+from cortseq.models.base import Checkpoint, Data, Learned, Model, Params, Progress
+from cortseq.training.strategies import Strategy, Teacher
 
 if TYPE_CHECKING:
     import torch
@@ -37,12 +38,14 @@ class Recurrent(Model):
 
     role: ClassVar = "recurrent"
     has_members: ClassVar = True
+    # Whether `kernel` gives a hand-written CPU execution of the same update.
+    has_kernel: ClassVar[bool] = False
     # Parameters that belong to the model but are not learned.
     fixed: ClassVar[frozenset[str]] = observations.FIXED
 
     hidden: Count = Field(64, description="number of hidden units")
     epochs: Count = Field(
-        200, description="passes over the training trials; the learning rate follows a cosine"
+        200, description="passes over the training trials, over which the learning rate falls"
     )
     batch: Count = Field(32, description="trials per gradient step")
     learning_rate: Annotated[float, Field(gt=0)] = 1e-2
@@ -51,6 +54,13 @@ class Recurrent(Model):
     patience: Count = Field(50, description="epochs without a better validation loss before stopping")
     input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    input_noise: Annotated[float, Field(ge=0)] = Field(0.0, description="sd added to the encoded input")
+    truncate: Count | None = Field(None, description="bins a gradient goes back at most; null: all")
+    truncate_every: Count | None = Field(None, description="bins between truncated passes; null: `truncate`")
+    checkpointed: bool = Field(False, description="memory ~ sqrt(bins) for one more forward pass")
+    strategy: Strategy = Teacher()
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="of the learning rate")
+    execution: Literal["auto", "generic"] = Field("auto", description="generic: automatic differentiation")
 
     # -- what a family writes ---------------------------------------------------------------------
 
@@ -73,6 +83,10 @@ class Recurrent(Model):
     def output(self, q: Params, state: State) -> torch.Tensor:
         """What the read-out sees, (..., hidden)."""
         return state[0]
+
+    def kernel(self, q: dict):
+        """The compiled execution for one member's derived parameters (numpy), where `has_kernel`."""
+        raise NotImplementedError
 
     def recurrent_weights(self, p: Params) -> torch.Tensor:
         """The recurrent matrix, (..., hidden, hidden): row = to, column = from."""
@@ -113,9 +127,24 @@ class Recurrent(Model):
 
     # -- Model ------------------------------------------------------------------------------------
 
+    @model_validator(mode="after")
+    def _one_way_back(self):
+        if self.truncate_every is not None and self.truncate is None:
+            raise ValueError("truncate_every needs truncate: the bins a gradient goes back")
+        if self.truncate is not None and (self.truncate_every or self.truncate) > self.truncate:
+            raise ValueError("truncate_every is at most truncate, or some losses would reach no parameter")
+        if self.truncate is not None and self.checkpointed:
+            raise ValueError("truncate and checkpointed exclude each other: set one of them")
+        return self
+
     def check(self, data: Data) -> None:
         if data.n_features < 1 or data.y.shape[1] < 2:
             raise CortseqError(f"{self.family} needs trials of at least two bins", value=data.y.shape[1])
+        if data.track not in self.strategy.tracks:
+            raise CortseqError(
+                f"this strategy is for {' and '.join(self.strategy.tracks)}, the recording has {data.track}",
+                key="strategy.kind", value=self.strategy.kind, fix="use teacher or scheduled",
+            )  # fmt: skip
 
     def initial(self, train: Data, members: int, seed: int, dtype=np.float32) -> Params:
         """Start parameters of all members, tensors with a leading member axis; member m depends on (seed, m) only."""
@@ -137,13 +166,28 @@ class Recurrent(Model):
         return {k: torch.from_numpy(np.stack([e[k] for e in each]).astype(dtype)) for k in each[0]}
 
     def learn(
-        self, train: Data, valid: Data, members: int, seed: int, device: str, progress: Progress
+        self,
+        train: Data,
+        valid: Data,
+        members: int,
+        seed: int,
+        device: str,
+        progress: Progress,
+        checkpoint: Checkpoint | None = None,
     ) -> Learned:
         from cortseq.training import gradient
 
-        return gradient.descend(
-            self, self.initial(train, members, seed), train, valid, seed, device, progress
-        )
+        params = self.initial(train, members, seed)
+        learned = gradient.descend(self, params, train, valid, seed, device, progress, checkpoint)
+        learned.card["dead_units"] = self.dead_units(learned.params, train)
+        return learned
+
+    def dead_units(self, params: Params, data: Data, trials: int = 64) -> list[int]:
+        """Hidden units whose output never varies over some trials, for each member: they carry nothing."""
+        few = data.first(trials)
+        out = self._over_members(params, few, lambda p, x, y: self.scan(p, x))
+        spread = np.ptp(out[:, few.valid], axis=1)
+        return [int((member < 1e-6).sum()) for member in spread]
 
     def score(self, params: Params, data: Data) -> np.ndarray:
         def one(p, x, y):

@@ -38,6 +38,7 @@ class Stp(Recurrent):
 
     fixed: ClassVar = observations.FIXED | {"sign", "bin_width"}
 
+    has_kernel: ClassVar = True
     family: Literal["stp"] = "stp"
     hidden: Annotated[int, Field(ge=2)] = 64
     dale: bool = Field(False, description="column signs by Dale's law")
@@ -86,6 +87,11 @@ class Stp(Recurrent):
         r = self.rate_scale * h
         u = use * (fac + r) / (fac + use * r)
         return h, u, rec / (rec + u * r)
+
+    def kernel(self, q: dict):
+        from cortseq.training.kernels import stp
+
+        return stp.Kernel(q, self.rate_scale)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         h, u, x = state

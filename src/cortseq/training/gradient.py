@@ -1,8 +1,8 @@
-"""Gradient descent on the teacher-forced negative log-likelihood, for all members of a fit.
+"""Gradient descent on the negative log-likelihood, for all members of a fit.
 
 Members are an axis of the parameters. On a CPU they run one after another, on a GPU as one batch; each
-has its own random streams, so a member equals its solo fit. AdamW (Loshchilov & Hutter 2019), a cosine
-learning-rate schedule, the norm of each member's gradient clipped, best-validation weights kept.
+has its own random numbers, so a member equals its solo fit. AdamW (Loshchilov & Hutter 2019), the norm of
+each member's gradient clipped (Pascanu et al. 2013), best-validation weights kept.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cortseq import observations
 from cortseq.errors import CortseqError
-from cortseq.models.base import CURVES, Data, Learned, Params, Progress
+from cortseq.models.base import CURVES, Checkpoint, Data, Learned, Params, Progress
+from cortseq.training import bptt, checkpoints, engines, noise, threads
+from cortseq.training.engines.base import Engine
+from cortseq.training.flat import Flat
 
 if TYPE_CHECKING:
     from cortseq.models.recurrent import Recurrent
 
-FINAL_LEARNING_RATE = 0.02  # of the first: where the cosine ends
-_REPORT_SECONDS = 5.0
+FINAL_LEARNING_RATE = 0.02  # of the first: where a schedule ends
+_REPORT_SECONDS = 3.0
+_TERMINATED = 128 + 15  # the exit status of a process that SIGTERM ended
 
 
 def resolve(device: str) -> str:
@@ -43,22 +46,34 @@ def descend(
     seed: int,
     device: str,
     progress: Progress,
+    checkpoint: Checkpoint | None = None,
     batched: bool | None = None,
 ) -> Learned:
     """Fit all members; `batched` overrides how they are executed (default: together on a GPU only).
 
+    With a `checkpoint` an unfinished fit of the same specification, seed and trials goes on where it was.
+
     Raises
     ------
     CortseqError : no member ended with a finite validation loss; says at which epoch and step each failed.
+    SystemExit : the process was told to terminate (SIGTERM); the checkpoint is written before.
     """
     device = resolve(device)
     n_members = len(params["readout_bias"])
     together = device != "cpu" if batched is None else batched
     groups = [list(range(n_members))] if together else [[m] for m in range(n_members)]
-    dtype = params["readout_weight"].dtype
-    sets = [_Trials(model, params, data, dtype, device) for data in (train, valid)]
-    start = time.monotonic()
-    done = [_Descent(model, params, group, sets, seed, device, progress).run() for group in groups]
+    sets = Engines(model, params, train, valid, device, together)
+    known = checkpoints.identity(model, params, train, valid, seed, device, groups) if checkpoint else ""
+    keeper = checkpoints.Keeper(checkpoint, known, progress)
+    start, done = time.monotonic(), []
+    with checkpoints.termination() as warned, threads.single():
+        for number, members in enumerate(groups):
+            descent = _Descent(model, {k: v[members] for k, v in params.items()}, members, sets, seed, device)
+            done.append(descent.run(keeper, number, warned, len(groups)))
+    return _learned(model, done, n_members, device, time.monotonic() - start)
+
+
+def _learned(model: Recurrent, done: list[_Descent], n_members: int, device: str, seconds: float) -> Learned:
     failed = {str(m): why for d in done for m, why in d.failed.items()}
     if len(failed) == n_members:
         raise CortseqError(
@@ -67,188 +82,205 @@ def descend(
             value=model.learning_rate,
             fix="lower learning_rate or clip",
         )
-    best = {name: torch.cat([d.best[name] for d in done]).cpu() for name in params}
+    parts = [d.flat.unpacked(d.best) for d in done]
+    best = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     good = [m for m in range(n_members) if str(m) not in failed]
-    n_free = sum(value[0].numel() for name, value in params.items() if name not in model.fixed)
     curves = pd.concat([d.curves() for d in done], ignore_index=True)
     return Learned(
         {name: value[good] for name, value in best.items()},
-        n_free,
+        done[0].flat.values.shape[1],
         curves[curves.member.isin(good)].reset_index(drop=True) if failed else curves,
         {
             "failed_members": failed,
             "members": len(good),
             "device": device,
+            "execution": done[0].engines.train.name,
             "epochs_run": int(curves.epoch.max()),
-            "fit_seconds": time.monotonic() - start,
+            "fit_seconds": seconds,
         },
     )
 
 
-class _Trials:
-    """One role's trials on the device: network input, observations, mask, events per trial."""
+class Engines:
+    """The engines of both roles, and a third where a strategy makes the inputs while it learns."""
 
-    def __init__(self, model, params: Params, data: Data, dtype, device: str):
-        from cortseq.models.recurrent import tensors
+    def __init__(self, model, params: Params, train: Data, valid: Data, device: str, together: bool):
+        self.train = engines.choose(model, train, params, device, together)
+        self.valid = engines.choose(model, valid, params, device, together)
+        self.forced: Engine | None = None
+        if not model.strategy.plain(1.0):
+            self.forced = engines.choose(model, train, params, device, together, model.strategy)
 
-        first = {name: value[0] for name, value in params.items()}
-        x, y, mask = tensors(model, first, data, slice(None), dtype)
-        self.x, self.y, self.mask = x.to(device), y.to(device), mask.to(device, dtype)
-        self.events = torch.as_tensor(data.n_events().sum(1)).to(device, dtype)
-        self.length = torch.as_tensor(data.y.shape[1] - np.argmax(data.valid[:, ::-1], axis=1))
-        self.observation = observations.OBSERVATIONS[data.track](data.n_features, data.bin_width)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, index: torch.Tensor):
-        """Trials `index` (member, batch), cut after the longest of them."""
-        stop = int(self.length[index].max())
-        rows = index.to(self.x.device)
-        return self.x[rows, :stop], self.y[rows, :stop], self.mask[rows, :stop], self.events[rows].sum(-1)
+    def learning(self, progress: float) -> Engine:
+        """The engine of a step at a fraction of the epochs: the fast one while inputs are known beforehand."""
+        if self.forced is None or self.train.model.strategy.plain(progress):
+            return self.train
+        return self.forced
 
 
 class _Descent:
     """The state of fitting one group of members."""
 
-    def __init__(self, model, params, members, sets, seed, device, progress):
-        self.model, self.members = model, members
-        self.train, self.valid = sets
-        self.device, self.progress = device, progress
-        self.params = {
-            name: value[members].to(device).clone().requires_grad_(name not in model.fixed)
-            for name, value in params.items()
-        }
-        self.free = [value for value in self.params.values() if value.requires_grad]
+    def __init__(self, model, params, members, engines: Engines, seed, device):
+        self.model, self.members, self.engines, self.seed = model, members, engines, seed
+        self.flat = Flat(params, model.fixed, device)
         self.optimizer = torch.optim.AdamW(
-            self.free, lr=model.learning_rate, weight_decay=model.weight_decay, foreach=True
+            [self.flat.values], lr=model.learning_rate, weight_decay=model.weight_decay, fused=True
         )
-        self.orders = [np.random.default_rng([seed, m, 2]) for m in members]
-        self.noise = []
-        for m in members:
-            stream = int(np.random.SeedSequence([seed, m, 3]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-            self.noise.append(torch.Generator(device).manual_seed(stream))
-        self.best = {name: value.detach().clone() for name, value in self.params.items()}
+        self.flat.values.grad = self.flat.gradient
+        self.best = self.flat.values.clone()
         self.best_loss = np.full(len(members), np.inf)
         self.best_epoch = np.zeros(len(members), int)
         self.failed: dict[int, str] = {}
-        self.rows: list[dict] = []
+        self.rows: list[list] = []
+        self.epoch, self.step, self.finished = 1, 0, False
+        self.sums = np.zeros((2, len(members)))  # of this epoch's losses and clipped steps
 
-    def run(self) -> _Descent:
-        model, n = self.model, len(self.train)
-        n_steps = math.ceil(n / model.batch)
+    # -- the loop over epochs ---------------------------------------------------------------------
+
+    def run(self, keeper: checkpoints.Keeper, group: int, warned, n_groups: int) -> _Descent:
+        """Epochs until the last, or until every member's patience is over; goes on from the keeper's state."""
+        if group in keeper.groups:
+            self.load(keeper.groups[group])
+            keeper.progress(f"{self._who()} goes on at epoch {self.epoch}")
         start = said = time.monotonic()
-        for epoch in range(1, model.epochs + 1):
-            order = torch.as_tensor(np.stack([rng.permutation(n) for rng in self.orders]))
-            loss, clipped = np.zeros(len(self.members)), np.zeros(len(self.members))
-            for step in range(n_steps):
-                rate = self._set_learning_rate((epoch - 1 + step / n_steps) / model.epochs)
-                batch = order[:, step * model.batch : (step + 1) * model.batch]
-                step_loss, step_clipped = self._step(batch, epoch, step)
-                loss += step_loss / n_steps
-                clipped += step_clipped / n_steps
-            valid = self._validate(epoch)
-            self._keep(epoch, loss, valid, rate, clipped)
-            if time.monotonic() - said > _REPORT_SECONDS:
-                said = time.monotonic()
-                left = (said - start) / epoch * (model.epochs - epoch)
-                self.progress(
-                    f"{model.family} member {_span(self.members)} epoch {epoch}/{model.epochs} "
-                    f"train {np.nanmean(loss):.4f} valid {np.nanmean(valid):.4f} "
-                    f"best {self.best_loss.min():.4f} nats/event, at most {left:.0f} s left"
-                )
-            if len(self.failed) == len(self.members) or not self._running(epoch + 1).any():
-                break
-        for i, member in enumerate(self.members):
-            if not np.isfinite(self.best_loss[i]):
-                self.failed.setdefault(member, f"member {member}: no finite validation loss")
+        first = self.epoch
+        n, size = len(self.engines.train), self.model.batch
+        n_steps = math.ceil(n / size)
+        while not self.finished:
+            order = np.stack([noise.order(self.seed, m, self.epoch, n) for m in self.members])
+            while self.step < n_steps:
+                self._step(order[:, self.step * size : (self.step + 1) * size], n_steps)
+                self.step += 1
+                if warned.is_set():
+                    keeper.keep(group, self.state())
+                    keeper.progress(f"{self._who()} was told to terminate in epoch {self.epoch}")
+                    raise SystemExit(_TERMINATED)
+                if keeper.due():
+                    keeper.keep(group, self.state())
+                if time.monotonic() - said > _REPORT_SECONDS:
+                    said = time.monotonic()
+                    self._report(keeper.progress, said - start, first, n_steps, (group, n_groups))
+            self._end_epoch(n_steps)
+        keeper.keep(group, self.state())
         return self
 
-    def _running(self, epoch: int) -> np.ndarray:
-        """Members whose own patience lasts to this epoch: one that would have stopped alone learns no more."""
-        return epoch - 1 - self.best_epoch < self.model.patience
-
-    def _set_learning_rate(self, fraction: float) -> float:
-        cosine = 0.5 * (1 + math.cos(math.pi * fraction))
-        rate = self.model.learning_rate * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        return rate
-
-    def _step(self, batch: torch.Tensor, epoch: int, step: int):
-        x, y, mask, events = self.train.take(batch)
-        loss = self._loss(self._dropped(x, self.model.input_dropout), y, mask, events, True)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
-        norm = torch.stack([p.grad.flatten(1).square().sum(1) for p in self.free]).sum(0).sqrt()
-        fine = torch.isfinite(loss.detach()) & torch.isfinite(norm)
-        if not fine.all():
-            self._note_failures(fine, epoch, step)
-        scale = torch.where(fine, (self.model.clip / (norm + 1e-12)).clamp(max=1.0), 0.0)
-        for p in self.free:
-            p.grad.mul_(scale.reshape(-1, *(1,) * (p.ndim - 1)))
-            if not fine.all():
-                torch.nan_to_num_(p.grad, 0.0, 0.0, 0.0)
+    def _step(self, index: np.ndarray, n_steps: int) -> None:
+        model = self.model
+        progress = (self.epoch - 1 + self.step / n_steps) / model.epochs
+        self.optimizer.param_groups[0]["lr"] = self._learning_rate(progress)
+        engine = self.engines.learning(progress)
+        draws = [noise.Draws(self.seed, m, self.epoch, self.step) for m in self.members]
+        self.flat.gradient.zero_()
+        batch = engine.batch(index, draws, progress)
+        loss = bptt.gradient(engine, self.flat.p, batch, model)
+        events = np.maximum(engine.events[index].sum(1), 1.0)
+        clipped = self._clip(loss, events)
         self.optimizer.step()
-        return loss.detach().double().cpu().numpy(), (scale < 1).double().cpu().numpy()
+        self.sums += np.stack([loss / events, clipped])
 
-    def _note_failures(self, fine: torch.Tensor, epoch: int, step: int) -> None:
-        for i in torch.nonzero(~fine).flatten().tolist():
-            why = f"member {self.members[i]}: loss or gradient not finite at epoch {epoch}, step {step}"
-            if self.members[i] not in self.failed:
-                self.progress(f"{self.model.family}: {why}")
+    def _clip(self, loss: np.ndarray, events: np.ndarray) -> np.ndarray:
+        """Gradient per event with its norm held at `clip`; a member that is not finite moves no more."""
+        gradient = self.flat.gradient
+        norm = torch.linalg.vector_norm(gradient, dim=1).double().cpu().numpy() / events
+        fine = np.isfinite(loss) & np.isfinite(norm)
+        for i in np.flatnonzero(~fine).tolist():
+            why = f"member {self.members[i]}: loss or gradient not finite at epoch {self.epoch}, step {self.step}"
             self.failed.setdefault(self.members[i], why)
+        with np.errstate(invalid="ignore"):
+            scale = np.where(fine, np.minimum(self.model.clip / (norm + 1e-12), 1.0), 0.0)
+        gradient.mul_(torch.as_tensor(scale / events, dtype=gradient.dtype, device=gradient.device)[:, None])
+        if not fine.all():
+            torch.nan_to_num_(gradient, 0.0, 0.0, 0.0)
+        return (scale < 1).astype(float)
 
-    def _loss(self, x, y, mask, events, learning: bool) -> torch.Tensor:
-        """Negative log-likelihood in nats per event, one value a member."""
-        p = self.params
-        if len(self.members) == 1:  # without the axis the same products are faster on a CPU
-            p, x, y, mask = {k: v[0] for k, v in p.items()}, x[0], y[0], mask[0]
-        out = self.model.scan(p, x)
-        if learning:
-            out = self._dropped(out, self.model.hidden_dropout)
-        log_prob = self.train.observation.log_prob(p, self.model.readout(p, out), y) * mask
-        return -log_prob.sum((-2, -1)).reshape(len(self.members)) / events.clamp_min(1.0)
+    def _learning_rate(self, progress: float) -> float:
+        left = {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "linear": 1 - progress, "constant": 1.0}
+        fraction = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * left[self.model.schedule]
+        return self.model.learning_rate * fraction
 
-    def _dropped(self, x: torch.Tensor, probability: float) -> torch.Tensor:
-        if probability == 0:
-            return x
-        # drawn for whole trials: where a batch is cut must not move a member's random stream
-        n, stop, width = x.shape[-3:]
-        shape = (n, self.train.x.shape[1], width)
-        keep = [torch.rand(shape, generator=g, device=x.device, dtype=x.dtype) for g in self.noise]
-        mask = (torch.stack(keep)[:, :, :stop].reshape(x.shape) >= probability).to(x.dtype)
-        return x * mask / (1 - probability)
-
-    def _validate(self, epoch: int) -> np.ndarray:
-        index = torch.arange(len(self.valid)).expand(len(self.members), -1)
-        total = np.zeros(len(self.members))
-        with torch.no_grad():
-            for part in index.split(256, -1):
-                x, y, mask, events = self.valid.take(part)
-                total += (self._loss(x, y, mask, events, False) * events.clamp_min(1)).double().cpu().numpy()
-        return total / max(float(self.valid.events.sum()), 1.0)
-
-    def _keep(self, epoch, loss, valid, rate, clipped) -> None:
-        better = np.flatnonzero((valid < self.best_loss) & self._running(epoch))  # false for NaN
-        for i in better.tolist():
-            self.best_loss[i], self.best_epoch[i] = valid[i], epoch
-            for name, value in self.params.items():
-                self.best[name][i] = value.detach()[i]
+    def _end_epoch(self, n_steps: int) -> None:
+        """Validate, keep what is better, and decide whether to go on."""
+        loss, clipped = self.sums / n_steps
+        rate = self._learning_rate((self.epoch - 1 / n_steps) / self.model.epochs)  # of the last step
+        valid = self._validate()
+        running = (
+            self.epoch - 1 - self.best_epoch < self.model.patience
+        )  # one that stopped alone learns no more
+        better = (valid < self.best_loss) & running  # false for NaN
+        for i in np.flatnonzero(better).tolist():
+            self.best_loss[i], self.best_epoch[i] = valid[i], self.epoch
+            self.best[i] = self.flat.values[i].detach()
         for i, member in enumerate(self.members):
-            self.rows.append(
-                dict(
-                    zip(
-                        CURVES,
-                        (member, epoch, loss[i], valid[i], rate, clipped[i], i in better),
-                        strict=True,
-                    )
+            numbers = (float(x) for x in (loss[i], valid[i], rate, clipped[i]))
+            self.rows.append([member, self.epoch, *numbers, bool(better[i])])
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros_like(self.sums)
+        alive = np.array([m not in self.failed for m in self.members])
+        waits = self.epoch - 1 - self.best_epoch < self.model.patience
+        self.finished = self.epoch > self.model.epochs or not (alive & waits).any()
+        if self.finished:
+            for i in np.flatnonzero(~np.isfinite(self.best_loss)).tolist():
+                self.failed.setdefault(
+                    self.members[i], f"member {self.members[i]}: no finite validation loss"
                 )
-            )
+
+    def _validate(self) -> np.ndarray:
+        """Validation loss in nats per event, (member,)."""
+        engine = self.engines.valid
+        engine.prepare(self.flat.p)
+        total = np.zeros(len(self.members))
+        for first in range(0, len(engine), 256):
+            index = np.arange(first, min(first + 256, len(engine)))
+            total += engine.loss(engine.batch(np.tile(index, (len(self.members), 1))))
+        return total / max(engine.events.sum(), 1.0)
+
+    # -- what is said and kept --------------------------------------------------------------------
+
+    def _who(self) -> str:
+        span = str(self.members[0]) if len(self.members) == 1 else f"{self.members[0]}-{self.members[-1]}"
+        return f"{self.model.family} member {span}"
+
+    def _report(self, progress: Progress, seconds: float, first: int, n_steps: int, group) -> None:
+        model = self.model
+        epochs = self.epoch - 1 + self.step / n_steps
+        left = seconds / max(epochs - first + 1, 1e-9) * (model.epochs - epochs)
+        with np.errstate(invalid="ignore"):
+            train = np.nanmean(self.sums[0] / max(self.step, 1))
+        progress(
+            f"{self._who()} epoch {self.epoch}/{model.epochs} train {train:.4f} "
+            f"best valid {self.best_loss.min():.4f} nats/event, at most {left:.0f} s left",
+            (group[0] + epochs / model.epochs) / group[1],
+        )
 
     def curves(self) -> pd.DataFrame:
         return pd.DataFrame(self.rows, columns=CURVES)
 
+    def state(self) -> dict:
+        """Everything that changes while learning: tensors, and what JSON holds exactly."""
+        moments = self.optimizer.state.get(self.flat.values, {})
+        return {
+            "values": self.flat.values.detach().clone(),
+            "best": self.best.clone(),
+            **{f"adam_{name}": value.clone() for name, value in moments.items()},
+            "best_loss": self.best_loss.tolist(),
+            "best_epoch": self.best_epoch.tolist(),
+            "failed": {str(m): why for m, why in self.failed.items()},
+            "rows": self.rows,
+            "sums": self.sums.tolist(),
+            "at": [self.epoch, self.step, self.finished],
+        }
 
-def _span(members: list[int]) -> str:
-    return str(members[0]) if len(members) == 1 else f"{members[0]}-{members[-1]}"
+    def load(self, state: dict) -> None:
+        with torch.no_grad():
+            self.flat.values.copy_(state["values"])
+            self.best.copy_(state["best"])
+        moments = {k.removeprefix("adam_"): v.clone() for k, v in state.items() if k.startswith("adam_")}
+        if moments:
+            device = self.flat.values.device
+            self.optimizer.state[self.flat.values] = {k: v.to(device) for k, v in moments.items()}
+        self.best_loss = np.array(state["best_loss"])
+        self.best_epoch = np.array(state["best_epoch"])
+        self.failed = {int(m): why for m, why in state["failed"].items()}
+        self.rows = [list(row) for row in state["rows"]]
+        self.sums = np.array(state["sums"])
+        self.epoch, self.step, self.finished = state["at"]

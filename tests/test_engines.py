@@ -1,0 +1,322 @@
+"""Executions of one update agree; truncated and checkpointed backpropagation; strategies of training."""
+
+import numpy as np
+import pytest
+import torch
+
+from cortseq import models
+from cortseq import recording as rec
+from cortseq.errors import CortseqError
+from cortseq.models.base import Data
+from cortseq.training import bptt, engines, noise
+from cortseq.training.kernels.functions import exp, tanh
+from cortseq.training.strategies import Scheduled
+
+GRADIENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp"]
+VARIANTS = {
+    "rate": [{}, {"nonlinearity": "relu", "leak": 1.0}, {"leak": 0.3}],
+    "low_rank": [{"rank": 2}],
+    "dale": [{}],
+    "lstm": [{}],
+    "stp": [{}, {"dale": True, "leak": 0.3}],
+}
+COMPILED = [(family, more) for family, settings in VARIANTS.items() for more in settings]
+NOISY = {"input_dropout": 0.3, "hidden_dropout": 0.2, "input_noise": 0.1}
+QUIET = {"input_dropout": 0.0, "hidden_dropout": 0.0}
+
+
+def build(family, **more):
+    return models.registry()[family](hidden=6, **{**QUIET, **more})
+
+
+def with_inputs(recording):
+    rng = np.random.default_rng(5)
+    shape = recording["valid"].shape
+    return recording.assign(inputs=(("trial", "time", "input"), rng.normal(size=(*shape, 2))))
+
+
+def run(
+    model, data, dtype=np.float64, trials=(3, 1, 4, 0, 5, 9, 2, 8), execution="auto", strategy=None, **batch
+):
+    """Loss and gradients of one step of one member away from its start."""
+    model = model.model_copy(update={"execution": execution})
+    stacked = {k: v for k, v in model.initial(data, 1, 0, dtype).items()}
+    rng = np.random.default_rng(1)
+    for name in stacked:
+        if name not in model.fixed:
+            moved = stacked[name].numpy() + rng.normal(0, 0.05, stacked[name].shape)
+            stacked[name] = torch.from_numpy(moved.astype(dtype))
+    engine = engines.choose(model, data, stacked, strategy=strategy)
+    p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
+    step = engine.batch(np.array([trials]), [noise.Draws(0, 0, 1, 0)], **batch)
+    loss = bptt.gradient(engine, p, step, model)[0]
+    return engine.name, loss, {k: v.grad.numpy() for k, v in p.items() if v.grad is not None}
+
+
+def same(a, b, tolerance):
+    assert a[1] == pytest.approx(b[1], rel=tolerance)
+    assert a[2].keys() == b[2].keys()
+    for name, value in b[2].items():
+        assert np.abs(a[2][name] - value).max() <= tolerance * max(np.abs(value).max(), 1e-2), name
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-10), (np.float32, 1e-4)])
+@pytest.mark.parametrize("extra", [{}, NOISY, {"truncate": 8, "truncate_every": 4}, {"checkpointed": True}])
+@pytest.mark.parametrize("family, more", COMPILED)
+def test_compiled_equals_generic(family, more, extra, dtype, tolerance, any_recording):
+    """Every family with a kernel, every track, dropout and noise, cut gradients: 1e-10 and 1e-4."""
+    data, model = Data.of(any_recording), build(family, **more, **extra)
+    fast = run(model, data, dtype)
+    slow = run(model, data, dtype, execution="generic")
+    assert (fast[0], slow[0]) == ("compiled", "generic")
+    same(fast, slow, tolerance)
+
+
+@pytest.mark.parametrize("family, more", COMPILED)
+@pytest.mark.parametrize("extra", [{}, NOISY])
+def test_compiled_equals_generic_with_inputs_and_dense_counts(family, more, extra, counts):
+    sparse = with_inputs(counts)
+    rng = np.random.default_rng(0)
+    dense = rec.from_counts(rng.poisson(2.0, (10, 9, 4)), bin_width=0.02)
+    for recording in (sparse, dense):
+        data, model = Data.of(recording), build(family, **more, **extra)
+        same(run(model, data), run(model, data, execution="generic"), 1e-10)
+
+
+@pytest.mark.parametrize("family", GRADIENT)
+def test_gradient_against_finite_differences(family, symbols):
+    """The loss itself, one parameter at a time, in double precision."""
+    model, data = build(family), Data.of(symbols, range(6))
+    stacked = model.initial(data, 1, 0, np.float64)
+    engine = engines.choose(model, data, stacked)
+    p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
+    batch = engine.batch(np.arange(6)[None])
+    bptt.gradient(engine, p, batch, model)
+    rng = np.random.default_rng(0)
+    for name, value in p.items():
+        if value.grad is None:
+            continue
+        flat, at, h = value.detach().view(-1), int(rng.integers(value.numel())), 1e-5
+        losses = []
+        for sign in (1, -1):
+            flat[at] += sign * h
+            engine.prepare(p)
+            losses.append(engine.loss(batch)[0])
+            flat[at] -= sign * h
+        slope = (losses[0] - losses[1]) / (2 * h)
+        assert value.grad.view(-1)[at].item() == pytest.approx(slope, rel=1e-5, abs=1e-6), name
+
+
+@pytest.mark.parametrize("execution", ["auto", "generic"])
+@pytest.mark.parametrize("family", ["rate", "lstm", "stp", "gru"])
+def test_cut_gradients(family, execution, counts):
+    """k >= T is full backpropagation; checkpointed always is; a short k is not, and k1, k2 are counted so."""
+    data = Data.of(counts)
+    n = data.y.shape[1]
+    full = run(build(family), data, execution=execution)
+    same(run(build(family, truncate=n), data, execution=execution), full, 1e-10)
+    same(run(build(family, truncate=10 * n, truncate_every=3 * n), data, execution=execution), full, 1e-10)
+    same(run(build(family, checkpointed=True), data, execution=execution), full, 1e-10)
+    short = run(build(family, truncate=2), data, execution=execution)
+    assert short[1] == pytest.approx(full[1], rel=1e-12)
+    assert np.abs(short[2]["recurrent"] - full[2]["recurrent"]).max() > 1e-3
+
+
+def test_truncation_reaches_back_k2_bins():
+    """A kick at bin 0 that only the start state carries: its gradient is there iff k2 reaches the last bin."""
+    counts = np.zeros((4, 12, 1), int)
+    counts[:, 11] = 1
+    data = Data.of(rec.from_counts(counts, bin_width=0.02), range(4))
+    for every, depth in ((3, 6), (4, 8), (12, 12)):
+        model = build("rate", leak=1.0, truncate=depth, truncate_every=every)
+        whole = run(build("rate", leak=1.0), data, trials=range(4))[2]["start"]
+        cut = run(model, data, trials=range(4))[2]["start"]
+        assert np.allclose(cut, whole, atol=1e-12) == (depth >= 12)
+
+
+def test_memory_of_the_three_ways():
+    """Bytes autograd holds at once, by the tensors it saves: T, k and 2 sqrt(T)."""
+
+    def peak(n_time, **more):
+        data = Data.of(rec.from_counts(np.zeros((2, n_time, 1), int), bin_width=0.02))
+        model = build("rate", execution="generic", **more)
+        stacked = model.initial(data, 1, 0, np.float32)
+        engine = engines.choose(model, data, stacked)
+        p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
+        held, most = 0, 0
+
+        class Held:
+            def __init__(self, tensor):
+                nonlocal held, most
+                self.tensor = tensor.detach()  # an output that held its own graph would never be freed
+                held += tensor.numel()
+                most = max(most, held)
+
+            def __del__(self):
+                nonlocal held
+                held -= self.tensor.numel()
+
+        with torch.autograd.graph.saved_tensors_hooks(Held, lambda box: box.tensor):
+            bptt.gradient(engine, p, engine.batch(np.arange(2)[None]), model)
+        return most
+
+    assert 3.5 < peak(400) / peak(100) < 4.5
+    assert 1.5 < peak(400, checkpointed=True) / peak(100, checkpointed=True) < 2.5
+    assert peak(400, truncate=10) < 1.2 * peak(100, truncate=10)
+
+
+def test_one_bin_more_than_a_block():
+    """Blocks of bins (2,048 rows) change nothing: 300 trials of 9 bins are two blocks."""
+    rng = np.random.default_rng(0)
+    data = Data.of(rec.from_counts(rng.poisson(0.2, (300, 9, 5)), bin_width=0.02))
+    model = build("stp", **NOISY)
+    same(run(model, data, trials=range(300)), run(model, data, trials=range(300), execution="generic"), 1e-10)
+
+
+def test_a_held_log_rate_passes_no_gradient():
+    data = Data.of(rec.from_counts(np.ones((4, 5, 2), int), bin_width=0.02))
+    model = build("rate")
+    results = []
+    for execution in ("auto", "generic"):
+        spec = model.model_copy(update={"execution": execution})
+        stacked = model.initial(data, 1, 0, np.float64)
+        stacked["readout_bias"][:] = torch.tensor([9.0, -20.0], dtype=torch.float64)
+        engine = engines.choose(spec, data, stacked)
+        p = {k: v[0].clone().requires_grad_() for k, v in stacked.items()}
+        loss = bptt.gradient(engine, p, engine.batch(np.arange(4)[None]), spec)
+        results.append((None, loss[0], {k: v.grad.numpy() for k, v in p.items()}))
+        assert (p["readout_bias"].grad == 0).all()
+    same(*results, 1e-12)
+
+
+def test_functions_of_the_kernels():
+    """exp and tanh in single precision: 2e-7 relative; NaN stays NaN."""
+    from numba import njit
+
+    @njit
+    def both(x, e, t):
+        for i in range(x.size):
+            e[i], t[i] = exp(x[i]), tanh(x[i])
+
+    x = np.concatenate([np.linspace(-85, 88, 4001), np.logspace(-8, 0, 100), [np.nan]]).astype(np.float32)
+    e, t = np.empty_like(x), np.empty_like(x)
+    both(x, e, t)
+    wide = x.astype(float)
+    assert np.allclose(e[:-1], np.exp(wide[:-1]), rtol=2e-7, atol=0)
+    assert np.allclose(t[:-1], np.tanh(wide[:-1]), rtol=3e-7, atol=0)
+    assert np.isnan(e[-1]) and np.isnan(t[-1])
+
+
+def test_stepper_and_no_kernel(counts):
+    data, model = Data.of(counts), build("rate")
+    params = {k: v[0] for k, v in model.initial(data, 1, 0).items()}
+    fast = engines.loss_and_gradient(model, params, data, "compiled")
+    slow = engines.loss_and_gradient(model, params, data, "generic")
+    assert fast[0] == pytest.approx(slow[0], rel=1e-6)
+    with pytest.raises(CortseqError, match="no compiled execution"):
+        engines.loss_and_gradient(build("gru"), params, data, "compiled")
+
+
+# -- strategies -------------------------------------------------------------------------------------
+
+
+def fitted(recording, strategy, family="rate", **more):
+    model = models.registry()[family](hidden=6, epochs=4, batch=8, strategy=strategy, **more)
+    return model.fit(recording, range(20), range(20, 26), members=2, seed=3)
+
+
+@pytest.mark.parametrize("family", ["rate", "lstm", "stp", "gru"])
+def test_teacher_probability_one_is_teacher_forcing_bit_for_bit(family, any_recording):
+    forced = fitted(any_recording, {"kind": "teacher"}, family)
+    for decay in ("linear", "exponential", "sigmoid", "constant"):
+        sampled = fitted(any_recording, {"kind": "scheduled", "decay": decay, "final": 1.0}, family)
+        assert all(torch.equal(forced.params[k], sampled.params[k]) for k in forced.params)
+
+
+@pytest.mark.parametrize("coin", ["step", "sequence"])
+def test_scheduled_sampling_is_another_gradient(coin, any_recording):
+    data, model = Data.of(any_recording), build("rate")
+    plain = run(model, data)
+    strategy = Scheduled(decay="constant", final=0.0, coin=coin)
+    free, again = (run(model, data, strategy=strategy, progress=0.5) for _ in range(2))
+    assert free[0] == "generic" and np.array_equal(free[2]["recurrent"], again[2]["recurrent"])
+    assert not np.allclose(plain[2]["input_weight"], free[2]["input_weight"])
+    # the teacher at every coin, through the path that makes inputs as it goes: teacher forcing again
+    same(run(model, data, strategy=Scheduled(decay="constant", final=1.0), progress=0.5), plain, 1e-10)
+
+
+def test_coin_per_sequence_is_one_coin(counts):
+    """Some trials are wholly their teacher's: their loss is the teacher-forced one exactly."""
+    data, model = Data.of(counts), build("rate")
+    strategy = Scheduled(decay="constant", final=0.5, coin="sequence")
+    coins = noise.Draws(0, 0, 1, 0).words(noise.COIN, (40, 1))[:, 0] < 32768
+    assert 5 < coins.sum() < 35
+    teacher = [
+        run(model, data, trials=coins.nonzero()[0])[1],
+        run(model, data, trials=(~coins).nonzero()[0])[1],
+    ]
+    mixed = run(model, data, trials=range(40), strategy=strategy, progress=0.5)[1]
+    everyone = run(model, data, trials=range(40))[1]
+    assert everyone == pytest.approx(sum(teacher)) and mixed != pytest.approx(everyone)
+    per_step = run(
+        model, data, trials=range(40), strategy=Scheduled(decay="constant", final=0.5), progress=0.5
+    )[1]
+    assert per_step != pytest.approx(mixed)
+
+
+@pytest.mark.parametrize("decay", ["linear", "exponential", "sigmoid"])
+def test_schedules_fall_from_one_to_final(decay):
+    strategy = Scheduled(decay=decay, final=0.25)
+    e = [strategy.probability(s) for s in np.linspace(0, 1, 21)]
+    assert e[0] == 1 and e[-1] == pytest.approx(0.25, abs=1e-9) and (np.diff(e) < 0).all()
+    halfway = {"linear": 0.625, "exponential": 0.5}
+    if decay in halfway:
+        assert strategy.probability(0.5) == pytest.approx(halfway[decay])
+
+
+def test_forcing_of_a_latent(signal):
+    """alpha = 1 feeds the recording and makes the read-out's own state; alpha = 0 is a free run."""
+    data = Data.of(signal)
+    from cortseq.training.strategies import Generalised, Sparse
+
+    model = build("rate")
+    plain = run(model, data)
+    full = run(model, data, strategy=Generalised(alpha=1.0))
+    free = run(model, data, strategy=Generalised(alpha=0.0))
+    assert np.abs(free[2]["input_weight"] - plain[2]["input_weight"]).max() > 1e-6
+    assert np.abs(full[2]["input_weight"] - free[2]["input_weight"]).max() > 1e-6
+    same(run(model, data, strategy=Sparse(every=1)), full, 1e-12)
+    same(run(model, data, strategy=Sparse(every=10**6)), free, 1e-12)
+
+
+def test_a_forced_state_reads_out_what_was_seen(signal):
+    from cortseq.training.engines.generic import Generic
+    from cortseq.training.strategies import Generalised, Rollout
+
+    data, model = Data.of(signal), build("rate")
+    stacked = model.initial(data, 1, 0, np.float64)
+    engine = Generic(model, data, stacked, strategy=Generalised(alpha=1.0))
+    engine.prepare({k: v[0] for k, v in stacked.items()})
+    batch = engine.batch(np.arange(3)[None], [noise.Draws(0, 0, 1, 0)])
+    x, y, mask = engine._window(batch, 0, 4)
+    state = engine.start(batch)
+    forced, _ = Rollout(engine, batch, 0.0, 0, 4, x, y, mask).step(0, state, state[0])
+    seen = engine.observation.encode(engine.q, y[:, 0])
+    assert torch.allclose(model.readout(engine.q, forced[0]), seen, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["generalised", "sparse"])
+def test_forcing_is_for_signals(kind, counts, signal):
+    assert np.isfinite(fitted(signal, {"kind": kind}).curves.valid_loss).all()
+    with pytest.raises(CortseqError, match="strategy is for signal"):
+        fitted(counts, {"kind": kind})
+
+
+def test_settings_that_exclude_each_other():
+    for wrong in (
+        {"truncate_every": 3},
+        {"truncate": 3, "truncate_every": 5},
+        {"truncate": 3, "checkpointed": True},
+    ):
+        with pytest.raises(ValueError, match="truncate"):
+            models.Rate(**wrong)
