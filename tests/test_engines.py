@@ -217,6 +217,47 @@ def test_stepper_and_no_kernel(counts):
         engines.loss_and_gradient(build("gru"), params, data, "compiled")
 
 
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("family", GRADIENT)
+def test_a_step_with_fixed_shapes_equals_generic(family, members, any_recording):
+    """What a GPU replays, run here as it is: small batches are filled with trials of weight 0."""
+    from cortseq.training.engines.generic import Generic
+    from cortseq.training.engines.graphed import Graphed
+
+    data, model = Data.of(any_recording), build(family)
+    stacked = model.initial(data, members, 0, np.float64)
+    found = []
+    for engine in (Generic(model, data, stacked), Graphed(model, data, stacked, "cpu")):
+        p = {k: (v if members > 1 else v[0]).clone() for k, v in stacked.items()}
+        p = {k: v.requires_grad_(k not in model.fixed) for k, v in p.items()}
+        losses = []
+        for n in (8, 5, 8):
+            losses.append(bptt.gradient(engine, p, engine.batch(np.tile(np.arange(n), (members, 1))), model))
+        engine.prepare(p)
+        losses.append(engine.loss(engine.batch(np.tile(np.arange(7), (members, 1)))))
+        found.append(
+            (None, np.concatenate(losses), {k: v.grad.numpy() for k, v in p.items() if v.grad is not None})
+        )
+    assert np.allclose(found[0][1], found[1][1], rtol=1e-12)
+    same((None, 1.0, found[0][2]), (None, 1.0, found[1][2]), 1e-10)
+
+
+def test_noise_of_a_step_with_fixed_shapes_repeats(counts):
+    from cortseq.training.engines.graphed import Graphed
+
+    data, model = Data.of(counts), build("rate", **NOISY)
+    stacked = model.initial(data, 2, 0, np.float32)
+    engine = Graphed(model, data, stacked, "cpu")
+    p = {k: v.clone().requires_grad_() for k, v in stacked.items()}
+    index = np.tile(np.arange(8), (2, 1))
+    losses = [
+        bptt.gradient(engine, p, engine.batch(index, [noise.Draws(0, m, 1, step) for m in (0, 1)]), model)
+        for step in (0, 0, 1)
+    ]
+    assert np.array_equal(losses[0], losses[1]) and not np.array_equal(losses[0], losses[2])
+    assert losses[0][0] != losses[0][1]
+
+
 # -- strategies -------------------------------------------------------------------------------------
 
 

@@ -18,14 +18,13 @@ from cortseq.training.engines.base import Batch, Engine, State
 
 def gradient(engine: Engine, p: Params, batch: Batch, model) -> np.ndarray:
     """Summed loss in nats (member,); the gradients are added to p[name].grad."""
+    cut = model.truncate is not None and model.truncate < batch.stop
+    if not cut and not model.checkpointed:
+        return engine.whole(p, batch)
     engine.prepare(p)
-    if model.truncate is not None and model.truncate < batch.stop:
+    if cut:
         return _truncated(engine, batch, model.truncate_every or model.truncate, model.truncate)
-    if model.checkpointed:
-        return _checkpointed(engine, batch, math.ceil(math.sqrt(batch.stop)))
-    done = engine.segment(batch, engine.start(batch), 0, batch.stop, 0, None, set())
-    engine.finish(done.d_state)
-    return done.loss
+    return _checkpointed(engine, batch, math.ceil(math.sqrt(batch.stop)))
 
 
 def _truncated(engine: Engine, batch: Batch, every: int, depth: int) -> np.ndarray:

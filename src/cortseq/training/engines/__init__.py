@@ -10,12 +10,13 @@ An engine knows the trials of one role and gives, for one batch of them,
 
 Full, truncated and checkpointed backpropagation are written once on top of that (`cortseq.training.bptt`).
 `Generic` differentiates any family's `step`; `Compiled` runs hand-written kernels on a CPU where a family
-has them. They agree to rounding (tests/test_engines.py).
+has them; `Graphed` batches all members on a GPU and replays the whole step as one graph. They agree to rounding (tests/test_engines.py).
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data, Params
@@ -37,7 +38,7 @@ def choose(
         from cortseq.training.engines.compiled import Compiled
 
         return Compiled(model, data, params)
-    if plain and device != "cpu":
+    if plain and device != "cpu" and model.truncate is None and not model.checkpointed:
         from cortseq.training.engines.graphed import Graphed
 
         return Graphed(model, data, params, device)
@@ -67,7 +68,8 @@ def stepper(model, params: Params, data: Data, execution: str = "auto", device: 
 
     def step():
         for value in p.values():
-            value.grad = None
+            if value.requires_grad:  # in place: a recorded step writes where the gradients were
+                value.grad = torch.zeros_like(value) if value.grad is None else value.grad.zero_()
         with threads.single():
             loss = bptt.gradient(engine, p, batch, model)
         grads = {name: value.grad.cpu().numpy() for name, value in p.items() if value.grad is not None}

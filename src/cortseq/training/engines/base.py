@@ -67,6 +67,13 @@ class Engine:
     def advance(self, batch: Batch, state: State, first: int, stop: int) -> State:
         raise NotImplementedError
 
+    def whole(self, p: Params, batch: Batch) -> np.ndarray:
+        """Full backpropagation: loss in nats (member,), the gradients are added to p[name].grad."""
+        self.prepare(p)
+        done = self.segment(batch, self.start(batch), 0, batch.stop, 0, None, set())
+        self.finish(done.d_state)
+        return done.loss
+
     def loss(self, batch: Batch) -> np.ndarray:
         """Summed negative log-likelihood in nats of whole trials (member,), without a gradient."""
         raise NotImplementedError

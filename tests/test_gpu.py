@@ -1,0 +1,64 @@
+"""What only a CUDA device can show: recorded steps, members at once, the same likelihood as on a CPU."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from cortseq import models
+from cortseq.models.base import Data
+from cortseq.training import bptt, engines
+from cortseq.training.engines.generic import Generic
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+FAMILIES = ["rate", "lstm", "gru", "low_rank", "dale", "stp"]
+
+
+@pytest.mark.parametrize("members", [1, 5])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_recorded_step_equals_the_step(family, members, any_recording):
+    """CUDA graph against automatic differentiation on the same device, double precision, several replays."""
+    data = Data.of(any_recording)
+    model = models.registry()[family](hidden=6, input_dropout=0, hidden_dropout=0)
+    stacked = {k: v.to("cuda") for k, v in model.initial(data, members, 0, np.float64).items()}
+    cpu = {k: v.cpu() for k, v in stacked.items()}
+    recorded = engines.choose(model, data, cpu, "cuda", together=True)
+    assert recorded.name == "graphed"
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a step that could not be recorded warns
+        for engine in (Generic(model, data, cpu, "cuda"), recorded):
+            p = {k: (v if members > 1 else v[0]).clone() for k, v in stacked.items()}
+            p = {k: v.requires_grad_(k not in model.fixed) for k, v in p.items()}
+            for value in p.values():
+                value.grad = torch.zeros_like(value) if value.requires_grad else None
+            losses = [
+                bptt.gradient(engine, p, engine.batch(np.tile(np.arange(n), (members, 1))), model)
+                for n in (8, 5, 8, 8)
+            ]
+            found.append((np.array(losses), {k: v.grad.cpu() for k, v in p.items() if v.grad is not None}))
+    assert np.allclose(found[0][0], found[1][0], rtol=1e-10)
+    for name, value in found[0][1].items():
+        assert torch.allclose(value, found[1][1][name], atol=1e-9), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_likelihood_is_that_of_a_cpu_fit(family, counts):
+    """A few epochs without noise: 1e-3 bits/spike."""
+    model = models.registry()[family](hidden=8, epochs=5, input_dropout=0, hidden_dropout=0)
+    a, b = (model.fit(counts, range(20), range(20, 26), members=3, device=d) for d in ("cpu", "cuda"))
+    spikes = counts["counts"].values.sum()
+    bits = (a.log_prob(counts).sum((1, 2)) - b.log_prob(counts).sum((1, 2))) / spikes / np.log(2)
+    assert np.abs(bits).max() < 1e-3
+
+
+def test_dropout_on_the_device_learns(counts):
+    model = models.Rate(hidden=16, epochs=60, batch=8, input_dropout=0.2, hidden_dropout=0.1)
+    fit = model.fit(counts, range(20), range(20, 26), members=4, device="cuda")
+    null = models.Null().fit(counts, range(20), range(20, 26))
+    gain = fit.log_prob(counts, range(26, 40)).sum((1, 2)) - null.log_prob(counts, range(26, 40)).sum()
+    assert (gain > 50).all() and fit.card["execution"] == "graphed"
