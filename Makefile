@@ -4,7 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: results test lint clean
+.PHONY: results test lint bench clean
 
 results: .venv/ready
 	$(BIN)/snakemake --cores $(CORES) --quiet rules
@@ -20,6 +20,9 @@ lint: .venv/ready-test
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 
+bench: .venv/ready-bench
+	$(BIN)/python -m cortseq.bench
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) -e '.[annotations,nwb]'
@@ -27,6 +30,10 @@ lint: .venv/ready-test
 
 .venv/ready-test: .venv/ready
 	$(PIP) -e '.[annotations,nwb,slurm,test]'
+	touch $@
+
+.venv/ready-bench: .venv/ready
+	$(PIP) -e '.[annotations,nwb,bench]'
 	touch $@
 
 clean:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from cortseq import recording as rec
+from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
 from cortseq.sources.base import Source
+
+if TYPE_CHECKING:
+    from cortseq import binning
+else:
+    binning = lazy("cortseq.binning")  # it brings the compiler
 
 DEFAULT_BIN = 0.02  # s, for spikes
 DEFAULT_WINDOW = 5.0  # s, windows cut from continuous recordings
@@ -107,17 +113,16 @@ def _events(raw: xr.Dataset, source: Source) -> xr.Dataset:
     starts, stops = starts[whole], stops[whole]
     if "trial" in raw.dims:
         raw = raw.isel(trial=np.flatnonzero(whole))
-    which, trial = _inside(times, starts, stops)
-    longest = float((stops - starts).max())
-    recording = rec.from_spikes(
-        times[which] - starts[trial],
-        units[which],
-        trial,
-        window=(0.0, longest),
+    shape = len(starts), binning.n_bins(float((stops - starts).max()), bin_width), raw.sizes["unit"]
+    binned = binning.by_interval(times, units, starts, stops, shape, bin_width)
+    if binned is None:
+        raise CortseqError("a spike's unit is not among the units", key="event_unit")
+    recording = rec.from_counts(
+        binned[0],
         bin_width=bin_width,
-        n_trials=len(starts),
         unit_names=raw["unit"].values,
         covariates=_covariates(raw),
+        dirt={"spikes_outside_window": binned[1]},
     )
     n_bins = np.floor((stops - starts) / bin_width + 1e-9)
     recording["valid"] = ("trial", "time"), np.arange(recording.sizes["time"])[None] < n_bins[:, None]
@@ -146,15 +151,6 @@ def _intervals(raw: xr.Dataset, source: Source, bin_width: float) -> tuple[np.nd
     first, last = times.min(), times.max()
     starts = first + length * np.arange(max(int((last - first) / length), 0))
     return starts, starts + length, 0.0
-
-
-def _inside(times: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the spikes of each trial, and their trial; trials may overlap."""
-    order = np.argsort(times, kind="stable")
-    first, last = np.searchsorted(times[order], starts), np.searchsorted(times[order], stops)
-    trial = np.repeat(np.arange(len(starts)), last - first)
-    within = np.arange(len(trial)) - np.repeat(np.cumsum(last - first) - (last - first), last - first)
-    return order[first[trial] + within], trial
 
 
 def _bin_too_wide(bin_width: float, length: float) -> CortseqError:

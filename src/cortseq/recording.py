@@ -25,11 +25,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
+from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
+
+if TYPE_CHECKING:
+    from cortseq import binning
+else:
+    binning = lazy("cortseq.binning")  # it brings the compiler
 
 TRACKS = {"counts": "unit", "symbols": None, "signal": "channel"}
 METRICS = {"counts": "bits_per_spike", "symbols": "bits_per_symbol", "signal": "nats_per_sample"}
@@ -92,11 +99,9 @@ def from_spikes(
         raise CortseqError(
             f"times, units and trials have unequal lengths {times.shape}, {units.shape}, {trials.shape}"
         )
-    if not np.isfinite(times).all():
-        raise CortseqError("spike times hold NaN or infinity", fix="remove them before loading", key="times")
     if not bin_width > 0:
         raise CortseqError("a bin has a width above 0", key="bin_width", value=bin_width)
-    n_bins = int(np.floor((window[1] - window[0]) / bin_width + 1e-9))
+    n_bins = binning.n_bins(window[1] - window[0], bin_width)
     if n_bins < 1:
         raise CortseqError(
             f"a bin of {bin_width:g} s is wider than the trial of {window[1] - window[0]:g} s",
@@ -104,24 +109,35 @@ def from_spikes(
             fix="choose a smaller bin_ms",
         )
     names = np.unique(units) if unit_names is None else np.asarray(unit_names)
-    index = np.searchsorted(names, units) if unit_names is None else units.astype(int)
-    n_trials = int(trials.max(initial=-1)) + 1 if n_trials is None else n_trials
-    _in_range("trials", trials, n_trials)
-    _in_range("units", index if unit_names is None else units, len(names))
-    # the tolerance keeps a spike that sits on an edge in exact arithmetic on the right side of it
-    bins = np.floor((times - window[0]) / bin_width + 1e-9).astype(int)
-    inside = (bins >= 0) & (bins < n_bins)
-    flat = (trials[inside].astype(int) * n_bins + bins[inside]) * len(names) + index[inside]
-    counts = np.bincount(flat, minlength=n_trials * n_bins * len(names))
-    counts = counts.reshape(n_trials, n_bins, len(names)).astype(np.int32)
+    index = np.searchsorted(names, units) if unit_names is None else _integers("units", units, len(names))
+    n_trials = int(np.nanmax(trials, initial=-1)) + 1 if n_trials is None else n_trials
+    trials = _integers("trials", trials, n_trials)
+    binned = binning.by_trial(times, index, trials, (n_trials, n_bins, len(names)), window[0], bin_width)
+    if binned is None:
+        if not np.isfinite(times).all():
+            raise CortseqError(
+                "spike times hold NaN or infinity", fix="remove them before loading", key="times"
+            )
+        _in_range("trials", trials, n_trials)
+        _in_range("units", index, len(names))
+    assert binned is not None  # one of the three has raised
+    counts, outside = binned
     return from_counts(
         counts,
         bin_width=bin_width,
         time_start=window[0],
         unit_names=names,
         covariates=covariates,
-        dirt={"spikes_outside_window": int((~inside).sum())},
+        dirt={"spikes_outside_window": outside},
     )
+
+
+def _integers(key: str, labels: np.ndarray, n: int) -> np.ndarray:
+    """Labels of another type as integers; the range of integers is checked while binning."""
+    if labels.dtype.kind in "iu":
+        return labels
+    _in_range(key, labels, n)
+    return labels.astype(int)
 
 
 def _in_range(key: str, labels: np.ndarray, n: int) -> None:
@@ -145,13 +161,18 @@ def from_counts(
 ) -> xr.Dataset:
     """A Recording from counts (trial, time, unit): integers >= 0."""
     counts = np.asarray(counts)
-    values = counts if valid is None else counts[np.asarray(valid, bool)]
-    if not np.isfinite(values).all() or (values < 0).any() or (values != np.floor(values)).any():
-        bad = values[~np.isfinite(values) | (values < 0) | (values != np.floor(values))][0]
-        raise CortseqError(
-            "counts must be whole numbers >= 0", key="counts", value=float(bad), fix="check the file"
-        )
-    counts = np.where(np.isfinite(counts), counts, 0).astype(np.int32)
+    if counts.dtype.kind != "u":
+        values = counts if valid is None else counts[np.asarray(valid, bool)]
+        bad = ~np.isfinite(values) | (values < 0) | (values != np.floor(values))
+        if bad.any():
+            raise CortseqError(
+                "counts must be whole numbers >= 0",
+                key="counts",
+                value=float(values[bad][0]),
+                fix="check the file",
+            )
+        counts = np.where(np.isfinite(counts), counts, 0)
+    counts = counts.astype(np.int32, order="C")
     names = np.arange(counts.shape[2]) if unit_names is None else np.asarray(unit_names)
     return _build(
         "counts", counts, bin_width, valid, time_start, covariates, {"unit": names, **(coords or {})}, dirt
@@ -249,6 +270,6 @@ def check(recording: xr.Dataset) -> xr.Dataset:
                 value=bad,
                 fix="raise n_symbols",
             )
-    elif not np.isfinite(values[valid]).all():
+    elif values.dtype.kind == "f" and not np.isfinite(values[valid]).all():
         raise CortseqError(f"{kind} hold NaN or infinity in valid bins", key=kind, fix="mask those bins")
     return recording

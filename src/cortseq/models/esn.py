@@ -9,6 +9,7 @@ from pydantic import Field
 
 from cortseq import observations
 from cortseq._lazy import lazy
+from cortseq.errors import CortseqError
 from cortseq.models.base import Data, Learned, Params, Progress
 from cortseq.models.rate import leaky
 from cortseq.models.recurrent import Recurrent, State, tensors
@@ -24,8 +25,8 @@ PENALTIES = np.logspace(0, -8, 13)  # per bin; from strong to weak, each warm-st
 class Esn(Recurrent):
     """h' = (1 - a) h + a tanh(W h + s U x + b) with W, U, b fixed; only the read-out is learned.
 
-    W is Gaussian, scaled so that the leaky map's radius max_i |(1 - a) + a lambda_i| is `radius`. The
-    input is divided by its training standard deviation, times `input_scale`. Read-out: L2-penalised
+    W is Gaussian, a share `density` of its entries not zero, scaled so that the leaky map's radius
+    max_i |(1 - a) + a lambda_i| is `radius`. The input is divided by its training standard deviation, times `input_scale`. Read-out: L2-penalised
     Poisson or multinomial regression, ridge for signals (closed form), by L-BFGS down a path of penalties
     in the eigenbasis of the state covariance; the penalty is chosen on validation. State: h (hidden,).
     Jaeger 2001, GMD report 148.
@@ -36,14 +37,18 @@ class Esn(Recurrent):
     family: Literal["esn"] = "esn"
     hidden: Annotated[int, Field(ge=1)] = 300
     radius: Annotated[float, Field(gt=0)] = 0.99
+    density: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of connections that exist")
     leak: Annotated[float, Field(gt=0, le=1)] = 0.4
     input_scale: Annotated[float, Field(gt=0)] = Field(0.03, description="of the standardised input")
     bias_scale: Annotated[float, Field(ge=0)] = 0.2
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
         n = self.hidden
+        weights = rng.normal(size=(n, n)) / np.sqrt(n * self.density)
+        if self.density < 1:
+            weights *= rng.random((n, n)) < self.density
         return {
-            "recurrent": scaled_reservoir(rng.normal(size=(n, n)) / np.sqrt(n), self.radius, self.leak),
+            "recurrent": scaled_reservoir(weights, self.radius, self.leak),
             "input_weight": rng.normal(0, self.input_scale, (n, n_in)),
             "bias": rng.normal(0, self.bias_scale, n),
             "start": np.zeros(n),
@@ -58,8 +63,24 @@ class Esn(Recurrent):
         a = q["leak"] if h.ndim == 1 else q["leak"].unsqueeze(-2)
         return (leaky(h, torch.tanh(h @ q["recurrent"].mT + drive), a, self.leak),)
 
+    def scan(self, p: Params, x: torch.Tensor, states: bool = False) -> torch.Tensor:
+        """As in `Recurrent`; compiled where nothing is differentiated."""
+        if torch.is_grad_enabled() or x.ndim != 3 or x.is_cuda or self.execution == "generic":
+            return super().scan(p, x, states)
+        from cortseq.training.kernels import reservoir
+
+        h = reservoir.states({name: value.numpy() for name, value in p.items()}, x.numpy())
+        return torch.from_numpy(h).transpose(0, 1)
+
     def learn(
-        self, train: Data, valid: Data, members: int, seed: int, device: str, progress: Progress
+        self,
+        train: Data,
+        valid: Data,
+        members: int,
+        seed: int,
+        device: str,
+        progress: Progress,
+        checkpoint=None,
     ) -> Learned:
         from cortseq.training import convex
 
@@ -88,6 +109,8 @@ def scaled_reservoir(weights: np.ndarray, radius: float, leak: float = 1.0) -> n
     A leaky reservoir has radius at least about 1 - a where W = 0; asked for less, W shrinks to that.
     """
     eigenvalues = np.linalg.eigvals(weights)
+    if np.abs(eigenvalues).max() < 1e-6:
+        raise CortseqError("the reservoir has no loop", key="density", fix="raise density or hidden")
 
     def reached(factor: float) -> float:
         return float(np.abs(1 - leak + leak * factor * eigenvalues).max())

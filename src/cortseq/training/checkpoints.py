@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from cortseq import store
+from cortseq.fingerprint import fingerprint
 from cortseq.models.base import Checkpoint, Data, Params, Progress
 
 
@@ -91,9 +92,10 @@ class Keeper:
 
 
 def identity(model, params: Params, train: Data, valid: Data, seed: int, device: str, groups) -> str:
-    """Digest of everything a fit's result depends on."""
+    """Digest of everything a fit's result depends on, its code included."""
     digest = hashlib.sha256()
-    plain = [model.model_dump(mode="json"), seed, device, groups, torch.__version__, np.__version__]
+    code = fingerprint(f"cortseq.models.{model.family}")
+    plain = [model.model_dump(mode="json"), seed, device, groups, code, torch.__version__, np.__version__]
     digest.update(json.dumps(plain, sort_keys=True).encode())
     for value in params.values():
         digest.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())

@@ -1,8 +1,9 @@
 """Convex read-outs: penalised Poisson / multinomial regression and ridge on fixed features.
 
-Features are rotated to the eigenbasis of their covariance and scaled to unit variance there, which
-makes the problem well conditioned; the penalty is on the weights as they stand in the original basis,
-0.5 * penalty * |C|^2 per bin, the intercept is free.
+The penalty is 0.5 * penalty * |C|^2 per bin, the intercept is free. Ridge is closed form: moments of the
+features summed in double precision, then one Cholesky solution per penalty. For the others features are
+rotated to the eigenbasis of their covariance and scaled to unit variance there, which makes the problem well
+conditioned; the penalty stays on the weights in the original basis.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.linalg
 import torch
 from scipy.optimize import minimize
 
@@ -19,7 +21,8 @@ from cortseq.models.base import Data, Params
 if TYPE_CHECKING:
     from cortseq.models.recurrent import Recurrent
 
-_CHUNK = 64
+_CHUNK = 128  # trials run at once
+_BLOCK = 4096  # bins converted to double precision at once: bounds memory
 
 
 def fit_readout(model: Recurrent, p: Params, train: Data, valid: Data, penalties) -> tuple[Params, float]:
@@ -27,31 +30,45 @@ def fit_readout(model: Recurrent, p: Params, train: Data, valid: Data, penalties
     observation = observations.OBSERVATIONS[train.track](train.n_features, train.bin_width)
     features, y = _bins(model, p, train)
     features_valid, y_valid = _bins(model, p, valid)
-    mean = features.mean(0, dtype=np.float64)
-    centred = features - mean.astype(np.float32)
-    values, vectors = np.linalg.eigh(centred.T.astype(np.float64) @ centred / len(centred))
-    keep = values > values[-1] * 1e-10
-    spread = np.sqrt(values[keep])
-    rotate = vectors[:, keep] / spread
-    z = torch.from_numpy((centred @ rotate).astype(np.float32))
-    z_valid = torch.from_numpy(((features_valid - mean) @ rotate).astype(np.float32))
-    solve = _ridge_path if train.track == "signal" else _likelihood_path
-    start = np.asarray(p["readout_bias"], np.float64)
-    best: tuple[float, np.ndarray, np.ndarray, float] = (np.inf, start, start, 0.0)
-    events = max(float(train.n_events().sum()), 1.0)
-    for penalty, weight, bias in solve(observation, p, z, y, spread, start, penalties, events):
-        eta = z_valid @ torch.from_numpy(weight.T.astype(np.float32)) + torch.from_numpy(
-            bias.astype(np.float32)
+    if train.track == "signal":
+        path = _ridge_path(observation, p, features, y, features_valid, penalties)
+    else:
+        events = max(float(train.n_events().sum()), 1.0)
+        path = _likelihood_path(observation, p, features, y, features_valid, penalties, events)
+    best: tuple[float, Params, float] = (np.inf, {}, 0.0)
+    for penalty, weight, bias, eta in path:
+        loss = -float(
+            observation.log_prob(p, torch.from_numpy(eta.astype(np.float32)), y_valid).double().sum()
         )
-        loss = -float(observation.log_prob(p, eta, y_valid).double().sum())
-        if loss < best[0]:
-            best = (loss, weight, bias, float(penalty))
-    weight = best[1] @ rotate.T
-    readout = {"readout_weight": weight, "readout_bias": best[2] - weight @ mean}
-    found = {name: torch.from_numpy(value.astype(np.float32)) for name, value in readout.items()}
+        if loss < best[0] or not best[1]:
+            best = (loss, {"readout_weight": weight, "readout_bias": bias}, float(penalty))
+    found = {name: torch.from_numpy(value.astype(np.float32)) for name, value in best[1].items()}
     if train.track == "signal":
         found["log_sd"] = _residual_sd(observation, {**p, **found}, features, y)
-    return found, best[3]
+    return found, best[2]
+
+
+def ridge(features: np.ndarray, targets: np.ndarray, penalties):
+    """Weights (target, feature) and intercepts that minimise sum |t - C f - d|^2 + penalty n |C|^2, per penalty.
+
+    `features` (bin, feature) and `targets` (bin, target), n the number of bins.
+    """
+    mean, centre = features.mean(0, dtype=np.float64), targets.mean(0, dtype=np.float64)
+    gram, cross = _moments(features, mean, targets - centre)
+    for penalty in penalties:
+        raised = gram + penalty * np.eye(len(gram))
+        weight = scipy.linalg.cho_solve(scipy.linalg.cho_factor(raised, overwrite_a=True), cross).T
+        yield weight, centre - weight @ mean
+
+
+def _moments(features: np.ndarray, mean: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Covariances per bin of features with each other and with centred targets, summed in double precision."""
+    gram, cross = np.zeros((len(mean), len(mean))), np.zeros((len(mean), targets.shape[1]))
+    for first in range(0, len(features), _BLOCK):
+        f = features[first : first + _BLOCK] - mean
+        gram += f.T @ f
+        cross += f.T @ targets[first : first + _BLOCK]
+    return gram / len(features), cross / len(features)
 
 
 def _bins(model: Recurrent, p: Params, data: Data):
@@ -67,10 +84,17 @@ def _bins(model: Recurrent, p: Params, data: Data):
     return np.concatenate(features), torch.cat(seen)
 
 
-def _likelihood_path(observation, p: Params, z, y, spread, start, penalties, events):
+def _likelihood_path(observation, p: Params, features, y, features_valid, penalties, events):
     """Warm-started L-BFGS down the path; the objective is per event."""
+    start = np.asarray(p["readout_bias"], np.float64)
+    mean = features.mean(0, dtype=np.float64)
+    values, vectors = np.linalg.eigh(_moments(features, mean, np.zeros((len(features), 0)))[0])
+    keep = values > values[-1] * 1e-10
+    rotate = vectors[:, keep] / np.sqrt(values[keep])
+    z = torch.from_numpy(((features - mean) @ rotate).astype(np.float32))
+    z_valid = ((features_valid - mean) @ rotate).astype(np.float32)
     n_out, n_in = len(start), z.shape[1]
-    inverse = torch.from_numpy((1 / spread**2).astype(np.float32))
+    inverse = torch.from_numpy((1 / values[keep]).astype(np.float32))
     theta = np.concatenate([np.zeros(n_out * n_in), start])
 
     def objective(flat: np.ndarray, penalty: float):
@@ -91,16 +115,17 @@ def _likelihood_path(observation, p: Params, z, y, spread, start, penalties, eve
             options={"maxiter": 30, "ftol": 1e-7, "gtol": 1e-6},
         )
         theta = found.x
-        yield penalty, theta[:-n_out].reshape(n_out, n_in), theta[-n_out:]
+        weight, bias = theta[:-n_out].reshape(n_out, n_in), theta[-n_out:]
+        back = weight @ rotate.T
+        yield penalty, back, bias - back @ mean, z_valid @ weight.T.astype(np.float32) + bias
 
 
-def _ridge_path(observation, p: Params, z, y, spread, start, penalties, events):
-    """Closed form: min sum |t - C f - d|^2 + penalty * n |C|^2 for standardised targets t."""
-    target = observation.encode(p, y).double().numpy()
-    bias = target.mean(0)
-    cross = z.double().numpy().T @ (target - bias) / len(z)  # z is white: its Gram matrix is the identity
-    for penalty in penalties:
-        yield penalty, (cross / (1 + penalty / spread[:, None] ** 2)).T, bias
+def _ridge_path(observation, p: Params, features, y, features_valid, penalties):
+    """Ridge on standardised targets."""
+    for penalty, (weight, bias) in zip(
+        penalties, ridge(features, observation.encode(p, y).double().numpy(), penalties), strict=True
+    ):
+        yield penalty, weight, bias, features_valid @ weight.T + bias
 
 
 def _residual_sd(observation, p: Params, features: np.ndarray, y) -> torch.Tensor:

@@ -246,7 +246,7 @@ class Compiled(Engine):
     def _head(self, batch: Batch, eta, first: int, block: slice, scored: int) -> float:
         """Loss of those bins of a block that are not before `scored`; eta becomes its gradient."""
         trials, bins = batch.index[0], slice(first + block.start, first + block.stop)
-        mask = self.mask[bins, trials]
+        mask = np.ascontiguousarray(self.mask[bins, trials])
         mask[: max(scored - bins.start, 0)] = 0
         constant = float((self.constant[bins, trials] * mask).sum())
         common = (eta, self.q["readout_bias"], self.grads["readout_bias"], mask)
@@ -254,7 +254,7 @@ class Compiled(Engine):
             e, rows = self.seen, trials * self.n_time
             return constant + heads.poisson(*common, e.indptr, e.unit, e.value, rows, bins.start)
         if self.data.track == "symbols":
-            return constant + heads.categorical(*common, self.symbols[bins, trials])
+            return constant + heads.categorical(*common, np.ascontiguousarray(self.symbols[bins, trials]))
         return constant + heads.gaussian(
             *common, self.target[bins, trials], self.q["log_sd"], self.grads["log_sd"]
         )

@@ -1,0 +1,50 @@
+"""Reservoirs: compiled states against the update rule, ridge against scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+
+from cortseq import models
+from cortseq.errors import CortseqError
+from cortseq.models.base import Data
+from cortseq.models.recurrent import tensors
+from cortseq.training import convex
+
+
+@pytest.mark.parametrize("density", [0.1, 1.0])
+@pytest.mark.parametrize(("kind", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+def test_compiled_states_equal_the_update_rule(density, kind, tolerance, any_recording):
+    data = Data.of(any_recording)
+    model = models.Esn(hidden=37, density=density, radius=1.1)
+    p = {k: v[0] for k, v in model.initial(data, 1, 0, kind).items()}
+    p["start"] += 0.3
+    x = tensors(model, p, data, slice(0, 9), p["bias"].dtype)[0]
+    with torch.no_grad():
+        fast = model.scan(p, x)
+        slow = models.Esn(hidden=37, execution="generic").scan(p, x)
+    assert fast.dtype == slow.dtype and fast.shape == slow.shape
+    assert (fast - slow).abs().max() < tolerance
+
+
+def test_sparse_reservoirs_have_their_density_and_radius(counts):
+    data = Data.of(counts)
+    weights = models.Esn(hidden=200, density=0.1, radius=0.8, leak=0.5).initial(data, 1, 0)["recurrent"][0]
+    assert abs((weights != 0).double().mean() - 0.1) < 0.01
+    assert abs(np.abs(0.5 + 0.5 * np.linalg.eigvals(weights.double().numpy())).max() - 0.8) < 1e-6
+
+
+def test_a_reservoir_without_a_loop_is_refused(counts):
+    with pytest.raises(CortseqError, match=r"density.*no loop"):
+        models.Esn(hidden=2, density=1e-6).initial(Data.of(counts), 1, 0)
+
+
+def test_ridge_equals_sklearn():
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(0)
+    features = (3 + rng.normal(size=(9000, 20))).astype(np.float32)
+    targets = features[:, :3] + rng.normal(size=(9000, 3)) - 2
+    for penalty, (weight, bias) in zip([1e-6, 0.1], convex.ridge(features, targets, [1e-6, 0.1])):
+        theirs = Ridge(alpha=penalty * 9000).fit(features.astype(float), targets)
+        assert np.allclose(weight, theirs.coef_, rtol=1e-8, atol=1e-10)
+        assert np.allclose(bias, theirs.intercept_, rtol=1e-8)
