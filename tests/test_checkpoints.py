@@ -162,8 +162,9 @@ def test_progress_says_epoch_loss_best_and_time_left(counts, monkeypatch):
         progress=lambda line, fraction=None: said.append((line, fraction)),
     )
     assert "rate member 0 epoch 2/3 train" in "".join(line for line, _ in said)
-    assert all("best valid" in line and "s left" in line for line, _ in said)
-    fractions = [fraction for _, fraction in said]
+    assert all("best valid" in line and "s left" in line for line, fraction in said if fraction is not None)
+    fractions = [fraction for _, fraction in said if fraction is not None]
+    assert said[-1][0].startswith("rate: 2 members in") and said[-1][1] is None  # ends a terminal's bar
     assert fractions == sorted(fractions) and 0 < fractions[0] and fractions[-1] <= 1
 
 

@@ -165,11 +165,13 @@ def test_memory_of_the_three_ways():
     assert peak(400, truncate=10) < 1.2 * peak(100, truncate=10)
 
 
-def test_one_bin_more_than_a_block():
-    """Blocks of bins (2,048 rows) change nothing: 300 trials of 9 bins are two blocks."""
+@pytest.mark.parametrize("rate", [0.1, 2.0])
+@pytest.mark.parametrize("bins", [7, 9])
+def test_blocks_of_bins(bins, rate):
+    """300 trials make blocks of 6 bins: 9 bins are two, of 7 the second has no step, sparse and dense inputs."""
     rng = np.random.default_rng(0)
-    data = Data.of(rec.from_counts(rng.poisson(0.2, (300, 9, 5)), bin_width=0.02))
-    model = build("stp", **NOISY)
+    data = Data.of(rec.from_counts(rng.poisson(rate, (300, bins, 5)), bin_width=0.02))
+    model = build("stp", input_dropout=0.3, hidden_dropout=0.2)
     same(run(model, data, trials=range(300)), run(model, data, trials=range(300), execution="generic"), 1e-10)
 
 
@@ -213,6 +215,10 @@ def test_stepper_and_no_kernel(counts):
     fast = engines.loss_and_gradient(model, params, data, "compiled")
     slow = engines.loss_and_gradient(model, params, data, "generic")
     assert fast[0] == pytest.approx(slow[0], rel=1e-6)
+    one = engines.loss_and_gradient(
+        model, {k: v[None] for k, v in params.items()}, data
+    )  # a member axis of one
+    assert one[0][0] == fast[0] and np.array_equal(one[1]["recurrent"][0], fast[1]["recurrent"])
     with pytest.raises(CortseqError, match="no compiled execution"):
         engines.loss_and_gradient(build("gru"), params, data, "compiled")
 

@@ -7,18 +7,14 @@ import torch
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data
+from cortseq.models.base import Data, Run
 from cortseq.training import gradient
-
-
-def _quiet(line, fraction=None):
-    pass
 
 
 def _learn(model, recording, members, batched=None, dtype=np.float64, which=slice(None)):
     train, valid = Data.of(recording, range(20)), Data.of(recording, range(20, 26))
     params = {k: v[which] for k, v in model.initial(train, members, 0, dtype).items()}
-    return gradient.descend(model, params, train, valid, 0, "cpu", _quiet, batched=batched)
+    return gradient.descend(model, params, train, valid, Run(), batched)
 
 
 @pytest.mark.parametrize("family", ["rate", "lstm", "gru", "low_rank", "dale", "stp"])
@@ -75,7 +71,7 @@ def test_one_failed_member_does_not_take_the_others(counts):
         params = model.initial(train, 2, 0, np.float64)
         expected = _learn(model, counts, 2).params["recurrent"][1]
         params["recurrent"][0] = torch.nan
-        learned = gradient.descend(model, params, train, valid, 0, "cpu", _quiet, batched=batched)
+        learned = gradient.descend(model, params, train, valid, Run(), batched)
         assert list(learned.card["failed_members"]) == ["0"]
         assert "epoch 1, step 0" in learned.card["failed_members"]["0"]
         assert torch.allclose(learned.params["recurrent"][0], expected, atol=1e-10)

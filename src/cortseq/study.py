@@ -23,7 +23,7 @@ from pydantic import (
 
 from cortseq import models, sources
 from cortseq.errors import CortseqError
-from cortseq.models.base import Model
+from cortseq.models.base import Checkpoint, Model
 from cortseq.sources.base import Source
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -73,7 +73,9 @@ class Study(BaseModel):
     members: int = Field(3, ge=1, description="random restarts of every model that has any")
     burn_in: int = Field(0, ge=0, description="bins at the start of each trial that are not scored")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_seconds: float = Field(60.0, ge=0, description="between checkpoints of an unfinished fit")
+    checkpoint_seconds: float = Field(
+        Checkpoint.seconds, ge=0, description="between checkpoints of an unfinished fit"
+    )
     test_fraction: float = Field(0.2, gt=0, lt=0.9, description="of the trials, where folds is 1")
     valid_fraction: float = Field(0.15, gt=0, lt=0.9, description="of the trials, inside each fold")
     datasets: dict[Name, Any] = Field(min_length=1)

@@ -34,6 +34,21 @@ class Checkpoint:
     seconds: float = 60.0
 
 
+def silent(line: str, fraction: float | None = None) -> None:
+    """Progress that nobody sees."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a specification is fitted, beside what it is: see `Model.fit`."""
+
+    members: int = 1
+    seed: int = 0
+    device: str = "cpu"
+    progress: Progress = silent
+    checkpoint: Checkpoint | None = None
+
+
 @dataclass(frozen=True)
 class Data:
     """A recording as arrays: y is (trial, time, feature) for counts and signals, (trial, time) for symbols."""
@@ -102,16 +117,7 @@ class Model(BaseModel):
 
     family: str
 
-    def learn(
-        self,
-        train: Data,
-        valid: Data,
-        members: int,
-        seed: int,
-        device: str,
-        progress: Progress,
-        checkpoint: Checkpoint | None = None,
-    ) -> Learned:
+    def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Estimate the parameters from training trials; choices are made on the validation trials."""
         raise NotImplementedError
 
@@ -165,7 +171,7 @@ class Model(BaseModel):
         self.check(data)
         members = members if self.has_members else 1
         sets = Data.of(recording, learns), Data.of(recording, chooses)
-        learned = self.learn(*sets, members, seed, device, progress or default_progress(), checkpoint)
+        learned = self.learn(*sets, Run(members, seed, device, progress or default_progress(), checkpoint))
         card = {
             "model": self.model_dump(mode="json"),
             "role": self.role,
@@ -195,7 +201,7 @@ def default_progress() -> Progress:
         sys.stderr.write(f"\r\033[K{done}{line}" + ("\n" if fraction is None else ""))
         sys.stderr.flush()
 
-    return bar if sys.stderr.isatty() else (lambda line, fraction=None: None)
+    return bar if sys.stderr.isatty() else silent
 
 
 @dataclass(frozen=True)

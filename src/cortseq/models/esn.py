@@ -10,7 +10,7 @@ from pydantic import Field
 from cortseq import observations
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Learned, Params, Progress
+from cortseq.models.base import Data, Learned, Params, Run
 from cortseq.models.rate import leaky
 from cortseq.models.recurrent import Recurrent, State, tensors
 
@@ -26,10 +26,10 @@ class Esn(Recurrent):
     """h' = (1 - a) h + a tanh(W h + s U x + b) with W, U, b fixed; only the read-out is learned.
 
     W is Gaussian, a share `density` of its entries not zero, scaled so that the leaky map's radius
-    max_i |(1 - a) + a lambda_i| is `radius`. The input is divided by its training standard deviation, times `input_scale`. Read-out: L2-penalised
-    Poisson or multinomial regression, ridge for signals (closed form), by L-BFGS down a path of penalties
-    in the eigenbasis of the state covariance; the penalty is chosen on validation. State: h (hidden,).
-    Jaeger 2001, GMD report 148.
+    max_i |(1 - a) + a lambda_i| is `radius`. The input is divided by its training standard deviation, times
+    `input_scale`. Read-out: L2-penalised Poisson or multinomial regression by L-BFGS down a path of penalties
+    in the eigenbasis of the state covariance, for signals ridge in closed form; the penalty is chosen on
+    validation. State: h (hidden,). Jaeger 2001, GMD report 148.
     """
 
     fixed: ClassVar = observations.FIXED | {"recurrent", "input_weight", "bias", "start", "leak"}
@@ -72,29 +72,20 @@ class Esn(Recurrent):
         h = reservoir.states({name: value.numpy() for name, value in p.items()}, x.numpy())
         return torch.from_numpy(h).transpose(0, 1)
 
-    def learn(
-        self,
-        train: Data,
-        valid: Data,
-        members: int,
-        seed: int,
-        device: str,
-        progress: Progress,
-        checkpoint=None,
-    ) -> Learned:
+    def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         from cortseq.training import convex
 
-        params = self.initial(train, members, seed)
+        params = self.initial(train, run.members, run.seed)
         every = []
         chosen = []
-        for member in range(members):
+        for member in range(run.members):
             p = {name: value[member].clone() for name, value in params.items()}
             x = tensors(self, p, train, slice(None), torch.float32)[0][torch.as_tensor(train.valid)]
             p["input_weight"] /= x.std(0).clamp_min(1e-3)
             readout, penalty = convex.fit_readout(self, p, train, valid, PENALTIES)
             every.append({**p, **readout})
             chosen.append(penalty)
-            progress(f"esn member {member}: penalty {penalty:.1e}")
+            run.progress(f"esn member {member}: penalty {penalty:.1e}")
         n_free = sum(every[0][k].numel() for k in every[0] if k not in self.fixed)
         return Learned(
             {name: torch.stack([e[name] for e in every]) for name in every[0]},

@@ -11,7 +11,7 @@ from scipy.special import gammaln, logsumexp
 
 from cortseq import recording as rec
 from cortseq.models import chain
-from cortseq.models.base import Data, Fit, Learned, Model, Params, Progress
+from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
 from cortseq.models.emissions import EMISSIONS, MIN_RATE, MIN_SD, varying
 
 DECAYS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.9)  # per bin, of the causal exponential smoothing before k-means
@@ -53,27 +53,18 @@ class Markov(Model):
         n = len(sequences)
         return self.fit(both, range(n), range(n, both.sizes["trial"]))
 
-    def learn(
-        self,
-        train: Data,
-        valid: Data,
-        members: int,
-        seed: int,
-        device: str,
-        progress: Progress,
-        checkpoint=None,
-    ) -> Learned:
+    def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         best: tuple[float, Params, dict] = (-np.inf, {}, {})
         decays = (0.0,) if train.track == "symbols" else DECAYS
         alphas = (self.alpha or 0.0,) if self.alpha or self.smoothing != "additive" else ALPHAS
         for decay in decays:
-            params = self._estimate(train, decay, seed)
+            params = self._estimate(train, decay, run.seed)
             for alpha in alphas:
                 params = {**params, "alpha": np.array([alpha])}
                 score = float(np.sum(self.score(_with_member(params), valid)[0][valid.valid]))
                 if score > best[0]:
                     best = (score, params, {"decay": decay, "alpha": alpha})
-            progress(
+            run.progress(
                 f"markov {self.states} states order {self.order}: decay {decay}, validation {score:.1f} nats"
             )
         table = {k: v for k, v in best[1].items() if k.startswith(("keys", "cells", "counts"))}

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cortseq.models.base import Data, Learned, Model, Params, Progress
+from cortseq.models.base import Data, Learned, Model, Params, Run
 from cortseq.models.emissions import EMISSIONS, emission_of
 
 
@@ -19,16 +19,7 @@ class Null(Model):
     role: ClassVar = "null"
     family: Literal["null"] = "null"
 
-    def learn(
-        self,
-        train: Data,
-        valid: Data,
-        members: int,
-        seed: int,
-        device: str,
-        progress: Progress,
-        checkpoint=None,
-    ) -> Learned:
+    def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         emission = emission_of(train)
         params = emission.estimate(train.y, train.valid)
         return Learned({k: v[None] for k, v in params.items()}, emission.n_free(train.n_features))

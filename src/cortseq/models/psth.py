@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from cortseq.models.base import Data, Learned, Model, Params, Progress
+from cortseq.models.base import Data, Learned, Model, Params, Run
 from cortseq.models.emissions import EMISSIONS, MIN_SD, emission_of
 
 WIDTHS = (0.0, 1.0, 2.0, 4.0)  # bins, sd of the Gaussian over time
@@ -25,16 +25,7 @@ class Psth(Model):
     role: ClassVar = "baseline"
     family: Literal["psth"] = "psth"
 
-    def learn(
-        self,
-        train: Data,
-        valid: Data,
-        members: int,
-        seed: int,
-        device: str,
-        progress: Progress,
-        checkpoint=None,
-    ) -> Learned:
+    def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         emission = emission_of(train)
         best: tuple[float, Params, dict] = (-np.inf, {}, {})
         for width in WIDTHS:

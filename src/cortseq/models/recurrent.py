@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from cortseq import observations
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
-from cortseq.models.base import Checkpoint, Data, Learned, Model, Params, Progress
+from cortseq.models.base import Data, Learned, Model, Params, Run
 from cortseq.training.strategies import Strategy, Teacher
 
 if TYPE_CHECKING:
@@ -165,20 +165,11 @@ class Recurrent(Model):
             )
         return {k: torch.from_numpy(np.stack([e[k] for e in each]).astype(dtype)) for k in each[0]}
 
-    def learn(
-        self,
-        train: Data,
-        valid: Data,
-        members: int,
-        seed: int,
-        device: str,
-        progress: Progress,
-        checkpoint: Checkpoint | None = None,
-    ) -> Learned:
+    def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         from cortseq.training import gradient
 
-        params = self.initial(train, members, seed)
-        learned = gradient.descend(self, params, train, valid, seed, device, progress, checkpoint)
+        params = self.initial(train, run.members, run.seed)
+        learned = gradient.descend(self, params, train, valid, run)
         learned.card["dead_units"] = self.dead_units(learned.params, train)
         return learned
 

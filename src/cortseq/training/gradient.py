@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from cortseq.errors import CortseqError
-from cortseq.models.base import CURVES, Checkpoint, Data, Learned, Params, Progress
+from cortseq.models.base import CURVES, Data, Learned, Params, Progress, Run
 from cortseq.training import bptt, checkpoints, engines, noise, threads
 from cortseq.training.engines.base import Engine
 from cortseq.training.flat import Flat
@@ -43,34 +43,36 @@ def descend(
     params: Params,
     train: Data,
     valid: Data,
-    seed: int,
-    device: str,
-    progress: Progress,
-    checkpoint: Checkpoint | None = None,
+    run: Run,
     batched: bool | None = None,
 ) -> Learned:
-    """Fit all members; `batched` overrides how they are executed (default: together on a GPU only).
+    """Fit all members of `params`; `batched` overrides how they are executed (default: together on a GPU only).
 
-    With a `checkpoint` an unfinished fit of the same specification, seed and trials goes on where it was.
+    With a checkpoint an unfinished fit of the same specification, seed and trials goes on where it was.
 
     Raises
     ------
     CortseqError : no member ended with a finite validation loss; says at which epoch and step each failed.
     SystemExit : the process was told to terminate (SIGTERM); the checkpoint is written before.
     """
-    device = resolve(device)
+    device = resolve(run.device)
     n_members = len(params["readout_bias"])
     together = device != "cpu" if batched is None else batched
     groups = [list(range(n_members))] if together else [[m] for m in range(n_members)]
-    sets = Engines(model, params, train, valid, device, together)
-    known = checkpoints.identity(model, params, train, valid, seed, device, groups) if checkpoint else ""
-    keeper = checkpoints.Keeper(checkpoint, known, progress)
+    roles = _Roles(model, params, train, valid, device, together)
+    known = ""
+    if run.checkpoint is not None:
+        known = checkpoints.identity(model, params, train, valid, run.seed, device, groups)
+    keeper = checkpoints.Keeper(run.checkpoint, known, run.progress)
     start, done = time.monotonic(), []
     with checkpoints.termination() as warned, threads.single():
         for number, members in enumerate(groups):
-            descent = _Descent(model, {k: v[members] for k, v in params.items()}, members, sets, seed, device)
-            done.append(descent.run(keeper, number, warned, len(groups)))
-    return _learned(model, done, n_members, device, time.monotonic() - start)
+            some = {name: value[members] for name, value in params.items()}
+            done.append(_Descent(model, some, members, roles, run.seed, device))
+            done[-1].run(keeper, number, warned, len(groups))
+    seconds = time.monotonic() - start
+    run.progress(f"{model.family}: {n_members} members in {seconds:.1f} s")
+    return _learned(model, done, n_members, device, seconds)
 
 
 def _learned(model: Recurrent, done: list[_Descent], n_members: int, device: str, seconds: float) -> Learned:
@@ -94,14 +96,14 @@ def _learned(model: Recurrent, done: list[_Descent], n_members: int, device: str
             "failed_members": failed,
             "members": len(good),
             "device": device,
-            "execution": done[0].engines.train.name,
+            "execution": done[0].roles.train.name,
             "epochs_run": int(curves.epoch.max()),
             "fit_seconds": seconds,
         },
     )
 
 
-class Engines:
+class _Roles:
     """The engines of both roles, and a third where a strategy makes the inputs while it learns."""
 
     def __init__(self, model, params: Params, train: Data, valid: Data, device: str, together: bool):
@@ -121,8 +123,8 @@ class Engines:
 class _Descent:
     """The state of fitting one group of members."""
 
-    def __init__(self, model, params, members, engines: Engines, seed, device):
-        self.model, self.members, self.engines, self.seed = model, members, engines, seed
+    def __init__(self, model, params, members, roles: _Roles, seed, device):
+        self.model, self.members, self.roles, self.seed = model, members, roles, seed
         self.flat = Flat(params, model.fixed, device)
         self.optimizer = torch.optim.AdamW(
             [self.flat.values], lr=model.learning_rate, weight_decay=model.weight_decay, fused=True
@@ -138,14 +140,14 @@ class _Descent:
 
     # -- the loop over epochs ---------------------------------------------------------------------
 
-    def run(self, keeper: checkpoints.Keeper, group: int, warned, n_groups: int) -> _Descent:
+    def run(self, keeper: checkpoints.Keeper, group: int, warned, n_groups: int) -> None:
         """Epochs until the last, or until every member's patience is over; goes on from the keeper's state."""
         if group in keeper.groups:
             self.load(keeper.groups[group])
             keeper.progress(f"{self._who()} goes on at epoch {self.epoch}")
         start = said = time.monotonic()
         first = self.epoch
-        n, size = len(self.engines.train), self.model.batch
+        n, size = len(self.roles.train), self.model.batch
         n_steps = math.ceil(n / size)
         while not self.finished:
             order = np.stack([noise.order(self.seed, m, self.epoch, n) for m in self.members])
@@ -163,13 +165,12 @@ class _Descent:
                     self._report(keeper.progress, said - start, first, n_steps, (group, n_groups))
             self._end_epoch(n_steps)
         keeper.keep(group, self.state())
-        return self
 
     def _step(self, index: np.ndarray, n_steps: int) -> None:
         model = self.model
         progress = (self.epoch - 1 + self.step / n_steps) / model.epochs
         self.optimizer.param_groups[0]["lr"] = self._learning_rate(progress)
-        engine = self.engines.learning(progress)
+        engine = self.roles.learning(progress)
         draws = [noise.Draws(self.seed, m, self.epoch, self.step) for m in self.members]
         self.flat.gradient.zero_()
         batch = engine.batch(index, draws, progress)
@@ -204,10 +205,8 @@ class _Descent:
         loss, clipped = self.sums / n_steps
         rate = self._learning_rate((self.epoch - 1 / n_steps) / self.model.epochs)  # of the last step
         valid = self._validate()
-        running = (
-            self.epoch - 1 - self.best_epoch < self.model.patience
-        )  # one that stopped alone learns no more
-        better = (valid < self.best_loss) & running  # false for NaN
+        # one whose patience is over would have stopped alone, and learns no more; false for NaN
+        better = (valid < self.best_loss) & self._patient()
         for i in np.flatnonzero(better).tolist():
             self.best_loss[i], self.best_epoch[i] = valid[i], self.epoch
             self.best[i] = self.flat.values[i].detach()
@@ -216,17 +215,19 @@ class _Descent:
             self.rows.append([member, self.epoch, *numbers, bool(better[i])])
         self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros_like(self.sums)
         alive = np.array([m not in self.failed for m in self.members])
-        waits = self.epoch - 1 - self.best_epoch < self.model.patience
-        self.finished = self.epoch > self.model.epochs or not (alive & waits).any()
+        self.finished = self.epoch > self.model.epochs or not (alive & self._patient()).any()
         if self.finished:
             for i in np.flatnonzero(~np.isfinite(self.best_loss)).tolist():
-                self.failed.setdefault(
-                    self.members[i], f"member {self.members[i]}: no finite validation loss"
-                )
+                member = self.members[i]
+                self.failed.setdefault(member, f"member {member}: no finite validation loss")
+
+    def _patient(self) -> np.ndarray:
+        """Members whose own patience lasts to this epoch."""
+        return self.epoch - 1 - self.best_epoch < self.model.patience
 
     def _validate(self) -> np.ndarray:
         """Validation loss in nats per event, (member,)."""
-        engine = self.engines.valid
+        engine = self.roles.valid
         engine.prepare(self.flat.p)
         total = np.zeros(len(self.members))
         for first in range(0, len(engine), 256):

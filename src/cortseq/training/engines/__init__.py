@@ -10,7 +10,8 @@ An engine knows the trials of one role and gives, for one batch of them,
 
 Full, truncated and checkpointed backpropagation are written once on top of that (`cortseq.training.bptt`).
 `Generic` differentiates any family's `step`; `Compiled` runs hand-written kernels on a CPU where a family
-has them; `Graphed` batches all members on a GPU and replays the whole step as one graph. They agree to rounding (tests/test_engines.py).
+has them; `Graphed` batches all members on a GPU and replays the whole step as one graph. They agree to
+rounding (tests/test_engines.py).
 """
 
 from __future__ import annotations
@@ -54,16 +55,16 @@ def stepper(model, params: Params, data: Data, execution: str = "auto", device: 
     """
     solo = params["readout_bias"].ndim == 1
     stacked = {name: value[None] if solo else value for name, value in params.items()}
+    n_members = len(stacked["readout_bias"])
     if execution == "generic":
         model = model.model_copy(update={"execution": "generic"})
-    engine = choose(model, data, stacked, device, together=len(stacked["readout_bias"]) > 1)
-    if execution == "compiled" and type(engine).__name__ != "Compiled":
+    engine = choose(model, data, stacked, device, together=n_members > 1)
+    if execution == "compiled" and engine.name != "compiled":
         raise CortseqError("no compiled execution here", key="family", value=model.family)
     p = {
         name: value.detach().clone().to(device).requires_grad_(name not in model.fixed)
-        for name, value in (params if solo else stacked).items()
+        for name, value in ({k: v[0] for k, v in stacked.items()} if n_members == 1 else stacked).items()
     }
-    n_members = len(stacked["readout_bias"])
     batch = Batch(np.tile(np.arange(len(data.y)), (n_members, 1)), data.y.shape[1])
 
     def step():
@@ -73,7 +74,9 @@ def stepper(model, params: Params, data: Data, execution: str = "auto", device: 
         with threads.single():
             loss = bptt.gradient(engine, p, batch, model)
         grads = {name: value.grad.cpu().numpy() for name, value in p.items() if value.grad is not None}
-        return (float(loss[0]) if solo else loss), grads
+        if solo:
+            return float(loss[0]), grads
+        return loss, ({name: grad[None] for name, grad in grads.items()} if n_members == 1 else grads)
 
     return step
 

@@ -255,9 +255,8 @@ class Compiled(Engine):
             return constant + heads.poisson(*common, e.indptr, e.unit, e.value, rows, bins.start)
         if self.data.track == "symbols":
             return constant + heads.categorical(*common, np.ascontiguousarray(self.symbols[bins, trials]))
-        return constant + heads.gaussian(
-            *common, self.target[bins, trials], self.q["log_sd"], self.grads["log_sd"]
-        )
+        target = np.ascontiguousarray(self.target[bins, trials])
+        return constant + heads.gaussian(*common, target, self.q["log_sd"], self.grads["log_sd"])
 
     def _backward(self, batch: Batch, first: int, block: slice, states, z, eta, out, d_states) -> None:
         """Adds up the gradients of one block; d_states goes from its last state to its first."""

@@ -1,7 +1,7 @@
 """Negative log-likelihoods fused with their gradient: eta (row, feature) becomes d loss / d eta in place.
 
-`bias` is added to eta first, and the gradient for it to `d_bias`. Rows are time-major, row t * n_trials + k; `mask` (time, trial) is 0 where a bin is missing. Sums are
-accumulated in double precision. What does not depend on the read-out (ln y!) is left out.
+`bias` is added to eta first, and the gradient for it to `d_bias`. Rows are time-major, row t * n_trials + k;
+`mask` (time, trial) is 0 where a bin is missing. Sums are accumulated in double precision. What does not depend on the read-out (ln y!) is left out.
 """
 
 from __future__ import annotations

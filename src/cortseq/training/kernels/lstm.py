@@ -84,8 +84,6 @@ def _step_back(gate, before, after, d, d_cell):
 class Kernel:
     """One member's LSTM; methods as in `cortseq.training.kernels.rate`."""
 
-    n_gates = 4
-
     def __init__(self, q: dict):
         self.weight = np.ascontiguousarray(q["recurrent"])
         self.transposed = np.ascontiguousarray(self.weight.T)

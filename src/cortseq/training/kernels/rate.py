@@ -61,8 +61,6 @@ def backward(h, z, weight, a, rectified, d_out, d_h, d_a):
 class Kernel:
     """One member's leaky network; `q` as `derive` gives it, numpy."""
 
-    n_gates = 1
-
     def __init__(self, q: dict, rectified: bool):
         self.weight = np.ascontiguousarray(q["recurrent"])
         self.transposed = np.ascontiguousarray(self.weight.T)

@@ -99,8 +99,6 @@ def backward(
 class Kernel:
     """One member's plastic network; methods as in `cortseq.training.kernels.rate`."""
 
-    n_gates = 1
-
     def __init__(self, q: dict, rate_scale: float):
         self.weight = np.ascontiguousarray(q["recurrent"])
         self.transposed = np.ascontiguousarray(self.weight.T)
