@@ -12,7 +12,8 @@ with job(snakemake) as say:
     manifest = store.read_json(snakemake.input.split[0])
     recording, roles = splits.fold_of(store.read(snakemake.input.trials[0]), manifest, fold)
     model = models.registry()[params.spec["family"]].model_validate(params.spec)
-    checkpoint = Checkpoint(Path(params.checkpoint), snakemake.config.get("checkpoint_seconds", Checkpoint.seconds))
+    seconds = snakemake.config.get("checkpoint_seconds", Checkpoint.seconds)
+    checkpoint = Checkpoint(Path(params.checkpoint), seconds)
     start = time.monotonic()
     fit = model.fit(
         recording, roles["train"], roles["valid"], params.members, params.seed, params.device, say, checkpoint
