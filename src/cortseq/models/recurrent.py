@@ -60,6 +60,9 @@ class Recurrent(Model):
     checkpointed: bool = Field(False, description="memory ~ sqrt(bins) for one more forward pass")
     strategy: Strategy = Teacher()
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="of the learning rate")
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.02, description="share of the epochs over which the learning rate rises from 0"
+    )
     execution: Literal["auto", "generic"] = Field("auto", description="generic: automatic differentiation")
 
     # -- what a family writes ---------------------------------------------------------------------
