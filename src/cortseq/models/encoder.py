@@ -1,0 +1,118 @@
+"""Population states: bins of counts or signals as labels, and what is observed in each state.
+
+The parameters are a plain dict: "decay", "centroids" (state, feature), and "rate" or "mean" and "sd" (state,
+feature). Everything is learned from training trials; the label at t depends on y_<=t only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import gammaln
+
+from cortseq.models.base import Data, Params
+from cortseq.models.emissions import MIN_RATE, MIN_SD, varying
+
+DECAYS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.9)  # per bin, of the causal exponential smoothing before k-means
+_MOST_POINTS = 30_000  # training bins that k-means sees: more change the score in the fourth digit
+_PRIOR = np.logspace(-2, 3, 31)  # bins' worth of the Gamma prior
+
+
+def learn(train: Data, decay: float, states: int, restarts: int, seed: int) -> tuple[Params, np.ndarray]:
+    """Encoder and emissions of `states` population states, and the labels (trial, time) of the training bins.
+
+    On symbols there is nothing to learn: the labels are the symbols.
+    """
+    params: Params = {"decay": np.array([decay])}
+    if train.track == "symbols":
+        return params, train.y
+    params["centroids"] = _centroids(train, decay, states, restarts, seed)
+    found = labels(params, train)
+    if train.track == "counts":
+        return {**params, "rate": _rates(train, found, states)}, found
+    return params | _gaussians(train, found, states), found
+
+
+def labels(params: Params, data: Data) -> np.ndarray:
+    """The state of each bin, (trial, time): the nearest centroid; the symbols themselves on symbols."""
+    if data.track == "symbols":
+        return data.y
+    return nearest(root(_smoothed(data, float(params["decay"][0])), data.track), params["centroids"])
+
+
+def smooth_step(before, y: np.ndarray, decay: float) -> np.ndarray:
+    """e_t = d e_{t-1} + (1 - d) y_t, e_0 = y_0 (before is None)."""
+    return np.asarray(y, float) if before is None else decay * before + (1 - decay) * y
+
+
+def _smoothed(data: Data, decay: float) -> np.ndarray:
+    """Causal exponential smoothing within trials from the first valid bin; a missing bin carries the last value on."""
+    out = np.empty(data.y.shape)
+    now = np.zeros(data.y.shape[::2])
+    seen = np.zeros((len(now), 1), bool)
+    for t in range(data.y.shape[1]):
+        valid = data.valid[:, t, None]
+        step = np.where(seen, smooth_step(now, data.y[:, t], decay), data.y[:, t])
+        now, seen = np.where(valid, step, now), seen | valid
+        out[:, t] = now
+    return out
+
+
+def root(smooth: np.ndarray, kind: str) -> np.ndarray:
+    """Square roots of smoothed counts: their noise does not grow with the rate."""
+    return np.sqrt(smooth) if kind == "counts" else smooth
+
+
+def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """Index of the nearest centroid, (...,)."""
+    return ((centroids**2).sum(1) - 2 * x @ centroids.T).argmin(-1)
+
+
+def _centroids(train: Data, decay: float, k: int, restarts: int, seed: int) -> np.ndarray:
+    from sklearn.cluster import KMeans
+
+    points = root(_smoothed(train, decay)[train.valid], train.track)
+    if len(points) > _MOST_POINTS:
+        points = points[np.random.default_rng(seed).choice(len(points), _MOST_POINTS, replace=False)]
+    k = min(k, len(np.unique(points, axis=0)))  # surplus states are never visited
+    return KMeans(k, n_init=restarts, max_iter=100, random_state=seed).fit(points).cluster_centers_
+
+
+def log_likelihood(p: Params, data: Data, bins=np.s_[:], states=np.s_[:]) -> np.ndarray:
+    """log p(y_t | state) in nats, (trial, time, state), as products of matrices; `bins` selects trials."""
+    y = data.y[bins]
+    if data.track == "counts":
+        rate = np.maximum(p["rate"][states], MIN_RATE)
+        return y @ np.log(rate).T - rate.sum(1) - gammaln(y + 1.0).sum(-1, keepdims=True)
+    mean, sd = p["mean"][states], p["sd"][states]
+    weight = sd**-2.0
+    square = (y**2) @ weight.T - 2 * y @ (weight * mean).T + (weight * mean**2).sum(1)
+    return -0.5 * square - np.log(sd).sum(1) - 0.5 * y.shape[-1] * np.log(2 * np.pi)
+
+
+def _rates(train: Data, found: np.ndarray, k: int) -> np.ndarray:
+    """lambda (state, unit): posterior means under Gamma(b m_n, b), b by maximum marginal likelihood."""
+    n, total = _totals(train, found, k)
+    mean = (total.sum(0) + 0.5) / (n.sum() + 1)
+
+    def evidence(b: float) -> float:
+        a = b * mean
+        return float((gammaln(a + total) - gammaln(a) + a * np.log(b) - (a + total) * np.log(b + n)).sum())
+
+    b = max(_PRIOR, key=evidence)
+    return (total + b * mean) / (n + b)
+
+
+def _gaussians(train: Data, found: np.ndarray, k: int) -> Params:
+    """Means per state (one bin's worth of the overall mean added), one sd per channel."""
+    y = train.y[train.valid]
+    n, total = _totals(train, found, k)
+    mean = (total + y.mean(0)) / (n + 1)
+    sd = np.maximum((y - mean[found[train.valid]]).std(0), MIN_SD * varying(y.std(0)))
+    return {"mean": mean, "sd": np.broadcast_to(sd, mean.shape).copy()}
+
+
+def _totals(train: Data, found: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bins (state, 1) of each state and sums (state, feature) over them."""
+    state, y = found[train.valid], train.y[train.valid]
+    total = np.stack([np.bincount(state, column, minlength=k) for column in y.T], 1)
+    return np.bincount(state, minlength=k)[:, None], total

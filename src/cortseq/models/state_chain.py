@@ -1,0 +1,179 @@
+"""What Markov chains and context trees share: labels or population states, the mixture, forecasts, sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cortseq import recording as rec
+from cortseq.models import chain, encoder
+from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
+from cortseq.models.emissions import EMISSIONS
+
+_AT_ONCE = 5_000_000  # numbers in the largest temporary array
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Bins to choose on: the labels (trial, time), and p(y | label) up to a factor per bin, (bin, label)."""
+
+    labels: np.ndarray
+    valid: np.ndarray
+    likelihood: Callable[[], np.ndarray]
+
+
+class StateChain(Model):
+    """Abstract: a chain over labels. A family says how long its contexts are and how counts become a table.
+
+    On symbols the labels are the symbols. On counts and signals they are population states (see `encoder`),
+    and a bin is predicted by the normalised mixture p(y_t | past) = sum_j P(j | context_t) p(y_t | state j).
+    """
+
+    role: ClassVar = "markov"
+    idle: ClassVar = {"symbols": ("states", "restarts")}
+
+    states: int
+    restarts: int
+
+    @property
+    def length(self) -> int:
+        """Labels in the longest context."""
+        raise NotImplementedError
+
+    def tables(
+        self, counts: chain.Table, m: int, train: Bins, held_out: Bins | None
+    ) -> Iterator[tuple[chain.Table, dict]]:
+        """Smoothed tables to choose from on validation, each with what the card says of it.
+
+        held_out is None where there is no validation bin.
+        """
+        raise NotImplementedError
+
+    def fit_sequences(self, sequences: Sequence[np.ndarray], n_symbols: int, valid=None) -> Fit:
+        """Fit to sequences of labels 0..n_symbols-1; `valid`: sequences on which choices are made.
+
+        Without them nothing is chosen on what was learned from: see `tables` of the family.
+        """
+        chosen_on = [np.zeros(0, int)] if valid is None else list(valid)
+        both = rec.from_symbols([*sequences, *chosen_on], n_symbols=n_symbols)
+        n = len(sequences)
+        return self.fit(both, range(n), range(n, both.sizes["trial"]))
+
+    def learn(self, train: Data, valid: Data, run: Run) -> Learned:
+        best: tuple[float, Params, dict] = (-np.inf, {}, {})
+        tried, m = 0, self._n_labels(train)
+        for decay in (0.0,) if train.track == "symbols" else encoder.DECAYS:
+            learned, labels = encoder.learn(train, decay, self.states, self.restarts, run.seed)
+            counts = chain.count(labels, train.valid, m, self.length)
+            held_out = self._bins(learned, valid, encoder.labels(learned, valid)) if valid.valid.any() else None
+            for table, card in self.tables(counts, m, self._bins(learned, train, labels), held_out):
+                tried += 1
+                score = float(np.sum(self._score(learned | table, valid)[valid.valid]))
+                if score > best[0]:
+                    card["chosen"] = {"decay": decay, **card.get("chosen", {})}
+                    best = (score, learned | table, card)
+            run.progress(f"{self.family} {m} labels, {self.length} back: decay {decay}, validation {best[0]:.1f} nats")
+        n_free = chain.n_contexts(best[1], self.length) * (m - 1)
+        n_free += 0 if train.track == "symbols" else m * train.n_features
+        params = {k: v[None] for k, v in best[1].items()}
+        return Learned(params, n_free, card={**best[2], "settings_tried": tried})
+
+    def _bins(self, learned: Params, data: Data, labels: np.ndarray) -> Bins:
+        def likelihood() -> np.ndarray:
+            if data.track == "symbols":
+                return np.eye(data.n_features)[labels[data.valid]]
+            log_p = encoder.log_likelihood(learned, data)[data.valid]
+            return np.exp(log_p - log_p.max(-1, keepdims=True))
+
+        return Bins(labels, data.valid, likelihood)
+
+    def _n_labels(self, data: Data) -> int:
+        return data.n_features if data.track == "symbols" else self.states
+
+    def score(self, params: Params, data: Data) -> np.ndarray:
+        return self._score({k: v[0] for k, v in params.items()}, data)[None]
+
+    def _score(self, p: Params, data: Data) -> np.ndarray:
+        labels, m = encoder.labels(p, data), self._n_labels(data)
+        model = chain.Chain(p, m)
+        contexts = model.contexts(labels, data.valid)
+        out = np.empty(labels.shape)
+        for part in np.array_split(np.arange(len(out)), max(1, out.size * m // _AT_ONCE)):
+            rows = model.rows(contexts[part])
+            if data.track == "symbols":
+                out[part] = np.log(np.take_along_axis(rows, labels[part][..., None].astype(int), -1)[..., 0])
+            else:
+                out[part] = _log_mixture(rows, encoder.log_likelihood(p, data, part))
+        return out
+
+    def expect(self, params: Params, data: Data) -> np.ndarray:
+        p = {k: v[0] for k, v in params.items()}
+        model = chain.Chain(p, self._n_labels(data))
+        contexts, back = np.unique(
+            model.contexts(encoder.labels(p, data), data.valid), return_inverse=True
+        )
+        means = {"symbols": None, "counts": p.get("rate"), "signal": p.get("mean")}[data.track]
+        parts = np.array_split(contexts, max(1, len(contexts) * model.m // _AT_ONCE))
+        expected = [model.rows(part) if means is None else model.rows(part) @ means for part in parts]
+        return np.concatenate(expected)[back.reshape(data.valid.shape)][None]
+
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 0, seed: int = 0
+    ) -> np.ndarray:
+        """log p(y_t | y_0 .. y_{t-h}) in nats, (member, trial, time, horizon), exactly.
+
+        Labels go on from the context after bin t-h as the chain says, h - 1 of them unseen:
+        p = sum_j P(label_t = j | context) p(y_t | j). `samples` and `seed` are not needed.
+        NaN where t < h - 1 and where bin t is missing.
+        """
+        p = {k: v[0] for k, v in params.items()}
+        labels, m = encoder.labels(p, data), self._n_labels(data)
+        model = chain.Chain(p, m)
+        contexts = model.contexts(labels, data.valid)
+        n_time = labels.shape[1]
+        p_y = np.full((*labels.shape, len(horizons)), np.nan)
+        for i, h in enumerate(horizons):
+            p_y[:, h - 1 :, i] = 0.0
+        peak = np.zeros(labels.shape)
+        if data.track != "symbols":
+            for part in np.array_split(np.arange(len(labels)), max(1, labels.size * m // _AT_ONCE)):
+                peak[part] = encoder.log_likelihood(p, data, part).max(-1)
+        at_once = max(1, _AT_ONCE // max(int(model.offsets[-1]), labels.size))
+        for columns in np.array_split(np.arange(m), -(-m // at_once)):
+            if data.track == "symbols":
+                weight = (labels[..., None] == columns).astype(float)
+            else:
+                weight = np.exp(encoder.log_likelihood(p, data, states=columns) - peak[..., None])
+            for h, b in enumerate(model.futures(min(max(horizons), n_time), columns), 1):
+                for i in np.flatnonzero(np.asarray(horizons) == h):
+                    rows = b[contexts[:, : n_time - h + 1]]
+                    p_y[:, h - 1 :, i] += (rows * weight[:, h - 1 :]).sum(-1)
+        log_p = np.log(p_y) + peak[..., None]
+        return np.where(data.valid[..., None], log_p, np.nan)[None]
+
+    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        kind, n = shape["track"], shape["n_features"]
+        model = chain.Chain(params, n if kind == "symbols" else self.states)
+        labels = np.zeros((n_trials, n_time + 1), np.int64)
+        known = np.zeros(labels.shape, bool)
+        drawn, smooth = [], None
+        for t in range(n_time):
+            window = slice(max(0, t - self.length), t + 1)
+            rows = model.rows(model.contexts(labels[:, window], known[:, window])[:, -1])
+            state = (rng.random((n_trials, 1)) > rows.cumsum(-1)[:, :-1]).sum(-1)
+            if kind != "symbols":
+                chosen = {k: params[k][state] for k in ("rate", "mean", "sd") if k in params}
+                drawn.append(EMISSIONS[kind](n).draw(chosen, rng))
+                smooth = encoder.smooth_step(smooth, drawn[-1], float(params["decay"][0]))
+                state = encoder.nearest(encoder.root(smooth, kind), params["centroids"])
+            labels[:, t], known[:, t] = state, True
+        return labels[:, :n_time] if kind == "symbols" else np.stack(drawn, 1)
+
+
+def _log_mixture(rows: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """log sum_j rows_j p_j over the last axis; every smoothing leaves rows_j > 0."""
+    peak = log_p.max(-1)
+    return np.log(np.einsum("rtj,rtj->rt", rows, np.exp(log_p - peak[..., None]))) + peak
