@@ -14,18 +14,23 @@ from cortseq.models.emissions import MIN_RATE, MIN_SD, varying
 
 DECAYS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.9)  # per bin, of the causal exponential smoothing before k-means
 _MOST_POINTS = 30_000  # training bins that k-means sees: more change the score in the fourth digit
+_QUICK_POINTS = 10_000  # and where decays are compared, with one start and few steps
+_STEPS, _QUICK_STEPS = 100, 20
+_AT_ONCE = 5_000_000  # distances in one array
 _PRIOR = np.logspace(-2, 3, 31)  # bins' worth of the Gamma prior
 
 
-def learn(train: Data, decay: float, states: int, restarts: int, seed: int) -> tuple[Params, np.ndarray]:
+def learn(
+    train: Data, decay: float, states: int, restarts: int, seed: int, quick: bool = False
+) -> tuple[Params, np.ndarray]:
     """Encoder and emissions of `states` population states, and the labels (trial, time) of the training bins.
 
-    On symbols there is nothing to learn: the labels are the symbols.
+    On symbols there is nothing to learn: the labels are the symbols. quick: clusters good enough to compare decays.
     """
     params: Params = {"decay": np.array([decay])}
     if train.track == "symbols":
         return params, train.y
-    params["centroids"] = _centroids(train, decay, states, restarts, seed)
+    params["centroids"] = _centroids(train, decay, states, 1 if quick else restarts, seed, quick)
     found = labels(params, train)
     if train.track == "counts":
         return {**params, "rate": _rates(train, found, states)}, found
@@ -63,18 +68,21 @@ def root(smooth: np.ndarray, kind: str) -> np.ndarray:
 
 
 def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """Index of the nearest centroid, (...,)."""
-    return ((centroids**2).sum(1) - 2 * x @ centroids.T).argmin(-1)
+    """Index of the nearest centroid, (trial[, time])."""
+    square, twice = (centroids**2).sum(1), -2 * centroids.T
+    parts = np.array_split(x, max(1, x[..., 0].size * len(centroids) // _AT_ONCE))
+    return np.concatenate([(part @ twice + square).argmin(-1) for part in parts])
 
 
-def _centroids(train: Data, decay: float, k: int, restarts: int, seed: int) -> np.ndarray:
+def _centroids(train: Data, decay: float, k: int, restarts: int, seed: int, quick: bool) -> np.ndarray:
     from sklearn.cluster import KMeans
 
     points = root(_smoothed(train, decay)[train.valid], train.track)
-    if len(points) > _MOST_POINTS:
-        points = points[np.random.default_rng(seed).choice(len(points), _MOST_POINTS, replace=False)]
+    most, steps = (_QUICK_POINTS, _QUICK_STEPS) if quick else (_MOST_POINTS, _STEPS)
+    if len(points) > most:
+        points = points[np.random.default_rng(seed).choice(len(points), most, replace=False)]
     k = min(k, len(np.unique(points, axis=0)))  # surplus states are never visited
-    return KMeans(k, n_init=restarts, max_iter=100, random_state=seed).fit(points).cluster_centers_
+    return KMeans(k, n_init=restarts, max_iter=steps, random_state=seed).fit(points).cluster_centers_
 
 
 def log_likelihood(p: Params, data: Data, bins=np.s_[:], states=np.s_[:]) -> np.ndarray:

@@ -13,7 +13,7 @@ from cortseq.models import chain
 from cortseq.models.chain import Table
 
 _EM_STEPS = 200
-_EM_TOLERANCE = 1e-9  # nats per label
+_EM_TOLERANCE = 1e-7  # nats per label
 
 
 def additive(table: Table, m: int, alpha: float) -> Table:
@@ -163,15 +163,14 @@ def _em(p: np.ndarray, seen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
             mixed.append(
                 np.where(seen[level], weight * p[level] + (1 - weight) * mixed[-1], mixed[-1])
             )
-        reach = np.ones(p.shape[1])
+        score = (np.log(mixed[-1]).sum() + np.log(1 - weights).sum()) / p.shape[1]
+        if score - before < _EM_TOLERANCE:
+            break
+        before, reach = score, np.ones(p.shape[1])
         for level in range(len(p) - 1, -1, -1):
             stop = np.where(seen[level], reach * weights[level] * p[level] / mixed[level + 1], 0.0)
             weights[level] = stop.sum() / (reach[seen[level]].sum() + 1)
             reach = reach - stop
-        score = np.log(mixed[-1]).mean()
-        if score - before < _EM_TOLERANCE:
-            break
-        before = score
     return weights
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +23,16 @@ class Bins:
     labels: np.ndarray
     valid: np.ndarray
     likelihood: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Parameters, their score on the validation bins (nats), what the card says, and of how many they were chosen."""
+
+    score: float
+    params: Params
+    card: dict
+    tried: int
 
 
 class StateChain(Model):
@@ -63,23 +73,34 @@ class StateChain(Model):
         return self.fit(both, range(n), range(n, both.sizes["trial"]))
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
-        best: tuple[float, Params, dict] = (-np.inf, {}, {})
-        tried, m = 0, self._n_labels(train)
-        for decay in (0.0,) if train.track == "symbols" else encoder.DECAYS:
-            learned, labels = encoder.learn(train, decay, self.states, self.restarts, run.seed)
-            counts = chain.count(labels, train.valid, m, self.length)
-            held_out = self._bins(learned, valid, encoder.labels(learned, valid)) if valid.valid.any() else None
-            for table, card in self.tables(counts, m, self._bins(learned, train, labels), held_out):
-                tried += 1
-                score = float(np.sum(self._score(learned | table, valid)[valid.valid]))
-                if score > best[0]:
-                    card["chosen"] = {"decay": decay, **card.get("chosen", {})}
-                    best = (score, learned | table, card)
-            run.progress(f"{self.family} {m} labels, {self.length} back: decay {decay}, validation {best[0]:.1f} nats")
-        n_free = chain.n_contexts(best[1], self.length) * (m - 1)
+        decay, tried = 0.0, []
+        if train.track != "symbols":
+            for d in encoder.DECAYS:
+                tried.append(self._best(train, valid, d, run.seed, quick=True))
+                run.progress(f"{self.family}: decay {d}, validation {tried[-1].score:.1f} nats")
+            decay = encoder.DECAYS[int(np.argmax([found.score for found in tried]))]
+        best = self._best(train, valid, decay, run.seed)
+        m = self._n_labels(train)
+        n_free = chain.n_contexts(best.params, self.length) * (m - 1)
         n_free += 0 if train.track == "symbols" else m * train.n_features
-        params = {k: v[None] for k, v in best[1].items()}
-        return Learned(params, n_free, card={**best[2], "settings_tried": tried})
+        card = {**best.card, "chosen": {"decay": decay, **best.card.get("chosen", {})}}
+        card["settings_tried"] = sum(found.tried for found in tried) or best.tried
+        return Learned({k: v[None] for k, v in best.params.items()}, n_free, card=card)
+
+    def _best(self, train: Data, valid: Data, decay: float, seed: int, quick: bool = False) -> _Found:
+        """The table that predicts the validation bins best, with population states of one decay."""
+        learned, labels = encoder.learn(train, decay, self.states, self.restarts, seed, quick)
+        m = self._n_labels(train)
+        counts = chain.count(labels, train.valid, m, self.length)
+        held_out = None
+        if valid.valid.any():
+            held_out = self._bins(learned, valid, encoder.labels(learned, valid))
+        found = []
+        for table, card in self.tables(counts, m, self._bins(learned, train, labels), held_out):
+            params = learned | table
+            score = float(np.sum(self._score(params, valid)[valid.valid]))
+            found.append(_Found(score, params, card, 0))
+        return replace(max(found, key=lambda f: f.score), tried=len(found))
 
     def _bins(self, learned: Params, data: Data, labels: np.ndarray) -> Bins:
         def likelihood() -> np.ndarray:
