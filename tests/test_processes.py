@@ -98,15 +98,21 @@ def test_reber_strings_obey_the_grammar(kind, shortest):
         text = "".join(letters[i] for i in row)
         if kind == "reber":
             whole = text[text.index("E") + 1 : text.rindex("E")].split("E")
-            assert all(s[0] == "B" and s[1] in "TP" and s[-1] in "SV" and len(s) >= shortest - 1 for s in whole)
+            assert all(
+                s[0] == "B" and s[1] in "TP" and s[-1] in "SV" and len(s) >= shortest - 1 for s in whole
+            )
             continue
-        ends = [i for i in range(2, len(text)) if text[i] == "E" and text[i - 2] == "E" and text[i - 1] in "TP"]
+        ends = [
+            i for i in range(2, len(text)) if text[i] == "E" and text[i - 2] == "E" and text[i - 1] in "TP"
+        ]
         for a, b in itertools.pairwise(ends):
             assert text[a + 1] == "B" and text[a + 2] == text[b - 1] and b - a >= shortest
 
 
 LEARNERS = {f"order {k}": (models.Markov(order=k), k) for k in (0, 1, 3)}
-LEARNERS |= {s: (models.Markov(order=3, smoothing=s), 3) for s in ("kneser_ney", "jelinek_mercer", "additive")}
+LEARNERS |= {
+    s: (models.Markov(order=3, smoothing=s), 3) for s in ("kneser_ney", "jelinek_mercer", "additive")
+}
 LEARNERS["ctw"] = (models.ContextTree(depth=3), 3)
 
 

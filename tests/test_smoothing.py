@@ -103,7 +103,12 @@ def test_continuations_count_distinct_labels_before_a_cell():
     for context, follower, c in zip(order1[0], order1[1], smoothing._continuations(table, 1, 4), strict=True):
         found[int(table["keys1"][context]), int(follower)] = int(c)
     assert found == {(0, 1): 1, (1, 3): 3, (2, 1): 1, (4, 0): 2, (4, 2): 1, (4, 1): 2}
-    assert smoothing._continuations(table, 0, 4).tolist() == [1, 3, 1, 1]  # a; b after a, c, start; c; y after b
+    assert smoothing._continuations(table, 0, 4).tolist() == [
+        1,
+        3,
+        1,
+        1,
+    ]  # a; b after a, c, start; c; y after b
 
 
 def test_kneser_ney_falls_back_where_counts_of_counts_are_degenerate():

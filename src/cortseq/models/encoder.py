@@ -85,13 +85,28 @@ def _centroids(train: Data, decay: float, k: int, restarts: int, seed: int, quic
     return KMeans(k, n_init=restarts, max_iter=steps, random_state=seed).fit(points).cluster_centers_
 
 
-def log_likelihood(p: Params, data: Data, bins=np.s_[:], states=np.s_[:]) -> np.ndarray:
-    """log p(y_t | state) in nats, (trial, time, state), as products of matrices; `bins` selects trials."""
-    y = data.y[bins]
-    if data.track == "counts":
-        rate = np.maximum(p["rate"][states], MIN_RATE)
+def likelihood(
+    p: Params, data: Data, trials=np.s_[:], chosen=np.s_[:], peak: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """p(y_t | label) / exp(peak_t), (trial, time, label), and peak_t in nats, (trial, time).
+
+    The peak is the largest log-likelihood over the labels unless it is given. On symbols the likelihood is 1 for
+    the symbol itself. `trials` and `chosen` (labels) select.
+    """
+    if data.track == "symbols":
+        one_hot = data.y[trials][..., None] == np.arange(data.n_features)[chosen]
+        return one_hot.astype(float), np.zeros(one_hot.shape[:2])
+    log_p = _log_likelihood(p, data.track, data.y[trials], chosen)
+    peak = log_p.max(-1) if peak is None else peak[trials]
+    return np.exp(log_p - peak[..., None]), peak
+
+
+def _log_likelihood(p: Params, kind: str, y: np.ndarray, chosen) -> np.ndarray:
+    """log p(y_t | state) in nats, (trial, time, state), as products of matrices."""
+    if kind == "counts":
+        rate = np.maximum(p["rate"][chosen], MIN_RATE)
         return y @ np.log(rate).T - rate.sum(1) - gammaln(y + 1.0).sum(-1, keepdims=True)
-    mean, sd = p["mean"][states], p["sd"][states]
+    mean, sd = p["mean"][chosen], p["sd"][chosen]
     weight = sd**-2.0
     square = (y**2) @ weight.T - 2 * y @ (weight * mean).T + (weight * mean**2).sum(1)
     return -0.5 * square - np.log(sd).sum(1) - 0.5 * y.shape[-1] * np.log(2 * np.pi)

@@ -160,9 +160,7 @@ def _em(p: np.ndarray, seen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     for _ in range(_EM_STEPS):
         mixed = [uniform]
         for level, weight in enumerate(weights):
-            mixed.append(
-                np.where(seen[level], weight * p[level] + (1 - weight) * mixed[-1], mixed[-1])
-            )
+            mixed.append(np.where(seen[level], weight * p[level] + (1 - weight) * mixed[-1], mixed[-1]))
         score = (np.log(mixed[-1]).sum() + np.log(1 - weights).sum()) / p.shape[1]
         if score - before < _EM_TOLERANCE:
             break
@@ -191,7 +189,9 @@ def context_tree(table: Table, m: int) -> tuple[Table, float]:
     P_j = P_{j-1} + q_j ((c + 1/2) / (n + m/2) - 1/m). Willems, Shtarkov & Tjalkens 1995, IEEE Trans Inf Theory 41:653.
     """
     depth = chain.depth(table)
-    leaf, whole, below = [], [], []  # log K, log P_w, log prod_children P_w
+    leaf: list[np.ndarray] = []  # log K
+    whole: list[np.ndarray] = []  # log P_w
+    below: list[np.ndarray] = []  # log of the product of the children's P_w
     for level in range(depth, -1, -1):
         context, _, c = chain.cells(table, level, m)
         n = np.bincount(context, c)

@@ -78,7 +78,7 @@ class StateChain(Model):
             for d in encoder.DECAYS:
                 tried.append(self._best(train, valid, d, run.seed, quick=True))
                 run.progress(f"{self.family}: decay {d}, validation {tried[-1].score:.1f} nats")
-            decay = encoder.DECAYS[int(np.argmax([found.score for found in tried]))]
+            decay = encoder.DECAYS[np.argmax([found.score for found in tried])]
         best = self._best(train, valid, decay, run.seed)
         m = self._n_labels(train)
         n_free = chain.n_contexts(best.params, self.length) * (m - 1)
@@ -103,13 +103,7 @@ class StateChain(Model):
         return replace(max(found, key=lambda f: f.score), tried=len(found))
 
     def _bins(self, learned: Params, data: Data, labels: np.ndarray) -> Bins:
-        def likelihood() -> np.ndarray:
-            if data.track == "symbols":
-                return np.eye(data.n_features)[labels[data.valid]]
-            log_p = encoder.log_likelihood(learned, data)[data.valid]
-            return np.exp(log_p - log_p.max(-1, keepdims=True))
-
-        return Bins(labels, data.valid, likelihood)
+        return Bins(labels, data.valid, lambda: encoder.likelihood(learned, data)[0][data.valid])
 
     def _n_labels(self, data: Data) -> int:
         return data.n_features if data.track == "symbols" else self.states
@@ -118,28 +112,26 @@ class StateChain(Model):
         return self._score({k: v[0] for k, v in params.items()}, data)[None]
 
     def _score(self, p: Params, data: Data) -> np.ndarray:
-        labels, m = encoder.labels(p, data), self._n_labels(data)
-        model = chain.Chain(p, m)
-        contexts = model.contexts(labels, data.valid)
-        out = np.empty(labels.shape)
-        for part in np.array_split(np.arange(len(out)), max(1, out.size * m // _AT_ONCE)):
-            rows = model.rows(contexts[part])
-            if data.track == "symbols":
-                out[part] = np.log(np.take_along_axis(rows, labels[part][..., None].astype(int), -1)[..., 0])
-            else:
-                out[part] = _log_mixture(rows, encoder.log_likelihood(p, data, part))
+        """log sum_j P(j | context) p(y | j); every smoothing leaves P(j | context) > 0."""
+        model, contexts = self._contexts(p, data)
+        out = np.empty(contexts.shape)
+        for part in _parts(contexts, model.m):
+            weight, peak = encoder.likelihood(p, data, part)
+            out[part] = np.log(np.einsum("rtj,rtj->rt", model.rows(contexts[part]), weight)) + peak
         return out
+
+    def _contexts(self, p: Params, data: Data) -> tuple[chain.Chain, np.ndarray]:
+        model = chain.Chain(p, self._n_labels(data))
+        return model, model.contexts(encoder.labels(p, data), data.valid)
 
     def expect(self, params: Params, data: Data) -> np.ndarray:
         p = {k: v[0] for k, v in params.items()}
-        model = chain.Chain(p, self._n_labels(data))
-        contexts, back = np.unique(
-            model.contexts(encoder.labels(p, data), data.valid), return_inverse=True
-        )
+        model, contexts = self._contexts(p, data)
         means = {"symbols": None, "counts": p.get("rate"), "signal": p.get("mean")}[data.track]
-        parts = np.array_split(contexts, max(1, len(contexts) * model.m // _AT_ONCE))
-        expected = [model.rows(part) if means is None else model.rows(part) @ means for part in parts]
-        return np.concatenate(expected)[back.reshape(data.valid.shape)][None]
+        distinct, back = np.unique(contexts, return_inverse=True)
+        rows = (model.rows(distinct[part]) for part in _parts(distinct, model.m))
+        expected = np.concatenate([p_j if means is None else p_j @ means for p_j in rows])
+        return expected[back.reshape(contexts.shape)][None]
 
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 0, seed: int = 0
@@ -151,29 +143,19 @@ class StateChain(Model):
         NaN where t < h - 1 and where bin t is missing.
         """
         p = {k: v[0] for k, v in params.items()}
-        labels, m = encoder.labels(p, data), self._n_labels(data)
-        model = chain.Chain(p, m)
-        contexts = model.contexts(labels, data.valid)
-        n_time = labels.shape[1]
-        p_y = np.full((*labels.shape, len(horizons)), np.nan)
-        for i, h in enumerate(horizons):
-            p_y[:, h - 1 :, i] = 0.0
-        peak = np.zeros(labels.shape)
-        if data.track != "symbols":
-            for part in np.array_split(np.arange(len(labels)), max(1, labels.size * m // _AT_ONCE)):
-                peak[part] = encoder.log_likelihood(p, data, part).max(-1)
-        at_once = max(1, _AT_ONCE // max(int(model.offsets[-1]), labels.size))
-        for columns in np.array_split(np.arange(m), -(-m // at_once)):
-            if data.track == "symbols":
-                weight = (labels[..., None] == columns).astype(float)
-            else:
-                weight = np.exp(encoder.log_likelihood(p, data, states=columns) - peak[..., None])
-            for h, b in enumerate(model.futures(min(max(horizons), n_time), columns), 1):
-                for i in np.flatnonzero(np.asarray(horizons) == h):
-                    rows = b[contexts[:, : n_time - h + 1]]
-                    p_y[:, h - 1 :, i] += (rows * weight[:, h - 1 :]).sum(-1)
-        log_p = np.log(p_y) + peak[..., None]
-        return np.where(data.valid[..., None], log_p, np.nan)[None]
+        model, contexts = self._contexts(p, data)
+        n_time = contexts.shape[1]
+        peak = np.concatenate([encoder.likelihood(p, data, part)[1] for part in _parts(contexts, model.m)])
+        total = np.zeros((*contexts.shape, len(horizons)))
+        at_once = max(1, _AT_ONCE // max(int(model.offsets[-1]), contexts.size))
+        for labels in np.array_split(np.arange(model.m), -(-model.m // at_once)):
+            weight, _ = encoder.likelihood(p, data, chosen=labels, peak=peak)
+            for h, ahead in enumerate(model.futures(min(max(horizons), n_time), labels), 1):
+                for i in np.flatnonzero(np.equal(horizons, h)):
+                    rows = ahead[contexts[:, : n_time - h + 1]]
+                    total[:, h - 1 :, i] += (rows * weight[:, h - 1 :]).sum(-1)
+        known = data.valid[..., None] & (np.arange(n_time)[:, None] >= np.asarray(horizons) - 1)
+        return (np.log(total, where=known, out=np.full(total.shape, np.nan)) + peak[..., None])[None]
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         kind, n = shape["track"], shape["n_features"]
@@ -194,7 +176,6 @@ class StateChain(Model):
         return labels[:, :n_time] if kind == "symbols" else np.stack(drawn, 1)
 
 
-def _log_mixture(rows: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """log sum_j rows_j p_j over the last axis; every smoothing leaves rows_j > 0."""
-    peak = log_p.max(-1)
-    return np.log(np.einsum("rtj,rtj->rt", rows, np.exp(log_p - peak[..., None]))) + peak
+def _parts(contexts: np.ndarray, m: int) -> list[np.ndarray]:
+    """Positions along the first axis, so divided that m numbers per context are not too many at once."""
+    return np.array_split(np.arange(len(contexts)), max(1, contexts.size * m // _AT_ONCE))

@@ -141,7 +141,7 @@ def order_entropies(moves: np.ndarray, orders: int) -> np.ndarray:
         kept = p > 0
         weight = (np.tile(weight, len(moves)) * p)[kept]
         belief, same = _distinct(joint[kept] / p[kept, None])
-        weight = np.bincount(same, weight)
+        weight = np.bincount(same, weight).astype(float)
     return np.array(out)
 
 
@@ -157,7 +157,9 @@ def excess_entropy(moves: np.ndarray, orders: int = 200, tolerance: float = 1e-9
     """
     gaps = order_entropies(moves, orders) - entropy_rate(moves)
     if gaps[-1] > tolerance:
-        raise CortseqError("the sum has not converged", key="orders", value=orders, fix="raise orders or tolerance")
+        raise CortseqError(
+            "the sum has not converged", key="orders", value=orders, fix="raise orders or tolerance"
+        )
     return float(gaps.sum())
 
 
