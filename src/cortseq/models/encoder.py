@@ -41,7 +41,7 @@ def labels(params: Params, data: Data) -> np.ndarray:
     """The state of each bin, (trial, time): the nearest centroid; the symbols themselves on symbols."""
     if data.track == "symbols":
         return data.y
-    return nearest(root(_smoothed(data, float(params["decay"][0])), data.track), params["centroids"])
+    return nearest(smoothed(data, float(params["decay"][0])), params["centroids"])
 
 
 def smooth_step(before, y: np.ndarray, decay: float) -> np.ndarray:
@@ -49,8 +49,11 @@ def smooth_step(before, y: np.ndarray, decay: float) -> np.ndarray:
     return np.asarray(y, float) if before is None else decay * before + (1 - decay) * y
 
 
-def _smoothed(data: Data, decay: float) -> np.ndarray:
-    """Causal exponential smoothing within trials from the first valid bin; a missing bin carries the last value on."""
+def smoothed(data: Data, decay: float) -> np.ndarray:
+    """What is clustered, (trial, time, feature): causally smoothed counts' square roots, or smoothed signals.
+
+    From the first valid bin of a trial on; a missing bin carries the last value on.
+    """
     out = np.empty(data.y.shape)
     now = np.zeros(data.y.shape[::2])
     seen = np.zeros((len(now), 1), bool)
@@ -59,7 +62,7 @@ def _smoothed(data: Data, decay: float) -> np.ndarray:
         step = np.where(seen, smooth_step(now, data.y[:, t], decay), data.y[:, t])
         now, seen = np.where(valid, step, now), seen | valid
         out[:, t] = now
-    return out
+    return root(out, data.track)
 
 
 def root(smooth: np.ndarray, kind: str) -> np.ndarray:
@@ -77,7 +80,7 @@ def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
 def _centroids(train: Data, decay: float, k: int, restarts: int, seed: int, quick: bool) -> np.ndarray:
     from sklearn.cluster import KMeans
 
-    points = root(_smoothed(train, decay)[train.valid], train.track)
+    points = smoothed(train, decay)[train.valid]
     most, steps = (_QUICK_POINTS, _QUICK_STEPS) if quick else (_MOST_POINTS, _STEPS)
     if len(points) > most:
         points = points[np.random.default_rng(seed).choice(len(points), most, replace=False)]
@@ -96,14 +99,14 @@ def likelihood(
     if data.track == "symbols":
         one_hot = data.y[trials][..., None] == np.arange(data.n_features)[chosen]
         return one_hot.astype(float), np.zeros(one_hot.shape[:2])
-    log_p = _log_likelihood(p, data.track, data.y[trials], chosen)
+    log_p = _log_likelihood(p, data, data.y[trials], chosen)
     peak = log_p.max(-1) if peak is None else peak[trials]
     return np.exp(log_p - peak[..., None]), peak
 
 
-def _log_likelihood(p: Params, kind: str, y: np.ndarray, chosen) -> np.ndarray:
+def _log_likelihood(p: Params, data: Data, y: np.ndarray, chosen) -> np.ndarray:
     """log p(y_t | state) in nats, (trial, time, state), as products of matrices."""
-    if kind == "counts":
+    if data.track == "counts":
         rate = np.maximum(p["rate"][chosen], MIN_RATE)
         return y @ np.log(rate).T - rate.sum(1) - gammaln(y + 1.0).sum(-1, keepdims=True)
     mean, sd = p["mean"][chosen], p["sd"][chosen]
