@@ -25,11 +25,13 @@ def learn(
 ) -> tuple[Params, np.ndarray]:
     """Encoder and emissions of `states` population states, and the labels (trial, time) of the training bins.
 
-    On symbols there is nothing to learn: the labels are the symbols. quick: clusters good enough to compare decays.
+    On symbols there is nothing to learn: the labels are the symbols. quick: where bins are many, clusters that are
+    good enough to compare decays.
     """
     params: Params = {"decay": np.array([decay])}
     if train.track == "symbols":
         return params, train.y
+    quick = quick and train.valid.sum() > _QUICK_POINTS
     params["centroids"] = _centroids(train, decay, states, 1 if quick else restarts, seed, quick)
     found = labels(params, train)
     if train.track == "counts":
