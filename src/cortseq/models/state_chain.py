@@ -134,7 +134,7 @@ class StateChain(Model):
         return expected[back.reshape(contexts.shape)][None]
 
     def forecast(
-        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 0, seed: int = 0
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}) in nats, (member, trial, time, horizon), exactly.
 
