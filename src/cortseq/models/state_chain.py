@@ -62,15 +62,22 @@ class StateChain(Model):
         """
         raise NotImplementedError
 
-    def fit_sequences(self, sequences: Sequence[np.ndarray], n_symbols: int, valid=None) -> Fit:
-        """Fit to sequences of labels 0..n_symbols-1; `valid`: sequences on which choices are made.
+    def fit_sequences(
+        self,
+        sequences: Sequence[np.ndarray],
+        n_symbols: int,
+        valid: Sequence[np.ndarray] | None = None,
+        **how,
+    ) -> Fit:
+        """Fit to sequences of labels 0..n_symbols-1; choices are made on `valid`.
 
-        Without them nothing is chosen on what was learned from: see `tables` of the family.
+        Without it the validation set is one empty sequence, and nothing is chosen on what was learned from: see
+        `tables` of the family. `how`: seed and so on, as of `fit`.
         """
         chosen_on = [np.zeros(0, int)] if valid is None else list(valid)
         both = rec.from_symbols([*sequences, *chosen_on], n_symbols=n_symbols)
         n = len(sequences)
-        return self.fit(both, range(n), range(n, both.sizes["trial"]))
+        return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         decay, tried = 0.0, []
