@@ -22,6 +22,7 @@ DEFAULT_BIN = 0.02  # s, for spikes
 DEFAULT_WINDOW = 5.0  # s, windows cut from continuous recordings
 GAP = 2.5  # a step between samples longer than this many sample widths is a gap ...
 MIN_GAP = 0.1  # ... if it also lasts this long (s)
+MISSING = 0.2  # channels missing in more of the samples are dropped: every bin they lack would be masked
 
 
 def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
@@ -169,6 +170,7 @@ def _samples(raw: xr.Dataset, source: Source) -> xr.Dataset:
     kind = rec.track(raw)
     if kind == "symbols":
         return _symbols(raw)
+    raw = _without_missing_channels(raw) if kind == "signal" else raw
     native = float(raw.attrs["bin_width"])
     factor = _factor(source, native)
     recording = _cut(raw, kind, source, native, factor) if "trial" not in raw[kind].dims else raw
@@ -178,6 +180,20 @@ def _samples(raw: xr.Dataset, source: Source) -> xr.Dataset:
         inside = (recording["time"] >= window[0] - 1e-9) & (recording["time"] < window[1] - 1e-9)
         recording = recording.isel(time=np.flatnonzero(inside.values))
     return _with_labels(recording, raw)
+
+
+def _without_missing_channels(raw: xr.Dataset) -> xr.Dataset:
+    """Channels with enough values; how many were dropped, and how many samples stay masked, is in `dirt`."""
+    missing = np.isnan(raw["signal"])
+    kept = missing.mean([d for d in raw["signal"].dims if d != "channel"]).values <= MISSING
+    if not kept.any():
+        raise CortseqError(f"every channel is missing in more than {MISSING:.0%} of the samples", key="signal")
+    raw = raw.isel(channel=np.flatnonzero(kept))
+    found = json.loads(raw.attrs.get("dirt", "{}")) | {
+        "channels_mostly_missing": int((~kept).sum()),
+        "samples_masked_for_missing_values": int(missing.values[..., kept].any(-1).sum()),
+    }
+    return raw.assign_attrs(dirt=json.dumps({k: v for k, v in found.items() if v}))
 
 
 def _factor(source: Source, native: float) -> int:

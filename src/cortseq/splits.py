@@ -120,7 +120,7 @@ def _guarded(roles: np.ndarray) -> np.ndarray:
 
 
 def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str) -> dict:
-    """Units kept: those that spike in the training trials, above min_rate_hz, the fastest max_units."""
+    """Units kept: those that spike in the training trials, between the rates asked for, the fastest max_units."""
     if rec.track(recording) == "signal":
         return _channels(recording, train, dataset)
     if rec.track(recording) != "counts":
@@ -129,12 +129,15 @@ def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str
     spikes = (learned["counts"] * learned["valid"]).sum(("trial", "time")).values
     rate = spikes / (float(learned["valid"].sum()) * recording.attrs["bin_width"])
     fast = (spikes > 0) & (rate > source.min_rate_hz if source.min_rate_hz else True)
+    slow = int(len(fast) - fast.sum())
+    if source.max_rate_hz:
+        fast &= rate <= source.max_rate_hz
     kept = np.flatnonzero(fast)
     if source.max_units:
         kept = np.sort(kept[np.argsort(-rate[kept], kind="stable")][: source.max_units])
     if not len(kept):
         raise CortseqError(
-            "no unit is left: none fires above min_rate_hz in the training trials",
+            "no unit is left: none fires above min_rate_hz (and up to max_rate_hz) in the training trials",
             key=f"datasets.{dataset}.min_rate_hz",
             value=source.min_rate_hz,
             fix="lower min_rate_hz or check the window",
@@ -142,7 +145,8 @@ def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str
     silent = int((spikes == 0).sum())
     dropped = {
         "silent": silent,
-        "slow": int(len(fast) - fast.sum()) - silent,
+        "slow": slow - silent,
+        "above_max_rate": int(len(fast) - fast.sum()) - slow,
         "beyond_max_units": int(fast.sum()) - len(kept),
     }
     return {"units": kept.tolist(), "units_dropped": dropped}
