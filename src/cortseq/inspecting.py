@@ -11,7 +11,14 @@ import xarray as xr
 from cortseq import store
 from cortseq.errors import CortseqError
 from cortseq.sources import registry
-from cortseq.sources.base import Source, dominant, summarise_dirt, summarise_events, summarise_rates, summarise_symbols
+from cortseq.sources.base import (
+    Source,
+    dominant,
+    summarise_dirt,
+    summarise_events,
+    summarise_rates,
+    summarise_symbols,
+)
 
 OWN = ".zarr.zip"
 

@@ -33,6 +33,7 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
     CortseqError : a bin wider than a trial or not a multiple of the native one, nothing left.
     """
     raw = _select(raw, source)
+    raw = _without_missing_channels(raw) if "signal" in raw else raw
     recording = _events(raw, source) if raw.attrs["form"] == "events" else _samples(raw, source)
     if source.max_trials and recording.sizes["trial"] > source.max_trials:
         recording = recording.isel(trial=slice(0, source.max_trials))
@@ -170,7 +171,6 @@ def _samples(raw: xr.Dataset, source: Source) -> xr.Dataset:
     kind = rec.track(raw)
     if kind == "symbols":
         return _symbols(raw)
-    raw = _without_missing_channels(raw) if kind == "signal" else raw
     native = float(raw.attrs["bin_width"])
     factor = _factor(source, native)
     recording = _cut(raw, kind, source, native, factor) if "trial" not in raw[kind].dims else raw
@@ -187,7 +187,9 @@ def _without_missing_channels(raw: xr.Dataset) -> xr.Dataset:
     missing = np.isnan(raw["signal"])
     kept = missing.mean([d for d in raw["signal"].dims if d != "channel"]).values <= MISSING
     if not kept.any():
-        raise CortseqError(f"every channel is missing in more than {MISSING:.0%} of the samples", key="signal")
+        raise CortseqError(
+            f"every channel is missing in more than {MISSING:.0%} of the samples", key="signal"
+        )
     raw = raw.isel(channel=np.flatnonzero(kept))
     found = json.loads(raw.attrs.get("dirt", "{}")) | {
         "channels_mostly_missing": int((~kept).sum()),

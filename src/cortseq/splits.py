@@ -106,7 +106,8 @@ def _choose(roles: np.ndarray, order: np.ndarray, role: str, fraction: float, rn
 
 
 def _deal_blocks(n: int, strata: np.ndarray, study: Study, rng):
-    n_blocks = min(max(_BLOCKS, 4 * study.folds), n // 2)  # two windows: one may become a guard
+    # at least two windows, as one may become a guard; four where there are enough, or guards take too many
+    n_blocks = min(max(_BLOCKS, 4 * study.folds), max(n // 4, 3, study.folds))
     block = np.arange(n) * n_blocks // n
     for roles in _deal_trials(n_blocks, np.arange(n_blocks), study, rng):
         yield roles[block]

@@ -288,7 +288,10 @@ def from_trains(
         times.append(t[new])
         trial.append(k[new])
         unit.append(np.full(int(new.sum()), i))
-    event = {"event_time": np.concatenate([*times, []]), "event_unit": np.concatenate([*unit, []]).astype(int)}
+    event = {
+        "event_time": np.concatenate([*times, []]),
+        "event_unit": np.concatenate([*unit, []]).astype(int),
+    }
     if not len(event["event_time"]):
         raise CortseqError("holds no spikes", file=file, key=key)
     if trials is not None:
@@ -298,7 +301,12 @@ def from_trains(
 
 
 def dense(
-    values: np.ndarray, track: Literal["counts", "signal"], axes: Sequence[str], *, file: Path | None, key: str
+    values: np.ndarray,
+    track: Literal["counts", "signal"],
+    axes: Sequence[str],
+    *,
+    file: Path | None,
+    key: str,
 ) -> xr.Dataset:
     """Raw samples of an array whose axes are named, transposed to (trial,) time, unit | channel."""
     feature = "channel" if track == "signal" else "unit"

@@ -61,7 +61,8 @@ class Source(BaseModel):
     stratify: str | None = Field(None, description="the covariate to stratify splits by; default: the first")
     min_rate_hz: float = Field(0.0, ge=0, description="units at or below this training rate are dropped")
     max_rate_hz: Positive | None = Field(
-        None, description="units above this training rate are dropped: no single neuron, and most of all spikes"
+        None,
+        description="units above this training rate are dropped: no single neuron, and most of all spikes",
     )
     select: dict[str, list[Any]] = Field(
         default_factory=dict, description="keep the units whose label (key) is one of the values"
@@ -92,7 +93,9 @@ class Source(BaseModel):
         if self.needs_file and self.path is None and self.url is None:
             raise ValueError("needs `path:` or `url:` -- name the raw file")
         if self.parts and (self.path is None or self.url or self.package):
-            raise ValueError("path: names a folder, which is not fetched -- give path: and no url: or package:")
+            raise ValueError(
+                "path: names a folder, which is not fetched -- give path: and no url: or package:"
+            )
         return self
 
     @model_validator(mode="after")

@@ -176,7 +176,11 @@ def _plain_73(item, content) -> Tree:
     """What h5py reads, as lists, dicts and arrays: axes are reversed, cells are references."""
     if hasattr(item, "items"):
         fields = {name: _plain_73(child, content) for name, child in item.items()}
-        apart = [c.dtype.kind == "O" and "MATLAB_class" not in c.attrs for c in item.values() if hasattr(c, "dtype")]
+        apart = [
+            c.dtype.kind == "O" and "MATLAB_class" not in c.attrs
+            for c in item.values()
+            if hasattr(c, "dtype")
+        ]
         if apart and all(apart):  # a struct array: every field is a list of references
             return [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
         return fields

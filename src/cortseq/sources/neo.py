@@ -122,12 +122,8 @@ def _segments(file: Path, reader: str | None) -> list:
 
 def _first_block(stream) -> list:
     """Some readers know blocks, the simplest only a segment."""
-    if stream.is_readable and hasattr(stream, "read_block"):
-        try:
-            return list(stream.read_block().segments)
-        except (AssertionError, NotImplementedError):
-            pass
-    return [stream.read_segment()]
+    kinds = {kind.__name__ for kind in stream.readable_objects}
+    return list(stream.read_block().segments) if "Block" in kinds else [stream.read_segment()]
 
 
 def _spikes(segments: list, file: Path) -> xr.Dataset:
@@ -141,7 +137,9 @@ def _spikes(segments: list, file: Path) -> xr.Dataset:
     for i in range(counts.pop()):
         each = [np.asarray(s.spiketrains[i].rescale("s").magnitude, float) for s in segments]
         if len(segments) > 1:
-            each = [t - float(s.spiketrains[i].t_start.rescale("s")) for t, s in zip(each, segments, strict=True)]
+            each = [
+                t - float(s.spiketrains[i].t_start.rescale("s")) for t, s in zip(each, segments, strict=True)
+            ]
         trains[_name(segments[0].spiketrains[i], i, trains)] = np.concatenate(each)
         trials.append(np.repeat(np.arange(len(each)), list(map(len, each))))
     several = len(segments) > 1

@@ -101,7 +101,9 @@ def _find(folder: Path, name: str) -> Path | None:
         return folder / f"{name}.npy"
     found = sorted(folder.glob(f"*_{name}.npy"))
     if len(found) > 1:
-        raise CortseqError(f"{len(found)} files end in _{name}.npy", file=folder, fix="one recording per folder")
+        raise CortseqError(
+            f"{len(found)} files end in _{name}.npy", file=folder, fix="one recording per folder"
+        )
     return found[0] if found else None
 
 
@@ -117,7 +119,9 @@ def _array(folder: Path, name: str) -> np.ndarray:
     try:
         values = np.load(file, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise CortseqError(f"is not an array of numbers ({error})", file=file, fix="pickles are never read") from error
+        raise CortseqError(
+            f"is not an array of numbers ({error})", file=file, fix="pickles are never read"
+        ) from error
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "iuf":
         raise CortseqError("must be a matrix of numbers, one row per region", file=file)
     return values.astype(float)

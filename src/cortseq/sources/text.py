@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -67,7 +68,9 @@ class Text(Sampled):
         for key, kinds in _FOR.items():
             default = type(self).model_fields[key].get_default()
             if self.content not in kinds and getattr(self, key) != default:
-                raise ValueError(f"{key}: belongs to content {' or '.join(kinds)} -- remove it or set content")
+                raise ValueError(
+                    f"{key}: belongs to content {' or '.join(kinds)} -- remove it or set content"
+                )
         if self.content in ("signal", "counts"):
             if self.native is None:
                 raise ValueError("frame_rate_hz: is needed for a table of samples -- give samples per second")
@@ -156,7 +159,7 @@ def _split(line: str, separator: str | None) -> list[str]:
 def _separator(lines: list[str], given: str | None) -> str:
     """The separator as a regular expression; without one the first of , ; tab that occurs, else white space."""
     if given is not None and given.strip():
-        return given
+        return re.escape(given)
     first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
     return next((mark for mark in (",", ";", "\t") if mark in first), r"\s+")
 
@@ -166,9 +169,17 @@ def _table(lines: list[str], separator: str | None, file: Path | None) -> np.nda
     import pandas as pd
     from pandas.errors import EmptyDataError, ParserError
 
-    text = io.StringIO("\n".join(line.strip() for line in lines))
+    mark = _separator(lines, separator)
+    rows = [row for line in lines if (row := line.partition("#")[0].strip(" \r\n"))]
+    widths = [len(re.split(mark, row)) for row in rows]
+    short = next((i for i, width in enumerate(widths) if width != widths[0]), None)
+    if short is not None:
+        raise CortseqError(
+            f"row {short + 1} has {widths[short]} fields, the first has {widths[0]}", file=file, key="content",
+            fix="complete it, or check `content:` and `separator:`",
+        )  # fmt: skip
     try:
-        table = pd.read_csv(text, header=None, sep=_separator(lines, separator), comment="#")
+        table = pd.read_csv(io.StringIO("\n".join(rows)), header=None, sep=mark)
     except (EmptyDataError, ParserError) as error:
         raise CortseqError(
             f"is not a table of numbers ({' '.join(str(error).split())})", file=file, fix="check `content:`"
@@ -176,7 +187,9 @@ def _table(lines: list[str], separator: str | None, file: Path | None) -> np.nda
     wrong = [c for c in table if table[c].dtype.kind not in "iuf"]
     if wrong:
         cells = table[wrong[0]]
-        row = next(i for i, cell in enumerate(pd.to_numeric(cells, errors="coerce").isna() & cells.notna()) if cell)
+        row = next(
+            i for i, cell in enumerate(pd.to_numeric(cells, errors="coerce").isna() & cells.notna()) if cell
+        )
         raise CortseqError(
             f"row {row + 1}, column {wrong[0] + 1} is not a number", file=file, key="content",
             value=str(cells[row]), fix="skip a header with `skip_lines:`",
@@ -188,7 +201,7 @@ def _numbers(line: str, separator: str | None, file: Path | None, number: int) -
     """All numbers of a line before its comment."""
     text = line.partition("#")[0]
     mark = _separator([text], separator)
-    fields = text.split() if mark == r"\s+" else [f for f in text.split(mark) if f.strip()]
+    fields = text.split() if mark == r"\s+" else [f for f in re.split(mark, text) if f.strip()]
     try:
         return np.array([float(field) for field in fields])
     except ValueError as error:
