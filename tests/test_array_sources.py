@@ -441,7 +441,7 @@ def test_bad_suite2p_folders_end_with_one_line(plane, spoil, entry, message):
 
 
 def test_suite2p_entries():
-    with pytest.raises(ValidationError, match="frame_rate_hz: is needed.*pickle"):
+    with pytest.raises(ValidationError, match=r"frame_rate_hz: is needed.*pickle"):
         Suite2p(path="plane0")
     with pytest.raises(ValidationError, match="path: names a folder"):
         Suite2p(path="plane0", url="https://example.org/x", frame_rate_hz=10)

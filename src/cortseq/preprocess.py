@@ -184,17 +184,18 @@ def _samples(raw: xr.Dataset, source: Source) -> xr.Dataset:
 
 def _without_missing_channels(raw: xr.Dataset) -> xr.Dataset:
     """Channels with enough values; how many were dropped, and how many samples stay masked, is in `dirt`."""
-    missing = np.isnan(raw["signal"])
-    kept = missing.mean([d for d in raw["signal"].dims if d != "channel"]).values <= MISSING
+    axis = raw["signal"].dims.index("channel")
+    missing = np.moveaxis(np.isnan(raw["signal"].values), axis, -1)
+    kept = missing.reshape(-1, missing.shape[-1]).mean(0) <= MISSING
     if not kept.any():
         raise CortseqError(
             f"every channel is missing in more than {MISSING:.0%} of the samples", key="signal"
         )
-    raw = raw.isel(channel=np.flatnonzero(kept))
     found = json.loads(raw.attrs.get("dirt", "{}")) | {
         "channels_mostly_missing": int((~kept).sum()),
-        "samples_masked_for_missing_values": int(missing.values[..., kept].any(-1).sum()),
+        "samples_masked_for_missing_values": int(missing[..., kept].any(-1).sum()),
     }
+    raw = raw.isel(channel=np.flatnonzero(kept))
     return raw.assign_attrs(dirt=json.dumps({k: v for k, v in found.items() if v}))
 
 

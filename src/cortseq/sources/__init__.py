@@ -5,7 +5,6 @@ import pkgutil
 
 from cortseq.sources.base import Source
 
-
 _SHARED = {"base", "arrays"}
 
 

@@ -154,7 +154,7 @@ class ArraySource(Sampled):
     # -- dense arrays -----------------------------------------------------------------------------
 
     def _load_dense(self, archive: Archive) -> xr.Dataset:
-        track = "signal" if self.track == "signal" else "counts"
+        track: Literal["counts", "signal"] = "signal" if self.signal else "counts"
         key = getattr(self, track)
         raw = dense(archive.get(key, track), track, self.axes, file=archive.file, key=f"{track}: {key}")
         labels = {label: archive.get(key, f"units.{label}").ravel() for label, key in self.units.items()}

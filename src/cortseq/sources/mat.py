@@ -202,7 +202,8 @@ def _inspect_cells(file: Path, key: str, tree: Tree) -> list[str]:
     if not isinstance(tree, list):
         return [f"{key}: {_kind(tree)}"]
     fields = sorted(_fields(tree))
-    for field in [f for f in fields if "time" in f or "spike" in f] or [None]:
+    likely: list[str | None] = [f for f in fields if "time" in f or "spike" in f]
+    for field in likely or [None]:
         try:
             trains = MatArchive(file, field).trains(key, key)
             raw = from_trains(trains or {}, file=file, key=key)

@@ -133,7 +133,8 @@ def _spikes(segments: list, file: Path) -> xr.Dataset:
             f"the segments hold {sorted(counts)} spike trains", file=file, key="signal",
             fix="read an analog signal by `signal:`" if counts == {0} else "each must have all units",
         )  # fmt: skip
-    trains, trials = {}, []
+    trains: dict[str, np.ndarray] = {}
+    trials = []
     for i in range(counts.pop()):
         each = [np.asarray(s.spiketrains[i].rescale("s").magnitude, float) for s in segments]
         if len(segments) > 1:

@@ -184,16 +184,13 @@ def _table(lines: list[str], separator: str | None, file: Path | None) -> np.nda
         raise CortseqError(
             f"is not a table of numbers ({' '.join(str(error).split())})", file=file, fix="check `content:`"
         ) from error
-    wrong = [c for c in table if table[c].dtype.kind not in "iuf"]
-    if wrong:
-        cells = table[wrong[0]]
-        row = next(
-            i for i, cell in enumerate(pd.to_numeric(cells, errors="coerce").isna() & cells.notna()) if cell
-        )
-        raise CortseqError(
-            f"row {row + 1}, column {wrong[0] + 1} is not a number", file=file, key="content",
-            value=str(cells[row]), fix="skip a header with `skip_lines:`",
-        )  # fmt: skip
+    for column, cells in enumerate(table[c] for c in table):
+        if cells.dtype.kind not in "iuf":
+            wrong = np.flatnonzero(pd.to_numeric(cells, errors="coerce").isna() & cells.notna())[0]
+            raise CortseqError(
+                f"row {wrong + 1}, column {column + 1} is not a number", file=file, key="content",
+                value=str(cells[wrong]), fix="skip a header with `skip_lines:`",
+            )  # fmt: skip
     return table.to_numpy()
 
 
