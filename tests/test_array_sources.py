@@ -350,6 +350,17 @@ def test_missing_values_mask_bins_and_drop_channels(hdf5, tmp_path):
     assert "40 bins with missing values" in text and "variance of channels by thirds" in text
 
 
+def test_channels_are_selected_by_label(hdf5):
+    more = {**WORM, "units": {"side": "side"}, "window_ms": 2400, "select": {"side": ["l"]}}
+    raw = hdf5({"gcamp/trace": SIGNAL.T, "timing/t": CLOCK, "side": [b"l", b"r", b"r", b"l", b"r"]}, **more)
+    recording = preprocess.preprocess(raw, Hdf5(path="x.h5", **more))
+    assert recording.channel.values.tolist() == [0, 3] and list(recording.side.values) == ["l", "l"]
+    fails(r"select\.side: no channel is left.*\['l', 'r'\]", preprocess.preprocess, raw,
+          Hdf5(path="x.h5", **{**more, "select": {"side": ["m"]}}))  # fmt: skip
+    with pytest.raises(ValidationError, match="max_rate_hz: a signal has no rate"):
+        Hdf5(path="x.h5", max_rate_hz=5.0, **WORM)
+
+
 def test_no_window_spans_a_gap_of_a_slow_clock(hdf5):
     clock = CLOCK[:40] + np.where(np.arange(40) >= 17, 30.0, 0.0)
     source = Hdf5(path="x.h5", window_ms=2400, **WORM)

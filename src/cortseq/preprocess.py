@@ -47,27 +47,28 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
 
 
 def _select(raw: xr.Dataset, source: Source) -> xr.Dataset:
-    """Keep the units whose label is one of those asked for."""
+    """Keep the units (or channels) whose label is one of those asked for."""
+    feature = "channel" if "signal" in raw else "unit"
     for label, wanted in source.select.items():
-        if label not in raw.coords or raw[label].dims != ("unit",):
-            known = sorted(str(k) for k, v in raw.coords.items() if v.dims == ("unit",))
+        if label not in raw.coords or raw[label].dims != (feature,):
+            known = sorted(str(k) for k, v in raw.coords.items() if v.dims == (feature,))
             raise CortseqError(
-                f"the recording has no such label of units (it has {known})", key=f"select.{label}"
+                f"the recording has no such label of {feature}s (it has {known})", key=f"select.{label}"
             )
         kept = np.flatnonzero(np.isin(raw[label].values.astype(str), [str(w) for w in wanted]))
         if not len(kept):
             raise CortseqError(
-                "no unit is left",
+                f"no {feature} is left",
                 key=f"select.{label}",
                 value=wanted,
-                fix=f"it has {sorted(set(raw[label].values.astype(str)))}",
+                fix=f"it has {sorted(set(raw[label].values.astype(str).tolist()))}",
             )
         if raw.attrs["form"] == "events":
             renumber = np.full(raw.sizes["unit"], -1)
             renumber[kept] = np.arange(len(kept))
             unit = renumber[raw["event_unit"].values]
             raw = raw.assign(event_unit=("event", unit)).isel(event=np.flatnonzero(unit >= 0))
-        raw = raw.isel(unit=kept)
+        raw = raw.isel({feature: kept})
     return raw
 
 
@@ -312,10 +313,11 @@ def _series(raw: xr.Dataset) -> list[str]:
 
 
 def _with_labels(recording: xr.Dataset, raw: xr.Dataset) -> xr.Dataset:
-    """Labels of units (brain area, ...) go along."""
+    """Labels of units or channels (brain area, ...) go along."""
+    feature = "channel" if "signal" in recording else "unit"
     for name, value in raw.coords.items():
-        if value.dims == ("unit",) and name != "unit" and "unit" in recording.dims:
-            recording = recording.assign_coords({name: ("unit", value.values)})
+        if value.dims == (feature,) and name != feature:
+            recording = recording.assign_coords({name: (feature, value.values)})
     return recording
 
 

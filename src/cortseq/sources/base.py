@@ -108,17 +108,18 @@ class Source(BaseModel):
             raise ValueError(
                 f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add it there"
             )
-        if self.track == "symbols":
-            for key in _NOT_FOR_SYMBOLS:
-                if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
-                    raise ValueError(f"{key}: a source of symbols has none -- remove the key")
+        for key in _NOT_FOR.get(self.track, ()):
+            if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
+                what = {"symbols": "a source of symbols has none", "signal": "a signal has no rate of spikes"}
+                raise ValueError(f"{key}: {what[self.track]} -- remove the key")
         return self
 
 
-_NOT_FOR_SYMBOLS = (
-    "covariates", "select", "stratify", "bin_ms", "window_ms", "min_rate_hz",
-    "max_rate_hz", "max_units",
-)  # fmt: skip
+_RATES = ("min_rate_hz", "max_rate_hz", "max_units")
+_NOT_FOR = {
+    "symbols": ("covariates", "select", "stratify", "bin_ms", "window_ms", *_RATES),
+    "signal": _RATES,
+}
 
 
 class SymbolSource(Source):
