@@ -7,16 +7,17 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln, logsumexp, softmax
 
 from cortseq import recording as rec
 from cortseq.models import chain
 from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
-from cortseq.models.emissions import EMISSIONS, MIN_RATE, MIN_SD, varying
+from cortseq.models.emissions import MIN_SD, emission_of, varying
 
 DECAYS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.9)  # per bin, of the causal exponential smoothing before k-means
 ALPHAS = (0.01, 0.1, 0.5, 1.0, 10.0)
 _MOST_POINTS = 30_000  # training bins that k-means sees: more change the score in the fourth digit
+_DISPERSION_BINS, _DISPERSION_ROUNDS = 30_000, 5  # training bins and rounds of EM for the dispersions
 _PRIOR = np.logspace(-2, 3, 31)  # bins' worth of the Gamma prior
 
 
@@ -29,7 +30,8 @@ class Markov(Model):
 
         p(y_t | past) = sum_j A[context_t -> j] prod_n Pois(y_nt; lambda_jn)
 
-    with lambda_jn from the training bins of state j under a Gamma prior set by empirical Bayes. Encoder
+    with lambda_jn from the training bins of state j under a Gamma prior set by empirical Bayes; other
+    observation models of counts add one dispersion per unit, fitted by EM to this mixture. Encoder
     and rates see training trials only; d (and alpha of additive smoothing, unless given) are chosen on validation.
     """
 
@@ -71,6 +73,7 @@ class Markov(Model):
         m = self._n_labels(train)
         n_free = chain.n_contexts(table, self.order) * (m - 1)
         n_free += 0 if train.track == "symbols" else m * train.n_features
+        n_free += best[1]["dispersion"].size if "dispersion" in best[1] else 0
         return Learned(
             _with_member(best[1]),
             n_free,
@@ -89,7 +92,27 @@ class Markov(Model):
             params["rate"] = _rates(train, labels, self.states)
         elif train.track == "signal":
             params |= _gaussians(train, labels, self.states)
-        return params | chain.count(labels, train.valid, self._n_labels(train), self.order)
+        params |= chain.count(labels, train.valid, self._n_labels(train), self.order)
+        return params | (self._dispersion(params, train, labels) if train.track == "counts" else {})
+
+    def _dispersion(self, p: Params, train: Data, labels: np.ndarray) -> Params:
+        """One dispersion per unit: EM on the predictive mixture with rates and transitions held.
+
+        It starts from each bin's own state, which saw that bin and would leave too little to explain.
+        """
+        emission, m = emission_of(train), self.states
+        every = -(-train.valid.size // min(_DISPERSION_BINS, 5_000_000 // m))
+        labels, valid, y = labels[::every], train.valid[::every], train.y[::every]
+        y, weight = y[valid], np.eye(m)[labels[valid]]
+        found = emission.dispersion(p["rate"], weight.sum(0), weight.T @ y, y)
+        if not found:
+            return {}
+        p = {**p, "alpha": np.array([self.alpha or 0.5])}
+        rows = np.log(np.maximum(self._rows(p, labels, valid, m)[valid], 1e-300))
+        for _ in range(_DISPERSION_ROUNDS):
+            weight = softmax(rows + emission.log_prob_states(p | found, y), axis=1)
+            found = emission.dispersion(p["rate"], weight.sum(0), weight.T @ y, y)
+        return found
 
     def _rows(self, p: Params, labels: np.ndarray, valid: np.ndarray, m: int) -> np.ndarray:
         return chain.transition_rows(p, labels, valid, m, self.order, self.smoothing, float(p["alpha"][0]))
@@ -106,7 +129,7 @@ class Markov(Model):
             else:
                 with np.errstate(divide="ignore"):  # additive smoothing of an unvisited state may give 0
                     out[part] = logsumexp(
-                        np.log(rows) + _state_log_prob(p, data.track, data.y[part]), axis=-1
+                        np.log(rows) + _state_log_prob(p, data, data.y[part]), axis=-1
                     )
         return out[None]
 
@@ -129,7 +152,8 @@ class Markov(Model):
             state = (rng.random((n_trials, 1)) > rows.cumsum(-1)[:, :-1]).sum(-1)
             if kind != "symbols":
                 chosen = {k: params[k][state] for k in ("rate", "mean", "sd") if k in params}
-                drawn.append(EMISSIONS[kind](n).draw(chosen, rng))
+                chosen |= {k: params[k] for k in ("dispersion",) if k in params}
+                drawn.append(emission_of(shape).draw(chosen, rng))
                 smooth = _smooth_step(smooth, drawn[-1], float(params["decay"][0]))
                 state = _nearest(_root(smooth, kind), params["centroids"])
             labels[:, t], known[:, t] = state, True
@@ -182,11 +206,10 @@ def _centroids(train: Data, decay: float, k: int, restarts: int, seed: int) -> n
     return KMeans(k, n_init=restarts, max_iter=100, random_state=seed).fit(points).cluster_centers_
 
 
-def _state_log_prob(p: Params, kind: str, y: np.ndarray) -> np.ndarray:
+def _state_log_prob(p: Params, data: Data, y: np.ndarray) -> np.ndarray:
     """log p(y | state), (trial, time, state), as products of matrices."""
-    if kind == "counts":
-        rate = np.maximum(p["rate"], MIN_RATE)
-        return y @ np.log(rate).T - rate.sum(1) - gammaln(y + 1.0).sum(-1, keepdims=True)
+    if data.track == "counts":
+        return emission_of(data).log_prob_states(p, y)
     weight = p["sd"] ** -2.0
     square = (y**2) @ weight.T - 2 * y @ (weight * p["mean"]).T + (weight * p["mean"] ** 2).sum(1)
     return -0.5 * square - np.log(p["sd"]).sum(1) - 0.5 * y.shape[-1] * np.log(2 * np.pi)
