@@ -120,7 +120,14 @@ class ConwayMaxwell(Poisson):
 
     def log_prob(self, p: dict, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         eta, nu = self._held(p, eta)
-        return (y * eta - nu * torch.lgamma(y + 1) - self._sums(eta, nu)[0]).sum(-1)
+        return (y * eta - nu * torch.lgamma(y + 1) - self._log_z(eta, nu)).sum(-1)
+
+    def _log_z(self, eta: torch.Tensor, nu: torch.Tensor) -> torch.Tensor:
+        if eta.is_cuda:
+            return self._sums(eta, nu)[0]
+        from cortseq.training.normaliser import LogNormaliser
+
+        return LogNormaliser.apply(eta, nu, self.support)
 
     def mean(self, p: dict, eta: torch.Tensor) -> torch.Tensor:
         return self._sums(*self._held(p, eta))[1]
