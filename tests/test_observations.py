@@ -46,7 +46,9 @@ def variance(name, rate, dispersion):
         return rate + dispersion * rate**2
     k = np.arange(SUPPORT + 1.0)
     eta, _ = conway_maxwell.natural(rate, np.full(len(rate), dispersion), SUPPORT)
-    terms = np.exp(eta * k[:, None] - dispersion * np.array([[np.sum(np.log(np.arange(1, i + 1)))] for i in k]))
+    terms = np.exp(
+        eta * k[:, None] - dispersion * np.array([[np.sum(np.log(np.arange(1, i + 1)))] for i in k])
+    )
     p = terms / terms.sum(0)
     return (k[:, None] ** 2 * p).sum(0) - (k[:, None] * p).sum(0) ** 2
 
@@ -119,7 +121,11 @@ def test_a_mean_out_of_reach_is_given_the_end():
 
 
 def in_torch(name, n_features=3, dispersion=None):
-    log = {} if dispersion is None else {"log_dispersion": torch.from_numpy(np.full(n_features, np.log(dispersion)))}
+    log = (
+        {}
+        if dispersion is None
+        else {"log_dispersion": torch.from_numpy(np.full(n_features, np.log(dispersion)))}
+    )
     return OBSERVATIONS[name](n_features, SUPPORT), {"readout_bias": torch.zeros(n_features).double(), **log}
 
 
@@ -173,7 +179,9 @@ def test_gradients_by_finite_differences(name, components):
     assert torch.autograd.gradcheck(both, (eta, log_dispersion), eps=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name, dispersion", [("poisson", None), ("negative_binomial", 0.5), ("conway_maxwell", 2)])
+@pytest.mark.parametrize(
+    "name, dispersion", [("poisson", None), ("negative_binomial", 0.5), ("conway_maxwell", 2)]
+)
 def test_a_mixture_by_brute_force(name, dispersion):
     """log p and the mean as sums over components; probabilities of all pairs of counts sum to 1."""
     rng = np.random.default_rng(2)
@@ -372,7 +380,7 @@ def test_only_counts_have_a_choice(counts, symbols, signal):
 def test_a_fit_refuses_another_observation_model(counts):
     fit = models.Null().fit(counts, range(20), range(20, 26))
     assert fit.card["observation"] == "poisson"
-    with pytest.raises(CortseqError, match="observation.*negative_binomial"):
+    with pytest.raises(CortseqError, match=r"observation.*negative_binomial"):
         fit.log_prob(rec.with_observation(counts, "negative_binomial"))
 
 
@@ -388,5 +396,5 @@ def test_the_support_is_the_fits_own(counts):
 
 def test_a_mixture_is_for_counts(symbols, signal):
     for recording in (symbols, signal):
-        with pytest.raises(CortseqError, match="mixture.*got 2"):
+        with pytest.raises(CortseqError, match=r"mixture.*got 2"):
             models.Rate(mixture=2).fit(recording, range(20), range(20, 26))

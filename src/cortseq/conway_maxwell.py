@@ -21,14 +21,14 @@ _SMALLEST = 1e-17  # of the largest term: what a double no longer sees
 
 
 def tables(nu: np.ndarray, support: int) -> tuple[np.ndarray, np.ndarray]:
-    """k^nu (unit, support + 1) and ln k! (support + 1,)."""
+    """k^-nu (unit, support + 1; 1 at k = 0) and ln k! (support + 1,)."""
     k = np.arange(support + 1.0)
-    return k ** np.asarray(nu, float)[:, None], gammaln(k + 1)
+    return np.maximum(k, 1) ** -np.asarray(nu, float)[:, None], gammaln(k + 1)
 
 
 @njit(**OPTIONS)
 def moments(eta, nu, power, log_factorial, smallest):
-    """ln Z, E[y], Var[y] and E[ln y!]; `power` holds k^nu of this unit."""
+    """ln Z, E[y], Var[y] and E[ln y!]; `power` holds k^-nu of this unit."""
     support = power.size - 1
     mode = 0
     if eta > 0:
@@ -38,7 +38,7 @@ def moments(eta, nu, power, log_factorial, smallest):
     for direction in (1, -1):
         w, k = 1.0, mode
         while w > smallest and 0 <= k + direction <= support:
-            w = w * x / power[k + 1] if direction == 1 else w * power[k] / x
+            w = w * x * power[k + 1] if direction == 1 else w / (x * power[k])
             k += direction
             total += w
             first += w * (k - mode)
@@ -47,6 +47,16 @@ def moments(eta, nu, power, log_factorial, smallest):
     first /= total
     log_z = mode * eta - nu * log_factorial[mode] + math.log(total)
     return log_z, mode + first, second / total - first * first, logs / total
+
+
+@njit(**OPTIONS)
+def fill(eta, nu, power, log_factorial, smallest, log_z, mean, logs):
+    """ln Z, E[y] and E[ln y!] of eta (row, unit) into three arrays of its shape."""
+    for i in range(eta.shape[0]):
+        for j in range(eta.shape[1]):
+            log_z[i, j], mean[i, j], _, logs[i, j] = moments(
+                float(eta[i, j]), nu[j], power[j], log_factorial, smallest
+            )
 
 
 @njit(**OPTIONS)

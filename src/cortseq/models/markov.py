@@ -128,9 +128,7 @@ class Markov(Model):
                 out[part] = np.log(chosen)
             else:
                 with np.errstate(divide="ignore"):  # additive smoothing of an unvisited state may give 0
-                    out[part] = logsumexp(
-                        np.log(rows) + _state_log_prob(p, data, data.y[part]), axis=-1
-                    )
+                    out[part] = logsumexp(np.log(rows) + _state_log_prob(p, data, data.y[part]), axis=-1)
         return out[None]
 
     def expect(self, params: Params, data: Data) -> np.ndarray:
@@ -151,8 +149,8 @@ class Markov(Model):
             rows = self._rows(params, labels[:, window], known[:, window], m)[:, -1]
             state = (rng.random((n_trials, 1)) > rows.cumsum(-1)[:, :-1]).sum(-1)
             if kind != "symbols":
-                chosen = {k: params[k][state] for k in ("rate", "mean", "sd") if k in params}
-                chosen |= {k: params[k] for k in ("dispersion",) if k in params}
+                chosen = {k: params[k][state] for k in ["rate", "mean", "sd"] if k in params}
+                chosen |= {k: params[k] for k in ["dispersion"] if k in params}  # no state's own
                 drawn.append(emission_of(shape).draw(chosen, rng))
                 smooth = _smooth_step(smooth, drawn[-1], float(params["decay"][0]))
                 state = _nearest(_root(smooth, kind), params["centroids"])

@@ -101,7 +101,9 @@ def _likelihood_path(observation, p: Params, features, y, features_valid, penalt
     def parts(t):
         """Weights on z, biases and, where there are any, dispersions."""
         names = ("readout_weight", "readout_bias", "log_dispersion")
-        split = {n: t[b - size : b] for n, b, size in zip(names, ends, np.diff(ends, prepend=0), strict=False)}
+        split = {
+            n: t[b - size : b] for n, b, size in zip(names, ends, np.diff(ends, prepend=0), strict=False)
+        }
         return split | {"readout_weight": split["readout_weight"].reshape(n_out, n_in)}
 
     def objective(flat: np.ndarray, penalty: float):

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 
-from cortseq.conway_maxwell import moments, tables
-from cortseq.training.kernels.functions import OPTIONS
-
-
-@njit(**OPTIONS)
-def _fill(eta, nu, power, log_factorial, smallest, log_z, mean, logs):
-    for i in range(eta.shape[0]):
-        for j in range(eta.shape[1]):
-            log_z[i, j], mean[i, j], _, logs[i, j] = moments(
-                float(eta[i, j]), nu[j], power[j], log_factorial, smallest
-            )
+from cortseq import conway_maxwell
 
 
 class LogNormaliser(torch.autograd.Function):
@@ -32,7 +21,8 @@ class LogNormaliser(torch.autograd.Function):
         found = [np.empty_like(rows) for _ in range(3)]
         smallest = 1e-17 if rows.itemsize == 8 else 1e-9
         for member, one in enumerate(each):
-            _fill(rows[member], one, *tables(one, support), smallest, *(f[member] for f in found))
+            tables = conway_maxwell.tables(one, support)
+            conway_maxwell.fill(rows[member], one, *tables, smallest, *(f[member] for f in found))
         log_z, mean, logs = (torch.from_numpy(f.reshape(eta.shape)) for f in found)
         ctx.save_for_backward(mean, logs)
         ctx.shape = nu.shape

@@ -140,7 +140,7 @@ def _conway_maxwell(eta, y, nu, power, log_factorial, smallest):
     high = nu * math.log(power.size - 1)
     held = min(max(eta, MIN_LOG_RATE), high)
     log_z, mean, _, logs = moments(held, nu, power, log_factorial, smallest)
-    seen = math.lgamma(y + 1)
+    seen = log_factorial[int(y)] if y < power.size else math.lgamma(y + 1)
     d_log = nu * (seen - logs)
     if eta > high:  # the end itself moves with nu
         d_log += (mean - y) * high
