@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 
 from cortseq import observations
@@ -112,6 +111,8 @@ class CountEmission:
 
     def _best(self, rate: np.ndarray, n: np.ndarray, total: np.ndarray, y: np.ndarray) -> float:
         """The log dispersion of one unit."""
+        from scipy.optimize import minimize_scalar
+
         values, times = np.unique(y, return_counts=True)
         times = times * (n.sum() / len(y))  # responsibilities may be of a part of the bins
 

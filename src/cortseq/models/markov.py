@@ -101,12 +101,12 @@ class Markov(Model):
         It starts from each bin's own state, which saw that bin and would leave too little to explain.
         """
         emission, m = emission_of(train), self.states
+        if emission.bounds is None:
+            return {}
         every = -(-train.valid.size // min(_DISPERSION_BINS, 5_000_000 // m))
         labels, valid, y = labels[::every], train.valid[::every], train.y[::every]
         y, weight = y[valid], np.eye(m)[labels[valid]]
         found = emission.dispersion(p["rate"], weight.sum(0), weight.T @ y, y)
-        if not found:
-            return {}
         p = {**p, "alpha": np.array([self.alpha or 0.5])}
         rows = np.log(np.maximum(self._rows(p, labels, valid, m)[valid], 1e-300))
         for _ in range(_DISPERSION_ROUNDS):
