@@ -40,7 +40,23 @@ def signal():
     return rec.from_signal(y, bin_width=0.6)
 
 
-@pytest.fixture(params=["counts", "symbols", "signal"])
+@pytest.fixture(scope="session")
+def negative_binomial(counts):
+    """The same two states; counts vary more than their mean."""
+    rng = np.random.default_rng(3)
+    gain = rng.gamma(1.5, 1 / 1.5, counts["counts"].shape)
+    y = rng.poisson(gain * (0.3 + counts["counts"].values))
+    return rec.from_counts(y, bin_width=0.02, observation="negative_binomial")
+
+
+@pytest.fixture(scope="session")
+def conway_maxwell(counts):
+    """The same two states; counts vary less than their mean."""
+    y = np.random.default_rng(4).binomial(counts["counts"].values + 1, 0.8)
+    return rec.from_counts(y, bin_width=0.02, observation="conway_maxwell")
+
+
+@pytest.fixture(params=["counts", "negative_binomial", "conway_maxwell", "symbols", "signal"])
 def any_recording(request):
     return request.getfixturevalue(request.param)
 

@@ -72,6 +72,71 @@ def test_compiled_equals_generic(family, more, extra, dtype, tolerance, any_reco
     same(fast, slow, tolerance)
 
 
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-10), (np.float32, 1e-4)])
+@pytest.mark.parametrize("components", [2, 3])
+@pytest.mark.parametrize("name", ["counts", "negative_binomial", "conway_maxwell"])
+def test_compiled_mixtures_equal_generic(name, components, dtype, tolerance, request):
+    data = Data.of(request.getfixturevalue(name))
+    for extra in (NOISY, {"truncate": 8, "truncate_every": 4}):
+        model = build("rate", mixture=components, **extra)
+        fast, slow = run(model, data, dtype), run(model, data, dtype, execution="generic")
+        assert (fast[0], slow[0]) == ("compiled", "generic")
+        same(fast, slow, tolerance)
+
+
+@pytest.mark.parametrize("execution", ["compiled", "generic", "graphed"])
+@pytest.mark.parametrize("components", [1, 2])
+@pytest.mark.parametrize("name", ["counts", "negative_binomial", "conway_maxwell"])
+def test_gradients_of_counts_against_finite_differences(name, components, execution, request):
+    """Read-out, dispersion and recurrent weights in each engine, double precision."""
+    from cortseq.training.engines.generic import Generic
+    from cortseq.training.engines.graphed import Graphed
+
+    data, model = Data.of(request.getfixturevalue(name), range(6)), build("rate", mixture=components)
+    stacked = model.initial(data, 1, 0, np.float64)
+    engine = {
+        "compiled": lambda: engines.choose(model, data, stacked),
+        "generic": lambda: Generic(model, data, stacked),
+        "graphed": lambda: Graphed(model, data, stacked, "cpu"),
+    }[execution]()
+    assert engine.name == execution
+    p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
+    batch = engine.batch(np.arange(6)[None])
+    bptt.gradient(engine, p, batch, model)
+    checked = ["readout_weight", "readout_bias", "recurrent"]
+    for key in checked + ["log_dispersion"] * (name != "counts"):
+        flat, gradient = p[key].detach().view(-1), p[key].grad.view(-1).clone()
+        for at in (0, len(flat) - 1):
+            losses = []
+            for sign in (1, -1):
+                flat[at] += sign * 1e-5
+                engine.prepare(p)
+                losses.append(engine.loss(batch)[0])
+                flat[at] -= sign * 1e-5
+            slope = (losses[0] - losses[1]) / 2e-5
+            assert gradient[at].item() == pytest.approx(slope, rel=1e-5, abs=1e-6), key
+
+
+@pytest.mark.parametrize("raw, eta", [(12.0, 1.0), (-12.0, -0.5), (0.5, 30.0), (0.5, -30.0)])
+@pytest.mark.parametrize("name", ["negative_binomial", "conway_maxwell"])
+def test_what_is_held_is_held_in_every_engine(name, raw, eta, request):
+    """Dispersions and read-outs beyond their ends: the same loss and gradients, none for what is held."""
+    data, model = Data.of(request.getfixturevalue(name), range(4)), build("rate")
+    results = []
+    for execution in ("auto", "generic"):
+        spec = model.model_copy(update={"execution": execution})
+        stacked = model.initial(data, 1, 0, np.float64)
+        stacked["log_dispersion"][:] = raw
+        stacked["readout_bias"][:] = eta
+        engine = engines.choose(spec, data, stacked)
+        p = {k: v[0].clone().requires_grad_() for k, v in stacked.items()}
+        loss = bptt.gradient(engine, p, engine.batch(np.arange(4)[None]), spec)
+        results.append((None, loss[0], {k: v.grad.numpy() for k, v in p.items()}))
+        assert (p["log_dispersion"].grad == 0).all() == (abs(raw) > 10)
+        assert (p["readout_bias"].grad == 0).all() == (abs(eta) > 20)
+    same(*results, 1e-10)
+
+
 @pytest.mark.parametrize("family, more", COMPILED)
 @pytest.mark.parametrize("extra", [{}, NOISY])
 def test_compiled_equals_generic_with_inputs_and_dense_counts(family, more, extra, counts):

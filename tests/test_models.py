@@ -81,14 +81,37 @@ def test_probabilities_of_all_sequences_sum_to_one(family, symbols):
     assert abs(total - 1) < 1e-6
 
 
-def test_probabilities_of_all_counts_sum_to_one(family):
-    """Two units, low rates: p(y_1 | y_0) summed over all y_1 up to 12 spikes is 1."""
+@pytest.mark.parametrize("observation", rec.OBSERVATIONS["counts"])
+def test_probabilities_of_all_counts_sum_to_one(family, observation):
+    """Two units, low rates: p(y_1 | y_0) summed over all y_1 up to 20 spikes is 1, and its mean is the prediction."""
     rng = np.random.default_rng(0)
-    low = rec.from_counts(rng.poisson(0.3, (30, 8, 2)), bin_width=0.02)
+    low = rec.from_counts(rng.poisson(0.3, (30, 8, 2)), bin_width=0.02, observation=observation)
     fit = fitted(family, low)
-    grid = np.array([[[1, 0], pair] for pair in itertools.product(range(13), repeat=2)])
-    total = np.exp(fit.log_prob(rec.from_counts(grid, bin_width=0.02))[0, :, 1]).sum()
-    assert abs(total - 1) < 1e-6
+    grid = np.array([[[1, 0], pair] for pair in itertools.product(range(21), repeat=2)])
+    every = rec.from_counts(grid, bin_width=0.02, observation=observation)
+    p = np.exp(fit.log_prob(every)[0, :, 1])
+    assert abs(p.sum() - 1) < 1e-6
+    assert np.allclose(p @ grid[:, 1], fit.predict(every)[0, 0, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("observation", rec.OBSERVATIONS["counts"])
+@pytest.mark.parametrize("family", RECURRENT)
+def test_a_mixture_keeps_the_contract(family, observation, counts):
+    """Scores, predictions, draws, saving aside: the read-out of a mixture in every cell, and in its flows."""
+    recording = rec.with_observation(counts, observation)
+    fit = fitted(family, recording, mixture=2)
+    assert np.isfinite(fit.log_prob(recording)).all() and fit.predict(recording).shape[3] == 3
+    assert rec.observation(fit.simulate(3, 5)) == observation
+    states = torch.tensor(fit.states(recording, [0])[1, 0])
+    mean = fit.predict(recording, [0])[1, 0, 2]
+    closed, held = fit.flow(member=1, map="closed"), fit.flow(member=1, map="open", input=mean)
+    assert torch.allclose(closed(states[2]), held(states[2]), atol=1e-12)
+    drawn = fit.flow(member=1, map="sampled")
+    assert drawn(states[2]).shape == states[2].shape and drawn(states).shape == states.shape
+    jacobian = torch.func.jacrev(closed.function)(states[2])
+    step = 1e-6 * torch.eye(len(jacobian), dtype=torch.float64)[0]
+    slope = (closed(states[2] + step) - closed(states[2] - step)) / 2e-6
+    assert torch.allclose(jacobian[:, 0], slope, atol=1e-6)
 
 
 def test_simulation_is_a_recording_and_repeats_with_the_seed(family, any_recording):

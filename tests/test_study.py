@@ -88,6 +88,11 @@ def test_settings_idle_on_a_track_make_no_variants():
         ({"datasets": {"r": RING}, "seed": "7"}, ["seed", "'7'"]),
         ({"datasets": {"r": {**RING, "bin_ms": float("inf")}}}, ["datasets.r.bin_ms", "inf"]),
         ({"datasets": {"r": {**RING, "stratify": "typo"}}}, ["datasets.r", "stratify", "typo"]),
+        (
+            {"datasets": {"r": {"source": "text", "path": "x.txt", "observation": "conway_maxwell"}}},
+            ["datasets.r", "observation", "symbols"],
+        ),
+        ({"datasets": {"r": {**RING, "observation": "gamma"}}}, ["datasets.r", "observation", "gamma"]),
         ({"datasets": {"r": {**FILE, "window_ms": [9, 3]}}}, ["datasets.r", "window_ms", "[9.0, 3.0]"]),
         ({"datasets": {"r": {"source": "text", "path": "x.txt", "bin_ms": 5}}}, ["datasets.r", "bin_ms"]),
         ({"datasets": {"r": RING}, "test_fraction": 0.8, "valid_fraction": 0.8}, ["valid_fraction", "0.80"]),

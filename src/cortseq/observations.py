@@ -1,6 +1,7 @@
 """Observation models: what a recurrent model's read-out says about the next bin.
 
-The observation follows from the recording, never from the model. Each maps a linear read-out `eta`
+The observation follows from the recording and the study, never from the model: all models of a study share it.
+Only how many components a mixture of it has (`Mixture`) is a model's. Each maps a linear read-out `eta`
 (..., n_features) to log-probabilities, means and draws, and encodes what was seen as network input.
 """
 
@@ -15,20 +16,25 @@ from cortseq._lazy import lazy
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.models.base import Data
 else:
     torch = lazy("torch")
 
 MIN_LOG_RATE, MAX_LOG_RATE = -16.0, 6.0  # expected counts per bin between 1e-7 and 400: an explicit floor
+# Dispersions of counts: held in these ranges, which are part of the model.
+LOG_ALPHA = (-7.0, 9.0)  # negative binomial; at the lower end a variance of 1.001 times the mean at one spike
+LOG_NU = (-3.0, math.log(10))  # Conway-Maxwell; at the upper end two spikes are 1/500 as likely as Poisson's
 MIN_LOG_SD = math.log(0.03)  # Gaussian sd never below 3 % of the training sd: part of the model
 
 
 class Poisson:
     """Counts: y_n ~ Poisson(exp(eta_n)), independent given the state. Input: the raw counts."""
 
-    def __init__(self, n_features: int, bin_width: float):
-        self.n_features = self.n_encoded = n_features
+    def __init__(self, n_features: int, support: int = 0):
+        self.n_features = self.n_encoded = self.n_readout = n_features
 
-    def start_parameters(self, y: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+    def start_parameters(self, y: np.ndarray, valid: np.ndarray, rng) -> dict[str, np.ndarray]:
         """Read-out bias at the training rates, so that learning starts at the null."""
         rate = (y[valid].sum(0) + 0.5) / (valid.sum() + 1.0)  # finite where a unit is silent
         return {"readout_bias": np.log(rate)}
@@ -48,13 +54,144 @@ class Poisson:
         return torch.poisson(self.mean(p, eta), generator=generator)
 
 
+class NegativeBinomial(Poisson):
+    """Counts that vary more than their mean: mean exp(eta_n), variance mean + alpha_n mean^2, alpha learned."""
+
+    def start_parameters(self, y: np.ndarray, valid: np.ndarray, rng) -> dict[str, np.ndarray]:
+        """Rates and dispersions of the null."""
+        start = super().start_parameters(y, valid, rng)
+        return start | {"log_dispersion": _null_dispersion("negative_binomial", y, valid, LOG_ALPHA)}
+
+    def log_prob(self, p: dict, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """sum_n y eta - (y + 1/alpha) ln(1 + alpha e^eta) + ln [(1 + alpha) .. (1 + alpha (y - 1))] - ln y!, (...)."""
+        eta = eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE)
+        log_alpha = _row(p["log_dispersion"], eta).clamp(*LOG_ALPHA)
+        r = (-log_alpha).exp()
+        wide = r.double()  # the difference of two large numbers
+        rising = (torch.lgamma(y.double() + wide) - torch.lgamma(wide)).to(eta.dtype) + y * log_alpha
+        raised = torch.log1p((eta + log_alpha).exp())
+        return (y * eta - (y + r) * raised + rising - torch.lgamma(y + 1)).sum(-1)
+
+    def draw(self, p: dict, eta: torch.Tensor, generator) -> torch.Tensor:
+        """A Poisson count whose rate is Gamma distributed."""
+        alpha = _row(p["log_dispersion"], eta).clamp(*LOG_ALPHA).exp()
+        shape = (1 / alpha).expand(eta.shape).contiguous()
+        rate = torch._standard_gamma(shape, generator=generator) * alpha * self.mean(p, eta)
+        return torch.poisson(rate, generator=generator)
+
+
+class ConwayMaxwell(Poisson):
+    """Counts that vary less (nu_n > 1) or more than their mean: log p(y) = y eta - nu ln y! - ln Z(eta, nu).
+
+    eta is the natural parameter, in which (with nu) the log-likelihood is concave; nu is learned. Z is a
+    sum over 0 .. `support`, which is part of the model and belongs to the recording (twice its largest count
+    + 20, `cortseq.recording.with_observation`); eta is at most nu ln(support), where its end is the likeliest count.
+    """
+
+    def __init__(self, n_features: int, support: int):
+        super().__init__(n_features, support)
+        self.support = support
+        self.log_factorial = [math.lgamma(k + 1) for k in range(support + 1)]
+
+    def start_parameters(self, y: np.ndarray, valid: np.ndarray, rng) -> dict[str, np.ndarray]:
+        """Natural parameters and dispersions of the null."""
+        from cortseq import conway_maxwell
+
+        rate = np.exp(super().start_parameters(y, valid, rng)["readout_bias"])
+        log_nu = _null_dispersion("conway_maxwell", y, valid, LOG_NU, self.support)
+        eta, _ = conway_maxwell.natural(rate, np.exp(log_nu), self.support)
+        return {"readout_bias": eta, "log_dispersion": log_nu}
+
+    def _held(self, p: dict, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """eta in its range, and nu."""
+        nu = _row(p["log_dispersion"], eta).clamp(*LOG_NU).exp()
+        return torch.minimum(eta.clamp_min(MIN_LOG_RATE), nu * math.log(self.support)), nu
+
+    def _sums(self, eta: torch.Tensor, nu: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """ln Z and E[y], one term after another: no array has an axis for the terms."""
+        with torch.no_grad():  # the largest term, by which all are divided
+            mode = (eta / nu).exp().floor().clamp(0, self.support)
+            largest = mode * eta - nu * torch.lgamma(mode + 1)
+        total, first = torch.zeros_like(eta), torch.zeros_like(eta)
+        for k, log_factorial in enumerate(self.log_factorial):
+            w = (k * eta - nu * log_factorial - largest).exp()
+            total, first = total + w, first + k * w
+        return total.log() + largest, first / total
+
+    def log_prob(self, p: dict, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        eta, nu = self._held(p, eta)
+        return (y * eta - nu * torch.lgamma(y + 1) - self._log_z(eta, nu)).sum(-1)
+
+    def _log_z(self, eta: torch.Tensor, nu: torch.Tensor) -> torch.Tensor:
+        if eta.is_cuda:
+            return self._sums(eta, nu)[0]
+        from cortseq.training.normaliser import LogNormaliser
+
+        return LogNormaliser.apply(eta, nu, self.support)
+
+    def mean(self, p: dict, eta: torch.Tensor) -> torch.Tensor:
+        return self._sums(*self._held(p, eta))[1]
+
+    def draw(self, p: dict, eta: torch.Tensor, generator) -> torch.Tensor:
+        held, nu = self._held(p, eta)
+        k = torch.arange(self.support + 1, dtype=eta.dtype, device=eta.device)
+        logits = held.unsqueeze(-1) * k - nu.unsqueeze(-1) * torch.lgamma(k + 1)
+        flat = torch.softmax(logits, -1).reshape(-1, self.support + 1)
+        return torch.multinomial(flat, 1, generator=generator).reshape(eta.shape).to(eta.dtype)
+
+
+class Mixture:
+    """Counts whose units vary together given the state: `components` populations of independent units.
+
+        log p(y) = ln sum_m w_m prod_n p(y_n; eta_mn),    E[y_n] = sum_m w_m E[y_n; eta_mn]
+
+    The read-out is M logits of w, then M x n_features etas; `one` is the observation of a unit, its
+    dispersion shared by the components.
+    """
+
+    def __init__(self, one: Any, components: int):
+        self.one, self.components = one, components
+        self.n_features, self.n_encoded = one.n_features, one.n_encoded
+        self.n_readout = components * (1 + one.n_features)
+
+    def start_parameters(self, y: np.ndarray, valid: np.ndarray, rng) -> dict[str, np.ndarray]:
+        """About the null; components that were equal would stay so: their gradients would be."""
+        start = self.one.start_parameters(y, valid, rng)
+        moved = rng.normal(0, 0.3, (self.components, self.n_features))
+        bias = start["readout_bias"] + moved - np.log(np.exp(moved).mean(0))
+        return start | {"readout_bias": np.concatenate([np.zeros(self.components), bias.ravel()])}
+
+    def encode(self, p: dict, y: torch.Tensor) -> torch.Tensor:
+        return self.one.encode(p, y)
+
+    def _parts(self, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """ln w (..., component) and etas (..., component, n_features)."""
+        logits, etas = eta[..., : self.components], eta[..., self.components :]
+        return torch.log_softmax(logits, -1), etas.unflatten(-1, (self.components, self.n_features))
+
+    def log_prob(self, p: dict, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        log_w, etas = self._parts(eta)
+        return torch.logsumexp(log_w + self.one.log_prob(p, etas, y.unsqueeze(-2)), -1)
+
+    def mean(self, p: dict, eta: torch.Tensor) -> torch.Tensor:
+        log_w, etas = self._parts(eta)
+        return (log_w.exp().unsqueeze(-1) * self.one.mean(p, etas)).sum(-2)
+
+    def draw(self, p: dict, eta: torch.Tensor, generator) -> torch.Tensor:
+        log_w, etas = self._parts(eta)
+        flat = log_w.exp().reshape(-1, self.components)
+        chosen = torch.multinomial(flat, 1, generator=generator).reshape(*log_w.shape[:-1], 1, 1)
+        picked = etas.gather(-2, chosen.expand(*chosen.shape[:-1], self.n_features)).squeeze(-2)
+        return self.one.draw(p, picked, generator)
+
+
 class Categorical:
     """Symbols: p(s) = softmax(eta)_s. Input: one-hot."""
 
-    def __init__(self, n_features: int, bin_width: float):
-        self.n_features = self.n_encoded = n_features
+    def __init__(self, n_features: int, support: int = 0):
+        self.n_features = self.n_encoded = self.n_readout = n_features
 
-    def start_parameters(self, y: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+    def start_parameters(self, y: np.ndarray, valid: np.ndarray, rng) -> dict[str, np.ndarray]:
         frequency = np.bincount(y[valid].astype(int), minlength=self.n_features) + 0.5
         return {"readout_bias": np.log(frequency / frequency.sum())}
 
@@ -76,10 +213,10 @@ class Categorical:
 class Gaussian:
     """Signals: y_n ~ N(m_n + s_n eta_n, (s_n sd_n)^2), m and s the training mean and sd, sd learned."""
 
-    def __init__(self, n_features: int, bin_width: float):
-        self.n_features = self.n_encoded = n_features
+    def __init__(self, n_features: int, support: int = 0):
+        self.n_features = self.n_encoded = self.n_readout = n_features
 
-    def start_parameters(self, y: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+    def start_parameters(self, y: np.ndarray, valid: np.ndarray, rng) -> dict[str, np.ndarray]:
         from cortseq.models.emissions import varying
 
         return {
@@ -107,8 +244,29 @@ class Gaussian:
         return self.mean(p, eta) + sd * noise
 
 
-OBSERVATIONS: dict[str, Any] = {"counts": Poisson, "symbols": Categorical, "signal": Gaussian}
+OBSERVATIONS: dict[str, Any] = {
+    "poisson": Poisson,
+    "negative_binomial": NegativeBinomial,
+    "conway_maxwell": ConwayMaxwell,
+    "categorical": Categorical,
+    "gaussian": Gaussian,
+}
 FIXED = frozenset({"signal_mean", "signal_scale"})  # measured on training trials, not learned
+
+
+def observation_of(shape: Data | dict, mixture: int = 1) -> Any:
+    """The observation model of a recording; `shape`: its Data, or the card of a fit to it."""
+    known = shape if isinstance(shape, dict) else vars(shape)
+    one = OBSERVATIONS[known["observation"]](known["n_features"], known["support"])
+    return Mixture(one, mixture) if mixture > 1 else one
+
+
+def _null_dispersion(name: str, y: np.ndarray, valid: np.ndarray, bounds, support: int = 0) -> np.ndarray:
+    """The null's log dispersion per unit, inside its range: at an end there would be no gradient."""
+    from cortseq.models.emissions import EMISSIONS
+
+    found = np.log(EMISSIONS[name](y.shape[-1], support).estimate(y, valid)["dispersion"])
+    return np.clip(found, bounds[0] + 0.1, bounds[1] - 0.1)
 
 
 def _row(parameter: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -43,7 +43,7 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
         silent = ~(recording["counts"].values > 0).any((1, 2))
         dropped["trials_without_spikes_kept"] = int(silent.sum())
     recording.attrs["dirt"] = json.dumps({k: v for k, v in dropped.items() if v}, sort_keys=True)
-    return rec.check(recording)
+    return rec.with_observation(recording, source.observation or rec.observation(recording))
 
 
 def _select(raw: xr.Dataset, source: Source) -> xr.Dataset:

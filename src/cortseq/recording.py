@@ -18,7 +18,9 @@ interval a trial covers) where a recording is continuous. Covariates are further
 ``trial`` or ``(trial, time)``, listed in ``attrs["covariates"]``: they label and stratify, models never
 see them. Attributes: ``bin_width`` (s; symbols: 1.0, a step), ``continuous`` (0 or 1: windows cut from
 one stretch of time), ``n_symbols``, ``provenance`` (JSON text), ``dirt`` (JSON text: what was dropped
-and how much).
+and how much). Counts also have ``observation``, the distribution that every model of a study gives them (see
+`OBSERVATIONS`); where that is "conway_maxwell", ``support``: its probabilities are over 0 .. support, what
+``n_symbols`` is to symbols.
 """
 
 from __future__ import annotations
@@ -39,6 +41,12 @@ else:
     binning = lazy("cortseq.binning")  # it brings the compiler
 
 TRACKS = {"counts": "unit", "symbols": None, "signal": "channel"}
+# What a bin may be drawn from, by track; the first is the default.
+OBSERVATIONS = {
+    "counts": ("poisson", "negative_binomial", "conway_maxwell"),
+    "symbols": ("categorical",),
+    "signal": ("gaussian",),
+}
 METRICS = {"counts": "bits_per_spike", "symbols": "bits_per_symbol", "signal": "nats_per_sample"}
 
 
@@ -55,6 +63,23 @@ def observations(recording: xr.Dataset) -> np.ndarray:
     kind = track(recording)
     dims = ("trial", "time") + ((TRACKS[kind],) if TRACKS[kind] else ())
     return recording[kind].transpose(*dims).values
+
+
+def observation(recording: xr.Dataset) -> str:
+    """The distribution that models of this recording give to a bin: one of `OBSERVATIONS`."""
+    return recording.attrs.get("observation", OBSERVATIONS[track(recording)][0])
+
+
+def with_observation(recording: xr.Dataset, name: str) -> xr.Dataset:
+    """The recording under another observation model; CortseqError where its track has no such one.
+
+    The support of "conway_maxwell" is 0 .. twice the largest count + 20: a count beyond it is not to be met.
+    """
+    changed = recording.copy()
+    changed.attrs = {k: v for k, v in recording.attrs.items() if k != "support"} | {"observation": name}
+    if name == "conway_maxwell" and track(recording) == "counts":
+        changed.attrs["support"] = 2 * int(recording["counts"].values.max(initial=0)) + 20
+    return check(changed)
 
 
 def provenance(recording: xr.Dataset) -> dict:
@@ -77,6 +102,7 @@ def from_spikes(
     n_trials: int | None = None,
     unit_names: Sequence | np.ndarray | None = None,
     covariates: dict | None = None,
+    observation: str = "poisson",
 ) -> xr.Dataset:
     """Bin a list of spikes.
 
@@ -89,6 +115,7 @@ def from_spikes(
     times, units, trials : (event,) arrays; time in s from the start of the trial, two integer labels.
     window : start and stop in s. bin_width : s. n_trials : where trailing trials have no spike.
     unit_names : names of units 0, 1, ...; without them the labels that occur.
+    observation : "poisson", "negative_binomial" or "conway_maxwell".
 
     Raises
     ------
@@ -129,6 +156,7 @@ def from_spikes(
         unit_names=names,
         covariates=covariates,
         dirt={"spikes_outside_window": outside},
+        observation=observation,
     )
 
 
@@ -158,8 +186,9 @@ def from_counts(
     covariates: dict | None = None,
     coords: dict | None = None,
     dirt: dict | None = None,
+    observation: str = "poisson",
 ) -> xr.Dataset:
-    """A Recording from counts (trial, time, unit): integers >= 0."""
+    """A Recording from counts (trial, time, unit): integers >= 0; `observation` as in `from_spikes`."""
     counts = np.asarray(counts)
     if counts.dtype.kind != "u":
         values = counts if valid is None else counts[np.asarray(valid, bool)]
@@ -174,9 +203,9 @@ def from_counts(
         counts = np.where(np.isfinite(counts), counts, 0)
     counts = counts.astype(np.int32, order="C")
     names = np.arange(counts.shape[2]) if unit_names is None else np.asarray(unit_names)
-    return _build(
-        "counts", counts, bin_width, valid, time_start, covariates, {"unit": names, **(coords or {})}, dirt
-    )
+    coords = {"unit": names, **(coords or {})}
+    recording = _build("counts", counts, bin_width, valid, time_start, covariates, coords, dirt)
+    return with_observation(recording, observation)
 
 
 def from_symbols(
@@ -254,6 +283,13 @@ def check(recording: xr.Dataset) -> xr.Dataset:
     """The recording itself, or a CortseqError that says what is wrong with it."""
     kind = track(recording)
     values, valid = observations(recording), recording["valid"].values
+    if observation(recording) not in OBSERVATIONS[kind]:
+        raise CortseqError(
+            f"{kind} have no such observation model",
+            key="observation",
+            value=observation(recording),
+            fix=f"choose one of {', '.join(OBSERVATIONS[kind])}",
+        )
     if recording.sizes["trial"] == 0:
         raise CortseqError("no trial is left", fix="check the window and the trial selection")
     if values.ndim == 3 and values.shape[2] == 0:

@@ -51,7 +51,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Data:
-    """A recording as arrays: y is (trial, time, feature) for counts and signals, (trial, time) for symbols."""
+    """A recording as arrays: y is (trial, time, feature) for counts and signals, (trial, time) for symbols.
+
+    `observation` is what a bin is drawn from (`cortseq.recording.OBSERVATIONS`), `support` the largest count
+    that "conway_maxwell" gives a probability to (else 0).
+    """
 
     track: str
     y: np.ndarray
@@ -59,6 +63,8 @@ class Data:
     inputs: np.ndarray | None
     bin_width: float
     n_features: int
+    observation: str
+    support: int = 0
 
     @classmethod
     def of(cls, recording: xr.Dataset, trials=None) -> Data:
@@ -70,7 +76,10 @@ class Data:
         inputs = None
         if "inputs" in recording:
             inputs = recording["inputs"].transpose("trial", "time", "input").values
-        return cls(kind, y, recording["valid"].values, inputs, recording.attrs["bin_width"], int(n))
+        return cls(
+            kind, y, recording["valid"].values, inputs, recording.attrs["bin_width"], int(n),
+            rec.observation(recording), int(recording.attrs.get("support", 0)),
+        )  # fmt: skip
 
     def first(self, n: int) -> Data:
         """The first n trials."""
@@ -176,6 +185,8 @@ class Model(BaseModel):
             "model": self.model_dump(mode="json"),
             "role": self.role,
             "track": data.track,
+            "observation": data.observation,
+            "support": data.support,
             "n_features": data.n_features,
             "n_inputs": data.n_inputs,
             "bin_width": data.bin_width,
@@ -220,7 +231,12 @@ class Fit:
                 f"the fit is for {self.card['n_features']} features of {self.card['track']}, "
                 f"the recording has {data.n_features} of {data.track}"
             )
-        return data
+        if data.observation != self.card["observation"]:
+            raise CortseqError(
+                f"the fit is for {self.card['observation']} counts: likelihoods of two observation models are not compared",
+                key="observation", value=data.observation, fix="fit and score under one observation model",
+            )  # fmt: skip
+        return replace(data, support=self.card["support"])  # the fit's own, as its alphabet
 
     def log_prob(self, recording: xr.Dataset, trials=None) -> np.ndarray:
         """log p(y_t | y_<t), nats, (member, trial, time); NaN where a bin is missing."""
@@ -250,7 +266,9 @@ class Fit:
         chosen = {name: value[member] for name, value in self.params.items()}
         drawn = self.model.generate(chosen, self.card, n_trials, n_time, rng)
         if self.card["track"] == "counts":
-            return rec.from_counts(drawn, bin_width=self.card["bin_width"])
+            return rec.from_counts(
+                drawn, bin_width=self.card["bin_width"], observation=self.card["observation"]
+            )
         if self.card["track"] == "signal":
             return rec.from_signal(drawn, bin_width=self.card["bin_width"])
         return rec.from_symbols(list(drawn), n_symbols=self.card["n_features"])

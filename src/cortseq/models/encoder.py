@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from cortseq.models.base import Data, Params
-from cortseq.models.emissions import MIN_RATE, MIN_SD, varying
+from cortseq.models.emissions import MIN_SD, emission_of, varying
 
 DECAYS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.9)  # per bin, of the causal exponential smoothing before k-means
 _MOST_POINTS = 30_000  # training bins that k-means sees: more change the score in the fourth digit
@@ -109,8 +109,7 @@ def likelihood(
 def _log_likelihood(p: Params, data: Data, y: np.ndarray, chosen) -> np.ndarray:
     """log p(y_t | state) in nats, (trial, time, state), as products of matrices."""
     if data.track == "counts":
-        rate = np.maximum(p["rate"][chosen], MIN_RATE)
-        return y @ np.log(rate).T - rate.sum(1) - gammaln(y + 1.0).sum(-1, keepdims=True)
+        return emission_of(data).log_prob_states({**p, "rate": p["rate"][chosen]}, y)
     mean, sd = p["mean"][chosen], p["sd"][chosen]
     weight = sd**-2.0
     square = (y**2) @ weight.T - 2 * y @ (weight * mean).T + (weight * mean**2).sum(1)

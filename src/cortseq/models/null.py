@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import EMISSIONS, emission_of
+from cortseq.models.emissions import emission_of
 
 
 class Null(Model):
-    """Training rates (Poisson), training label frequencies, or training mean and variance.
+    """Training rates (and dispersions, where counts have them), training label frequencies, or training mean and variance.
 
     The zero of every score: bits/spike are gains over it.
     """
@@ -33,7 +33,7 @@ class Null(Model):
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         everywhere = {k: np.broadcast_to(v, (n_trials, n_time, *v.shape)) for k, v in params.items()}
-        return EMISSIONS[shape["track"]](shape["n_features"]).draw(everywhere, rng)
+        return emission_of(shape).draw(everywhere, rng)
 
 
 MODEL = Null

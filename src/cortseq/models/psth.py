@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import EMISSIONS, MIN_SD, emission_of
+from cortseq.models.emissions import MIN_SD, emission_of
 
 WIDTHS = (0.0, 1.0, 2.0, 4.0)  # bins, sd of the Gaussian over time
 SHRINKAGE = (1.0, 10.0, 100.0)  # trials' worth of the overall mean
@@ -19,7 +19,7 @@ class Psth(Model):
 
     m_t = (sum_r y_rt + k m) / (n_t + k), then a Gaussian of sd w over t; k and w are chosen on the
     validation trials. Smoothing is over *training* trials only, so it is no leak. Signals share one
-    residual variance per channel.
+    residual variance per channel over all times, counts one dispersion per unit where they have one.
     """
 
     role: ClassVar = "baseline"
@@ -34,7 +34,7 @@ class Psth(Model):
                 score = float(np.sum(emission.log_prob(params, valid.y)[valid.valid]))
                 if score > best[0]:
                     best = (score, params, {"width_bins": width, "shrinkage_trials": shrinkage})
-        n_free = emission.n_free(train.n_features) * train.y.shape[1]
+        n_free = emission.n_free(train.n_features, train.y.shape[1])
         return Learned(
             {k: v[None] for k, v in best[1].items()},
             n_free,
@@ -52,7 +52,11 @@ class Psth(Model):
         if train.track == "signal":
             sd = np.maximum((train.y - mean)[train.valid].std(0), MIN_SD * overall["sd"])
             return {"mean": mean, "sd": np.broadcast_to(sd, mean.shape).copy()}
-        return {"rate" if train.track == "counts" else "probability": mean}
+        if train.track == "symbols":
+            return {"probability": mean}
+        seen = np.where(train.valid[..., None], train.y, 0)
+        spread = emission_of(train).dispersion(mean, train.valid.sum(0), seen.sum(0), train.y[train.valid])
+        return {"rate": mean, **{k: np.broadcast_to(v, mean.shape).copy() for k, v in spread.items()}}
 
     def score(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).log_prob(_cut(params, data.y.shape[1]), data.y)[None]
@@ -64,7 +68,7 @@ class Psth(Model):
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         rows = _cut({k: v[None] for k, v in params.items()}, n_time)
         everywhere = {k: np.broadcast_to(v, (n_trials, *v.shape)) for k, v in rows.items()}
-        return EMISSIONS[shape["track"]](shape["n_features"]).draw(everywhere, rng)
+        return emission_of(shape).draw(everywhere, rng)
 
 
 def _cut(params: Params, n_time: int) -> Params:

@@ -58,6 +58,9 @@ class Recurrent(Model):
     truncate: Count | None = Field(None, description="bins a gradient goes back at most; null: all")
     truncate_every: Count | None = Field(None, description="bins between truncated passes; null: `truncate`")
     checkpointed: bool = Field(False, description="memory ~ sqrt(bins) for one more forward pass")
+    mixture: Count = Field(
+        1, description="counts: components of the predicted distribution, under which units vary together"
+    )
     strategy: Strategy = Teacher()
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="of the learning rate")
     warm_up: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -99,6 +102,10 @@ class Recurrent(Model):
         """Sign of each unit's outgoing weights where Dale's law holds."""
         return None
 
+    def observation_of(self, shape: Data | dict):
+        """What the read-out says about a bin: see `cortseq.observations`."""
+        return observations.observation_of(shape, self.mixture)
+
     # -- the loop over time -----------------------------------------------------------------------
 
     def drive(self, q: Params, x: torch.Tensor) -> torch.Tensor:
@@ -122,7 +129,7 @@ class Recurrent(Model):
         return torch.stack(out, -2)
 
     def readout(self, p: Params, out: torch.Tensor) -> torch.Tensor:
-        """C out + d, (..., n_features)."""
+        """C out + d, (..., n_readout): one number per feature, more where counts are a mixture."""
         weight = p["readout_weight"]
         while weight.ndim < out.ndim and weight.ndim > 2:
             weight = weight.unsqueeze(1)
@@ -143,6 +150,11 @@ class Recurrent(Model):
     def check(self, data: Data) -> None:
         if data.n_features < 1 or data.y.shape[1] < 2:
             raise CortseqError(f"{self.family} needs trials of at least two bins", value=data.y.shape[1])
+        if self.mixture > 1 and data.track != "counts":
+            raise CortseqError(
+                f"a mixture is for counts, the recording has {data.track}",
+                key="mixture", value=self.mixture, fix="leave it out",
+            )  # fmt: skip
         if data.track not in self.strategy.tracks:
             raise CortseqError(
                 f"this strategy is for {' and '.join(self.strategy.tracks)}, the recording has {data.track}",
@@ -151,7 +163,7 @@ class Recurrent(Model):
 
     def initial(self, train: Data, members: int, seed: int, dtype=np.float32) -> Params:
         """Start parameters of all members, tensors with a leading member axis; member m depends on (seed, m) only."""
-        observation = observations.OBSERVATIONS[train.track](train.n_features, train.bin_width)
+        observation = self.observation_of(train)
         n_in = observation.n_encoded + train.n_inputs
         each = []
         for member in range(members):
@@ -161,9 +173,9 @@ class Recurrent(Model):
                 {
                     **cell,
                     "readout_weight": rng.normal(
-                        0, 0.1 / np.sqrt(self.hidden), (train.n_features, self.hidden)
+                        0, 0.1 / np.sqrt(self.hidden), (observation.n_readout, self.hidden)
                     ),
-                    **observation.start_parameters(train.y, train.valid),
+                    **observation.start_parameters(train.y, train.valid, rng),
                 }
             )
         return {k: torch.from_numpy(np.stack([e[k] for e in each]).astype(dtype)) for k in each[0]}
@@ -185,15 +197,13 @@ class Recurrent(Model):
 
     def score(self, params: Params, data: Data) -> np.ndarray:
         def one(p, x, y):
-            observation = observations.OBSERVATIONS[data.track](data.n_features, data.bin_width)
-            return observation.log_prob(p, self.readout(p, self.scan(p, x)), y)
+            return self.observation_of(data).log_prob(p, self.readout(p, self.scan(p, x)), y)
 
         return self._over_members(params, data, one)
 
     def expect(self, params: Params, data: Data) -> np.ndarray:
         def one(p, x, y):
-            observation = observations.OBSERVATIONS[data.track](data.n_features, data.bin_width)
-            return observation.mean(p, self.readout(p, self.scan(p, x)))
+            return self.observation_of(data).mean(p, self.readout(p, self.scan(p, x)))
 
         return self._over_members(params, data, one)
 
@@ -216,7 +226,7 @@ class Recurrent(Model):
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         if shape["n_inputs"]:
             raise CortseqError("a model with inputs cannot run freely without them")
-        observation = observations.OBSERVATIONS[shape["track"]](shape["n_features"], shape["bin_width"])
+        observation = self.observation_of(shape)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         p = {name: value.double() for name, value in params.items()}
         drawn = []
@@ -241,7 +251,7 @@ class Recurrent(Model):
             raise CortseqError(
                 "unknown map", key="map", value=map, fix='choose "open", "closed" or "sampled"'
             )
-        observation = observations.OBSERVATIONS[shape["track"]](shape["n_features"], shape["bin_width"])
+        observation = self.observation_of(shape)
         p = {name: value[member].double() for name, value in params.items()}
         q = {name: value.detach() for name, value in self.derive(p).items()}
         sizes = [s.shape[-1] for s in self.start(q)]
@@ -278,8 +288,7 @@ def tensors(model: Recurrent, p: Params, data: Data, trials, dtype):
     y = torch.as_tensor(data.y[trials])
     y = y if data.track == "symbols" else y.to(dtype)
     valid = torch.as_tensor(data.valid[trials])
-    observation = observations.OBSERVATIONS[data.track](data.n_features, data.bin_width)
-    x = observation.encode(p, y).to(dtype) * valid.unsqueeze(-1)
+    x = model.observation_of(data).encode(p, y).to(dtype) * valid.unsqueeze(-1)
     if data.inputs is not None:
         ahead = torch.as_tensor(np.roll(data.inputs[trials], -1, axis=1)).to(dtype)
         x = torch.cat([x, ahead], -1)

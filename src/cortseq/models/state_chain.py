@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from scipy.special import softmax
 
 from cortseq import recording as rec
-from cortseq.models import chain, encoder
+from cortseq.models import chain, encoder, smoothing
 from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
-from cortseq.models.emissions import EMISSIONS
+from cortseq.models.emissions import emission_of
 
 _AT_ONCE = 5_000_000  # numbers in the largest temporary array
+_DISPERSION_BINS, _DISPERSION_ROUNDS = 30_000, 5  # training bins and rounds of EM for the dispersions
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class StateChain(Model):
         m = self._n_labels(train)
         n_free = chain.n_contexts(best.params, self.length) * (m - 1)
         n_free += 0 if train.track == "symbols" else m * train.n_features
+        n_free += best.params["dispersion"].size if "dispersion" in best.params else 0
         card = {**best.card, "chosen": {"decay": decay, **best.card.get("chosen", {})}}
         card["settings_tried"] = sum(found.tried for found in tried) or best.tried
         return Learned({k: v[None] for k, v in best.params.items()}, n_free, card=card)
@@ -99,6 +102,8 @@ class StateChain(Model):
         learned, labels = encoder.learn(train, decay, self.states, self.restarts, seed, quick)
         m = self._n_labels(train)
         counts = chain.count(labels, train.valid, m, self.length)
+        if train.track == "counts":
+            learned |= self._dispersion(learned, counts, train, labels)
         held_out = None
         if valid.valid.any():
             held_out = self._bins(learned, valid, encoder.labels(learned, valid))
@@ -108,6 +113,25 @@ class StateChain(Model):
             score = float(np.sum(self._score(params, valid)[valid.valid]))
             found.append(_Found(score, params, card, 0))
         return replace(max(found, key=lambda f: f.score), tried=len(found))
+
+    def _dispersion(self, p: Params, counts: chain.Table, train: Data, labels: np.ndarray) -> Params:
+        """One dispersion per unit: EM on the predictive mixture, rates and (Witten-Bell) transitions held.
+
+        It starts from each bin's own state, which saw that bin and would leave too little to explain.
+        """
+        emission, m = emission_of(train), self.states
+        every = -(-train.valid.size // min(_DISPERSION_BINS, _AT_ONCE // m))
+        labels, valid, y = labels[::every], train.valid[::every], train.y[::every]
+        y, weight = y[valid], np.eye(m)[labels[valid]]
+        found = emission.dispersion(p["rate"], weight.sum(0), weight.T @ y, y)
+        if not found:
+            return {}
+        model = chain.Chain(smoothing.witten_bell(counts, m), m)
+        rows = np.log(model.rows(model.contexts(labels, valid)[valid]))
+        for _ in range(_DISPERSION_ROUNDS):
+            weight = softmax(rows + emission.log_prob_states(p | found, y), axis=1)
+            found = emission.dispersion(p["rate"], weight.sum(0), weight.T @ y, y)
+        return found
 
     def _bins(self, learned: Params, data: Data, labels: np.ndarray) -> Bins:
         return Bins(labels, data.valid, lambda: encoder.likelihood(learned, data)[0][data.valid])
@@ -176,7 +200,8 @@ class StateChain(Model):
             state = (rng.random((n_trials, 1)) > rows.cumsum(-1)[:, :-1]).sum(-1)
             if kind != "symbols":
                 chosen = {k: params[k][state] for k in ("rate", "mean", "sd") if k in params}
-                drawn.append(EMISSIONS[kind](n).draw(chosen, rng))
+                chosen |= {k: params[k] for k in ("dispersion",) if k in params}
+                drawn.append(emission_of(shape).draw(chosen, rng))
                 smooth = encoder.smooth_step(smooth, drawn[-1], float(params["decay"][0]))
                 state = encoder.nearest(encoder.root(smooth, kind), params["centroids"])
             labels[:, t], known[:, t] = state, True

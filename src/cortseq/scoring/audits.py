@@ -187,7 +187,9 @@ def _noise(recording: xr.Dataset, rng) -> xr.Dataset:
     few = np.argsort(-mean)[:CANARY_UNITS]
     if kind == "counts":
         drawn = rng.poisson(np.maximum(mean[few], 0.05), (*shape, len(few)))
-        return rec.from_counts(drawn, bin_width=recording.attrs["bin_width"])
+        return rec.from_counts(
+            drawn, bin_width=recording.attrs["bin_width"], observation=rec.observation(recording)
+        )
     noise = rng.normal(mean[few], y[valid].std(0)[few], (*shape, len(few)))
     return rec.from_signal(noise, bin_width=recording.attrs["bin_width"])
 

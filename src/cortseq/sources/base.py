@@ -58,6 +58,9 @@ class Source(BaseModel):
         default_factory=dict,
         description="label: name in the file; labels and stratifies trials, never seen by models",
     )
+    observation: Literal["poisson", "negative_binomial", "conway_maxwell"] | None = Field(
+        None, description="what every model takes counts to be drawn from; default: poisson"
+    )
     stratify: str | None = Field(None, description="the covariate to stratify splits by; default: the first")
     min_rate_hz: float = Field(0.0, ge=0, description="units at or below this training rate are dropped")
     max_rate_hz: Positive | None = Field(
@@ -108,6 +111,8 @@ class Source(BaseModel):
             raise ValueError(
                 f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add it there"
             )
+        if self.observation and self.track != "counts":
+            raise ValueError(f"observation: is for counts, this source gives {self.track} -- remove the key")
         for key in _NOT_FOR.get(self.track, ()):
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
                 what = {"symbols": "a source of symbols has none", "signal": "a signal has no rate of spikes"}

@@ -1,4 +1,4 @@
-"""Convex read-outs: penalised Poisson / multinomial regression and ridge on fixed features.
+"""Read-outs on fixed features, convex but for a mixture's: penalised regression of counts and labels, and ridge.
 
 The penalty is 0.5 * penalty * |C|^2 per bin, the intercept is free. Ridge is closed form: moments of the
 features summed in double precision, then one Cholesky solution per penalty. For the others features are
@@ -15,7 +15,6 @@ import scipy.linalg
 import torch
 from scipy.optimize import minimize
 
-from cortseq import observations
 from cortseq.models.base import Data, Params
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ _BLOCK = 4096  # bins converted to double precision at once: bounds memory
 
 def fit_readout(model: Recurrent, p: Params, train: Data, valid: Data, penalties) -> tuple[Params, float]:
     """Read-out parameters for fixed cell parameters `p` of one member, and the penalty that validation chose."""
-    observation = observations.OBSERVATIONS[train.track](train.n_features, train.bin_width)
+    observation = model.observation_of(train)
     features, y = _bins(model, p, train)
     features_valid, y_valid = _bins(model, p, valid)
     if train.track == "signal":
@@ -36,13 +35,13 @@ def fit_readout(model: Recurrent, p: Params, train: Data, valid: Data, penalties
         events = max(float(train.n_events().sum()), 1.0)
         path = _likelihood_path(observation, p, features, y, features_valid, penalties, events)
     best: tuple[float, Params, float] = (np.inf, {}, 0.0)
-    for penalty, weight, bias, eta in path:
-        loss = -float(
-            observation.log_prob(p, torch.from_numpy(eta.astype(np.float32)), y_valid).double().sum()
-        )
+    for penalty, readout, eta in path:
+        found = {name: torch.from_numpy(value.astype(np.float32)) for name, value in readout.items()}
+        eta = torch.from_numpy(eta.astype(np.float32))
+        loss = -float(observation.log_prob(p | found, eta, y_valid).double().sum())
         if loss < best[0] or not best[1]:
-            best = (loss, {"readout_weight": weight, "readout_bias": bias}, float(penalty))
-    found = {name: torch.from_numpy(value.astype(np.float32)) for name, value in best[1].items()}
+            best = (loss, found, float(penalty))
+    found = best[1]
     if train.track == "signal":
         found["log_sd"] = _residual_sd(observation, {**p, **found}, features, y)
     return found, best[2]
@@ -85,7 +84,7 @@ def _bins(model: Recurrent, p: Params, data: Data):
 
 
 def _likelihood_path(observation, p: Params, features, y, features_valid, penalties, events):
-    """Warm-started L-BFGS down the path; the objective is per event."""
+    """Warm-started L-BFGS down the path; the objective is per event. Dispersions of counts are learned along."""
     start = np.asarray(p["readout_bias"], np.float64)
     mean = features.mean(0, dtype=np.float64)
     values, vectors = np.linalg.eigh(_moments(features, mean, np.zeros((len(features), 0)))[0])
@@ -94,13 +93,24 @@ def _likelihood_path(observation, p: Params, features, y, features_valid, penalt
     z = torch.from_numpy(((features - mean) @ rotate).astype(np.float32))
     z_valid = ((features_valid - mean) @ rotate).astype(np.float32)
     n_out, n_in = len(start), z.shape[1]
+    spread = [np.asarray(p["log_dispersion"], np.float64)] if "log_dispersion" in p else []
+    ends = np.cumsum([n_out * n_in, n_out, *map(len, spread)])
     inverse = torch.from_numpy((1 / values[keep]).astype(np.float32))
-    theta = np.concatenate([np.zeros(n_out * n_in), start])
+    theta = np.concatenate([np.zeros(n_out * n_in), start, *spread])
+
+    def parts(t):
+        """Weights on z, biases and, where there are any, dispersions."""
+        names = ("readout_weight", "readout_bias", "log_dispersion")
+        split = {
+            n: t[b - size : b] for n, b, size in zip(names, ends, np.diff(ends, prepend=0), strict=False)
+        }
+        return split | {"readout_weight": split["readout_weight"].reshape(n_out, n_in)}
 
     def objective(flat: np.ndarray, penalty: float):
         t = torch.from_numpy(flat.astype(np.float32)).requires_grad_()
-        weight, bias = t[:-n_out].reshape(n_out, n_in), t[-n_out:]
-        loss = -observation.log_prob(p, z @ weight.T + bias, y).sum() / events
+        q = parts(t)
+        weight = q["readout_weight"]
+        loss = -observation.log_prob(p | q, z @ weight.T + q["readout_bias"], y).sum() / events
         loss = loss + 0.5 * penalty * (weight**2 * inverse).sum() / events
         (gradient,) = torch.autograd.grad(loss, t)
         return loss.item(), gradient.double().numpy()
@@ -115,9 +125,11 @@ def _likelihood_path(observation, p: Params, features, y, features_valid, penalt
             options={"maxiter": 30, "ftol": 1e-7, "gtol": 1e-6},
         )
         theta = found.x
-        weight, bias = theta[:-n_out].reshape(n_out, n_in), theta[-n_out:]
+        q = parts(theta)
+        weight, bias = q["readout_weight"], q["readout_bias"]
         back = weight @ rotate.T
-        yield penalty, back, bias - back @ mean, z_valid @ weight.T.astype(np.float32) + bias
+        eta = z_valid @ weight.T.astype(np.float32) + bias
+        yield penalty, q | {"readout_weight": back, "readout_bias": bias - back @ mean}, eta
 
 
 def _ridge_path(observation, p: Params, features, y, features_valid, penalties):
@@ -125,7 +137,8 @@ def _ridge_path(observation, p: Params, features, y, features_valid, penalties):
     for penalty, (weight, bias) in zip(
         penalties, ridge(features, observation.encode(p, y).double().numpy(), penalties), strict=True
     ):
-        yield penalty, weight, bias, features_valid @ weight.T + bias
+        readout = {"readout_weight": weight, "readout_bias": bias}
+        yield penalty, readout, features_valid @ weight.T + bias
 
 
 def _residual_sd(observation, p: Params, features: np.ndarray, y) -> torch.Tensor:

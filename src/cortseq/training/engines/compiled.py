@@ -92,7 +92,9 @@ class Compiled(Engine):
         if data.track == "symbols":
             return np.zeros((self.n_time, len(self)))
         y = torch.as_tensor(np.where(data.valid[..., None], data.y, 0)).double()
-        if data.track == "counts":
+        if data.observation == "conway_maxwell":  # ln y! has a factor there
+            each = np.zeros(y.shape[:2])
+        elif data.track == "counts":
             each = torch.lgamma(y + 1).sum(-1).numpy()
         else:
             n = y.shape[-1]
@@ -120,8 +122,11 @@ class Compiled(Engine):
         self.readout = np.ascontiguousarray(self.q["readout_weight"])
         self.readout_columns = np.ascontiguousarray(self.readout.T)
         self.d_columns = np.zeros_like(self.columns)
-        names = ("recurrent", "bias", "readout_weight", "readout_bias", "log_sd")
+        names = ("recurrent", "bias", "readout_weight", "readout_bias", "log_sd", "log_dispersion")
         self.grads = {name: np.zeros_like(self.q[name]) for name in names if name in self.q}
+        self.dispersed = None
+        if self.data.track == "counts" and (self.data.observation != "poisson" or self.model.mixture > 1):
+            self.dispersed = heads.Dispersed(self.data, self.model.mixture, self.q.get("log_dispersion"))
         self.grads["dense"] = np.zeros((len(self.q["bias"]), len(self.dense_columns)), self.dtype)
 
     def start(self, batch: Batch) -> State:
@@ -252,6 +257,9 @@ class Compiled(Engine):
         common = (eta, self.q["readout_bias"], self.grads["readout_bias"], mask)
         if self.data.track == "counts":
             e, rows = self.seen, trials * self.n_time
+            if self.dispersed is not None:
+                events = e.indptr, e.unit, e.value, rows, bins.start
+                return constant + self.dispersed(*common, *events, self.grads.get("log_dispersion"))
             return constant + heads.poisson(*common, e.indptr, e.unit, e.value, rows, bins.start)
         if self.data.track == "symbols":
             return constant + heads.categorical(*common, np.ascontiguousarray(self.symbols[bins, trials]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cortseq import observations
 from cortseq.models.base import Data, Params
 from cortseq.training import noise
 from cortseq.training.engines.base import Batch, Engine, Segment, State
@@ -27,7 +26,7 @@ class Generic(Engine):
             model, {name: value[0] for name, value in params.items()}, data, slice(None), self.dtype
         )
         self.x, self.y, self.mask = x.to(device), y.to(device), mask.to(device, self.dtype)
-        self.observation = observations.OBSERVATIONS[data.track](data.n_features, data.bin_width)
+        self.observation = model.observation_of(data)
 
     # -- the contract -----------------------------------------------------------------------------
 

@@ -11,8 +11,12 @@ import math
 import numpy as np
 from numba import njit
 
-from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE, MIN_LOG_SD
+from cortseq.conway_maxwell import moments, tables
+from cortseq.models.base import Data
+from cortseq.observations import LOG_ALPHA, LOG_NU, MAX_LOG_RATE, MIN_LOG_RATE, MIN_LOG_SD
 from cortseq.training.kernels.functions import OPTIONS, exp
+
+KINDS = ("poisson", "negative_binomial", "conway_maxwell")
 
 
 @njit(**OPTIONS)
@@ -106,3 +110,132 @@ def gaussian(eta, bias, d_bias, mask, target, log_sd, d_log_sd):
                 row[j] = -z * precision[j]
                 d_bias[j] += row[j]
     return loss
+
+
+@njit(forceinline=True, **OPTIONS)
+def _poisson(eta, y):
+    """-log p(y) without ln y!, its derivative by eta, and by the log dispersion, which there is none of."""
+    held = min(max(eta, MIN_LOG_RATE), MAX_LOG_RATE)
+    rate = exp(held)
+    return rate - y * held, rate - y if held == eta else 0.0, 0.0
+
+
+@njit(forceinline=True, **OPTIONS)
+def _negative_binomial(eta, y, alpha):
+    """The same with variance mean + alpha mean^2, mean exp(eta)."""
+    held = min(max(eta, MIN_LOG_RATE), MAX_LOG_RATE)
+    rate = exp(held)
+    raised = math.log1p(alpha * rate)
+    loss = (y + 1 / alpha) * raised - y * held
+    d_log = (y * alpha + 1) * rate / (1 + alpha * rate) - raised / alpha
+    for k in range(1, int(y)):
+        loss -= math.log1p(alpha * k)
+        d_log -= alpha * k / (1 + alpha * k)
+    return loss, (rate - y) / (1 + alpha * rate) if held == eta else 0.0, d_log
+
+
+@njit(forceinline=True, **OPTIONS)
+def _conway_maxwell(eta, y, nu, power, log_factorial, smallest):
+    """The same, with ln y! included as it depends on nu; see `cortseq.conway_maxwell`."""
+    high = nu * math.log(power.size - 1)
+    held = min(max(eta, MIN_LOG_RATE), high)
+    log_z, mean, _, logs = moments(held, nu, power, log_factorial, smallest)
+    seen = log_factorial[int(y)] if y < power.size else math.lgamma(y + 1)
+    d_log = nu * (seen - logs)
+    if eta > high:  # the end itself moves with nu
+        d_log += (mean - y) * high
+    return log_z - y * held + nu * seen, mean - y if held == eta else 0.0, d_log
+
+
+@njit(**OPTIONS)
+def _each(kind, eta, bias, y, dispersion, power, log_factorial, smallest, d_log):
+    """-log p of all units of one bin; eta (unit,) becomes its derivative, d_log that by the log dispersions."""
+    loss = 0.0
+    for j in range(y.size):
+        x = float(eta[j] + bias[j])
+        if kind == 0:
+            one, eta[j], d_log[j] = _poisson(x, y[j])
+        elif kind == 1:
+            one, eta[j], d_log[j] = _negative_binomial(x, y[j], dispersion[j])
+        else:
+            one, eta[j], d_log[j] = _conway_maxwell(x, y[j], dispersion[j], power[j], log_factorial, smallest)
+        loss += one
+    return loss
+
+
+@njit(**OPTIONS)
+def _responsibilities(logits, bias, losses, share):
+    """-ln sum_m w_m exp(-losses_m); `share` becomes the components' shares of it, logits their gradient."""
+    top = np.max(logits + bias)
+    norm = top + math.log(np.sum(np.exp(logits + bias - top)))
+    best = -np.inf
+    for m in range(losses.size):
+        share[m] = logits[m] + bias[m] - norm - losses[m]
+        best = max(best, share[m])
+    total = best + math.log(np.sum(np.exp(share - best)))
+    for m in range(losses.size):
+        share[m] = math.exp(share[m] - total)
+        logits[m] = math.exp(logits[m] + bias[m] - norm) - share[m]
+    return -total
+
+
+@njit(**OPTIONS)
+def counts(
+    eta, bias, d_bias, mask, indptr, unit, value, rows, first,
+    kind, components, dispersion, power, log_factorial, d_log_dispersion,
+):  # fmt: skip
+    """sum over valid bins of -log p(y) without ln y! (with it for kind 2), as `poisson` for what that is not for.
+
+    kind: 0 Poisson, 1 negative binomial, 2 Conway-Maxwell; `dispersion` (unit,) is alpha or nu, and
+    d_log_dispersion is added to. A row of eta is one number per unit or, of a mixture, `components` logits and
+    then components x units numbers.
+    """
+    n_time, n_trials = mask.shape
+    n, logits = d_log_dispersion.size, components if components > 1 else 0
+    smallest = 1e-17 if eta.itemsize == 8 else 1e-9
+    y, d_log = np.empty(n), np.empty((components, n))
+    losses, share = np.empty(components), np.ones(components)
+    loss = 0.0
+    for t in range(n_time):
+        for k in range(n_trials):
+            row = eta[t * n_trials + k]
+            if mask[t, k] == 0:
+                row[:] = 0
+                continue
+            y[:] = 0
+            at = rows[k] + first + t
+            for e in range(indptr[at], indptr[at + 1]):
+                y[unit[e]] = value[e]
+            for m in range(components):
+                part = slice(logits + m * n, logits + (m + 1) * n)
+                losses[m] = _each(
+                    kind, row[part], bias[part], y, dispersion, power, log_factorial, smallest, d_log[m]
+                )
+            loss += _responsibilities(row[:logits], bias[:logits], losses, share) if logits else losses[0]
+            for m in range(components):
+                for j in range(n):
+                    row[logits + m * n + j] *= share[m]
+                    d_log_dispersion[j] += share[m] * d_log[m, j]
+            for j in range(row.size):
+                d_bias[j] += row[j]
+    return loss
+
+
+class Dispersed:
+    """`counts` with one step's dispersions (their logs, numpy; None for Poisson)."""
+
+    def __init__(self, data: Data, components: int, log_dispersion: np.ndarray | None):
+        self.kind, self.components, n = KINDS.index(data.observation), components, data.n_features
+        low, high = (LOG_ALPHA, LOG_ALPHA, LOG_NU)[self.kind]
+        raw = np.zeros(n) if log_dispersion is None else log_dispersion.astype(float)
+        self.free = (raw >= low) & (raw <= high)
+        self.dispersion = np.exp(np.clip(raw, low, high))
+        self.tables = tables(self.dispersion, data.support)
+
+    def __call__(self, *arguments) -> float:
+        *common, d_log_dispersion = arguments
+        found = np.zeros(len(self.dispersion))
+        loss = counts(*common, self.kind, self.components, self.dispersion, *self.tables, found)
+        if d_log_dispersion is not None:
+            d_log_dispersion += (found * self.free).astype(d_log_dispersion.dtype)
+        return loss
