@@ -5,6 +5,7 @@ Parameters are arrays (..., feature) that broadcast against y (trial, time, feat
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -131,3 +132,24 @@ EMISSIONS: dict[str, Any] = {
 def emission_of(data: Data) -> Emission:
     """The emission of a recording's track."""
     return EMISSIONS[data.track](data.n_features)
+
+
+def forecasts(data: Data, horizons: Sequence[int], log_prob: Callable[[int], np.ndarray]) -> np.ndarray:
+    """`log_prob(h)` (trial, time) = log p(y_t | y_0 .. y_{t-h}) of each horizon, (1, trial, time, horizon).
+
+    NaN where bin t is missing and where it is fewer than h bins from the start of the trial (t < h - 1).
+    """
+    t = np.arange(data.y.shape[1])
+    for h in horizons:
+        if h < 1:
+            raise CortseqError("a horizon is at least one bin", key="horizons", value=h)
+    rows = [np.where(data.valid & (t >= h - 1), log_prob(h), np.nan) for h in horizons]
+    return np.stack(rows, -1)[None]
+
+
+def delayed(y: np.ndarray, bins: int, before: Any = 0) -> np.ndarray:
+    """y (trial, time, ...) of `bins` bins ago; `before` where that is before the trial."""
+    out = np.full_like(y, before)
+    if bins < y.shape[1]:
+        out[:, bins:] = y[:, : y.shape[1] - bins]
+    return out
