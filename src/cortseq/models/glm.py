@@ -28,7 +28,8 @@ class Glm(Model):
     Signals: vector autoregression N(m + s eta, sd^2) on the standardised past, one residual sd per channel.
     History of L bins, own and coupling alike, through filters B of unit norm (lag, filter): "bins" one weight per
     lag; "exponential" exp(-(l - 1) / tau), tau geometric from 1/2 bin to L/2 bins; "cosine" raised cosines,
-    evenly spaced in log lag. A past that is missing (before the trial, or not recorded) is zero, and
+    evenly spaced in log lag. Of counts, y(t - l) is the count or (past: root) its square root: the response to a burst
+    then saturates, which under an exponential link can be worth .1 bits/spike. A past that is missing (before the trial, or not recorded) is zero, and
     a_f(t) = sum over missing lags of B_lf tells the model how much of it. Inputs x, standardised, act at their own bin.
 
     L2 penalty on all weights, none on b, the same for all units; it is chosen on validation down a path from
@@ -36,10 +37,12 @@ class Glm(Model):
     """
 
     role: ClassVar = "baseline"
+    idle: ClassVar = {"symbols": ("past",), "signal": ("past",)}
 
     family: Literal["glm"] = "glm"
     history: Annotated[int, Field(ge=1, le=10_000)] = Field(50, description="bins of the past that are seen")
     filters: Literal["bins", "exponential", "cosine"] = "exponential"
+    past: Literal["counts", "root"] = Field("root", description="what of the counts is filtered")
     n_filters: Annotated[int, Field(ge=1)] | None = Field(
         None, description="of exponential and cosine; default: one per doubling of the history"
     )
@@ -59,8 +62,7 @@ class Glm(Model):
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         fixed = _measured(train)
-        features, y = _bins(self.design(fixed, train), train.valid), _encoded(fixed, train)[train.valid]
-        y = np.ascontiguousarray(y.T, float)
+        features, y = _bins(self.design(fixed, train), train.valid), _targets(fixed, train)
         checked = self.design(fixed, valid)
         best: tuple[float, Params, float] = (-np.inf, {}, np.nan)
         scores: list[float] = []
@@ -88,11 +90,17 @@ class Glm(Model):
         """Regressors (trial, time, filter x feature + filter + input): past, how much of it is missing, inputs."""
         basis = self.basis() if basis is None else basis
         known = data.valid[..., None].astype(float)
-        past = _filtered(np.where(known > 0, _encoded(p, data), 0.0), basis)
+        past = _filtered(np.where(known > 0, self._code(p, data.track, data.y, data.n_features), 0.0), basis)
         parts = [past, basis.sum(0) - _filtered(known, basis)]
         if data.inputs is not None:
             parts.append((np.nan_to_num(data.inputs) - p["input_mean"]) / p["input_scale"])
         return np.concatenate(parts, -1)
+
+    def _code(self, p: Params, kind: str, y: np.ndarray, n: int) -> np.ndarray:
+        """Observations as regressors (..., feature): (roots of) counts, one-hot labels, standardised signals."""
+        if kind == "counts":
+            return np.sqrt(y) if self.past == "root" else y.astype(float)
+        return np.eye(n)[y.astype(int)] if kind == "symbols" else _standardised(p, y)
 
     def score(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).log_prob(self._predicted(params, data), data.y)[None]
@@ -131,10 +139,35 @@ class Glm(Model):
             eta = np.stack([s[trial] for s in seen])
             for first in range(0, data.y.shape[1], size):
                 start = np.arange(first, min(first + size, data.y.shape[1]))
-                block = _futures(p, data, trial, eta, start, coupling, samples, rng, covariance)
+                block = self._futures(p, data, trial, eta, start, coupling, samples, rng, covariance)
                 for lead, values in enumerate(block):
                     found[lead, trial, start[: len(values)] + lead] = values
         return forecasts(data, horizons, lambda h: found[h - 1])
+
+    def _futures(
+        self, p, data: Data, trial: int, seen, start, coupling, samples: int, rng, covariance
+    ) -> list[np.ndarray]:
+        """log p of what was recorded 0, 1, .. bins after each bin of `start`, which is the first one not known.
+
+        seen (lead, time, feature): eta from the known past. What a drawn bin adds to later ones is scattered forward.
+        """
+        emission, kind, n = emission_of(data), data.track, data.n_features
+        later, block = np.zeros((len(seen), len(start), samples, n)), []
+        for lead in range(len(seen)):
+            start = start[start + lead < data.y.shape[1]]
+            eta = seen[lead][start + lead][:, None] + later[lead, : len(start)]
+            y = data.y[trial, start + lead]
+            if covariance is not None:
+                block.append(_gaussian(p, _standardised(p, y) - eta[:, 0], covariance[lead]))
+                drawn = eta
+            else:
+                q = _distribution(p, kind, eta)
+                y = np.broadcast_to(y[:, None], (*eta.shape[:2], *y.shape[1:]))
+                block.append(logsumexp(emission.log_prob(q, y), axis=1) - np.log(samples))
+                drawn = self._code(p, kind, emission.draw(q, rng), n) if lead + 1 < len(seen) else eta
+            for lag in range(min(len(seen) - lead - 1, len(coupling))):
+                later[lead + lag + 1, : len(start)] += drawn @ coupling[lag]
+        return block
 
     def _seen(self, p: Params, data: Data, lead: int) -> np.ndarray:
         """eta from what is known `lead` bins before, (trial, time, feature)."""
@@ -152,7 +185,7 @@ class Glm(Model):
             eta = np.tensordot(reach, coupling[: reach.shape[1]], 2)
             eta += params["bias"] + missing_weight @ missing[min(t, self.history)]
             drawn.append(EMISSIONS[kind](n).draw(_distribution(params, kind, eta), rng))
-            past = np.concatenate([past, _code(params, kind, drawn[-1], n)[:, None]], 1)
+            past = np.concatenate([past, self._code(params, kind, drawn[-1], n)[:, None]], 1)
         return np.stack(drawn, 1)
 
 
@@ -169,15 +202,18 @@ def _measured(train: Data) -> Params:
     return found
 
 
-def _code(p: Params, kind: str, y: np.ndarray, n: int) -> np.ndarray:
-    """Observations as regressors (..., feature): counts, one-hot labels, standardised signals."""
-    if kind == "symbols":
-        return np.eye(n)[y.astype(int)]
-    return (y - p["signal_mean"]) / p["signal_scale"] if kind == "signal" else y
+def _standardised(p: Params, y: np.ndarray) -> np.ndarray:
+    return (y - p["signal_mean"]) / p["signal_scale"]
 
 
-def _encoded(p: Params, data: Data) -> np.ndarray:
-    return _code(p, data.track, data.y, data.n_features)
+def _targets(p: Params, data: Data) -> np.ndarray:
+    """What the valid bins hold, as the losses want it: (feature, bin)."""
+    y = data.y[data.valid]
+    if data.track == "symbols":
+        y = np.eye(data.n_features)[y]
+    elif data.track == "signal":
+        y = _standardised(p, y)
+    return np.ascontiguousarray(y.T, float)
 
 
 def _bins(design: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -222,30 +258,6 @@ def _residual_sd(p: Params, features: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Of the training residuals, in units of the training sd."""
     residual = y - (p["weight"] @ features.T + p["bias"][:, None])
     return np.maximum(np.sqrt((residual**2).mean(1)), MIN_SD)
-
-
-def _futures(p, data: Data, trial: int, seen, start, coupling, samples: int, rng, covariance) -> list:
-    """log p of what was recorded 0, 1, .. bins after each bin of `start`, which is the first one not known.
-
-    seen (lead, time, feature): eta from the known past. What a drawn bin adds to later ones is scattered forward.
-    """
-    emission, kind, n = emission_of(data), data.track, data.n_features
-    later, block = np.zeros((len(seen), len(start), samples, n)), []
-    for lead in range(len(seen)):
-        start = start[start + lead < data.y.shape[1]]
-        eta = seen[lead][start + lead][:, None] + later[lead, : len(start)]
-        y = data.y[trial, start + lead]
-        if covariance is not None:
-            block.append(_gaussian(p, _code(p, kind, y, n) - eta[:, 0], covariance[lead]))
-            drawn = eta
-        else:
-            q = _distribution(p, kind, eta)
-            y = np.broadcast_to(y[:, None], (*eta.shape[:2], *y.shape[1:]))
-            block.append(logsumexp(emission.log_prob(q, y), axis=1) - np.log(samples))
-            drawn = _code(p, kind, emission.draw(q, rng), n) if lead + 1 < len(seen) else eta
-        for lag in range(min(len(seen) - lead - 1, len(coupling))):
-            later[lead + lag + 1, : len(start)] += drawn @ coupling[lag]
-    return block
 
 
 def _covariances(p: Params, coupling: np.ndarray, deepest: int) -> list[np.ndarray]:

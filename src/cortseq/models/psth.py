@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter1d
 from cortseq.models.base import Data, Learned, Model, Params, Run
 from cortseq.models.emissions import EMISSIONS, MIN_SD, emission_of, forecasts
 
-WIDTHS = (0.0, 1.0, 2.0, 4.0)  # bins, sd of the Gaussian over time
-SHRINKAGE = (1.0, 10.0, 100.0)  # trials' worth of the overall mean
+WIDTHS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # bins, sd of the Gaussian over time
+SHRINKAGE = (1.0, 10.0, 100.0, 1000.0)  # trials' worth of the overall mean
 
 
 class Psth(Model):
@@ -46,7 +46,7 @@ class Psth(Model):
         overall = emission_of(train).estimate(train.y, train.valid)
         y = np.eye(train.n_features)[train.y] if train.track == "symbols" else train.y
         centre = emission_of(train).mean(overall)
-        total = (y * train.valid[..., None]).sum(0) + shrinkage * centre
+        total = np.where(train.valid[..., None], y, 0).sum(0) + shrinkage * centre
         mean = total / (train.valid.sum(0)[:, None] + shrinkage)
         if width:
             mean = gaussian_filter1d(mean, width, axis=0, mode="nearest")

@@ -11,7 +11,7 @@ Arrays are (output, bin), so that an output is contiguous.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -114,7 +114,7 @@ LOSSES: dict[str, Any] = {"counts": PoissonLoss(), "symbols": CategoricalLoss(),
 
 
 def path(
-    loss: Loss, features: np.ndarray, y: np.ndarray, penalties: Sequence[float], tolerance: float = 0.01
+    loss: Loss, features: np.ndarray, y: np.ndarray, penalties: Iterable[float], tolerance: float = 0.01
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Weights (output, feature) and intercepts (output,) per penalty, each warm-starting the next.
 
@@ -144,6 +144,8 @@ class _Problem:
         self.z[:, 1:] -= self.centre @ self.rotation
 
     def original(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights and intercepts of the features as given; what tied outputs share predicts nothing and is taken out."""
+        theta = theta if self.loss.separable else theta - theta.mean(0)
         weight = theta[:, 1:] @ self.rotation.T
         return weight, theta[:, 0] - weight @ self.centre
 
@@ -151,7 +153,8 @@ class _Problem:
         """Conjugate gradients from `theta`; outputs that have converged rest."""
         found, running = theta.copy(), np.arange(len(theta))
         ridge = np.append(0.0, np.full(theta.shape[1] - 1, penalty))
-        point, trail = _Point(self, self.y, theta, ridge), None
+        point = _Point(self, self.y, theta, ridge)
+        trail: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         for _ in range(_MOST_STEPS):
             gradient = point.gradient()
             step = -gradient / (self.variance[running, None] * self.eigenvalues + ridge)
@@ -163,7 +166,7 @@ class _Problem:
                 found[running] = point.theta
                 running, point = running[going], point.part(going)
                 gradient, step, gain = gradient[going], step[going], gain[going]
-                trail = trail and tuple(a[going] for a in trail)
+                trail = trail and (trail[0][going], trail[1][going], trail[2][going])
             direction = step if trail is None else step + self._turn(gradient, step, *trail)
             slope = self._total(gradient * direction)
             direction = np.where(slope[:, None] < 0, direction, step)
