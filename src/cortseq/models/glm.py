@@ -14,7 +14,7 @@ from cortseq.models.emissions import EMISSIONS, MIN_SD, emission_of, forecasts
 from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
 from cortseq.training import regression
 
-PENALTIES = np.logspace(1.5, -7, 18)  # per bin; from strong to weak, each warm-starting the next
+PENALTIES = np.logspace(1.5, -9, 22)  # per bin; from strong to weak, each warm-starting the next
 PATIENCE = 3  # penalties that validation may get worse for before the path is left
 _BLOCK = 8_000_000  # sampled log rates at once: bounds memory
 

@@ -114,7 +114,7 @@ LOSSES: dict[str, Any] = {"counts": PoissonLoss(), "symbols": CategoricalLoss(),
 
 
 def path(
-    loss: Loss, features: np.ndarray, y: np.ndarray, penalties: Iterable[float], tolerance: float = 0.01
+    loss: Loss, features: np.ndarray, y: np.ndarray, penalties: Iterable[float], tolerance: float = 0.05
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Weights (output, feature) and intercepts (output,) per penalty, each warm-starting the next.
 
