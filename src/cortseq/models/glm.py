@@ -25,7 +25,8 @@ class Glm(Model):
         eta_n(t) = b_n + sum_m sum_f w_nmf sum_{l=1..L} B_lf y_m(t - l) + sum_f v_nf a_f(t) + sum_i u_ni x_i(t)
 
     Counts: Poisson of rate exp(eta), between 1e-7 and 400 a bin. Symbols: softmax(eta) on the one-hot past.
-    Signals: vector autoregression N(m + s eta, sd^2) on the standardised past, one residual sd per channel.
+    Signals: vector autoregression N(m + s eta, sd^2) on the standardised past, one residual sd per channel
+    (corrected for the degrees of freedom that the ridge leaves).
     History of L bins, own and coupling alike, through filters B of unit norm (lag, filter): "bins" one weight per
     lag; "exponential" exp(-(l - 1) / tau), tau geometric from 1/2 bin to L/2 bins; "cosine" raised cosines,
     evenly spaced in log lag. Of counts, y(t - l) is the count or (past: root) its square root: the response to a burst
@@ -71,7 +72,7 @@ class Glm(Model):
         ):
             params = {**fixed, "weight": weight, "bias": bias}
             if train.track == "signal":
-                params["sd"] = _residual_sd(params, features, y)
+                params["sd"] = _residual_sd(params, features, y, penalty)
             log_prob = emission_of(valid).log_prob(_emission(params, valid.track, checked), valid.y)
             scores.append(float(log_prob[valid.valid].sum()))
             run.progress(f"glm penalty {penalty:.1e}: validation {scores[-1]:.1f} nats")
@@ -254,10 +255,15 @@ def _distribution(p: Params, kind: str, eta: np.ndarray) -> Params:
     return {"mean": p["signal_mean"] + p["signal_scale"] * eta, "sd": p["signal_scale"] * p["sd"]}
 
 
-def _residual_sd(p: Params, features: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Of the training residuals, in units of the training sd."""
+def _residual_sd(p: Params, features: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
+    """sqrt(RSS / (n - df)) of the training bins, in units of the training sd; df = 1 + sum_j s_j / (s_j + penalty).
+
+    s are the eigenvalues of the features' covariance (Hastie, Tibshirani & Friedman 2009, 7.6).
+    """
+    spread = np.linalg.eigvalsh(np.atleast_2d(np.cov(features.T, bias=True))).clip(0)
+    freedom = 1 + (spread / (spread + penalty)).sum()
     residual = y - (p["weight"] @ features.T + p["bias"][:, None])
-    return np.maximum(np.sqrt((residual**2).mean(1)), MIN_SD)
+    return np.maximum(np.sqrt((residual**2).sum(1) / max(len(features) - freedom, 1.0)), MIN_SD)
 
 
 def _covariances(p: Params, coupling: np.ndarray, deepest: int) -> list[np.ndarray]:
