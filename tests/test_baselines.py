@@ -95,7 +95,7 @@ def test_gradient_and_curvature_are_those_of_the_objective(kind):
     theta, direction = 0.1 * rng.normal(size=(2, 3, 7))
 
     def at(step):
-        return regression._Point(p, y, theta + step * direction, ridge)
+        return regression._Point(p, y, theta + step * direction, 0.1 + theta, ridge)
 
     total = 1 if regression.LOSSES[kind].separable else 3  # a tied loss gives every output the whole value
     slope = (at(1e-5).value - at(-1e-5).value).sum() / 2e-5 / total
@@ -174,6 +174,18 @@ def test_var_equals_least_squares():
     least = np.linalg.lstsq(np.hstack([before, np.ones((len(before), 1))]), after, rcond=None)[0][:2]
     assert np.allclose(found, least, atol=5e-3) and np.allclose(found, a, atol=0.06)
     assert np.allclose(fit.params["sd"][0] * scale, 3, rtol=0.05)
+
+
+def test_unrelated_slow_channels_are_shrunk_to_their_own_past():
+    """Thirty random walks and few bins: couplings would only over-fit, and plain ridge loses the walks."""
+    rng = np.random.default_rng(11)
+    walks = rng.normal(size=(20, 30, 30)).cumsum(1)
+    recording = rec.from_signal(walks, bin_width=0.1)
+    fit = models.Glm(history=2).fit(recording, range(12), range(12, 16))
+    assert fit.card["chosen"]["toward"] == "own history"
+    last = models.Persistence().fit(recording, range(12), range(12, 16))
+    mine, theirs = (f.log_prob(recording, range(16, 20))[..., 1:].mean() for f in (fit, last))
+    assert mine > theirs - 0.05 * 30
 
 
 def test_inputs_act_at_their_own_bin(counts):

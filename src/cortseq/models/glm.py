@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +15,7 @@ from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
 from cortseq.training import regression
 
 PENALTIES = np.logspace(1.5, -9, 22)  # per bin; from strong to weak, each warm-starting the next
+OWN_PENALTIES = (1e-1, 1e-2, 1e-3, 1e-5)
 PATIENCE = 3  # penalties that validation may get worse for before the path is left
 _BLOCK = 8_000_000  # sampled log rates at once: bounds memory
 
@@ -34,7 +35,8 @@ class Glm(Model):
     a_f(t) = sum over missing lags of B_lf tells the model how much of it. Inputs x, standardised, act at their own bin.
 
     L2 penalty on all weights, none on b, the same for all units; it is chosen on validation down a path from
-    strong to weak, which is left when validation has got worse PATIENCE times in a row.
+    strong to weak, which is left when validation has got worse PATIENCE times in a row. For signals a second path
+    shrinks to each channel's fit to its own past alone, and validation chooses between the two.
     """
 
     role: ClassVar = "baseline"
@@ -65,27 +67,45 @@ class Glm(Model):
         fixed = _measured(train)
         features, y = _bins(self.design(fixed, train), train.valid), _targets(fixed, train)
         checked = self.design(fixed, valid)
-        best: tuple[float, Params, float] = (-np.inf, {}, np.nan)
-        scores: list[float] = []
-        for penalty, (weight, bias) in zip(
-            PENALTIES, regression.path(regression.LOSSES[train.track], features, y, PENALTIES), strict=True
-        ):
-            params = {**fixed, "weight": weight, "bias": bias}
-            if train.track == "signal":
-                params["sd"] = _residual_sd(params, features, y, penalty)
-            log_prob = emission_of(valid).log_prob(_emission(params, valid.track, checked), valid.y)
-            scores.append(float(log_prob[valid.valid].sum()))
-            run.progress(f"glm penalty {penalty:.1e}: validation {scores[-1]:.1f} nats")
-            if scores[-1] > best[0]:
-                best = (scores[-1], params, float(penalty))
-            if len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE:
-                break
+        origins: dict[str, Any] = {"zero": None}
+        if train.track == "signal":
+            seen = _bins(checked, valid.valid), _targets(fixed, valid)
+            origins["own history"] = self._uncoupled(features, y, *seen)
+        best: tuple[float, Params, dict] = (-np.inf, {}, {})
+        tried = 0
+        for toward, origin in origins.items():
+            scores: list[float] = []
+            for penalty, params in _path(fixed, features, y, train.track, origin):
+                log_prob = emission_of(valid).log_prob(_emission(params, valid.track, checked), valid.y)
+                scores.append(float(log_prob[valid.valid].sum()))
+                run.progress(f"glm penalty {penalty:.1e} to {toward}: validation {scores[-1]:.1f} nats")
+                if scores[-1] > best[0]:
+                    best = (scores[-1], params, {"penalty": penalty, "toward": toward})
+                if len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE:
+                    break
+            tried += len(scores)
         n_free = sum(best[1][k].size for k in ("weight", "bias", "sd") if k in best[1])
         return Learned(
             {k: v[None] for k, v in best[1].items()},
             n_free,
-            card={"chosen": {"penalty": best[2]}, "settings_tried": len(scores)},
+            card={"chosen": best[2], "settings_tried": tried},
         )
+
+    def _uncoupled(self, features, y, features_valid, y_valid) -> tuple[np.ndarray, np.ndarray]:
+        """Weights and intercepts of each channel from its own past alone, its penalty chosen on validation."""
+        loss = regression.LOSSES["signal"]
+        n, n_filters = len(y), self.basis().shape[1]
+        weights, biases = np.zeros((n, features.shape[1])), np.zeros(n)
+        for unit in range(n):
+            own = np.r_[unit : n_filters * n : n, n_filters * n : features.shape[1]]
+            best = np.inf
+            target = y_valid[unit : unit + 1]
+            for weight, bias in regression.path(loss, features[:, own], y[unit : unit + 1], OWN_PENALTIES):
+                eta = weight @ features_valid[:, own].T + bias[:, None]
+                lost = float(loss.value(eta, eta, target)[0])
+                if lost < best:
+                    best, weights[unit, own], biases[unit] = lost, weight[0], bias[0]
+        return weights, biases
 
     def design(self, p: Params, data: Data, basis: np.ndarray | None = None) -> np.ndarray:
         """Regressors (trial, time, filter x feature + filter + input): past, how much of it is missing, inputs."""
@@ -188,6 +208,16 @@ class Glm(Model):
             drawn.append(EMISSIONS[kind](n).draw(_distribution(params, kind, eta), rng))
             past = np.concatenate([past, self._code(params, kind, drawn[-1], n)[:, None]], 1)
         return np.stack(drawn, 1)
+
+
+def _path(fixed: Params, features, y, kind: str, origin) -> Iterator[tuple[float, Params]]:
+    """(penalty, parameters) from strong to weak."""
+    found = regression.path(regression.LOSSES[kind], features, y, PENALTIES, origin=origin)
+    for penalty, (weight, bias) in zip(PENALTIES.tolist(), found, strict=True):
+        params = {**fixed, "weight": weight, "bias": bias}
+        if kind == "signal":
+            params["sd"] = _residual_sd(params, features, y, penalty)
+        yield penalty, params
 
 
 def _measured(train: Data) -> Params:

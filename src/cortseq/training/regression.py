@@ -1,6 +1,6 @@
 """Penalised regression with a canonical link on fixed features, all outputs at once; numpy only.
 
-    minimise  (1 / n) sum_t loss(eta_t, y_t) + 0.5 penalty |W|^2,   eta_t = b + W x_t,   b free
+    minimise  (1 / n) sum_t loss(eta_t, y_t) + 0.5 penalty |W - W_0|^2,   eta_t = b + W x_t,   b free
 
 Features are centred and rotated to the eigenbasis of their covariance, where the Hessian of every output is
 close to (mean variance) * eigenvalue + penalty: the preconditioner of a nonlinear conjugate gradient
@@ -114,15 +114,22 @@ LOSSES: dict[str, Any] = {"counts": PoissonLoss(), "symbols": CategoricalLoss(),
 
 
 def path(
-    loss: Loss, features: np.ndarray, y: np.ndarray, penalties: Iterable[float], tolerance: float = 0.05
+    loss: Loss,
+    features: np.ndarray,
+    y: np.ndarray,
+    penalties: Iterable[float],
+    tolerance: float = 0.05,
+    origin: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Weights (output, feature) and intercepts (output,) per penalty, each warm-starting the next.
 
     `features` (bin, feature), `y` (output, bin), penalties per bin. `tolerance`: nats of the whole sum that an
-    output may still gain, as the preconditioner estimates it.
+    output may still gain, as the preconditioner estimates it. `origin`: W_0 and the intercepts to start from
+    (default: zero, the constant prediction).
     """
     problem = _Problem(loss, features, y)
-    theta = np.hstack([loss.start(y)[:, None], np.zeros((len(y), problem.z.shape[1] - 1))])
+    origin = origin or (np.zeros((len(y), features.shape[1])), loss.start(y))
+    problem.origin = theta = problem.rotated(*origin)
     for penalty in penalties:
         theta = problem.minimise(theta, penalty, tolerance)
         yield problem.original(theta)
@@ -142,6 +149,10 @@ class _Problem:
         self.z = np.ones((len(features), 1 + keep.sum()))
         np.matmul(features, self.rotation, out=self.z[:, 1:])
         self.z[:, 1:] -= self.centre @ self.rotation
+        self.origin = np.zeros((len(y), self.z.shape[1]))
+
+    def rotated(self, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        return np.hstack([(bias + weight @ self.centre)[:, None], weight @ self.rotation])
 
     def original(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights and intercepts of the features as given; what tied outputs share predicts nothing and is taken out."""
@@ -153,7 +164,7 @@ class _Problem:
         """Conjugate gradients from `theta`; outputs that have converged rest."""
         found, running = theta.copy(), np.arange(len(theta))
         ridge = np.append(0.0, np.full(theta.shape[1] - 1, penalty))
-        point = _Point(self, self.y, theta, ridge)
+        point = _Point(self, self.y, theta, self.origin, ridge)
         trail: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         for _ in range(_MOST_STEPS):
             gradient = point.gradient()
@@ -189,21 +200,22 @@ class _Problem:
 class _Point:
     """Where the descent stands: parameters, what they predict, and the objective per bin, (output,)."""
 
-    def __init__(self, problem: _Problem, y: np.ndarray, theta: np.ndarray, ridge: np.ndarray):
-        self.problem, self.y, self.theta, self.ridge = problem, y, theta, ridge
+    def __init__(self, problem: _Problem, y, theta: np.ndarray, origin: np.ndarray, ridge: np.ndarray):
+        self.problem, self.y, self.origin, self.ridge = problem, y, origin, ridge
         self._set(theta, theta @ problem.z.T)
 
     def _set(self, theta: np.ndarray, eta: np.ndarray) -> None:
         self.theta, self.eta, self.mean = theta, eta, self.problem.loss.mean(eta)
         data = self.problem.loss.value(eta, self.mean, self.y) / eta.shape[1]
-        self.value = data + 0.5 * self.problem._total(self.ridge * theta**2)
+        self.value = data + 0.5 * self.problem._total(self.ridge * (theta - self.origin) ** 2)
 
     def part(self, going: np.ndarray) -> _Point:
         """The outputs that go on."""
-        return _Point(self.problem, self.y[going], self.theta[going], self.ridge)
+        return _Point(self.problem, self.y[going], self.theta[going], self.origin[going], self.ridge)
 
     def gradient(self) -> np.ndarray:
-        return (self.mean - self.y) @ self.problem.z / self.eta.shape[1] + self.ridge * self.theta
+        data = (self.mean - self.y) @ self.problem.z / self.eta.shape[1]
+        return data + self.ridge * (self.theta - self.origin)
 
     def move(self, direction: np.ndarray, slope: np.ndarray) -> None:
         """A Newton step along `direction`, halved where it does not lower the objective."""
