@@ -5,6 +5,7 @@ Parameters are arrays (..., feature) that broadcast against y (trial, time, feat
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -257,3 +258,29 @@ def emission_of(shape: Data | dict) -> Any:
     """The emission of a recording's observation model; `shape`: its Data, or the card of a fit to it."""
     known = shape if isinstance(shape, dict) else vars(shape)
     return EMISSIONS[known["observation"]](known["n_features"], known["support"])
+
+
+def with_dispersion(means: Params, p: Params) -> Params:
+    """`means` and, where `p` has them, the dispersions."""
+    return means | {k: p[k] for k in ("dispersion",) if k in p}
+
+
+def forecasts(data: Data, horizons: Sequence[int], log_prob: Callable[[int], np.ndarray]) -> np.ndarray:
+    """`log_prob(h)` (trial, time) = log p(y_t | y_0 .. y_{t-h}) of each horizon, (1, trial, time, horizon).
+
+    NaN where bin t is missing and where it is fewer than h bins from the start of the trial (t < h - 1).
+    """
+    t = np.arange(data.y.shape[1])
+    for h in horizons:
+        if h < 1:
+            raise CortseqError("a horizon is at least one bin", key="horizons", value=h)
+    rows = [np.where(data.valid & (t >= h - 1), log_prob(h), np.nan) for h in horizons]
+    return np.stack(rows, -1)[None]
+
+
+def delayed(y: np.ndarray, bins: int, before: Any = 0) -> np.ndarray:
+    """y (trial, time, ...) of `bins` bins ago; `before` where that is before the trial."""
+    out = np.full_like(y, before)
+    if bins < y.shape[1]:
+        out[:, bins:] = y[:, : y.shape[1] - bins]
+    return out

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import emission_of
+from cortseq.models.emissions import emission_of, forecasts
 
 
 class Null(Model):
@@ -30,6 +31,10 @@ class Null(Model):
     def expect(self, params: Params, data: Data) -> np.ndarray:
         mean = emission_of(data).mean({k: v[0] for k, v in params.items()})
         return np.broadcast_to(mean, (1, *data.y.shape[:2], data.n_features))
+
+    def forecast(self, params: Params, data: Data, horizons: Sequence[int], samples: int = 1, seed: int = 0):
+        """The past tells nothing: the same at every horizon."""
+        return forecasts(data, horizons, lambda h: self.score(params, data)[0])
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         everywhere = {k: np.broadcast_to(v, (n_trials, n_time, *v.shape)) for k, v in params.items()}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import MIN_SD, emission_of
+from cortseq.models.emissions import MIN_SD, emission_of, forecasts
 
-WIDTHS = (0.0, 1.0, 2.0, 4.0)  # bins, sd of the Gaussian over time
-SHRINKAGE = (1.0, 10.0, 100.0)  # trials' worth of the overall mean
+WIDTHS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # bins, sd of the Gaussian over time
+SHRINKAGE = (1.0, 10.0, 100.0, 1000.0)  # trials' worth of the overall mean
 
 
 class Psth(Model):
@@ -45,7 +46,7 @@ class Psth(Model):
         overall = emission_of(train).estimate(train.y, train.valid)
         y = np.eye(train.n_features)[train.y] if train.track == "symbols" else train.y
         centre = emission_of(train).mean(overall)
-        total = (y * train.valid[..., None]).sum(0) + shrinkage * centre
+        total = np.where(train.valid[..., None], y, 0).sum(0) + shrinkage * centre
         mean = total / (train.valid.sum(0)[:, None] + shrinkage)
         if width:
             mean = gaussian_filter1d(mean, width, axis=0, mode="nearest")
@@ -64,6 +65,10 @@ class Psth(Model):
     def expect(self, params: Params, data: Data) -> np.ndarray:
         mean = emission_of(data).mean(_cut(params, data.y.shape[1]))
         return np.broadcast_to(mean, (1, len(data.y), *mean.shape))
+
+    def forecast(self, params: Params, data: Data, horizons: Sequence[int], samples: int = 1, seed: int = 0):
+        """The past tells nothing: the same at every horizon."""
+        return forecasts(data, horizons, lambda h: self.score(params, data)[0])
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         rows = _cut({k: v[None] for k, v in params.items()}, n_time)

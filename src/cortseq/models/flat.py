@@ -1,0 +1,106 @@
+"""The flat causal mean: what the last few bins say about the rate, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from cortseq.models.base import Data, Learned, Model, Params, Run
+from cortseq.models.emissions import MIN_SD, delayed, emission_of, forecasts, with_dispersion
+
+WINDOWS = (1, 2, 5, 10, 20, 50, 100, 200)  # bins
+SHRINKAGE = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # bins' worth of the training mean
+
+
+class Flat(Model):
+    """Mean of the last B valid bins of the trial, each unit alone, shrunk to the training mean m.
+
+        m_t = (sum_{l=1..B} y_{t-l} + k m) / (n_t + k),   n_t the valid bins among them
+
+    the rate of counts, the frequencies of the last B labels, the mean of a signal (with one residual sd per channel);
+    B and k are chosen on validation. A forecast is flat too: the rate known at t - h holds until t.
+    """
+
+    role: ClassVar = "baseline"
+    family: Literal["flat"] = "flat"
+
+    def learn(self, train: Data, valid: Data, run: Run) -> Learned:
+        emission = emission_of(train)
+        overall = emission.estimate(train.y, train.valid)
+        fixed = {"centre": emission.mean(overall)} | {
+            k: overall[k] for k in ("sd", "dispersion") if k in overall
+        }
+        best: tuple[float, Params, dict] = (-np.inf, {}, {})
+        for window in WINDOWS:
+            for shrinkage in SHRINKAGE:
+                params = {**fixed, "window": np.array(window), "shrinkage": np.array(shrinkage)}
+                if train.track == "signal":
+                    residual = (train.y - _mean(params, train))[train.valid]
+                    params["sd"] = np.maximum(np.sqrt((residual**2).mean(0)), MIN_SD * overall["sd"])
+                log_prob = emission.log_prob(_distribution(params, valid), valid.y)
+                score = float(log_prob[valid.valid].sum())
+                if score > best[0]:
+                    best = (score, params, {"window_bins": window, "shrinkage_bins": shrinkage})
+        if train.track == "counts":
+            mean = _mean(best[1], train)[train.valid]
+            best[1].update(emission.fit_dispersion(mean, train.y[train.valid]))
+        return Learned(
+            {k: v[None] for k, v in best[1].items()},
+            emission.n_free(train.n_features) + 2,
+            card={"chosen": best[2], "settings_tried": len(WINDOWS) * len(SHRINKAGE)},
+        )
+
+    def score(self, params: Params, data: Data) -> np.ndarray:
+        return self.forecast(params, data, [1])[..., 0]
+
+    def expect(self, params: Params, data: Data) -> np.ndarray:
+        return _mean({k: v[0] for k, v in params.items()}, data)[None]
+
+    def forecast(self, params: Params, data: Data, horizons: Sequence[int], samples: int = 1, seed: int = 0):
+        """log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon): the rate of h - 1 bins ago."""
+        p = {k: v[0] for k, v in params.items()}
+        emission = emission_of(data)
+        return forecasts(data, horizons, lambda h: emission.log_prob(_distribution(p, data, h), data.y))
+
+    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        kind, n = shape["track"], shape["n_features"]
+        drawn: list[np.ndarray] = []
+        for _ in range(n_time):
+            last = [_code(kind, y, n) for y in drawn[-int(params["window"]) :]]
+            k = params["shrinkage"]
+            mean = (sum(last, np.zeros((n_trials, n))) + k * params["centre"]) / (len(last) + k)
+            drawn.append(emission_of(shape).draw(_named(kind, mean, params), rng))
+        return np.stack(drawn, 1)
+
+
+def _code(kind: str, y: np.ndarray, n: int) -> np.ndarray:
+    return np.eye(n)[y.astype(int)] if kind == "symbols" else y
+
+
+def _mean(p: Params, data: Data) -> np.ndarray:
+    """m_t, (trial, time, feature)."""
+    valid = data.valid[..., None]
+    above = np.where(valid, _code(data.track, data.y, data.n_features) - p["centre"], 0.0)
+    total, n = (a.cumsum(1) for a in (above, valid.astype(float)))
+    window = int(p["window"])
+    total, n = (delayed(a, 1) - delayed(a, window + 1) for a in (total, n))
+    return p["centre"] + total / (n + p["shrinkage"])
+
+
+def _distribution(p: Params, data: Data, horizon: int = 1) -> Params:
+    """Parameters of the emission `horizon` bins ahead: the flat mean as it was known then."""
+    mean = _mean(p, data)
+    if horizon > 1:
+        mean = np.where(np.arange(mean.shape[1])[:, None] < horizon, p["centre"], delayed(mean, horizon - 1))
+    return _named(data.track, mean, p)
+
+
+def _named(kind: str, mean: np.ndarray, p: Params) -> Params:
+    if kind == "signal":
+        return {"mean": mean, "sd": p["sd"]}
+    return with_dispersion({"rate": mean}, p) if kind == "counts" else {"probability": mean}
+
+
+MODEL = Flat

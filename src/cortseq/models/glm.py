@@ -1,0 +1,323 @@
+"""The coupled generalised linear model: every unit's rate from the filtered past of all units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy.special import logsumexp, softmax
+
+from cortseq.models.base import Data, Learned, Model, Params, Run
+from cortseq.models.emissions import MIN_SD, emission_of, forecasts, with_dispersion
+from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
+from cortseq.training import regression
+
+PENALTIES = np.logspace(1.5, -9, 22)  # per bin; from strong to weak, each warm-starting the next
+OWN_PENALTIES = (1e-1, 1e-2, 1e-3, 1e-5)
+PATIENCE = 3  # penalties that validation may get worse for before the path is left
+_BLOCK = 8_000_000  # sampled log rates at once: bounds memory
+
+
+class Glm(Model):
+    """Truccolo et al. 2005 (J Neurophysiol 93:1074) and Pillow et al. 2008 (Nature 454:995), discrete time.
+
+        eta_n(t) = b_n + sum_m sum_f w_nmf sum_{l=1..L} B_lf y_m(t - l) + sum_f v_nf a_f(t) + sum_i u_ni x_i(t)
+
+    Counts: Poisson of rate exp(eta), between 1e-7 and 400 a bin. Symbols: softmax(eta) on the one-hot past.
+    Signals: vector autoregression N(m + s eta, sd^2) on the standardised past, one residual sd per channel
+    (corrected for the degrees of freedom that the ridge leaves).
+    History of L bins, own and coupling alike, through filters B of unit norm (lag, filter): "bins" one weight per
+    lag; "exponential" exp(-(l - 1) / tau), tau geometric from 1/2 bin to L/2 bins; "cosine" raised cosines,
+    evenly spaced in log lag. Of counts, y(t - l) is the count or (past: root) its square root: the response to a burst
+    then saturates, which under an exponential link can be worth .1 bits/spike. A past that is missing (before the trial, or not recorded) is zero, and
+    a_f(t) = sum over missing lags of B_lf tells the model how much of it. Inputs x, standardised, act at their own bin.
+
+    L2 penalty on all weights, none on b, the same for all units; it is chosen on validation down a path from
+    strong to weak, which is left when validation has got worse PATIENCE times in a row. For signals a second path
+    shrinks to each channel's fit to its own past alone, and validation chooses between the two.
+    """
+
+    role: ClassVar = "baseline"
+    idle: ClassVar = {"symbols": ("past",), "signal": ("past",)}
+
+    family: Literal["glm"] = "glm"
+    history: Annotated[int, Field(ge=1, le=10_000)] = Field(50, description="bins of the past that are seen")
+    filters: Literal["bins", "exponential", "cosine"] = "exponential"
+    past: Literal["counts", "root"] = Field("root", description="what of the counts is filtered")
+    n_filters: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="of exponential and cosine; default: one per doubling of the history"
+    )
+
+    def basis(self) -> np.ndarray:
+        """The filters B, (lag, filter), columns of unit norm; one weight per lag where filters would not be fewer."""
+        n = self.n_filters or int(np.log2(self.history)) + 1
+        if self.filters == "bins" or n >= self.history:
+            return np.eye(self.history)
+        lag = np.arange(1.0, self.history + 1)[:, None]
+        if self.filters == "exponential":
+            columns = np.exp(-(lag - 1) / np.geomspace(0.5, self.history / 2, n))
+        else:
+            centres, step = np.linspace(0, np.log(self.history), n, retstep=True)
+            columns = 1 + np.cos(np.clip((np.log(lag) - centres) * np.pi / (2 * (step or 1)), -np.pi, np.pi))
+        return columns / np.linalg.norm(columns, axis=0)
+
+    def learn(self, train: Data, valid: Data, run: Run) -> Learned:
+        fixed = _measured(train)
+        features, y = _bins(self.design(fixed, train), train.valid), _targets(fixed, train)
+        checked = self.design(fixed, valid)
+        origins: dict[str, Any] = {"zero": None}
+        if train.track == "signal":
+            seen = _bins(checked, valid.valid), _targets(fixed, valid)
+            origins["own history"] = self._uncoupled(features, y, *seen)
+        best: tuple[float, Params, dict] = (-np.inf, {}, {})
+        tried = 0
+        for toward, origin in origins.items():
+            scores: list[float] = []
+            for penalty, params in _path(fixed, features, y, train.track, origin):
+                log_prob = emission_of(valid).log_prob(_emission(params, valid.track, checked), valid.y)
+                scores.append(float(log_prob[valid.valid].sum()))
+                run.progress(f"glm penalty {penalty:.1e} to {toward}: validation {scores[-1]:.1f} nats")
+                if scores[-1] > best[0]:
+                    best = (scores[-1], params, {"penalty": penalty, "toward": toward})
+                if len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE:
+                    break
+            tried += len(scores)
+        if "dispersion" in fixed:
+            eta = (best[1]["weight"] @ features.T + best[1]["bias"][:, None]).T
+            rate = _distribution(best[1], train.track, eta)["rate"]
+            best[1].update(emission_of(train).fit_dispersion(rate, y.T))
+        n_free = sum(best[1][k].size for k in ("weight", "bias", "sd", "dispersion") if k in best[1])
+        return Learned(
+            {k: v[None] for k, v in best[1].items()},
+            n_free,
+            card={"chosen": best[2], "settings_tried": tried},
+        )
+
+    def _uncoupled(self, features, y, features_valid, y_valid) -> tuple[np.ndarray, np.ndarray]:
+        """Weights and intercepts of each channel from its own past alone, its penalty chosen on validation."""
+        loss = regression.LOSSES["signal"]
+        n, n_filters = len(y), self.basis().shape[1]
+        weights, biases = np.zeros((n, features.shape[1])), np.zeros(n)
+        for unit in range(n):
+            own = np.r_[unit : n_filters * n : n, n_filters * n : features.shape[1]]
+            best = np.inf
+            target = y_valid[unit : unit + 1]
+            for weight, bias in regression.path(loss, features[:, own], y[unit : unit + 1], OWN_PENALTIES):
+                eta = weight @ features_valid[:, own].T + bias[:, None]
+                lost = float(loss.value(eta, eta, target)[0])
+                if lost < best:
+                    best, weights[unit, own], biases[unit] = lost, weight[0], bias[0]
+        return weights, biases
+
+    def design(self, p: Params, data: Data, basis: np.ndarray | None = None) -> np.ndarray:
+        """Regressors (trial, time, filter x feature + filter + input): past, how much of it is missing, inputs."""
+        basis = self.basis() if basis is None else basis
+        known = data.valid[..., None].astype(float)
+        past = _filtered(np.where(known > 0, self._code(p, data.track, data.y, data.n_features), 0.0), basis)
+        parts = [past, basis.sum(0) - _filtered(known, basis)]
+        if data.inputs is not None:
+            parts.append((np.nan_to_num(data.inputs) - p["input_mean"]) / p["input_scale"])
+        return np.concatenate(parts, -1)
+
+    def _code(self, p: Params, kind: str, y: np.ndarray, n: int) -> np.ndarray:
+        """Observations as regressors (..., feature): (roots of) counts, one-hot labels, standardised signals."""
+        if kind == "counts":
+            return np.sqrt(y) if self.past == "root" else y.astype(float)
+        return np.eye(n)[y.astype(int)] if kind == "symbols" else _standardised(p, y)
+
+    def score(self, params: Params, data: Data) -> np.ndarray:
+        return emission_of(data).log_prob(self._predicted(params, data), data.y)[None]
+
+    def expect(self, params: Params, data: Data) -> np.ndarray:
+        mean = emission_of(data).mean(self._predicted(params, data))
+        return np.broadcast_to(mean, (1, *data.y.shape[:2], data.n_features))
+
+    def _predicted(self, params: Params, data: Data) -> Params:
+        p = {k: v[0] for k, v in params.items()}
+        return _emission(p, data.track, self.design(p, data))
+
+    def couplings(self, p: Params) -> np.ndarray:
+        """sum_f B_lf w_nmf of one member, (lag, from, to)."""
+        basis, n = self.basis(), len(p["bias"])
+        weight = p["weight"][:, : basis.shape[1] * n].reshape(n, basis.shape[1], n)
+        return np.einsum("lf,nfm->lmn", basis, weight)
+
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
+        """log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon).
+
+        Counts and symbols: `samples` futures are drawn from every bin on, and the likelihood of y_t given the
+        drawn bins is averaged. Signals: the exact Gaussian. Bins after t - h are drawn whether or not they were
+        recorded; inputs are those recorded at their own bins.
+        """
+        p, deepest = {k: v[0] for k, v in params.items()}, max(horizons)
+        coupling, rng = self.couplings(p), np.random.default_rng(seed)
+        covariance = _covariances(p, coupling, deepest) if data.track == "signal" else None
+        samples = samples if covariance is None else 1
+        found = np.full((deepest, *data.y.shape[:2]), np.nan)
+        seen = [self._seen(p, data, lead) for lead in range(1, deepest + 1)]
+        size = max(1, _BLOCK // (samples * deepest * data.n_features))
+        for trial in range(len(data.y)):
+            eta = np.stack([s[trial] for s in seen])
+            for first in range(0, data.y.shape[1], size):
+                start = np.arange(first, min(first + size, data.y.shape[1]))
+                block = self._futures(p, data, trial, eta, start, coupling, samples, rng, covariance)
+                for lead, values in enumerate(block):
+                    found[lead, trial, start[: len(values)] + lead] = values
+        return forecasts(data, horizons, lambda h: found[h - 1])
+
+    def _futures(
+        self, p, data: Data, trial: int, seen, start, coupling, samples: int, rng, covariance
+    ) -> list[np.ndarray]:
+        """log p of what was recorded 0, 1, .. bins after each bin of `start`, which is the first one not known.
+
+        seen (lead, time, feature): eta from the known past. What a drawn bin adds to later ones is scattered forward.
+        """
+        emission, kind, n = emission_of(data), data.track, data.n_features
+        later, block = np.zeros((len(seen), len(start), samples, n)), []
+        for lead in range(len(seen)):
+            start = start[start + lead < data.y.shape[1]]
+            eta = seen[lead][start + lead][:, None] + later[lead, : len(start)]
+            y = data.y[trial, start + lead]
+            if covariance is not None:
+                block.append(_gaussian(p, _standardised(p, y) - eta[:, 0], covariance[lead]))
+                drawn = eta
+            else:
+                q = _distribution(p, kind, eta)
+                y = np.broadcast_to(y[:, None], (*eta.shape[:2], *y.shape[1:]))
+                block.append(logsumexp(emission.log_prob(q, y), axis=1) - np.log(samples))
+                drawn = self._code(p, kind, emission.draw(q, rng), n) if lead + 1 < len(seen) else eta
+            for lag in range(min(len(seen) - lead - 1, len(coupling))):
+                later[lead + lag + 1, : len(start)] += drawn @ coupling[lag]
+        return block
+
+    def _seen(self, p: Params, data: Data, lead: int) -> np.ndarray:
+        """eta from what is known `lead` bins before, (trial, time, feature)."""
+        basis = np.where(np.arange(self.history)[:, None] < lead - 1, 0.0, self.basis())
+        return self.design(p, data, basis) @ p["weight"].T + p["bias"]
+
+    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        kind, n = shape["track"], shape["n_features"]
+        coupling, basis = self.couplings(params), self.basis()
+        missing = basis.sum(0) - np.vstack([np.zeros(basis.shape[1]), basis.cumsum(0)])
+        missing_weight = params["weight"][:, coupling.shape[1] * basis.shape[1] :][:, : basis.shape[1]]
+        past, drawn = np.zeros((n_trials, 0, n)), []
+        for t in range(n_time):
+            reach = past[:, : -self.history - 1 : -1]
+            eta = np.tensordot(reach, coupling[: reach.shape[1]], 2)
+            eta += params["bias"] + missing_weight @ missing[min(t, self.history)]
+            drawn.append(emission_of(shape).draw(_distribution(params, kind, eta), rng))
+            past = np.concatenate([past, self._code(params, kind, drawn[-1], n)[:, None]], 1)
+        return np.stack(drawn, 1)
+
+
+def _path(fixed: Params, features, y, kind: str, origin) -> Iterator[tuple[float, Params]]:
+    """(penalty, parameters) from strong to weak."""
+    found = regression.path(regression.LOSSES[kind], features, y, PENALTIES, origin=origin)
+    for penalty, (weight, bias) in zip(PENALTIES.tolist(), found, strict=True):
+        params = {**fixed, "weight": weight, "bias": bias}
+        if kind == "signal":
+            params["sd"] = _residual_sd(params, features, y, penalty)
+        yield penalty, params
+
+
+def _measured(train: Data) -> Params:
+    """What standardises signals and inputs, and the null's dispersions of counts, from training bins."""
+    found: Params = {}
+    if train.track == "counts":
+        found |= with_dispersion({}, emission_of(train).estimate(train.y, train.valid))
+    if train.track == "signal":
+        moments = emission_of(train).estimate(train.y, train.valid)
+        found |= {"signal_mean": moments["mean"], "signal_scale": moments["sd"]}
+    if train.inputs is not None:
+        seen = np.nan_to_num(train.inputs)[train.valid]
+        scale = seen.std(0)
+        found |= {"input_mean": seen.mean(0), "input_scale": np.where(scale > 0, scale, 1.0)}
+    return found
+
+
+def _standardised(p: Params, y: np.ndarray) -> np.ndarray:
+    return (y - p["signal_mean"]) / p["signal_scale"]
+
+
+def _targets(p: Params, data: Data) -> np.ndarray:
+    """What the valid bins hold, as the losses want it: (feature, bin)."""
+    y = data.y[data.valid]
+    if data.track == "symbols":
+        y = np.eye(data.n_features)[y]
+    elif data.track == "signal":
+        y = _standardised(p, y)
+    return np.ascontiguousarray(y.T, float)
+
+
+def _bins(design: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """The valid bins as rows, without a copy where all are."""
+    return design.reshape(-1, design.shape[-1]) if valid.all() else design[valid]
+
+
+def _filtered(y: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """sum_l B_lf y_m(t - l), (trial, time, filter x feature), from bins strictly before t.
+
+    As products with banded matrices, over stretches of time no shorter than the history.
+    """
+    trials, n_time, n = y.shape
+    lags, n_filters = basis.shape
+    length = min(n_time, max(lags, 64))
+    padded = np.concatenate([np.zeros((trials, lags, n)), y, np.zeros((trials, length, n))], 1)
+    band = np.zeros((length, n_filters, length + lags))
+    for t in range(length):
+        band[t, :, t : t + lags] = basis[::-1].T
+    band = band.reshape(length * n_filters, length + lags)
+    out = np.empty((trials, n_time, n_filters * n))
+    for first in range(0, n_time, length):
+        stretch = (band @ padded[:, first : first + length + lags]).reshape(trials, length, -1)
+        out[:, first : first + length] = stretch[:, : n_time - first]
+    return out
+
+
+def _emission(p: Params, kind: str, design: np.ndarray) -> Params:
+    return _distribution(p, kind, design @ p["weight"].T + p["bias"])
+
+
+def _distribution(p: Params, kind: str, eta: np.ndarray) -> Params:
+    """Parameters of the emission: the inverse link."""
+    if kind == "counts":
+        return with_dispersion({"rate": np.exp(np.clip(eta, MIN_LOG_RATE, MAX_LOG_RATE))}, p)
+    if kind == "symbols":
+        return {"probability": softmax(eta, axis=-1)}
+    return {"mean": p["signal_mean"] + p["signal_scale"] * eta, "sd": p["signal_scale"] * p["sd"]}
+
+
+def _residual_sd(p: Params, features: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
+    """sqrt(RSS / (n - df)) of the training bins, in units of the training sd; df = 1 + sum_j s_j / (s_j + penalty).
+
+    s are the eigenvalues of the features' covariance (Hastie, Tibshirani & Friedman 2009, 7.6).
+    """
+    spread = np.linalg.eigvalsh(np.atleast_2d(np.cov(features.T, bias=True))).clip(0)
+    freedom = 1 + (spread / (spread + penalty)).sum()
+    residual = y - (p["weight"] @ features.T + p["bias"][:, None])
+    return np.maximum(np.sqrt((residual**2).sum(1) / max(len(features) - freedom, 1.0)), MIN_SD)
+
+
+def _covariances(p: Params, coupling: np.ndarray, deepest: int) -> list[np.ndarray]:
+    """Of the standardised forecast errors 1 .. deepest bins ahead: sum_i Psi_i D Psi_i^T (Luetkepohl 2005, 2.2.2)."""
+    psi, total, found = [np.eye(coupling.shape[1])], 0.0, []
+    for lead in range(deepest):
+        total = total + (psi[lead] * p["sd"] ** 2) @ psi[lead].T
+        found.append(total)
+        psi.append(sum(coupling[k].T @ psi[lead - k] for k in range(min(lead + 1, len(coupling)))))
+    return found
+
+
+def _gaussian(p: Params, error: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """log N(error; 0, covariance) of standardised errors (..., channel), as a density of the signal."""
+    lower = np.linalg.cholesky(covariance)
+    z = np.linalg.solve(lower, error.T).T
+    scale = np.log(np.diag(lower)).sum() + np.log(p["signal_scale"]).sum()
+    return -0.5 * (z**2).sum(-1) - scale - 0.5 * error.shape[-1] * np.log(2 * np.pi)
+
+
+MODEL = Glm
