@@ -84,7 +84,8 @@ def _show(given) -> int:
     file = given.results if given.results.suffix == ".csv" else given.results / "comparison.csv"
     if not file.is_file():
         raise CortseqError("no finished study here", file=file, fix="run snakemake first")
-    print(compare.text(store.read_table(file)))
+    pooled = file.with_name("sessions.csv")
+    print(compare.text(store.read_table(file), store.read_table(pooled) if pooled.is_file() else None))
     return 0
 
 
