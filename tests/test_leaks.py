@@ -170,19 +170,28 @@ def test_one_trial_in_two_roles(counts):
     assert "trial 19 is in both" in stopped(*audits.overlap(counts, {**ROLES, "test": [19, 30]}))
 
 
-def _windows(step: int, start=True):
-    """40 windows of 40 bins every `step` bins of one stretch of counts."""
-    y = np.random.default_rng(1).poisson(0.6, (40 * 40, 5))
+def _windows(step: int, track="counts", start=True):
+    """40 windows of 40 bins every `step` bins of one stretch of noise."""
+    rng = np.random.default_rng(1)
+    y = rng.poisson(0.6, (40 * 40, 5)) if track == "counts" else rng.normal(size=(40 * 40, 2))
     first = np.arange(40) * step
     edges = {"start": ("trial", first * 0.02), "stop": ("trial", (first + 40) * 0.02)} if start else {}
-    return rec.from_counts(np.stack([y[f : f + 40] for f in first]), bin_width=0.02, coords=edges)
+    build = rec.from_counts if track == "counts" else rec.from_signal
+    return build(np.stack([y[f : f + 40] for f in first]), bin_width=0.02, coords=edges)
 
 
 @pytest.mark.parametrize("start", [True, False])
-def test_overlapping_windows(start):
-    assert stopped(*audits.overlap(_windows(40, start), ROLES)) is None
-    overlapping = audits.overlap(_windows(13, start), ROLES)
+@pytest.mark.parametrize("track", ["counts", "signal"])
+def test_overlapping_windows(track, start):
+    assert stopped(*audits.overlap(_windows(40, track, start), ROLES)) is None
+    overlapping = audits.overlap(_windows(13, track, start), ROLES)
     assert ("share raw time" if start else "shifted") in stopped(*overlapping)
+
+
+def test_a_continuous_recording_needs_its_times():
+    assert "without `start`" in stopped(
+        *audits.overlap(_windows(40, start=False).assign_attrs(continuous=1), ROLES)
+    )
 
 
 def test_shuffled_time_in_folds_of_a_continuous_recording():

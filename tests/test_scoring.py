@@ -411,3 +411,11 @@ def test_budget_ends_at_the_chosen_variant(result):
 def test_every_column_is_explained(result):
     frame = compare.finish(result.rows)
     assert list(frame.columns) == list(compare.COLUMNS) and all(compare.COLUMNS.values())
+
+
+def test_the_best_chain_is_not_pooled_over_itself(result):
+    twice = [*result.sessions, *result.sessions]
+    pooled = compare.sessions(twice, seed=0).set_index("model")
+    assert np.isnan(pooled.loc["markov", "gain_over_markov"])
+    gain = compare.finish(result.rows).set_index("model").loc["rate", "gain_over_markov"]
+    assert pooled.loc["rate", "gain_over_markov"] == pytest.approx(gain)

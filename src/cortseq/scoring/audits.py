@@ -119,7 +119,10 @@ def _shifted(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
         return fine
     key = _run_keys(y)
     telling = _windows(valid).all(-1)
-    telling &= _windows(y.sum(-1)).sum(-1) >= RUN if kind == "counts" else np.ptp(_windows(y[..., 0]), -1) > 0
+    if kind == "counts":
+        telling &= _windows(y.sum(-1)).sum(-1) >= RUN
+    else:  # values that stand still say nothing either
+        telling &= (np.diff(_windows(y[..., 0])) != 0).all(-1)
     trials = np.array(sorted(role_of))
     marks = {key[i, at]: (i, at) for at in range(0, key.shape[1], RUN) for i in trials if telling[i, at]}
     again = np.isin(key, np.array([*marks], key.dtype)) & telling

@@ -400,6 +400,7 @@ def _evaluation_null(recording: xr.Dataset, folds: list[dict], burn_in: int) -> 
 
 
 def _session(dataset: str, s: Scored, given: _Given) -> dict:
+    chain = given.reference if given.reference and given.reference.model != s.model else None
     return {
         "dataset": dataset,
         "model": s.model,
@@ -407,7 +408,7 @@ def _session(dataset: str, s: Scored, given: _Given) -> dict:
         "metric": rec.METRICS[given.kind],
         "bin_ms": given.bin_width * 1e3 if given.kind != "symbols" else np.nan,
         "over_null": Session(s.test, given.null.test, s.test_events, given.blocks),
-        "over_chain": given.reference and Session(s.test, given.reference.test, s.test_events, given.blocks),
+        "over_chain": chain and Session(s.test, chain.test, s.test_events, given.blocks),
     }
 
 

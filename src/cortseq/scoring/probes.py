@@ -85,7 +85,10 @@ def refit(name: str, fit: Fit, recording: xr.Dataset, roles: dict) -> Audit:
     if odd:
         detail = f"{name}: {odd[0]} does not come out again from the training and validation trials alone"
         return Audit("refit", False, detail, stopping=fit.card.get("device", "cpu") == "cpu")
-    return Audit("refit", True, f"{name}: {len(names)} arrays come out again from the training trials alone")
+    detail = f"{len(names)} arrays come out again from the training trials alone"
+    if not names:
+        detail = "learned by gradient descent throughout; `provenance` says from what"
+    return Audit("refit", True, f"{name}: {detail}")
 
 
 def _equal(a, b) -> bool:
