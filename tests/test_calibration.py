@@ -81,3 +81,9 @@ def test_the_table_of_a_study(counts, tmp_path):
     content = store.read_json(output.with_suffix(".json"))
     assert content["population"] == 14 and len(content["rows"]) == 6 + 20
     assert output.with_suffix(".md").read_text().count("\n") == 2 + 26
+
+
+def test_every_contest_is_a_row():
+    rows = calibration.contests(2, trials=20, epochs=2, resamples=100)
+    assert {r.wanted for r in rows} == {"<= 5 %", ">= 90 %"} and all(r.repetitions == 2 for r in rows)
+    assert calibration.markdown(rows).count("declared better") == len(rows)

@@ -113,6 +113,10 @@ def power(
 # -- pairs -----------------------------------------------------------------------------------------
 
 
+def _model(family: str, **settings) -> Model:
+    return models.registry()[family].model_validate({"family": family, **settings})
+
+
 def _pair(a: Model, b: Model, recording: xr.Dataset, seed: int, share: float = 0.5) -> Pair:
     """`a` and `b` fitted to a share of the trials and scored on the rest; a sixth of the share is validation."""
     n = int(share * recording.sizes["trial"])
@@ -130,8 +134,8 @@ def ring(trials: int = 600, units: int = 20, seed: int = 0, epochs: int = 60) ->
         {"source": "synthetic", "kind": "ring", "trials": trials, "units": units, "bins": 40}
     )
     recording = preprocess.preprocess(source.load(None, seed), source)
-    families = models.registry()
-    return _pair(families["rate"](hidden=16, epochs=epochs), families["markov"](states=16), recording, seed)
+    network, chain = _model("rate", hidden=16, epochs=epochs), _model("markov", states=16)
+    return _pair(network, chain, recording, seed)
 
 
 def of_study(out: Path, dataset: str, a: str, b: str) -> Pair:
@@ -202,14 +206,13 @@ def contest(
 
 def contests(repetitions: int, trials: int = 200, epochs: int = 60, resamples: int = 1000) -> list[Measured]:
     """Networks against the right model, refitted each time. The HMM contest needs the family `hmm`."""
-    families = models.registry()
-    network = families["rate"](hidden=12, epochs=epochs)
+    network = _model("rate", hidden=12, epochs=epochs)
     entered = [
-        ("chain", chain_data, families["markov"](order=1), "<= 5 %"),
-        ("network", network_data, families["markov"](order=2), ">= 90 %"),
+        ("chain", chain_data, _model("markov", order=1), "<= 5 %"),
+        ("network", network_data, _model("markov", order=2), ">= 90 %"),
     ]
-    if "hmm" in families:
-        entered.insert(1, ("HMM", hmm_data, families["hmm"](states=3), "<= 5 %"))
+    if "hmm" in models.registry():
+        entered.insert(1, ("HMM", hmm_data, _model("hmm", states=3), "<= 5 %"))
     out = []
     for name, draw, right, wanted in entered:
         found = [contest(draw, network, right, seed, trials, resamples) for seed in range(repetitions)]
@@ -217,7 +220,7 @@ def contests(repetitions: int, trials: int = 200, epochs: int = 60, resamples: i
         setting = f"data of a {name}, {trials} test trials, mean gain {gain:+.4f} bits"
         out.append(
             Measured.of(
-                f"network declared better than the {right.family}", setting, map(better, found), wanted
+                f"network declared better than the {right.family}", setting, [*map(better, found)], wanted
             )
         )
     return out
