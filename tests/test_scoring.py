@@ -10,7 +10,7 @@ from scipy.stats import binomtest, poisson, ttest_1samp
 
 from cortseq import models, scoring
 from cortseq.errors import CortseqError
-from cortseq.scoring import compare, products
+from cortseq.scoring import compare, products, words
 from cortseq.scoring.ladder import rung
 from cortseq.scoring.statistics import Session, blocks_of, holm
 
@@ -138,7 +138,7 @@ def test_no_model_beats_the_mean_rate_is_said():
 
     noise = rec.from_counts(rng.poisson(0.4, (40, 10, 3)), bin_width=0.02)
     rows = _table(noise, [("null", models.Null(), {}), ("psth", models.Psth(), {})]).rows
-    assert compare.summary(compare.finish(rows)) == ["d: no model beats the mean rate."]
+    assert words.summary(compare.finish(rows)) == ["d: no model beats the mean rate."]
 
 
 def test_burn_in_cuts_all_models_alike(counts):
@@ -295,9 +295,9 @@ def test_averaged_members_are_an_extra_row_outside_the_tests(counts, result):
     rates = fit.predict(counts, ROLES["test"]).mean(0)
     benchmark = scoring.benchmark_bits_per_spike(rates, counts["counts"].values[26:].astype(float))
     assert mean["mean_rate_evaluation_null"] == pytest.approx(benchmark, abs=1e-9)
-    shown = compare.text(compare.finish(result.rows))
+    shown = words.text(compare.finish(result.rows))
     assert "rate (averaged)" in shown and "extra row" in shown
-    assert not any("averaged" in line for line in compare.summary(compare.finish(result.rows)))
+    assert not any("averaged" in line for line in words.summary(compare.finish(result.rows)))
 
 
 def test_null_of_the_evaluated_trials_is_harder_to_beat(result, symbols, signal):

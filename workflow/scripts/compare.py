@@ -4,7 +4,7 @@ import pandas as pd
 
 from cortseq import store
 from cortseq.jobs import job
-from cortseq.scoring import audits, compare
+from cortseq.scoring import audits, compare, words
 
 with job(snakemake) as say:
     study, variants, timing = snakemake.params.study, snakemake.params.study["variants"], []
@@ -30,5 +30,5 @@ with job(snakemake) as say:
     store.write_table(pd.DataFrame([row for t in tables for row in t.budget]), snakemake.output.budget)
     store.write_table(pooled, snakemake.output.sessions)
     store.write_table(pd.DataFrame(timing), snakemake.output.timing)
-    for line in compare.summary(comparison):
+    for line in words.summary(comparison):
         say(line)

@@ -325,11 +325,8 @@ def selection(recording: xr.Dataset, manifest: dict, fold: int) -> Audit:
     part = recording.isel(trial=roles["train"])
     spikes = part["counts"].transpose("trial", "time", "unit").values[part["valid"].values].sum(0)
     hz = spikes / (part["valid"].values.sum() * recording.attrs["bin_width"])
-    kept = [
-        n
-        for n in range(len(hz))
-        if spikes[n] > 0 and (not rule["min_rate_hz"] or hz[n] > rule["min_rate_hz"])
-    ]
+    low, high = rule["min_rate_hz"] or 0.0, rule.get("max_rate_hz") or np.inf
+    kept = [n for n, rate in enumerate(hz) if rate > low and rate <= high]
     if rule["max_units"]:
         kept = sorted(sorted(kept, key=lambda n: (-hz[n], n))[: rule["max_units"]])
     if wrong := sorted(set(kept) ^ set(roles["units"])):

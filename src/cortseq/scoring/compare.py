@@ -26,6 +26,7 @@ from cortseq.scoring.statistics import (
     holm,
     paired_difference,
 )
+from cortseq.scoring.words import verdict
 
 RESAMPLES = 10_000
 _BY_MEMBER, _BY_TRIAL = partial(np.zeros, (1, 0)), partial(np.zeros, 0)  # no trial yet
@@ -180,26 +181,12 @@ def table(
             value=burn_in,
             fix="lower burn_in",
         )
-    kind = rec.track(recording)
+    kind, evaluation = rec.track(recording), _evaluation_null(recording, folds, burn_in)
+    blocks, width = _blocks(recording, folds), recording.attrs["bin_width"]
+    margin = MARGIN * (recording.sizes["channel"] if kind == "signal" else 1)
+    given = _Given(null, reference, evaluation, kind, width, seed, blocks, margin)
     common = _limits(recording, folds, null, burn_in) | {"dataset": dataset}
-    given = _Given(
-        null, reference, _evaluation_null(recording, folds, burn_in), kind, recording.attrs["bin_width"],
-        seed, _blocks(recording, folds), MARGIN * (recording.sizes["channel"] if kind == "signal" else 1),
-    )  # fmt: skip
-    rows, sessions = [], []
-    for name in names:
-        extra = common | {
-            "settings_tried": sum(s[0].card.get("settings_tried", 1) for s in entries[name]),
-            "rung": rung(
-                whole[name].card["model"],
-                whole[name].role,
-                len({s[0].card["model"].get("order") for s in entries[name]}) > 1,
-            ),
-        }
-        rows.append(_row(whole[name], given) | extra | {"averaged": False})
-        if (mean := whole[name].averaged) is not None:
-            rows.append(_row(mean, given) | extra | {"averaged": True})
-        sessions.append(_session(dataset, whole[name], given))
+    rows = [row | common for n in names for row in _rows(whole[n], entries[n], given)]
     variants = [
         _variant_row(
             dataset, join(s), null, [c is mine for c, mine in zip(chosen[s[0].model], s, strict=True)], kind
@@ -207,7 +194,7 @@ def table(
         for s in scored
     ]
     budget = [row for n in names for row in _budget_rows(dataset, entries[n], chosen["null"], kind)]
-    return Tables(rows, variants, budget, sessions)
+    return Tables(rows, variants, budget, [_session(dataset, whole[n], given) for n in names])
 
 
 @dataclass(frozen=True)
@@ -251,7 +238,7 @@ def finish(rows: list[dict]) -> pd.DataFrame:
     planned = (frame["role"] == "recurrent") & frame["p_value"].notna() & ~frame["averaged"]
     frame["p_holm"] = np.nan
     frame.loc[planned, "p_holm"] = holm(frame.loc[planned, "p_value"].to_numpy())
-    frame["verdict"] = [_verdict(row) for row in frame.to_dict("records")]
+    frame["verdict"] = [verdict(row) for row in frame.to_dict("records")]
     return frame[list(COLUMNS)]
 
 
@@ -309,6 +296,20 @@ _GAINS = (
 def _unit(kind: str) -> float:
     """Nats per unit of the metric: ln 2 for bits, 1 for nats."""
     return 1.0 if kind == "signal" else float(np.log(2))
+
+
+def _rows(whole: Scored, variants: list[list[Scored]], given: _Given) -> list[dict]:
+    """The row of a model, and that of its members averaged where there are several."""
+    spec, orders = whole.card["model"], {s[0].card["model"].get("order") for s in variants}
+    extra = {
+        "settings_tried": sum(s[0].card.get("settings_tried", 1) for s in variants),
+        "rung": rung(spec, whole.role, order_chosen=len(orders) > 1),
+    }
+    return [
+        _row(s, given) | extra | {"averaged": s is not whole}
+        for s in (whole, whole.averaged)
+        if s is not None
+    ]
 
 
 def _row(s: Scored, given: _Given) -> dict:
@@ -503,6 +504,7 @@ def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind
         "variant": s.variant,
         "family": s.card["model"]["family"],
         "role": s.role,
+        "rung": rung(s.card["model"], s.role),
         "valid": valid,
         "test": test,
         "loss_valid": loss_valid,
@@ -512,67 +514,6 @@ def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind
         "folds_chosen": sum(chosen),
         **s.swept,
     }
-
-
-UNITS = {"bits_per_spike": "bits/spike", "bits_per_symbol": "bits/symbol", "nats_per_sample": "nats/sample"}
-
-
-def _verdict(row: dict) -> str:
-    """One plain sentence."""
-    unit = UNITS[row["metric"]]
-    name = row["variant"]
-    if row["role"] == "null":
-        return f"{name} is the zero of the scale."
-    if row["averaged"]:
-        return f"{name}: the members' mean prediction, {row['value']:+.3f} {unit}; no model of its own."
-    if row["low"] <= 0:
-        text = (
-            f"{name} does not predict better than a constant ({row['value']:+.3f} {unit}, interval reaches 0)"
-        )
-    else:
-        text = f"{name} predicts better than a constant ({row['value']:+.3f} {unit})"
-    if row["role"] != "recurrent" or np.isnan(row["gain_over_markov"]):
-        return text + "."
-    gain, p = row["gain_over_markov"], row["p_holm"]
-    chain = row["reference"]
-    if row["gain_low"] > 0 and p < 0.05:
-        return f"{text}, and better than the best chain {chain} by {gain:.3f} {unit} (p = {p:.2g}, Holm)."
-    if row["gain_high"] < 0 and p < 0.05:
-        return f"{text}, but worse than the best chain {chain} by {-gain:.3f} {unit} (p = {p:.2g}, Holm)."
-    if row["equivalent"]:
-        return (
-            f"{text}, and as well as the best chain {chain} ({gain:+.3f} {unit}, within "
-            f"{row['equivalence_margin']:g}: p = {row['equivalence_p']:.2g})."
-        )
-    return (
-        f"{text}; a difference from the best chain {chain} is not shown ({gain:+.3f} {unit}, p = {p:.2g}, Holm; "
-        f"{row['detectable_gain']:.3f} could have been detected)."
-    )
-
-
-def summary(frame: pd.DataFrame) -> list[str]:
-    """One sentence per recording."""
-    out = []
-    frame = frame[~frame["averaged"].astype(bool)]
-    for dataset, rows in frame.groupby("dataset", sort=False):
-        unit = UNITS[rows["metric"].iloc[0]]
-        live = rows[rows["role"] != "null"]
-        beat = live[live["low"] > 0]
-        if beat.empty:
-            out.append(f"{dataset}: no model beats the mean rate.")
-            continue
-        best = live.loc[live["value"].idxmax()]
-        winners = live[(live["role"] == "recurrent") & (live["gain_low"] > 0) & (live["p_holm"] < 0.05)]
-        text = f"{dataset}: {best['variant']} scores highest, {best['value']:.3f} {unit} over the null"
-        if not np.isnan(best["ceiling"]):
-            text += f", {100 * best['value'] / best['ceiling']:.0f} % of what the exact filter reaches"
-        if live["gain_over_markov"].notna().any():
-            text += (
-                f"; {len(winners)} of {int((live['role'] == 'recurrent').sum())} recurrent models beat the best "
-                f"Markov chain ({best['reference']})"
-            )
-        out.append(text + ".")
-    return out
 
 
 def timing_row(dataset: str, card: dict, fold: int) -> dict:
@@ -585,97 +526,3 @@ def timing_row(dataset: str, card: dict, fold: int) -> dict:
         "peak_memory_mb": card["peak_memory_mb"],
         "device": card.get("device", "cpu"),
     }
-
-
-def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
-    """The comparison for a terminal; `pooled`: sessions.csv."""
-    out = []
-    for dataset, rows in frame.groupby("dataset", sort=False):
-        rows = rows.iloc[np.argsort(-rows["value"].to_numpy(), kind="stable")]
-        limits = [
-            f"{name} {rows[column].iloc[0]:.3f}"
-            for name, column in (("exact filter", "ceiling"), ("true rates", "true_rates"))
-            if not np.isnan(rows[column].iloc[0])
-        ]
-        n, blocks = rows["trials"].iloc[0], rows["blocks"].iloc[0]
-        trials = f"{n} test trials" if blocks == n else f"{n} test windows in {blocks} blocks"
-        head = f"{dataset}: {trials}, {rows['n_events'].iloc[0]} events"
-        out.append("; ".join([head, *limits]))
-        for shown in (_main_columns(rows), _other_columns(rows)):
-            out += [shown.to_string(index=False, justify="left"), ""]
-    if frame["averaged"].any():
-        out += ["(averaged): the members' mean prediction, an extra row that no test uses.", ""]
-    if pooled is not None and len(pooled):
-        out += [
-            "Across recordings, each weighing the same:",
-            _pooled_columns(pooled).to_string(index=False),
-            "",
-        ]
-    return "\n".join([*out, *summary(frame)])
-
-
-def _names(rows: pd.DataFrame) -> list[str]:
-    return [
-        f"{r.variant.replace('_averaged', '')} (averaged)" if r.averaged else r.variant
-        for r in rows.itertuples()
-    ]
-
-
-def _main_columns(rows: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "model": _names(rows),
-            "rung": rows["rung"].fillna("").to_numpy(),
-            UNITS[rows["metric"].iloc[0]]: _intervals(rows, "value", "low", "high"),
-            "over best chain": _intervals(rows, "gain_over_markov", "gain_low", "gain_high"),
-            "p (Holm)": ["" if np.isnan(p) else f"{p:.2g}" for p in rows["p_holm"]],
-            "equivalent": ["yes" if e else "" for e in rows["equivalent"]],
-            "parameters": rows["parameters"].to_numpy(),
-            "members": rows["members"].to_numpy(),
-        }
-    )
-
-
-_OTHER = {
-    "joint": "value",
-    "mean-rate": "mean_rate",
-    "mean over units": "unit_mean",
-    "evaluation null": "value_evaluation_null",
-    "mean-rate, evaluation null": "mean_rate_evaluation_null",
-    "cold start": "value_cold",
-    "bits/s": "value_per_s",
-    "loss": "loss",
-}
-
-
-def _other_columns(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same scores in other conventions; a column that says nothing is left out."""
-    shown = {"model": _names(rows)}
-    for head, column in _OTHER.items():
-        values = rows[column]
-        if values.notna().any() and not (column == "value_cold" and np.allclose(values, rows["value"])):
-            shown[head] = ["" if np.isnan(v) else f"{v:+.3f}" for v in values]
-    silent = rows["units_silent"].iloc[0]
-    if silent > 0:
-        shown[f"({int(silent)} units without test spikes)"] = [""] * len(rows)
-    return pd.DataFrame(shown)
-
-
-def _pooled_columns(pooled: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "model": pooled["model"],
-            "metric": [UNITS[m] for m in pooled["metric"]],
-            "recordings": pooled["sessions"],
-            "gain over the null": _intervals(pooled, "value", "low", "high"),
-            "over best chain": _intervals(pooled, "gain_over_markov", "gain_low", "gain_high"),
-        }
-    )
-
-
-def _intervals(rows: pd.DataFrame, value: str, low: str, high: str) -> list[str]:
-    return [_interval(*each) for each in zip(rows[value], rows[low], rows[high], strict=True)]
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    return "" if np.isnan(value) else f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"

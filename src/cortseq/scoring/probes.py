@@ -142,7 +142,10 @@ def _grid_sum(model: Model, small: xr.Dataset, rng) -> float:
     kind = rec.track(small)
     if kind == "counts":
         n_units = small.sizes["unit"]
-        outcomes = np.array([*itertools.product(range(MOST_COUNTS[n_units]), repeat=n_units)])
+        most = min(
+            MOST_COUNTS[n_units], small.attrs.get("support", 256) + 1
+        )  # no probability beyond a support
+        outcomes = np.array([*itertools.product(range(most), repeat=n_units)])
         weight = 1.0
     else:
         seen = rec.observations(small)[small["valid"].values]

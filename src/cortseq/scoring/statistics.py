@@ -11,8 +11,8 @@ from scipy.stats import norm, t
 from cortseq.errors import CortseqError
 
 _ROWS = 500  # resamples drawn at once: bounds memory
-# Bits per spike or symbol, nats per sample and channel: what a study of 200 trials can just detect, and less
-# than any difference that has been called one in the literature on these recordings.
+# Of equivalence, in bits per spike or symbol, nats per sample and channel. A convention: the gain that a study of
+# 200 trials is meant to detect (docs/calibration.md).
 MARGIN = 0.01
 
 
