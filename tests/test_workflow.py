@@ -135,6 +135,19 @@ def test_same_study_same_bytes(finished):
     assert {name: (out / name).read_bytes() for name in names} == before
 
 
+def test_a_planted_leak_stops_the_workflow(finished, tmp_path):
+    """A training trial among the test trials: the audit fails with its number, and figures have nothing to stand on."""
+    folder = shutil.copytree(finished, tmp_path / "leak")
+    manifest = store.read_json(folder / "results/tiny/splits/ring.json")
+    trial = manifest["folds"][0]["train"][0]
+    manifest["folds"][0]["test"].append(trial)
+    store.write_json(manifest, folder / "results/tiny/splits/ring.json")
+    answer = snakemake(folder, STUDY, "results/tiny/audits/ring.json", "--force", "--allowed-rules", "audit")
+    assert answer.returncode != 0
+    assert f"audit overlap failed: trial {trial} is in both train and test" in answer.stdout + answer.stderr
+    assert not (folder / "results/tiny/audits/ring.json").exists()
+
+
 def test_predictions_as_csv_on_request(finished):
     target = "results/tiny/predictions/ring/rate/fold0.csv"
     assert snakemake(finished, STUDY, target).returncode == 0
