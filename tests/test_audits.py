@@ -8,7 +8,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
-from cortseq.scoring import audits, products
+from cortseq.scoring import audits, probes, products
 
 ROLES = {"train": list(range(20)), "valid": list(range(20, 26)), "test": list(range(26, 40))}
 
@@ -89,7 +89,7 @@ def test_a_model_that_scores_on_noise_is_caught(counts):
         def score(self, params, data):
             return super().score(params, data) + 0.05 * data.n_events()
 
-    found = audits.canary("prophet", Prophet(), counts)
+    found = probes.canary("prophet", Prophet(), counts)
     assert not found.passed
 
 
@@ -98,7 +98,7 @@ def test_honest_models_pass_the_canary(name, counts):
     small = {"esn": {"hidden": 30}, "markov": {"states": 4, "restarts": 1}, "rate": {"hidden": 8}}.get(
         name, {}
     )
-    assert audits.canary(name, models.registry()[name](**small), counts).passed
+    assert probes.canary(name, models.registry()[name](**small), counts).passed
 
 
 def test_scores_on_other_bins_are_caught(counts):

@@ -1,14 +1,18 @@
 """Units, paired statistics, the comparison table."""
 
+import itertools
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest, poisson
+from scipy.stats import binomtest, poisson, ttest_1samp
 
 from cortseq import models, scoring
 from cortseq.errors import CortseqError
-from cortseq.scoring import compare, products
-from cortseq.scoring.statistics import blocks_of, holm
+from cortseq.scoring import compare, products, words
+from cortseq.scoring.ladder import rung
+from cortseq.scoring.statistics import Session, blocks_of, holm
 
 
 def test_bits_per_spike_of_the_true_rate_in_closed_form():
@@ -79,15 +83,16 @@ def test_holm_by_hand():
     assert np.allclose(holm(np.array([0.01, 0.04, 0.03, np.nan])), [0.03, 0.06, 0.06, np.nan], equal_nan=True)
 
 
-def _table(recording, specifications):
-    roles = {"train": [*range(20)], "valid": [*range(20, 26)], "test": [*range(26, 40)]}
-    roles["units"] = [0, 1, 2]
+ROLES = {"train": [*range(20)], "valid": [*range(20, 26)], "test": [*range(26, 40)], "units": [0, 1, 2]}
+
+
+def _table(recording, specifications, burn_in=0, roles=ROLES):
     scored = []
     for variant, model, swept in specifications:
         fit = model.fit(recording, roles["train"], roles["valid"], members=2)
-        score = products.scores(fit, recording, roles)
-        scored.append(compare.gather(variant, variant.split("_")[0], swept, [fit.card], [score], 0))
-    return compare.table("d", recording, [roles], scored, 0, 0)
+        score = products.scores(fit, recording, roles, burn_in)
+        scored.append(compare.gather(variant, variant.split("_")[0], swept, [fit.card], [score], burn_in))
+    return compare.table("d", recording, [roles], scored, burn_in, 0)
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +109,8 @@ def result(counts):
 
 
 def test_table_has_a_row_per_model_and_the_promised_columns(result):
-    rows, _ = result
-    frame = compare.finish(rows)
-    assert list(frame["model"]) == ["null", "markov", "rate"]
+    frame = compare.finish(result.rows)
+    assert list(frame["model"]) == ["null", "markov", "rate", "rate_averaged"]
     promised = (
         "dataset model family role metric value low high best_member gain_over_markov gain_low gain_high p_value "
         "detectable_gain parameters members settings_tried trials n_events bin_ms"
@@ -117,12 +121,12 @@ def test_table_has_a_row_per_model_and_the_promised_columns(result):
 
 
 def test_variants_are_chosen_on_validation(result):
-    chains = pd.DataFrame(result[1]).query("role == 'markov'")
+    chains = pd.DataFrame(result.variants).query("role == 'markov'")
     assert chains.loc[chains["valid"].idxmax(), "chosen"] and chains["chosen"].sum() == 1
 
 
 def test_gain_is_the_difference_of_values(result):
-    frame = compare.finish(result[0]).set_index("model")
+    frame = compare.finish(result.rows).set_index("model")
     expected = frame.loc["rate", "value"] - frame.loc["markov", "value"]
     assert frame.loc["rate", "gain_over_markov"] == pytest.approx(expected)
     assert frame.loc["rate", "gain_low"] < expected < frame.loc["rate", "gain_high"]
@@ -133,16 +137,18 @@ def test_no_model_beats_the_mean_rate_is_said():
     from cortseq import recording as rec
 
     noise = rec.from_counts(rng.poisson(0.4, (40, 10, 3)), bin_width=0.02)
-    rows, _ = _table(noise, [("null", models.Null(), {}), ("psth", models.Psth(), {})])
-    assert compare.summary(compare.finish(rows)) == ["d: no model beats the mean rate."]
+    rows = _table(noise, [("null", models.Null(), {}), ("psth", models.Psth(), {})]).rows
+    assert words.summary(compare.finish(rows)) == ["d: no model beats the mean rate."]
 
 
 def test_burn_in_cuts_all_models_alike(counts):
-    roles = {"train": [*range(20)], "valid": [*range(20, 26)], "test": [*range(26, 40)]}
-    fit = models.Null().fit(counts, roles["train"], roles["valid"])
-    score = products.scores(fit, counts, roles)
+    fit = models.Null().fit(counts, ROLES["train"], ROLES["valid"])
+    score = products.scores(fit, counts, ROLES, 5)
     (late,) = compare.gather("null", "null", {}, [fit.card], [score], 5)
-    assert late.test.sum() == pytest.approx(np.nansum(fit.log_prob(counts, roles["test"])[..., 5:]))
+    assert late.test.sum() == pytest.approx(np.nansum(fit.log_prob(counts, ROLES["test"])[..., 5:]))
+    assert late.cold.sum() == pytest.approx(np.nansum(fit.log_prob(counts, ROLES["test"])))
+    with pytest.raises(CortseqError, match="another burn-in"):
+        compare.gather("null", "null", {}, [fit.card], [score], 4)
     assert late.test_events.sum() == counts["counts"].values[26:, 5:].sum()
 
 
@@ -195,8 +201,221 @@ def test_each_fold_chooses_for_itself():
 
 
 def test_a_burn_in_that_leaves_nothing_is_refused(counts):
-    roles = {"train": [*range(20)], "valid": [*range(20, 26)], "test": [*range(26, 40)], "units": [0, 1, 2]}
-    fit = models.Null().fit(counts, roles["train"], roles["valid"])
-    scored = [compare.gather("null", "null", {}, [fit.card], [products.scores(fit, counts, roles)], 16)]
     with pytest.raises(CortseqError, match=r"burn_in.*got 16.*lower burn_in"):
-        compare.table("d", counts, [roles], scored, 16, 0)
+        _table(counts, [("null", models.Null(), {})], burn_in=16)
+
+
+# -- scores in other conventions -------------------------------------------------------------------
+
+
+def _published(rates, spikes):
+    """Pei et al. 2021, equation for bits/spike, one number at a time."""
+    n_trials, n_time, n_units = spikes.shape
+    total = n_spikes = 0.0
+    for n in range(n_units):
+        seen = [
+            (float(rates[r, t, n]), float(spikes[r, t, n]))
+            for r in range(n_trials)
+            for t in range(n_time)
+            if not math.isnan(spikes[r, t, n])
+        ]
+        if not seen:
+            continue
+        mean = sum(y for _, y in seen) / len(seen)
+        n_spikes += sum(y for _, y in seen)
+        for rate, y in seen:
+            for value, sign in ((rate, 1), (mean, -1)):
+                value = value if value != 0 else 1e-9
+                total += sign * (y * math.log(value) - value - math.lgamma(y + 1))
+    return total / n_spikes / math.log(2)
+
+
+def test_benchmark_convention_equals_the_published_definition():
+    """Zero rates, a silent unit, NaN masks, a unit without data, and a slice of held-out units."""
+    rng = np.random.default_rng(5)
+    rates = rng.gamma(1.0, 0.5, (7, 11, 6)) * (rng.random((7, 11, 6)) > 0.1)
+    spikes = rng.poisson(0.4, rates.shape).astype(float)
+    spikes[..., 1] = 0
+    spikes[rng.random(spikes.shape) < 0.2] = np.nan
+    spikes[..., 2] = np.nan
+    before = rates.copy(), spikes.copy()
+    assert abs(scoring.benchmark_bits_per_spike(rates, spikes) - _published(rates, spikes)) < 1e-9
+    held_out = slice(3, 6)
+    found = scoring.benchmark_bits_per_spike(rates[..., held_out], spikes[..., held_out])
+    assert abs(found - _published(rates[..., held_out], spikes[..., held_out])) < 1e-9
+    assert np.array_equal(rates, before[0]) and np.array_equal(spikes, before[1], equal_nan=True)
+    with pytest.raises(CortseqError, match=">= 0"):
+        scoring.benchmark_bits_per_spike(-rates, np.ones_like(rates))
+    with pytest.raises(CortseqError, match="no spike"):
+        scoring.benchmark_bits_per_spike(rates, np.zeros_like(rates))
+
+
+def test_mean_rate_over_the_evaluation_null_is_the_benchmark_number(counts, result):
+    row = compare.finish(result.rows).set_index("model").loc["markov"]
+    fit = models.Markov(states=int(row["variant"][-1])).fit(counts, ROLES["train"], ROLES["valid"])
+    spikes = counts["counts"].values[ROLES["test"]].astype(float)
+    expected = scoring.benchmark_bits_per_spike(fit.predict(counts, ROLES["test"])[0], spikes)
+    assert row["mean_rate_evaluation_null"] == pytest.approx(expected, abs=1e-9)
+    null = poisson.logpmf(spikes, counts["counts"].values[:20].mean((0, 1))).sum()
+    rates = fit.predict(counts, ROLES["test"])[0]
+    gain = (poisson.logpmf(spikes, rates).sum() - null) / (spikes.sum() * np.log(2))
+    assert row["mean_rate"] == pytest.approx(gain, abs=1e-9)
+    assert row["value"] > row["mean_rate"] + 0.01  # a mixture knows that units go together
+
+
+def test_mean_over_units_leaves_silent_ones_out(counts):
+    quiet = counts.copy(deep=True)
+    quiet["counts"].values[26:, :, 1] = 0
+    rows = compare.finish(
+        _table(quiet, [("null", models.Null(), {}), ("psth", models.Psth(), {})]).rows
+    ).set_index("model")
+    fit = models.Psth().fit(quiet, ROLES["train"], ROLES["valid"])
+    y, rates = quiet["counts"].values[26:], fit.predict(quiet, ROLES["test"])[0]
+    mean = quiet["counts"].values[:20].mean((0, 1))
+    each = [
+        (poisson.logpmf(y[..., n], rates[..., n]) - poisson.logpmf(y[..., n], mean[n])).sum()
+        / (y[..., n].sum() * np.log(2))
+        for n in (0, 2)
+    ]
+    assert rows.loc["psth", "unit_mean"] == pytest.approx(np.mean(each), abs=1e-9)
+    assert (rows["units_scored"] == 2).all() and (rows["units_silent"] == 1).all()
+
+
+def test_averaged_members_are_an_extra_row_outside_the_tests(counts, result):
+    frame = compare.finish(result.rows).set_index("model")
+    fit = models.Rate(hidden=8, epochs=40, batch=8).fit(counts, ROLES["train"], ROLES["valid"], members=2)
+    null = models.Null().fit(counts, ROLES["train"], ROLES["valid"])
+    p = np.exp(fit.log_prob(counts, ROLES["test"])).mean(0)
+    spikes = counts["counts"].values[26:].sum()
+    gain = (np.log(p).sum() - null.log_prob(counts, ROLES["test"]).sum()) / (spikes * np.log(2))
+    mean = frame.loc["rate_averaged"]
+    assert mean["value"] == pytest.approx(gain) and mean["averaged"] and mean["members"] == 1
+    assert mean["value"] >= frame.loc["rate", "value"]  # Jensen
+    assert np.isnan(mean["p_holm"]) and frame.loc["rate", "p_holm"] == frame.loc["rate", "p_value"]
+    rates = fit.predict(counts, ROLES["test"]).mean(0)
+    benchmark = scoring.benchmark_bits_per_spike(rates, counts["counts"].values[26:].astype(float))
+    assert mean["mean_rate_evaluation_null"] == pytest.approx(benchmark, abs=1e-9)
+    shown = words.text(compare.finish(result.rows))
+    assert "rate (averaged)" in shown and "extra row" in shown
+    assert not any("averaged" in line for line in words.summary(compare.finish(result.rows)))
+
+
+def test_null_of_the_evaluated_trials_is_harder_to_beat(result, symbols, signal):
+    frame = compare.finish(result.rows)
+    assert (frame["value_evaluation_null"] < frame["value"]).all()
+    roles = {"train": [*range(15)], "valid": [*range(15, 20)], "test": [*range(20, 30)]}
+    for recording in (symbols, signal):
+        rows = compare.finish(_table(recording, [("null", models.Null(), {})], roles=roles).rows)
+        assert rows["value"][0] == 0 and rows["value_evaluation_null"][0] < 0
+
+
+def test_a_cold_start_is_scored_beside_the_burn_in(counts):
+    specifications = [("null", models.Null(), {}), ("psth", models.Psth(), {})]
+    warm, cold = (
+        compare.finish(_table(counts, specifications, burn_in).rows).set_index("model") for burn_in in (5, 0)
+    )
+    assert warm.loc["psth", "value_cold"] == pytest.approx(cold.loc["psth", "value"])
+    assert warm.loc["psth", "value"] != pytest.approx(cold.loc["psth", "value"])
+    assert (cold["value_cold"] == cold["value"]).all()
+
+
+@pytest.mark.parametrize(
+    ("spec", "role", "chosen", "expected"),
+    [
+        ({"family": "null"}, "null", False, "L0"),
+        ({"family": "psth"}, "baseline", False, "L0'"),
+        ({"family": "persistence"}, "baseline", False, "L0'"),
+        ({"family": "markov", "order": 1}, "markov", False, "L1"),
+        ({"family": "markov", "order": 1}, "markov", True, "L2"),
+        ({"family": "markov", "order": 3}, "markov", False, "L2"),
+        ({"family": "ctw", "depth": 8}, "markov", False, "L2"),
+        ({"family": "hmm"}, "baseline", False, "L3"),
+        ({"family": "lstm", "discretise": 16}, "recurrent", False, "L4"),
+        ({"family": "glm"}, "baseline", False, "L5"),
+        ({"family": "lstm", "memory": 4, "discretise": None}, "recurrent", False, "L6"),
+        ({"family": "lstm", "memory": None}, "recurrent", False, "L7"),
+    ],
+)
+def test_rungs(spec, role, chosen, expected):
+    assert rung(spec, role, chosen) == expected
+
+
+# -- statistics ------------------------------------------------------------------------------------
+
+
+def test_equivalence_is_two_one_sided_t_tests():
+    """On the mean of differences with unit weights the bootstrap's se is the textbook's."""
+    d = np.random.default_rng(6).normal(0.002, 0.05, 400)
+    found = scoring.paired_difference(d, np.zeros(400), np.ones(400))
+    bits = d / np.log(2)
+    exact = max(
+        ttest_1samp(bits, -0.01, alternative="greater").pvalue,
+        ttest_1samp(bits, 0.01, alternative="less").pvalue,
+    )
+    assert found.equivalence(0.01) == pytest.approx(exact, rel=0.15)
+    assert found.equivalence(0.001) > 0.5
+
+
+def test_equivalence_keeps_its_level_at_the_margin():
+    rng = np.random.default_rng(7)
+    shown = 0
+    for repetition in range(300):
+        d = rng.normal(0.01 * np.log(2), 0.05, 100)
+        found = scoring.paired_difference(d, np.zeros(100), np.ones(100), 300, repetition)
+        shown += found.equivalence(0.01) < 0.05
+    assert binomtest(shown, 300, 0.05, alternative="greater").pvalue > 0.001
+
+
+def test_expected_best_by_enumeration():
+    valid, test = np.array([0.3, 0.1, 0.5]), np.array([1.0, 7.0, 4.0])
+    for n, found in enumerate(scoring.expected_best(valid, test), 1):
+        draws = itertools.product(range(3), repeat=n)
+        exact = np.mean([test[max(draw, key=lambda i: valid[i])] for draw in draws])
+        assert found == pytest.approx(exact)
+
+
+def test_sessions_that_differ_widen_the_pooled_interval():
+    """Between-session variance is seen: about sqrt((s^2 + w^2 / n) / S) of the pooled mean."""
+    rng = np.random.default_rng(8)
+    effects = rng.normal(0, 1, 15)
+    sessions = [
+        Session(e + rng.normal(0, 2, (1, 50)), np.zeros((1, 50)), np.full(50, 1 / np.log(2))) for e in effects
+    ]
+    found = scoring.across_sessions(sessions, 1000)
+    means = np.array([s.log_prob_a.mean() for s in sessions])
+    assert found.estimate == pytest.approx(means.mean())
+    # the second level adds the sampling variance of the means once more
+    expected = np.sqrt((means.var() + (2**2 / 50)) / 15)
+    assert found.standard_error == pytest.approx(expected, rel=0.1)
+    with pytest.raises(CortseqError, match="two sessions"):
+        scoring.across_sessions(sessions[:1])
+
+
+def test_recordings_of_one_metric_are_pooled(result):
+    twice = [*result.sessions, *[s | {"dataset": "e"} for s in result.sessions]]
+    pooled = compare.sessions(twice, seed=0).set_index("model")
+    value = compare.finish(result.rows).set_index("model")["value"]
+    assert list(pooled.index) == ["markov", "rate"] and (pooled["sessions"] == 2).all()
+    assert np.allclose(pooled["value"], value[pooled.index])
+    assert compare.sessions(result.sessions, seed=0).empty
+
+
+def test_budget_ends_at_the_chosen_variant(result):
+    """Drawn often enough, the best on validation is nearly always among the settings tried."""
+    budget = pd.DataFrame(result.budget).query("model == 'markov'")
+    chains = pd.DataFrame(result.variants).query("role == 'markov'").sort_values("valid")
+    low, high = chains["test"]
+    assert budget["expected_test"].tolist() == pytest.approx([(low + high) / 2, low / 4 + 3 * high / 4])
+
+
+def test_every_column_is_explained(result):
+    frame = compare.finish(result.rows)
+    assert list(frame.columns) == list(compare.COLUMNS) and all(compare.COLUMNS.values())
+
+
+def test_the_best_chain_is_not_pooled_over_itself(result):
+    twice = [*result.sessions, *result.sessions]
+    pooled = compare.sessions(twice, seed=0).set_index("model")
+    assert np.isnan(pooled.loc["markov", "gain_over_markov"])
+    gain = compare.finish(result.rows).set_index("model").loc["rate", "gain_over_markov"]
+    assert pooled.loc["rate", "gain_over_markov"] == pytest.approx(gain)

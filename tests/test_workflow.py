@@ -64,10 +64,13 @@ def finished(tmp_path_factory):
 def test_every_product_is_there_and_readable(finished):
     out = finished / "results/tiny"
     frame = pd.read_csv(out / "comparison.csv", keep_default_na=False, na_values=[""])
-    assert set(zip(frame["dataset"], frame["model"], strict=True)) == {
-        (d, m) for d in STUDY["datasets"] for m in ("null", "markov", "rate")
-    }
-    assert (frame["role"] == ["null", "markov", "recurrent"] * 2).all()
+    assert list(zip(frame["dataset"], frame["model"], strict=True)) == [
+        (d, m) for d in sorted(STUDY["datasets"]) for m in ("null", "markov", "rate", "rate_averaged")
+    ]
+    assert (frame["role"] == ["null", "markov", "recurrent", "recurrent"] * 2).all()
+    assert (frame["rung"] == ["L0", "L2", "L7", "L7"] * 2).all()
+    assert list(pd.read_csv(out / "budget.csv")["settings"]) == [1, 1, 2, 1] * 2
+    assert pd.read_csv(out / "sessions.csv").empty  # two tracks
     fit = models.load(out / "fits/ring/rate/fold0.safetensors")
     recording = store.read(out / "trials/ring.zarr.zip")
     scores = store.read(out / "scores/ring/rate/fold0.zarr.zip")
@@ -76,8 +79,11 @@ def test_every_product_is_there_and_readable(finished):
     for name in ("scores", "order", "trial_ring", "curves_even", "states_ring", "weight_spectra_even"):
         for suffix in ("svg", "pdf", "csv"):
             assert (out / f"figures/{name}.{suffix}").stat().st_size > 100
-    for audit in store.read_json(out / "audits/ring.json")["audits"]:
-        assert audit["passed"] or not audit["stopping"]
+    audits = store.read_json(out / "audits/ring.json")["audits"]
+    assert all(audit["passed"] or not audit["stopping"] for audit in audits)
+    assert {audit["name"] for audit in audits} == set(
+        "observed inputs causality provenance overlap blocks selection canary refit normalisation surrogates".split()
+    ) | {"same bins", "equal content"}
 
 
 def test_the_report_is_one_page_without_outside_resources(finished):
@@ -127,6 +133,19 @@ def test_same_study_same_bytes(finished):
     answer = snakemake(finished, STUDY)
     assert answer.returncode == 0, answer.stderr[-3000:]
     assert {name: (out / name).read_bytes() for name in names} == before
+
+
+def test_a_planted_leak_stops_the_workflow(finished, tmp_path):
+    """A training trial among the test trials: the audit fails with its number, and figures have nothing to stand on."""
+    folder = shutil.copytree(finished, tmp_path / "leak")
+    manifest = store.read_json(folder / "results/tiny/splits/ring.json")
+    trial = manifest["folds"][0]["train"][0]
+    manifest["folds"][0]["test"].append(trial)
+    store.write_json(manifest, folder / "results/tiny/splits/ring.json")
+    answer = snakemake(folder, STUDY, "results/tiny/audits/ring.json", "--force", "--allowed-rules", "audit")
+    assert answer.returncode != 0
+    assert f"audit overlap failed: trial {trial} is in both train and test" in answer.stdout + answer.stderr
+    assert not (folder / "results/tiny/audits/ring.json").exists()
 
 
 def test_predictions_as_csv_on_request(finished):

@@ -79,12 +79,13 @@ def _inspect(given) -> int:
 
 def _show(given) -> int:
     from cortseq import store
-    from cortseq.scoring import compare
+    from cortseq.scoring import words
 
     file = given.results if given.results.suffix == ".csv" else given.results / "comparison.csv"
     if not file.is_file():
         raise CortseqError("no finished study here", file=file, fix="run snakemake first")
-    print(compare.text(store.read_table(file)))
+    pooled = file.with_name("sessions.csv")
+    print(words.text(store.read_table(file), store.read_table(pooled) if pooled.is_file() else None))
     return 0
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from cortseq import recording as rec
 from cortseq.figures.style import UNITS
-from cortseq.scoring import compare
+from cortseq.scoring import words
 
 
 def facts(recording: xr.Dataset, manifest: dict) -> dict:
@@ -92,7 +92,7 @@ def render(
     ]
     return environment.from_string(template).render(
         study=study,
-        summary=compare.summary(comparison),
+        summary=words.summary(comparison),
         datasets=datasets,
         overall=[f | {"svg": inline(f["svg"], f["name"])} for f in figures if not f["dataset"]],
         versions=versions,

@@ -48,6 +48,7 @@ rule score:
         mem_mb=8000,
         runtime=60,
     params:
+        burn_in=STUDY.burn_in,
         code=lambda w: code("score", f"cortseq.models.{spec(w).family}"),
     script:
         "../scripts/score.py"

@@ -64,6 +64,8 @@ rule compare:
     output:
         comparison=OUT + "/comparison.csv",
         variants=OUT + "/variants.csv",
+        budget=OUT + "/budget.csv",
+        sessions=OUT + "/sessions.csv",
         timing=OUT + "/timing.csv",
     log:
         OUT + "/logs/compare.log",

@@ -2,26 +2,38 @@
 
 from cortseq import models, splits, store
 from cortseq.jobs import job
-from cortseq.scoring import audits
+from cortseq.scoring import audits, probes
 
 with job(snakemake) as say:
-    manifest = store.read_json(snakemake.input.split[0])
+    params, manifest = snakemake.params, store.read_json(snakemake.input.split[0])
     whole = store.read(snakemake.input.trials[0])
     digest = store.sha256(snakemake.input.trials[0])
-    found, scores = [], {}
-    for name, fold, fit_file, score_file in zip(
-        *snakemake.params.table, snakemake.input.fits, snakemake.input.scores
-    ):
+    found, scores, fits = [*audits.observed(whole), *audits.inputs(whole)], {}, {}
+    for name, fold, fit_file, score_file in zip(*params.table, snakemake.input.fits, snakemake.input.scores):
         recording, roles = splits.fold_of(whole, manifest, fold)
         fit = models.load(fit_file)
         found.append(audits.causality(name, fit, recording, roles["test"]))
         found.append(audits.provenance(name, fit, roles, recording, digest))
         scores.setdefault(fold, {})[name] = store.read(score_file)
+        if fold == 0:
+            fits[name] = fit
     for fold, every in scores.items():
         found.append(audits.same_bins(every))
         found += audits.overlap(whole, manifest["folds"][fold])
-    for name, spec in snakemake.params.canaries.items():
+        found.append(audits.blocks(whole, manifest["folds"][fold]))
+        found.append(audits.selection(whole, manifest, fold))
+    recording, roles = splits.fold_of(whole, manifest, 0)
+    for name, spec in params.canaries.items():
         model = models.registry()[spec["family"]].model_validate(spec)
-        found.append(audits.canary(name, model, whole))
+        found.append(probes.canary(name, model, whole))
         say(found[-1].detail)
+        found.append(probes.refit(name, fits[name], recording, roles))
+        found.append(probes.normalisation(name, fits[name], recording, roles))
+    pair = probes.pair(fits, scores[0])
+    if pair:
+        n_time = int(recording["valid"].sum("time").median())
+        found += probes.surrogates(*pair, n_time)
+    for audit in found:
+        if not audit.stopping:
+            say(audit.detail)
     store.write_json(audits.report(found), snakemake.output[0])

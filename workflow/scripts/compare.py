@@ -4,25 +4,31 @@ import pandas as pd
 
 from cortseq import store
 from cortseq.jobs import job
-from cortseq.scoring import compare
+from cortseq.scoring import audits, compare, words
 
 with job(snakemake) as say:
-    study, rows, variants, timing = snakemake.params.study, [], [], []
-    for dataset, every in study["variants"].items():
+    study, variants, timing = snakemake.params.study, snakemake.params.study["variants"], []
+    tables, choices = [], []
+    for dataset, every in variants.items():
         recording = store.read(f"{study['out']}/trials/{dataset}.zarr.zip")
         folds = store.read_json(f"{study['out']}/splits/{dataset}.json")["folds"]
-        scored = []
+        scored, products = [], {}
         for variant, (model, swept) in every.items():
             stems = [f"{dataset}/{variant}/fold{fold}" for fold in range(len(folds))]
             cards = [store.read_json(f"{study['out']}/fits/{stem}.json") for stem in stems]
             scores = [store.read(f"{study['out']}/scores/{stem}.zarr.zip") for stem in stems]
+            products[variant] = model, scores
             scored.append(compare.gather(variant, model, swept, cards, scores, study["burn_in"]))
             timing += [compare.timing_row(dataset, card, fold) for fold, card in enumerate(cards)]
-        found = compare.table(dataset, recording, folds, scored, study["burn_in"], study["seed"])
-        rows, variants = rows + found[0], variants + found[1]
-    comparison = compare.finish(rows)
+        tables.append(compare.table(dataset, recording, folds, scored, study["burn_in"], study["seed"]))
+        choices.append(audits.choice(tables[-1].rows, products, study["burn_in"]))
+    audits.report(choices)
+    comparison = compare.finish([row for t in tables for row in t.rows])
+    pooled = compare.sessions([s for t in tables for s in t.sessions], study["seed"])
     store.write_table(comparison, snakemake.output.comparison)
-    store.write_table(pd.DataFrame(variants), snakemake.output.variants)
+    store.write_table(pd.DataFrame([row for t in tables for row in t.variants]), snakemake.output.variants)
+    store.write_table(pd.DataFrame([row for t in tables for row in t.budget]), snakemake.output.budget)
+    store.write_table(pooled, snakemake.output.sessions)
     store.write_table(pd.DataFrame(timing), snakemake.output.timing)
-    for line in compare.summary(comparison):
+    for line in words.summary(comparison):
         say(line)

@@ -9,7 +9,7 @@ with job(snakemake) as say:
     fold = int(snakemake.wildcards.fold)
     recording, roles = splits.fold_of(store.read(snakemake.input.trials[0]), manifest, fold)
     fit = models.load(snakemake.input.fit[0])
-    scores = products.scores(fit, recording, roles)
+    scores = products.scores(fit, recording, roles, snakemake.params.burn_in)
     store.write(scores, snakemake.output.scores)
     store.write(products.predictions(fit, recording, roles["test"]), snakemake.output.predictions)
     test = scores["log_prob"][:, scores["role"] == "test"]

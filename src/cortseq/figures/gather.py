@@ -11,6 +11,12 @@ def comparison_table(out: str) -> pd.DataFrame:
     return store.read_table(f"{out}/comparison.csv")
 
 
+def _models(out: str) -> pd.DataFrame:
+    """The comparison without the rows of averaged members, which are no models of their own."""
+    table = comparison_table(out)
+    return table[~table["averaged"]]
+
+
 def _chosen(out: str, dataset: str, role: str) -> pd.DataFrame:
     """Chosen variants of a role on one recording, best on validation first."""
     table = store.read_table(f"{out}/variants.csv")
@@ -19,11 +25,11 @@ def _chosen(out: str, dataset: str, role: str) -> pd.DataFrame:
 
 
 def scores(out: str, dataset: None) -> dict:
-    return {"comparison": comparison_table(out)}
+    return {"comparison": _models(out)}
 
 
 def order(out: str, dataset: None) -> dict:
-    return {"variants": store.read_table(f"{out}/variants.csv"), "comparison": comparison_table(out)}
+    return {"variants": store.read_table(f"{out}/variants.csv"), "comparison": _models(out)}
 
 
 def curves(out: str, dataset: str) -> dict:

@@ -6,6 +6,7 @@ and a plain dict of arrays whose leading axis is `member` (random restarts).
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -95,6 +96,15 @@ class Data:
         if self.track == "counts":
             return np.where(self.valid, self.y.sum(-1), 0)
         return self.valid.astype(int)
+
+    def digest(self) -> str:
+        """sha256 of everything a model can learn from, as it was handed over."""
+        h = hashlib.sha256(f"{self.track} {self.bin_width!r} {self.n_features}".encode())
+        for array in (self.y, self.valid, self.inputs):
+            if array is not None:
+                h.update(f"{array.shape} {array.dtype.str}".encode())
+                h.update(np.ascontiguousarray(array).tobytes())
+        return h.hexdigest()
 
     def masked(self, log_prob: np.ndarray) -> np.ndarray:
         """`log_prob` (..., trial, time) with NaN where a bin is missing."""
@@ -194,6 +204,7 @@ class Model(BaseModel):
             "parameters": int(learned.n_parameters),
             "seed": seed,
             "learned_from": {"train": learns.tolist(), "valid": chooses.tolist()},
+            "learned_sha256": {"train": sets[0].digest(), "valid": sets[1].digest()},
             **learned.card,
         }
         return Fit(self, learned.params, card, learned.curves)

@@ -1,6 +1,6 @@
 """Audits that run before any figure (LIKELIHOOD.md, section 7): a failed one stops the workflow.
 
-Each returns an `Audit`; those that stop name the model and the trial.
+Each returns an `Audit`; those that stop name the model and the trial. Audits that fit models are in `probes`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ import xarray as xr
 
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Fit, Model
-from cortseq.scoring.statistics import paired_difference
+from cortseq.models.base import Data, Fit
 
-CANARY_GAIN = 0.002  # bits (nats for signals) per event that a model may seem to gain on noise, plus 3 SE
-CANARY_TRIALS, CANARY_BINS, CANARY_UNITS, CANARY_EPOCHS = 150, 40, 12, 20
 PROBES = 3  # trials whose future is changed
+RUN = 20  # bins that two trials may not share at different offsets
+LAGS = 10  # bins before and after, from which an input must not be put together
+COPY = 0.999  # share of an input's variance from which on it is a copy
+MOST_COLUMNS = 300  # of the regression of an input on observations
+OUTCOMES = frozenset(
+    "outcome choice response correct error success reward rewarded feedback reaction_time hit".split()
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,9 @@ def overlap(recording: xr.Dataset, roles: dict) -> list[Audit]:
     audits = [Audit("overlap", True, "no trial is in two roles")]
     if "start" in recording.coords:
         audits.append(_interval_overlap(recording, seen))
-    return [*audits, _repeats(recording, seen)]
+    elif recording.attrs["continuous"]:
+        audits.append(Audit("overlap", False, "windows of a continuous recording without `start` and `stop`"))
+    return [*audits, _shifted(recording, seen), _repeats(recording, seen)]
 
 
 def _interval_overlap(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
@@ -98,6 +104,51 @@ def _interval_overlap(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
                     "overlap", False, f"trials {a} ({role_of[a]}) and {b} ({role_of[b]}) share raw time"
                 )
     return Audit("overlap", True, "no raw interval is in two roles")
+
+
+def _shifted(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
+    """No run of RUN bins of counts or samples at another offset in a trial of another role.
+
+    Chance does not repeat so much: such trials are windows that overlap. Runs that come again in their own
+    trial (a periodic signal) and runs of few spikes say nothing.
+    """
+    kind = rec.track(recording)
+    y, valid = rec.observations(recording), recording["valid"].values
+    fine = Audit("overlap", True, "no stretch of one role is in another at another offset")
+    if kind == "symbols" or y.shape[1] < RUN:
+        return fine
+    key = _run_keys(y)
+    telling = _windows(valid).all(-1)
+    if kind == "counts":
+        telling &= _windows(y.sum(-1)).sum(-1) >= RUN
+    else:  # values that stand still say nothing either
+        telling &= (np.diff(_windows(y[..., 0])) != 0).all(-1)
+    trials = np.array(sorted(role_of))
+    marks = {key[i, at]: (i, at) for at in range(0, key.shape[1], RUN) for i in trials if telling[i, at]}
+    again = np.isin(key, np.array([*marks], key.dtype)) & telling
+    for i, at in np.argwhere(again[trials]):
+        i = trials[i]
+        j, there = marks[key[i, at]]
+        if role_of[i] != role_of[j] and at != there and (key[i] == key[i, at]).sum() == 1:
+            detail = f"{RUN} bins of trial {j} ({role_of[j]}) are in trial {i} ({role_of[i]}), shifted"
+            return Audit("overlap", False, detail)
+    return fine
+
+
+def _windows(x: np.ndarray) -> np.ndarray:
+    """(trial, start, bin): all runs of RUN bins."""
+    return np.lib.stride_tricks.sliding_window_view(x, RUN, axis=1)
+
+
+def _run_keys(y: np.ndarray) -> np.ndarray:
+    """A 64-bit key of every run of RUN bins, (trial, start): equal content, equal key."""
+    words = np.ascontiguousarray(y, float).view(np.uint64) >> np.uint64(1)
+    odd = np.random.default_rng(0).integers(1, 2**63, (2, max(y.shape[2], RUN)), dtype=np.uint64) | np.uint64(
+        1
+    )
+    by_bin = (words * odd[0, : y.shape[2]] % np.uint64(2**61 - 1)).sum(-1)
+    by_bin ^= by_bin >> np.uint64(29)
+    return (_windows(by_bin) * odd[1, :RUN]).sum(-1)
 
 
 def _repeats(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
@@ -116,24 +167,146 @@ def _repeats(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
     return Audit("equal content", not twice, detail, stopping=False)
 
 
+def blocks(recording: xr.Dataset, roles: dict) -> Audit:
+    """Windows of a continuous recording that follow one another in time have one role, or one is a guard."""
+    if not recording.attrs["continuous"]:
+        return Audit("blocks", True, "trials are dealt at random")
+    if "start" not in recording.coords:
+        return Audit("blocks", False, "windows of a continuous recording without `start` and `stop`")
+    role_of = {t: role for role in ("train", "valid", "test", "guard") for t in roles[role]}
+    order = np.argsort(recording["start"].values, kind="stable")
+    start, stop = recording["start"].values[order], recording["stop"].values[order]
+    for i in np.flatnonzero(start[1:] - stop[:-1] < 0.5 * (stop - start)[1:]):
+        a, b = (role_of.get(int(order[j]), "guard") for j in (i, i + 1))
+        if a != b and "guard" not in (a, b):
+            detail = (
+                f"window {order[i]} ({a}) and the next one, {order[i + 1]} ({b}), have no guard between them"
+            )
+            return Audit("blocks", False, detail)
+    return Audit("blocks", True, "roles are contiguous blocks with guards between them")
+
+
+def observed(recording: xr.Dataset) -> list[Audit]:
+    """Counts are whole numbers, as no smoothed ones are; channels standardised over all roles are a warning."""
+    y, valid = rec.observations(recording), recording["valid"].values
+    seen = y[valid]
+    if rec.track(recording) == "counts":
+        whole = bool((seen == np.floor(seen)).all() and (seen >= 0).all())
+        detail = "counts are whole numbers" if whole else "counts are no whole numbers: smoothed or scaled?"
+        return [Audit("observed", whole, detail)]
+    if rec.track(recording) == "signal" and len(seen) > 1:
+        done = bool((np.abs(seen.mean(0)) < 1e-6).all() and (np.abs(seen.std(0) - 1) < 1e-3).all())
+        detail = (
+            "channels were standardised over all trials, test trials too" if done else "signals as recorded"
+        )
+        return [Audit("observed", not done, detail, stopping=False)]
+    return [Audit("observed", True, "labels as recorded")]
+
+
+def inputs(recording: xr.Dataset) -> list[Audit]:
+    """What models see beside the past: no copy of present or future observations, no outcome, not too early.
+
+    Copies: a linear regression on observations up to LAGS bins before and after, fitted on every other trial,
+    explains COPY of an input's variance on the others, which the past alone does not. Outcomes: an input that
+    is one value all through each trial and maps one to one onto a covariate of `attrs["outcomes"]` or named like
+    an outcome (OUTCOMES). Too early: before its time `available` (coordinate along `input`, s on the trial's
+    clock), an input that has one must not differ between trials.
+    """
+    if "inputs" not in recording:
+        return [Audit("inputs", True, "there are none")]
+    data = Data.of(recording)
+    assert data.inputs is not None
+    found = []
+    for i in range(data.n_inputs):
+        name = f"input {recording['input'].values[i] if 'input' in recording.coords else i}"
+        u = data.inputs[..., i]
+        for fault in (_too_early(recording, u, i), _outcome(recording, u), _copied(data, u)):
+            if fault:
+                found.append(Audit("inputs", False, f"{name} {fault}"))
+    return found or [Audit("inputs", True, f"{data.n_inputs} inputs are known at their times")]
+
+
+def _too_early(recording: xr.Dataset, u: np.ndarray, i: int) -> str:
+    if "available" not in recording.coords:
+        return ""
+    early = recording["time"].values < recording["available"].values[i] - 1e-9
+    seen = u[:, early][recording["valid"].values[:, early]]
+    return "differs between trials before the time it is available" if seen.size and np.ptp(seen) > 0 else ""
+
+
+def _outcome(recording: xr.Dataset, u: np.ndarray) -> str:
+    valid = recording["valid"].values
+    held = [np.unique(row[mask]) for row, mask in zip(u, valid, strict=True)]
+    if any(len(h) != 1 for h in held) or len(np.unique(np.concatenate(held))) < 2:
+        return ""
+    value = np.unique(np.concatenate(held), return_inverse=True)[1]
+    for name in recording.attrs["covariates"]:
+        known_late = name in recording.attrs.get("outcomes", ()) or OUTCOMES & {
+            name,
+            *name.lower().split("_"),
+        }
+        if recording[name].dims == ("trial",) and known_late:
+            label = np.unique(recording[name].values.astype(str), return_inverse=True)[1]
+            pairs = len(set(zip(value, label, strict=True)))
+            if pairs == value.max() + 1 == label.max() + 1:
+                return f"is the outcome {name}, which is known at the end of a trial only"
+    return ""
+
+
+def _copied(data: Data, u: np.ndarray) -> str:
+    y = np.eye(data.n_features)[data.y] if data.track == "symbols" else data.y.astype(float)
+    y = np.concatenate([y, y.sum(-1, keepdims=True)], -1) * data.valid[..., None]
+    lags = np.arange(-LAGS, LAGS + 1)  # negative: the past
+    if y.shape[1] <= 3 * LAGS:
+        lags = lags[np.abs(lags) <= max(y.shape[1] // 4, 1)]
+    reach = int(lags.max())
+    inner = data.valid[:, reach : y.shape[1] - reach]
+    columns = np.stack(
+        [y[:, reach + k : y.shape[1] - reach + k][inner] for k in lags], 1
+    )  # (bin, lag, feature)
+    target = u[:, reach : y.shape[1] - reach][inner]
+    odd = np.broadcast_to(np.arange(len(u))[:, None] % 2 == 1, inner.shape)[inner]
+    if not target.size or target[odd].std() == 0 or target[~odd].std() == 0:
+        return ""
+    every, past = (_explained(columns[:, kept], target, odd) for kept in (lags >= -reach, lags < 0))
+    if every >= COPY > past:
+        return (
+            f"is made of present or future observations (they explain {every:.4f} of it, the past {past:.4f})"
+        )
+    return ""
+
+
+def _explained(columns: np.ndarray, target: np.ndarray, learn: np.ndarray) -> float:
+    """Share of `target`'s variance outside `learn` that a linear fit inside it explains."""
+    x = columns.reshape(len(target), -1)
+    most = int(min(MOST_COLUMNS, learn.sum() // 4))
+    spread = x[learn].std(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relation = np.abs((x[learn] - x[learn].mean(0)).T @ (target[learn] - target[learn].mean())) / spread
+    x = x[:, np.argsort(-np.nan_to_num(relation), kind="stable")[:most]]
+    x = np.column_stack([x, np.ones(len(x))])
+    beta = np.linalg.lstsq(x[learn], target[learn], rcond=None)[0]
+    rest = target[~learn]
+    return float(1 - ((rest - x[~learn] @ beta) ** 2).sum() / ((rest - rest.mean()) ** 2).sum())
+
+
 def provenance(name: str, fit: Fit, roles: dict, recording: xr.Dataset, trials_sha256: str = "") -> Audit:
     """The fit was given the manifest's training and validation trials, of these very trials, and no more.
 
-    That families keep the two apart is a test of the code (tests/test_models.py), not of a product.
+    The card's `learned_sha256` is the digest of what `Model.learn` was handed: that of the trials at hand only
+    if nothing (a z-score, a smoothing) came between. `probes.refit` shows that it learned from nothing else.
     """
     learned = fit.card["learned_from"]
-    stray = sorted(set(learned["train"]) - set(roles["train"]))
-    stray += sorted(set(learned["valid"]) - set(roles["valid"]))
-    if stray:
-        return Audit(
-            "provenance", False, f"{name}: learned from trial {stray[0]}, which is not its to learn from"
-        )
+    for role in ("train", "valid"):
+        if stray := sorted(set(learned[role]) - set(roles[role])):
+            return Audit(
+                "provenance", False, f"{name}: learned from trial {stray[0]}, which is not its to learn from"
+            )
+        if Data.of(recording, learned[role]).digest() != fit.card["learned_sha256"][role]:
+            detail = f"{name}: what it learned from is not what the trials {learned[role][:1]} .. hold"
+            return Audit("provenance", False, detail)
     if trials_sha256 and fit.card["trials_sha256"] != trials_sha256:
         return Audit("provenance", False, f"{name}: was fitted to other trials than those at hand")
-    if "units" in roles:
-        counts = recording["counts"].isel(trial=roles["train"])
-        if int((counts.sum(("trial", "time")) == 0).sum()):
-            return Audit("provenance", False, f"{name}: a unit without training spikes was kept")
     return Audit(
         "provenance",
         True,
@@ -141,8 +314,29 @@ def provenance(name: str, fit: Fit, roles: dict, recording: xr.Dataset, trials_s
     )
 
 
+def selection(recording: xr.Dataset, manifest: dict, fold: int) -> Audit:
+    """The units of a fold are those that the training trials alone choose: found again from the trials.
+
+    `recording`: all units.
+    """
+    roles, rule = manifest["folds"][fold], manifest["selection"]
+    if "units" not in roles:
+        return Audit("selection", True, "no unit is chosen")
+    part = recording.isel(trial=roles["train"])
+    spikes = part["counts"].transpose("trial", "time", "unit").values[part["valid"].values].sum(0)
+    hz = spikes / (part["valid"].values.sum() * recording.attrs["bin_width"])
+    low, high = rule["min_rate_hz"] or 0.0, rule.get("max_rate_hz") or np.inf
+    kept = [n for n, rate in enumerate(hz) if rate > low and rate <= high]
+    if rule["max_units"]:
+        kept = sorted(sorted(kept, key=lambda n: (-hz[n], n))[: rule["max_units"]])
+    if wrong := sorted(set(kept) ^ set(roles["units"])):
+        detail = f"fold {fold}: unit {wrong[0]} was kept or dropped against its rate in the training trials"
+        return Audit("selection", False, detail)
+    return Audit("selection", True, f"fold {fold}: {len(kept)} units, by their rate in the training trials")
+
+
 def same_bins(scores: dict[str, xr.Dataset]) -> Audit:
-    """All models are scored on the same bins of the same trials."""
+    """All models are scored on the same bins of the same trials, with one burn-in."""
     first_name, first = next(iter(scores.items()))
     for name, score in scores.items():
         missing = score["log_prob"].isnull().values
@@ -151,47 +345,35 @@ def same_bins(scores: dict[str, xr.Dataset]) -> Audit:
         )
         if not same or (missing != first["log_prob"].isnull().values[:1]).any():
             return Audit("same bins", False, f"{name} and {first_name} are not scored on the same bins")
+        if score.attrs["burn_in"] != first.attrs["burn_in"]:
+            return Audit("same bins", False, f"{name} and {first_name} are scored with different burn-ins")
     return Audit("same bins", True, f"{len(scores)} variants are scored on the same bins")
 
 
-def canary(name: str, model: Model, recording: xr.Dataset, seed: int = 0) -> Audit:
-    """On noise with the recording's rates no model may score above CANARY_GAIN + 3 standard errors."""
-    noise = _noise(recording, np.random.default_rng([seed, 77]))
-    n = noise.sizes["trial"]
-    train, valid, test = range(n // 2), range(n // 2, 2 * n // 3), range(2 * n // 3, n)
-    quick = {k: min(CANARY_EPOCHS, getattr(model, k)) for k in ("epochs",) if hasattr(model, k)}
-    model = model.model_copy(update=quick)
-    from cortseq.models.null import Null
+def choice(rows: list[dict], scores: dict[str, tuple[str, list[xr.Dataset]]], burn_in: int) -> Audit:
+    """Every model's variant in comparison.csv is the one that is best on the validation trials of each fold.
 
-    null = Null().fit(noise, train, valid)
-    fit = model.fit(noise, train, valid, members=1, seed=seed)
-    mine, base = (np.nansum(f.log_prob(noise, test), -1)[0] for f in (fit, null))
-    events = Data.of(noise, test).n_events().sum(1)
-    gain = paired_difference(mine, base, events, resamples=1000, seed=seed)
-    limit = CANARY_GAIN + 3 * gain.standard_error
-    detail = f"{name}: {gain.estimate:+.4f} bits/event on noise (at most {limit:.4f} allowed)"
-    if gain.estimate < -3 * gain.standard_error:
-        detail += "; over-fits, which is honest"
-    return Audit("canary", bool(gain.estimate <= limit), detail)
-
-
-def _noise(recording: xr.Dataset, rng) -> xr.Dataset:
-    """Independent Poisson counts, labels or Gaussian samples with the recording's marginals."""
-    kind, y = rec.track(recording), rec.observations(recording)
-    valid = recording["valid"].values
-    shape = (CANARY_TRIALS, CANARY_BINS)
-    if kind == "symbols":
-        p = np.bincount(y[valid], minlength=recording.attrs["n_symbols"]) / valid.sum()
-        return rec.from_symbols(list(rng.choice(len(p), shape, p=p)), n_symbols=len(p))
-    mean = y[valid].mean(0)
-    few = np.argsort(-mean)[:CANARY_UNITS]
-    if kind == "counts":
-        drawn = rng.poisson(np.maximum(mean[few], 0.05), (*shape, len(few)))
-        return rec.from_counts(
-            drawn, bin_width=recording.attrs["bin_width"], observation=rec.observation(recording)
-        )
-    noise = rng.normal(mean[few], y[valid].std(0)[few], (*shape, len(few)))
-    return rec.from_signal(noise, bin_width=recording.attrs["bin_width"])
+    `scores`: of every variant its model and, a fold each, what the score stage wrote. Found again from these.
+    """
+    for row in rows:
+        if row["averaged"]:
+            continue
+        mine = {v: folds for v, (model, folds) in scores.items() if model == row["model"]}
+        best = []
+        for fold in range(len(next(iter(mine.values())))):
+            nats = {}
+            for variant, folds in mine.items():
+                of_role = folds[fold]["log_prob"].values[:, folds[fold]["role"].values == "valid", burn_in:]
+                nats[variant] = np.nansum(of_role) / len(of_role)
+            top = max(nats.values())
+            tied = [v for v, n in nats.items() if n >= top - 1e-9 * abs(top)]
+            best.append(next((v for v in tied if v in row["variant"].split("/")), tied[0]))
+        if "/".join(dict.fromkeys(best)) != row["variant"]:
+            detail = (
+                f"{row['model']}: {row['variant']} is in the table, {'/'.join(best)} is best on validation"
+            )
+            return Audit("choice", False, detail)
+    return Audit("choice", True, "settings were chosen on validation trials")
 
 
 def report(audits: list[Audit]) -> dict:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +12,24 @@ import xarray as xr
 
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
-from cortseq.scoring.statistics import PairedDifference, blocks_of, holm, paired_difference
+from cortseq.models.base import Data
+from cortseq.models.emissions import PoissonEmission, emission_of
+from cortseq.scoring import products
+from cortseq.scoring.ladder import rung
+from cortseq.scoring.statistics import (
+    MARGIN,
+    PairedDifference,
+    Session,
+    across_sessions,
+    blocks_of,
+    expected_best,
+    holm,
+    paired_difference,
+)
+from cortseq.scoring.words import verdict
 
 RESAMPLES = 10_000
+_BY_MEMBER, _BY_TRIAL = partial(np.zeros, (1, 0)), partial(np.zeros, 0)  # no trial yet
 
 
 @dataclass
@@ -23,13 +40,20 @@ class Scored:
     model: str
     card: dict
     swept: dict = field(default_factory=dict)
-    test: np.ndarray = field(default_factory=lambda: np.zeros((1, 0)))
-    valid: np.ndarray = field(default_factory=lambda: np.zeros((1, 0)))
-    test_events: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    valid_events: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    best: np.ndarray = field(default_factory=lambda: np.zeros(0))  # test, of the member best on validation
+    test: np.ndarray = field(default_factory=_BY_MEMBER)
+    valid: np.ndarray = field(default_factory=_BY_MEMBER)
+    test_events: np.ndarray = field(default_factory=_BY_TRIAL)
+    valid_events: np.ndarray = field(default_factory=_BY_TRIAL)
+    best: np.ndarray = field(default_factory=_BY_TRIAL)  # test, of the member best on validation
     best_member: int = 0
     test_seconds: float = 0.0
+    cold: np.ndarray = field(default_factory=_BY_MEMBER)  # test, from the first bin on whatever the burn-in
+    cold_events: np.ndarray = field(default_factory=_BY_TRIAL)
+    mean_rate: np.ndarray = field(
+        default_factory=_BY_MEMBER
+    )  # test, sum_n log Pois(y_n; E[y_n]); no trial on other tracks
+    units: pd.DataFrame = field(default_factory=pd.DataFrame)  # by unit: nats (mean over members) and events
+    averaged: Scored | None = None  # of the members' mean prediction, where there are several
 
     @property
     def role(self) -> str:
@@ -39,30 +63,52 @@ class Scored:
 def gather(
     variant: str, model: str, swept: dict, cards: list[dict], scores: list[xr.Dataset], burn_in: int
 ) -> list[Scored]:
-    """A variant's scores summed over bins t >= burn_in, one Scored a fold."""
-    return [_fold(variant, model, swept, c, s, burn_in) for c, s in zip(cards, scores, strict=True)]
+    """A variant's scores summed over bins t >= burn_in, one Scored a fold.
+
+    Raises CortseqError where a product was scored with another burn-in than the study's.
+    """
+    folds = []
+    for card, score in zip(cards, scores, strict=True):
+        if score.attrs["burn_in"] != burn_in:
+            raise CortseqError(
+                f"{variant} was scored with another burn-in than the study's {burn_in}",
+                key="burn_in",
+                value=score.attrs["burn_in"],
+                fix="run the score stage again",
+            )
+        scored = _fold(variant, model, swept, card, score, burn_in)
+        if len(scored.test) > 1:
+            names = f"{variant}_averaged", f"{model}_averaged"
+            scored.averaged = _fold(*names, swept, card, products.averaged(score), burn_in)
+        folds.append(scored)
+    return folds
 
 
 def _fold(variant: str, model: str, swept: dict, card: dict, score: xr.Dataset, burn_in: int) -> Scored:
-    late = score.isel(time=slice(burn_in, None))
-    test, valid = (
-        late.isel(trial=np.flatnonzero(score["role"].values == role)) for role in ("test", "valid")
-    )
-    sums = valid["log_prob"].sum("time").values
+    test, valid = (score.isel(trial=np.flatnonzero(score["role"].values == r)) for r in ("test", "valid"))
+    late, late_valid = (part.isel(time=slice(burn_in, None)) for part in (test, valid))
+    sums = late_valid["log_prob"].sum("time").values
     best = int(sums.sum(1).argmax())
-    return Scored(
+    scored = Scored(
         variant,
         model,
         card,
         swept,
-        test=test["log_prob"].sum("time").values,
+        test=late["log_prob"].sum("time").values,
         valid=sums,
-        test_events=test["n_events"].sum("time").values,
-        valid_events=valid["n_events"].sum("time").values,
-        best=test["log_prob"].isel(member=best).sum("time").values,
+        test_events=late["n_events"].sum("time").values,
+        valid_events=late_valid["n_events"].sum("time").values,
+        best=late["log_prob"].isel(member=best).sum("time").values,
         best_member=best,
-        test_seconds=float(test["log_prob"].isel(member=0).notnull().sum()) * score.attrs["bin_width"],
+        test_seconds=float(late["log_prob"].isel(member=0).notnull().sum()) * score.attrs["bin_width"],
+        cold=test["log_prob"].sum("time").values,
+        cold_events=test["n_events"].sum("time").values,
     )
+    if "mean_rate" in score:
+        nats, events = test["unit_score"].mean("member").sum("trial"), test["unit_events"].sum("trial")
+        scored.mean_rate = late["mean_rate"].sum("time").values
+        scored.units = pd.DataFrame({"nats": nats.values, "events": events.values}, score["unit"].values)
+    return scored
 
 
 def choose(variants: list[Scored]) -> Scored:
@@ -76,20 +122,35 @@ def join(folds: list[Scored]) -> Scored:
     Folds may have lost members; only as many are kept as every fold has.
     """
     members = min(len(s.test) for s in folds)
-    first = folds[0]
-    return Scored(
-        "/".join(dict.fromkeys(s.variant for s in folds)),
-        first.model,
-        first.card,
-        first.swept,
-        test=np.concatenate([s.test[:members] for s in folds], axis=1),
-        valid=np.concatenate([s.valid[:members] for s in folds], axis=1),
-        test_events=np.concatenate([s.test_events for s in folds]),
-        valid_events=np.concatenate([s.valid_events for s in folds]),
-        best=np.concatenate([s.best for s in folds]),
-        best_member=first.best_member,
+    units = pd.concat([s.units for s in folds])
+
+    def along(name: str) -> np.ndarray:
+        parts = [getattr(s, name) for s in folds]
+        return np.concatenate([p[:members] if p.ndim == 2 else p for p in parts], axis=-1)
+
+    each = [s.averaged for s in folds if s.averaged is not None]
+    joined: dict[str, Any] = {name: along(name) for name in _PER_TRIAL}
+    return replace(
+        folds[0],
+        variant="/".join(dict.fromkeys(s.variant for s in folds)),
+        **joined,
         test_seconds=sum(s.test_seconds for s in folds),
+        units=units.groupby(level=0, sort=False).sum() if len(units) else units,
+        averaged=join(each) if len(each) == len(folds) else None,
     )
+
+
+_PER_TRIAL = "test valid test_events valid_events best cold cold_events mean_rate".split()
+
+
+@dataclass
+class Tables:
+    """What one recording adds to the tables of the study."""
+
+    rows: list[dict]  # comparison.csv
+    variants: list[dict]  # variants.csv
+    budget: list[dict]  # budget.csv
+    sessions: list[dict]  # a model each: what pooling over recordings needs
 
 
 def table(
@@ -99,15 +160,16 @@ def table(
     scored: list[list[Scored]],
     burn_in: int,
     seed: int,
-):
-    """(rows of comparison.csv, rows of variants.csv) of one recording.
+) -> Tables:
+    """The tables of one recording.
 
     `scored`: per variant, per fold. Everything that is chosen is chosen inside each fold: its validation
     trials are test trials of other folds.
     """
     per_fold = range(len(folds))
     names = list(dict.fromkeys(s[0].model for s in scored))
-    chosen = {n: [choose([s[f] for s in scored if s[0].model == n]) for f in per_fold] for n in names}
+    entries = {n: [s for s in scored if s[0].model == n] for n in names}
+    chosen = {n: [choose([s[f] for s in entries[n]]) for f in per_fold] for n in names}
     whole = {name: join(those) for name, those in chosen.items()}
     chains = [chosen[n] for n in names if chosen[n][0].role == "markov"]
     reference = join([choose([c[f] for c in chains]) for f in per_fold]) if chains else None
@@ -119,23 +181,45 @@ def table(
             value=burn_in,
             fix="lower burn_in",
         )
-    kind = rec.track(recording)
-    limits = _limits(recording, folds, null, burn_in)
-    tried = {n: sum(s[0].card.get("settings_tried", 1) for s in scored if s[0].model == n) for n in names}
-    blocks = _blocks(recording, folds)
-    rows = [
-        _row(whole[n], null, reference, kind, recording, seed, blocks)
-        | limits
-        | {"dataset": dataset, "settings_tried": tried[n]}
-        for n in names
-    ]
+    kind, evaluation = rec.track(recording), _evaluation_null(recording, folds, burn_in)
+    blocks, width = _blocks(recording, folds), recording.attrs["bin_width"]
+    margin = MARGIN * (recording.sizes["channel"] if kind == "signal" else 1)
+    given = _Given(null, reference, evaluation, kind, width, seed, blocks, margin)
+    common = _limits(recording, folds, null, burn_in) | {"dataset": dataset}
+    rows = [row | common for n in names for row in _rows(whole[n], entries[n], given)]
     variants = [
         _variant_row(
             dataset, join(s), null, [c is mine for c, mine in zip(chosen[s[0].model], s, strict=True)], kind
         )
         for s in scored
     ]
-    return rows, variants
+    budget = [row for n in names for row in _budget_rows(dataset, entries[n], chosen["null"], kind)]
+    return Tables(rows, variants, budget, [_session(dataset, whole[n], given) for n in names])
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What every row of a recording is measured against."""
+
+    null: Scored
+    reference: Scored | None  # the best chain on validation
+    evaluation_null: dict  # nats of the evaluated trials under their own mean: joint and mean_rate
+    kind: str
+    bin_width: float
+    seed: int
+    blocks: np.ndarray
+    margin: float
+
+    @property
+    def unit(self) -> float:
+        """Nats per unit of the metric: ln 2 for bits, 1 for nats."""
+        return _unit(self.kind)
+
+    def difference(self, a: np.ndarray, b: np.ndarray, events: np.ndarray) -> PairedDifference:
+        """The paired difference in units of the metric."""
+        d = paired_difference(a, b, events, RESAMPLES, self.seed, self.blocks)
+        scale = float(np.log(2)) / self.unit  # paired_difference speaks bits
+        return replace(d, **{k: getattr(d, k) * scale for k in ("estimate", "low", "high", "standard_error")})
 
 
 def _blocks(recording: xr.Dataset, folds: list[dict]) -> np.ndarray:
@@ -151,18 +235,62 @@ def _blocks(recording: xr.Dataset, folds: list[dict]) -> np.ndarray:
 def finish(rows: list[dict]) -> pd.DataFrame:
     """All recordings together: Holm over the planned family (recurrent against chain), plain verdicts."""
     frame = pd.DataFrame(rows)
-    planned = (frame["role"] == "recurrent") & frame["p_value"].notna()
+    planned = (frame["role"] == "recurrent") & frame["p_value"].notna() & ~frame["averaged"]
     frame["p_holm"] = np.nan
     frame.loc[planned, "p_holm"] = holm(frame.loc[planned, "p_value"].to_numpy())
-    frame["verdict"] = [_verdict(row) for row in frame.to_dict("records")]
-    return frame[COLUMNS]
+    frame["verdict"] = [verdict(row) for row in frame.to_dict("records")]
+    return frame[list(COLUMNS)]
 
 
-COLUMNS = (
-    "dataset model variant family role metric value low high member_sd best_member best_member_value "
-    "gain_over_markov gain_low gain_high p_value p_holm detectable_gain value_per_s loss parameters members "
-    "settings_tried trials blocks n_events bin_ms true_rates ceiling reference verdict"
-).split()
+# Columns of comparison.csv. `metric` names the unit of every score; empty cells: does not apply.
+COLUMNS = {
+    "dataset": "the recording",
+    "model": "entry of the study; <entry>_averaged for its members' mean prediction",
+    "variant": "the setting of the sweep that is best on validation (a/b where folds chose differently)",
+    "family": "the model's family",
+    "role": "recurrent, markov, baseline or null",
+    "rung": "of the ladder of baselines, L0 to L7 (scoring/ladder.py)",
+    "averaged": "True: an extra row, log (1/M) sum_m p_m per bin; no model of its own, not in the Holm family",
+    "metric": "bits_per_spike, bits_per_symbol or nats_per_sample",
+    "value": "joint log-likelihood over the null of training means, per event, mean over members; bins t >= burn_in",
+    "low": "lower end of its 95 % bootstrap interval over trials (or blocks) and members",
+    "high": "upper end",
+    "member_sd": "standard deviation of `value` over members",
+    "best_member": "the member that is best on validation",
+    "best_member_value": "its value",
+    "value_evaluation_null": "`value` over a null with the mean of the evaluated trials (benchmark convention)",
+    "value_cold": "`value` over all bins, from a cold start; equals it where burn_in is 0",
+    "value_per_s": "`value` in bits per second (counts)",
+    "mean_rate": "sum_n log Pois(y_n; E[y_n | past]) over the null, bits per spike (counts)",
+    "mean_rate_evaluation_null": "the same over the evaluated trials' mean: the Neural Latents Benchmark's number",
+    "unit_mean": "mean over units of each unit's mean-rate bits per spike over its own null (counts)",
+    "units_scored": "units in that mean",
+    "units_silent": "units left out of it: no spike in the scored test bins",
+    "gain_over_markov": "`value` minus that of the chain that is best on validation (`reference`)",
+    "gain_low": "lower end of its 95 % interval",
+    "gain_high": "upper end",
+    "p_value": "of the sign-flip test of that difference, two-sided",
+    "p_holm": "Holm-adjusted over all recurrent models and recordings of the study",
+    "detectable_gain": "the gain that so many trials detect with power 0.8 at level 0.05",
+    "equivalence_margin": "0.01 per event (times the channels on signals)",
+    "equivalence_p": "of two one-sided tests that the difference from the chain is inside the margin",
+    "equivalent": "True where equivalence_p < 0.05",
+    "loss": "the model's own bits per symbol, lower is better (symbols)",
+    "parameters": "learned, per member",
+    "members": "random restarts that the numbers are means over",
+    "settings_tried": "settings compared on validation",
+    "trials": "test trials",
+    "blocks": "independent pieces that are resampled",
+    "n_events": "spikes, symbols or samples that are scored",
+    "bin_ms": "bin width (not on symbols)",
+    "true_rates": "value of the generator's true rates (synthetic)",
+    "ceiling": "value of the generator's exact one-step filter (synthetic)",
+    "reference": "the chain that gains are measured from",
+    "verdict": "one sentence",
+}
+_GAINS = (
+    "gain_over_markov gain_low gain_high p_value detectable_gain equivalence_margin equivalence_p".split()
+)
 
 
 def _unit(kind: str) -> float:
@@ -170,50 +298,176 @@ def _unit(kind: str) -> float:
     return 1.0 if kind == "signal" else float(np.log(2))
 
 
-def _row(s: Scored, null: Scored, reference, kind, recording, seed, blocks) -> dict:
-    to_unit = float(np.log(2)) / _unit(kind)  # paired_difference speaks bits
-    events = s.test_events
-    over_null = paired_difference(s.test, null.test, events, RESAMPLES, seed, blocks)
-    each = (s.test - null.test).sum(1) / (events.sum() * _unit(kind))
+def _rows(whole: Scored, variants: list[list[Scored]], given: _Given) -> list[dict]:
+    """The row of a model, and that of its members averaged where there are several."""
+    spec, orders = whole.card["model"], {s[0].card["model"].get("order") for s in variants}
+    extra = {
+        "settings_tried": sum(s[0].card.get("settings_tried", 1) for s in variants),
+        "rung": rung(spec, whole.role, order_chosen=len(orders) > 1),
+    }
+    return [
+        _row(s, given) | extra | {"averaged": s is not whole}
+        for s in (whole, whole.averaged)
+        if s is not None
+    ]
+
+
+def _row(s: Scored, given: _Given) -> dict:
+    null, kind, events = given.null, given.kind, s.test_events
+    total = events.sum() * given.unit
+    over_null = given.difference(s.test, null.test, events)
+    each = (s.test - null.test).sum(1) / total
     row = {
         "model": s.model,
         "variant": s.variant,
         "family": s.card["model"]["family"],
         "role": s.role,
         "metric": rec.METRICS[kind],
-        "value": over_null.estimate * to_unit,
-        "low": over_null.low * to_unit,
-        "high": over_null.high * to_unit,
+        "value": over_null.estimate,
+        "low": over_null.low,
+        "high": over_null.high,
         "member_sd": float(each.std(ddof=1)) if len(each) > 1 else np.nan,
         "best_member": s.best_member,
-        "best_member_value": float((s.best - null.best).sum() / (events.sum() * _unit(kind))),
-        "value_per_s": over_null.estimate * to_unit * events.sum() / s.test_seconds
-        if kind == "counts"
-        else np.nan,
-        "loss": -float(s.test.mean(0).sum() / (events.sum() * _unit(kind))) if kind == "symbols" else np.nan,
+        "best_member_value": float((s.best - null.best).sum() / total),
+        "value_evaluation_null": float((s.test.mean(0).sum() - given.evaluation_null["joint"]) / total),
+        "value_cold": float((s.cold.mean(0) - null.cold[0]).sum() / (s.cold_events.sum() * given.unit)),
+        "value_per_s": over_null.estimate * events.sum() / s.test_seconds if kind == "counts" else np.nan,
+        "loss": -float(s.test.mean(0).sum() / total) if kind == "symbols" else np.nan,
         "parameters": s.card["parameters"],
         "members": len(s.test),
         "trials": len(events),
-        "blocks": len(np.unique(blocks)),
+        "blocks": len(np.unique(given.blocks)),
         "n_events": int(events.sum()),
-        "bin_ms": recording.attrs["bin_width"] * 1e3 if kind != "symbols" else np.nan,
-        "reference": reference.variant if reference else "",
-        **dict.fromkeys(("gain_over_markov", "gain_low", "gain_high", "p_value", "detectable_gain"), np.nan),
+        "bin_ms": given.bin_width * 1e3 if kind != "symbols" else np.nan,
+        "reference": given.reference.variant if given.reference else "",
+        "equivalent": False,
+        **dict.fromkeys([*_GAINS, *_RATES], np.nan),
     }
-    if reference is not None and (s.model, s.variant) != (reference.model, reference.variant):
-        gain = paired_difference(s.test, reference.test, events, RESAMPLES, seed, blocks)
-        row |= _gain(gain, to_unit)
+    if kind == "counts":
+        row |= _rates(s, given, total)
+    chain = given.reference
+    if chain is not None and (s.model, s.variant) != (chain.model, chain.variant):
+        row |= _gain(given.difference(s.test, chain.test, events), given.margin)
     return row
 
 
-def _gain(gain: PairedDifference, to_unit: float) -> dict:
+_RATES = "mean_rate mean_rate_evaluation_null unit_mean units_scored units_silent".split()
+
+
+def _rates(s: Scored, given: _Given, total: float) -> dict:
+    """Scores of the expected counts alone: pooled, and the mean over units with test spikes."""
+    mine = s.mean_rate.mean(0).sum()
+    live = s.units["events"] > 0
+    gain = (s.units["nats"] - given.null.units["nats"])[live] / (s.units["events"][live] * given.unit)
     return {
-        "gain_over_markov": gain.estimate * to_unit,
-        "gain_low": gain.low * to_unit,
-        "gain_high": gain.high * to_unit,
-        "p_value": gain.p_value,
-        "detectable_gain": gain.detectable * to_unit,
+        "mean_rate": float((mine - given.null.mean_rate[0].sum()) / total),
+        "mean_rate_evaluation_null": float((mine - given.evaluation_null["mean_rate"]) / total),
+        "unit_mean": float(gain.mean()),
+        "units_scored": int(live.sum()),
+        "units_silent": int((~live).sum()),
     }
+
+
+def _gain(gain: PairedDifference, margin: float) -> dict:
+    p = gain.equivalence(margin)
+    return {
+        "gain_over_markov": gain.estimate,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+        "p_value": gain.p_value,
+        "detectable_gain": gain.detectable,
+        "equivalence_margin": margin,
+        "equivalence_p": p,
+        "equivalent": bool(p < 0.05),
+    }
+
+
+def _evaluation_null(recording: xr.Dataset, folds: list[dict], burn_in: int) -> dict:
+    """Nats of the scored test bins under the null fitted to those very bins, summed over folds."""
+    total = {"joint": 0.0, "mean_rate": 0.0}
+    for fold in folds:
+        part = recording.isel(trial=fold["test"], time=slice(burn_in, None))
+        part = part.isel({dim: fold[dim + "s"] for dim in ("unit", "channel") if dim + "s" in fold})
+        data = Data.of(part)
+        if not data.valid.any():
+            continue
+        emissions = {"joint": emission_of(data)}
+        if data.track == "counts":
+            emissions["mean_rate"] = PoissonEmission(data.n_features)
+        for name, emission in emissions.items():
+            nats = emission.log_prob(emission.estimate(data.y, data.valid), data.y)
+            total[name] += float(nats[data.valid].sum())
+    return total
+
+
+def _session(dataset: str, s: Scored, given: _Given) -> dict:
+    chain = given.reference if given.reference and given.reference.model != s.model else None
+    return {
+        "dataset": dataset,
+        "model": s.model,
+        "role": s.role,
+        "metric": rec.METRICS[given.kind],
+        "bin_ms": given.bin_width * 1e3 if given.kind != "symbols" else np.nan,
+        "over_null": Session(s.test, given.null.test, s.test_events, given.blocks),
+        "over_chain": chain and Session(s.test, chain.test, s.test_events, given.blocks),
+    }
+
+
+SESSION_COLUMNS = (
+    "metric bin_ms model role sessions value low high gain_over_markov gain_low gain_high p_value"
+)
+
+
+def sessions(parts: list[dict], seed: int) -> pd.DataFrame:
+    """sessions.csv: every model pooled over the recordings of one metric and bin width, where there are several.
+
+    `parts`: the `sessions` of all `Tables`. Each recording weighs the same (`across_sessions`). Gains are over
+    each recording's own best chain; p_value is that of the gain.
+    """
+    groups: dict[tuple, list[dict]] = {}
+    for part in parts:
+        groups.setdefault((part["metric"], str(part["bin_ms"]), part["model"]), []).append(part)
+    rows = []
+    for same in groups.values():
+        first = same[0]
+        if len(same) < 2 or first["role"] == "null":
+            continue
+        scale = float(np.log(2)) if first["metric"] == "nats_per_sample" else 1.0  # pooled in bits
+        value = across_sessions([s["over_null"] for s in same], seed=seed)
+        row = {key: first[key] for key in ("metric", "bin_ms", "model", "role")} | {
+            "sessions": len(same),
+            "value": value.estimate * scale,
+            "low": value.low * scale,
+            "high": value.high * scale,
+        }
+        if all(s["over_chain"] is not None for s in same):
+            gain = across_sessions([s["over_chain"] for s in same], seed=seed)
+            row |= {
+                "gain_over_markov": gain.estimate * scale,
+                "gain_low": gain.low * scale,
+                "gain_high": gain.high * scale,
+                "p_value": gain.p_value,
+            }
+        rows.append(row)
+    return pd.DataFrame(rows, columns=SESSION_COLUMNS.split())
+
+
+BUDGET_COLUMNS = "dataset model settings expected_test".split()
+
+
+def _budget_rows(dataset: str, variants: list[list[Scored]], nulls: list[Scored], kind: str) -> list[dict]:
+    """Expected test score of the variant chosen on validation among n of the sweep, n = 1 .. all; summed over folds."""
+    curve = np.zeros(len(variants))
+    for f, null in enumerate(nulls):
+        valid, test = (
+            np.array([getattr(v[f], r).mean(0).sum() for v in variants]) for r in ("valid", "test")
+        )
+        curve += expected_best(valid, test - null.test[0].sum())
+    scale = sum(n.test_events.sum() for n in nulls) * _unit(kind)
+    return [
+        dict(zip(BUDGET_COLUMNS, (dataset, variants[0][0].model, n, x / scale), strict=True))
+        for n, x in enumerate(curve, 1)
+    ]
 
 
 def _limits(recording: xr.Dataset, folds: list[dict], null: Scored, burn_in: int) -> dict:
@@ -228,8 +482,6 @@ def _limits(recording: xr.Dataset, folds: list[dict], null: Scored, burn_in: int
         if "ceiling" in part and every:
             sums["ceiling"] = sums.get("ceiling", 0.0) + float(part["ceiling"].values[mask].sum())
         if "true_rates" in part and kind == "counts":
-            from cortseq.models.emissions import PoissonEmission
-
             part = part.isel(unit=fold["units"])
             rates = {"rate": part["true_rates"].transpose("trial", "time", "unit").values}
             exact = PoissonEmission(part.sizes["unit"]).log_prob(rates, rec.observations(part))
@@ -252,6 +504,7 @@ def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind
         "variant": s.variant,
         "family": s.card["model"]["family"],
         "role": s.role,
+        "rung": rung(s.card["model"], s.role),
         "valid": valid,
         "test": test,
         "loss_valid": loss_valid,
@@ -261,59 +514,6 @@ def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind
         "folds_chosen": sum(chosen),
         **s.swept,
     }
-
-
-UNITS = {"bits_per_spike": "bits/spike", "bits_per_symbol": "bits/symbol", "nats_per_sample": "nats/sample"}
-
-
-def _verdict(row: dict) -> str:
-    """One plain sentence."""
-    unit = UNITS[row["metric"]]
-    name = row["variant"]
-    if row["role"] == "null":
-        return f"{name} is the zero of the scale."
-    if row["low"] <= 0:
-        text = (
-            f"{name} does not predict better than a constant ({row['value']:+.3f} {unit}, interval reaches 0)"
-        )
-    else:
-        text = f"{name} predicts better than a constant ({row['value']:+.3f} {unit})"
-    if row["role"] != "recurrent" or np.isnan(row["gain_over_markov"]):
-        return text + "."
-    gain, p = row["gain_over_markov"], row["p_holm"]
-    chain = row["reference"]
-    if row["gain_low"] > 0 and p < 0.05:
-        return f"{text}, and better than the best chain {chain} by {gain:.3f} {unit} (p = {p:.2g}, Holm)."
-    if row["gain_high"] < 0 and p < 0.05:
-        return f"{text}, but worse than the best chain {chain} by {-gain:.3f} {unit} (p = {p:.2g}, Holm)."
-    return (
-        f"{text}; a difference from the best chain {chain} is not shown ({gain:+.3f} {unit}, p = {p:.2g}, Holm; "
-        f"{row['detectable_gain']:.3f} could have been detected)."
-    )
-
-
-def summary(frame: pd.DataFrame) -> list[str]:
-    """One sentence per recording."""
-    out = []
-    for dataset, rows in frame.groupby("dataset", sort=False):
-        unit = UNITS[rows["metric"].iloc[0]]
-        live = rows[rows["role"] != "null"]
-        beat = live[live["low"] > 0]
-        if beat.empty:
-            out.append(f"{dataset}: no model beats the mean rate.")
-            continue
-        best = live.loc[live["value"].idxmax()]
-        winners = live[(live["role"] == "recurrent") & (live["gain_low"] > 0) & (live["p_holm"] < 0.05)]
-        text = f"{dataset}: {best['variant']} scores highest, {best['value']:.3f} {unit} over the null"
-        if not np.isnan(best["ceiling"]):
-            text += f", {100 * best['value'] / best['ceiling']:.0f} % of what the exact filter reaches"
-        if live["gain_over_markov"].notna().any():
-            text += (
-                f"; {len(winners)} of {int((live['role'] == 'recurrent').sum())} recurrent models beat the best "
-                f"Markov chain ({best['reference']})"
-            )
-        out.append(text + ".")
-    return out
 
 
 def timing_row(dataset: str, card: dict, fold: int) -> dict:
@@ -326,36 +526,3 @@ def timing_row(dataset: str, card: dict, fold: int) -> dict:
         "peak_memory_mb": card["peak_memory_mb"],
         "device": card.get("device", "cpu"),
     }
-
-
-def text(frame: pd.DataFrame) -> str:
-    """The comparison table for a terminal."""
-    out = []
-    for dataset, rows in frame.groupby("dataset", sort=False):
-        unit = UNITS[rows["metric"].iloc[0]]
-        shown = pd.DataFrame(
-            {
-                "model": rows["variant"],
-                unit: [_interval(r.value, r.low, r.high) for r in rows.itertuples()],
-                "over best chain": [
-                    _interval(r.gain_over_markov, r.gain_low, r.gain_high) for r in rows.itertuples()
-                ],
-                "p (Holm)": ["" if np.isnan(p) else f"{p:.2g}" for p in rows["p_holm"]],
-                "parameters": rows["parameters"],
-                "members": rows["members"],
-            }
-        ).iloc[np.argsort(-rows["value"].to_numpy(), kind="stable")]
-        limits = [
-            f"{name} {rows[column].iloc[0]:.3f}"
-            for name, column in (("exact filter", "ceiling"), ("true rates", "true_rates"))
-            if not np.isnan(rows[column].iloc[0])
-        ]
-        n, blocks = rows["trials"].iloc[0], rows["blocks"].iloc[0]
-        trials = f"{n} test trials" if blocks == n else f"{n} test windows in {blocks} blocks"
-        head = f"{dataset}: {trials}, {rows['n_events'].iloc[0]} events"
-        out += ["; ".join([head, *limits]), shown.to_string(index=False, justify="left"), ""]
-    return "\n".join([*out, *summary(frame)])
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    return "" if np.isnan(value) else f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"

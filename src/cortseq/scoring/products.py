@@ -4,29 +4,81 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from scipy.special import gammaln, logsumexp
 
 from cortseq import recording as rec
 from cortseq.models.base import Data, Fit
+from cortseq.models.emissions import MIN_RATE
 
 SCORED = ("train", "valid", "test")
+_CHUNK = 32  # trials whose expectations are held at once: bounds memory
 
 
-def scores(fit: Fit, recording: xr.Dataset, roles: dict) -> xr.Dataset:
+def scores(fit: Fit, recording: xr.Dataset, roles: dict, burn_in: int = 0) -> xr.Dataset:
     """log_prob (member, trial, time) in nats and n_events (trial, time), with the role of each trial.
 
-    Every valid bin is scored; burn-in is cut later, the same for all models.
+    Every valid bin is scored; burn-in is cut later, the same for all models. On counts also, for test trials
+    (NaN elsewhere), what depends on the expectations only:
+
+    mean_rate (member, trial, time)   sum_n log Pois(y_nt; E[y_nt | past]), nats, every valid bin
+    unit_score (member, trial, unit)  the same of each unit, summed over bins t >= burn_in
+    unit_events (trial, unit)         spikes in those bins
+    averaged_mean_rate, averaged_unit_score   without `member`: of the members' mean expectation
     """
     trials = np.concatenate([roles[role] for role in SCORED]).astype(int)
     role = np.repeat(SCORED, [len(roles[r]) for r in SCORED])
-    log_prob = fit.log_prob(recording, trials)
-    return xr.Dataset(
-        {
-            "log_prob": (("member", "trial", "time"), log_prob),
-            "n_events": (("trial", "time"), Data.of(recording, trials).n_events()),
-        },
-        coords={"trial": trials, "role": ("trial", role.astype("<U5")), "time": recording["time"].values},
-        attrs={"bin_width": recording.attrs["bin_width"], "parameters": fit.card["parameters"]},
-    )
+    variables = {
+        "log_prob": (("member", "trial", "time"), fit.log_prob(recording, trials)),
+        "n_events": (("trial", "time"), Data.of(recording, trials).n_events()),
+    }
+    coords = {"trial": trials, "role": ("trial", role.astype("<U5")), "time": recording["time"].values}
+    if rec.track(recording) == "counts":
+        variables |= _rates(fit, recording, trials, np.flatnonzero(role == "test"), burn_in)
+        coords["unit"] = recording["unit"].values
+    attrs = {
+        "bin_width": recording.attrs["bin_width"],
+        "parameters": fit.card["parameters"],
+        "burn_in": burn_in,
+    }
+    return xr.Dataset(variables, coords=coords, attrs=attrs)
+
+
+def _rates(fit: Fit, recording: xr.Dataset, trials: np.ndarray, test: np.ndarray, burn_in: int) -> dict:
+    """The variables of `scores` that follow from expected counts; `test`: positions along `trials`."""
+    data = Data.of(recording, trials)
+    n_trials, n_time, n_units = data.y.shape
+    members = fit.card["members"]
+    by_bin = np.full((members + 1, n_trials, n_time), np.nan)  # the last: of the mean expectation
+    by_unit = np.full((members + 1, n_trials, n_units), np.nan)
+    for first in range(0, len(test), _CHUNK):
+        some = test[first : first + _CHUNK]
+        expected = fit.predict(recording, trials[some])
+        y, seen = data.y[some], data.valid[some]
+        for i, rate in enumerate([*expected, expected.mean(0)]):
+            rate = np.maximum(rate, MIN_RATE)
+            nats = np.where(seen[..., None], y * np.log(rate) - rate - gammaln(y + 1.0), 0.0)
+            by_bin[i, some] = np.where(seen, nats.sum(-1), np.nan)
+            by_unit[i, some] = nats[:, burn_in:].sum(1)
+    late = np.where(data.valid[..., None], data.y, 0)[:, burn_in:].sum(1)
+    return {
+        "mean_rate": (("member", "trial", "time"), by_bin[:-1]),
+        "unit_score": (("member", "trial", "unit"), by_unit[:-1]),
+        "unit_events": (("trial", "unit"), late),
+        "averaged_mean_rate": (("trial", "time"), by_bin[-1]),
+        "averaged_unit_score": (("trial", "unit"), by_unit[-1]),
+    }
+
+
+def averaged(score: xr.Dataset) -> xr.Dataset:
+    """Scores of the members' mean prediction as one member: log (1/M) sum_m p_m(y_t | y_<t)."""
+    out = score[["log_prob", "n_events"]].isel(member=[0])
+    log_prob = score["log_prob"].values
+    out["log_prob"] = out["log_prob"].dims, logsumexp(log_prob, axis=0, keepdims=True) - np.log(len(log_prob))
+    if "mean_rate" in score:
+        for name in ("mean_rate", "unit_score"):
+            out[name] = score[f"averaged_{name}"].expand_dims(member=1)
+        out["unit_events"] = score["unit_events"]
+    return out.assign_attrs(score.attrs)
 
 
 def predictions(fit: Fit, recording: xr.Dataset, trials) -> xr.Dataset:

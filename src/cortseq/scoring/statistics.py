@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from cortseq.errors import CortseqError
 
 _ROWS = 500  # resamples drawn at once: bounds memory
+# Of equivalence, in bits per spike or symbol, nats per sample and channel. A convention: the gain that a study of
+# 200 trials is meant to detect (docs/calibration.md).
+MARGIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,18 @@ class PairedDifference:
     high: float
     p_value: float
     standard_error: float
+    pieces: int = 0  # independent trials, or blocks of them
+
+    def equivalence(self, margin: float = MARGIN) -> float:
+        """p of two one-sided t tests that |A - B| < margin (Schuirmann 1987, J Pharmacokinet Biopharm 15:657).
+
+        The larger of P(T >= (margin + d) / se) and P(T >= (margin - d) / se), T with pieces - 1 degrees of
+        freedom and se of the bootstrap: small where the two are shown to be as good as each other.
+        """
+        inside = margin - abs(self.estimate)
+        if self.standard_error == 0:
+            return 0.0 if inside > 0 else 1.0
+        return float(t.sf(inside / self.standard_error, max(self.pieces - 1, 1)))
 
     @property
     def detectable(self) -> float:
@@ -68,7 +84,70 @@ def paired_difference(
         float(high),
         (1 + extreme) / (1 + resamples),
         float(boot.std(ddof=1)),
+        len(events),
     )
+
+
+@dataclass(frozen=True)
+class Session:
+    """Two models on one recording: nats (member, trial) each, events (trial,), block labels (trial,) or None."""
+
+    log_prob_a: np.ndarray
+    log_prob_b: np.ndarray
+    n_events: np.ndarray
+    blocks: np.ndarray | None = None
+
+
+def across_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: int = 0) -> PairedDifference:
+    """Mean over sessions of A minus B (bits per event) by a hierarchical bootstrap.
+
+    Every replicate draws sessions with replacement, within each draw trials (or blocks) and members
+    (Saravanan, Berman & Sober 2020, arXiv:2007.07797). Each session weighs the same, whatever its length.
+    p_value is the bootstrap's: twice the smaller share of replicates on either side of 0. With fewer than
+    about five sessions the interval says little about sessions that were not recorded.
+    """
+    if len(sessions) < 2:
+        raise CortseqError("pooling needs at least two sessions", value=len(sessions))
+    rng, n = np.random.default_rng(seed), len(sessions)
+    each, drawn = [], []
+    for s in sessions:
+        a, b = np.atleast_2d(np.asarray(s.log_prob_a, float)), np.atleast_2d(np.asarray(s.log_prob_b, float))
+        events = np.asarray(s.n_events, float)
+        if s.blocks is not None:
+            a, b, events = (_summed(x, s.blocks) for x in (a, b, events))
+        each.append((a.mean(0) - b.mean(0)).sum() / (events.sum() * np.log(2)))
+        # n replicates a draw: a session that is drawn twice is resampled twice
+        drawn.append(np.concatenate([_resample(a, b, events, k, rng) for k in _parts(n * resamples)]))
+    choice = rng.integers(n, size=(resamples, n))
+    boot = (
+        np.stack(drawn).reshape(n, n, resamples)[choice, np.arange(n), np.arange(resamples)[:, None]].mean(1)
+    )
+    beyond = min(int((boot <= 0).sum()), int((boot >= 0).sum()))
+    low, high = np.quantile(boot, [0.025, 0.975])
+    return PairedDifference(
+        float(np.mean(each)),
+        float(low),
+        float(high),
+        min(1.0, 2 * (1 + beyond) / (1 + resamples)),
+        float(boot.std(ddof=1)),
+        n,
+    )
+
+
+def expected_best(valid, test) -> np.ndarray:
+    """Expected test score of the setting that is best on validation among n tried, for n = 1 .. N.
+
+    valid, test : (setting,) scores, higher is better. Settings are drawn with replacement from the N that
+    were tried; with test scores t_(1) .. t_(N) in the order of their validation scores
+
+        E[n] = sum_i t_(i) ((i / N)^n - ((i - 1) / N)^n)
+
+    (Dodge et al. 2019, arXiv:1909.03004, with the test score of the chosen setting in place of its validation).
+    """
+    valid, test = np.asarray(valid, float), np.asarray(test, float)
+    rank = np.arange(len(test) + 1) / len(test)
+    weight = np.diff(rank[None] ** np.arange(1, len(test) + 1)[:, None], axis=1)
+    return weight @ test[np.argsort(valid, kind="stable")]
 
 
 def _summed(values: np.ndarray, blocks) -> np.ndarray:

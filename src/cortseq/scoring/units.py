@@ -30,18 +30,29 @@ def bits_per_spike(log_prob, null_log_prob, n_spikes) -> float:
 def benchmark_bits_per_spike(rates, spikes) -> float:
     """Bits/spike in the convention of the Neural Latents Benchmark (Pei et al. 2021, arXiv:2109.04463).
 
-    rates, spikes : (trial, time, unit) expected counts and counts per bin; NaN spikes are ignored, zero
-    rates taken as 1e-9. The null of each unit is the mean of the given spikes, over all trials and bins.
+        (L(rates; spikes) - L(mean; spikes)) / (n_spikes ln 2),   L(r; y) = sum y ln r - r - ln y!
+
+    rates, spikes : (trial, time, unit) expected counts and counts per bin, unchanged; NaN spikes are ignored,
+    zero rates taken as 1e-9. The null of each unit is the mean of the given spikes, over all trials and bins.
+
+    Raises CortseqError where shapes differ, a rate that is scored is negative or NaN, or there is no spike.
     """
     rates, spikes = np.asarray(rates, float), np.asarray(spikes, float)
     if rates.shape != spikes.shape:
         raise CortseqError(f"rates {rates.shape} and spikes {spikes.shape} have unequal shapes")
     seen = ~np.isnan(spikes)
-    null = np.broadcast_to(np.nanmean(spikes, axis=(0, 1), keepdims=True), spikes.shape)
+    bad = ~(rates[seen] >= 0)
+    if bad.any():
+        raise CortseqError("expected counts must be >= 0", key="rates", value=float(rates[seen][bad][0]))
+    n_spikes = spikes[seen].sum()
+    if n_spikes <= 0:
+        raise CortseqError("no spike to divide by", key="spikes", value=float(n_spikes))
+    total = np.where(seen, spikes, 0).sum((0, 1), keepdims=True)
+    null = np.broadcast_to(total / np.maximum(seen.sum((0, 1), keepdims=True), 1), spikes.shape)
 
     def log_likelihood(rate: np.ndarray) -> float:
         y, rate = spikes[seen], rate[seen]
         rate = np.where(rate == 0, 1e-9, rate)
         return float((y * np.log(rate) - rate - gammaln(y + 1)).sum())
 
-    return float((log_likelihood(rates) - log_likelihood(null)) / (np.nansum(spikes) * np.log(2)))
+    return float((log_likelihood(rates) - log_likelihood(null)) / (n_spikes * np.log(2)))

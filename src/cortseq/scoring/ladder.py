@@ -1,0 +1,34 @@
+"""The ladder of baselines (LIKELIHOOD.md, section 3): which rung a model stands on."""
+
+from __future__ import annotations
+
+RUNGS = {
+    "L0": "null: the training mean",
+    "L0'": "floors: PSTH, flat causal mean, persistence",
+    "L1": "Markov chain of order 1 (or 0)",
+    "L2": "Markov chain of chosen order; context-tree weighting",
+    "L3": "hidden Markov model",
+    "L4": "recurrent net that sees only the discretised states",
+    "L5": "coupled Poisson GLM",
+    "L6": "recurrent net truncated to the last k bins",
+    "L7": "recurrent net, full history",
+}
+
+
+def rung(spec: dict, role: str, order_chosen: bool = False) -> str:
+    """The rung of a fitted specification (`card["model"]`) of a role; "" for what is on none.
+
+    `order_chosen`: several orders were tried, so that even an order of 1 is a choice (L2).
+    """
+    family = spec["family"]
+    if role == "null":
+        return "L0"
+    if role == "recurrent":
+        return "L4" if spec.get("discretise") else "L7" if spec.get("memory") is None else "L6"
+    if role == "markov":
+        return "L1" if not order_chosen and spec.get("order", 2) <= 1 else "L2"
+    if "hmm" in family:
+        return "L3"
+    if family == "glm":
+        return "L5"
+    return "L0'" if family in ("psth", "flat", "persistence") else ""
