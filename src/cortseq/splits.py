@@ -59,7 +59,7 @@ def split(recording: xr.Dataset, study: Study, source: Source, dataset: str) -> 
         "continuous": continuous,
         "source": rec.provenance(recording),
         # units are chosen by their rate in the training trials of each fold; the audit does it again
-        "selection": {key: getattr(source, key, None) for key in ("min_rate_hz", "max_rate_hz", "max_units")},
+        "selection": {key: getattr(source, key) for key in ("min_rate_hz", "max_rate_hz", "max_units")},
         "folds": folds,
     }
 
