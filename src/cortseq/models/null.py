@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cortseq.models.base import Data, Learned, Model, Params, Run
+from cortseq.models.base import Data, Learned, Model, Params, Run, unconditional
 from cortseq.models.emissions import EMISSIONS, emission_of
 
 
@@ -30,6 +30,9 @@ class Null(Model):
     def expect(self, params: Params, data: Data) -> np.ndarray:
         mean = emission_of(data).mean({k: v[0] for k, v in params.items()})
         return np.broadcast_to(mean, (1, *data.y.shape[:2], data.n_features))
+
+    def forecast(self, params: Params, data: Data, horizons, samples: int, seed: int) -> np.ndarray:
+        return unconditional(self.score(params, data), data, horizons)
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         everywhere = {k: np.broadcast_to(v, (n_trials, n_time, *v.shape)) for k, v in params.items()}

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from cortseq.models.base import Data, Learned, Model, Params, Run
+from cortseq.models.base import Data, Learned, Model, Params, Run, unconditional
 from cortseq.models.emissions import EMISSIONS, MIN_SD, emission_of
 
 WIDTHS = (0.0, 1.0, 2.0, 4.0)  # bins, sd of the Gaussian over time
@@ -60,6 +60,9 @@ class Psth(Model):
     def expect(self, params: Params, data: Data) -> np.ndarray:
         mean = emission_of(data).mean(_cut(params, data.y.shape[1]))
         return np.broadcast_to(mean, (1, len(data.y), *mean.shape))
+
+    def forecast(self, params: Params, data: Data, horizons, samples: int, seed: int) -> np.ndarray:
+        return unconditional(self.score(params, data), data, horizons)
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         rows = _cut({k: v[None] for k, v in params.items()}, n_time)
