@@ -82,7 +82,9 @@ class Study(BaseModel):
         [1, 2, 5, 10, 20], description="bins ahead at which models are asked for forecasts; []: not at all"
     )
     samples: int = Field(128, ge=2, description="futures drawn for a forecast that has no closed form")
-    forecast_trials: int = Field(8, ge=2, description="test trials that are forecast, spread over all of them")
+    forecast_trials: int = Field(
+        8, ge=2, description="test trials that are forecast, spread over all of them"
+    )
     cosmoothing: bool = Field(False, description="whether smoothers predict held-out units (counts only)")
     datasets: dict[Name, Any] = Field(min_length=1)
     models: dict[Name, Any] = Field(default_factory=lambda: dict(STANDARD_MODELS), min_length=1)

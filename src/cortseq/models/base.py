@@ -146,7 +146,7 @@ class Model(BaseModel):
         raise NotImplementedError
 
     def forecast(
-        self, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}) in nats for each h of `horizons`, (member, trial, time, horizon).
 

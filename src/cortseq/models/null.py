@@ -31,7 +31,7 @@ class Null(Model):
         mean = emission_of(data).mean({k: v[0] for k, v in params.items()})
         return np.broadcast_to(mean, (1, *data.y.shape[:2], data.n_features))
 
-    def forecast(self, params: Params, data: Data, horizons, samples: int, seed: int) -> np.ndarray:
+    def forecast(self, params: Params, data: Data, horizons, samples: int = 128, seed: int = 0) -> np.ndarray:
         return unconditional(self.score(params, data), data, horizons)
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:

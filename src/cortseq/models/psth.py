@@ -61,7 +61,7 @@ class Psth(Model):
         mean = emission_of(data).mean(_cut(params, data.y.shape[1]))
         return np.broadcast_to(mean, (1, len(data.y), *mean.shape))
 
-    def forecast(self, params: Params, data: Data, horizons, samples: int, seed: int) -> np.ndarray:
+    def forecast(self, params: Params, data: Data, horizons, samples: int = 128, seed: int = 0) -> np.ndarray:
         return unconditional(self.score(params, data), data, horizons)
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:

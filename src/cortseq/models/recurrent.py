@@ -302,7 +302,9 @@ class Recurrent(Model):
     def has_flow(self) -> bool:
         return self.memory is None and self.discretise is None
 
-    def forecast(self, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int):
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
         """See `Model.forecast`: the mean probability over `samples` >= 2 futures drawn from the network."""
         from cortseq.models import futures
 
