@@ -14,13 +14,13 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
     models = list(dict.fromkeys(table["model"]))
     colours = dict(zip(models, style.CYCLE * 3, strict=False))
     with style.style():
-        fig, axes = style.figure(1, 2, style.PAGE, 3.0, sharex=True)
+        fig, axes = style.figure(1, 2, style.PAGE, 3.0)
         for ax, kind, text in (
             (axes[0, 0], "re-run", "re-run: restarted k bins before"),
             (axes[0, 1], "re-trained", "re-trained on windows of k bins"),
         ):
             _panel(ax, table[table["kind"] == kind], colours, text)
-        axes[0, 0].set_ylabel(f"gain of the whole past over k bins ({style.UNITS[metric]})")
+        axes[0, 0].set_ylabel(f"gain of the whole past ({style.UNITS[metric]})")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=5)
     return fig, table

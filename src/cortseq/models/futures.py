@@ -25,7 +25,7 @@ from cortseq.models.base import Data, Params
 if TYPE_CHECKING:
     from cortseq.models.recurrent import Recurrent
 
-_NUMBERS = 2**23  # largest array of a chunk of trials, in numbers
+_NUMBERS = 2**20  # largest array of a chunk of trials, in numbers: what a cache holds
 Feed = Callable[..., torch.Tensor]  # (p, eta) -> what stands for the next bin
 
 
@@ -64,14 +64,16 @@ def _members(model: Recurrent, params: Params, data: Data, horizons, samples: in
     n_trials, n_time = data.y.shape[:2]
     size = n_time * samples * max(data.n_features, model.hidden)
     step = max(1, _NUMBERS // size)
-    out = np.empty((len(params["readout_bias"]), n_trials, n_time, len(horizons)))
+    out = np.full((len(params["readout_bias"]), n_trials, n_time, len(horizons)), np.nan)
     with torch.no_grad():
         for member in range(len(out)):
             p = {name: value[member].float() for name, value in params.items()}
             fed = feed(member)
             for first in range(0, n_trials, step):
-                part = slice(first, first + step)
-                out[member, part] = _run(model, p, data.at(part), horizons, samples, fed)
+                part = data.at(slice(first, first + step))
+                stop = n_time - int(np.argmax(part.valid[:, ::-1].any(0)))  # of the longest of these trials
+                cut = part.at((slice(None), slice(stop)))
+                out[member, first : first + step, :stop] = _run(model, p, cut, horizons, samples, fed)
     exact = data.masked(model.score(params, data))
     for i, h in enumerate(horizons):
         out[..., i] = exact if h == 1 else data.masked(out[..., i])
