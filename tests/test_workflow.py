@@ -76,7 +76,10 @@ def test_every_product_is_there_and_readable(finished):
     scores = store.read(out / "scores/ring/rate/fold0.zarr.zip")
     again = fit.log_prob(recording, scores["trial"].values)
     assert np.allclose(again, scores["log_prob"].values)
-    for name in ("scores", "order", "trial_ring", "curves_even", "states_ring", "weight_spectra_even"):
+    for name in (
+        *("ladder", "scores", "order", "trial_ring", "curves_even", "units_ring", "horizon_ring"),
+        *("memory_even", "generation_even", "states_ring", "weight_spectra_even"),
+    ):
         for suffix in ("svg", "pdf", "csv"):
             assert (out / f"figures/{name}.{suffix}").stat().st_size > 100
     audits = store.read_json(out / "audits/ring.json")["audits"]
@@ -84,11 +87,15 @@ def test_every_product_is_there_and_readable(finished):
     assert {audit["name"] for audit in audits} == set(
         "observed inputs causality provenance overlap blocks selection canary refit normalisation surrogates".split()
     ) | {"same bins", "equal content"}
+    ahead = store.read(out / "forecasts/ring/rate/fold0.zarr.zip")
+    one = scores["log_prob"].sel(trial=ahead["trial"]).values
+    assert np.array_equal(ahead["log_prob"].sel(horizon=1).values, one, equal_nan=True)
+    assert ahead.attrs["kind"] == "sampled" and ahead.attrs["samples"] == 128
 
 
 def test_the_report_is_one_page_without_outside_resources(finished):
     page = (finished / "results/tiny/report.html").read_text()
-    assert page.count("<svg") == 2 + 2 * 5 and "null" in page
+    assert page.count("<svg") == 3 + 9 + 8 and "null" in page
     assert not re.search(r'(?:src|href)="https?://', page)
     assert not re.search(r"\bnan\b", page)
     ids = re.findall(r'\bid="([^"]+)"', page)

@@ -69,8 +69,9 @@ def render(
     recordings: dict[str, dict],
     figures: list[dict],
     versions: dict,
+    cosmoothing: dict[str, pd.DataFrame] | None = None,
 ) -> str:
-    """The page. `figures`: dicts with name, title, caption, dataset ("" for all) and svg text."""
+    """The page. `cosmoothing`: tables of smoothers by recording. `figures`: dicts with name, title, caption, dataset ("" for all) and svg text."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -86,6 +87,7 @@ def render(
             "metric": rows["metric"].iloc[0],
             "audits": audits[name]["audits"],
             "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],
+            "cosmoothing": (cosmoothing or {}).get(str(name), pd.DataFrame()).to_dict("records"),
             "timing": timing[timing["dataset"] == name].to_dict("records"),
         }
         for name, rows in comparison.groupby("dataset", sort=False)
@@ -131,6 +133,26 @@ def captions(dataset: str, track: str) -> dict[str, tuple[str, str]]:
         "curves": (
             "Training",
             "Loss against epoch of every recurrent model and member. A curve that still falls at its end would mean under-training.",
+        ),
+        "units": (
+            "Unit by unit",
+            "Bits per spike of each unit's expected counts over its training mean: the best network against the best Markov chain.",
+        ),
+        "horizon": (
+            "Further ahead",
+            "Gain over the null of predictions several bins ahead, on the same bins for all horizons. Networks: the mean probability over "
+            "sampled futures. Dotted: the expectation fed forward instead, which is not a likelihood. Dashed: models that know no past.",
+        ),
+        "memory": (
+            "What the distant past is worth",
+            "Memory gain: score with the whole past minus score with the last k bins. Left: the same network restarted from its start state "
+            "k bins before each prediction, which it was not trained for. Right: networks trained on windows of k bins. A claim of long "
+            "memory needs a gain that stays above zero on the right.",
+        ),
+        "generation": (
+            "Free-running simulation",
+            "Simulated against recorded test trials. Each dot a member; black line: one half of the recorded trials against the other, "
+            "which a perfect model would reach.",
         ),
         "states": (
             "States and fixed points",

@@ -78,6 +78,14 @@ class Study(BaseModel):
     )
     test_fraction: float = Field(0.2, gt=0, lt=0.9, description="of the trials, where folds is 1")
     valid_fraction: float = Field(0.15, gt=0, lt=0.9, description="of the trials, inside each fold")
+    horizons: list[Annotated[int, Field(ge=1)]] = Field(
+        [1, 2, 5, 10, 20], description="bins ahead at which models are asked for forecasts; []: not at all"
+    )
+    samples: int = Field(128, ge=2, description="futures drawn for a forecast that has no closed form")
+    forecast_trials: int = Field(
+        8, ge=2, description="test trials that are forecast, spread over all of them"
+    )
+    cosmoothing: bool = Field(False, description="whether smoothers predict held-out units (counts only)")
     datasets: dict[Name, Any] = Field(min_length=1)
     models: dict[Name, Any] = Field(default_factory=lambda: dict(STANDARD_MODELS), min_length=1)
     mirrors: list[str] = Field(default_factory=list, description="folders searched for raw files by name")

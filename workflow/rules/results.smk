@@ -104,11 +104,16 @@ def tables(w):
 def dissected(dataset):
     return [
         f"{OUT}/dynamics/{dataset}/{variant}/fold0.zarr.zip"
-        for variant in recurrent(dataset)
+        for variant in flowing(dataset)
     ]
 
 
 OVERALL = [
+    (
+        "ladder",
+        "The ladder of baselines",
+        "Gain over the null against what a predictor knows; bars: 95 % intervals. L0 null, L0' no past, L1 and L2 Markov chains of order 1 and more, L3 hidden Markov models, L4 networks that see the chain's states, L5 coupled regressions, L6 networks of limited memory, L7 networks.",
+    ),
     (
         "scores",
         "Held-out score by model",
@@ -120,18 +125,31 @@ OVERALL = [
         "Markov chains of every order fitted, beside the recurrent models (lines: mean over members).",
     ),
 ]
+def both(dataset):
+    """Whether a recording of counts has networks and chains."""
+    roles = {v.model.role for v in VARIANTS[dataset].values()}
+    return STUDY.datasets[dataset].track == "counts" and {"recurrent", "markov"} <= roles
+
+
 PER_DATASET = {
-    "trial": False,
-    "curves": True,
-    "states": True,
-    "jacobian_spectra": True,
-    "weight_spectra": True,
+    "trial": lambda dataset: True,
+    "curves": recurrent,
+    "units": both,
+    "horizon": lambda dataset: able("forecasts", dataset),
+    "memory": lambda dataset: able("memory", dataset),
+    "generation": lambda dataset: able("generation", dataset),
+    "states": flowing,
+    "jacobian_spectra": flowing,
+    "weight_spectra": flowing,
 }
 FIGURES = {
-    dataset: [
-        name for name, needs in PER_DATASET.items() if recurrent(dataset) or not needs
-    ]
+    dataset: [name for name, drawable in PER_DATASET.items() if drawable(dataset)]
     for dataset in VARIANTS
+}
+SMOOTHED = {
+    dataset: f"{OUT}/cosmoothing/{dataset}.csv"
+    for dataset, source in STUDY.datasets.items()
+    if STUDY.cosmoothing and source.track == "counts"
 }
 
 
@@ -167,7 +185,7 @@ rule figure_recording:
     log:
         OUT + "/logs/figures/{figure}_{dataset}.log",
     wildcard_constraints:
-        figure="trial|curves",
+        figure="trial|curves|units",
     resources:
         mem_mb=2000,
         runtime=10,
@@ -201,9 +219,36 @@ rule figure_dynamics:
         "../scripts/figure.py"
 
 
+rule figure_task:
+    # forecasts, limited memory, free runs
+    input:
+        tables,
+        lambda w: {
+            "horizon": done("forecasts", w.dataset, "zarr.zip"),
+            "memory": done("memory", w.dataset, "zarr.zip"),
+            "generation": done("generation", w.dataset, "csv"),
+        }[w.figure],
+    output:
+        **drawn("{figure}_{dataset}"),
+    log:
+        OUT + "/logs/figures/{figure}_{dataset}.log",
+    wildcard_constraints:
+        figure="horizon|memory|generation",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        out=OUT,
+        figure=lambda w: w.figure,
+        code=lambda w: code("figure", f"cortseq.figures.{w.figure}"),
+    script:
+        "../scripts/figure.py"
+
+
 rule report:
     input:
         tables,
+        cosmoothing=list(SMOOTHED.values()),
         timing=rules.compare.output.timing,
         template=Path(workflow.current_basedir).parent / "report" / "report.html.jinja",
         overall=[f"{OUT}/figures/{name}.svg" for name, _, _ in OVERALL],
@@ -223,6 +268,7 @@ rule report:
         out=OUT,
         overall=OVERALL,
         figures=FIGURES,
+        cosmoothing=SMOOTHED,
         study={
             key: getattr(STUDY, key)
             for key in ("study", "seed", "folds", "members", "burn_in")

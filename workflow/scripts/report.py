@@ -41,5 +41,6 @@ with job(snakemake):
         recordings,
         figures,
         card["versions"],
+        {dataset: store.read_table(path) for dataset, path in params.cosmoothing.items()},
     )
     store.write_text(page, snakemake.output[0])

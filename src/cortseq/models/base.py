@@ -56,6 +56,7 @@ class Data:
 
     `observation` is what a bin is drawn from (`cortseq.recording.OBSERVATIONS`), `support` the largest count
     that "conway_maxwell" gives a probability to (else 0).
+    `valid`: bins that were observed. `scored`: those of them whose log-probability counts; None: all.
     """
 
     track: str
@@ -66,6 +67,7 @@ class Data:
     n_features: int
     observation: str
     support: int = 0
+    scored: np.ndarray | None = None
 
     @classmethod
     def of(cls, recording: xr.Dataset, trials=None) -> Data:
@@ -82,10 +84,16 @@ class Data:
             rec.observation(recording), int(recording.attrs.get("support", 0)),
         )  # fmt: skip
 
-    def first(self, n: int) -> Data:
-        """The first n trials."""
-        inputs = None if self.inputs is None else self.inputs[:n]
-        return replace(self, y=self.y[:n], valid=self.valid[:n], inputs=inputs)
+    def at(self, index) -> Data:
+        """Some trials, or with an index (trial, time) some bins of them."""
+        inputs = None if self.inputs is None else self.inputs[index]
+        scored = None if self.scored is None else self.scored[index]
+        return replace(self, y=self.y[index], valid=self.valid[index], inputs=inputs, scored=scored)
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Bins whose log-probability counts, (trial, time)."""
+        return self.valid if self.scored is None else self.scored
 
     @property
     def n_inputs(self) -> int:
@@ -94,8 +102,8 @@ class Data:
     def n_events(self) -> np.ndarray:
         """Events that scores are divided by, (trial, time): spikes, or 1 for a symbol or sample."""
         if self.track == "counts":
-            return np.where(self.valid, self.y.sum(-1), 0)
-        return self.valid.astype(int)
+            return np.where(self.counted, self.y.sum(-1), 0)
+        return self.counted.astype(int)
 
     def digest(self) -> str:
         """sha256 of everything a model can learn from, as it was handed over."""
@@ -131,6 +139,8 @@ class Model(BaseModel):
 
     role: ClassVar[Role]
     has_members: ClassVar[bool] = False
+    # Whether `forecast` is exact or a Monte-Carlo estimate.
+    forecasts: ClassVar[Literal["exact", "sampled"]] = "exact"
     # Settings that mean nothing on a track: a sweep over them makes no variants there.
     idle: ClassVar[dict[str, tuple[str, ...]]] = {}
 
@@ -151,6 +161,25 @@ class Model(BaseModel):
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         """Free-running draws from one member, (trial, time[, feature])."""
         raise NotImplementedError
+
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
+        """log p(y_t | y_0 .. y_{t-h}) in nats for each h of `horizons`, (member, trial, time, horizon).
+
+        h = 1 is `score`. NaN where t < h - 1 (at t = h - 1 nothing was observed yet) and where bin t is missing.
+        `samples` and `seed`: of estimates; exact families need neither. Recorded inputs count as known.
+        """
+        raise CortseqError(f"a {self.family} model has no forecast", key="horizons", fix="leave it out")
+
+    @property
+    def has_forecast(self) -> bool:
+        return type(self).forecast is not Model.forecast
+
+    @property
+    def has_flow(self) -> bool:
+        """Whether the fit is a dynamical system on one state (`Fit.flow`)."""
+        return False
 
     def check(self, data: Data) -> None:
         """Raise a CortseqError if this specification cannot be fitted to such data."""
@@ -208,6 +237,13 @@ class Model(BaseModel):
             **learned.card,
         }
         return Fit(self, learned.params, card, learned.curves)
+
+
+def unconditional(log_prob: np.ndarray, data: Data, horizons: Sequence[int]) -> np.ndarray:
+    """The forecast of a model that looks at no past: `log_prob` (member, trial, time) at every horizon."""
+    bins = np.arange(log_prob.shape[2])
+    out = [np.where(bins >= h - 1, data.masked(log_prob), np.nan) for h in horizons]
+    return np.stack(out, -1)
 
 
 def safetensors_path(path: str | Path) -> Path:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cortseq import observations
 from cortseq._lazy import lazy
 from cortseq.models.base import Params
 from cortseq.models.rate import Leak, leak_of, leak_start, leaky
@@ -27,7 +26,7 @@ class Dale(Recurrent):
     of units with positive columns. Song, Yang & Wang 2016 PLoS Comput Biol 12:e1004792.
     """
 
-    fixed: ClassVar = observations.FIXED | {"sign"}
+    fixed: ClassVar = Recurrent.fixed | {"sign"}
 
     has_kernel: ClassVar = True
     family: Literal["dale"] = "dale"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cortseq import observations
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data, Learned, Params, Run
@@ -32,7 +31,7 @@ class Esn(Recurrent):
     validation. State: h (hidden,). Jaeger 2001, GMD report 148.
     """
 
-    fixed: ClassVar = observations.FIXED | {"recurrent", "input_weight", "bias", "start", "leak"}
+    fixed: ClassVar = Recurrent.fixed | {"recurrent", "input_weight", "bias", "start", "leak"}
 
     family: Literal["esn"] = "esn"
     hidden: Annotated[int, Field(ge=1)] = 300
@@ -75,7 +74,7 @@ class Esn(Recurrent):
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         from cortseq.training import convex
 
-        params = self.initial(train, run.members, run.seed)
+        params = self.initial(train, run.members, run.seed, valid=valid)
         every = []
         chosen = []
         for member in range(run.members):

@@ -4,7 +4,9 @@ With states s_t and observations y_t (LIKELIHOOD.md, DYNAMICS.md):
 
     s_{t+1} = F(s_t, [encode(y_t), u_{t+1}]),    p(y_t | y_<t) = observation(C output(s_t) + d)
 
-so bin 0 is predicted from the start state alone, and no bin sees itself. A family writes five small
+so bin 0 is predicted from the start state alone, and no bin sees itself. Two settings take something from a
+network, so that one sees what it was worth: `discretise` shows it the states of a Markov chain only, `memory`
+restarts it from its start state k bins before each bin it predicts. A family writes five small
 methods on torch tensors (`start_parameters`, `derive`, `start`, `step`, `output`); they are written
 with matrix products over the last two axes, so the same code runs one member or, with a leading member
 axis, all of them at once.
@@ -12,6 +14,8 @@ axis, all of them at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -30,6 +34,7 @@ else:
 
 Count = Annotated[int, Field(ge=1)]
 State = tuple  # of tensors (..., size), concatenated in this order in a Flow
+ENCODER = ("decay", "centroids")  # of the population states that a discretised network sees
 _CHUNK = 128  # trials scored at once: bounds memory
 
 
@@ -38,10 +43,12 @@ class Recurrent(Model):
 
     role: ClassVar = "recurrent"
     has_members: ClassVar = True
+    forecasts: ClassVar = "sampled"
+    idle: ClassVar = {"symbols": ("discretise",)}
     # Whether `kernel` gives a hand-written CPU execution of the same update.
     has_kernel: ClassVar[bool] = False
     # Parameters that belong to the model but are not learned.
-    fixed: ClassVar[frozenset[str]] = observations.FIXED
+    fixed: ClassVar[frozenset[str]] = observations.FIXED | {*ENCODER}
 
     hidden: Count = Field(64, description="number of hidden units")
     epochs: Count = Field(
@@ -67,6 +74,14 @@ class Recurrent(Model):
         0.02, description="share of the epochs over which the learning rate rises from 0"
     )
     execution: Literal["auto", "generic"] = Field("auto", description="generic: automatic differentiation")
+    discretise: Annotated[int, Field(ge=2, le=512)] | None = Field(
+        None,
+        description="the network sees only that many population states, those of `markov`; null: everything",
+    )
+    memory: Count | None = Field(
+        None,
+        description="bins that a prediction sees: trained on windows of so many; null: all since the start",
+    )
 
     # -- what a family writes ---------------------------------------------------------------------
 
@@ -128,6 +143,33 @@ class Recurrent(Model):
             out.append(flat(state))
         return torch.stack(out, -2)
 
+    def outputs(self, p: Params, x: torch.Tensor) -> torch.Tensor:
+        """What the read-out sees before each bin (trial, time, hidden): one member's, from `memory` bins or all."""
+        if self.memory is None or self.memory >= x.shape[-2] - 1:
+            return self.scan(p, x)
+        return self.recent(p, x, [self.memory])[0]
+
+    def recent(self, p: Params, x: torch.Tensor, memories: Sequence[int]) -> list[torch.Tensor]:
+        """For each k of `memories` the outputs before bins t (trial, time, hidden) of one member, its state
+        restarted from the start state at bin t - k (at bin 0 where t < k).
+
+        Windows that begin at every bin run side by side; after k steps they are the predictions from k bins.
+        """
+        q, n_time = self.derive(p), x.shape[-2]
+        drives = self.drive(q, x)
+        state = tuple(s.expand(*x.shape[:-1], s.shape[-1]) for s in self.start(q))
+        begun, reached = [], {}
+        for k in range(min(max(memories), n_time - 1) + 1):
+            if k:
+                left = n_time - k
+                state = self.step(q, tuple(s[:, :left] for s in state), drives[:, k - 1 : n_time - 1])
+            out = self.output(q, state)
+            begun.append(out[:, :1])
+            if k in memories:
+                reached[k] = out
+        whole = torch.cat(begun, 1)
+        return [torch.cat([whole[:, :k], reached[k]], 1) if k in reached else whole for k in memories]
+
     def readout(self, p: Params, out: torch.Tensor) -> torch.Tensor:
         """C out + d, (..., n_readout): one number per feature, more where counts are a mixture."""
         weight = p["readout_weight"]
@@ -145,6 +187,14 @@ class Recurrent(Model):
             raise ValueError("truncate_every is at most truncate, or some losses would reach no parameter")
         if self.truncate is not None and self.checkpointed:
             raise ValueError("truncate and checkpointed exclude each other: set one of them")
+        if self.discretise is not None and self.memory is not None:
+            raise ValueError(
+                "a population state remembers more than `memory` bins: discretise or memory, not both"
+            )
+        if self.discretise is not None and not isinstance(self.strategy, Teacher):
+            raise ValueError(
+                "discretise is for strategy teacher: what the network draws is no population state"
+            )
         return self
 
     def check(self, data: Data) -> None:
@@ -161,10 +211,16 @@ class Recurrent(Model):
                 key="strategy.kind", value=self.strategy.kind, fix="use teacher or scheduled",
             )  # fmt: skip
 
-    def initial(self, train: Data, members: int, seed: int, dtype=np.float32) -> Params:
-        """Start parameters of all members, tensors with a leading member axis; member m depends on (seed, m) only."""
+    def initial(
+        self, train: Data, members: int, seed: int, dtype=np.float32, valid: Data | None = None
+    ) -> Params:
+        """Start parameters of all members, tensors with a leading member axis; member m depends on (seed, m) only.
+
+        `valid`: trials on which the decay of a discretised network's encoder is chosen; None: `train`.
+        """
         observation = self.observation_of(train)
-        n_in = observation.n_encoded + train.n_inputs
+        encoder = self.encoder(train, valid or train, seed)
+        n_in = (len(encoder["centroids"]) if encoder else observation.n_encoded) + train.n_inputs
         each = []
         for member in range(members):
             rng = np.random.default_rng([seed, member, 1])
@@ -176,34 +232,113 @@ class Recurrent(Model):
                         0, 0.1 / np.sqrt(self.hidden), (observation.n_readout, self.hidden)
                     ),
                     **observation.start_parameters(train.y, train.valid, rng),
+                    **encoder,
                 }
             )
         return {k: torch.from_numpy(np.stack([e[k] for e in each]).astype(dtype)) for k in each[0]}
 
+    def discretises(self, track: str) -> bool:
+        """Whether the network sees population states; symbols are states already."""
+        return self.discretise is not None and track != "symbols"
+
+    def encoder(self, train: Data, valid: Data, seed: int) -> Params:
+        """What discretises: the encoder of the Markov chain of order 1 with as many states; {} where nothing does."""
+        if self.discretise is None or not self.discretises(train.track):
+            return {}
+        from cortseq.models.markov import Markov
+
+        spec = {"states": self.discretise, "order": 1}
+        chain = Markov.model_validate(spec).learn(train, valid, Run(seed=seed))
+        return {name: chain.params[name][0] for name in ENCODER}
+
+    def seen(self, p: Params, data: Data) -> Data:
+        """What the network reads of `data`: itself, or population states as symbols; `p` of one member."""
+        if not self.discretises(data.track):
+            return data
+        from cortseq.models.encoder import labels
+
+        found = {name: p[name].double().numpy() for name in ENCODER}
+        return replace(
+            data,
+            track="symbols",
+            observation="categorical",
+            y=labels(found, data),
+            n_features=len(found["centroids"]),
+        )
+
+    def look(self, p: Params, observation, y: torch.Tensor, smooth: torch.Tensor | None):
+        """Network input for one bin that was drawn, and what it is smoothed with next (None: nothing is).
+
+        `smooth` (..., feature): smoothed counts up to the bin before, NaN where there was none.
+        """
+        if smooth is None:
+            return observation.encode(p, y), None
+        decay = p["decay"]
+        smooth = torch.where(smooth.isnan(), y, decay * smooth + (1 - decay) * y)
+        rooted = smooth.sqrt() if not isinstance(observation, observations.Gaussian) else smooth
+        centroids = p["centroids"]
+        nearest = ((centroids**2).sum(1) - 2 * rooted @ centroids.mT).argmin(-1)
+        return torch.nn.functional.one_hot(nearest, len(centroids)).to(y.dtype), smooth
+
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         from cortseq.training import gradient
 
-        params = self.initial(train, run.members, run.seed)
+        params = self.initial(train, run.members, run.seed, valid=valid)
         learned = gradient.descend(self, params, train, valid, run)
         learned.card["dead_units"] = self.dead_units(learned.params, train)
         return learned
 
     def dead_units(self, params: Params, data: Data, trials: int = 64) -> list[int]:
         """Hidden units whose output never varies over some trials, for each member: they carry nothing."""
-        few = data.first(trials)
+        few = data.at(slice(trials))
         out = self._over_members(params, few, lambda p, x, y: self.scan(p, x))
         spread = np.ptp(out[:, few.valid], axis=1)
         return [int((member < 1e-6).sum()) for member in spread]
 
     def score(self, params: Params, data: Data) -> np.ndarray:
         def one(p, x, y):
-            return self.observation_of(data).log_prob(p, self.readout(p, self.scan(p, x)), y)
+            return self.observation_of(data).log_prob(p, self.readout(p, self.outputs(p, x)), y)
 
         return self._over_members(params, data, one)
 
+    def recall(self, params: Params, data: Data, memories: Sequence[int]) -> np.ndarray:
+        """log p(y_t | the last k bins) of the same parameters, for each k of `memories`.
+
+        (memory, member, trial, time) nats: the state is restarted at bin t - k. k >= time - 1 is `score`.
+        """
+
+        def one(p, x, y):
+            observation = self.observation_of(data)
+            outs = self.recent(p, x, memories)
+            return torch.stack([observation.log_prob(p, self.readout(p, out), y) for out in outs], -1)
+
+        return np.moveaxis(self._over_members(params, data, one), -1, 0)
+
+    @property
+    def has_forecast(self) -> bool:
+        return self.memory is None
+
+    @property
+    def has_flow(self) -> bool:
+        return self.memory is None and self.discretise is None
+
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
+        """See `Model.forecast`: the mean probability over `samples` >= 2 futures drawn from the network."""
+        from cortseq.models import futures
+
+        return futures.sampled(self, params, data, horizons, samples, seed)
+
+    def plug_in(self, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray:
+        """As `forecast`, with the expectation fed forward in place of draws. Not a likelihood: label it "plug-in"."""
+        from cortseq.models import futures
+
+        return futures.plug_in(self, params, data, horizons)
+
     def expect(self, params: Params, data: Data) -> np.ndarray:
         def one(p, x, y):
-            return self.observation_of(data).mean(p, self.readout(p, self.scan(p, x)))
+            return self.observation_of(data).mean(p, self.readout(p, self.outputs(p, x)))
 
         return self._over_members(params, data, one)
 
@@ -229,14 +364,22 @@ class Recurrent(Model):
         observation = self.observation_of(shape)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         p = {name: value.double() for name, value in params.items()}
-        drawn = []
+        drawn: list = []
+        read: list = []
+        smooth = None
+        if self.discretises(shape["track"]):
+            smooth = torch.full((n_trials, shape["n_features"]), torch.nan, dtype=torch.float64)
         with torch.no_grad():
             q = self.derive(p)
-            state = tuple(_trials(s, (n_trials,)) for s in self.start(q))
+            state = begin = tuple(_trials(s, (n_trials,)) for s in self.start(q))
             for _ in range(n_time):
-                y = observation.draw(p, self.readout(p, self.output(q, state)), generator)
-                drawn.append(y)
-                state = self.step(q, state, self.drive(q, observation.encode(p, y)))
+                drawn.append(observation.draw(p, self.readout(p, self.output(q, state)), generator))
+                x, smooth = self.look(p, observation, drawn[-1], smooth)
+                read.append(self.drive(q, x))
+                if self.memory is not None:
+                    state = begin
+                for drive in read[-(self.memory or 1) :]:
+                    state = self.step(q, state, drive)
         return torch.stack(drawn, 1).numpy()
 
     def flow_of(self, params: Params, shape: dict, member: int, map: str, input, seed: int):
@@ -251,15 +394,24 @@ class Recurrent(Model):
             raise CortseqError(
                 "unknown map", key="map", value=map, fix='choose "open", "closed" or "sampled"'
             )
+        if self.memory is not None:
+            raise CortseqError("a network that restarts has no flow", key="memory", value=self.memory)
+        discrete = self.discretises(shape["track"])
+        if discrete and map != "open":
+            raise CortseqError(
+                f"a network that sees discrete states has no {map} flow: its input has no derivative",
+                key="discretise", value=self.discretise, fix='use map="open", or Fit.simulate',
+            )  # fmt: skip
         observation = self.observation_of(shape)
         p = {name: value[member].double() for name, value in params.items()}
         q = {name: value.detach() for name, value in self.derive(p).items()}
         sizes = [s.shape[-1] for s in self.start(q)]
         extra = torch.zeros(shape["n_inputs"], dtype=torch.float64)
         generator = torch.Generator().manual_seed(seed)
-        held = torch.zeros(observation.n_encoded, dtype=torch.float64)
+        held = torch.zeros(len(p["centroids"]) if discrete else observation.n_encoded, dtype=torch.float64)
         if input is not None:
-            held = observation.encode(p, torch.as_tensor(np.asarray(input), dtype=torch.float64))
+            y = torch.as_tensor(np.asarray(input), dtype=torch.float64)
+            held, _ = self.look(p, observation, y, torch.full_like(y, torch.nan) if discrete else None)
 
         def encoded(state: State) -> torch.Tensor:
             if map == "open":
@@ -285,11 +437,14 @@ def _trials(state: torch.Tensor, shape) -> torch.Tensor:
 
 def tensors(model: Recurrent, p: Params, data: Data, trials, dtype):
     """Network input (encoded y and, one bin ahead, the recording's inputs), y and mask of some trials."""
-    y = torch.as_tensor(data.y[trials])
-    y = y if data.track == "symbols" else y.to(dtype)
-    valid = torch.as_tensor(data.valid[trials])
-    x = model.observation_of(data).encode(p, y).to(dtype) * valid.unsqueeze(-1)
+    data = data.at(trials)
+    seen = model.seen(p, data)
+    y, read = (
+        torch.as_tensor(d.y) if d.track == "symbols" else torch.as_tensor(d.y).to(dtype) for d in (data, seen)
+    )
+    valid = torch.as_tensor(data.valid)
+    x = model.observation_of(seen).encode(p, read).to(dtype) * valid.unsqueeze(-1)
     if data.inputs is not None:
-        ahead = torch.as_tensor(np.roll(data.inputs[trials], -1, axis=1)).to(dtype)
+        ahead = torch.as_tensor(np.roll(data.inputs, -1, axis=1)).to(dtype)
         x = torch.cat([x, ahead], -1)
     return x, y, valid

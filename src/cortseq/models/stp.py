@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cortseq import observations
 from cortseq._lazy import lazy
 from cortseq.models.base import Params
 from cortseq.models.rate import Leak, leak_of, leak_start, leaky
@@ -36,7 +35,7 @@ class Stp(Recurrent):
     Tsodyks, Pawelzik & Markram 1998 Neural Comput 10:821.
     """
 
-    fixed: ClassVar = observations.FIXED | {"sign", "bin_width"}
+    fixed: ClassVar = Recurrent.fixed | {"sign", "bin_width"}
 
     has_kernel: ClassVar = True
     family: Literal["stp"] = "stp"

@@ -78,7 +78,7 @@ def _bins(model: Recurrent, p: Params, data: Data):
     with torch.no_grad():
         for first in range(0, len(data.y), _CHUNK):
             x, y, valid = tensors(model, p, data, slice(first, first + _CHUNK), torch.float32)
-            features.append(model.scan(p, x)[valid].numpy())
+            features.append(model.outputs(p, x)[valid].numpy())
             seen.append(y[valid])
     return np.concatenate(features), torch.cat(seen)
 

@@ -7,6 +7,7 @@ each member's gradient clipped (Pascanu et al. 2013), best-validation weights ke
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ import torch
 
 from cortseq.errors import CortseqError
 from cortseq.models.base import CURVES, Data, Learned, Params, Progress, Run
-from cortseq.training import bptt, checkpoints, engines, noise, threads
+from cortseq.training import bptt, checkpoints, engines, noise, threads, windows
 from cortseq.training.engines.base import Engine
 from cortseq.training.flat import Flat
 
@@ -59,7 +60,7 @@ def descend(
     n_members = len(params["readout_bias"])
     together = device != "cpu" if batched is None else batched
     groups = [list(range(n_members))] if together else [[m] for m in range(n_members)]
-    roles = _Roles(model, params, train, valid, device, together)
+    roles = _Roles(model, params, train, valid, device, together, run.seed)
     known = ""
     if run.checkpoint is not None:
         known = checkpoints.identity(model, params, train, valid, run.seed, device, groups)
@@ -104,14 +105,36 @@ def _learned(model: Recurrent, done: list[_Descent], n_members: int, device: str
 
 
 class _Roles:
-    """The engines of both roles, and a third where a strategy makes the inputs while it learns."""
+    """The engines of both roles, and a third where a strategy makes the inputs while it learns.
 
-    def __init__(self, model, params: Params, train: Data, valid: Data, device: str, together: bool):
-        self.train = engines.choose(model, train, params, device, together)
-        self.valid = engines.choose(model, valid, params, device, together)
+    A network of limited memory has other windows every epoch; `rows`: windows that stand for a trial.
+    """
+
+    def __init__(
+        self, model, params: Params, train: Data, valid: Data, device: str, together: bool, seed: int
+    ):
+        self.model, self.seed, self.data = model, seed, train
+        self._engine = functools.partial(
+            engines.choose, model, params=params, device=device, together=together
+        )
+        self.limited = windows.limits(model.memory, train)
         self.forced: Engine | None = None
-        if not model.strategy.plain(1.0):
-            self.forced = engines.choose(model, train, params, device, together, model.strategy)
+        self._renew(1)
+        self.rows = max(1, round(len(self.train) / len(train.y)))
+        self.valid = self._engine(windows.draw(valid, model.memory, seed, 0) if self.limited else valid)
+
+    def _renew(self, epoch: int) -> None:
+        data, self.epoch = self.data, epoch
+        if self.limited:
+            data = windows.draw(data, self.model.memory, self.seed, epoch)
+        self.train = self._engine(data)
+        if not self.model.strategy.plain(1.0):
+            self.forced = self._engine(data, strategy=self.model.strategy)
+
+    def at(self, epoch: int) -> None:
+        """Make the engines those of `epoch`."""
+        if self.limited and epoch != self.epoch:
+            self._renew(epoch)
 
     def learning(self, progress: float) -> Engine:
         """The engine of a step at a fraction of the epochs: the fast one while inputs are known beforehand."""
@@ -147,9 +170,10 @@ class _Descent:
             keeper.progress(f"{self._who()} goes on at epoch {self.epoch}")
         start = said = time.monotonic()
         first = self.epoch
-        n, size = len(self.roles.train), self.model.batch
+        n, size = len(self.roles.train), self.model.batch * self.roles.rows
         n_steps = math.ceil(n / size)
         while not self.finished:
+            self.roles.at(self.epoch)
             order = np.stack([noise.order(self.seed, m, self.epoch, n) for m in self.members])
             while self.step < n_steps:
                 self._step(order[:, self.step * size : (self.step + 1) * size], n_steps)
@@ -232,8 +256,9 @@ class _Descent:
         engine = self.roles.valid
         engine.prepare(self.flat.p)
         total = np.zeros(len(self.members))
-        for first in range(0, len(engine), 256):
-            index = np.arange(first, min(first + 256, len(engine)))
+        size = 256 * self.roles.rows
+        for first in range(0, len(engine), size):
+            index = np.arange(first, min(first + size, len(engine)))
             total += engine.loss(engine.batch(np.tile(index, (len(self.members), 1))))
         return total / max(engine.events.sum(), 1.0)
 

@@ -55,10 +55,10 @@ class Compiled(Engine):
         super().__init__(model, data)
         self.dtype = params["readout_weight"].numpy().dtype
         self.n_time = data.y.shape[1]
-        self.mask = np.ascontiguousarray(data.valid.T.astype(self.dtype))
+        self.mask = np.ascontiguousarray(data.counted.T.astype(self.dtype))
         self.sparse: Events | None = None
         self.dense: Any = None
-        self.target: Any = None
+        self.target: Any = None if data.track != "signal" else self._standard(data, params)
         self.symbols: Any = np.ascontiguousarray(data.y.T) if data.track == "symbols" else None
         self.seen: Any = None if data.track == "signal" else Events.of(data, self.dtype)
         blocks = self._inputs(data, params)
@@ -68,23 +68,28 @@ class Compiled(Engine):
         self.buffers: dict[str, np.ndarray] = {}
 
     def _inputs(self, data: Data, params: Params) -> list[np.ndarray]:
-        """Dense blocks (trial, time, input) of what the network sees; sets `sparse` and `target`."""
+        """Dense blocks (trial, time, input) of what the network sees; sets `sparse`."""
         blocks = []
         self.n_sparse = 0
-        if data.track == "signal":
-            mean, scale = (params[k][0].numpy() for k in ("signal_mean", "signal_scale"))
-            standard = np.where(data.valid[..., None], (data.y - mean) / scale, 0).astype(self.dtype)
-            self.target = np.ascontiguousarray(standard.swapaxes(0, 1))
-            blocks.append(standard)
-        elif len(self.seen.unit) < SPARSE * data.valid.size * data.n_features and not self.model.input_noise:
-            self.sparse, self.n_sparse = self.seen, data.n_features
-        elif data.track == "symbols":
-            blocks.append(np.eye(data.n_features)[data.y.astype(int)] * data.valid[..., None])
+        read = self.model.seen({name: value[0] for name, value in params.items()}, data)
+        events = self.seen if read is data else Events.of(read, self.dtype)
+        if read.track == "signal":
+            blocks.append(self.target.swapaxes(0, 1))
+        elif len(events.unit) < SPARSE * read.valid.size * read.n_features and not self.model.input_noise:
+            self.sparse, self.n_sparse = events, read.n_features
+        elif read.track == "symbols":
+            blocks.append(np.eye(read.n_features)[read.y.astype(int)] * read.valid[..., None])
         else:
-            blocks.append(np.where(data.valid[..., None], data.y, 0))
+            blocks.append(np.where(read.valid[..., None], read.y, 0))
         if data.inputs is not None:
             blocks.append(np.roll(data.inputs, -1, axis=1))
         return blocks
+
+    def _standard(self, data: Data, params: Params) -> np.ndarray:
+        """Standardised signals (time, trial, channel), 0 where a bin is missing."""
+        mean, scale = (params[k][0].numpy() for k in ("signal_mean", "signal_scale"))
+        standard = np.where(data.valid[..., None], (data.y - mean) / scale, 0).astype(self.dtype)
+        return np.ascontiguousarray(standard.swapaxes(0, 1))
 
     def _constant(self, data: Data, params: Params) -> np.ndarray:
         """What the likelihood has beside the read-out, (time, trial)."""

@@ -26,6 +26,7 @@ class Generic(Engine):
             model, {name: value[0] for name, value in params.items()}, data, slice(None), self.dtype
         )
         self.x, self.y, self.mask = x.to(device), y.to(device), mask.to(device, self.dtype)
+        self.counted = torch.as_tensor(data.counted).to(device, self.dtype)
         self.observation = model.observation_of(data)
 
     # -- the contract -----------------------------------------------------------------------------
@@ -112,10 +113,10 @@ class Generic(Engine):
         return -log_prob[..., scored - first :].sum((-2, -1)).reshape(len(batch.index))
 
     def _window(self, batch: Batch, first: int, stop: int, inputs: bool = True):
-        """x, y and mask of bins first..stop; dropout and noise on the inputs where the batch has draws."""
+        """x, y and mask (without `inputs` that of scored bins) of bins first..stop; dropout and noise on the inputs where the batch has draws."""
         rows = torch.as_tensor(batch.index, device=self.device)
         rows = rows[0] if len(rows) == 1 else rows
-        y, mask = self.y[rows, first:stop], self.mask[rows, first:stop]
+        y, mask = self.y[rows, first:stop], (self.mask if inputs else self.counted)[rows, first:stop]
         if not inputs:
             return None, y, mask
         x, model = self.x[rows, first:stop], self.model

@@ -1,0 +1,51 @@
+"""Statistics of free-running simulation against those of recorded trials."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cortseq.figures import style
+
+BEST = {"correlation": 1.0}  # of a measure; 0 of the others
+
+
+def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """`table`: `scoring.generation.compare` of every model, with columns model and role. Dots: members; black line: two
+    halves of the recording, which a perfect model reaches."""
+    table = table.reset_index(drop=True)
+    with style.style():
+        if table["value"].notna().sum() == 0:
+            fig, axes = style.figure(1, 1, 0.6 * style.PAGE, 1.5)
+            style.say(axes[0, 0], "nothing of this recording can be generated freely")
+            return fig, table
+        panels = list(table.dropna(subset="value").groupby(["statistic", "measure"], sort=False))
+        models = list(dict.fromkeys(table["model"]))
+        columns = min(4, len(panels))
+        rows = -(-len(panels) // columns)
+        fig, axes = style.figure(rows, columns, style.PAGE, rows * (0.7 + 0.17 * len(models)), sharey=True)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
+        for ax, ((statistic, measure), part) in zip(axes.flat, panels, strict=False):
+            _panel(ax, part, models, str(measure))
+            ax.set_title(str(statistic), loc="left")
+        axes[0, 0].set_yticks(range(len(models)), models)
+        axes[0, 0].invert_yaxis()
+    return fig, table
+
+
+def _panel(ax, part: pd.DataFrame, models: list[str], measure: str) -> None:
+    at = part["model"].map({model: i for i, model in enumerate(models)})
+    colours = [style.ROLE_COLOURS[role] for role in part["role"]]
+    ax.scatter(part["value"], at, s=9, c=colours, lw=0, alpha=0.8)
+    ruler = float(part["ruler"].mean())
+    ax.axvline(ruler, color="black", lw=0.9, zorder=0)
+    low, high = min(part["value"].min(), ruler), max(part["value"].max(), ruler)
+    if measure in BEST:
+        low, high = max(low, -1.0), BEST[measure]
+    else:
+        low = 0.0
+    room = 0.06 * (high - low) if np.isfinite(high - low) and high > low else 0.1
+    ax.set_xlim(low - room, high + room)
+    ax.set_xlabel(f"{measure} ({'1' if measure in BEST else '0'} is best)")

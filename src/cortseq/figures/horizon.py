@@ -1,0 +1,53 @@
+"""Score against prediction horizon, for every model that forecasts, with the floor that knows no past."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cortseq.figures import style
+
+
+def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
+    """`table`: `scoring.tasks.horizon_table`. Solid: exact or sampled forecasts, bars 95 % intervals; dotted: the
+    expectation fed forward ("plug-in", no likelihood of y_t given its past); grey: models that know no past."""
+    with style.style():
+        fig, axes = style.figure(1, 1, 0.8 * style.PAGE, 3.2)
+        ax = axes[0, 0]
+        shown = table[table["model"] != "null"]
+        colours = iter(style.CYCLE * 3)
+        for model, rows in shown.groupby("model", sort=False):
+            flat = rows["value"].nunique() == 1 or rows["role"].iloc[0] == "null" or model == "psth"
+            colour = style.GREY if flat else next(c for c in colours if c != style.GREY)
+            for kind, line in rows.groupby("kind", sort=False):
+                if kind == "plug-in":
+                    ax.plot(line["horizon"], line["value"], ":", color=colour, lw=1)
+                    continue
+                bars = [line["value"] - line["low"], line["high"] - line["value"]]
+                label = f"{model} ({'no past' if flat else kind})"
+                marker = "--" if flat else "o-"
+                ax.errorbar(
+                    line["horizon"],
+                    line["value"],
+                    bars,
+                    fmt=marker,
+                    ms=3,
+                    color=colour,
+                    elinewidth=0.6,
+                    label=label,
+                )
+        ax.axhline(0, color="0.8", lw=0.7, zorder=0)
+        if table["horizon"].nunique() > 1:
+            ax.set_xscale("log", base=2)
+        ax.set_xticks(sorted(table["horizon"].unique()), sorted(table["horizon"].unique()))
+        ax.minorticks_off()
+        values = shown.loc[shown["kind"] != "plug-in", ["low", "high"]]  # a plug-in may be far below
+        if values.notna().to_numpy().any():
+            low, high = min(0.0, values["low"].min()), max(0.0, values["high"].max())
+            room = 0.06 * (high - low) or 1.0
+            ax.set_ylim(low - room, high + room)
+        ax.set_xlabel("bins ahead")
+        ax.set_ylabel(f"gain over the null ({style.UNITS[metric]})")
+        ax.set_title(f"{int(table['trials'].max())} test trials; dotted: plug-in, no likelihood", loc="left")
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
+    return fig, table

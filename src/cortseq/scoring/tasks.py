@@ -1,0 +1,178 @@
+"""The prediction tasks beside the next bin (LIKELIHOOD.md, section 2): products, and the tables made of them.
+
+Products keep log-probabilities bin by bin, like those of the score stage; burn-in is cut here, for all alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from cortseq import recording as rec
+from cortseq.errors import CortseqError
+from cortseq.models.base import Data, Fit
+from cortseq.scoring.statistics import PairedDifference, blocks_of, paired_difference
+
+MEMORIES = (1, 2, 5, 10, 20, 50)
+
+
+def best(scores: dict[str, xr.Dataset], burn_in: int) -> str:
+    """Of a model's variants on one fold the one with the best mean validation log-likelihood."""
+
+    def valid(name: str) -> float:
+        late = scores[name].isel(time=slice(burn_in, None))
+        return float(late["log_prob"].isel(trial=late["role"].values == "valid").mean("member").sum())
+
+    return max(scores, key=valid)
+
+
+def _dataset(fit: Fit, recording: xr.Dataset, trials, arrays: dict, coords: dict) -> xr.Dataset:
+    return xr.Dataset(
+        {**arrays, "n_events": (("trial", "time"), Data.of(recording, trials).n_events())},
+        coords={"trial": np.asarray(trials), "time": recording["time"].values, **coords},
+        attrs={
+            "track": rec.track(recording),
+            "continuous": int(recording.attrs.get("continuous", 0)),
+            "role": fit.model.role,
+        },
+    )
+
+
+# -- T2: bins further ahead -------------------------------------------------------------------------
+
+
+def spread(trials, n: int) -> np.ndarray:
+    """At most n of `trials`, spread over all of them."""
+    trials = np.asarray(trials)
+    return trials[np.unique(np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int))]
+
+
+def forecast(
+    fit: Fit, recording: xr.Dataset, trials, horizons: Sequence[int], samples: int, seed: int
+) -> xr.Dataset:
+    """log_prob (member, trial, time, horizon) of `trials`, see `Model.forecast`; on networks `plug_in` beside it.
+
+    Horizons that leave less than half of the bins are left out. The attribute `kind` says "exact" or "sampled".
+    """
+    data = fit._data(recording, trials)
+    kept = [h for h in horizons if h == 1 or h <= data.y.shape[1] // 2]
+    dims = ("member", "trial", "time", "horizon")
+    arrays = {"log_prob": (dims, fit.model.forecast(fit.params, data, kept, samples, seed))}
+    if fit.model.role == "recurrent":
+        arrays["plug_in"] = (dims, fit.model.plug_in(fit.params, data, kept))  # type: ignore[attr-defined]
+    found = _dataset(fit, recording, trials, arrays, {"horizon": kept})
+    return found.assign_attrs(kind=fit.model.forecasts, samples=samples)
+
+
+def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: int = 0) -> pd.DataFrame:
+    """Gain over the null against horizon, of each model's forecasts (one a fold; "null" among them).
+
+    Columns: model, role, horizon, value, low, high (bits per event, nats for signals), kind (exact | sampled |
+    plug-in), trials. All horizons and models are scored on the same bins: those the largest horizon reaches.
+    """
+    if "null" not in folds:
+        raise CortseqError("forecasts are compared with those of the null", key="null")
+    horizons = folds["null"][0]["horizon"].values
+    start = max(burn_in, int(horizons.max()) - 1)
+    null, rows = _sums(folds["null"], "log_prob", start), []
+    events, blocks = _events(folds["null"], start), _blocks(folds["null"])
+    for model, found in folds.items():
+        for name in ("log_prob", "plug_in"):
+            if name not in found[0]:
+                continue
+            sums = _sums(found, name, start)
+            for i, h in enumerate(horizons):
+                gain = _difference(sums[..., i], null[..., i], events, blocks, seed, found[0].attrs["track"])
+                kind = found[0].attrs["kind"] if name == "log_prob" else "plug-in"
+                rows.append(
+                    {"model": model, "role": found[0].attrs["role"], "horizon": int(h), **gain, "kind": kind}
+                    | {"trials": len(events)}
+                )
+    return pd.DataFrame(rows)
+
+
+# -- L6: the last k bins ----------------------------------------------------------------------------
+
+
+def recall(fit: Fit, recording: xr.Dataset, trials, memories: Sequence[int] = MEMORIES) -> xr.Dataset:
+    """log_prob (memory, member, trial, time) of a full-history fit that restarts k bins before each bin, k
+    of `memories` up to the trial's length, and `full` (member, trial, time) without a restart."""
+    data = fit._data(recording, trials)
+    kept = [k for k in memories if k < data.y.shape[1] - 1] or [1]
+    log_prob = data.masked(fit.model.recall(fit.params, data, kept))  # type: ignore[attr-defined]
+    arrays = {
+        "log_prob": (("memory", "member", "trial", "time"), log_prob),
+        "full": (("member", "trial", "time"), fit.log_prob(recording, trials)),
+    }
+    return _dataset(fit, recording, trials, arrays, {"memory": kept})
+
+
+def memory_rerun(folds: list[xr.Dataset], burn_in: int = 0, seed: int = 0) -> pd.DataFrame:
+    """Memory gain G(k) = full history - last k bins, of the same parameters: memory, value, low, high, p_value.
+
+    Differences are taken within members, so that their interval holds the spread of the gain over members.
+    """
+    full = _sums(folds, "full", burn_in)
+    short = _sums([f.transpose("member", "trial", "time", "memory", ...) for f in folds], "log_prob", burn_in)
+    events, blocks, nothing = _events(folds, burn_in), _blocks(folds), np.zeros(full.shape[1])
+    rows = []
+    for i, k in enumerate(folds[0]["memory"].values):
+        gain = _difference(full - short[..., i], nothing, events, blocks, seed, folds[0].attrs["track"], True)
+        rows.append({"memory": int(k), **gain, "kind": "re-run"})
+    return pd.DataFrame(rows)
+
+
+def memory_retrained(
+    full: list[xr.Dataset],
+    short: list[xr.Dataset],
+    memory: int,
+    track: str,
+    continuous: bool,
+    burn_in: int = 0,
+    seed: int = 0,
+) -> dict:
+    """One row as of `memory_rerun`, of a network trained on windows of `memory` bins; products of the score stage."""
+    a, b = ([f.isel(trial=f["role"].values == "test") for f in folds] for folds in (full, short))
+    blocks = _blocks([f.assign_attrs(continuous=int(continuous)) for f in a])
+    mine, theirs = (_sums(f, "log_prob", burn_in) for f in (a, b))
+    gain = _difference(mine, theirs, _events(a, burn_in), blocks, seed, track, True)
+    return {"memory": memory, **gain, "kind": "re-trained"}
+
+
+# -- sums over bins, folds side by side -------------------------------------------------------------
+
+
+def _sums(folds: list[xr.Dataset], name: str, start: int) -> np.ndarray:
+    """(member, trial, ...) sums over the bins from `start`, as many members as every fold has."""
+    members = min(f.sizes["member"] for f in folds)
+    parts = [f[name].isel(time=slice(start, None), member=slice(members)).sum("time").values for f in folds]
+    return np.concatenate(parts, axis=1)
+
+
+def _events(folds: list[xr.Dataset], start: int) -> np.ndarray:
+    return np.concatenate([f["n_events"].values[:, start:].sum(1) for f in folds])
+
+
+def _blocks(folds: list[xr.Dataset]) -> np.ndarray:
+    """Labels (trial,) of what is resampled as one; no block reaches over folds."""
+    labels: list[np.ndarray] = []
+    for f in folds:
+        first = labels[-1].max() + 1 if labels else 0
+        labels.append(first + blocks_of(f["trial"].values, bool(f.attrs["continuous"])))
+    return np.concatenate(labels)
+
+
+def _difference(a, b, events, blocks, seed: int, track: str, with_p: bool = False) -> dict:
+    scale = np.log(2) if track == "signal" else 1.0
+    if len(np.unique(blocks)) < 2 or not events.sum():
+        nothing = PairedDifference(*[np.nan] * 5)
+        return _row(nothing, scale, with_p)
+    return _row(paired_difference(a, b, events, seed=seed, blocks=blocks), scale, with_p)
+
+
+def _row(gain: PairedDifference, scale: float, with_p: bool) -> dict:
+    row = {"value": gain.estimate * scale, "low": gain.low * scale, "high": gain.high * scale}
+    return row | ({"p_value": gain.p_value} if with_p else {})

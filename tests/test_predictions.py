@@ -1,0 +1,292 @@
+"""Tables of the prediction tasks: horizons, memory gain, free runs, held-out units; and their figures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from cortseq import models
+from cortseq import recording as rec
+from cortseq.errors import CortseqError
+from cortseq.figures import generation as generation_figure
+from cortseq.figures import horizon, ladder, memory, units
+from cortseq.models.base import Data
+from cortseq.scoring import (
+    benchmark_bits_per_spike,
+    cosmoothing,
+    generation,
+    paired_difference,
+    products,
+    tasks,
+)
+from cortseq.smoothers.bidirectional import Bidirectional
+
+ROLES = {"train": list(range(20)), "valid": list(range(20, 26)), "test": list(range(26, 40))}
+
+
+@pytest.fixture(scope="module")
+def fits(counts):
+    small = {"rate": {"hidden": 6, "epochs": 15, "batch": 8}}
+    return {
+        family: models.registry()[family](**small.get(family, {})).fit(
+            counts, range(20), range(20, 26), members=2
+        )
+        for family in ("null", "psth", "markov", "rate")
+    }
+
+
+def forecasts(fits, recording, **more):
+    return {
+        family: [tasks.forecast(fits[family], recording, ROLES["test"], [1, 2, 50], 64, 0)]
+        for family in ("null", "psth", "rate")
+    }
+
+
+# -- horizons ---------------------------------------------------------------------------------------
+
+
+def test_horizon_table_is_the_paired_difference_on_common_bins(fits, counts):
+    found = forecasts(fits, counts)
+    table = tasks.horizon_table(found).set_index(["model", "kind", "horizon"]).sort_index()
+    assert set(table.index.get_level_values("horizon")) == {1, 2}  # 50 bins ahead is past the end
+    assert set(table.index.get_level_values("kind")) == {"exact", "sampled", "plug-in"}
+    assert (table.loc["null", "value"] == 0).all()
+    late = slice(1, None)  # what both horizons reach
+    log_prob, null = (fits[f].log_prob(counts, ROLES["test"])[..., late].sum(-1) for f in ("rate", "null"))
+    events = counts["counts"].values[26:, late].sum((1, 2))
+    expected = paired_difference(log_prob, null, events)
+    row = table.loc[("rate", "sampled", 1)]
+    assert row[["value", "low", "high"]].tolist() == pytest.approx(
+        [expected.estimate, expected.low, expected.high], rel=1e-12
+    )
+    assert table.loc[("psth", "exact", 1), "value"] == table.loc[("psth", "exact", 2), "value"]
+    assert table.loc[("rate", "sampled", 1), "value"] > table.loc[("rate", "sampled", 2), "value"]
+
+
+def test_burn_in_and_folds_of_horizons(fits, counts):
+    found = forecasts(fits, counts)
+    late = tasks.horizon_table(found, burn_in=8)
+    cut = {m: [f.isel(time=slice(8, None)) for f in folds] for m, folds in found.items()}
+    direct = tasks._sums(cut["rate"], "log_prob", 0) - tasks._sums(cut["null"], "log_prob", 0)
+    expected = direct[..., 0].mean(0).sum() / cut["null"][0]["n_events"].values.sum() / np.log(2)
+    assert late.query("model == 'rate' and horizon == 1 and kind == 'sampled'")["value"].iloc[
+        0
+    ] == pytest.approx(expected)
+    twice = tasks.horizon_table({m: folds * 2 for m, folds in found.items()})
+    assert np.allclose(twice["value"], tasks.horizon_table(found)["value"]) and (twice["trials"] == 28).all()
+    with pytest.raises(CortseqError, match="null"):
+        tasks.horizon_table({"rate": found["rate"]})
+
+
+def test_trials_of_forecasts_are_spread():
+    assert tasks.spread(range(100), 3).tolist() == [0, 50, 99]
+    assert tasks.spread([4, 7], 8).tolist() == [4, 7]
+
+
+def test_best_is_by_validation(fits, counts):
+    scored = {name: products.scores(fits[name], counts, ROLES) for name in ("null", "rate")}
+    assert tasks.best(scored, 0) == "rate"
+    scored["null"]["log_prob"][:, (scored["null"]["role"] == "valid").values, 5:] = 0.0
+    assert tasks.best(scored, 0) == tasks.best(scored, 5) == "null"
+    scored["null"]["log_prob"][:, (scored["null"]["role"] == "valid").values, :5] = -1e6
+    assert (tasks.best(scored, 0), tasks.best(scored, 5)) == ("rate", "null")
+
+
+# -- memory -----------------------------------------------------------------------------------------
+
+
+def test_memory_gain(fits, counts):
+    found = tasks.recall(fits["rate"], counts, ROLES["test"])
+    assert found["memory"].values.tolist() == [1, 2, 5, 10]
+    table = tasks.memory_rerun([found]).set_index("memory")
+    full = fits["rate"].log_prob(counts, ROLES["test"])
+    events = counts["counts"].values[26:].sum()
+    for i, k in enumerate(found["memory"].values):
+        gain = (full - found["log_prob"].values[i]).sum() / len(full) / events / np.log(2)
+        assert table.loc[k, "value"] == pytest.approx(gain)
+    assert table.loc[1, "value"] > 0 and abs(table.loc[10, "value"]) < abs(table.loc[1, "value"])
+    assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
+
+
+def test_memory_gain_of_a_retrained_network(fits, counts):
+    short = (
+        fits["rate"].model.model_copy(update={"memory": 2}).fit(counts, range(20), range(20, 26), members=2)
+    )
+    scored = [products.scores(f, counts, ROLES) for f in (fits["rate"], short)]
+    row = tasks.memory_retrained([scored[0]], [scored[1]], 2, "counts", False)
+    sums = [f.log_prob(counts, ROLES["test"]).sum(-1) for f in (fits["rate"], short)]
+    expected = paired_difference(*sums, counts["counts"].values[26:].sum((1, 2)))
+    assert (row["value"], row["low"], row["p_value"]) == (expected.estimate, expected.low, expected.p_value)
+    assert row["kind"] == "re-trained" and row["memory"] == 2
+
+
+# -- free runs --------------------------------------------------------------------------------------
+
+
+def test_statistics_of_known_processes():
+    rng = np.random.default_rng(0)
+    y = rng.poisson([1.0, 4.0], (4000, 20, 2))
+    valid = np.ones((4000, 20), bool)
+    assert np.allclose(generation.fano(y, valid, 2), 1, atol=0.1)
+    assert np.allclose(generation.means(y, valid, 2), [1, 4], atol=0.05)
+    assert np.allclose(generation.correlations(y, valid, 2), 0, atol=0.02)
+    assert np.ptp(generation.spectrum(y, valid, 2)) < 0.3  # white
+    phi, ar = 0.8, rng.normal(size=(2000, 200, 1))
+    for t in range(1, 200):
+        ar[:, t] = phi * ar[:, t - 1] + np.sqrt(1 - phi**2) * ar[:, t]
+    time = 2 ** generation.autocorrelation_time(ar, np.ones((2000, 200), bool), 1)[0]
+    assert time == pytest.approx(1 / (1 - phi) - 0.5, rel=0.1)
+    a = np.sqrt(0.5)
+    pair = rng.normal(size=(500, 40, 1)) * a + rng.normal(size=(500, 40, 2)) * a
+    assert np.allclose(generation.covariances(pair, np.ones((500, 40), bool), 2), [1, 0.5, 1], atol=0.05)
+
+
+def test_statistics_of_symbols_by_hand():
+    y = np.array([[0, 0, 1, 1, 1, 2], [2, 2, 0, 0, 0, 0]])
+    valid = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]], bool)
+    assert np.allclose(generation.frequencies(y, valid, 3), np.array([2, 3, 3]) / 8)
+    pairs = generation.transitions(y, valid, 3).reshape(3, 3)
+    assert np.allclose(pairs * 6, [[1, 1, 0], [0, 2, 1], [0, 0, 1]])
+    triples = generation.motifs(y, valid, 3).reshape(3, 3, 3)
+    assert triples[0, 0, 1] == triples[1, 1, 1] == 0.25 and triples.sum() == 1
+    assert np.allclose(generation.repeats(y, valid, 3)[:4], [0.25, 0.5, 0.25, 0])
+
+
+def test_a_model_that_is_the_truth_reaches_the_ruler(symbols):
+    """Draws of a fitted chain as the recording: the chain is on the ruler, a constant is far from it."""
+    chain = models.Markov(order=1).fit(symbols, range(20), range(20, 26))
+    own = chain.simulate(400, 12, seed=1)
+    null = models.Null().fit(symbols, range(20), range(20, 26))
+    good, bad = (generation.compare(f, own, range(400)).set_index("statistic") for f in (chain, null))
+    for name in ("label frequencies", "transitions", "3-label motifs", "repeats"):
+        assert good.loc[name, "value"] < 1.5 * good.loc[name, "ruler"] + 0.01
+    assert bad.loc["transitions", "value"] > 5 * bad.loc["transitions", "ruler"]
+    assert (good["ruler"] == bad["ruler"]).all()
+
+
+@pytest.mark.parametrize("family", ["null", "markov", "rate"])
+def test_every_track_is_compared(family, any_recording):
+    more = {"rate": {"hidden": 4, "epochs": 2}, "markov": {"states": 3}}.get(family, {})
+    fit = models.registry()[family](**more).fit(any_recording, range(15), range(15, 20), members=2)
+    table = generation.compare(fit, any_recording, range(20, 30))
+    assert set(table["statistic"]) == set(generation.STATISTICS[rec.track(any_recording)])
+    assert set(table["member"]) == set(range(fit.card["members"])) and (
+        table.query("measure != 'correlation'")["ruler"].notna().all()  # of two channels there is none
+    )
+    assert table.equals(generation.compare(fit, any_recording, range(20, 30)))
+
+
+def test_inputs_cannot_be_generated(fits, counts):
+    recording = counts.assign(inputs=(("trial", "time", "input"), np.zeros((40, 16, 1))))
+    assert generation.compare(fits["rate"], recording, ROLES["test"]).empty
+
+
+# -- held-out units ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def population():
+    """A population state that lasts four bins, seen by eight units that are each noisy."""
+    rng = np.random.default_rng(0)
+    phase = (np.arange(20)[None] // 4 + rng.integers(0, 2, (80, 1))) % 2
+    rates = np.where(phase[..., None] == 1, [0.6, 0.1] * 4, [0.1, 0.6] * 4)
+    return rec.from_counts(rng.poisson(rates), bin_width=0.02)
+
+
+def test_held_out_units():
+    inside, outside = cosmoothing.held_out_units(20, 3)
+    assert len(outside) == 5 and sorted([*inside, *outside]) == list(range(20))
+    assert not np.array_equal(outside, cosmoothing.held_out_units(20, 4)[1])
+    with pytest.raises(CortseqError, match="two units"):
+        cosmoothing.held_out_units(1, 0)
+
+
+def test_cosmoothing_table(population):
+    roles = {"train": range(50), "valid": range(50, 60), "test": range(60, 80)}
+    table = cosmoothing.table(population, roles, members=1).set_index("smoother")
+    assert not {"rate", "markov", "lstm"} & set(table.index)  # no causal filter
+    assert table.loc["bidirectional", "low"] > 0.1 and abs(table.loc["psth", "over_training_mean"]) < 0.1
+    spikes = population["counts"].values[60:][..., cosmoothing.held_out_units(8, 0)[1]].astype(float)
+    mean = population["counts"].values[:50].mean((0, 1))[cosmoothing.held_out_units(8, 0)[1]]
+    expected = benchmark_bits_per_spike(np.broadcast_to(mean, spikes.shape), spikes)
+    assert table.loc["null", "value"] == pytest.approx(expected) and expected <= 0
+
+
+def test_cosmoothing_is_for_counts(symbols):
+    with pytest.raises(CortseqError, match="for counts"):
+        cosmoothing.table(symbols, ROLES)
+
+
+def test_the_bidirectional_network_sees_held_in_units_at_all_times(population):
+    data = Data.of(population)
+    train, valid, test = (data.at(slice(a, b)) for a, b in ((0, 50), (50, 60), (60, 64)))
+    inside, outside = [0, 1, 2, 3, 4, 5], [6, 7]
+    network = Bidirectional(hidden=8, epochs=4)
+    before = network.rates(train, valid, test, inside, outside, seed=0)
+    assert before.shape == (4, 20, 2)
+
+    def changed(unit, bin):
+        y = test.y.copy()
+        y[:, bin, unit] += 5
+        moved = Data(test.track, y, test.valid, None, test.bin_width, test.n_features)
+        return np.abs(network.rates(train, valid, moved, inside, outside, seed=0) - before).max((0, 2))
+
+    assert (changed(6, slice(None)) == 0).all()  # held-out spikes of test trials are not seen
+    late = changed(0, 10)
+    assert (late[8:13] > 0).all()  # the past, the bin itself, the future
+
+
+def test_padding_does_not_reach_the_backward_pass(population):
+    data = Data.of(population)
+    train, valid, test = (data.at(slice(a, b)) for a, b in ((0, 50), (50, 60), (60, 64)))
+    network, more = Bidirectional(hidden=8, epochs=2), np.full((4, 6, 8), 3)
+    padded = Data(
+        test.track, np.concatenate([test.y, more], 1), np.pad(test.valid, ((0, 0), (0, 6))), None, 0.02, 8
+    )
+    a, b = (network.rates(train, valid, d, range(6), [6, 7], 0) for d in (test, padded))
+    assert np.allclose(a, b[:, :20], atol=1e-6)
+
+
+# -- figures ----------------------------------------------------------------------------------------
+
+
+def test_figures_draw_what_the_tables_say(fits, counts, tmp_path):
+    from cortseq.figures import style
+
+    table = tasks.horizon_table(forecasts(fits, counts))
+    rerun = tasks.memory_rerun([tasks.recall(fits["rate"], counts, ROLES["test"])]).assign(model="rate")
+    runs = pd.concat(
+        generation.compare(fits[f], counts, ROLES["test"]).assign(model=f, role=fits[f].model.role)
+        for f in ("psth", "markov", "rate")
+    )
+    comparison = pd.DataFrame(
+        {
+            "dataset": "d", "model": ["null", "markov", "rate"], "variant": ["null", "markov_order1", "rate"],
+            "family": ["null", "markov", "rate"], "role": ["null", "markov", "recurrent"], "value": [0, 0.1, 0.2],
+            "low": [0, 0.05, 0.1], "high": [0, 0.2, 0.3], "ceiling": np.nan, "metric": "bits_per_spike",
+        }
+    )  # fmt: skip
+    drawn = {
+        "horizon": horizon.draw(table, "bits_per_spike"),
+        "memory": memory.draw(rerun, "bits_per_spike"),
+        "generation": generation_figure.draw(runs),
+        "ladder": ladder.draw(comparison),
+    }
+    assert drawn["ladder"][1]["rung"].tolist() == ["L0", "L1", "L7"]
+    for name, (figure, shown) in drawn.items():
+        style.save(figure, shown, tmp_path / name)
+        assert (tmp_path / f"{name}.svg").stat().st_size > 1000 and len(shown)
+    empty = generation.compare(fits["rate"], counts.assign(inputs=counts["counts"]), ROLES["test"])
+    assert generation_figure.draw(empty.assign(model="rate", role="recurrent"))[1].empty
+
+
+def test_unit_scores_against_the_pooled_score(fits, counts):
+    """Weighted by spikes, the units' scores of one member are the pooled mean-rate score."""
+    names = ("null", "rate", "markov")
+    predicted = {name: products.predictions(fits[name], counts, ROLES["test"]) for name in names}
+    figure, table = units.draw(counts, predicted)
+    y = counts["counts"].values[26:].astype(float)
+    rates, base = (predicted[name]["predicted"].values.astype(float) for name in ("rate", "null"))
+    pooled = (y * np.log(rates / base) - rates + base).sum() / y.sum() / np.log(2)
+    assert (table["rate"] * table["spikes"]).sum() / table["spikes"].sum() == pytest.approx(pooled)
+    assert isinstance(predicted["rate"], xr.Dataset) and len(table) == 3 and len(figure.axes) == 1
