@@ -21,6 +21,7 @@ SMALL = {
     "stp": {"hidden": 6, "epochs": 3, "batch": 8, "dale": True},
     "esn": {"hidden": 20},
     "markov": {"states": 4, "order": 2, "restarts": 1},
+    "hmm": {"states": 4, "iterations": 15},
 }
 RECURRENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp", "esn"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cortseq.models.base import Fit, Model
 
-_HELPERS = {"base", "chain", "emissions", "recurrent", "signed"}
+_HELPERS = {"base", "chain", "emissions", "forward_backward", "recurrent", "signed", "state_emissions"}
 
 
 def registry() -> dict[str, type[Model]]:

@@ -187,6 +187,21 @@ class Model(BaseModel):
         }
         return Fit(self, learned.params, card, learned.curves)
 
+    def fit_sequences(
+        self,
+        sequences: Sequence[np.ndarray],
+        n_symbols: int,
+        valid: Sequence[np.ndarray] | None = None,
+        **how,
+    ) -> Fit:
+        """Fit to sequences of labels; choices are made on `valid`, without it on the sequences themselves.
+
+        `how`: members, seed and so on, as of `fit`.
+        """
+        both = rec.from_symbols([*sequences, *(sequences if valid is None else valid)], n_symbols=n_symbols)
+        n = len(sequences)
+        return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
+
 
 def safetensors_path(path: str | Path) -> Path:
     """`path` with the suffix .safetensors added where it is absent: `m_0.1` and `m_0.9` stay apart."""

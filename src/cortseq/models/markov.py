@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field
 from scipy.special import gammaln, logsumexp
 
-from cortseq import recording as rec
 from cortseq.models import chain
 from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
 from cortseq.models.emissions import EMISSIONS, MIN_RATE, MIN_SD, varying
@@ -45,13 +44,11 @@ class Markov(Model):
     )
     restarts: Annotated[int, Field(ge=1)] = Field(3, description="k-means starts; the tightest is kept")
 
-    def fit_sequences(self, sequences: Sequence[np.ndarray], n_symbols: int, valid=None) -> Fit:
+    def fit_sequences(self, sequences: Sequence[np.ndarray], n_symbols: int, valid=None, **how) -> Fit:
         """Fit to sequences of labels; `valid` serves the choice of alpha. Without it alpha is 0.5 if not given."""
         if valid is None and self.smoothing == "additive" and self.alpha is None:
-            return self.model_copy(update={"alpha": 0.5}).fit_sequences(sequences, n_symbols)
-        both = rec.from_symbols([*sequences, *(sequences if valid is None else valid)], n_symbols=n_symbols)
-        n = len(sequences)
-        return self.fit(both, range(n), range(n, both.sizes["trial"]))
+            return self.model_copy(update={"alpha": 0.5}).fit_sequences(sequences, n_symbols, **how)
+        return super().fit_sequences(sequences, n_symbols, valid, **how)
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         best: tuple[float, Params, dict] = (-np.inf, {}, {})
