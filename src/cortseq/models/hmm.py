@@ -184,7 +184,8 @@ class Hmm(Model):
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         emission = emission_of_states(shape["track"], shape["n_features"], self.prior, self.autoregressive)
         emission.common = {k: params[k] for k in COMMON if k in params}
-        rows, drawn = np.tile(params["initial"], (n_trials, 1)), []
+        drawn: list[np.ndarray] = []
+        rows = np.tile(params["initial"], (n_trials, 1))
         for _ in range(n_time):
             state = _draw(rows, rng)
             drawn.append(emission.draw(params, state, drawn[-1] if drawn else None, rng))
