@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cortseq.bench.harness import Case, Peer, installed, target
+from cortseq.models.base import Data
 
 N_STATES, N_TRIALS, N_TIME, N_UNITS, ITERATIONS = 10, 100, 140, 100, 30
 TOLERANCE = 1e-9  # relative; hmmlearn and ours are in double precision
@@ -18,16 +19,19 @@ SINGLE = 1e-4  # dynamax: single precision
 
 
 def cases() -> Iterator[Case]:
-    start, data = problem()
-    y = data.y
+    yield case(*problem())
+
+
+def case(start: dict, data: Data) -> Case:
+    y, n_states, n_units = data.y, *start["rate"].shape
 
     def ours():
         from cortseq.models import hmm
 
-        model = hmm.Hmm.model_construct(states=N_STATES, prior=0.0)
-        emission = hmm.emission_of_states("counts", N_UNITS, 0.0, False)
-        emission.overall = {"rate": np.zeros(N_UNITS)}
-        blocks, p = emission.blocks(data, N_STATES), start
+        model = hmm.Hmm.model_construct(states=n_states, prior=0.0)
+        emission = hmm.emission_of_states("counts", n_units, 0.0, False)
+        emission.overall = {"rate": np.zeros(n_units)}
+        blocks, p = emission.blocks(data, n_states), start
         for _ in range(ITERATIONS):
             p = model.maximise(emission, hmm.expected(emission, p, blocks))
         return hmm.log_likelihood(emission, p, blocks)
@@ -36,12 +40,11 @@ def cases() -> Iterator[Case]:
         Peer("hmmlearn", _hmmlearn(start, y), disagreement, TOLERANCE, target(20.0)),
         Peer("dynamax", _dynamax(start, y), disagreement, SINGLE),
     ]
-    yield Case(f"Poisson HMM of {N_STATES} states, {ITERATIONS} iterations", ours, peers)
+    return Case(f"Poisson HMM of {n_states} states, {ITERATIONS} iterations", ours, peers)
 
 
 def problem():
     """A start that is not the truth, and counts of a sticky chain."""
-    from cortseq.models.base import Data
     from cortseq.sources.synthetic import sample_chain
 
     rng = np.random.default_rng(0)
