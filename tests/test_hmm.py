@@ -286,7 +286,7 @@ def climb(model, params, data, iterations):
     objective = []
     for _ in range(iterations):
         e = hmm.expected(emission, p, blocks)
-        objective.append(e.log_prob + (model.log_prior(emission, p) if model.prior else 0.0))
+        objective.append(e.log_prob + (model.log_prior(emission, p) if emission.prior else 0.0))
         p = model.maximise(emission, e)
     return p, np.array(objective), hmm.log_likelihood(emission, p, blocks)
 

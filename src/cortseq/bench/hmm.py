@@ -23,12 +23,13 @@ def cases() -> Iterator[Case]:
 
 
 def case(start: dict, data: Data) -> Case:
-    y, n_states, n_units = data.y, *start["rate"].shape
+    y = data.y
+    n_states, n_units = start["rate"].shape
 
     def ours():
         from cortseq.models import hmm
 
-        model = hmm.Hmm.model_construct(states=n_states, prior=0.0)
+        model = hmm.Hmm.model_construct(states=n_states)
         emission = hmm.emission_of_states("counts", n_units, 0.0, False)
         emission.overall = {"rate": np.zeros(n_units)}
         blocks, p = emission.blocks(data, n_states), start

@@ -19,6 +19,7 @@ from cortseq.models.state_emissions import Block, StateEmission, emission_of_sta
 forward_backward = lazy("cortseq.models.forward_backward")  # it brings the compiler
 
 CHAIN, COMMON = ("initial", "transition"), ("centre", "scale")
+_PRIOR = {"counts": 10.0, "symbols": 1.0, "signal": 1.0}  # chosen on validation trials of five recordings
 _TOLERANCE = 1e-7  # nats per event: EM has converged when an iteration gains less
 _MOST_POINTS = 20_000  # bins that k-means sees
 _SMOOTH = 1.5  # bins, sd of the Gaussian before k-means
@@ -32,9 +33,9 @@ class Hmm(Model):
 
     Counts are Poisson, labels categorical, signals Gaussian with a diagonal covariance, or with `autoregressive`
     y_t = A_k y_{t-1} + b_k + noise. Estimates are maxima a posteriori: each state has `prior` bins' worth of what
-    all bins have in common, the initial distribution and every row of A one pseudo-count spread evenly, and the
-    diagonal of A `sticky` more. A start is k-means of smoothed observations from random seeds; of each climb the
-    iterate with the best validation likelihood is kept.
+    all bins have in common; the initial distribution and every row of A have one pseudo-count (or `prior`, where
+    that is less) spread evenly, and the diagonal of A `sticky` more. A start is k-means of smoothed observations
+    from random seeds; of each climb the iterate with the best validation likelihood is kept.
     """
 
     role: ClassVar = "baseline"
@@ -45,10 +46,10 @@ class Hmm(Model):
     states: Annotated[int, Field(ge=1, le=512)] = 16
     sticky: Annotated[float, Field(ge=0)] = Field(0.0, description="pseudo-counts on the diagonal")
     autoregressive: bool = Field(False, description="signals only: y_t = A_k y_{t-1} + b_k + noise")
-    prior: Annotated[float, Field(gt=0)] = Field(
-        10.0, description="bins' worth of the overall emission a state"
+    prior: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="bins' worth of the overall emission in a state; default 10 on counts, else 1"
     )
-    iterations: Annotated[int, Field(ge=1)] = Field(300, description="at most")
+    iterations: Annotated[int, Field(ge=1)] = Field(500, description="at most")
     patience: Annotated[int, Field(ge=1)] = Field(20, description="iterations without a better validation")
 
     # ------------------------------------------------------------------------------------ learning
@@ -75,7 +76,11 @@ class Hmm(Model):
         return Learned(params | common, n_free, curves, {**card, "settings_tried": 1})
 
     def _emission(self, data: Data) -> StateEmission:
-        return emission_of_states(data.track, data.n_features, self.prior, self.autoregressive)
+        return self._emission_of(data.track, data.n_features)
+
+    def _emission_of(self, track: str, n_features: int) -> StateEmission:
+        prior = _PRIOR[track] if self.prior is None else self.prior
+        return emission_of_states(track, n_features, prior, self.autoregressive)
 
     def _start(self, emission: StateEmission, train: Data, blocks: list[Block], rng) -> Params:
         """One M-step from hard states."""
@@ -115,7 +120,7 @@ class Hmm(Model):
 
     def maximise(self, emission: StateEmission, e: Expected) -> Params:
         """The M-step."""
-        even = self._pseudo_count()
+        even = self._pseudo_count(emission)
         initial = e.initial + even
         moves = e.transition + even + self.sticky * np.eye(self.states)
         chain = {"initial": initial / initial.sum(), "transition": moves / moves.sum(1, keepdims=True)}
@@ -123,11 +128,11 @@ class Hmm(Model):
 
     def log_prior(self, emission: StateEmission, p: Params) -> float:
         """What EM climbs beside the log-likelihood, but for a constant."""
-        even = self._pseudo_count() * (np.log(p["initial"]).sum() + np.log(p["transition"]).sum())
+        even = self._pseudo_count(emission) * (np.log(p["initial"]).sum() + np.log(p["transition"]).sum())
         return float(even + self.sticky * np.log(np.diag(p["transition"])).sum() + emission.log_prior(p))
 
-    def _pseudo_count(self) -> float:
-        return min(1.0, self.prior) / self.states
+    def _pseudo_count(self, emission: StateEmission) -> float:
+        return min(1.0, emission.prior) / self.states
 
     # ------------------------------------------------------------------------------------ predicting
 
@@ -182,7 +187,7 @@ class Hmm(Model):
         return np.where(data.valid[..., None], out, np.nan)
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
-        emission = emission_of_states(shape["track"], shape["n_features"], self.prior, self.autoregressive)
+        emission = self._emission_of(shape["track"], shape["n_features"])
         emission.common = {k: params[k] for k in COMMON if k in params}
         drawn: list[np.ndarray] = []
         rows = np.tile(params["initial"], (n_trials, 1))
