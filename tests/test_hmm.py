@@ -416,3 +416,15 @@ def test_sequences_of_labels():
 def test_more_states_than_distinct_bins(symbols):
     fit = models.Hmm(states=200, iterations=3).fit(symbols, range(20), range(20, 30))
     assert np.isfinite(fit.log_prob(symbols)[:, symbols["valid"].values]).all()
+
+
+def test_fitting_and_scoring_do_without_torch():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, numpy as np; from cortseq import models, recording as rec;"
+        "r = rec.from_counts(np.random.default_rng(0).poisson(1.0, (9, 8, 2)), bin_width=0.02);"
+        "models.Hmm(states=2).fit(r, range(6), range(6, 9)).log_prob(r); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
