@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cortseq.bench import __main__ as program
-from cortseq.bench import gpu, harness, peers_torch, reservoirs, training
+from cortseq.bench import gpu, harness, hmm, peers_torch, reservoirs, training
 from cortseq.bench.harness import Case, Peer
 from cortseq.training.engines import stepper
 
@@ -128,6 +128,19 @@ def test_a_reservoir_equals_reservoirpy(monkeypatch):
     monkeypatch.setattr(harness, "ENOUGH", 0.0)
     (row,) = harness.compare(reservoirs.case(30, None))
     assert row.equal_to < 1e-4
+
+
+def test_em_equals_its_peers(monkeypatch):
+    """Where it is installed; a start that differs is noticed."""
+    pytest.importorskip("hmmlearn")
+    for name, value in {"N_STATES": 3, "N_TRIALS": 6, "N_TIME": 20, "N_UNITS": 8, "ITERATIONS": 4}.items():
+        monkeypatch.setattr(hmm, name, value)
+    monkeypatch.setattr(harness, "ENOUGH", 0.0)
+    start, data = hmm.problem()
+    case = hmm.case(start, data)
+    assert all(row.equal_to < hmm.TOLERANCE or row.peer != "hmmlearn" for row in harness.compare(case))
+    other = hmm.case({**start, "rate": start["rate"][:, ::-1].copy()}, data)
+    assert hmm.disagreement(case.ours(), other.peers[0].run()) > 1e-4
 
 
 @pytest.mark.bench

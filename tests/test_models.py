@@ -22,6 +22,7 @@ SMALL = {
     "esn": {"hidden": 20},
     "markov": {"states": 4, "order": 2, "restarts": 1},
     "ctw": {"states": 4, "depth": 3, "restarts": 1},
+    "hmm": {"states": 4, "iterations": 15},
 }
 RECURRENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp", "esn"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cortseq.bench import harness
 
-GROUPS = ("training", "reservoirs", "binning", "gpu", "laws")
+GROUPS = ("training", "reservoirs", "hmm", "binning", "gpu", "laws")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,13 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(groups) -> dict:
     """Runs `groups` in turn; one line for each row as soon as it is there."""
-    from cortseq.bench import binning, gpu, laws, reservoirs, training
+    from cortseq.bench import binning, gpu, hmm, laws, reservoirs, training
 
     rows, found, missing = [], [], []
     print(harness.HEAD, flush=True)
     for group, module in (
         ("training", training),
         ("reservoirs", reservoirs),
+        ("hmm", hmm),
         ("binning", binning),
         ("gpu", gpu),
     ):

@@ -176,7 +176,18 @@ def machine() -> dict:
     """What the figures were measured on."""
     name, avx512 = cpu()
     versions = {}
-    for package in ("torch", "jax", "numba", "numpy", "scipy", "reservoirpy", "pynapple", "elephant"):
+    for package in (
+        "torch",
+        "jax",
+        "numba",
+        "numpy",
+        "scipy",
+        "reservoirpy",
+        "hmmlearn",
+        "dynamax",
+        "pynapple",
+        "elephant",
+    ):
         if installed(package):
             versions[package] = importlib.metadata.version(package)
     return {

@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from cortseq.models.base import Fit, Model
 
 _HELPERS = {
-    *("base", "chain", "emissions", "encoder", "futures", "recurrent", "signed", "smoothing", "state_chain"),
+    *(
+        "base",
+        "chain",
+        "emissions",
+        "encoder",
+        "forward_backward",
+        "futures",
+        "recurrent",
+        "signed",
+        "smoothing",
+    ),
+    *("state_chain", "state_emissions"),
 }
 
 

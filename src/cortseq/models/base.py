@@ -238,6 +238,21 @@ class Model(BaseModel):
         }
         return Fit(self, learned.params, card, learned.curves)
 
+    def fit_sequences(
+        self,
+        sequences: Sequence[np.ndarray],
+        n_symbols: int,
+        valid: Sequence[np.ndarray] | None = None,
+        **how,
+    ) -> Fit:
+        """Fit to sequences of labels; choices are made on `valid`, without it on the sequences themselves.
+
+        `how`: members, seed and so on, as of `fit`.
+        """
+        both = rec.from_symbols([*sequences, *(sequences if valid is None else valid)], n_symbols=n_symbols)
+        n = len(sequences)
+        return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
+
 
 def unconditional(log_prob: np.ndarray, data: Data, horizons: Sequence[int]) -> np.ndarray:
     """The forecast of a model that looks at no past: `log_prob` (member, trial, time) at every horizon."""

@@ -6,11 +6,11 @@ many times slower where another process wants the same core, and its last bits d
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import scipy.linalg.cython_blas  # noqa: F401  (loads the BLAS that numba calls, so that it can be held)
-import torch
 from threadpoolctl import ThreadpoolController
 
 _CONTROLLER = ThreadpoolController()
@@ -18,11 +18,14 @@ _CONTROLLER = ThreadpoolController()
 
 @contextmanager
 def single() -> Iterator[None]:
-    """BLAS and torch hold to one thread inside the block."""
-    before = torch.get_num_threads()
+    """BLAS, and torch where it is imported, hold to one thread inside the block."""
+    torch = sys.modules.get("torch")  # jobs of models that are no networks do without it
+    before = torch.get_num_threads() if torch else 1
     with _CONTROLLER.limit(limits=1):
-        torch.set_num_threads(1)
+        if torch:
+            torch.set_num_threads(1)
         try:
             yield
         finally:
-            torch.set_num_threads(before)
+            if torch:
+                torch.set_num_threads(before)
