@@ -74,7 +74,7 @@ def _by_trial(times, units, trials, start, width, shape, steps, flat):
     place = np.empty(_BLOCK, np.int64)
     n_trials, n_bins, n_units = shape
     per_trial, per_bin, per_unit = float(steps[0]), float(steps[1]), float(steps[2])
-    one, most, outside = flat.dtype.type(1), np.iinfo(flat.dtype).max, 0
+    one, outside = flat.dtype.type(1), 0
     for first in range(0, times.size, _BLOCK):
         t, u = times[first : first + _BLOCK], units[first : first + _BLOCK]
         right = True
@@ -95,16 +95,16 @@ def _by_trial(times, units, trials, start, width, shape, steps, flat):
             if at < 0:
                 outside += 1
                 continue
-            if flat[at] == most:
-                return _FULL
             flat[at] += one
+            if flat[at] == 0:  # it did not fit
+                return _FULL
     return outside
 
 
 @njit(**_OPTIONS)
 def _by_interval(times, units, begin, end, reach, order, width, shape, steps, flat):
     """As `_by_trial`; trials sorted by `begin`, `order` their numbers, reach[i] the latest end of the first i + 1."""
-    one, most, outside, last = flat.dtype.type(1), np.iinfo(flat.dtype).max, 0, -1
+    one, outside, last = flat.dtype.type(1), 0, -1
     for e in range(times.size):
         t, u = times[e], units[e]
         if u < 0 or u >= shape[2]:
@@ -119,9 +119,9 @@ def _by_interval(times, units, begin, end, reach, order, width, shape, steps, fl
                 b = np.floor((t - begin[i]) / width + EDGE)
                 if b < shape[1]:
                     place = order[i] * steps[0] + np.int64(b) * steps[1] + u * steps[2]
-                    if flat[place] == most:
-                        return _FULL
                     flat[place] += one
+                    if flat[place] == 0:
+                        return _FULL
                 else:
                     outside += 1
             i -= 1

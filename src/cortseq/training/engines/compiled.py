@@ -8,6 +8,7 @@ stay in the cache. The parameters' own transformations (`derive`, `start`) stay 
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,12 @@ import numpy as np
 import torch
 
 from cortseq.models.base import Data, Params
-from cortseq.training import noise, products
+from cortseq.training import noise
 from cortseq.training.engines.base import Batch, Engine, Segment, State
-from cortseq.training.kernels import heads, projection
+from cortseq.training.kernels import heads, matrix, projection
+from cortseq.training.kernels.vectors import aligned
 
-ROWS = 2048  # of a block: bins x trials
+BLOCK = 360_000  # numbers in the widest array of a block, bins x trials x units: what the cache holds
 SPARSE = 0.2  # density of the input from which one dense product is faster
 _NO_WORDS = np.zeros((1, 1, 1), np.uint16)
 
@@ -64,6 +66,9 @@ class Compiled(Engine):
         blocks = self._inputs(data, params)
         if blocks:
             self.dense = np.ascontiguousarray(np.concatenate(blocks, -1).swapaxes(0, 1).astype(self.dtype))
+        if data.track == "counts":
+            counts = np.where(data.valid[..., None], data.y, 0)
+            self.counts = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
         self.constant = self._constant(data, params)
         self.buffers: dict[str, np.ndarray] = {}
 
@@ -108,9 +113,9 @@ class Compiled(Engine):
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """A contiguous array that is used again: fresh pages cost more than what is computed in them."""
-        n = int(np.prod(shape))
+        n = math.prod(shape)
         if name not in self.buffers or self.buffers[name].size < n:
-            self.buffers[name] = np.empty(n, self.dtype)
+            self.buffers[name] = aligned((n,), self.dtype)
         return self.buffers[name][:n].reshape(shape)
 
     # -- the contract -----------------------------------------------------------------------------
@@ -119,20 +124,23 @@ class Compiled(Engine):
         with torch.enable_grad():
             self.derived = self.model.derive(p)
             self.started = self.model.start(self.derived)
-        self.q = {name: value.detach().numpy() for name, value in self.derived.items()}
+        self.q = {name: value.detach().contiguous().numpy() for name, value in self.derived.items()}
         self.kernel = self.model.kernel(self.q)
         columns = self.q["input_weight"].T
-        self.columns = np.ascontiguousarray(columns[: self.n_sparse])
-        self.dense_columns = np.ascontiguousarray(columns[self.n_sparse :])
-        self.readout = np.ascontiguousarray(self.q["readout_weight"])
-        self.readout_columns = np.ascontiguousarray(self.readout.T)
-        self.d_columns = np.zeros_like(self.columns)
+        self.columns = matrix.packed(columns[: self.n_sparse])
+        self.dense_columns = matrix.packed(columns[self.n_sparse :])
+        self.readout = matrix.packed(self.q["readout_weight"])
+        self.readout_columns = matrix.packed(self.q["readout_weight"].T)
+        self.d_columns = aligned(self.columns.shape, self.dtype)
+        self.d_columns[:] = 0
         names = ("recurrent", "bias", "readout_weight", "readout_bias", "log_sd", "log_dispersion")
-        self.grads = {name: np.zeros_like(self.q[name]) for name in names if name in self.q}
+        self.grads = {name: np.zeros(self.q[name].shape, self.dtype) for name in names if name in self.q}
         self.dispersed = None
         if self.data.track == "counts" and (self.data.observation != "poisson" or self.model.mixture > 1):
             self.dispersed = heads.Dispersed(self.data, self.model.mixture, self.q.get("log_dispersion"))
-        self.grads["dense"] = np.zeros((len(self.q["bias"]), len(self.dense_columns)), self.dtype)
+        self.grads["dense"] = np.zeros(
+            (len(self.q["bias"]), self.q["input_weight"].shape[1] - self.n_sparse), self.dtype
+        )
 
     def start(self, batch: Batch) -> State:
         n = batch.index.shape[1]
@@ -142,10 +150,10 @@ class Compiled(Engine):
         with _flushed_denormals():
             states, z = self._forward(batch, state, first, stop, d_final is None and stop not in keep)
             d_states = [np.zeros(s.shape, self.dtype) for s in state] if d_final is None else list(d_final)
-            loss = 0.0
+            mask, loss = self._scored(batch, first, stop, scored)
             for block in reversed(self._blocks(batch, stop - first)):
                 eta, out = self._read(batch, states, first, block)
-                loss += self._head(batch, eta, first, block, scored)
+                loss += self._head(batch, eta, first, block, mask[block])
                 self._backward(batch, first, block, states, z, eta, out, d_states)
         kept = {bin: tuple(s[bin - first].copy() for s in states) for bin in keep if first <= bin <= stop}
         return Segment(np.array([loss]), tuple(d_states), kept)
@@ -157,13 +165,15 @@ class Compiled(Engine):
     def loss(self, batch: Batch) -> np.ndarray:
         with _flushed_denormals():
             states, _ = self._forward(batch, self.start(batch), 0, batch.stop, True)
-            blocks = self._blocks(batch, batch.stop)
-            return np.array(
-                [sum(self._head(batch, self._read(batch, states, 0, b)[0], 0, b, 0) for b in blocks)]
-            )
+            mask, loss = self._scored(batch, 0, batch.stop, 0)
+            for block in self._blocks(batch, batch.stop):
+                loss += self._head(batch, self._read(batch, states, 0, block)[0], 0, block, mask[block])
+            return np.array([loss])
 
     def finish(self, d_start: State | None) -> None:
-        self.grads["input_weight"] = np.concatenate([self.d_columns.T, self.grads.pop("dense")], 1)
+        self.grads["input_weight"] = np.concatenate(
+            [matrix.unpacked(self.d_columns, len(self.q["bias"])).T, self.grads.pop("dense")], 1
+        )
         ends = [self.derived[name] for name in self.grads] + list(self.started)
         grads = [*self.grads.values(), *(d.sum(0) for d in d_start or ())]
         later: tuple[list, list] = [], []
@@ -183,7 +193,8 @@ class Compiled(Engine):
 
     def _blocks(self, batch: Batch, n_time: int) -> list[slice]:
         """Stretches of bins whose arrays stay in the cache between one pass and the next."""
-        size = max(1, ROWS // batch.index.shape[1])
+        width = max(self.model.hidden, self.data.n_features)
+        size = max(1, BLOCK // (width * batch.index.shape[1]))
         return [slice(first, min(first + size, n_time)) for first in range(0, n_time, size)]
 
     def _forward(self, batch: Batch, state: State, first: int, stop: int, skip_last: bool):
@@ -212,7 +223,7 @@ class Compiled(Engine):
             )
         if self.x is not None:
             target = z if self.sparse is None else self._buffer("dense", z.shape)
-            products.into(_rows(self.x[block][: len(z)]), self.dense_columns, _rows(target))
+            matrix.multiply(_rows(self.x[block][: len(z)]), self.dense_columns, _rows(target))
             z += self.q["bias"] if self.sparse is None else target
 
     def _dense(self, batch: Batch, first: int, stop: int) -> np.ndarray:
@@ -249,34 +260,37 @@ class Compiled(Engine):
             dropped = self._buffer("dropped", out.shape)
             projection.drop(out, first + block.start, *self._hidden_dropped(batch), dropped)
             out = dropped
-        eta = self._buffer("eta", (out.shape[0] * out.shape[1], len(self.readout)))
-        products.into(_rows(out), self.readout_columns, eta)
+        eta = self._buffer("eta", (out.shape[0] * out.shape[1], len(self.q["readout_weight"])))
+        matrix.multiply(_rows(out), self.readout_columns, eta)
         return eta, _rows(out)
 
-    def _head(self, batch: Batch, eta, first: int, block: slice, scored: int) -> float:
-        """Loss of those bins of a block that are not before `scored`; eta becomes its gradient."""
+    def _scored(self, batch: Batch, first: int, stop: int, scored: int) -> tuple[np.ndarray, float]:
+        """Mask (time, trial) of the valid bins that are not before `scored`, and their constant."""
+        mask = np.ascontiguousarray(self.mask[first:stop, batch.index[0]])
+        mask[: max(scored - first, 0)] = 0
+        return mask, float((self.constant[first:stop, batch.index[0]] * mask).sum())
+
+    def _head(self, batch: Batch, eta, first: int, block: slice, mask) -> float:
+        """Loss of the bins of a block in `mask`, without its constant; eta becomes its gradient."""
         trials, bins = batch.index[0], slice(first + block.start, first + block.stop)
-        mask = np.ascontiguousarray(self.mask[bins, trials])
-        mask[: max(scored - bins.start, 0)] = 0
-        constant = float((self.constant[bins, trials] * mask).sum())
         common = (eta, self.q["readout_bias"], self.grads["readout_bias"], mask)
         if self.data.track == "counts":
-            e, rows = self.seen, trials * self.n_time
             if self.dispersed is not None:
-                events = e.indptr, e.unit, e.value, rows, bins.start
-                return constant + self.dispersed(*common, *events, self.grads.get("log_dispersion"))
-            return constant + heads.poisson(*common, e.indptr, e.unit, e.value, rows, bins.start)
+                e = self.seen
+                events = e.indptr, e.unit, e.value, trials * self.n_time, bins.start
+                return self.dispersed(*common, *events, self.grads.get("log_dispersion"))
+            return heads.poisson(*common, self.counts, trials, bins.start)
         if self.data.track == "symbols":
-            return constant + heads.categorical(*common, np.ascontiguousarray(self.symbols[bins, trials]))
+            return heads.categorical(*common, np.ascontiguousarray(self.symbols[bins, trials]))
         target = np.ascontiguousarray(self.target[bins, trials])
-        return constant + heads.gaussian(*common, target, self.q["log_sd"], self.grads["log_sd"])
+        return heads.gaussian(*common, target, self.q["log_sd"], self.grads["log_sd"])
 
     def _backward(self, batch: Batch, first: int, block: slice, states, z, eta, out, d_states) -> None:
         """Adds up the gradients of one block; d_states goes from its last state to its first."""
         grads, drive = self.grads, z[block]
-        products.add_transposed(grads["readout_weight"], eta, out)
+        matrix.add_transposed(grads["readout_weight"], eta, out)
         d_out = self._buffer("d_out", (len(eta) // z.shape[1], *states[0].shape[1:]))
-        products.into(eta, self.readout, _rows(d_out))
+        matrix.multiply(eta, self.readout, _rows(d_out))
         if batch.draws and self.model.hidden_dropout:
             projection.drop(d_out, first + block.start, *self._hidden_dropped(batch), d_out)
         if len(d_out) > len(drive):  # the last bin is read out but not stepped from
@@ -288,10 +302,10 @@ class Compiled(Engine):
         for name, grad in found.items():
             grads[name] = grads[name] + grad if name in grads else grad
         flat = _rows(drive)
-        products.add_transposed(grads["recurrent"], flat, _rows(multiplied))
-        grads["bias"] += flat.sum(0)
+        matrix.add_transposed(grads["recurrent"], flat, _rows(multiplied))
+        matrix.add_rows(grads["bias"], flat)
         if self.x is not None:
-            products.add_transposed(grads["dense"], flat, _rows(self.x[block][: len(drive)]))
+            matrix.add_transposed(grads["dense"], flat, _rows(self.x[block][: len(drive)]))
         if self.sparse is not None:
             s, rows = self.sparse, batch.index[0] * self.n_time
             dropped = self._dropped(batch)

@@ -20,10 +20,11 @@ KINDS = ("poisson", "negative_binomial", "conway_maxwell")
 
 
 @njit(**OPTIONS)
-def poisson(eta, bias, d_bias, mask, indptr, unit, value, rows, first):
-    """sum over valid bins of exp(eta) - y eta, eta held in its range; rows[k] + first + t is the data's row.
+def poisson(eta, bias, d_bias, mask, counts, trials, first):
+    """sum over valid bins of exp(eta) - y eta, eta held in its range; y = counts[trials[k], first + t].
 
-    No gradient passes where eta is held. Sums run per feature first, which the compiler can vectorise.
+    No gradient passes where eta is held. Zero counts are computed with: that is one pass of vectors, where
+    visiting the others would be two of single numbers. Sums run per feature first, for the same reason.
     """
     n_time, n_trials = mask.shape
     number = eta.dtype.type
@@ -33,24 +34,18 @@ def poisson(eta, bias, d_bias, mask, indptr, unit, value, rows, first):
     for t in range(n_time):
         totals[:] = 0
         for k in range(n_trials):
-            row = eta[t * n_trials + k]
+            row, y = eta[t * n_trials + k], counts[trials[k], first + t]
             if mask[t, k] == 0:
                 row[:] = 0
                 continue
-            at = rows[k] + first + t
-            for e in range(indptr[at], indptr[at + 1]):
-                loss -= value[e] * min(max(row[unit[e]] + bias[unit[e]], low), high)
             for j in range(row.size):
-                x = row[j] + bias[j]
-                rate = exp(min(max(x, low), high))
-                totals[j] += rate
-                rate = zero if (x < low) | (x > high) else rate
-                d_bias[j] += rate
-                row[j] = rate
-            for e in range(indptr[at], indptr[at + 1]):
-                if row[unit[e]] != 0:
-                    row[unit[e]] -= value[e]
-                    d_bias[unit[e]] -= value[e]
+                x, count = row[j] + bias[j], number(y[j])
+                held = min(max(x, low), high)
+                rate = exp(held)
+                totals[j] += rate - count * held
+                d = zero if (x < low) | (x > high) else rate - count
+                d_bias[j] += d
+                row[j] = d
         for j in range(totals.size):
             loss += totals[j]
     return loss

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cortseq.training.kernels import matrix
 from cortseq.training.kernels.functions import OPTIONS, tanh
 
 
 @njit(**OPTIONS)
 def forward(h, c, z, weight):
-    """States h[1:], c[1:] from h[0], c[0]; z (time, trial, 4 hidden) becomes the gates. weight = W^T."""
+    """States h[1:], c[1:] from h[0], c[0]; z (time, trial, 4 hidden) becomes the gates. weight = packed(W^T)."""
     n_trials, n = h.shape[1:]
     product = np.empty((n_trials, 4 * n), h.dtype)
     for t in range(z.shape[0]):
-        np.dot(h[t], weight, product)
+        matrix.multiply(h[t], weight, product)
         for k in range(n_trials):
             _squash(z[t, k], product[k], n)
             _update(z[t, k], c[t, k], c[t + 1, k], h[t + 1, k])
@@ -50,14 +51,14 @@ def backward(c, z, weight, d_out, d_h, d_c):
     """Backpropagation through time: z (the gates) becomes d loss / d (W h + z).
 
     d_out (time, trial, hidden) is the read-out's gradient for the h before each bin; d_h, d_c (trial, hidden) come
-    in as gradients for the last state and leave as those for the first. weight = W.
+    in as gradients for the last state and leave as those for the first. weight = packed(W).
     """
     n_trials, n = d_h.shape
     product = np.empty((n_trials, n), d_h.dtype)
     for t in range(z.shape[0] - 1, -1, -1):
         for k in range(n_trials):
             _step_back(z[t, k], c[t, k], c[t + 1, k], d_h[k], d_c[k])
-        np.dot(z[t], weight, product)
+        matrix.multiply(z[t], weight, product)
         for k in range(n_trials):
             d, w, q = d_h[k], product[k], d_out[t, k]
             for j in range(n):
@@ -85,8 +86,7 @@ class Kernel:
     """One member's LSTM; methods as in `cortseq.training.kernels.rate`."""
 
     def __init__(self, q: dict):
-        self.weight = np.ascontiguousarray(q["recurrent"])
-        self.transposed = np.ascontiguousarray(self.weight.T)
+        self.weight, self.transposed = matrix.packed(q["recurrent"]), matrix.packed(q["recurrent"].T)
 
     def forward(self, states, z) -> None:
         forward(*states, z, self.transposed)

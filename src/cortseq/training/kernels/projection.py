@@ -12,53 +12,75 @@ import numpy as np
 from numba import njit
 
 from cortseq.training.kernels.functions import OPTIONS
+from cortseq.training.kernels.vectors import add, load, load_first, store, store_first
 
 
 @njit(**OPTIONS)
-def project(indptr, unit, value, rows, first, keep, threshold, scale, columns, bias, z):
-    """z[t, k] = bias + sum over the events of bin first + t of value * columns[unit]; rows[k]: the row of bin 0.
+def project(indptr, unit, value, rows, first, keep, threshold, scale, panels, bias, z):
+    """z[t, k] = bias + sum over the events of bin first + t of value * U[:, unit]; panels = packed(U^T).
 
-    Four columns are added at a time: z is then read and written a quarter as often.
+    rows[k] is the row of bin 0. One panel after the other, so that it stays in the first cache.
     """
-    units, values = np.empty(len(columns), unit.dtype), np.empty(len(columns), value.dtype)
-    for t in range(z.shape[0]):
-        for k in range(rows.size):
-            at, n = rows[k] + first + t, 0
-            for e in range(indptr[at], indptr[at + 1]):
-                if threshold == 0 or keep[k, first + t, unit[e]] >= threshold:
-                    units[n], values[n] = unit[e], value[e] * scale
-                    n += 1
-            target = z[t, k]
-            for j in range(target.size):
-                target[j] = bias[j]
-            for i in range(n // 4):
-                e = 4 * i
-                v0, v1, v2, v3 = values[e], values[e + 1], values[e + 2], values[e + 3]
-                c0, c1, c2, c3 = (
-                    columns[units[e]], columns[units[e + 1]], columns[units[e + 2]], columns[units[e + 3]]
-                )  # fmt: skip
-                for j in range(target.size):
-                    target[j] += (v0 * c0[j] + v1 * c1[j]) + (v2 * c2[j] + v3 * c3[j])
-            for e in range(n - n % 4, n):
-                v, column = values[e], columns[units[e]]
-                for j in range(target.size):
-                    target[j] += v * column[j]
+    n_time, n_trials, size = z.shape
+    units, values = np.empty(panels.shape[1], unit.dtype), np.empty(panels.shape[1], value.dtype)
+    width = panels.shape[2]
+    for p in range(len(panels)):
+        panel, j, count = panels[p], p * width, min(size - p * width, width)
+        start = load_first(bias, j, count)
+        for k in range(n_trials):  # a trial's events lie one after another
+            for t in range(n_time):
+                at = rows[k] + first + t
+                if threshold == 0:
+                    total = _sum(unit, value, indptr[at], indptr[at + 1], panel, start)
+                else:
+                    n = _keep(indptr, unit, value, at, keep[k, first + t], threshold, scale, units, values)
+                    total = _sum(units, values, 0, n, panel, start)
+                store_first(z, (t * n_trials + k) * size + j, total, count)
+
+
+@njit(forceinline=True, **OPTIONS)
+def _sum(units, values, first, stop, panel, total):
+    """total + the events first..stop."""
+    for e in range(first, stop):
+        total = add(total, values, e, load(panel, units[e] * panel.shape[1]))
+    return total
 
 
 @njit(**OPTIONS)
-def project_gradient(indptr, unit, value, rows, first, keep, threshold, scale, d_z, d_columns):
-    """d_columns[unit] += value * d_z[t, k] over all events."""
-    for t in range(d_z.shape[0]):
-        for k in range(rows.size):
-            source = d_z[t, k]
-            at = rows[k] + first + t
-            for e in range(indptr[at], indptr[at + 1]):
-                n = unit[e]
-                if threshold == 0 or keep[k, first + t, n] >= threshold:
-                    v = value[e] * scale
-                    column = d_columns[n]
-                    for j in range(source.size):
-                        column[j] += v * source[j]
+def project_gradient(indptr, unit, value, rows, first, keep, threshold, scale, d_z, d_panels):
+    """Adds value * d_z[t, k] to the gradient of U[:, unit] over all events; as `project`."""
+    n_time, n_trials, size = d_z.shape
+    units, values = np.empty(d_panels.shape[1], unit.dtype), np.empty(d_panels.shape[1], value.dtype)
+    width = d_panels.shape[2]
+    for p in range(len(d_panels)):
+        panel, j, count = d_panels[p], p * width, min(size - p * width, width)
+        for k in range(n_trials):
+            for t in range(n_time):
+                at, d = rows[k] + first + t, load_first(d_z, (t * n_trials + k) * size + j, count)
+                if threshold == 0:
+                    _scatter(unit, value, indptr[at], indptr[at + 1], d, panel)
+                else:
+                    n = _keep(indptr, unit, value, at, keep[k, first + t], threshold, scale, units, values)
+                    _scatter(units, values, 0, n, d, panel)
+
+
+@njit(forceinline=True, **OPTIONS)
+def _scatter(units, values, first, stop, d, panel):
+    """Adds d times its value to every event's row of `panel`."""
+    for e in range(first, stop):
+        to = units[e] * panel.shape[1]
+        store(panel, to, add(load(panel, to), values, e, d))
+
+
+@njit(**OPTIONS)
+def _keep(indptr, unit, value, row, keep, threshold, scale, units, values):
+    """Units and scaled values of the events of one row that survive dropout; returns how many."""
+    n = 0
+    for e in range(indptr[row], indptr[row + 1]):
+        if keep[unit[e]] >= threshold:
+            units[n], values[n] = unit[e], value[e] * scale
+            n += 1
+    return n
 
 
 @njit(**OPTIONS)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cortseq.training.kernels import matrix
 from cortseq.training.kernels.functions import OPTIONS, tanh
 
 
 @njit(**OPTIONS)
 def forward(h, z, weight, a, rectified):
-    """States h[1:] from h[0]; z (time, trial, hidden) becomes phi(W h + z). weight = W^T, contiguous."""
+    """States h[1:] from h[0]; z (time, trial, hidden) becomes phi(W h + z). weight = packed(W^T)."""
     n_trials, n = h.shape[1:]
     product = np.empty((n_trials, n), h.dtype)
     zero, one = a.dtype.type(0), a.dtype.type(1)
     for t in range(z.shape[0]):
-        np.dot(h[t], weight, product)
+        matrix.multiply(h[t], weight, product)
         for k in range(n_trials):
             before, after, drive, w = h[t, k], h[t + 1, k], z[t, k], product[k]
             if rectified:
@@ -35,7 +36,7 @@ def backward(h, z, weight, a, rectified, d_out, d_h, d_a):
     """Backpropagation through time: z becomes d loss / d (W h + z).
 
     d_out (time, trial, hidden) is the read-out's gradient for h[t] before each bin; d_h (trial, hidden) comes
-    in as the gradient for the last state and leaves as the one for h[0]; d_a is added to. weight = W.
+    in as the gradient for the last state and leaves as the one for h[0]; d_a is added to. weight = packed(W).
     """
     n_trials, n = h.shape[1:]
     product = np.empty((n_trials, n), h.dtype)
@@ -51,7 +52,7 @@ def backward(h, z, weight, a, rectified, d_out, d_h, d_a):
                 for j in range(n):
                     d_a[j] += d[j] * (s[j] - before[j])
                     s[j] = a[j] * d[j] * (one - s[j] * s[j])
-        np.dot(z[t], weight, product)
+        matrix.multiply(z[t], weight, product)
         for k in range(n_trials):
             d, w, o = d_h[k], product[k], d_out[t, k]
             for j in range(n):
@@ -62,9 +63,8 @@ class Kernel:
     """One member's leaky network; `q` as `derive` gives it, numpy."""
 
     def __init__(self, q: dict, rectified: bool):
-        self.weight = np.ascontiguousarray(q["recurrent"])
-        self.transposed = np.ascontiguousarray(self.weight.T)
-        self.a = np.array(np.broadcast_to(q["leak"].ravel(), len(self.weight)))
+        self.weight, self.transposed = matrix.packed(q["recurrent"]), matrix.packed(q["recurrent"].T)
+        self.a = np.array(np.broadcast_to(q["leak"].ravel(), len(q["recurrent"])))
         self.rectified = rectified
 
     def forward(self, states, z) -> None:

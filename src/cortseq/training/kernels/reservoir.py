@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse
 from numba import njit
 
-from cortseq.training.kernels import rate
+from cortseq.training.kernels import matrix, rate
 from cortseq.training.kernels.functions import OPTIONS, tanh
 
 SPARSE = 0.2  # share of non-zero entries from which the dense product is faster; see docs/benchmarks.md
@@ -35,7 +35,7 @@ def states(q: dict, x: np.ndarray) -> np.ndarray:
         _sparse(h, z, w.indptr, w.indices, w.data, q["leak"][0])
     else:
         leak = np.repeat(q["leak"], len(q["bias"]))
-        rate.forward(h, z, np.ascontiguousarray(q["recurrent"].T), leak, False)
+        rate.forward(h, z, matrix.packed(q["recurrent"].T), leak, False)
     return h
 
 
