@@ -21,6 +21,7 @@ SMALL = {
     "stp": {"hidden": 6, "epochs": 3, "batch": 8, "dale": True},
     "esn": {"hidden": 20},
     "markov": {"states": 4, "order": 2, "restarts": 1},
+    "ctw": {"states": 4, "depth": 3, "restarts": 1},
 }
 RECURRENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp", "esn"]
 
@@ -176,9 +177,12 @@ def test_leak_one_is_the_vanilla_network_bit_for_bit():
         assert torch.equal(model.scan(p, x)[:, t + 1], h)
 
 
-@pytest.mark.parametrize("hidden", [16, 64, 256])
-def test_dale_starts_balanced_without_an_outlier(hidden):
+@pytest.mark.parametrize("hidden", [16, 64, 256, 1024])
+def test_dale_starts_balanced_without_an_outlier(hidden, counts):
     model = models.Dale(hidden=hidden)
+    for one in (model, models.Stp(hidden=hidden, dale=True)):
+        data = Data.of(counts, range(2))
+        assert np.isfinite(one.score(one.initial(data, 1, 0), data)).all()
     p = {k: torch.from_numpy(v) for k, v in model.start_parameters(3, 0.02, np.random.default_rng(1)).items()}
     w = model.recurrent_weights(p).numpy()
     assert np.abs(np.diag(w)).max() == 0

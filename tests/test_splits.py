@@ -76,6 +76,22 @@ def test_slow_units_and_the_fastest_units():
     assert fold["units"] == [0] and fold["units_dropped"]["beyond_max_units"] == 2
 
 
+def test_units_above_the_highest_rate_are_dropped():
+    r = _recording(rates=(1.0, 0.02, 0.5))  # 50, 1 and 25 Hz
+    fold = splits.split(r, _plan(), Npz(**ENTRY, max_rate_hz=40.0), "d")["folds"][0]
+    assert fold["units"] == [1, 2] and fold["units_dropped"]["above_max_rate"] == 1
+    fold = splits.split(r, _plan(), Npz(**ENTRY, min_rate_hz=5.0, max_rate_hz=40.0), "d")["folds"][0]
+    dropped = fold["units_dropped"]
+    assert fold["units"] == [2] and dropped["above_max_rate"] == dropped["slow"] == 1
+
+
+def test_guards_take_few_windows_of_a_short_recording():
+    """Blocks of four windows: at most one of the four is a guard."""
+    folds = splits.split(_recording(40, continuous=True), _plan(folds=5), Npz(**ENTRY), "d")["folds"]
+    assert all(len(fold["guard"]) <= 10 for fold in folds)
+    assert len({t for fold in folds for t in fold["test"]}) >= 30
+
+
 def test_no_unit_left_names_the_key():
     with pytest.raises(CortseqError, match=r"datasets\.d\.min_rate_hz.*got 500"):
         splits.split(_recording(), _plan(), Npz(**ENTRY, min_rate_hz=500.0), "d")

@@ -289,7 +289,8 @@ def test_inputs_are_known_in_futures(counts):
     other = Data.of(recording, range(26, 30))
     other.inputs[:, 9] += 5
     a, b = (fit.model.forecast(fit.params, d, [3], 1024, 0)[..., 0] for d in (data, other))
-    assert np.abs(a[..., 2:9] - b[..., 2:9]).max() < 0.1 < np.abs(a[..., 9:12] - b[..., 9:12]).max(-1).min()
+    apart = np.abs(a - b)  # the other draws alone move a forecast a little
+    assert apart[..., 2:9].max() < 0.15 and apart[..., 9:12].max() > 0.3
 
 
 def test_no_forecast_and_wrong_settings(counts):

@@ -77,6 +77,15 @@ def test_one_failed_member_does_not_take_the_others(counts):
         assert torch.allclose(learned.params["recurrent"][0], expected, atol=1e-10)
 
 
+def test_the_learning_rate_rises_and_falls(counts):
+    """Last step of each epoch: up to the full rate over the warm-up, a cosine down to 2 % of it after that."""
+    model = models.Rate(hidden=4, epochs=20, batch=20, warm_up=0.25)
+    curves = model.fit(counts, range(20), range(20, 26)).curves
+    s = (curves["epoch"] - 1) / 20
+    cosine = 0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * s))
+    assert np.allclose(curves["learning_rate"], 1e-2 * cosine * np.minimum(1, s / 0.25))
+
+
 def test_gradient_norm_is_clipped(counts):
     fit = models.Rate(hidden=5, epochs=2, clip=1e-6).fit(counts, range(20), range(20, 26))
     assert (fit.curves["clipped"] == 1).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -24,14 +25,30 @@ def file_name(source: Source) -> str:
 
 
 def raw_path(source: Source) -> Path | None:
-    """The file a `load` job reads: the path as given where that exists, else its place in data/raw/."""
+    """The file a `load` job reads: the path as given where that exists, else its place in data/raw/.
+
+    A folder (`source.parts`) is read where it lies, also in a mirror of CORTSEQ_MIRRORS: it is never copied.
+    """
     if not source.needs_file:
         return None
-    if source.path and not source.package and Path(source.path).is_file():
+    if source.path and not source.package and _there(source, Path(source.path)):
         return Path(source.path)
+    if source.parts and not _there(source, RAW / str(source.path)):
+        return next(_folders(source, mirror_folders([])), RAW / str(source.path))
     name = PurePosixPath(file_name(source))
     outside = name.is_absolute() or ".." in name.parts
     return RAW / (name.name if outside else name)
+
+
+def _there(source: Source, path: Path) -> bool:
+    return path.is_dir() if source.parts else path.is_file()
+
+
+def _folders(source: Source, mirrors: list[Path]):
+    """Folders of the name asked for in the mirrors, also a mirror itself."""
+    name = PurePosixPath(str(source.path)).name
+    for mirror in mirrors:
+        yield from (f for f in [mirror, *sorted(mirror.rglob(name))] if f.name == name and f.is_dir())
 
 
 def mirror_folders(mirrors: list[str]) -> list[Path]:
@@ -89,8 +106,8 @@ def _in_package(source: Source) -> Path:
 
 
 def verify(source: Source, file: Path) -> str:
-    """The file's sha256, which must be the study's where that names one."""
-    digest = store.sha256(file)
+    """The file's sha256, which must be the study's where that names one; of a folder: of all its parts."""
+    digest = _digest(source, file)
     if source.sha256 and digest != source.sha256:
         raise CortseqError(
             f"sha256 is {digest}, the study asks for another",
@@ -102,6 +119,15 @@ def verify(source: Source, file: Path) -> str:
     return digest
 
 
+def _digest(source: Source, path: Path) -> str:
+    """sha256 of a file; of a folder the sha256 of the lines `digest  name` of its parts, as sha256sum prints."""
+    if not source.parts:
+        return store.sha256(path)
+    parts = sorted({part for pattern in source.parts for part in path.glob(pattern)})
+    lines = "".join(f"{store.sha256(part)}  {part.name}\n" for part in parts)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 def available(source: Source, mirrors: list[str]) -> Path | None:
     """The raw file where it lies now; None where none is needed, or where it must be fetched from its URL.
 
@@ -110,10 +136,10 @@ def available(source: Source, mirrors: list[str]) -> Path | None:
     path = raw_path(source)
     if path is None:
         return None
-    if path.is_file():
+    if _there(source, path):
         verify(source, path)
         return path
-    found = find(source, mirrors)
+    found = None if source.parts else find(source, mirrors)
     if found is None and not source.url:
         raise _missing(source, mirrors)
     return found

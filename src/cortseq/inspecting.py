@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,14 @@ import xarray as xr
 from cortseq import store
 from cortseq.errors import CortseqError
 from cortseq.sources import registry
-from cortseq.sources.base import Source, summarise_dirt, summarise_symbols
+from cortseq.sources.base import (
+    Source,
+    dominant,
+    summarise_dirt,
+    summarise_events,
+    summarise_rates,
+    summarise_symbols,
+)
 
 OWN = ".zarr.zip"
 
@@ -21,6 +29,8 @@ def inspect(path: Path) -> list[str]:
     Raises CortseqError for a missing file and for a suffix that no source reads.
     """
     path = Path(path)
+    if path.is_dir():
+        return _folder(path)
     if not path.is_file():
         raise CortseqError("no such file", file=path, fix="check the path")
     if path.stat().st_size == 0:
@@ -34,6 +44,15 @@ def inspect(path: Path) -> list[str]:
             "no source reads this kind of file", file=path, value=path.suffix, fix=f"one of {[*known, OWN]}"
         )
     return _first_that_reads(sources, path)
+
+
+def _folder(path: Path) -> list[str]:
+    """A folder of arrays, by the names of its files."""
+    for source in registry().values():
+        if source.parts and any(True for pattern in source.parts for _ in path.glob(pattern)):
+            return source.inspect(path)
+    known = sorted({pattern for s in registry().values() for pattern in s.parts})
+    raise CortseqError("no source reads this folder", file=path, fix=f"it would hold {known}")
 
 
 def _first_that_reads(sources: list[type[Source]], path: Path) -> list[str]:
@@ -67,16 +86,7 @@ def _kind(track: str, dataset: xr.Dataset) -> str:
 
 
 def _events(dataset: xr.Dataset) -> list[str]:
-    times, n_units = dataset["event_time"].values, dataset.sizes["unit"]
-    counts = np.bincount(dataset["event_unit"].values, minlength=n_units)
-    lines = ["kind: raw spikes", f"units: {n_units} ({(counts == 0).sum()} silent), {len(times)} spikes"]
-    if "trial" in dataset.sizes:
-        lines.append(f"trials: {dataset.sizes['trial']}")
-    span = times.max(initial=0.0) - times.min(initial=0.0)
-    n_trials = dataset.sizes["trial"] if "event_trial" in dataset else 1
-    if span > 0:
-        rates = counts / (span * n_trials)
-        lines.append(f"times: {times.min():.3f} to {times.max():.3f} s; {_rates(rates)}")
+    lines = summarise_events(dataset, "raw spikes")
     return [*lines, *_extras(dataset), f"dirt: {summarise_dirt(dataset)}"]
 
 
@@ -95,14 +105,41 @@ def _samples(dataset: xr.Dataset, track: str, feature: str) -> list[str]:
         f"duration: {len(values) * width:.1f} s of valid bins",
     ]
     if track == "counts":
-        lines.append(f"{int(np.nansum(values))} spikes, {_rates(np.nanmean(values, 0) / width)}")
-        silent = int((np.nansum(values, 0) == 0).sum())
-        lines += [f"dirty: {silent} silent units"] if silent else []
+        counts, rates = np.nansum(values, 0), np.nanmean(values, 0) / width
+        lines.append(f"{int(counts.sum())} spikes, {summarise_rates(rates)}")
+        lines += [f"dirty: {(counts == 0).sum()} silent units"] if (counts == 0).any() else []
+        lines += dominant(counts, rates, dataset[feature].values)
     else:
-        lines.append(f"values: mean {np.nanmean(values):.4g}, standard deviation {np.nanstd(values):.4g}")
-        missing = int(np.isnan(values).any(1).sum())
-        lines += [f"dirty: {missing} bins with missing values"] if missing else []
+        lines += _signal(values)
+    if "time" in dataset.coords and "trial" not in order:
+        lines += _clock(dataset["time"].values, width)
     return [*lines, *_extras(dataset), f"dirt: {summarise_dirt(dataset)}"]
+
+
+def _signal(values: np.ndarray) -> list[str]:
+    """Lines about real values (bin, channel) in the order of time: spread, drift, what is missing or dead."""
+    lines = [f"values: mean {np.nanmean(values):.4g}, standard deviation {np.nanstd(values):.4g}"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a channel without any value
+        thirds = [np.nanmean(np.nanvar(part, 0)) for part in np.array_split(values, 3)]
+        dead = int((np.nanvar(values, 0) == 0).sum())
+    lines.append(f"variance of channels by thirds of the time: {', '.join(f'{v:.3g}' for v in thirds)}")
+    found = {
+        "bins with missing values": int(np.isnan(values).any(1).sum()),
+        "channels without any value": int(np.isnan(values).all(0).sum()),
+        "channels that never vary": dead,
+    }
+    return lines + [f"dirty: {n} {what}" for what, n in found.items() if n]
+
+
+def _clock(time: np.ndarray, width: float) -> list[str]:
+    """A line about the times of a continuous recording."""
+    steps = np.diff(time)
+    gaps = steps > 2.5 * width
+    longest = f" (longest {steps.max():.3g} s)" if gaps.any() else ""
+    return [
+        f"times: {time[0]:.3f} to {time[-1]:.3f} s, {gaps.sum()} gaps{longest}, {(steps == 0).sum()} repeated"
+    ]
 
 
 def _scores(dataset: xr.Dataset) -> list[str]:
@@ -125,7 +162,3 @@ def _extras(dataset: xr.Dataset) -> list[str]:
     lines = [f"covariates: {', '.join(found)}"] if found else []
     known = [n for n in ("inputs", "true_rates", "ceiling") if n in names]
     return lines + ([f"also: {', '.join(known)}"] if known else [])
-
-
-def _rates(rates: np.ndarray) -> str:
-    return f"rates {rates.min():.2f} to {rates.max():.2f} Hz (mean {rates.mean():.2f})"

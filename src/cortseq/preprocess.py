@@ -22,6 +22,7 @@ DEFAULT_BIN = 0.02  # s, for spikes
 DEFAULT_WINDOW = 5.0  # s, windows cut from continuous recordings
 GAP = 2.5  # a step between samples longer than this many sample widths is a gap ...
 MIN_GAP = 0.1  # ... if it also lasts this long (s)
+MISSING = 0.2  # channels missing in more of the samples are dropped: every bin they lack would be masked
 
 
 def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
@@ -32,6 +33,7 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
     CortseqError : a bin wider than a trial or not a multiple of the native one, nothing left.
     """
     raw = _select(raw, source)
+    raw = _without_missing_channels(raw) if "signal" in raw else raw
     recording = _events(raw, source) if raw.attrs["form"] == "events" else _samples(raw, source)
     if source.max_trials and recording.sizes["trial"] > source.max_trials:
         recording = recording.isel(trial=slice(0, source.max_trials))
@@ -45,27 +47,28 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
 
 
 def _select(raw: xr.Dataset, source: Source) -> xr.Dataset:
-    """Keep the units whose label is one of those asked for."""
+    """Keep the units (or channels) whose label is one of those asked for."""
+    feature = "channel" if "signal" in raw else "unit"
     for label, wanted in source.select.items():
-        if label not in raw.coords or raw[label].dims != ("unit",):
-            known = sorted(str(k) for k, v in raw.coords.items() if v.dims == ("unit",))
+        if label not in raw.coords or raw[label].dims != (feature,):
+            known = sorted(str(k) for k, v in raw.coords.items() if v.dims == (feature,))
             raise CortseqError(
-                f"the recording has no such label of units (it has {known})", key=f"select.{label}"
+                f"the recording has no such label of {feature}s (it has {known})", key=f"select.{label}"
             )
         kept = np.flatnonzero(np.isin(raw[label].values.astype(str), [str(w) for w in wanted]))
         if not len(kept):
             raise CortseqError(
-                "no unit is left",
+                f"no {feature} is left",
                 key=f"select.{label}",
                 value=wanted,
-                fix=f"it has {sorted(set(raw[label].values.astype(str)))}",
+                fix=f"it has {sorted(set(raw[label].values.astype(str).tolist()))}",
             )
         if raw.attrs["form"] == "events":
             renumber = np.full(raw.sizes["unit"], -1)
             renumber[kept] = np.arange(len(kept))
             unit = renumber[raw["event_unit"].values]
             raw = raw.assign(event_unit=("event", unit)).isel(event=np.flatnonzero(unit >= 0))
-        raw = raw.isel(unit=kept)
+        raw = raw.isel({feature: kept})
     return raw
 
 
@@ -178,6 +181,23 @@ def _samples(raw: xr.Dataset, source: Source) -> xr.Dataset:
         inside = (recording["time"] >= window[0] - 1e-9) & (recording["time"] < window[1] - 1e-9)
         recording = recording.isel(time=np.flatnonzero(inside.values))
     return _with_labels(recording, raw)
+
+
+def _without_missing_channels(raw: xr.Dataset) -> xr.Dataset:
+    """Channels with enough values; how many were dropped, and how many samples stay masked, is in `dirt`."""
+    axis = raw["signal"].dims.index("channel")
+    missing = np.moveaxis(np.isnan(raw["signal"].values), axis, -1)
+    kept = missing.reshape(-1, missing.shape[-1]).mean(0) <= MISSING
+    if not kept.any():
+        raise CortseqError(
+            f"every channel is missing in more than {MISSING:.0%} of the samples", key="signal"
+        )
+    found = json.loads(raw.attrs.get("dirt", "{}")) | {
+        "channels_mostly_missing": int((~kept).sum()),
+        "samples_masked_for_missing_values": int(missing[..., kept].any(-1).sum()),
+    }
+    raw = raw.isel(channel=np.flatnonzero(kept))
+    return raw.assign_attrs(dirt=json.dumps({k: v for k, v in found.items() if v}))
 
 
 def _factor(source: Source, native: float) -> int:
@@ -293,10 +313,11 @@ def _series(raw: xr.Dataset) -> list[str]:
 
 
 def _with_labels(recording: xr.Dataset, raw: xr.Dataset) -> xr.Dataset:
-    """Labels of units (brain area, ...) go along."""
+    """Labels of units or channels (brain area, ...) go along."""
+    feature = "channel" if "signal" in recording else "unit"
     for name, value in raw.coords.items():
-        if value.dims == ("unit",) and name != "unit" and "unit" in recording.dims:
-            recording = recording.assign_coords({name: ("unit", value.values)})
+        if value.dims == (feature,) and name != feature:
+            recording = recording.assign_coords({name: (feature, value.values)})
     return recording
 
 

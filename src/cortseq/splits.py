@@ -106,7 +106,8 @@ def _choose(roles: np.ndarray, order: np.ndarray, role: str, fraction: float, rn
 
 
 def _deal_blocks(n: int, strata: np.ndarray, study: Study, rng):
-    n_blocks = min(max(_BLOCKS, 4 * study.folds), n // 2)  # two windows: one may become a guard
+    # at least two windows, as one may become a guard; four where there are enough, or guards take too many
+    n_blocks = min(max(_BLOCKS, 4 * study.folds), max(n // 4, 3, study.folds))
     block = np.arange(n) * n_blocks // n
     for roles in _deal_trials(n_blocks, np.arange(n_blocks), study, rng):
         yield roles[block]
@@ -120,7 +121,7 @@ def _guarded(roles: np.ndarray) -> np.ndarray:
 
 
 def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str) -> dict:
-    """Units kept: those that spike in the training trials, above min_rate_hz, the fastest max_units."""
+    """Units kept: those that spike in the training trials, between the rates asked for, the fastest max_units."""
     if rec.track(recording) == "signal":
         return _channels(recording, train, dataset)
     if rec.track(recording) != "counts":
@@ -129,12 +130,15 @@ def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str
     spikes = (learned["counts"] * learned["valid"]).sum(("trial", "time")).values
     rate = spikes / (float(learned["valid"].sum()) * recording.attrs["bin_width"])
     fast = (spikes > 0) & (rate > source.min_rate_hz if source.min_rate_hz else True)
+    slow = int(len(fast) - fast.sum())
+    if source.max_rate_hz:
+        fast &= rate <= source.max_rate_hz
     kept = np.flatnonzero(fast)
     if source.max_units:
         kept = np.sort(kept[np.argsort(-rate[kept], kind="stable")][: source.max_units])
     if not len(kept):
         raise CortseqError(
-            "no unit is left: none fires above min_rate_hz in the training trials",
+            "no unit is left: none fires above min_rate_hz (and up to max_rate_hz) in the training trials",
             key=f"datasets.{dataset}.min_rate_hz",
             value=source.min_rate_hz,
             fix="lower min_rate_hz or check the window",
@@ -142,7 +146,8 @@ def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str
     silent = int((spikes == 0).sum())
     dropped = {
         "silent": silent,
-        "slow": int(len(fast) - fast.sum()) - silent,
+        "slow": slow - silent,
+        "above_max_rate": int(len(fast) - fast.sum()) - slow,
         "beyond_max_units": int(fast.sum()) - len(kept),
     }
     return {"units": kept.tolist(), "units_dropped": dropped}

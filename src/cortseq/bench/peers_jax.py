@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cortseq.models.signed import SHARPNESS
+
 
 def scan(model, params: dict, y: np.ndarray, unroll: int = 1):
     """One compiled step; every call runs it on the device's arrays and waits for the result."""
@@ -61,7 +63,7 @@ def _rate(p, model, n):
 
 
 def _signed(p):
-    w = jax.nn.softplus(p["raw"]) * p["sign"]
+    w = jax.nn.softplus(SHARPNESS * p["raw"]) / SHARPNESS * p["sign"]
     return w * (1 - jnp.eye(len(w), dtype=w.dtype))
 
 

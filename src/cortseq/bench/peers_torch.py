@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch.nn.functional import poisson_nll_loss, softplus
 
+from cortseq.models.signed import SHARPNESS
+
 
 def loop(model, params: dict, y: np.ndarray, device: str = "cpu"):
     """Automatic differentiation through a loop over bins, input and read-out products inside it."""
@@ -85,7 +87,7 @@ def _rate(p, model, n):
 
 
 def _signed(p):
-    w = softplus(p["raw"]) * p["sign"]
+    w = softplus(p["raw"], beta=SHARPNESS) * p["sign"]
     return w - torch.diag(torch.diagonal(w))
 
 

@@ -29,21 +29,24 @@ def _panel(ax, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.DataFr
     ax.set_xlabel("order of the chain")
     unit = style.UNITS[rows["metric"].iloc[0]]
     ax.set_ylabel(f"test loss ({unit}), lower is better" if symbols else f"test gain over the null ({unit})")
-    chains = chains.assign(order=chains["order"] if "order" in chains else 1)
+    back = [chains[name] for name in ("order", "depth") if name in chains] or [pd.Series(1, chains.index)]
+    chains = chains.assign(order=back[0].combine_first(back[-1]).fillna(1))  # of a context tree: its depth
     if chains.empty:
         style.say(ax, "no Markov chain in this study")
-    states = chains["states"] if "states" in chains and not symbols else pd.Series(0, index=chains.index)
-    for i, (n, line) in enumerate(chains.groupby(states.fillna(0))):
+    swept = [
+        name for name in ("states", "smoothing") if name in chains and not (symbols and name == "states")
+    ]
+    lines = chains.groupby([chains["model"], *(chains[name].fillna("") for name in swept)])
+    for i, (key, line) in enumerate(lines):
         line = line.sort_values("order")
-        label = "Markov chain" if not n else f"{int(n)} states"
         ax.plot(
             line["order"],
             line[column],
             "o-",
             color=style.RED,
-            alpha=0.35 + 0.65 * (i + 1) / max(states.nunique(), 1),
+            alpha=0.35 + 0.65 * (i + 1) / len(lines),
             ms=3.5,
-            label=label,
+            label=_label(key, swept, several=chains["model"].nunique() > 1),
             mfc=("white", style.RED)[i % 2],
         )
     drawn = [chains[["dataset", "variant", "order", column]].rename(columns={column: "value"})]
@@ -63,3 +66,12 @@ def _panel(ax, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.DataFr
         ax.set_xticks(sorted(chains["order"].unique()))
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
     return pd.concat(drawn, ignore_index=True)
+
+
+def _label(key: tuple, swept: list[str], several: bool) -> str:
+    """A line's name: its model where there are several, and what was swept."""
+    words = [str(key[0])] if several else []
+    for name, value in zip(swept, key[1:], strict=True):
+        if value != "":
+            words.append(f"{int(value)} states" if name == "states" else str(value).replace("_", "-"))
+    return ", ".join(words) or "Markov chain"

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cortseq.models.base import Fit, Model
 
-_HELPERS = {"base", "chain", "emissions", "futures", "recurrent", "signed"}
+_HELPERS = {
+    *("base", "chain", "emissions", "encoder", "futures"),
+    *("recurrent", "signed", "smoothing", "state_chain"),
+}
 
 
 def registry() -> dict[str, type[Model]]:

@@ -22,7 +22,7 @@ else:
 class Dale(Recurrent):
     """h' = (1 - a) h + a relu(W h + U x + b), column j of W has the sign of unit j, no self-connection.
 
-    State: h >= 0 (hidden,). W = softplus(V) sign (see `cortseq.models.signed`), `excitatory` the fraction
+    State: h >= 0 (hidden,). W = softplus(b V) / b sign (see `cortseq.models.signed`), `excitatory` the fraction
     of units with positive columns. Song, Yang & Wang 2016 PLoS Comput Biol 12:e1004792.
     """
 

@@ -19,7 +19,7 @@ import torch
 
 from cortseq import observations
 from cortseq.errors import CortseqError
-from cortseq.models import recurrent
+from cortseq.models import encoder, recurrent
 from cortseq.models.base import Data, Params
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def _smoothed(model: Recurrent, p: Params, data: Data) -> torch.Tensor | None:
     """Smoothed observations before every bin (trial, time, 1, feature), NaN where there are none yet."""
     if not model.discretises(data.track):
         return None
-    from cortseq.models.markov import _smoothed as smoothed
-
-    after = smoothed(replace(data, track="signal"), float(p["decay"][0]))  # as they are, without square roots
+    after = encoder.smoothed(
+        replace(data, track="signal"), float(p["decay"][0])
+    )  # as they are, without square roots
     before = np.full(after.shape, np.nan)
     begun = np.maximum.accumulate(data.valid, 1)[:, :-1, None]
     before[:, 1:] = np.where(begun, after[:, :-1], np.nan)

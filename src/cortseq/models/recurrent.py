@@ -67,6 +67,9 @@ class Recurrent(Model):
     checkpointed: bool = Field(False, description="memory ~ sqrt(bins) for one more forward pass")
     strategy: Strategy = Teacher()
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="of the learning rate")
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.02, description="share of the epochs over which the learning rate rises from 0"
+    )
     execution: Literal["auto", "generic"] = Field("auto", description="generic: automatic differentiation")
     discretise: Annotated[int, Field(ge=2, le=512)] | None = Field(
         None,
@@ -240,10 +243,12 @@ class Recurrent(Model):
         """What the network reads of `data`: itself, or population states as symbols; `p` of one member."""
         if not self.discretises(data.track):
             return data
-        from cortseq.models.markov import _labels
+        from cortseq.models import encoder
 
         found = {name: p[name].double().numpy() for name in ENCODER}
-        return replace(data, track="symbols", y=_labels(found, data), n_features=len(found["centroids"]))
+        return replace(
+            data, track="symbols", y=encoder.labels(found, data), n_features=len(found["centroids"])
+        )
 
     def look(self, p: Params, observation, y: torch.Tensor, smooth: torch.Tensor | None):
         """Network input for one bin that was drawn, and what it is smoothed with next (None: nothing is).

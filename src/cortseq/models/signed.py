@@ -1,8 +1,10 @@
 """Dale's law by parametrisation: column j of W (all outgoing weights of unit j) has one sign.
 
-    W_ij = sign_j * softplus(V_ij),   W_jj = 0
+    W_ij = sign_j * softplus(b V_ij) / b,   W_jj = 0,   b = SHARPNESS
 
-No optimiser step can break it. The start is balanced row by row (zero sums), which keeps the
+No optimiser step can break it. The plain softplus (b = 1) has a slope of about W where W is small, and recurrent
+weights are: they then learn some twenty times slower than those without a sign. A sharp one lets them move
+(docs/defaults.md). The start is balanced row by row (zero sums), which keeps the
 spectrum inside the bulk circle (Rajan & Abbott 2006, PRL 97:188104).
 """
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import torch
 else:
     torch = lazy("torch")
+
+SHARPNESS = 8.0
 
 
 def column_signs(hidden: int, excitatory: float) -> np.ndarray:
@@ -36,10 +40,10 @@ def balanced_start(signs: np.ndarray, radius: float, rng: np.random.Generator) -
     size = np.where(signs < 0, size * ratio[:, None], size)
     size *= radius / max(np.abs(np.linalg.eigvals(size * signs)).max(), 1e-6)
     size = np.maximum(size, 1e-6)
-    return size + np.log(-np.expm1(-size))  # the inverse of softplus
+    return size + np.log(-np.expm1(-SHARPNESS * size)) / SHARPNESS  # the inverse of the sharp softplus
 
 
 def signed_weights(v: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
     """W from V: (..., n, n), signs (..., n), zero diagonal."""
     off = 1 - torch.eye(v.shape[-1], dtype=v.dtype, device=v.device)
-    return torch.nn.functional.softplus(v) * signs.unsqueeze(-2) * off
+    return torch.nn.functional.softplus(v, beta=SHARPNESS) * signs.unsqueeze(-2) * off

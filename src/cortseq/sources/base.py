@@ -37,6 +37,8 @@ class Source(BaseModel):
 
     # Which file suffixes `cortseq inspect` hands to this source.
     suffixes: ClassVar[tuple[str, ...]] = ()
+    # Files that make up the recording where `path` is a folder, as patterns; empty: `path` is a file.
+    parts: ClassVar[tuple[str, ...]] = ()
 
     source: str
     path: str | None = Field(
@@ -58,6 +60,10 @@ class Source(BaseModel):
     )
     stratify: str | None = Field(None, description="the covariate to stratify splits by; default: the first")
     min_rate_hz: float = Field(0.0, ge=0, description="units at or below this training rate are dropped")
+    max_rate_hz: Positive | None = Field(
+        None,
+        description="units above this training rate are dropped: no single neuron, and most of all spikes",
+    )
     select: dict[str, list[Any]] = Field(
         default_factory=dict, description="keep the units whose label (key) is one of the values"
     )
@@ -86,6 +92,10 @@ class Source(BaseModel):
     def _has_file(self):
         if self.needs_file and self.path is None and self.url is None:
             raise ValueError("needs `path:` or `url:` -- name the raw file")
+        if self.parts and (self.path is None or self.url or self.package):
+            raise ValueError(
+                "path: names a folder, which is not fetched -- give path: and no url: or package:"
+            )
         return self
 
     @model_validator(mode="after")
@@ -98,16 +108,18 @@ class Source(BaseModel):
             raise ValueError(
                 f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add it there"
             )
-        if self.track == "symbols":
-            for key in _NOT_FOR_SYMBOLS:
-                if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
-                    raise ValueError(f"{key}: a source of symbols has none -- remove the key")
+        for key in _NOT_FOR.get(self.track, ()):
+            if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
+                what = {"symbols": "a source of symbols has none", "signal": "a signal has no rate of spikes"}
+                raise ValueError(f"{key}: {what[self.track]} -- remove the key")
         return self
 
 
-_NOT_FOR_SYMBOLS = (
-    "covariates", "select", "stratify", "bin_ms", "window_ms", "min_rate_hz", "max_units",
-)  # fmt: skip
+_RATES = ("min_rate_hz", "max_rate_hz", "max_units")
+_NOT_FOR = {
+    "symbols": ("covariates", "select", "stratify", "bin_ms", "window_ms", *_RATES),
+    "signal": _RATES,
+}
 
 
 class SymbolSource(Source):
@@ -177,6 +189,38 @@ def summarise_symbols(raw: xr.Dataset, kind: str) -> list[str]:
         f"labels: {len(counts)} ({labels})",
         f"entropy of single labels: {entropy:.2f} bits",
         f"dirt: {summarise_dirt(raw)}",
+    ]
+
+
+def summarise_events(raw: xr.Dataset, kind: str) -> list[str]:
+    """Lines of `inspect` for a raw Dataset of spikes."""
+    times, n_units = raw["event_time"].values, raw.sizes["unit"]
+    counts = np.bincount(raw["event_unit"].values, minlength=n_units)
+    lines = [f"kind: {kind}", f"units: {n_units} ({(counts == 0).sum()} silent), {len(times)} spikes"]
+    if "trial" in raw.sizes:
+        lines.append(f"trials: {raw.sizes['trial']}")
+    span = float(np.ptp(times)) if len(times) else 0.0
+    if span > 0:
+        rates = counts / (span * (raw.sizes["trial"] if "event_trial" in raw else 1))
+        lines.append(f"times: {times.min():.3f} to {times.max():.3f} s; {summarise_rates(rates)}")
+        lines += dominant(counts, rates, raw["unit"].values)
+        if "event_trial" not in raw and "interval_start" not in raw:
+            lines.append(f"longest time without any spike: {np.diff(np.sort(times)).max(initial=0):.2f} s")
+    return lines
+
+
+def summarise_rates(rates: np.ndarray) -> str:
+    return f"rates {rates.min():.2f} to {rates.max():.2f} Hz (mean {rates.mean():.2f})"
+
+
+def dominant(counts: np.ndarray, rates: np.ndarray, names: np.ndarray) -> list[str]:
+    """A line where one unit of several has most of all spikes: a pooled score would be that unit's."""
+    most = int(np.argmax(counts))
+    if (counts > 0).sum() < 3 or counts[most] <= counts.sum() / 2:
+        return []
+    share = 100 * counts[most] / counts.sum()
+    return [
+        f"dirty: unit {names[most]} fires at {rates[most]:.1f} Hz and has {share:.0f} % of all spikes (max_rate_hz)"
     ]
 
 

@@ -19,6 +19,8 @@ from scipy.special import gammaln, logsumexp
 
 from cortseq.errors import CortseqError
 from cortseq.sources.base import Positive, Source, describe
+from cortseq.theory import processes
+from cortseq.theory.processes import stationary
 
 Track = Literal["counts", "symbols", "signal"]
 Whole = Annotated[int, Field(ge=1)]
@@ -260,19 +262,28 @@ def even(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
 
     State A emits 0 and stays or 1 and goes to B, each with probability 1/2; B emits 1 and goes to A.
     """
-    moves = np.zeros((2, 2, 2))  # symbol, from, to
-    moves[0, 0, 0] = moves[1, 0, 1] = 0.5
-    moves[1, 1, 0] = 1.0
-    return _hidden_symbols(rng, moves, trials, bins)
+    return _hidden_symbols(rng, processes.even(), trials, bins)
 
 
 @generator("symbols")
 def golden_mean(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
     """The golden-mean process: no two zeros in a row; order 1, entropy rate 2/3 bit."""
-    moves = np.zeros((2, 2, 2))
-    moves[1, 0, 0] = moves[0, 0, 1] = 0.5
-    moves[1, 1, 0] = 1.0
-    return _hidden_symbols(rng, moves, trials, bins)
+    return _hidden_symbols(rng, processes.golden_mean(), trials, bins)
+
+
+@generator("symbols")
+def reber(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
+    """Strings of Reber's grammar, one after the other, cut anywhere; order 2, entropy rate 3/4 bit."""
+    return _hidden_symbols(rng, processes.reber(), trials, bins, processes.REBER)
+
+
+@generator("symbols")
+def embedded_reber(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
+    """Strings B (T|P) reber (the same T|P) E, one after the other; entropy rate 7/12 bit, no finite order.
+
+    The second symbol of a string decides its last but one, six and more symbols later.
+    """
+    return _hidden_symbols(rng, processes.embedded_reber(), trials, bins, processes.REBER)
 
 
 @generator("symbols")
@@ -284,10 +295,7 @@ def chain(
     The matrix is kept as variable `transition` (from, to).
     """
     transition = rng.dirichlet(np.full(symbols, concentration), symbols)
-    moves = np.zeros((symbols,) * 3)
-    each = np.arange(symbols)
-    moves[each, :, each] = transition.T
-    raw = _hidden_symbols(rng, moves, trials, bins)
+    raw = _hidden_symbols(rng, processes.markov(transition), trials, bins)
     return raw.assign(transition=(("from", "to"), transition))
 
 
@@ -329,12 +337,8 @@ def parity(
     return _symbols(x, ceiling, 2, -(p * _log(p)).sum())
 
 
-def _hidden_symbols(rng, moves: np.ndarray, trials: int, bins: int) -> xr.Dataset:
-    """Symbols of a hidden chain that emits on its transitions, moves[symbol, from, to]; stationary start.
-
-    Every machine used here is unifilar (state and symbol fix the next state), so its entropy rate is
-    the mean entropy of the next symbol over the stationary states (Crutchfield & Young 1989).
-    """
+def _hidden_symbols(rng, moves: np.ndarray, trials: int, bins: int, labels=None) -> xr.Dataset:
+    """Symbols of a unifilar hidden chain that emits on its transitions, moves[symbol, from, to]; stationary start."""
     n_symbols, n_states, _ = moves.shape
     initial = stationary(moves.sum(0))
     states = _draw(rng, np.tile(initial, (trials, 1)))
@@ -342,11 +346,14 @@ def _hidden_symbols(rng, moves: np.ndarray, trials: int, bins: int) -> xr.Datase
     for t in range(bins):
         joint = _draw(rng, moves[:, states].transpose(1, 0, 2).reshape(trials, -1))
         x[:, t], states = np.divmod(joint, n_states)
-    p = moves.sum(2).T
-    return _symbols(x, symbol_filter(initial, moves, x), n_symbols, -(initial @ (p * _log(p))).sum())
+    rate = processes.entropy_rate(moves) * np.log(2)
+    return _symbols(x, symbol_filter(initial, moves, x), n_symbols, rate, labels)
 
 
-def _symbols(x: np.ndarray, ceiling: np.ndarray, n_symbols: int, entropy_rate: float) -> xr.Dataset:
+def _symbols(
+    x: np.ndarray, ceiling: np.ndarray, n_symbols: int, entropy_rate: float, labels=None
+) -> xr.Dataset:
+    """Raw symbols with their ceiling (nats) and entropy rate (nats per symbol)."""
     dims = ("trial", "time")
     raw = xr.Dataset(
         {
@@ -355,7 +362,7 @@ def _symbols(x: np.ndarray, ceiling: np.ndarray, n_symbols: int, entropy_rate: f
             "ceiling": (dims, ceiling),
         }
     )
-    labels = [str(i) for i in range(n_symbols)]
+    labels = list(labels or map(str, range(n_symbols)))
     rate = float(entropy_rate / np.log(2))
     return describe(raw, "samples", bin_width=1.0, n_symbols=n_symbols, labels=labels, entropy_rate_bits=rate)
 
@@ -406,14 +413,6 @@ def sample_chain(rng, initial: np.ndarray, transition: np.ndarray, trials: int, 
     for t in range(1, bins):
         states[:, t] = _draw(rng, transition[states[:, t - 1]])
     return states
-
-
-def stationary(transition: np.ndarray) -> np.ndarray:
-    """The distribution p = p @ transition of an irreducible chain, by least squares with sum p = 1."""
-    n = len(transition)
-    equations = np.vstack([transition.T - np.eye(n), np.ones(n)])
-    p = np.linalg.lstsq(equations, np.append(np.zeros(n), 1.0), rcond=None)[0].clip(0)
-    return p / p.sum()
 
 
 def _draw(rng, p: np.ndarray) -> np.ndarray:

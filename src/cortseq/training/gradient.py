@@ -222,7 +222,9 @@ class _Descent:
     def _learning_rate(self, progress: float) -> float:
         left = {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "linear": 1 - progress, "constant": 1.0}
         fraction = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * left[self.model.schedule]
-        return self.model.learning_rate * fraction
+        # Adam's first steps are large whatever the gradient: at full rate they silence rectified units for good
+        risen = min(1.0, progress / self.model.warm_up) if self.model.warm_up else 1.0
+        return self.model.learning_rate * fraction * risen
 
     def _end_epoch(self, n_steps: int) -> None:
         """Validate, keep what is better, and decide whether to go on."""

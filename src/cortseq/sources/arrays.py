@@ -1,0 +1,420 @@
+"""What sources of numbers share: a clock, named arrays, lists of spikes and dense arrays with named axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import xarray as xr
+from pydantic import Field, Strict, model_validator
+
+from cortseq.errors import CortseqError
+from cortseq.sources.base import Positive, Source, describe, finite, whole_counts
+
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+Axis = Literal["trial", "unit", "channel", "time"]
+Unit = Literal["s", "ms", "us"]
+_MANY = 50  # counts per bin are fewer on average; larger whole numbers are indices
+_JITTER = 0.25  # steps between samples that are this far from the median are irregular
+
+
+class Sampled(Source):
+    """A source of samples whose clock the study gives."""
+
+    native_bin_ms: Positive | None = Field(None, description="bin width of the samples in ms")
+    frame_rate_hz: Positive | None = Field(None, description="samples per second, instead of native_bin_ms")
+
+    @property
+    def native(self) -> float | None:
+        """The width of a sample, s, where the study gives it."""
+        if self.frame_rate_hz:
+            return 1 / self.frame_rate_hz
+        return self.native_bin_ms and self.native_bin_ms / 1e3
+
+    @model_validator(mode="after")
+    def _one_clock(self):
+        if self.native_bin_ms and self.frame_rate_hz:
+            raise ValueError("frame_rate_hz: says the same as native_bin_ms -- give one of them")
+        return self
+
+
+class ArraySource(Sampled):
+    """Exactly one of `spike_times`, `counts` and `signal` names an array of the file.
+
+    With `spike_trials` or an axis `trial` the recording has trials and covariates have one value per
+    trial; without, it is continuous and covariates are series along `time`.
+    """
+
+    spike_times: str | None = Field(None, description="key: time of each spike, in `time_unit`")
+    spike_trials: str | None = Field(None, description="key: trial number of each spike")
+    spike_units: str | None = Field(None, description="key: unit number of each spike; default: one unit")
+    first_trial: int = Field(0, description="the number of the first trial in `spike_trials`")
+    counts: str | None = Field(None, description="key: spikes per bin, an array with `axes`")
+    signal: str | None = Field(None, description="key: real values, an array with `axes`")
+    axes: Annotated[tuple[Axis, ...], Strict(False)] = Field(
+        ("trial", "unit", "time"), description="what the axes of the dense array are"
+    )
+    time: str | None = Field(None, description="key: time of each bin of a continuous array, in `time_unit`")
+    time_unit: Unit = Field("s", description="unit of `spike_times` and `time`")
+    units: dict[str, str] = Field(
+        default_factory=dict, description="label: key, one value per unit; for `select`"
+    )
+
+    @property
+    def track(self) -> Literal["counts", "symbols", "signal"]:
+        return "signal" if self.signal else "counts"
+
+    @model_validator(mode="after")
+    def _one_form(self):
+        given = [k for k in ("spike_times", "counts", "signal") if getattr(self, k)]
+        if len(given) != 1:
+            raise ValueError(f"names {given or 'none'} of spike_times, counts, signal -- give exactly one")
+        if self.spike_times is None:
+            if len(set(self.axes)) != len(self.axes) or "time" not in self.axes:
+                raise ValueError(f"axes: {list(self.axes)} must be distinct and hold time")
+            if self.native is None and self.time is None:
+                raise ValueError("native_bin_ms: is needed without `time:` -- give the width of a bin in ms")
+            if "trial" in self.axes and self.time is not None:
+                raise ValueError(
+                    "time: belongs to a continuous array, this one has the axis trial -- remove it"
+                )
+        return self
+
+    def archive(self, file: Path | None) -> Archive:
+        """The opened file."""
+        raise NotImplementedError
+
+    def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        archive = self.archive(file)
+        return self._load_spikes(archive) if self.spike_times else self._load_dense(archive)
+
+    # -- spikes -----------------------------------------------------------------------------------
+
+    def _load_spikes(self, archive: Archive) -> xr.Dataset:
+        if trains := archive.trains(self.spike_times, "spike_times"):
+            return self._load_trains(archive, trains)
+        times = archive.get(self.spike_times, "spike_times").ravel()
+        if not times.size:
+            raise CortseqError(
+                "holds no spikes", file=archive.file, key="spike_times", value=self.spike_times
+            )
+        times = finite(times, file=archive.file, key=f"spike_times: {self.spike_times}")
+        units = np.zeros(len(times), int)
+        if self.spike_units:
+            units = archive.spike_labels(self.spike_units, "spike_units", times)
+        labels = {label: archive.get(key, f"units.{label}").ravel() for label, key in self.units.items()}
+        # with labels there is one per unit, silent ones too; without, only units that spike are known
+        names = np.arange(len(next(iter(labels.values())))) if labels else np.unique(units)
+        if not np.isin(units, names).all():
+            raise CortseqError(
+                f"units run from {units.min()} to {units.max()}, {len(names)} are labelled",
+                file=archive.file, key="spike_units", value=self.spike_units,
+                fix="give one label per unit, units numbered from 0",
+            )  # fmt: skip
+        event = {"event_time": times * SECONDS[self.time_unit], "event_unit": np.searchsorted(names, units)}
+        raw = _label_units(xr.Dataset(coords={"unit": names}), labels, "unit", archive)
+        if self.spike_trials:
+            trials = archive.spike_labels(self.spike_trials, "spike_trials", times) - self.first_trial
+            raw = self._with_trials(raw, archive, trials)
+            event["event_trial"] = trials
+        elif self.covariates:
+            raise CortseqError("needs `spike_trials` to have covariates", file=archive.file, key="covariates")
+        return describe(raw.assign({key: ("event", values) for key, values in event.items()}), "events")
+
+    def _load_trains(self, archive: Archive, trains: Mapping[str, np.ndarray]) -> xr.Dataset:
+        """Units whose spikes are stored apart from each other."""
+        for key in ("spike_units", "spike_trials", "covariates"):
+            if getattr(self, key):
+                raise CortseqError(
+                    "is of no use where every unit has its own list of spikes", file=archive.file, key=key,
+                    fix="remove it",
+                )  # fmt: skip
+        raw = from_trains(
+            trains, scale=SECONDS[self.time_unit], file=archive.file, key=f"spike_times: {self.spike_times}"
+        )
+        labels = {label: archive.get(key, f"units.{label}").ravel() for label, key in self.units.items()}
+        return _label_units(raw, labels, "unit", archive)
+
+    def _with_trials(self, raw: xr.Dataset, archive: Archive, trials: np.ndarray) -> xr.Dataset:
+        """Adds the coordinate `trial` and the covariates, whose length is the number of trials."""
+        values = {k: archive.squeezed(key, f"covariates.{k}") for k, key in self.covariates.items()}
+        lengths = {len(v) for v in values.values()} or {int(trials.max()) + 1}
+        if len(lengths) > 1 or trials.max() >= min(lengths) or trials.min() < 0:
+            raise CortseqError(
+                f"trials run from {trials.min() + self.first_trial} to {trials.max() + self.first_trial}, "
+                f"there are {sorted(lengths)} counted from {self.first_trial}",
+                file=archive.file, key="spike_trials", value=self.spike_trials,
+                fix="set first_trial to the number of the first trial, give one covariate value per trial",
+            )  # fmt: skip
+        variables = {f"covariate_{label}": ("trial", v) for label, v in values.items()}
+        return raw.assign_coords(trial=np.arange(min(lengths))).assign(variables)
+
+    # -- dense arrays -----------------------------------------------------------------------------
+
+    def _load_dense(self, archive: Archive) -> xr.Dataset:
+        track: Literal["counts", "signal"] = "signal" if self.signal else "counts"
+        key = getattr(self, track)
+        raw = dense(archive.get(key, track), track, self.axes, file=archive.file, key=f"{track}: {key}")
+        labels = {label: archive.get(key, f"units.{label}").ravel() for label, key in self.units.items()}
+        raw = _label_units(raw, labels, "channel" if track == "signal" else "unit", archive)
+        return self._with_covariates(self._with_time(raw, archive), archive)
+
+    def _with_time(self, raw: xr.Dataset, archive: Archive) -> xr.Dataset:
+        if "trial" in raw.dims or self.time is None:
+            return clocked(raw, float(self.native or 1.0))
+        time = archive.get(self.time, "time").ravel()
+        time = finite(time, file=archive.file, key=f"time: {self.time}") * SECONDS[self.time_unit]
+        n = raw.sizes["time"]
+        dirt = {"times_beyond_the_samples": max(len(time) - n, 0)}
+        archive.same_length(time[:n], n, "time", self.time)  # a camera may run on after the last good frame
+        if (np.diff(time) < 0).any():
+            raise CortseqError(
+                "time runs backwards", file=archive.file, key="time", value=self.time,
+                fix="remove `time:` and give native_bin_ms",
+            )  # fmt: skip
+        width = self.native or step(time[:n], archive.file)
+        return describe(raw.assign_coords(time=time[:n]), "samples", dirt, bin_width=width)
+
+    def _with_covariates(self, raw: xr.Dataset, archive: Archive) -> xr.Dataset:
+        along = "trial" if "trial" in raw.dims else "time"
+        for label, key in self.covariates.items():
+            values = archive.squeezed(key, f"covariates.{label}")
+            archive.same_length(values, raw.sizes[along], f"covariates.{label}", key)
+            if along == "trial":
+                raw[f"covariate_{label}"] = "trial", values
+            else:
+                raw = raw.assign_coords({f"time_{label}": (f"time_{label}", raw["time"].values)})
+                raw[f"series_{label}"] = f"time_{label}", values
+        return raw
+
+
+class Archive:
+    """A file of named arrays whose every fault is one line. A kind of file gives `keys` and `read`."""
+
+    item: ClassVar[str] = "array"
+
+    def __init__(self, file: Path | None):
+        self.file = file
+
+    @property
+    def keys(self) -> list[str]:
+        raise NotImplementedError
+
+    def read(self, key: str) -> np.ndarray:
+        """The array of a key that is there."""
+        raise NotImplementedError
+
+    def trains(self, key: str | None, option: str) -> Mapping[str, np.ndarray] | None:
+        """Spike times by unit where `key` holds one array per unit; None where it is one array."""
+        return None
+
+    def get(self, key: str | None, option: str) -> np.ndarray:
+        """The array `key`, named in the study under `option`."""
+        if key not in self.keys:
+            raise self.missing(key, option)
+        assert key is not None
+        return self.read(key)
+
+    def missing(self, key: str | None, option: str) -> CortseqError:
+        return CortseqError(
+            f"the file has no such {self.item}", file=self.file, key=option, value=key,
+            fix=f"it holds {self.keys}",
+        )  # fmt: skip
+
+    def squeezed(self, key: str, option: str) -> np.ndarray:
+        """A vector, also where it was stored as (n, 1)."""
+        values = self.get(key, option)
+        if values.ndim == 2 and 1 in values.shape:
+            values = values.ravel()
+        if values.ndim != 1:
+            raise CortseqError(
+                f"must be one value each, has shape {values.shape}", file=self.file, key=option, value=key
+            )
+        return values
+
+    def spike_labels(self, key: str | None, option: str, times: np.ndarray) -> np.ndarray:
+        """Whole numbers, one per spike."""
+        values = self.get(key, option).ravel()
+        self.same_length(values, len(times), option, key)
+        if values.dtype.kind not in "iuf" or (values != np.floor(values)).any():
+            raise CortseqError("must be whole numbers, one per spike", file=self.file, key=option, value=key)
+        return values.astype(np.int64)
+
+    def same_length(self, values: np.ndarray, length: int, option: str, key: str | None) -> None:
+        if len(values) != length:
+            raise CortseqError(
+                f"has {len(values)} values, {length} are needed", file=self.file, key=option, value=key
+            )
+
+    def summaries(self) -> list[str]:
+        """Lines of `inspect`: every array, then what the arrays look like."""
+        lines, arrays = [], {}
+        for key in self.keys:
+            try:
+                arrays[key] = self.get(key, key)
+                lines.append(f"{key}: {_summary(arrays[key])}")
+            except CortseqError as error:
+                lines.append(f"dirty: {error}")
+        return lines + _guess(arrays)
+
+
+# -- from arrays to raw Datasets -------------------------------------------------------------------
+
+
+def from_trains(
+    trains: Mapping[str, np.ndarray], *, scale: float = 1.0, file: Path | None, key: str,
+    trials: Sequence[np.ndarray] | None = None,
+) -> xr.Dataset:  # fmt: skip
+    """Raw events of units stored apart: name -> times (in units of `scale` s), and their trial numbers.
+
+    NaN, with which rectangular tables are padded, is left out; spikes are put in order, and of two spikes
+    of one unit at one instant (in one trial) one is left out. Each is counted in `dirt`. An infinite time
+    and a recording without any spike are errors.
+    """
+    dirt = {"spike_times_nan": 0, "spikes_out_of_order": 0, "spikes_at_the_same_time": 0}
+    times, unit, trial = [], [], []
+    for i, raw in enumerate(trains.values()):
+        t = np.asarray(raw, float).ravel()
+        k = np.zeros(len(t), int) if trials is None else np.asarray(trials[i])
+        dirt["spike_times_nan"] += int(np.isnan(t).sum())
+        t, k = finite(t[~np.isnan(t)], file=file, key=key) * scale, k[~np.isnan(t)]
+        dirt["spikes_out_of_order"] += int(((np.diff(t) < 0) & (np.diff(k) == 0)).sum())
+        order = np.lexsort((t, k))
+        t, k = t[order], k[order]
+        new = np.append(True, (np.diff(t) != 0) | (np.diff(k) != 0))[: len(t)]
+        dirt["spikes_at_the_same_time"] += int((~new).sum())
+        times.append(t[new])
+        trial.append(k[new])
+        unit.append(np.full(int(new.sum()), i))
+    event = {
+        "event_time": np.concatenate([*times, []]),
+        "event_unit": np.concatenate([*unit, []]).astype(int),
+    }
+    if not len(event["event_time"]):
+        raise CortseqError("holds no spikes", file=file, key=key)
+    if trials is not None:
+        event["event_trial"] = np.concatenate(trial)
+    raw_dataset = xr.Dataset({k: ("event", v) for k, v in event.items()}, {"unit": np.array(list(trains))})
+    return describe(raw_dataset, "events", dirt)
+
+
+def dense(
+    values: np.ndarray,
+    track: Literal["counts", "signal"],
+    axes: Sequence[str],
+    *,
+    file: Path | None,
+    key: str,
+) -> xr.Dataset:
+    """Raw samples of an array whose axes are named, transposed to (trial,) time, unit | channel."""
+    feature = "channel" if track == "signal" else "unit"
+    axes = [feature if axis in ("unit", "channel") else axis for axis in axes]
+    if values.ndim != len(axes):
+        raise CortseqError(
+            f"the array has shape {values.shape}, not one axis each for {axes}",
+            file=file, key="axes", fix="name every axis of the array",
+        )  # fmt: skip
+    if values.size == 0:
+        raise CortseqError(f"the array is empty, shape {values.shape}", file=file, key=track)
+    if track == "counts":
+        values = whole_counts(values, file=file, key=key)
+    elif values.dtype.kind not in "iufb" or np.isinf(values).any():
+        raise CortseqError("a signal must be finite numbers (NaN: missing)", file=file, key=key)
+    else:
+        values = values.astype(float)
+    if feature not in axes:
+        values, axes = values[..., None], [*axes, feature]
+    order = [axis for axis in ("trial", "time", feature) if axis in axes]
+    raw = xr.Dataset({track: (axes, values)}).transpose(*order)
+    return raw.assign_coords({feature: np.arange(raw.sizes[feature])})
+
+
+def clocked(raw: xr.Dataset, width: float, dirt: dict | None = None) -> xr.Dataset:
+    """Samples of `width` s, described; a continuous array gets its times, from 0."""
+    if "trial" not in raw.dims:
+        raw = raw.assign_coords(time=np.arange(raw.sizes["time"]) * width)
+    return describe(raw, "samples", dirt, bin_width=width)
+
+
+def step(time: np.ndarray, file: Path | None) -> float:
+    """The bin width of regular times; gaps are rare and clocks jitter, so the median is the width."""
+    steps = np.diff(time)
+    width = float(np.median(steps)) if len(steps) else 0.0
+    if width <= 0 or (abs(steps / width - 1) > _JITTER).mean() > 0.05:
+        raise CortseqError(
+            "times are irregular, so the bin width is not known", file=file, key="time",
+            fix="set native_bin_ms",
+        )  # fmt: skip
+    return width
+
+
+def _label_units(raw: xr.Dataset, labels: dict[str, np.ndarray], along: str, archive: Archive) -> xr.Dataset:
+    for label, values in labels.items():
+        archive.same_length(values, raw.sizes[along], "units", label)
+        raw = raw.assign_coords({label: (along, values)})
+    return raw
+
+
+# -- lines of `inspect` ----------------------------------------------------------------------------
+
+
+def _summary(values: np.ndarray) -> str:
+    text = f"{values.dtype} {values.shape}"
+    if values.dtype.kind not in "iuf":
+        return text + (f", {len(np.unique(values))} different" if values.size else ", empty")
+    if values.size == 0:
+        return text + ", empty"
+    good = values[np.isfinite(values)]
+    bad = values.size - good.size
+    span = f", {good.min():g} to {good.max():g}, mean {good.mean():.4g}" if good.size else ""
+    return text + span + (f", DIRTY: {bad} NaN or infinite" if bad else "") + _constant(values)
+
+
+def _constant(values: np.ndarray) -> str:
+    """Rows or columns of a table that never vary: dead channels."""
+    if values.ndim != 2 or min(values.shape) < 2:
+        return ""
+    with np.errstate(invalid="ignore"):
+        found = {"rows": (np.ptp(values, 1) == 0).sum(), "columns": (np.ptp(values, 0) == 0).sum()}
+    return "".join(f", DIRTY: {n} {what} never vary" for what, n in found.items() if n)
+
+
+def _guess(arrays: dict[str, Any]) -> list[str]:
+    """What the arrays look like: lists of equal length, dense counts, times with gaps."""
+    lines = []
+    lists = [k for k, v in arrays.items() if v.ndim == 1 and v.dtype.kind in "iuf"]
+    for n in sorted({len(arrays[k]) for k in lists}, reverse=True):
+        same = [k for k in lists if len(arrays[k]) == n]
+        whole = {k: len(np.unique(arrays[k])) for k in same if arrays[k].dtype.kind in "iu"}
+        if 3 <= len(same) <= 5 and whole:
+            sizes = ", ".join(f"{size} different {k}" for k, size in whole.items())
+            lines.append(f"looks like a list of {n} spikes: {', '.join(same)} ({sizes})")
+    for key, values in arrays.items():
+        if (
+            values.ndim in (2, 3)
+            and 1 not in values.shape
+            and values.size
+            and values.dtype.kind in "iu"
+            and values.min() >= 0
+            and values.mean() < _MANY
+        ):
+            axes = "(trial, unit, time)?" if values.ndim == 3 else "(time, unit)?"
+            lines.append(f"looks like counts: {key} {values.shape} {axes}, {values.sum()} spikes")
+        if values.ndim == 1 and "time" in key and values.dtype.kind in "iuf" and len(values) > 2:
+            lines += _guess_times(key, values)
+    return lines
+
+
+def _guess_times(key: str, values: np.ndarray) -> list[str]:
+    """A line about what looks like a clock: its step, and what is dirty in it."""
+    steps = np.diff(values)
+    if not np.isfinite(steps).all() or (steps < 0).mean() > 0.1:
+        return []
+    typical = max(float(np.median(steps[steps > 0])), 1e-12) if (steps > 0).any() else 1.0
+    back = f", DIRTY: {(steps < 0).sum()} steps backwards" if (steps < 0).any() else ""
+    return [
+        f"{key} runs from {values[0]:g} to {values[-1]:g} in steps of {typical:.4g}; "
+        f"{(steps == 0).sum()} repeated values, {(steps > 5 * typical).sum()} gaps{back}"
+    ]

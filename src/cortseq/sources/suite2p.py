@@ -1,0 +1,130 @@
+"""Calcium imaging as suite2p leaves it: a folder of arrays, one row per region of interest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import xarray as xr
+from pydantic import Field, model_validator
+
+from cortseq.errors import CortseqError
+from cortseq.sources.arrays import Sampled, clocked, dense
+
+NEUROPIL = 0.7  # Chen et al. 2013 Nature 499:295, and suite2p's own default
+
+
+class Suite2p(Sampled):
+    """`source: suite2p`: `path` is the folder (`plane0`) with `F.npy`, `Fneu.npy`, `spks.npy`, `iscell.npy`.
+
+    `signal: fluorescence` is F - neuropil * Fneu, `signal: deconvolved` is spks. Where there is an
+    `iscell.npy`, regions below `min_probability` of being a cell, or that a person marked as none, are left
+    out. Names may have a common prefix (`mouse1_F.npy`). `ops.npy` is a pickle and never read: the frame rate
+    stands in the study. Pachitariu et al. 2016 bioRxiv 061507.
+    """
+
+    parts: ClassVar[tuple[str, ...]] = ("*F.npy", "*Fneu.npy", "*spks.npy", "*iscell.npy")
+
+    source: Literal["suite2p"] = "suite2p"
+    signal: Literal["fluorescence", "deconvolved"] = "fluorescence"
+    neuropil: Annotated[float, Field(ge=0, le=1)] = Field(NEUROPIL, description="share of Fneu taken off F")
+    min_probability: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="least probability that a region is a cell, in iscell.npy"
+    )
+
+    @property
+    def track(self) -> Literal["counts", "symbols", "signal"]:
+        return "signal"
+
+    @model_validator(mode="after")
+    def _has_rate(self):
+        if self.native is None:
+            raise ValueError("frame_rate_hz: is needed, it stands in ops.npy only, which is a pickle")
+        if self.covariates:
+            raise ValueError("covariates: a suite2p folder has none -- remove the key")
+        return self
+
+    def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        assert file is not None and self.native is not None
+        if self.signal == "deconvolved":
+            values = _array(file, "spks")
+        else:
+            values = _array(file, "F")
+            if self.neuropil:
+                neuropil = _array(file, "Fneu")
+                if neuropil.shape != values.shape:
+                    raise CortseqError(
+                        f"F has shape {values.shape}, Fneu {neuropil.shape}", file=file, key="signal",
+                        fix="use a folder of one run of suite2p",
+                    )  # fmt: skip
+                values = values - self.neuropil * neuropil
+        cells = self._cells(file, len(values))
+        raw = dense(values[cells], "signal", ("channel", "time"), file=file, key=f"signal: {self.signal}")
+        raw = raw.assign_coords(channel=np.flatnonzero(cells))
+        return clocked(raw, self.native, {"regions_that_are_no_cells": int((~cells).sum())})
+
+    def _cells(self, folder: Path, n: int) -> np.ndarray:
+        """Which regions are cells, (region,) bool; all where the folder does not say."""
+        if _find(folder, "iscell") is None:
+            return np.ones(n, bool)
+        table = _array(folder, "iscell")
+        if table.shape != (n, 2):
+            raise CortseqError(f"has shape {table.shape}, not {(n, 2)}", file=folder, key="iscell.npy")
+        cells = (table[:, 0] > 0) & (table[:, 1] >= self.min_probability)
+        if not cells.any():
+            raise CortseqError(
+                "no region is a cell", file=folder, key="min_probability", value=self.min_probability,
+                fix="lower it",
+            )  # fmt: skip
+        return cells
+
+    @classmethod
+    def inspect(cls, file: Path) -> list[str]:
+        from cortseq.sources.arrays import _summary
+
+        lines = ["kind: suite2p folder (source: suite2p; give frame_rate_hz)"]
+        for name in ("F", "Fneu", "spks", "iscell"):
+            if _find(file, name) is None:
+                lines.append(f"{name}.npy: none")
+            else:
+                lines.append(f"{name}.npy: {_summary(_array(file, name))}")
+        if _find(file, "iscell") is not None:
+            cells = _array(file, "iscell")[:, 0] > 0
+            lines.append(f"regions: {len(cells)}, {cells.sum()} of them cells")
+        return lines
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    """`name.npy`, or the one file that ends in `_name.npy`."""
+    if (folder / f"{name}.npy").is_file():
+        return folder / f"{name}.npy"
+    found = sorted(folder.glob(f"*_{name}.npy"))
+    if len(found) > 1:
+        raise CortseqError(
+            f"{len(found)} files end in _{name}.npy", file=folder, fix="one recording per folder"
+        )
+    return found[0] if found else None
+
+
+def _array(folder: Path, name: str) -> np.ndarray:
+    if not folder.is_dir():
+        raise CortseqError("is not a folder", file=folder, key="path", fix="name the folder that has F.npy")
+    file = _find(folder, name)
+    if file is None:
+        raise CortseqError(
+            "the folder has no such file", file=folder, key=f"{name}.npy",
+            fix=f"it has {sorted(f.name for f in folder.glob('*.npy'))}",
+        )  # fmt: skip
+    try:
+        values = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise CortseqError(
+            f"is not an array of numbers ({error})", file=file, fix="pickles are never read"
+        ) from error
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "iuf":
+        raise CortseqError("must be a matrix of numbers, one row per region", file=file)
+    return values.astype(float)
+
+
+SOURCE = Suite2p
