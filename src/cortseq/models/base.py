@@ -65,9 +65,12 @@ class Data:
     inputs: np.ndarray | None
     bin_width: float
     n_features: int
-    observation: str
+    observation: str = ""  # that of the track where nothing is said
     support: int = 0
     scored: np.ndarray | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "observation", self.observation or rec.OBSERVATIONS[self.track][0])
 
     @classmethod
     def of(cls, recording: xr.Dataset, trials=None) -> Data:

@@ -12,7 +12,7 @@ from scipy.special import softmax
 from cortseq import recording as rec
 from cortseq.models import chain, encoder, smoothing
 from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
-from cortseq.models.emissions import emission_of
+from cortseq.models.emissions import emission_of, with_dispersion
 
 _AT_ONCE = 5_000_000  # numbers in the largest temporary array
 _DISPERSION_BINS, _DISPERSION_ROUNDS = 30_000, 5  # training bins and rounds of EM for the dispersions
@@ -199,8 +199,8 @@ class StateChain(Model):
             rows = model.rows(model.contexts(labels[:, window], known[:, window])[:, -1])
             state = (rng.random((n_trials, 1)) > rows.cumsum(-1)[:, :-1]).sum(-1)
             if kind != "symbols":
-                chosen = {k: params[k][state] for k in ("rate", "mean", "sd") if k in params}
-                chosen |= {k: params[k] for k in ("dispersion",) if k in params}
+                chosen: Params = {k: params[k][state] for k in ("rate", "mean", "sd") if k in params}
+                chosen = with_dispersion(chosen, params)
                 drawn.append(emission_of(shape).draw(chosen, rng))
                 smooth = encoder.smooth_step(smooth, drawn[-1], float(params["decay"][0]))
                 state = encoder.nearest(encoder.root(smooth, kind), params["centroids"])

@@ -125,7 +125,7 @@ class StateEmission:
 class PoissonStates(StateEmission):
     """Independent Poisson counts, log p = y . log(rate) - sum rate - sum log y!; Gamma prior around the overall rates."""
 
-    names = ("rate",)
+    names: tuple[str, ...] = ("rate",)
 
     def features(self, y, valid):
         return _with_ones([y], valid), -gammaln(y + 1.0).sum(-1)

@@ -168,7 +168,7 @@ def _blocks(folds: list[xr.Dataset]) -> np.ndarray:
 def _difference(a, b, events, blocks, seed: int, track: str, with_p: bool = False) -> dict:
     scale = np.log(2) if track == "signal" else 1.0
     if len(np.unique(blocks)) < 2 or not events.sum():
-        nothing = PairedDifference(*[np.nan] * 5)
+        nothing = PairedDifference(np.nan, np.nan, np.nan, np.nan, np.nan)
         return _row(nothing, scale, with_p)
     return _row(paired_difference(a, b, events, seed=seed, blocks=blocks), scale, with_p)
 
