@@ -11,7 +11,7 @@ from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.models import glm
 from cortseq.models.base import Data
-from cortseq.scoring import audits
+from cortseq.scoring import audits, probes
 from cortseq.training import regression
 
 FAMILIES = ["glm", "flat", "persistence", "null", "psth"]
@@ -368,7 +368,7 @@ def test_psth_of_symbols_and_signals_by_time_in_the_trial():
 
 @pytest.mark.parametrize("family", ["glm", "flat", "persistence"])
 def test_nothing_is_gained_on_noise(family, any_recording):
-    audit = audits.canary(family, models.registry()[family](), any_recording, seed=1)
+    audit = probes.canary(family, models.registry()[family](), any_recording, seed=1)
     assert audit.passed, audit.detail
 
 

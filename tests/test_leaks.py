@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter1d
 from cortseq import models, splits
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
-from cortseq.models import markov
+from cortseq.models import chain, encoder
 from cortseq.models.base import Data
 from cortseq.scoring import audits, compare, probes, products
 from cortseq.sources.base import Source
@@ -39,10 +39,15 @@ class Acausal(models.Markov):
 
     def score(self, params, data):
         p = {k: v[0] for k, v in params.items()}
-        rows = self._rows(p, markov._labels(p, self._blurred(data)), data.valid, self.states)
-        return np.log(rows[..., None, :] @ np.exp(markov._state_log_prob(p, "counts", data.y))[..., None])[
-            None, ..., 0, 0
-        ]
+        rows = _rows(p, encoder.labels(p, self._blurred(data)), data.valid, self.states)
+        likelihood, peak = encoder.likelihood(p, data)
+        return (np.log((rows * likelihood).sum(-1)) + peak)[None]
+
+
+def _rows(p, labels, valid, m):
+    """P(state of the next bin | context), (trial, time, state)."""
+    model = chain.Chain(p, m)
+    return model.rows(model.contexts(labels, valid))
 
 
 class Shifted(models.Null):
@@ -92,7 +97,7 @@ class Whole(models.Markov):
         fit = super().fit(recording, train, valid, **run)
         whole = Data.of(recording)
         params = {k: v[0] for k, v in fit.params.items()}
-        centroids = markov._centroids(whole, float(params["decay"][0]), self.states, 1, 0)
+        centroids = encoder.learn(whole, float(params["decay"][0]), self.states, 1, 0)[0]["centroids"]
         return models.base.Fit(self, {**fit.params, "centroids": centroids[None]}, fit.card, fit.curves)
 
 
@@ -284,9 +289,9 @@ class HardAssigned(models.Markov):
 
     def score(self, params, data):
         p = {k: v[0] for k, v in params.items()}
-        labels = markov._labels(p, data)
-        rows = self._rows(p, labels, data.valid, self.states)
-        joint = np.log(rows) + markov._state_log_prob(p, data.track, data.y)
+        labels = encoder.labels(p, data)
+        likelihood, peak = encoder.likelihood(p, data)
+        joint = np.log(_rows(p, labels, data.valid, self.states) * likelihood) + peak[..., None]
         return np.take_along_axis(joint, labels[..., None], -1)[None, ..., 0]
 
 
