@@ -29,7 +29,11 @@ from cortseq.sources.base import Source
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 STANDARD_MODELS: dict[str, dict[str, Any]] = {
     "psth": {"family": "psth"},
+    "flat": {"family": "flat"},
+    "persistence": {"family": "persistence"},
     "markov": {"family": "markov", "states": [8, 16, 32], "order": [1, 2]},
+    "hmm": {"family": "hmm", "states": [8, 16, 32]},
+    "glm": {"family": "glm", "history": [1, 50]},
     "rate": {"family": "rate"},
     "lstm": {"family": "lstm"},
     "esn": {"family": "esn"},
