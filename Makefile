@@ -25,15 +25,15 @@ bench: .venv/ready-bench
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(PIP) -e '.[annotations,nwb]'
+	$(PIP) -e '.[annotations,hdf5,nwb]'
 	touch $@
 
 .venv/ready-test: .venv/ready
-	$(PIP) -e '.[annotations,nwb,slurm,test]'
+	$(PIP) -e '.[annotations,hdf5,neo,nwb,slurm,test]'
 	touch $@
 
 .venv/ready-bench: .venv/ready
-	$(PIP) -e '.[annotations,nwb,bench]'
+	$(PIP) -e '.[annotations,hdf5,nwb,bench]'
 	touch $@
 
 clean:
