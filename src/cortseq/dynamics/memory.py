@@ -17,7 +17,7 @@ PHI: dict[str, Callable] = {
     "relu": lambda x: np.maximum(x, 0),
 }
 _WASHOUT = 1000  # at least, and as many steps as 10 of the longest lags
-_SHUFFLES = 10
+_SHUFFLES = 100
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def memory_capacity(
     """MC_k = r^2 between u_{t-k} and its best linear prediction from h_t, out of sample; lag 0 = last input.
 
     h_t = (1 - a) h_{t-1} + a phi(W h_{t-1} + w u_t), a = leak, u uniform on [-1, 1]. Read-outs are least
-    squares, fitted to one half of the steps and judged on the other, both ways. From each lag the mean r^2 of
-    10 shuffled inputs is subtracted; lags that no better than the best of these are 0 (Dambre et al. 2012,
-    Sci Rep 2:514). Lags 0, 1, ... sum to at most N. Jaeger 2001, GMD report 152.
+    squares, fitted to one half of the steps and judged on the other, both ways. The mean r^2 of 100 shuffled
+    inputs, c, is taken off each lag, (r^2 - c) / (1 - c); lags that are no better than the best of these are 0
+    (Dambre et al. 2012, Sci Rep 2:514). Lags 0, 1, ... sum to at most N. Jaeger 2001, GMD report 152.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def memory_capacity(
     shuffled = np.stack([rng.permutation(u[washout:]) for _ in range(_SHUFFLES)], 1)
     r2 = _explained(states, np.concatenate([past, shuffled], 1))
     found, chance = r2[:max_lag], r2[max_lag:]
-    per_lag = np.where(found > chance.max(), found - chance.mean(), 0.0)
+    per_lag = np.where(found > chance.max(), (found - chance.mean()) / (1 - chance.mean()), 0.0)
     return MemoryCapacity(float(per_lag.sum()), per_lag, float(chance.mean()))
 
 
