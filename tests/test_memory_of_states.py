@@ -91,7 +91,9 @@ def test_the_sufficient_bound_suffices():
 
 
 def test_echo_state_of_a_fit(any_recording):
-    few = dynamics.echo_state_of_fit(untrained(models.Esn(hidden=20, radius=0.6), any_recording), any_recording)
+    few = dynamics.echo_state_of_fit(
+        untrained(models.Esn(hidden=20, radius=0.6), any_recording), any_recording
+    )
     assert few.holds and few.slope < np.log(0.75)
     wild = untrained(models.Esn(hidden=60, radius=4.0, leak=1.0), any_recording)
     assert not dynamics.echo_state_of_fit(wild, any_recording).holds

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
+from cortseq._lazy import lazy
 from cortseq.dynamics.driven import driven
 from cortseq.errors import CortseqError
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
 
 _FEWEST_BINS = 8  # that two traces must share for a lag to be tried
 
@@ -93,12 +100,11 @@ def _peak(lags: np.ndarray, curve: np.ndarray) -> float:
     return float(lags[i] + (0.5 * (left - right) / bend if bend < 0 else 0.0))
 
 
-def balance_of_fit(
-    fit, recording: xr.Dataset, member: int = 0, trials=None, max_lag: int = 10
-) -> Balance:
+def balance_of_fit(fit, recording: xr.Dataset, member: int = 0, trials=None, max_lag: int = 10) -> Balance:
     """Currents of one member of a network under Dale's law on the recorded input, in units of its activity.
 
-    Of plastic synapses the presynaptic rate is h u x / U. The input U x + b counts as external.
+    Of plastic synapses the presynaptic rate is h u x / U, u and x
+    as relaxed within the bin. The input U x + b counts as external.
 
     Raises
     ------
@@ -112,9 +118,10 @@ def balance_of_fit(
     loop = driven(fit, recording, member, trials)
     q = fit.model.derive(p)
     rates = loop.states[..., : loop.sizes[0]].clamp_min(0)
-    if len(loop.sizes) == 3:
-        _, u, x = loop.states.split(loop.sizes, -1)
-        rates = rates * u * x / q["use"]
+    if len(loop.sizes) == 3:  # released is what u and x become within the bin
+        with torch.no_grad():
+            _, u, x = loop.step(loop.states.flatten(0, 1), loop.inputs.flatten(0, 1)).split(loop.sizes, -1)
+        rates = rates * (u * x / q["use"]).reshape(rates.shape)
     late = np.arange(loop.states.shape[1]) > loop.last[:, None]
     external = fit.model.drive(q, loop.inputs)
     arrays = [np.where(late[..., None], np.nan, v.numpy()) for v in (rates, external)]

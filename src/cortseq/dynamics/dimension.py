@@ -47,9 +47,9 @@ def corrected_participation_ratio(samples, noise_variance=None, n_effective: flo
     s = np.cov(x, rowvar=False).reshape(x.shape[1], -1)
     d = np.zeros(len(s)) if noise_variance is None else np.asarray(noise_variance, dtype=np.float64)
     bias = 1 / (n - 1)
-    squared, square = np.linalg.solve(
-        [[1 + bias, bias], [2 * bias, 1]], [np.sum(s * s), np.trace(s) ** 2]
-    )
+    squared, square = np.linalg.solve([[1 + bias, bias], [2 * bias, 1]], [np.sum(s * s), np.trace(s) ** 2])
+    if np.trace(s) <= d.sum():
+        return float("nan")
     square += d.sum() ** 2 - 2 * np.trace(s) * d.sum()
     squared += np.sum(d**2) - 2 * np.sum(np.diagonal(s) * d)
     return float(square / squared) if squared > 0 and square > 0 else float("nan")

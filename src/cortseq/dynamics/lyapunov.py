@@ -90,7 +90,9 @@ def lyapunov_spectrum(
         _carry(steps, orthonormal, warm_up)
         blocks = _carry(steps, orthonormal, n_steps)
         while tolerance is not None and len(blocks) < max_steps and _errors(blocks).max() > tolerance:
-            blocks = np.concatenate([blocks, _carry(steps, orthonormal, min(len(blocks), max_steps - len(blocks)))])
+            blocks = np.concatenate(
+                [blocks, _carry(steps, orthonormal, min(len(blocks), max_steps - len(blocks)))]
+            )
     means, errors = blocks.mean(0), _errors(blocks)
     order = np.argsort(-means, kind="stable")
     converged = tolerance is None or bool(errors.max() <= tolerance)

@@ -62,9 +62,7 @@ def memory_capacity(
             "max_lag is at least 1, and n_steps more than 4 max_lag and 4 units", value=(max_lag, n_steps)
         )
     if nonlinearity not in PHI:
-        raise CortseqError(
-            f"nonlinearity is one of {', '.join(PHI)}", key="nonlinearity", value=nonlinearity
-        )
+        raise CortseqError(f"nonlinearity is one of {', '.join(PHI)}", key="nonlinearity", value=nonlinearity)
     rng = np.random.default_rng(seed)
     washout = max(_WASHOUT, 10 * max_lag)
     u = rng.uniform(-1, 1, washout + n_steps)

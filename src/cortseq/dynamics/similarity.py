@@ -115,7 +115,9 @@ def ridge(x: np.ndarray, y: np.ndarray, penalties: Sequence[float]) -> tuple[np.
     from sklearn.linear_model import RidgeCV
 
     centre, scale = x.mean(0), x.std(0)
-    scale = np.where(scale > 1e-12 * (1 + np.abs(centre)), scale, np.inf)  # what never varies predicts nothing
+    scale = np.where(
+        scale > 1e-12 * (1 + np.abs(centre)), scale, np.inf
+    )  # what never varies predicts nothing
     model = RidgeCV(alphas=np.asarray(penalties) * len(x)).fit((x - centre) / scale, y)
     weight = np.atleast_2d(model.coef_) / scale
     return weight, np.atleast_1d(model.intercept_) - weight @ centre

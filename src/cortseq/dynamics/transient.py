@@ -11,7 +11,7 @@ from cortseq.dynamics.spectra import _square, spectral_abscissa, spectral_radius
 from cortseq.errors import CortseqError
 
 _PER_RATE = 8  # grid points of exp(A t) per time in which |A| can grow e-fold, at the least
-_MOST_STEPS = 100_000
+_MOST_STEPS = 20_000
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def transient_growth(matrix, kind: Literal["discrete", "continuous"] = "discrete
 
     Raises
     ------
-    CortseqError : a matrix so close to instability that the curve does not end in 100 000 steps.
+    CortseqError : a matrix so close to instability that the curve does not end in 20 000 steps.
     """
     from scipy.linalg import expm
     from scipy.optimize import minimize_scalar
@@ -53,7 +53,10 @@ def transient_growth(matrix, kind: Literal["discrete", "continuous"] = "discrete
     if continuous and 0 < best:
         around = (times[best - 1], times[best + 1])
         found = minimize_scalar(
-            lambda t: -np.linalg.norm(expm(t * a), 2), bounds=around, method="bounded", options={"xatol": 1e-10}
+            lambda t: -np.linalg.norm(expm(t * a), 2),
+            bounds=around,
+            method="bounded",
+            options={"xatol": 1e-10},
         )
         if -found.fun > norms[best]:
             return TransientGrowth(float(-found.fun), float(found.x), times, norms)
