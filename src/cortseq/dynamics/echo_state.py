@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,7 +64,7 @@ def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) 
     distances, growth = [_widest(states)], []
     with torch.no_grad():
         for t, x in enumerate(inputs):
-            states, vectors = push_each(lambda s, x=x: flow_with_input(s, x), states, vectors)
+            states, vectors = push_each(partial(_given, flow_with_input, x), states, vectors)
             if not states.isfinite().all():
                 raise CortseqError(f"a trajectory left the finite numbers at step {t}", key="starts")
             size = vectors.norm(dim=1, keepdim=True)
@@ -120,6 +121,10 @@ def echo_state_bounds(weights, leak: float = 1.0, slope: float = 1.0) -> EchoSta
     sigma = float(np.linalg.norm(w, 2))
     radius = spectral_radius((1 - leak) * np.eye(len(w)) + leak * w)
     return EchoStateBounds(sigma, radius, slope * sigma < 1, radius < 1)
+
+
+def _given(flow_with_input: DrivenStep, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    return flow_with_input(state, x)
 
 
 def _widest(states: torch.Tensor) -> float:

@@ -40,9 +40,9 @@ def gradient_norms(
     -------
     float64; NaN where a trial is shorter than the lag.
     """
-    lags = _checked(lags)
+    at = _checked(lags)
     members = range(fit.card["members"])
-    return np.stack([_member_norms(driven(fit, recording, m, trials), lags, norm) for m in members])
+    return np.stack([_member_norms(driven(fit, recording, m, trials), at, norm) for m in members])
 
 
 def _member_norms(loop: Driven, lags: np.ndarray, norm: str) -> np.ndarray:
@@ -82,15 +82,15 @@ def forget_path_norms(fit, recording: xr.Dataset, lags: Sequence[int], trials=No
     """
     if fit.model.family != "lstm":
         raise CortseqError(f"a {fit.model.family} model has no forget gate", fix="give the fit of an lstm")
-    lags = _checked(lags)
+    at = _checked(lags)
     members = []
     for member in range(fit.card["members"]):
         loop = driven(fit, recording, member, trials)
         forget = _forget_gates(fit, member, loop)
-        out = np.full((len(forget), len(lags)), np.nan)
+        out = np.full((len(forget), len(at)), np.nan)
         for row, gates, last in zip(out, forget, loop.last, strict=True):
             paths = np.cumprod(np.concatenate([np.ones((1, gates.shape[1])), gates[:last][::-1]]), 0).max(1)
-            row[lags < len(paths)] = paths[lags[lags < len(paths)]]
+            row[at < len(paths)] = paths[at[at < len(paths)]]
         members.append(out)
     return np.stack(members)
 
@@ -152,18 +152,18 @@ def gradient_reach(norms, lags: Sequence[int], factor: float = 100.0) -> Gradien
     """What the norms (member, trial, lag) say: a trial's gradient vanishes (explodes) when at its longest lag
     the norm is below 1 / factor (above factor). Slopes are over the longer half of the lags.
     """
-    lags, norms = _checked(lags), np.asarray(norms, dtype=np.float64)
-    order = np.argsort(lags, kind="stable")
-    lags, norms = lags[order], norms[..., order]
+    at, norms = _checked(lags), np.asarray(norms, dtype=np.float64)
+    order = np.argsort(at, kind="stable")
+    at, norms = at[order], norms[..., order]
     with np.errstate(divide="ignore"):
         logs = np.log(norms)
-    flat = logs.reshape(-1, len(lags))
+    flat = logs.reshape(-1, len(at))
     ends = np.array([row[~np.isnan(row)][-1] if (~np.isnan(row)).any() else np.nan for row in flat])
     ends = ends.reshape(norms.shape[:-1])
     known = np.maximum((~np.isnan(ends)).sum(-1), 1)
     return GradientReach(
-        np.array([_slope(lags, row) for row in flat]).reshape(ends.shape),
-        np.array([_horizon(lags, row) for row in flat]).reshape(ends.shape),
+        np.array([_slope(at, row) for row in flat]).reshape(ends.shape),
+        np.array([_horizon(at, row) for row in flat]).reshape(ends.shape),
         (ends < -np.log(factor)).sum(-1) / known,
         (ends > np.log(factor)).sum(-1) / known,
     )
@@ -189,7 +189,7 @@ def _horizon(lags: np.ndarray, logs: np.ndarray) -> float:
 
 
 def _checked(lags: Sequence[int]) -> np.ndarray:
-    lags = np.asarray(lags)
-    if lags.ndim != 1 or not len(lags) or lags.dtype.kind not in "iu" or lags.min() < 0:
-        raise CortseqError("lags are whole numbers of bins, 0 or more", key="lags", value=lags.tolist())
-    return lags
+    at = np.asarray(lags)
+    if at.ndim != 1 or not len(at) or at.dtype.kind not in "iu" or at.min() < 0:
+        raise CortseqError("lags are whole numbers of bins, 0 or more", key="lags", value=at.tolist())
+    return at

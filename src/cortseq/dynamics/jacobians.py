@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +47,12 @@ def jacobians_along(step, states: torch.Tensor, inputs: torch.Tensor) -> torch.T
         every = torch.func.vmap(torch.func.jacrev(step))
         return torch.cat([every(s, x) for s, x in zip(states.split(size), inputs.split(size), strict=True)])
     except RuntimeError:
-        return torch.stack([_chunk(lambda s, x=x: step(s, x), s[None])[0] for s, x in zip(states, inputs)])
+        one = torch.autograd.functional.jacobian
+        return torch.stack([one(partial(_swapped, step, x), s, strict=True) for s, x in zip(states, inputs)])
+
+
+def _swapped(step, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    return step(state, x)
 
 
 def push_each(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
