@@ -8,7 +8,6 @@ from scipy.stats import norm, poisson
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.errors import CortseqError
 from cortseq.models import glm
 from cortseq.models.base import Data
 from cortseq.scoring import audits, probes
@@ -257,12 +256,6 @@ def test_a_forecast_sees_nothing_of_the_last_bins(family, any_recording):
         for r in (any_recording, other)
     )
     assert np.allclose(a, b, atol=error)
-
-
-def test_a_horizon_of_zero_is_refused(counts):
-    fit = fitted("null", counts)
-    with pytest.raises(CortseqError, match=r"at least one bin.*got 0"):
-        fit.model.forecast(fit.params, Data.of(counts, [0]), [0])
 
 
 @pytest.mark.parametrize("family", ["glm", "persistence"])

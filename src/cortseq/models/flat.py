@@ -58,7 +58,9 @@ class Flat(Model):
     def expect(self, params: Params, data: Data) -> np.ndarray:
         return _mean({k: v[0] for k, v in params.items()}, data)[None]
 
-    def forecast(self, params: Params, data: Data, horizons: Sequence[int], samples: int = 1, seed: int = 0):
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon): the rate of h - 1 bins ago."""
         p = {k: v[0] for k, v in params.items()}
         emission = emission_of(data)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import MIN_SD, delayed, emission_of, forecasts, with_dispersion
+from cortseq.models.emissions import MIN_SD, delayed, emission_of, farthest, forecasts, with_dispersion
 
 SHARES = (0.0, *np.linspace(0.02, 0.98, 49).round(2).tolist(), 0.99, 0.995)
 
@@ -58,7 +58,9 @@ class Persistence(Model):
     def expect(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).mean(_distribution({k: v[0] for k, v in params.items()}, data))[None]
 
-    def forecast(self, params: Params, data: Data, horizons: Sequence[int], samples: int = 1, seed: int = 0):
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon), exact."""
         p = {k: v[0] for k, v in params.items()}
         if data.track == "signal":
@@ -68,7 +70,7 @@ class Persistence(Model):
         found = {h: np.zeros(data.y.shape[:2]) for h in horizons}
         for unit in range(y.shape[2]):
             rows = step = _chain(p, data, unit)
-            for h in range(1, max(horizons) + 1):
+            for h in range(1, farthest(horizons) + 1):
                 if h in found:
                     known = delayed(data.valid, h, False)
                     state = np.where(known, delayed(y[..., unit], h).astype(int), len(step) - 1)

@@ -66,7 +66,9 @@ class Psth(Model):
         mean = emission_of(data).mean(_cut(params, data.y.shape[1]))
         return np.broadcast_to(mean, (1, len(data.y), *mean.shape))
 
-    def forecast(self, params: Params, data: Data, horizons: Sequence[int], samples: int = 1, seed: int = 0):
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
         """The past tells nothing: the same at every horizon."""
         return forecasts(data, horizons, lambda h: self.score(params, data)[0])
 

@@ -64,7 +64,7 @@ def forecast(
     if fit.model.role == "recurrent":
         arrays["plug_in"] = (dims, fit.model.plug_in(fit.params, data, kept))  # type: ignore[attr-defined]
     found = _dataset(fit, recording, trials, arrays, {"horizon": kept})
-    return found.assign_attrs(kind=fit.model.forecasts, samples=samples)
+    return found.assign_attrs(kind=fit.model.forecasts_on(data.track), samples=samples)
 
 
 def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: int = 0) -> pd.DataFrame:
