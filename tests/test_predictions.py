@@ -78,6 +78,15 @@ def test_burn_in_and_folds_of_horizons(fits, counts):
         tasks.horizon_table({"rate": found["rate"]})
 
 
+def test_models_that_forecast_other_bins_are_not_compared(fits, counts):
+    """A bin without a forecast would count as one of probability 1."""
+    found = forecasts(fits, counts)
+    hole = found["rate"][0].copy(deep=True)
+    hole["log_prob"].values[:, 3, 10] = np.nan
+    with pytest.raises(CortseqError, match="same bins"):
+        tasks.horizon_table(found | {"rate": [hole]})
+
+
 def test_trials_of_forecasts_are_spread():
     assert tasks.spread(range(100), 3).tolist() == [0, 50, 99]
     assert tasks.spread([4, 7], 8).tolist() == [4, 7]

@@ -83,6 +83,7 @@ def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: in
         for name in ("log_prob", "plug_in"):
             if name not in found[0]:
                 continue
+            _check_bins(model, found, folds["null"], name)
             sums = _sums(found, name, start)
             for i, h in enumerate(horizons):
                 gain = _difference(sums[..., i], null[..., i], events, blocks, seed, found[0].attrs["track"])
@@ -92,6 +93,17 @@ def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: in
                     | {"trials": len(events)}
                 )
     return pd.DataFrame(rows)
+
+
+def _check_bins(model: str, folds: list[xr.Dataset], nulls: list[xr.Dataset], name: str) -> None:
+    for fold, (mine, null) in enumerate(zip(folds, nulls, strict=True)):
+        missing = mine[name].isnull().values
+        same = np.array_equal(mine["trial"], null["trial"])
+        if not same or (missing != null["log_prob"].isnull().values[:1]).any():
+            raise CortseqError(
+                f"{model} and the null are not forecast on the same bins",
+                key="fold", value=fold, fix="run the forecast stage again",
+            )  # fmt: skip
 
 
 # -- L6: the last k bins ----------------------------------------------------------------------------
@@ -134,7 +146,10 @@ def memory_retrained(
     burn_in: int = 0,
     seed: int = 0,
 ) -> dict:
-    """One row as of `memory_rerun`, of a network trained on windows of `memory` bins; products of the score stage."""
+    """One row as of `memory_rerun`, of a network trained on windows of `memory` bins; products of the score stage.
+
+    Members of the two are fitted apart, maybe not as many of each: they are resampled apart.
+    """
     a, b = ([f.isel(trial=f["role"].values == "test") for f in folds] for folds in (full, short))
     blocks = _blocks([f.assign_attrs(continuous=int(continuous)) for f in a])
     mine, theirs = (_sums(f, "log_prob", burn_in) for f in (a, b))
