@@ -309,6 +309,18 @@ def test_forecast_of_signals_is_exact(family, signal):
     assert np.isclose(found, np.logaddexp.reduce(log_prob) - np.log(n), atol=0.03)
 
 
+def test_forecast_of_counts_with_a_support_sums_to_one():
+    """Conway-Maxwell counts that vary much more than their mean: no mass goes to counts that cannot be."""
+    rng = np.random.default_rng(2)
+    y = np.repeat(rng.poisson(rng.gamma(0.5, 30, (30, 1, 1))), 8, 1)
+    recording = rec.from_counts(y, bin_width=0.02, observation="conway_maxwell")
+    fit = models.Persistence().fit(recording, range(20), range(20, 30))
+    every = recording.isel(trial=np.full(recording.attrs["support"] + 1, 26)).copy(deep=True)
+    every["counts"].values[:, 5, 0] = np.arange(len(every["trial"]))
+    p = np.exp(fit.model.forecast(fit.params, fit._data(every, None), [5])[0, :, 5, 0])
+    assert p.sum() == pytest.approx(1, abs=1e-9)
+
+
 def test_flat_mean_by_hand():
     y = np.array([[[3], [0], [2], [5]]])
     fit = fitted("flat", rec.from_counts(np.random.default_rng(0).poisson(2, (30, 9, 1)), bin_width=0.02))

@@ -118,7 +118,10 @@ def _chain(p: Params, data: Data, unit: int) -> np.ndarray:
     if data.track == "symbols":
         return np.vstack([share * np.eye(len(m)) + (1 - share) * m, m])
     top = float(np.where(data.valid, data.y[..., unit], 0).max())
-    count = np.arange(int(top + 12 * np.sqrt(top + 1)) + 20)
+    size = int(top + 12 * np.sqrt(top + 1)) + 20
+    if data.support:  # no count beyond it has a probability
+        size = min(size, max(data.support, int(top)) + 1)
+    count = np.arange(size)
     rate = np.append(share * count + (1 - share) * m[unit], m[unit])
     own = with_dispersion({"rate": rate[:, None]}, {k: v[[unit]] for k, v in p.items() if k == "dispersion"})
     return np.exp(emission_of(data).log_prob_states(own, count[:, None].astype(float))).T

@@ -146,10 +146,7 @@ def memory_retrained(
     burn_in: int = 0,
     seed: int = 0,
 ) -> dict:
-    """One row as of `memory_rerun`, of a network trained on windows of `memory` bins; products of the score stage.
-
-    Members of the two are fitted apart, maybe not as many of each: they are resampled apart.
-    """
+    """One row as of `memory_rerun`, of a network trained on windows of `memory` bins; products of the score stage."""
     a, b = ([f.isel(trial=f["role"].values == "test") for f in folds] for folds in (full, short))
     blocks = _blocks([f.assign_attrs(continuous=int(continuous)) for f in a])
     mine, theirs = (_sums(f, "log_prob", burn_in) for f in (a, b))
