@@ -8,8 +8,8 @@ import xarray as xr
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
-from cortseq.figures import generation as generation_figure
 from cortseq.figures import gather, horizon, ladder, memory, units
+from cortseq.figures import generation as generation_figure
 from cortseq.models.base import Data
 from cortseq.scoring import (
     benchmark_bits_per_spike,

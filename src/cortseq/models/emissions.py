@@ -287,6 +287,11 @@ def farthest(horizons: Sequence[int]) -> int:
     return max(horizons)
 
 
+def encoded(track: str, y: np.ndarray, n_features: int) -> np.ndarray:
+    """Labels one-hot, (..., label); counts and signals as they are."""
+    return np.eye(n_features)[y.astype(int)] if track == "symbols" else y
+
+
 def delayed(y: np.ndarray, bins: int, before: Any = 0) -> np.ndarray:
     """y (trial, time, ...) of `bins` bins ago; `before` where that is before the trial."""
     out = np.full_like(y, before)

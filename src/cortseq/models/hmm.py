@@ -14,7 +14,7 @@ from scipy.special import gammaln, logsumexp
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
 from cortseq.models.base import CURVES, Data, Learned, Model, Params, Run
-from cortseq.models.emissions import reached
+from cortseq.models.emissions import encoded, reached
 from cortseq.models.state_emissions import Block, StateEmission, emission_of_states
 
 forward_backward = lazy("cortseq.models.forward_backward")  # it brings the compiler
@@ -311,8 +311,7 @@ def _clusters(train: Data, n_states: int, rng) -> np.ndarray:
     from scipy.ndimage import gaussian_filter1d
     from sklearn.cluster import KMeans
 
-    y = np.eye(train.n_features)[train.y] if train.track == "symbols" else train.y
-    y = np.where(train.valid[..., None], y, 0.0)
+    y = np.where(train.valid[..., None], encoded(train.track, train.y, train.n_features), 0.0)
     if train.track == "signal":
         y = y / train.y[train.valid].std(0)
     smooth = gaussian_filter1d(np.sqrt(y) if train.track == "counts" else y, _SMOOTH, axis=1, mode="nearest")

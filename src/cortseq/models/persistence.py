@@ -8,7 +8,15 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import MIN_SD, delayed, emission_of, farthest, forecasts, with_dispersion
+from cortseq.models.emissions import (
+    MIN_SD,
+    delayed,
+    emission_of,
+    encoded,
+    farthest,
+    forecasts,
+    with_dispersion,
+)
 
 SHARES = (0.0, *np.linspace(0.02, 0.98, 49).round(2).tolist(), 0.99, 0.995)
 
@@ -84,19 +92,15 @@ class Persistence(Model):
         drawn: list[np.ndarray] = []
         for t in range(n_time):
             last = drawn[-1] if drawn else np.zeros(n_trials if kind == "symbols" else (n_trials, n))
-            q = _given(params, kind, _code(kind, last, n), np.full((n_trials, 1), t > 0))
+            q = _given(params, kind, encoded(kind, last, n), np.full((n_trials, 1), t > 0))
             drawn.append(emission_of(shape).draw(q, rng))
         return np.stack(drawn, 1)
-
-
-def _code(kind: str, y: np.ndarray, n: int) -> np.ndarray:
-    return np.eye(n)[y.astype(int)] if kind == "symbols" else y
 
 
 def _distribution(p: Params, data: Data) -> Params:
     """Parameters of the emission of each bin."""
     known = delayed(data.valid, 1, False)[..., None]
-    return _given(p, data.track, delayed(_code(data.track, data.y, data.n_features), 1), known)
+    return _given(p, data.track, delayed(encoded(data.track, data.y, data.n_features), 1), known)
 
 
 def _given(p: Params, kind: str, last: np.ndarray, known: np.ndarray) -> Params:

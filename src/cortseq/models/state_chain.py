@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from cortseq import recording as rec
 from cortseq.models import chain, encoder, smoothing
 from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
 from cortseq.models.emissions import emission_of, farthest, reached, with_dispersion
@@ -76,10 +75,9 @@ class StateChain(Model):
         Without it the validation set is one empty sequence, and nothing is chosen on what was learned from: see
         `tables` of the family. `how`: seed and so on, as of `fit`.
         """
-        chosen_on = [np.zeros(0, int)] if valid is None else list(valid)
-        both = rec.from_symbols([*sequences, *chosen_on], n_symbols=n_symbols)
-        n = len(sequences)
-        return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
+        return super().fit_sequences(
+            sequences, n_symbols, [np.zeros(0, int)] if valid is None else valid, **how
+        )
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         decay, tried = 0.0, []
