@@ -1,5 +1,6 @@
 """The contract every family keeps, on every track."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -330,3 +331,24 @@ def test_a_constant_channel_is_refused(signal):
     flat["signal"][..., 1] = 3.0
     with pytest.raises(CortseqError, match=r"channel is constant.*got 1"):
         models.Null().fit(flat, range(20), range(20, 26))
+
+
+# -- forecasts ---------------------------------------------------------------------------------------
+
+
+def test_horizons_that_are_none_are_refused(family, counts):
+    fit = fitted(family, counts)
+    for horizons in ([], [0], [1, 0]):
+        with pytest.raises(CortseqError, match=r"horizons: .*at least one"):
+            fit.model.forecast(fit.params, Data.of(counts, [26]), horizons)
+
+
+def test_a_forecast_is_exact_or_sampled_as_it_says(family, any_recording):
+    """Only a sampled one depends on the seed; all take the same number of samples where nothing is said."""
+    more = {"autoregressive": True} if family == "hmm" else {}
+    fit = fitted(family, any_recording, **more)
+    data = Data.of(any_recording, [26, 27])
+    one, other = (fit.model.forecast(fit.params, data, [3], samples=8, seed=seed) for seed in (0, 1))
+    kind = fit.model.forecasts_on(data.track)
+    assert np.array_equal(one, other, equal_nan=True) == (kind == "exact")
+    assert inspect.signature(fit.model.forecast).parameters["samples"].default == 128

@@ -31,6 +31,9 @@ def scores(out: str, dataset: None) -> dict:
     return {"comparison": _models(out)}
 
 
+ladder = scores
+
+
 def order(out: str, dataset: None) -> dict:
     return {"variants": store.read_table(f"{out}/variants.csv"), "comparison": _models(out)}
 
@@ -62,10 +65,6 @@ def _dissections(out: str, dataset: str) -> dict:
     names = _chosen(out, dataset, "recurrent")["variant"]
     files = {v: Path(f"{out}/dynamics/{dataset}/{v}/fold0.zarr.zip") for v in names}
     return {"dissections": {v: store.read(f) for v, f in files.items() if f.exists()}}
-
-
-def ladder(out: str, dataset: None) -> dict:
-    return {"comparison": comparison_table(out)}
 
 
 def units(out: str, dataset: str) -> dict:

@@ -175,6 +175,10 @@ class Model(BaseModel):
         """
         raise CortseqError(f"a {self.family} model has no forecast", key="horizons", fix="leave it out")
 
+    def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+        """`forecasts` on one track."""
+        return self.forecasts
+
     @property
     def has_forecast(self) -> bool:
         return type(self).forecast is not Model.forecast
@@ -255,13 +259,6 @@ class Model(BaseModel):
         both = rec.from_symbols([*sequences, *(sequences if valid is None else valid)], n_symbols=n_symbols)
         n = len(sequences)
         return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
-
-
-def unconditional(log_prob: np.ndarray, data: Data, horizons: Sequence[int]) -> np.ndarray:
-    """The forecast of a model that looks at no past: `log_prob` (member, trial, time) at every horizon."""
-    bins = np.arange(log_prob.shape[2])
-    out = [np.where(bins >= h - 1, data.masked(log_prob), np.nan) for h in horizons]
-    return np.stack(out, -1)
 
 
 def safetensors_path(path: str | Path) -> Path:

@@ -21,6 +21,7 @@ from cortseq import observations
 from cortseq.errors import CortseqError
 from cortseq.models import recurrent
 from cortseq.models.base import Data, Params
+from cortseq.models.emissions import farthest
 
 if TYPE_CHECKING:
     from cortseq.models.recurrent import Recurrent
@@ -53,8 +54,7 @@ def plug_in(model: Recurrent, params: Params, data: Data, horizons: Sequence[int
 
 
 def _members(model: Recurrent, params: Params, data: Data, horizons, samples: int, feed) -> np.ndarray:
-    if not len(horizons) or min(horizons) < 1:
-        raise CortseqError("horizons are bins ahead, at least one", key="horizons", value=list(horizons))
+    farthest(horizons)
     if model.memory is not None:
         raise CortseqError("a network that restarts has no forecast", key="memory", value=model.memory)
     n_trials, n_time = data.y.shape[:2]

@@ -10,7 +10,7 @@ from pydantic import Field
 from scipy.special import logsumexp, softmax
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import MIN_SD, emission_of, forecasts, with_dispersion
+from cortseq.models.emissions import MIN_SD, emission_of, encoded, farthest, forecasts, with_dispersion
 from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
 from cortseq.training import regression
 
@@ -125,7 +125,7 @@ class Glm(Model):
         """Observations as regressors (..., feature): (roots of) counts, one-hot labels, standardised signals."""
         if kind == "counts":
             return np.sqrt(y) if self.past == "root" else y.astype(float)
-        return np.eye(n)[y.astype(int)] if kind == "symbols" else _standardised(p, y)
+        return encoded(kind, y, n) if kind == "symbols" else _standardised(p, y)
 
     def score(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).log_prob(self._predicted(params, data), data.y)[None]
@@ -144,6 +144,9 @@ class Glm(Model):
         weight = p["weight"][:, : basis.shape[1] * n].reshape(n, basis.shape[1], n)
         return np.einsum("lf,nfm->lmn", basis, weight)
 
+    def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+        return "exact" if track == "signal" else "sampled"
+
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
@@ -153,7 +156,7 @@ class Glm(Model):
         drawn bins is averaged. Signals: the exact Gaussian. Bins after t - h are drawn whether or not they were
         recorded; inputs are those recorded at their own bins.
         """
-        p, deepest = {k: v[0] for k, v in params.items()}, max(horizons)
+        p, deepest = {k: v[0] for k, v in params.items()}, farthest(horizons)
         coupling, rng = self.couplings(p), np.random.default_rng(seed)
         covariance = _covariances(p, coupling, deepest) if data.track == "signal" else None
         samples = samples if covariance is None else 1
@@ -245,10 +248,8 @@ def _standardised(p: Params, y: np.ndarray) -> np.ndarray:
 
 def _targets(p: Params, data: Data) -> np.ndarray:
     """What the valid bins hold, as the losses want it: (feature, bin)."""
-    y = data.y[data.valid]
-    if data.track == "symbols":
-        y = np.eye(data.n_features)[y]
-    elif data.track == "signal":
+    y = encoded(data.track, data.y[data.valid], data.n_features)
+    if data.track == "signal":
         y = _standardised(p, y)
     return np.ascontiguousarray(y.T, float)
 

@@ -14,6 +14,7 @@ from scipy.special import gammaln, logsumexp
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
 from cortseq.models.base import CURVES, Data, Learned, Model, Params, Run
+from cortseq.models.emissions import encoded, reached
 from cortseq.models.state_emissions import Block, StateEmission, emission_of_states
 
 forward_backward = lazy("cortseq.models.forward_backward")  # it brings the compiler
@@ -201,6 +202,9 @@ class Hmm(Model):
 
     # ------------------------------------------------------------------------------------ forecasting
 
+    def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+        return "sampled" if self.autoregressive and track == "signal" else "exact"
+
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
@@ -209,7 +213,8 @@ class Hmm(Model):
         p(s_t | y_0 .. y_{t-h}) = p(s_{t-h} | y_0 .. y_{t-h}) A^h, exact. An autoregressive model needs the bins in
         between: the mean over `samples` futures of p(y_t | future, its last state), exact for h = 1.
         """
-        out = np.full((len(params["initial"]), *data.valid.shape, len(horizons)), np.nan)
+        known = reached(data, horizons)
+        out = np.full((len(params["initial"]), *known.shape), np.nan)
         for m, emission, p, block in self._members(params, data):
             log_b = emission.log_prob(p, block)
             _, belief, one = forward_backward.forward(
@@ -224,7 +229,7 @@ class Hmm(Model):
                 else:
                     log_prob = _ahead(p, belief, log_b, h)
                 out[m, block.trials, : len(log_prob), i] = (log_prob + block.constant).T
-        return np.where(data.valid[..., None], out, np.nan)
+        return np.where(known, out, np.nan)
 
     @staticmethod
     def log_prob_counts(initial, transition, rates, counts) -> np.ndarray:
@@ -306,8 +311,7 @@ def _clusters(train: Data, n_states: int, rng) -> np.ndarray:
     from scipy.ndimage import gaussian_filter1d
     from sklearn.cluster import KMeans
 
-    y = np.eye(train.n_features)[train.y] if train.track == "symbols" else train.y
-    y = np.where(train.valid[..., None], y, 0.0)
+    y = np.where(train.valid[..., None], encoded(train.track, train.y, train.n_features), 0.0)
     if train.track == "signal":
         y = y / train.y[train.valid].std(0)
     smooth = gaussian_filter1d(np.sqrt(y) if train.track == "counts" else y, _SMOOTH, axis=1, mode="nearest")
