@@ -17,7 +17,9 @@ FAMILIES = ["rate", "lstm", "gru", "low_rank", "dale", "stp", "esn"]
 
 def build(family, **more):
     short = {} if family == "esn" else {"epochs": 3, "batch": 8}
-    return models.registry()[family](hidden=6, **{**short, **({"rank": 2} if family == "low_rank" else {}), **more})
+    return models.registry()[family](
+        hidden=6, **{**short, **({"rank": 2} if family == "low_rank" else {}), **more}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_an_untrained_network_is_the_autoregression(family, walks):
 
 
 def test_least_squares_are_numpys(gaps):
-    model, params, data = untrained(gaps)
+    _, params, data = untrained(gaps)
     mean, scale = (params[k][0].numpy() for k in ("signal_mean", "signal_scale"))
     pairs = data.valid[:, 1:] & data.valid[:, :-1]
     z = (data.y - mean) / scale
@@ -76,13 +78,13 @@ def test_where_the_bin_before_is_missing(gaps):
     model, params, data = untrained(gaps)
     p = {k: v[0].numpy() for k, v in params.items()}
     z = np.where(data.valid[..., None], (data.y - p["signal_mean"]) / p["signal_scale"], 0)
-    known = np.zeros(data.valid.shape + (1,), bool)
+    known = np.zeros((*data.valid.shape, 1), bool)
     known[:, 1:, 0] = data.valid[:, :-1]
     last = np.concatenate([np.zeros((80, 1, 3)), z[:, :-1]], 1)
     eta, sd = p["readout_bias"] + p["skip"] * last, np.where(known, np.exp(p["log_sd"]), 1.0)
-    expected = (
-        -0.5 * ((z - eta) / sd) ** 2 - np.log(sd * p["signal_scale"]) - 0.5 * np.log(2 * np.pi)
-    ).sum(-1)
+    expected = (-0.5 * ((z - eta) / sd) ** 2 - np.log(sd * p["signal_scale"]) - 0.5 * np.log(2 * np.pi)).sum(
+        -1
+    )
     assert np.allclose(model.score(params, data)[0][data.valid], expected[data.valid], atol=1e-10)
     mean = model.expect(params, data)[0]
     assert np.allclose(mean, p["signal_mean"] + p["signal_scale"] * eta, atol=1e-10)
@@ -99,7 +101,10 @@ def test_engines_agree_on_gaps(family, more, dtype, tolerance, gaps):
     from cortseq.training.engines.generic import Generic
     from cortseq.training.engines.graphed import Graphed
 
-    model, data = build(family, **{"input_dropout": 0.0, "hidden_dropout": 0.0, **more}), Data.of(gaps, range(20))
+    model, data = (
+        build(family, **{"input_dropout": 0.0, "hidden_dropout": 0.0, **more}),
+        Data.of(gaps, range(20)),
+    )
     stacked = model.initial(data, 1, 0, dtype)
     stacked["readout_weight"] += 0.1  # away from the start, where no gradient reaches the cell
     if model.memory:

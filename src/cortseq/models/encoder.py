@@ -6,8 +6,6 @@ feature). Everything is learned from training trials; the label at t depends on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from scipy.special import gammaln
 
@@ -20,7 +18,6 @@ _QUICK_POINTS = 10_000  # and where decays are compared, with one start and few 
 _STEPS, _QUICK_STEPS = 100, 20
 _AT_ONCE = 5_000_000  # distances in one array
 _PRIOR = np.logspace(-2, 3, 31)  # bins' worth of the Gamma prior
-SHRINKAGES = (1.0, 10.0, 100.0, 1000.0, np.inf)  # bins' worth of the overall mean in each state's; inf: the null
 
 
 def learn(
@@ -132,26 +129,22 @@ def _rates(train: Data, found: np.ndarray, k: int) -> np.ndarray:
     return (total + b * mean) / (n + b)
 
 
-def shrunk(train: Data, found: np.ndarray, k: int) -> Iterator[tuple[Params, dict]]:
-    """Emissions of signals under each of SHRINKAGES, to choose from, and what a card says; elsewhere one, {}.
+def _gaussians(train: Data, found: np.ndarray, k: int) -> Params:
+    """Means per state (one bin's worth of the overall mean added), one sd per channel.
 
-    Clusters of many channels and few bins fit their own bins: states far from the overall mean can be worse
-    than no state at all, which only bins that were not clustered can tell.
+    The sd is about the state's mean in the *other* trials: clusters of many channels fit their own bins, and an sd
+    about those means would be too small for every new trial.
     """
-    if train.track != "signal":
-        yield {}, {}
-        return
-    for weight in SHRINKAGES:
-        yield _gaussians(train, found, k, weight), {"shrinkage": weight if np.isfinite(weight) else "null"}
-
-
-def _gaussians(train: Data, found: np.ndarray, k: int, weight: float = 1.0) -> Params:
-    """Means per state (`weight` bins' worth of the overall mean added), one sd per channel."""
     y = train.y[train.valid]
     n, total = _totals(train, found, k)
-    share = 1 / (1 + n / weight)  # of the overall mean
-    mean = share * y.mean(0) + (1 - share) * total / np.maximum(n, 1)
-    sd = np.maximum((y - mean[found[train.valid]]).std(0), MIN_SD * varying(y.std(0)))
+    overall, square = y.mean(0), np.zeros(y.shape[1])
+    for trial in range(len(train.y)):
+        own, state = train.at([trial]), found[[trial]]
+        n_own, total_own = _totals(own, state, k)
+        mean = (total - total_own + overall) / (n - n_own + 1)
+        square += ((own.y - mean[state])[own.valid] ** 2).sum(0)
+    sd = np.maximum(np.sqrt(square / len(y)), MIN_SD * varying(y.std(0)))
+    mean = (total + overall) / (n + 1)
     return {"mean": mean, "sd": np.broadcast_to(sd, mean.shape).copy()}
 
 

@@ -104,14 +104,14 @@ class StateChain(Model):
         counts = chain.count(labels, train.valid, m, self.length)
         if train.track == "counts":
             learned |= self._dispersion(learned, counts, train, labels)
-        held_out, found = encoder.labels(learned, valid), []
-        for emissions, chosen in encoder.shrunk(train, labels, self.states):
-            p = learned | emissions
-            bins = self._bins(p, valid, held_out) if valid.valid.any() else None
-            for table, card in self.tables(counts, m, self._bins(p, train, labels), bins):
-                score = float(np.sum(self._score(p | table, valid)[valid.valid]))
-                card = {**card, "chosen": {**chosen, **card.get("chosen", {})}}
-                found.append(_Found(score, p | table, card, 0))
+        held_out = None
+        if valid.valid.any():
+            held_out = self._bins(learned, valid, encoder.labels(learned, valid))
+        found = []
+        for table, card in self.tables(counts, m, self._bins(learned, train, labels), held_out):
+            params = learned | table
+            score = float(np.sum(self._score(params, valid)[valid.valid]))
+            found.append(_Found(score, params, card, 0))
         return replace(max(found, key=lambda f: f.score), tried=len(found))
 
     def _dispersion(self, p: Params, counts: chain.Table, train: Data, labels: np.ndarray) -> Params:

@@ -77,7 +77,8 @@ def _bins(model: Recurrent, p: Params, data: Data):
     """Features (bin, hidden) float32 and observations of the valid bins; what a skip sees there (else None)."""
     from cortseq.models.recurrent import before, tensors
 
-    features, seen, lasts = [], [], []
+    features, seen = [], []
+    lasts: list = []
     with torch.no_grad():
         for first in range(0, len(data.y), _CHUNK):
             x, y, valid = tensors(model, p, data, slice(first, first + _CHUNK), torch.float32)

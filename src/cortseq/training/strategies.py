@@ -114,7 +114,7 @@ class Rollout:
         self.engine, self.batch, self.first = engine, batch, first
         self.strategy, self.x, self.y, self.mask = engine.strategy, x, y, mask
         self.recorded = engine._before(batch, first, stop)
-        self.last = [None if self.recorded is None else self.recorded[..., 0, :]]
+        self.last: list = [None if self.recorded is None else self.recorded[..., 0, :]]
         if isinstance(self.strategy, Scheduled):
             self.coins = self._coins(self.strategy.probability(progress), first, stop)
             self.generators = [
