@@ -352,3 +352,20 @@ def test_a_forecast_is_exact_or_sampled_as_it_says(family, any_recording):
     kind = fit.model.forecasts_on(data.track)
     assert np.array_equal(one, other, equal_nan=True) == (kind == "exact")
     assert inspect.signature(fit.model.forecast).parameters["samples"].default == 128
+
+
+# -- inputs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["glm", "rate"])
+def test_a_fit_with_inputs_does_without_them_nowhere(family, counts):
+    """Neither scored nor run freely: left out in silence they would be taken as their mean."""
+    driven = counts.assign(
+        inputs=(("trial", "time", "input"), np.random.default_rng(0).normal(size=(40, 16, 1)))
+    )
+    fit = fitted(family, driven)
+    assert np.isfinite(fit.log_prob(driven)).all()
+    with pytest.raises(CortseqError, match="inputs: the fit is for 1 inputs"):
+        fit.log_prob(counts)
+    with pytest.raises(CortseqError, match="cannot run freely"):
+        fit.simulate(2, 3)

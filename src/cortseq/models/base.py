@@ -218,10 +218,12 @@ class Model(BaseModel):
         """
         learns, chooses = np.asarray(train, int), np.asarray(valid, int)
         if not len(learns) or not len(chooses):
-            raise CortseqError(f"{self.family} needs at least one training and one validation trial")
+            raise CortseqError(
+                f"{self.family} needs at least one training and one validation trial", key="train, valid"
+            )
         twice = np.intersect1d(learns, chooses)
         if twice.size:
-            raise CortseqError("a trial is in both train and valid", value=int(twice[0]))
+            raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
         data = Data.of(recording)
         self.check(data)
         members = members if self.has_members else 1
@@ -291,8 +293,14 @@ class Fit:
         if (data.track, data.n_features) != (self.card["track"], self.card["n_features"]):
             raise CortseqError(
                 f"the fit is for {self.card['n_features']} features of {self.card['track']}, "
-                f"the recording has {data.n_features} of {data.track}"
+                f"the recording has {data.n_features} of {data.track}",
+                fix="select the fold's units or channels",
             )
+        if data.n_inputs != self.card["n_inputs"]:
+            raise CortseqError(
+                f"the fit is for {self.card['n_inputs']} inputs", key="inputs", value=data.n_inputs,
+                fix="score the recording with the inputs it was fitted with",
+            )  # fmt: skip
         if data.observation != self.card["observation"]:
             raise CortseqError(
                 f"the fit is for {self.card['observation']} counts: likelihoods of two observation models are not compared",

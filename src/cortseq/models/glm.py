@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 from scipy.special import logsumexp, softmax
 
+from cortseq.errors import CortseqError
 from cortseq.models.base import Data, Learned, Model, Params, Run
 from cortseq.models.emissions import MIN_SD, emission_of, encoded, farthest, forecasts, with_dispersion
 from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
@@ -203,6 +204,8 @@ class Glm(Model):
         return self.design(p, data, basis) @ p["weight"].T + p["bias"]
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        if shape["n_inputs"]:
+            raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
         kind, n = shape["track"], shape["n_features"]
         coupling, basis = self.couplings(params), self.basis()
         missing = basis.sum(0) - np.vstack([np.zeros(basis.shape[1]), basis.cumsum(0)])

@@ -177,7 +177,11 @@ class Hmm(Model):
         CortseqError : labels, or an autoregressive model.
         """
         if data.track == "symbols" or "dynamics" in params:
-            raise CortseqError("only counts and Gaussian signals have units that can be held out")
+            raise CortseqError(
+                "only counts and Gaussian signals have units that can be held out",
+                key="autoregressive" if "dynamics" in params else "track",
+                value="dynamics" in params or data.track,
+            )
         held_in, held_out = np.asarray(held_in, int), np.asarray(held_out, int)
         seen = replace(data, y=data.y[..., held_in], n_features=len(held_in))
         out = np.full((len(params["initial"]), *data.valid.shape, len(held_out)), np.nan)
@@ -374,7 +378,9 @@ def _check_chain(initial, transition, rates, counts) -> None:
     if not fits or len(rates) != n or rates.shape[1] != counts.shape[1]:
         shapes = [a.shape for a in (initial, transition, rates, counts)]
         raise CortseqError(
-            "shapes are not (state,), (state, state), (state, unit), (time, unit)", value=shapes
+            "shapes are not (state,), (state, state), (state, unit), (time, unit)",
+            key="initial, transition, rates, counts",
+            value=shapes,
         )
     for key, a in {"initial": initial, "transition": transition, "rates": rates, "counts": counts}.items():
         if not (np.isfinite(a) & (a >= 0)).all():
