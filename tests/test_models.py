@@ -11,7 +11,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data
-from cortseq.models.recurrent import tensors
+from cortseq.models.recurrent import before, tensors
 
 SMALL = {
     "rate": {"hidden": 6, "epochs": 3, "batch": 8},
@@ -167,11 +167,12 @@ def test_members_as_an_axis_equal_members_one_by_one(family, any_recording):
     data = Data.of(any_recording, range(4))
     params = {k: v.double() for k, v in model.initial(data, 3, seed=5).items()}
     first = {k: v[0] for k, v in params.items()}
-    x = tensors(model, first, data, slice(None), torch.float64)[0]
-    together = model.readout(params, model.scan(params, x.expand(3, *x.shape)))
+    x, _, valid = tensors(model, first, data, slice(None), torch.float64)
+    last = before(first, x, valid)
+    together = model.readout(params, model.scan(params, x.expand(3, *x.shape)), last)
     for m in range(3):
         p = {k: v[m] for k, v in params.items()}
-        assert torch.allclose(model.readout(p, model.scan(p, x)), together[m], atol=1e-12)
+        assert torch.allclose(model.readout(p, model.scan(p, x), last), together[m], atol=1e-12)
 
 
 def test_lstm_equals_torch():
@@ -252,20 +253,25 @@ def test_reservoir_is_scaled_and_stays_fixed(counts):
     assert abs(np.abs(0.5 + 0.5 * values).max() - 0.8) < 1e-6
 
 
-def test_ridge_readout_equals_sklearn(signal):
+@pytest.mark.parametrize("skip", [True, False])
+def test_ridge_readout_equals_sklearn(skip, signal):
     from sklearn.linear_model import Ridge
 
     from cortseq.models.esn import PENALTIES
     from cortseq.training import convex
 
-    fit = fitted("esn", signal)
+    fit = fitted("esn", signal, skip=skip)
     p = {k: v[0] for k, v in fit.params.items()}
     penalty = fit.card["penalties"][0]
     assert penalty in PENALTIES
     data = Data.of(signal, range(20))
-    features, y = convex._bins(fit.model, p, data)
-    observation_y = (y.double().numpy() - p["signal_mean"].numpy()) / p["signal_scale"].numpy()
-    theirs = Ridge(alpha=penalty * len(features)).fit(features.astype(float), observation_y)
+    features, y, _ = convex._bins(fit.model, p, data)
+    target = (y.double().numpy() - p["signal_mean"].numpy()) / p["signal_scale"].numpy()
+    if skip:  # what the bin before leaves, of the 19 bins of a trial that have one
+        target = target.reshape(20, 20, 2)
+        target = (target[:, 1:] - p["skip"].numpy() * target[:, :-1]).reshape(-1, 2)
+        features = features.reshape(20, 20, -1)[:, 1:].reshape(len(target), -1)
+    theirs = Ridge(alpha=penalty * len(features)).fit(features.astype(float), target)
     assert np.allclose(
         theirs.predict(features),
         features @ p["readout_weight"].numpy().T + p["readout_bias"].numpy(),
