@@ -69,10 +69,8 @@ def _dissections(out: str, dataset: str) -> dict:
 
 def units(out: str, dataset: str) -> dict:
     names = [_chosen(out, dataset, role)["variant"].iloc[0] for role in ("recurrent", "markov")]
-    stems = {name: f"{out}/predictions/{dataset}/{name}/fold0.zarr.zip" for name in ["null", *names]}
-    recording = store.read(f"{out}/trials/{dataset}.zarr.zip")
-    recording, _ = splits.fold_of(recording, store.read_json(f"{out}/splits/{dataset}.json"), 0)
-    return {"recording": recording, "predictions": {name: store.read(path) for name, path in stems.items()}}
+    files = {name: sorted(Path(f"{out}/scores/{dataset}/{name}").glob("fold*")) for name in ["null", *names]}
+    return {"products": {name: [store.read(f) for f in found] for name, found in files.items()}}
 
 
 def _products(out: str, dataset: str, task: str) -> dict[str, list[Path]]:

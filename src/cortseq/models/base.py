@@ -188,6 +188,10 @@ class Model(BaseModel):
         """Whether the fit is a dynamical system on one state (`Fit.flow`)."""
         return False
 
+    def applies(self, track: str) -> bool:
+        """Whether a study fits this specification to recordings on `track`, or leaves it out there."""
+        return True
+
     def check(self, data: Data) -> None:
         """Raise a CortseqError if this specification cannot be fitted to such data."""
 

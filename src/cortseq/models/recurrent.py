@@ -50,7 +50,7 @@ class Recurrent(Model):
     role: ClassVar = "recurrent"
     has_members: ClassVar = True
     forecasts: ClassVar = "sampled"
-    idle: ClassVar = {"symbols": ("discretise", "skip"), "counts": ("skip",)}
+    idle: ClassVar = {"symbols": ("skip", "mixture"), "counts": ("skip",), "signal": ("mixture",)}
     # Whether `kernel` gives a hand-written CPU execution of the same update.
     has_kernel: ClassVar[bool] = False
     # Parameters that belong to the model but are not learned.
@@ -209,6 +209,10 @@ class Recurrent(Model):
                 "discretise is for strategy teacher: what the network draws is no population state"
             )
         return self
+
+    def applies(self, track: str) -> bool:
+        """Symbols are states already: a network that sees states only would be the network itself."""
+        return self.discretise is None or track != "symbols"
 
     def check(self, data: Data) -> None:
         if data.n_features < 1 or data.y.shape[1] < 2:
