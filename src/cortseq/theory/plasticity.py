@@ -143,7 +143,9 @@ def _checked(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> np.nda
     if not 0 < U <= 1:
         raise CortseqError("U lies in (0, 1]", key="U", value=U)
     if tau_fac is not None and not 0 < tau_fac < np.inf:
-        raise CortseqError("a time constant is > 0 s", key="tau_fac", value=tau_fac, fix="None: no facilitation")
+        raise CortseqError(
+            "a time constant is > 0 s", key="tau_fac", value=tau_fac, fix="None: no facilitation"
+        )
     if not 0 <= tau_rec < np.inf:
         raise CortseqError("a time constant is >= 0 s", key="tau_rec", value=tau_rec)
     rate = np.asarray(rate_hz, float)[()]
