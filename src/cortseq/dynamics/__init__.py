@@ -1,10 +1,47 @@
 """What moves a fitted network: analyses that see only a flow (or a weight matrix), float64 throughout."""
 
-from cortseq.dynamics.dimension import participation_ratio
+from cortseq.dynamics.balance import Balance, balance, balance_of_fit, tracking_lag
+from cortseq.dynamics.bulk import low_rank_outliers, profile_radius, stability_margin
+from cortseq.dynamics.chaos import (
+    ChaosVerdict,
+    TwinDivergence,
+    chaos_verdict,
+    leading_exponents,
+    twin_divergence,
+)
+from cortseq.dynamics.conversion import euler_limit, to_continuous, to_discrete
+from cortseq.dynamics.decoding import SilentMemory, decode_cue, decode_past, silent_memory
+from cortseq.dynamics.dimension import corrected_participation_ratio, participation_ratio
+from cortseq.dynamics.driven import Driven, driven
+from cortseq.dynamics.echo_state import (
+    EchoState,
+    EchoStateBounds,
+    echo_state_bounds,
+    echo_state_of_fit,
+    echo_state_test,
+)
 from cortseq.dynamics.fixed_points import FixedPoints, fixed_points
 from cortseq.dynamics.flow import Flow, batched
+from cortseq.dynamics.gradients import (
+    GradientReach,
+    conditional_exponents,
+    forget_path_norms,
+    gradient_norms,
+    gradient_reach,
+)
 from cortseq.dynamics.jacobians import jacobian
-from cortseq.dynamics.lyapunov import LyapunovSpectrum, lyapunov_spectrum
+from cortseq.dynamics.lipschitz import LipschitzBound, lipschitz_bound
+from cortseq.dynamics.lyapunov import LyapunovSpectrum, entropy, kaplan_yorke, lyapunov_spectrum
+from cortseq.dynamics.memory import MemoryCapacity, memory_capacity
+from cortseq.dynamics.similarity import (
+    AgainstSeeds,
+    FixedPointMatch,
+    LinearMap,
+    against_seeds,
+    linear_map,
+    match_fixed_points,
+    spectral_distance,
+)
 from cortseq.dynamics.spectra import (
     Outliers,
     bulk_radius,
@@ -15,22 +52,70 @@ from cortseq.dynamics.spectra import (
     spectral_radius,
     time_constants_and_frequencies,
 )
+from cortseq.dynamics.transient import TransientGrowth, transient_growth
 
 __all__ = [
+    "AgainstSeeds",
+    "Balance",
+    "ChaosVerdict",
+    "Driven",
+    "EchoState",
+    "EchoStateBounds",
+    "FixedPointMatch",
     "FixedPoints",
     "Flow",
+    "GradientReach",
+    "LinearMap",
+    "LipschitzBound",
     "LyapunovSpectrum",
+    "MemoryCapacity",
     "Outliers",
+    "SilentMemory",
+    "TransientGrowth",
+    "TwinDivergence",
+    "against_seeds",
+    "balance",
+    "balance_of_fit",
     "batched",
     "bulk_radius",
+    "chaos_verdict",
+    "conditional_exponents",
+    "corrected_participation_ratio",
+    "decode_cue",
+    "decode_past",
+    "driven",
+    "echo_state_bounds",
+    "echo_state_of_fit",
+    "echo_state_test",
+    "entropy",
+    "euler_limit",
     "fixed_points",
+    "forget_path_norms",
+    "gradient_norms",
+    "gradient_reach",
     "henrici",
     "jacobian",
+    "kaplan_yorke",
+    "leading_exponents",
+    "linear_map",
+    "lipschitz_bound",
+    "low_rank_outliers",
     "lyapunov_spectrum",
+    "match_fixed_points",
+    "memory_capacity",
     "numerical_abscissa",
     "outliers",
     "participation_ratio",
+    "profile_radius",
+    "silent_memory",
     "spectral_abscissa",
+    "spectral_distance",
     "spectral_radius",
+    "stability_margin",
     "time_constants_and_frequencies",
+    "to_continuous",
+    "to_discrete",
+    "tracking_lag",
+    "transient_growth",
+    "twin_divergence",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cortseq.errors import CortseqError
+
 
 def participation_ratio(covariance) -> float:
     """(tr C)^2 / tr(C^2), between 1 (a line) and d (a ball); NaN where nothing varies.
@@ -15,3 +17,39 @@ def participation_ratio(covariance) -> float:
     c = np.asarray(covariance, dtype=np.float64)
     total = np.sum(c * c.T)
     return float(np.trace(c) ** 2 / total) if total > 0 else float("nan")
+
+
+def corrected_participation_ratio(samples, noise_variance=None, n_effective: float | None = None) -> float:
+    """The participation ratio of what lies under independent noise, from few samples.
+
+    With S the sample covariance of n samples and D the noise, tr C = tr S - tr D and
+    tr C^2 = tr S^2 - 2 tr S D + tr D^2, after the bias of (tr S)^2 and tr S^2 is solved for (normal samples):
+    E tr S^2 = tr S'^2 + (tr S'^2 + (tr S')^2) / (n - 1),  E (tr S)^2 = (tr S')^2 + 2 tr S'^2 / (n - 1),
+    S' = C + D. Noise alone fills all dimensions and few samples fill few: the plain ratio is wrong either way.
+
+    Parameters
+    ----------
+    samples : (n, d), rows with NaN are left out. noise_variance : (d,) of each sample, such as the mean count
+    of each unit for Poisson counts; None: no noise. n_effective : independent samples, fewer than rows of
+    a slow process.
+
+    Returns
+    -------
+    NaN where no variance is left.
+    """
+    x = np.asarray(samples, dtype=np.float64)
+    if x.ndim != 2:
+        raise CortseqError("samples are (n, d)", value=x.shape)
+    x = x[np.isfinite(x).all(1)]
+    n = len(x) if n_effective is None else n_effective
+    if n <= 3 or len(x) < 2:
+        raise CortseqError("more than three samples are needed", value=n)
+    s = np.cov(x, rowvar=False).reshape(x.shape[1], -1)
+    d = np.zeros(len(s)) if noise_variance is None else np.asarray(noise_variance, dtype=np.float64)
+    bias = 1 / (n - 1)
+    squared, square = np.linalg.solve([[1 + bias, bias], [2 * bias, 1]], [np.sum(s * s), np.trace(s) ** 2])
+    if np.trace(s) <= d.sum():
+        return float("nan")
+    square += d.sum() ** 2 - 2 * np.trace(s) * d.sum()
+    squared += np.sum(d**2) - 2 * np.sum(np.diagonal(s) * d)
+    return float(square / squared) if squared > 0 and square > 0 else float("nan")

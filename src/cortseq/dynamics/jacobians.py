@@ -39,6 +39,30 @@ def jacobian_tensor(flow: Step, states: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
+def jacobians_along(step, states: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """dF(s, x)/ds at every pair of a state (n, d) and an input (n, m), (n, d, d)."""
+    size = chunk_size(states.shape[1])
+    try:
+        every = torch.func.vmap(torch.func.jacrev(step))
+        return torch.cat([every(s, x) for s, x in zip(states.split(size), inputs.split(size), strict=True)])
+    except RuntimeError:
+        return torch.stack([_chunk(lambda s, x=x: step(s, x), s[None])[0] for s, x in zip(states, inputs)])
+
+
+def push_each(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """F(s) and DF(s) v for n pairs of a state and a tangent vector, both (n, d)."""
+
+    def push(state, vector):
+        return torch.func.jvp(flow, (state,), (vector,))
+
+    try:
+        return torch.func.vmap(push, randomness="different")(states, vectors)
+    except RuntimeError:
+        jacobians = jacobian_tensor(flow, states)
+        new = torch.stack([flow(state) for state in states])
+        return new, (jacobians @ vectors.unsqueeze(-1)).squeeze(-1)
+
+
 def chunk_size(dim: int) -> int:
     """How many Jacobians are computed at once."""
     return max(1, min(1024, _DOUBLES // (_TEMPORARIES * dim * dim)))

@@ -61,7 +61,7 @@ class Dale(Recurrent):
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         (h,) = state
         target = torch.relu(h @ q["recurrent"].mT + drive)
-        return (leaky(h, target, q["leak"].squeeze(-2) if h.ndim == 1 else q["leak"], self.leak),)
+        return (leaky(h, target, q["leak"], self.leak),)
 
     def signs(self, p: Params) -> torch.Tensor:
         return p["sign"]

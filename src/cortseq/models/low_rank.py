@@ -67,7 +67,7 @@ class LowRank(Recurrent):
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         (h,) = state
         target = torch.tanh(h @ q["recurrent"].mT + drive)
-        return (leaky(h, target, q["leak"].squeeze(-2) if h.ndim == 1 else q["leak"], self.leak),)
+        return (leaky(h, target, q["leak"], self.leak),)
 
 
 MODEL = LowRank

@@ -33,6 +33,8 @@ def leak_of(leak: Leak, p: Params) -> torch.Tensor:
 
 def leaky(h: torch.Tensor, target: torch.Tensor, a: torch.Tensor, leak: Leak) -> torch.Tensor:
     """(1 - a) h + a target; a = 1 is the vanilla network bit for bit."""
+    if h.ndim < a.ndim:  # one state without a trial axis
+        a = a.squeeze(-2)
     return target if leak == 1 else torch.lerp(h, target, a.expand(target.shape))
 
 
@@ -76,7 +78,7 @@ class Rate(Recurrent):
         (h,) = state
         phi = torch.tanh if self.nonlinearity == "tanh" else torch.relu
         target = phi(h @ q["recurrent"].mT + drive)
-        return (leaky(h, target, q["leak"].squeeze(-2) if h.ndim == 1 else q["leak"], self.leak),)
+        return (leaky(h, target, q["leak"], self.leak),)
 
 
 MODEL = Rate

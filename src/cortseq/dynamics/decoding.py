@@ -1,0 +1,123 @@
+"""What a state still knows of the past: decoding against lag, and memory that is silent in the rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from cortseq.dynamics.similarity import explained, ridge
+from cortseq.errors import CortseqError
+
+PENALTIES = tuple(10.0 ** np.arange(-10, 2))
+
+
+def decode_past(
+    states, targets, lags: Sequence[int], train, test, penalties: Sequence[float] = PENALTIES
+) -> np.ndarray:
+    """R^2 of y_{t-k} read linearly from the state s_t, on held-out trials, (lag, target).
+
+    Ridge fitted on the trials `train`, its penalty by leave-one-out there. Negative lags ask for the future.
+    Of a linear reservoir under white input the lags sum to the memory capacity.
+
+    Parameters
+    ----------
+    states : (trial, time, d). targets : (trial, time, k) or (trial, time). NaN: a missing bin. lags : in bins.
+    train, test : positions of trials, disjoint.
+
+    Raises
+    ------
+    CortseqError : a trial in both roles, or a lag that no bin reaches.
+    """
+    s, y = np.asarray(states, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    y = y[..., None] if y.ndim == 2 else y
+    train, test = _roles(train, test)
+    n_time = s.shape[1]
+    out = []
+    for lag in lags:
+        if abs(lag) >= n_time:
+            raise CortseqError(f"trials have {n_time} bins", key="lags", value=int(lag))
+        now = slice(max(lag, 0), n_time + min(lag, 0))
+        then = slice(max(-lag, 0), n_time - max(lag, 0))
+        x, past = s[:, now], y[:, then]
+        known = np.isfinite(x).all(-1) & np.isfinite(past).all(-1)
+        weight, bias = ridge(x[train][known[train]], past[train][known[train]], penalties)
+        guess = x[test][known[test]] @ weight.T + bias
+        out.append(explained(past[test][known[test]], guess)[1])
+    return np.array(out)
+
+
+def decode_cue(features, cue, train, test, penalty: float = 1.0) -> np.ndarray:
+    """Area under the ROC curve of a label of the trial, read from the features of each bin, (time,).
+
+    Logistic regression per bin on the trials `train` (L2, features standardised), judged on `test`; 0.5 is
+    chance. Of more than two labels the mean over pairs (Hand & Till 2001, Mach Learn 45:171).
+
+    Parameters
+    ----------
+    features : (trial, time, d); NaN: a missing bin. cue : (trial,) labels. penalty : inverse of sklearn's C.
+
+    Returns
+    -------
+    NaN where a bin holds no trial of some label, in training or test.
+    """
+    x, cue = np.asarray(features, dtype=np.float64), np.asarray(cue)
+    train, test = _roles(train, test)
+    return np.array([_auc(x[:, t], cue, train, test, penalty) for t in range(x.shape[1])])
+
+
+def _auc(x: np.ndarray, cue: np.ndarray, train, test, penalty: float) -> float:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+
+    known = np.isfinite(x).all(1)
+    train, test = train[known[train]], test[known[test]]
+    labels = np.unique(cue)
+    if len(labels) < 2 or any(len(np.unique(cue[role])) < len(labels) for role in (train, test)):
+        return float("nan")
+    centre, scale = x[train].mean(0), x[train].std(0)
+    # what does not vary in training says nothing, whatever it does in the test
+    z = (x - centre) / np.where(scale > 1e-9 * (1 + np.abs(centre)), scale, np.inf)
+    model = LogisticRegression(C=1 / penalty, max_iter=1000).fit(z[train], cue[train])
+    if len(labels) == 2:
+        return float(roc_auc_score(cue[test] == labels[1], model.decision_function(z[test])))
+    return float(roc_auc_score(cue[test], model.predict_proba(z[test]), multi_class="ovo", labels=labels))
+
+
+@dataclass(frozen=True)
+class SilentMemory:
+    """Area under the curve of the cue from the rates and from the efficacies u x, both (member, time)."""
+
+    rates: np.ndarray
+    efficacy: np.ndarray
+
+
+def silent_memory(fit, recording: xr.Dataset, cue, train, test, penalty: float = 1.0) -> SilentMemory:
+    """A cue decoded through the delay from a plastic network's activity, and from its synapses.
+
+    It is silent where the rates are at chance and u x is not: then the cue lives in the synapses alone.
+    Mongillo, Barak & Tsodyks 2008, Science 319:1543; Masse et al. 2019, Nat Neurosci 22:1159.
+
+    Parameters
+    ----------
+    fit : of an stp model. cue : (trial,) labels of all trials of the recording. train, test : positions.
+    """
+    if fit.model.family != "stp":
+        raise CortseqError(f"a {fit.model.family} model has no plastic synapse", fix="give the fit of an stp")
+    valid = recording["valid"].values[..., None]
+    states = np.where(valid, fit.states(recording), np.nan)
+    parts = [np.split(member, 3, -1) for member in states]
+    return SilentMemory(
+        np.stack([decode_cue(h, cue, train, test, penalty) for h, _, _ in parts]),
+        np.stack([decode_cue(u * x, cue, train, test, penalty) for _, u, x in parts]),
+    )
+
+
+def _roles(train, test) -> tuple[np.ndarray, np.ndarray]:
+    train, test = np.asarray(train, int), np.asarray(test, int)
+    twice = np.intersect1d(train, test)
+    if twice.size:
+        raise CortseqError("a trial is in both train and test", value=int(twice[0]))
+    return train, test

@@ -1,0 +1,72 @@
+"""A fitted cell under its recorded input: the open loop along real trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from cortseq._lazy import lazy
+from cortseq.errors import CortseqError
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+DrivenStep = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class Driven:
+    """One member's s_{t+1} = F(s_t, x_t) and what it was driven by, torch float64.
+
+    step : (dim,), (m,) -> (dim,), or both with a leading axis. inputs (trial, time, m): encoded observations
+    and the recording's inputs. states (trial, time, dim) before each bin. last (trial,): position of each
+    trial's last valid bin. sizes : of the parts of the state, such as (h, c).
+    """
+
+    step: DrivenStep
+    inputs: torch.Tensor
+    states: torch.Tensor
+    last: np.ndarray
+    sizes: tuple[int, ...]
+
+    @property
+    def stream(self) -> torch.Tensor:
+        """The inputs of all trials one after another, (bin, m), without the bins after each trial's end."""
+        return torch.cat([x[: n + 1] for x, n in zip(self.inputs, self.last, strict=True)])
+
+
+def driven(fit, recording: xr.Dataset, member: int = 0, trials=None) -> Driven:
+    """The open loop of one member of a recurrent Fit.
+
+    Raises
+    ------
+    CortseqError : a fit that has no state, or one that restarts before each prediction (`memory`).
+    """
+    from cortseq.models.recurrent import tensors
+
+    model = fit.model
+    if model.role != "recurrent":
+        raise CortseqError(f"a {model.family} model has no state", fix="choose a recurrent model")
+    if model.memory is not None:
+        raise CortseqError(
+            "a network that restarts has no open loop along a trial", key="memory", value=model.memory
+        )
+    data = fit._data(recording, trials)
+    p = {name: value[member].double() for name, value in fit.params.items()}
+    with torch.no_grad():
+        q = {name: value.detach() for name, value in model.derive(p).items()}
+        sizes = tuple(s.shape[-1] for s in model.start(q))
+        x, _, valid = tensors(model, p, data, slice(None), torch.float64)
+        states = model.scan(p, x, states=True)
+
+    def step(state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat(model.step(q, state.split(sizes, -1), model.drive(q, x)), -1)
+
+    last = data.valid.shape[1] - 1 - data.valid[:, ::-1].argmax(1)
+    return Driven(step, x, states, np.where(valid.any(1), last, 0), sizes)

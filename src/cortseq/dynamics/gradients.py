@@ -1,0 +1,195 @@
+"""How far back a gradient reaches: norms of dh_t/dh_{t-k} on the recorded input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import xarray as xr
+
+from cortseq._lazy import lazy
+from cortseq.dynamics.driven import Driven, driven
+from cortseq.dynamics.jacobians import chunk_size, jacobians_along, push_each
+from cortseq.errors import CortseqError
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+Norm = Literal["spectral", "frobenius"]
+_ORDERS: dict[str, int | str] = {"spectral": 2, "frobenius": "fro"}
+
+
+def gradient_norms(
+    fit, recording: xr.Dataset, lags: Sequence[int], trials=None, norm: Norm = "spectral"
+) -> np.ndarray:
+    """|dh_t/dh_{t-k}| of the whole state at the last valid bin t of each trial, (member, trial, lag).
+
+    dh_t/dh_{t-k} = J_{t-1} J_{t-2} ... J_{t-k}, the newest factor on the left, with the exact Jacobians of the
+    cell on the recorded input (open loop). Bengio, Simard & Frasconi 1994, IEEE Trans Neural Netw 5:157.
+
+    Parameters
+    ----------
+    fit : of a recurrent model. lags : k >= 0, in bins. norm : "spectral" (largest singular value), which
+    bounds every gradient, or "frobenius".
+
+    Returns
+    -------
+    float64; NaN where a trial is shorter than the lag.
+    """
+    lags = _checked(lags)
+    members = range(fit.card["members"])
+    return np.stack([_member_norms(driven(fit, recording, m, trials), lags, norm) for m in members])
+
+
+def _member_norms(loop: Driven, lags: np.ndarray, norm: str) -> np.ndarray:
+    out = np.full((len(loop.states), len(lags)), np.nan)
+    for row, states, inputs, last in zip(out, loop.states, loop.inputs, loop.last, strict=True):
+        product = torch.eye(states.shape[1], dtype=torch.float64)
+        for k, product in enumerate(_products(loop.step, states[:last], inputs[:last], product, lags.max())):
+            at = lags == k
+            if at.any():
+                row[at] = float(torch.linalg.matrix_norm(product, _ORDERS[norm]))
+    return out
+
+
+def _products(step, states, inputs, product, longest: int):
+    """The products for k = 0, 1, ... of the steps that the rows of `states` and `inputs` are, the last first."""
+    yield product
+    states, inputs = states.flip(0)[:longest], inputs.flip(0)[:longest]
+    size = chunk_size(states.shape[1])
+    for some, given in zip(states.split(size), inputs.split(size), strict=True):
+        if not len(some):
+            return
+        with torch.no_grad():
+            for jacobian in jacobians_along(step, some, given):
+                product = product @ jacobian
+                yield product
+
+
+def forget_path_norms(fit, recording: xr.Dataset, lags: Sequence[int], trials=None) -> np.ndarray:
+    """The direct path of an LSTM's memory alone: max over units of f_{t-1} ... f_{t-k}, (member, trial, lag).
+
+    The part of dc_t/dc_{t-k} that no gate mediates, the constant error carousel (Hochreiter & Schmidhuber
+    1997). `gradient_norms` is the full path, through (h, c) and all gates.
+
+    Raises
+    ------
+    CortseqError : a family without forget gates.
+    """
+    if fit.model.family != "lstm":
+        raise CortseqError(f"a {fit.model.family} model has no forget gate", fix="give the fit of an lstm")
+    lags = _checked(lags)
+    members = []
+    for member in range(fit.card["members"]):
+        loop = driven(fit, recording, member, trials)
+        forget = _forget_gates(fit, member, loop)
+        out = np.full((len(forget), len(lags)), np.nan)
+        for row, gates, last in zip(out, forget, loop.last, strict=True):
+            paths = np.cumprod(np.concatenate([np.ones((1, gates.shape[1])), gates[:last][::-1]]), 0).max(1)
+            row[lags < len(paths)] = paths[lags[lags < len(paths)]]
+        members.append(out)
+    return np.stack(members)
+
+
+def _forget_gates(fit, member: int, loop: Driven) -> np.ndarray:
+    """f at every step, (trial, time, hidden)."""
+    p = {name: value[member].double() for name, value in fit.params.items()}
+    h = loop.states[..., : loop.sizes[0]]
+    with torch.no_grad():
+        gates = h @ p["recurrent"].mT + fit.model.drive(p, loop.inputs)
+        return torch.sigmoid(gates.chunk(4, -1)[1]).numpy()
+
+
+def conditional_exponents(fit, recording: xr.Dataset, trials=None, seed: int = 0) -> np.ndarray:
+    """Growth of small differences of the state along each recorded trial, nats per bin, (member, trial).
+
+    The largest Lyapunov exponent of the driven network; the first quarter of a trial aligns the tangent
+    vector and does not count. Slopes of `gradient_norms` approach it over long lags.
+    """
+    found = []
+    for member in range(fit.card["members"]):
+        loop = driven(fit, recording, member, trials)
+        vectors = torch.from_numpy(np.random.default_rng([seed, member]).normal(size=loop.states[:, 0].shape))
+        growth = np.full(loop.inputs.shape[:2], np.nan)
+        for t in range(loop.inputs.shape[1] - 1):
+            both = torch.cat([loop.states[:, t], loop.inputs[:, t]], -1)
+            vectors = _push_driven(loop, both, vectors)
+            size = vectors.norm(dim=1, keepdim=True)
+            growth[:, t] = size.squeeze(1).log().numpy()
+            vectors = torch.where(size > 0, vectors / size, 0.0)
+        bins = np.arange(growth.shape[1])
+        counted = (bins >= loop.last[:, None] // 4) & (bins < loop.last[:, None])
+        with np.errstate(invalid="ignore"):
+            found.append(np.where(counted, growth, 0).sum(1) / counted.sum(1))
+    return np.stack(found)
+
+
+def _push_driven(loop: Driven, both: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """DF v by the state alone, for pairs (state, input) joined in one row."""
+    dim = vectors.shape[1]
+    padded = torch.cat([vectors, vectors.new_zeros(len(both), both.shape[1] - dim)], -1)
+    with torch.no_grad():
+        return push_each(lambda z: loop.step(z[:dim], z[dim:]), both, padded)[1]
+
+
+@dataclass(frozen=True)
+class GradientReach:
+    """slope : of ln norm against lag, nats per bin. horizon : lag at which the norm is 1/e (inf: never within
+    the lags); both (member, trial). vanishing, exploding (member,): shares of the trials.
+    """
+
+    slope: np.ndarray
+    horizon: np.ndarray
+    vanishing: np.ndarray
+    exploding: np.ndarray
+
+
+def gradient_reach(norms, lags: Sequence[int], factor: float = 100.0) -> GradientReach:
+    """What the norms (member, trial, lag) say: a trial's gradient vanishes (explodes) when at its longest lag
+    the norm is below 1 / factor (above factor). Slopes are over the longer half of the lags.
+    """
+    lags, norms = _checked(lags), np.asarray(norms, dtype=np.float64)
+    order = np.argsort(lags, kind="stable")
+    lags, norms = lags[order], norms[..., order]
+    with np.errstate(divide="ignore"):
+        logs = np.log(norms)
+    flat = logs.reshape(-1, len(lags))
+    ends = np.array([row[~np.isnan(row)][-1] if (~np.isnan(row)).any() else np.nan for row in flat])
+    ends = ends.reshape(norms.shape[:-1])
+    known = np.maximum((~np.isnan(ends)).sum(-1), 1)
+    return GradientReach(
+        np.array([_slope(lags, row) for row in flat]).reshape(ends.shape),
+        np.array([_horizon(lags, row) for row in flat]).reshape(ends.shape),
+        (ends < -np.log(factor)).sum(-1) / known,
+        (ends > np.log(factor)).sum(-1) / known,
+    )
+
+
+def _slope(lags: np.ndarray, logs: np.ndarray) -> float:
+    known = np.isfinite(logs)
+    lags, logs = lags[known], logs[known]
+    late = lags >= lags[-1] / 2 if len(lags) else known[known]
+    return float(np.polyfit(lags[late], logs[late], 1)[0]) if late.sum() > 1 else float("nan")
+
+
+def _horizon(lags: np.ndarray, logs: np.ndarray) -> float:
+    """First crossing of -1, linear in ln norm between lags; at lag 0 it is 0."""
+    known = ~np.isnan(logs)
+    lags, logs = np.append(0, lags[known]), np.append(0.0, logs[known])
+    below = np.flatnonzero(logs <= -1)
+    if not len(below):
+        return float("inf")
+    i = below[0]
+    share = (logs[i - 1] + 1) / (logs[i - 1] - logs[i]) if np.isfinite(logs[i]) else 1.0
+    return float(lags[i - 1] + share * (lags[i] - lags[i - 1]))
+
+
+def _checked(lags: Sequence[int]) -> np.ndarray:
+    lags = np.asarray(lags)
+    if lags.ndim != 1 or not len(lags) or lags.dtype.kind not in "iu" or lags.min() < 0:
+        raise CortseqError("lags are whole numbers of bins, 0 or more", key="lags", value=lags.tolist())
+    return lags

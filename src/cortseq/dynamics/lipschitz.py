@@ -1,0 +1,70 @@
+"""The bound on how fast a rate network's state can move, checked on data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from cortseq._lazy import lazy
+from cortseq.dynamics.driven import driven
+from cortseq.errors import CortseqError
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+FAMILIES = ("rate", "dale", "low_rank", "esn")
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class LipschitzBound:
+    """by_state, by_input (member,): the two constants. ratio (member,): largest |dh| over its bound.
+    violations, steps (member,): how many steps exceed the bound, of how many.
+    """
+
+    by_state: np.ndarray
+    by_input: np.ndarray
+    ratio: np.ndarray
+    violations: np.ndarray
+    steps: np.ndarray
+
+
+def lipschitz_bound(fit, recording: xr.Dataset, trials=None) -> LipschitzBound:
+    """|h_{t+1} - h_t| <= ((1 - a) + a L |W|) |h_t - h_{t-1}| + a L |U| |x_t - x_{t-1}| on the recorded input.
+
+    L = 1 for tanh and ReLU; with a leak per unit (1 - a) is its largest value, a |W| and a |U| are |diag(a) W|
+    and |diag(a) U|. Zero violations are expected: this is a theorem about the update rule.
+
+    Raises
+    ------
+    CortseqError : a family with gates or plastic synapses, whose bound is another one.
+    """
+    if fit.model.family not in FAMILIES:
+        raise CortseqError(
+            f"no such bound for a {fit.model.family} model", fix=f"take one of {', '.join(FAMILIES)}"
+        )
+    rows = [_member(fit, recording, trials, member) for member in range(fit.card["members"])]
+    return LipschitzBound(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def _member(fit, recording, trials, member: int) -> tuple:
+    loop = driven(fit, recording, member, trials)
+    p = {name: value[member].double() for name, value in fit.params.items()}
+    with torch.no_grad():
+        q = fit.model.derive(p)
+    a = np.broadcast_to(q["leak"].numpy().ravel(), len(q["bias"]))
+    by_state = (1 - a).max() + np.linalg.norm(a[:, None] * q["recurrent"].numpy(), 2)
+    by_input = np.linalg.norm(a[:, None] * q["input_weight"].numpy(), 2)
+    moved = (loop.states[:, 1:] - loop.states[:, :-1]).norm(dim=-1).numpy()
+    changed = (loop.inputs[:, 1:-1] - loop.inputs[:, :-2]).norm(dim=-1).numpy()
+    within = np.arange(2, loop.states.shape[1]) <= loop.last[:, None]
+    after = moved[:, 1:][within]
+    bound = (by_state * moved[:, :-1] + by_input * changed)[within]
+    ratio = np.divide(after, bound, out=np.zeros_like(after), where=bound > 0)
+    violations = int((after > bound * (1 + _ROUNDING) + _ROUNDING).sum())
+    return by_state, by_input, ratio.max(initial=0.0), violations, len(after)

@@ -1,0 +1,176 @@
+"""How alike the dynamics of two models are, with the distance between seeds as the ruler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cortseq.dynamics.fixed_points import rms_spread
+from cortseq.errors import CortseqError
+
+
+def spectral_distance(a, b) -> float:
+    """Wasserstein-1 distance of two sets of eigenvalues in the complex plane, each with total weight 1.
+
+    Of equal numbers it is the mean distance of the best pairing; else a linear programme.
+    """
+    a, b = (np.asarray(v, dtype=np.complex128).ravel() for v in (a, b))
+    if not len(a) or not len(b) or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise CortseqError("a spectrum is empty or holds NaN", value=(len(a), len(b)))
+    if len(a) == len(b):
+        return _paired(np.abs(a[:, None] - b))
+    from scipy.stats import wasserstein_distance_nd
+
+    return float(wasserstein_distance_nd(*(np.stack([v.real, v.imag], 1) for v in (a, b))))
+
+
+def _paired(costs: np.ndarray) -> float:
+    from scipy.optimize import linear_sum_assignment
+
+    return float(costs[linear_sum_assignment(costs)].mean())
+
+
+@dataclass(frozen=True)
+class FixedPointMatch:
+    """recall : share of the reference's points that are found; precision : share of the found ones that are in
+    the reference; agree : share of the pairs of the same stability (NaN without); pairs (k, 2) positions
+    (reference, found); distances (k,) in units of the reference's rms spread.
+    """
+
+    recall: float
+    precision: float
+    agree: float
+    pairs: np.ndarray
+    distances: np.ndarray
+
+
+def match_fixed_points(
+    reference, found, tolerance: float = 0.1, scale: float | None = None, stable=None
+) -> FixedPointMatch:
+    """One-to-one pairs of fixed points within `tolerance`, as many and as near as possible.
+
+    Parameters
+    ----------
+    reference, found : (n, d) and (m, d), in one space: map the states of another model with `linear_map`.
+    tolerance : in units of `scale`, the rms spread of the reference points by default; give that of the
+    visited states where there are few points. stable : (n,) and (m,) bool, to compare stability.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    reference, found = (np.atleast_2d(np.asarray(v, dtype=np.float64)) for v in (reference, found))
+    if reference.shape[1] != found.shape[1]:
+        raise CortseqError("points of one space are matched", value=(reference.shape, found.shape))
+    scale = rms_spread(reference) if scale is None and len(reference) else scale or 1.0
+    apart = np.linalg.norm(reference[:, None] - found, axis=-1) / scale
+    near = apart <= tolerance
+    # a pair costs less than leaving two points alone, so that as many as possible are made
+    pairs = np.stack(linear_sum_assignment(np.where(near, apart, 1e6)), 1)
+    pairs = pairs[near[pairs[:, 0], pairs[:, 1]]]
+    agree = float("nan")
+    if stable is not None and len(pairs):
+        agree = float((np.asarray(stable[0])[pairs[:, 0]] == np.asarray(stable[1])[pairs[:, 1]]).mean())
+    share = [len(pairs) / len(v) if len(v) else float("nan") for v in (reference, found)]
+    return FixedPointMatch(share[0], share[1], agree, pairs, apart[pairs[:, 0], pairs[:, 1]])
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """b = weight a + bias; r2 on held-out trials, variance of all components pooled, and per component."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    r2: float
+    r2_per_component: np.ndarray
+
+    def __call__(self, states) -> np.ndarray:
+        return np.asarray(states, dtype=np.float64) @ self.weight.T + self.bias
+
+
+def linear_map(a, b, train, test, penalties: Sequence[float] = tuple(10.0 ** np.arange(-8, 1))) -> LinearMap:
+    """The affine map that predicts states b of one model from states a of another on the same trials.
+
+    Ridge on the trials `train`, its penalty (per sample, of the standardised states) by leave-one-out there;
+    judged on `test`.
+
+    Parameters
+    ----------
+    a, b : (trial, time, d) and (trial, time, e); bins with NaN in either are left out.
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.shape[:2] != b.shape[:2]:
+        raise CortseqError("states of the same trials and bins are compared", value=(a.shape, b.shape))
+    known = np.isfinite(a).all(-1) & np.isfinite(b).all(-1)
+    x, y = (v[train][known[train]] for v in (a, b))
+    weight, bias = ridge(x, y, penalties)
+    truth, guess = b[test][known[test]], a[test][known[test]] @ weight.T + bias
+    pooled, each = explained(truth, guess)
+    return LinearMap(weight, bias, pooled, each)
+
+
+def ridge(x: np.ndarray, y: np.ndarray, penalties: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (k, d) and intercepts (k,) of y (n, k) on x (n, d); features are standardised for the penalty."""
+    from sklearn.linear_model import RidgeCV
+
+    centre, scale = x.mean(0), x.std(0)
+    scale = np.where(
+        scale > 1e-12 * (1 + np.abs(centre)), scale, np.inf
+    )  # what never varies predicts nothing
+    model = RidgeCV(alphas=np.asarray(penalties) * len(x)).fit((x - centre) / scale, y)
+    weight = np.atleast_2d(model.coef_) / scale
+    return weight, np.atleast_1d(model.intercept_) - weight @ centre
+
+
+def explained(truth: np.ndarray, guess: np.ndarray) -> tuple[float, np.ndarray]:
+    """1 - residual / variance about the mean: of all columns pooled, and per column (NaN: no variance)."""
+    residual, total = ((truth - guess) ** 2).sum(0), ((truth - truth.mean(0)) ** 2).sum(0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(1 - residual.sum() / total.sum()), np.where(total > 0, 1 - residual / total, np.nan)
+
+
+@dataclass(frozen=True)
+class AgainstSeeds:
+    """between : mean distance of members of different models; within : of members of one model, mean over
+    both; ratio = between / within, about 1 where the models differ no more than two seeds do; p_value : of a
+    permutation of the members between the models, one-sided.
+    """
+
+    between: float
+    within: float
+    ratio: float
+    p_value: float
+
+
+def against_seeds(
+    distance: Callable[[Any, Any], float], first: Sequence, second: Sequence, n_permutations: int = 1000,
+    seed: int = 0,
+) -> AgainstSeeds:  # fmt: skip
+    """Whether two models differ by more than two seeds of one model do.
+
+    Parameters
+    ----------
+    distance : of two members, symmetric, such as `spectral_distance`. first, second : the members of each
+    model, at least two.
+    """
+    if min(len(first), len(second)) < 2:
+        raise CortseqError("two members of each model are needed", value=(len(first), len(second)))
+    every = [*first, *second]
+    n = len(every)
+    apart = np.zeros((n, n))
+    for i, j in zip(*np.triu_indices(n, 1), strict=True):
+        apart[i, j] = apart[j, i] = distance(every[i], every[j])
+    group = np.arange(n) < len(first)
+    rng = np.random.default_rng(seed)
+    between, within = _means(apart, group)
+    differences = [np.subtract(*_means(apart, rng.permutation(group))) for _ in range(n_permutations)]
+    reached = np.sum(np.array(differences) >= (between - within) - 1e-12)
+    ratio = between / within if within > 0 else (np.inf if between > 0 else np.nan)
+    return AgainstSeeds(between, within, float(ratio), float((1 + reached) / (1 + n_permutations)))
+
+
+def _means(apart: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    """Mean distance between the groups, and of pairs inside each, averaged over both."""
+    inside = [apart[np.ix_(g, g)].sum() / (g.sum() * (g.sum() - 1)) for g in (group, ~group)]
+    return float(apart[np.ix_(group, ~group)].mean()), float(np.mean(inside))
