@@ -74,7 +74,7 @@ def tracking_lag(leader, follower, max_lag: int) -> np.ndarray:
         return np.full(leader.shape[2], np.nan)
     a, b = (v - np.nanmean(v, (0, 1)) for v in (leader, follower))
     lags = np.arange(-max_lag, max_lag + 1)
-    curve = np.array([_correlation(a, b, lag) for lag in lags])
+    curve = np.array([_correlation(a, b, lag) for lag in lags])  # type: ignore[arg-type]
     return np.array([_peak(lags, c) for c in curve.T])
 
 

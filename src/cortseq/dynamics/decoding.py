@@ -42,7 +42,7 @@ def decode_past(
         now = slice(max(lag, 0), n_time + min(lag, 0))
         then = slice(max(-lag, 0), n_time - max(lag, 0))
         x, past = s[:, now], y[:, then]
-        known = np.isfinite(x).all(-1) & np.isfinite(past).all(-1)
+        known = np.asarray(np.isfinite(x).all(-1) & np.isfinite(past).all(-1))
         weight, bias = ridge(x[train][known[train]], past[train][known[train]], penalties)
         guess = x[test][known[test]] @ weight.T + bias
         out.append(explained(past[test][known[test]], guess)[1])

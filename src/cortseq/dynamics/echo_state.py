@@ -63,7 +63,7 @@ def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) 
     distances, growth = [_widest(states)], []
     with torch.no_grad():
         for t, x in enumerate(inputs):
-            states, vectors = push_each(lambda s, x=x: flow_with_input(s, x), states, vectors)
+            states, vectors = push_each(lambda s, x=x: flow_with_input(s, x), states, vectors)  # type: ignore[misc]
             if not states.isfinite().all():
                 raise CortseqError(f"a trajectory left the finite numbers at step {t}", key="starts")
             size = vectors.norm(dim=1, keepdim=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -23,9 +22,7 @@ Norm = Literal["spectral", "frobenius"]
 _ORDERS: dict[str, int | str] = {"spectral": 2, "frobenius": "fro"}
 
 
-def gradient_norms(
-    fit, recording: xr.Dataset, lags: Sequence[int], trials=None, norm: Norm = "spectral"
-) -> np.ndarray:
+def gradient_norms(fit, recording: xr.Dataset, lags, trials=None, norm: Norm = "spectral") -> np.ndarray:
     """|dh_t/dh_{t-k}| of the whole state at the last valid bin t of each trial, (member, trial, lag).
 
     dh_t/dh_{t-k} = J_{t-1} J_{t-2} ... J_{t-k}, the newest factor on the left, with the exact Jacobians of the
@@ -70,7 +67,7 @@ def _products(step, states, inputs, product, longest: int):
                 yield product
 
 
-def forget_path_norms(fit, recording: xr.Dataset, lags: Sequence[int], trials=None) -> np.ndarray:
+def forget_path_norms(fit, recording: xr.Dataset, lags, trials=None) -> np.ndarray:
     """The direct path of an LSTM's memory alone: max over units of f_{t-1} ... f_{t-k}, (member, trial, lag).
 
     The part of dc_t/dc_{t-k} that no gate mediates, the constant error carousel (Hochreiter & Schmidhuber
@@ -148,7 +145,7 @@ class GradientReach:
     exploding: np.ndarray
 
 
-def gradient_reach(norms, lags: Sequence[int], factor: float = 100.0) -> GradientReach:
+def gradient_reach(norms, lags, factor: float = 100.0) -> GradientReach:
     """What the norms (member, trial, lag) say: a trial's gradient vanishes (explodes) when at its longest lag
     the norm is below 1 / factor (above factor). Slopes are over the longer half of the lags.
     """
@@ -188,7 +185,7 @@ def _horizon(lags: np.ndarray, logs: np.ndarray) -> float:
     return float(lags[i - 1] + share * (lags[i] - lags[i - 1]))
 
 
-def _checked(lags: Sequence[int]) -> np.ndarray:
+def _checked(lags) -> np.ndarray:
     lags = np.asarray(lags)
     if lags.ndim != 1 or not len(lags) or lags.dtype.kind not in "iu" or lags.min() < 0:
         raise CortseqError("lags are whole numbers of bins, 0 or more", key="lags", value=lags.tolist())

@@ -46,7 +46,7 @@ def jacobians_along(step, states: torch.Tensor, inputs: torch.Tensor) -> torch.T
         every = torch.func.vmap(torch.func.jacrev(step))
         return torch.cat([every(s, x) for s, x in zip(states.split(size), inputs.split(size), strict=True)])
     except RuntimeError:
-        return torch.stack([_chunk(lambda s, x=x: step(s, x), s[None])[0] for s, x in zip(states, inputs)])
+        return torch.stack([_chunk(lambda s, x=x: step(s, x), s[None])[0] for s, x in zip(states, inputs)])  # type: ignore[misc]
 
 
 def push_each(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

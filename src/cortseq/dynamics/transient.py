@@ -46,7 +46,7 @@ def transient_growth(matrix, kind: Literal["discrete", "continuous"] = "discrete
     continuous = kind == "continuous"
     if (spectral_abscissa(a) >= 0) if continuous else (spectral_radius(a) >= 1):
         return TransientGrowth(float("inf"), float("inf"), np.zeros(1), np.ones(1))
-    step = 1 / (_PER_RATE * max(np.linalg.norm(a, 2), 1e-300)) if continuous else 1.0
+    step = 1 / (_PER_RATE * max(float(np.linalg.norm(a, 2)), 1e-300)) if continuous else 1.0
     norms = _norms(expm(step * a) if continuous else a)
     times = step * np.arange(len(norms))
     best = int(norms.argmax())
