@@ -45,16 +45,16 @@ def gradient_norms(fit, recording: xr.Dataset, lags, trials=None, norm: Norm = "
 def _member_norms(loop: Driven, lags: np.ndarray, norm: str) -> np.ndarray:
     out = np.full((len(loop.states), len(lags)), np.nan)
     for row, states, inputs, last in zip(out, loop.states, loop.inputs, loop.last, strict=True):
-        product = torch.eye(states.shape[1], dtype=torch.float64)
-        for k, product in enumerate(_products(loop.step, states[:last], inputs[:last], product, lags.max())):
+        for k, product in enumerate(_products(loop.step, states[:last], inputs[:last], lags.max())):
             at = lags == k
             if at.any():
                 row[at] = float(torch.linalg.matrix_norm(product, _ORDERS[norm]))
     return out
 
 
-def _products(step, states, inputs, product, longest: int):
+def _products(step, states, inputs, longest: int):
     """The products for k = 0, 1, ... of the steps that the rows of `states` and `inputs` are, the last first."""
+    product = torch.eye(states.shape[1], dtype=torch.float64)
     yield product
     states, inputs = states.flip(0)[:longest], inputs.flip(0)[:longest]
     size = chunk_size(states.shape[1])

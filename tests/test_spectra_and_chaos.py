@@ -1,0 +1,281 @@
+"""Bulks, outliers, transients and Lyapunov analyses against theory and brute force."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import expm
+from untrained import untrained
+
+from cortseq import dynamics, models
+from cortseq.errors import CortseqError
+
+
+def henon(s):
+    return torch.stack([1 - 1.4 * s[0] ** 2 + s[1], 0.3 * s[0]])
+
+
+def tanh_flow(w, map="closed"):
+    w = torch.as_tensor(w)
+    return dynamics.Flow(lambda s: torch.tanh(s @ w.mT), len(w), map)
+
+
+# -- bulk and outliers --------------------------------------------------------------------------------
+
+
+def test_bulk_of_a_variance_profile():
+    """Four blocks of different variance: rows matter as much as columns."""
+    rng = np.random.default_rng(0)
+    n, half = 500, 250
+    blocks = np.array([[0.2, 4.0], [1.0, 0.1]])
+    variances = blocks.repeat(half, 0).repeat(half, 1) / n
+    radius = dynamics.profile_radius(variances)
+    assert radius == pytest.approx(dynamics.profile_radius(blocks / 2))
+    assert dynamics.spectral_radius(rng.normal(size=(n, n)) * np.sqrt(variances)) == pytest.approx(
+        radius, rel=0.06
+    )
+    columns = np.tile(np.where(np.arange(n) < 0.7 * n, 0.5, 3.0) / n, (n, 1))
+    assert dynamics.profile_radius(columns) == pytest.approx(np.sqrt(0.7 * 0.5 + 0.3 * 3.0))
+    with pytest.raises(CortseqError, match="negative"):
+        dynamics.profile_radius(-np.eye(3))
+
+
+def test_outliers_of_a_low_rank_part():
+    rng = np.random.default_rng(0)
+    n = 600
+    j = rng.normal(0, 0.8 / np.sqrt(n), (n, n))
+    u = np.linalg.qr(rng.normal(size=(n, 3)))[0]
+    m, v = u[:, :2], u[:, :2] @ np.array([[1.7, 0.9], [-0.9, 1.7]])
+    predicted = dynamics.low_rank_outliers(m, v, radius=0.8)
+    np.testing.assert_allclose(predicted, [1.7 + 0.9j, 1.7 - 0.9j], atol=1e-12)
+    values = np.linalg.eigvals(j + m @ v.T)
+    out = values[np.abs(values) > 1]
+    assert len(out) == 2 and dynamics.spectral_distance(out, predicted) < 0.1
+    # of norm 4 but orthogonal: nothing outside
+    assert len(dynamics.low_rank_outliers(u[:, 0], 4 * u[:, 1], radius=0.8)) == 0
+    assert dynamics.spectral_radius(j + 4 * np.outer(u[:, 0], u[:, 1])) < 1.1
+
+
+def test_overlap_with_the_random_part_makes_outliers():
+    """N'M = 0 but N'JM = c: det = 0 at z^2 = c, which the plain prediction misses."""
+    rng = np.random.default_rng(1)
+    n, c = 500, 4.0
+    j = rng.normal(0, 0.7 / np.sqrt(n), (n, n))
+    m = rng.normal(size=n)
+    image = j @ m
+    image -= m * (m @ image) / (m @ m)
+    v = c * image / (image @ image)
+    values = np.linalg.eigvals(j + np.outer(m, v))
+    out = values[np.abs(values) > 1.2]
+    assert len(dynamics.low_rank_outliers(m, v, radius=0.7)) == 0
+    few = dynamics.low_rank_outliers(m, v, 1.2, random=j, terms=1)
+    np.testing.assert_allclose(np.sort(few.real), [-2, 2], atol=1e-9)
+    many = dynamics.low_rank_outliers(m, v, 1.2, random=j, terms=12)
+    assert len(out) == len(many) == 2
+    assert dynamics.spectral_distance(out, many) < 0.01 < dynamics.spectral_distance(out, few)
+
+
+def test_growth_if_and_only_if_the_abscissa_exceeds_one_over_the_gain():
+    rng = np.random.default_rng(0)
+    decided = []
+    for _ in range(40):
+        w, gain = rng.normal(0, 1 / np.sqrt(12), (12, 12)), rng.uniform(0.5, 2.0)
+        grows = np.linalg.norm(expm(400 * (gain * w - np.eye(12))) @ rng.normal(size=12)) > 1
+        margin = dynamics.stability_margin(w, gain)
+        assert margin == pytest.approx(1 - gain * dynamics.spectral_abscissa(w))
+        if abs(margin) > 0.02:
+            assert grows == (margin < 0)
+            decided.append(grows)
+    assert 5 < sum(decided) < len(decided) - 5
+
+
+def test_the_margin_is_that_of_the_actual_fixed_point():
+    """dx/dt = -x + tanh(W x), W of radius 1.6: unstable at 0, stable where it comes to rest."""
+    w = 0.8 * np.array([[1.0, 1.0], [1.0, 1.0]])
+    x = dynamics.fixed_points(tanh_flow(w), np.array([[0.5, 0.6]])).states[-1]
+    slope = 1 - np.tanh(w @ x) ** 2
+    assert dynamics.stability_margin(w) == pytest.approx(-0.6)
+    assert dynamics.stability_margin(w, slope) == pytest.approx(1 - 1.6 * slope[0]) and slope[0] < 0.5
+
+
+# -- transients and conversions -----------------------------------------------------------------------
+
+
+def test_transient_of_a_jordan_block():
+    """exp(At) = e^-t [[1, bt], [0, 1]] has norm exp(asinh(bt/2) - t), largest at t^2 = 1 - 4/b^2."""
+    b = 9.0
+    found = dynamics.transient_growth(np.array([[-1.0, b], [0.0, -1.0]]), "continuous")
+    t = np.sqrt(1 - 4 / b**2)
+    assert found.time == pytest.approx(t, abs=1e-5)
+    assert found.peak == pytest.approx(np.exp(np.arcsinh(b * t / 2) - t), rel=1e-10)
+    assert found.norms[0] == 1 and found.norms[-1] <= 0.5
+
+
+def test_transients_against_brute_force():
+    rng = np.random.default_rng(0)
+    a = np.triu(rng.normal(size=(6, 6)), 1) * 2 + np.diag(rng.uniform(0.3, 0.9, 6))
+    found = dynamics.transient_growth(a)
+    powers = [np.linalg.norm(np.linalg.matrix_power(a, t), 2) for t in range(300)]
+    assert found.peak == pytest.approx(max(powers)) and found.time == np.argmax(powers)
+    assert found.peak > 5
+    rate = a - np.eye(6)
+    grid = np.arange(0, 60, 0.02)
+    curve = [np.linalg.norm(expm(t * rate), 2) for t in grid]
+    found = dynamics.transient_growth(rate, "continuous")
+    assert found.peak == pytest.approx(max(curve), rel=1e-4) and found.peak >= max(curve) * (1 - 1e-12)
+
+
+def test_transients_of_normal_and_unstable_matrices():
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
+    assert dynamics.transient_growth(0.95 * turn).peak == 1
+    assert dynamics.transient_growth(np.array([[0.0, 5.0], [0.0, 0.0]])).peak == 5
+    assert dynamics.transient_growth(1.01 * turn).peak == np.inf
+    assert dynamics.transient_growth(np.diag([0.1, -1.0]), "continuous").peak == np.inf
+    calm = dynamics.transient_growth(-0.1 * np.eye(3), "continuous")
+    assert calm.peak == 1 and calm.time == 0
+    with pytest.raises(CortseqError, match="close to instability"):
+        dynamics.transient_growth(np.eye(1) * (1 - 1e-9))
+
+
+def test_conversions():
+    values = np.array([-0.15 + 1.8j, -0.15 - 1.8j, -4.0])
+    for rule in ("euler", "exact"):
+        back = dynamics.to_continuous(dynamics.to_discrete(values, 0.05, rule), 0.05, rule)
+        np.testing.assert_allclose(back, values, rtol=1e-12)
+    exact = dynamics.to_discrete(values, 0.05, "exact")
+    modes = dynamics.time_constants_and_frequencies(exact, 0.05)
+    np.testing.assert_allclose(modes.time_constants, -1 / values.real)
+    np.testing.assert_allclose(modes.frequencies, values.imag / (2 * np.pi), atol=1e-12)
+    limit = dynamics.euler_limit(values)
+    assert limit == pytest.approx(0.3 / (0.15**2 + 1.8**2))
+    for step, stable in ((0.99 * limit, True), (1.01 * limit, False)):
+        assert (np.abs(dynamics.to_discrete(values, step)).max() < 1) == stable
+    assert np.abs(dynamics.to_discrete(values, 1.01 * limit, "exact")).max() < 1
+    assert dynamics.euler_limit([0.1, -1]) == 0 and dynamics.euler_limit([0]) == np.inf
+    with pytest.raises(CortseqError, match="rule"):
+        dynamics.to_discrete(values, 0.1, "midpoint")
+
+
+# -- Lyapunov -----------------------------------------------------------------------------------------
+
+
+def test_dimension_and_entropy_of_a_spectrum():
+    assert dynamics.kaplan_yorke([0.9056, 0.0, -14.5723]) == pytest.approx(2 + 0.9056 / 14.5723)
+    assert dynamics.kaplan_yorke([-2.0, 0.1, 0.3, -0.2]) == pytest.approx(3 + 0.2 / 2)
+    assert dynamics.kaplan_yorke([-0.1, -1]) == 0 and dynamics.kaplan_yorke([0.2, -0.1]) == 2
+    assert dynamics.entropy([0.3, 0.1, -2]) == pytest.approx(0.4)
+    found = dynamics.lyapunov_spectrum(henon, np.zeros(2), n_steps=5000)
+    assert found.kaplan_yorke_dimension == pytest.approx(1 + 0.4192 / 1.6232, abs=0.01)
+    assert found.entropy == found.exponents[0]
+
+
+def test_the_stopping_rule():
+    plain = dynamics.lyapunov_spectrum(henon, np.zeros(2), n_steps=400, seed=1)
+    found = dynamics.lyapunov_spectrum(henon, np.zeros(2), n_steps=400, seed=1, tolerance=0.008)
+    assert plain.n_steps == 400 and plain.converged and plain.standard_errors.max() > 0.008
+    assert found.converged and found.standard_errors.max() <= 0.008 and found.n_steps > 400
+    assert found.exponents[0] == pytest.approx(0.4192, abs=0.03)
+    short = dynamics.lyapunov_spectrum(henon, np.zeros(2), n_steps=400, tolerance=1e-6, max_steps=1000)
+    assert not short.converged and short.n_steps == 1000
+
+
+@pytest.mark.parametrize(("rates", "rare"), [([0.99, 0.97, 0.98], True), ([0.9, 1e-9, 0.5], False)])
+def test_the_frame_is_renewed_as_often_as_needed(rates, rare, monkeypatch):
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    a = torch.as_tensor(turn @ np.diag(rates) @ turn.T)
+    calls, qr = [], np.linalg.qr
+    monkeypatch.setattr(np.linalg, "qr", lambda m: calls.append(1) or qr(m))
+    found = dynamics.lyapunov_spectrum(lambda s: a @ s, np.ones(3), n_steps=200, warm_up=400)
+    np.testing.assert_allclose(found.exponents, np.log(np.sort(rates)[::-1]), atol=1e-4)
+    assert len(calls) < 100 if rare else len(calls) > 550
+
+
+def test_a_direction_that_is_annihilated():
+    a = torch.diag(torch.tensor([0.5, 0.0], dtype=torch.float64))
+    found = dynamics.lyapunov_spectrum(lambda s: a @ s, np.ones(2), n_steps=40, warm_up=10)
+    assert found.exponents[0] == pytest.approx(np.log(0.5)) and found.exponents[1] < -30
+
+
+@pytest.mark.slow
+def test_lorenz():
+    """Runge-Kutta steps of 0.01: exponents .9056, 0, -14.572 per unit time; their sum is the divergence."""
+
+    def field(s):
+        x, y, z = s.unbind(-1)
+        return torch.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z], -1)
+
+    def step(s, h=0.01):
+        a = field(s)
+        b = field(s + h / 2 * a)
+        c = field(s + h / 2 * b)
+        return s + h / 6 * (a + 2 * b + 2 * c + field(s + h * c))
+
+    found = dynamics.lyapunov_spectrum(step, np.ones(3), n_steps=40_000, warm_up=2000)
+    np.testing.assert_allclose(found.exponents / 0.01, [0.9056, 0, -14.572], atol=0.05)
+    assert found.exponents.sum() / 0.01 == pytest.approx(-41 / 3, abs=1e-3)
+    assert found.kaplan_yorke_dimension == pytest.approx(2.062, abs=0.005)
+
+
+# -- the verdict of chaos -----------------------------------------------------------------------------
+
+
+def networks(gain, n, map="closed", size=50):
+    rng = np.random.default_rng(0)
+    return [tanh_flow(rng.normal(0, gain / np.sqrt(size), (size, size)), map) for _ in range(n)]
+
+
+def test_many_exponents_at_once():
+    flow = networks(2.5, 1)[0]
+    starts = np.random.default_rng(0).normal(size=(4, 50))
+    found = dynamics.leading_exponents(flow, starts, 1000, 200)
+    one = dynamics.lyapunov_spectrum(flow, starts[0], 1, n_steps=1000, warm_up=200)
+    assert found.shape == (4,) and abs(found[0] - one.exponents[0]) < 4 * one.standard_errors[0] + 0.01
+
+
+def test_verdicts_by_the_rule():
+    starts = np.random.default_rng(0).normal(size=(10, 50))
+    how = {"n_steps": 200, "warm_up": 100}
+    wild = dynamics.chaos_verdict(networks(2.5, 5), starts, **how)
+    assert wild.chaotic is True and wild.low > 0.05 and wild.exponents.shape == (5, 10)
+    assert wild.low < wild.exponents.mean() < wild.high
+    calm = dynamics.chaos_verdict(networks(0.7, 5), starts, **how)
+    assert calm.chaotic is False and calm.high < 0
+    mixed = dynamics.chaos_verdict(networks(2.5, 3) + networks(0.5, 3), starts, **how)
+    assert mixed.chaotic is None and "not identifiable" in mixed.reason
+
+
+@pytest.mark.parametrize(
+    ("n", "map", "starts", "reason"),
+    [(5, "open", 10, "open map"), (4, "closed", 10, "4 seeds"), (5, "closed", 9, "9 starts")],
+)
+def test_no_verdict_on_too_little(n, map, starts, reason):
+    found = dynamics.chaos_verdict(networks(2.5, n, map), np.ones((starts, 50)), 60, 20)
+    assert found.chaotic is None and reason in found.reason and found.exponents.min() > 0
+
+
+def test_twins_of_a_deterministic_map_part_at_its_exponent():
+    states = [np.zeros(2)]
+    for _ in range(400):
+        states.append(henon(torch.from_numpy(states[-1])).numpy())
+    found = dynamics.twin_divergence(lambda seed: henon, np.array(states[100::4]), 1e-9, 30)
+    assert found.slope == pytest.approx(0.4192, rel=0.1)
+    assert found.distances.shape == (76, 31) and (found.distances[:, 0] == 1e-9).all()
+
+
+def test_twins_share_their_noise():
+    """s' = 0.8 s + noise: the noise cancels exactly."""
+
+    def flow_of(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return lambda s: 0.8 * s + torch.randn(3, generator=generator, dtype=s.dtype)
+
+    found = dynamics.twin_divergence(flow_of, np.zeros((5, 3)), 1e-3, 40)
+    assert found.slope == pytest.approx(np.log(0.8), abs=1e-6)
+    met = dynamics.twin_divergence(lambda seed: lambda s: 0 * s, np.ones((5, 3)), 1e-3, 10)
+    assert met.slope == -np.inf
+
+
+def test_twins_of_a_fitted_sampled_map(any_recording):
+    """A contracting network: common draws bring the twins together."""
+    fit = untrained(models.Rate(hidden=6, gain=0.3, leak=1.0), any_recording)
+    found = dynamics.twin_divergence(lambda seed: fit.flow(0, "sampled", seed=seed), 0.1 * np.ones((5, 6)))
+    assert np.median(found.distances[:, -1]) < 1e-8 and (found.slope < -0.3)
