@@ -161,12 +161,12 @@ def test_rate_network_fluctuates_as_predicted():
 
 
 def test_dale_radius_on_a_balanced_matrix():
-    n, f, se, si = 400, 0.8, 0.02, 0.06
+    n, f, se, si = 800, 0.8, 0.02, 0.06
     rng = np.random.default_rng(0)
     sigma = np.where(np.arange(n) < f * n, se, si)
     w = rng.normal(0, 1, (n, n)) * sigma
     predicted = theory.dale_bulk_radius(n, f, se, si)
-    assert predicted == pytest.approx(np.sqrt(400 * (0.8 * 0.0004 + 0.2 * 0.0036)))
+    assert predicted == pytest.approx(np.sqrt(800 * (0.8 * 0.0004 + 0.2 * 0.0036)))
     assert abs(np.abs(np.linalg.eigvals(w)).max() / predicted - 1) < 0.05
     columns = theory.block_bulk_radius([[se**2, si**2]] * 2, [f * n, (1 - f) * n])
     assert columns == pytest.approx(predicted)
