@@ -71,7 +71,7 @@ def test_exponent_by_finite_differences(gain_two):
         def sech2(x):
             return 1 / np.cosh(x) ** 2
 
-        well = 1 - 4 * np.array([gauss_hermite_pair(sech2, m.variance, d, 150) for d in delta * (1 - 1e-15)])
+        well = 1 - 4 * np.array([gauss_hermite_pair(sech2, m.variance, d, 120) for d in delta * (1 - 1e-15)])
         off = np.full(len(well) - 1, -1 / h**2)
         off[0] *= np.sqrt(2)  # v' = 0 at lag 0, made symmetric
         ground.append(eigvalsh_tridiagonal(2 / h**2 + well, off, select="i", select_range=(0, 0))[0])
@@ -173,9 +173,9 @@ def test_dale_radius_on_a_balanced_matrix():
 
 
 def test_radius_of_a_block_profile():
-    sizes, sd = [300, 500], np.array([[0.02, 0.06], [0.05, 0.01]])
+    sizes, sd = [150, 250], np.array([[0.02, 0.06], [0.05, 0.01]])
     rng = np.random.default_rng(0)
-    w = rng.normal(size=(800, 800)) * np.repeat(np.repeat(sd, sizes, 0), sizes, 1)
+    w = rng.normal(size=(400, 400)) * np.repeat(np.repeat(sd, sizes, 0), sizes, 1)
     predicted = theory.block_bulk_radius(sd**2, sizes)
     assert abs(np.abs(np.linalg.eigvals(w)).max() / predicted - 1) < 0.05
     assert theory.block_bulk_radius(np.full((50, 50), 0.02), np.ones(50)) == pytest.approx(1.0)

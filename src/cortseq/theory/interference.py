@@ -36,7 +36,7 @@ def loss_change(loss: Callable[[Params], torch.Tensor], params: Params, step: Pa
     loss : params -> scalar, the old task. params : where it is. step : d, such as -eta times the new task's gradient.
     Float64 for small steps. At a minimum of the old task `first` vanishes and 1/2 eta^2 g2' H1 g2 is left.
     """
-    gradient, hessian_step = torch.func.jvp(torch.func.grad(loss), (params,), (step,))  # type: ignore[misc]
+    gradient, hessian_step = torch.func.jvp(torch.func.grad(loss), (params,), (step,))[:2]
     return LossChange(_dot(gradient, step), _dot(hessian_step, step) / 2)
 
 
@@ -56,7 +56,7 @@ def gauss_newton(
     ----------
     outputs : params -> tensor. loss : outputs -> scalar. step : d, shaped as params.
     """
-    y, change = torch.func.jvp(outputs, (params,), (step,))  # type: ignore[misc]
+    y, change = torch.func.jvp(outputs, (params,), (step,))[:2]
     curved = torch.func.jvp(torch.func.grad(loss), (y.detach(),), (change.detach(),))[1]
     return float((curved * change).sum() / 2)
 
