@@ -405,16 +405,20 @@ def test_a_forced_state_reads_out_what_was_seen(signal):
     from cortseq.training.engines.generic import Generic
     from cortseq.training.strategies import Generalised, Rollout
 
-    data, model = Data.of(signal), build("rate")
+    data, model = Data.of(signal), build("rate", strategy=Generalised(alpha=1.0))
     stacked = model.initial(data, 1, 0, np.float64)
-    engine = Generic(model, data, stacked, strategy=Generalised(alpha=1.0))
+    engine = Generic(model, data, stacked, strategy=model.strategy)
     engine.prepare({k: v[0] for k, v in stacked.items()})
     batch = engine.batch(np.arange(3)[None], [noise.Draws(0, 0, 1, 0)])
     x, y, mask = engine._window(batch, 0, 4)
     state = engine.start(batch)
-    forced, _ = Rollout(engine, batch, 0.0, 0, 4, x, y, mask).step(0, state, state[0])
-    seen = engine.observation.encode(engine.q, y[:, 0])
-    assert torch.allclose(model.readout(engine.q, forced[0]), seen, atol=1e-10)
+    rollout = Rollout(engine, batch, 0.0, 0, 4, x, y, mask)
+    for t in (0, 1):  # the second reads out from the first by the skip, too
+        last = rollout.last[-1]
+        state, _ = rollout.step(t, state, state[0])
+        seen = engine.observation.encode(engine.q, y[:, t])
+        assert torch.allclose(model.readout(engine.q, state[0], last)[:, :2], seen, atol=1e-10)
+        assert torch.allclose(rollout.last[-1], seen, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", ["generalised", "sparse"])

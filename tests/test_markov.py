@@ -6,6 +6,8 @@ from scipy.stats import poisson
 
 from cortseq import models
 from cortseq import recording as rec
+from cortseq.models import encoder
+from cortseq.models.base import Data
 
 
 def test_witten_bell_by_hand():
@@ -116,3 +118,21 @@ def test_additive_without_validation_does_not_choose_on_what_it_learned():
     assert model.fit_sequences(sequences, n_symbols=5).card["chosen"]["alpha"] == 0.5
     given = models.Markov(order=2, smoothing="additive", alpha=3.0).fit_sequences(sequences, n_symbols=5)
     assert given.card["chosen"]["alpha"] == 3.0
+
+
+def test_a_chain_over_many_channels_of_noise_is_not_far_below_the_null():
+    """k-means of 60 channels fits its own bins; the sd is about the means of the other trials."""
+    rng = np.random.default_rng(0)
+    noise = rec.from_signal(rng.normal(size=(30, 20, 60)), bin_width=0.5)
+    null = models.Null().fit(noise, range(20), range(20, 25)).log_prob(noise, range(25, 30)).mean()
+    fit = models.Markov(states=16, restarts=1).fit(noise, range(20), range(20, 25))
+    assert fit.log_prob(noise, range(25, 30)).mean() - null > -2.0
+    data, p = Data.of(noise, range(20)), {k: v[0] for k, v in fit.params.items()}
+    state, left = encoder.labels(p, data), np.empty((20, 20, 60))
+    for trial in range(20):
+        others = np.arange(20) != trial
+        for s in range(16):
+            y = data.y[others][state[others] == s]
+            mean = (y.sum(0) + data.y.mean((0, 1))) / (len(y) + 1)
+            left[trial, state[trial] == s] = mean
+    assert np.allclose(p["sd"], np.sqrt(((data.y - left) ** 2).mean((0, 1))), rtol=1e-10)

@@ -1,5 +1,6 @@
 """The contract every family keeps, on every track."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -10,7 +11,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data
-from cortseq.models.recurrent import tensors
+from cortseq.models.recurrent import before, tensors
 
 SMALL = {
     "rate": {"hidden": 6, "epochs": 3, "batch": 8},
@@ -166,11 +167,12 @@ def test_members_as_an_axis_equal_members_one_by_one(family, any_recording):
     data = Data.of(any_recording, range(4))
     params = {k: v.double() for k, v in model.initial(data, 3, seed=5).items()}
     first = {k: v[0] for k, v in params.items()}
-    x = tensors(model, first, data, slice(None), torch.float64)[0]
-    together = model.readout(params, model.scan(params, x.expand(3, *x.shape)))
+    x, _, valid = tensors(model, first, data, slice(None), torch.float64)
+    last = before(first, x, valid)
+    together = model.readout(params, model.scan(params, x.expand(3, *x.shape)), last)
     for m in range(3):
         p = {k: v[m] for k, v in params.items()}
-        assert torch.allclose(model.readout(p, model.scan(p, x)), together[m], atol=1e-12)
+        assert torch.allclose(model.readout(p, model.scan(p, x), last), together[m], atol=1e-12)
 
 
 def test_lstm_equals_torch():
@@ -251,20 +253,25 @@ def test_reservoir_is_scaled_and_stays_fixed(counts):
     assert abs(np.abs(0.5 + 0.5 * values).max() - 0.8) < 1e-6
 
 
-def test_ridge_readout_equals_sklearn(signal):
+@pytest.mark.parametrize("skip", [True, False])
+def test_ridge_readout_equals_sklearn(skip, signal):
     from sklearn.linear_model import Ridge
 
     from cortseq.models.esn import PENALTIES
     from cortseq.training import convex
 
-    fit = fitted("esn", signal)
+    fit = fitted("esn", signal, skip=skip)
     p = {k: v[0] for k, v in fit.params.items()}
     penalty = fit.card["penalties"][0]
     assert penalty in PENALTIES
     data = Data.of(signal, range(20))
-    features, y = convex._bins(fit.model, p, data)
-    observation_y = (y.double().numpy() - p["signal_mean"].numpy()) / p["signal_scale"].numpy()
-    theirs = Ridge(alpha=penalty * len(features)).fit(features.astype(float), observation_y)
+    features, y, _ = convex._bins(fit.model, p, data)
+    target = (y.double().numpy() - p["signal_mean"].numpy()) / p["signal_scale"].numpy()
+    if skip:  # what the bin before leaves, of the 19 bins of a trial that have one
+        target = target.reshape(20, 20, 2)
+        target = (target[:, 1:] - p["skip"].numpy() * target[:, :-1]).reshape(-1, 2)
+        features = features.reshape(20, 20, -1)[:, 1:].reshape(len(target), -1)
+    theirs = Ridge(alpha=penalty * len(features)).fit(features.astype(float), target)
     assert np.allclose(
         theirs.predict(features),
         features @ p["readout_weight"].numpy().T + p["readout_bias"].numpy(),
@@ -330,3 +337,41 @@ def test_a_constant_channel_is_refused(signal):
     flat["signal"][..., 1] = 3.0
     with pytest.raises(CortseqError, match=r"channel is constant.*got 1"):
         models.Null().fit(flat, range(20), range(20, 26))
+
+
+# -- forecasts ---------------------------------------------------------------------------------------
+
+
+def test_horizons_that_are_none_are_refused(family, counts):
+    fit = fitted(family, counts)
+    for horizons in ([], [0], [1, 0]):
+        with pytest.raises(CortseqError, match=r"horizons: .*at least one"):
+            fit.model.forecast(fit.params, Data.of(counts, [26]), horizons)
+
+
+def test_a_forecast_is_exact_or_sampled_as_it_says(family, any_recording):
+    """Only a sampled one depends on the seed; all take the same number of samples where nothing is said."""
+    more = {"autoregressive": True} if family == "hmm" else {}
+    fit = fitted(family, any_recording, **more)
+    data = Data.of(any_recording, [26, 27])
+    one, other = (fit.model.forecast(fit.params, data, [3], samples=8, seed=seed) for seed in (0, 1))
+    kind = fit.model.forecasts_on(data.track)
+    assert np.array_equal(one, other, equal_nan=True) == (kind == "exact")
+    assert inspect.signature(fit.model.forecast).parameters["samples"].default == 128
+
+
+# -- inputs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["glm", "rate"])
+def test_a_fit_with_inputs_does_without_them_nowhere(family, counts):
+    """Neither scored nor run freely: left out in silence they would be taken as their mean."""
+    driven = counts.assign(
+        inputs=(("trial", "time", "input"), np.random.default_rng(0).normal(size=(40, 16, 1)))
+    )
+    fit = fitted(family, driven)
+    assert np.isfinite(fit.log_prob(driven)).all()
+    with pytest.raises(CortseqError, match="inputs: the fit is for 1 inputs"):
+        fit.log_prob(counts)
+    with pytest.raises(CortseqError, match="cannot run freely"):
+        fit.simulate(2, 3)

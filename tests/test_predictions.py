@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
+from cortseq.figures import gather, horizon, ladder, memory, units
 from cortseq.figures import generation as generation_figure
-from cortseq.figures import horizon, ladder, memory, units
 from cortseq.models.base import Data
 from cortseq.scoring import (
     benchmark_bits_per_spike,
@@ -76,6 +75,15 @@ def test_burn_in_and_folds_of_horizons(fits, counts):
     assert np.allclose(twice["value"], tasks.horizon_table(found)["value"]) and (twice["trials"] == 28).all()
     with pytest.raises(CortseqError, match="null"):
         tasks.horizon_table({"rate": found["rate"]})
+
+
+def test_models_that_forecast_other_bins_are_not_compared(fits, counts):
+    """A bin without a forecast would count as one of probability 1."""
+    found = forecasts(fits, counts)
+    hole = found["rate"][0].copy(deep=True)
+    hole["log_prob"].values[:, 3, 10] = np.nan
+    with pytest.raises(CortseqError, match="same bins"):
+        tasks.horizon_table(found | {"rate": [hole]})
 
 
 def test_trials_of_forecasts_are_spread():
@@ -264,6 +272,7 @@ def test_figures_draw_what_the_tables_say(fits, counts, tmp_path):
             "dataset": "d", "model": ["null", "markov", "rate"], "variant": ["null", "markov_order1", "rate"],
             "family": ["null", "markov", "rate"], "role": ["null", "markov", "recurrent"], "value": [0, 0.1, 0.2],
             "low": [0, 0.05, 0.1], "high": [0, 0.2, 0.3], "ceiling": np.nan, "metric": "bits_per_spike",
+            "rung": ["L0", "L1", "L4"],
         }
     )  # fmt: skip
     drawn = {
@@ -272,7 +281,8 @@ def test_figures_draw_what_the_tables_say(fits, counts, tmp_path):
         "generation": generation_figure.draw(runs),
         "ladder": ladder.draw(comparison),
     }
-    assert drawn["ladder"][1]["rung"].tolist() == ["L0", "L1", "L7"]
+    assert drawn["ladder"][1]["rung"].tolist() == ["L0", "L1", "L4"]
+    assert [t.get_text() for t in drawn["ladder"][0].axes[0].get_xticklabels()] == ["L0", "L1", "L4"]
     for name, (figure, shown) in drawn.items():
         style.save(figure, shown, tmp_path / name)
         assert (tmp_path / f"{name}.svg").stat().st_size > 1000 and len(shown)
@@ -280,13 +290,22 @@ def test_figures_draw_what_the_tables_say(fits, counts, tmp_path):
     assert generation_figure.draw(empty.assign(model="rate", role="recurrent"))[1].empty
 
 
+def test_the_ladder_has_no_rung_for_members_averaged(tmp_path):
+    """Their mean prediction is no model of its own: beside models without members it would be an unequal rival."""
+    names = {"model": ["rate", "rate_averaged"], "rung": "L7", "averaged": [False, True], "value": [0.1, 0.2]}
+    pd.DataFrame(names).to_csv(tmp_path / "comparison.csv", index=False)
+    assert gather.ladder(str(tmp_path), None)["comparison"]["model"].tolist() == ["rate"]
+
+
 def test_unit_scores_against_the_pooled_score(fits, counts):
     """Weighted by spikes, the units' scores of one member are the pooled mean-rate score."""
     names = ("null", "rate", "markov")
-    predicted = {name: products.predictions(fits[name], counts, ROLES["test"]) for name in names}
-    figure, table = units.draw(counts, predicted)
-    y = counts["counts"].values[26:].astype(float)
-    rates, base = (predicted[name]["predicted"].values.astype(float) for name in ("rate", "null"))
-    pooled = (y * np.log(rates / base) - rates + base).sum() / y.sum() / np.log(2)
+    folds = {name: [products.scores(fits[name], counts, ROLES)] for name in names}
+    figure, table = units.draw(folds)
+    y, rates, base = (
+        counts["counts"].values[26:].astype(float),
+        *(fits[n].predict(counts, ROLES["test"]) for n in ("rate", "null")),
+    )
+    pooled = (y * np.log(rates / base) - rates + base).sum((1, 2, 3)).mean() / y.sum() / np.log(2)
     assert (table["rate"] * table["spikes"]).sum() / table["spikes"].sum() == pytest.approx(pooled)
-    assert isinstance(predicted["rate"], xr.Dataset) and len(table) == 3 and len(figure.axes) == 1
+    assert len(table) == 3 and len(figure.axes) == 1

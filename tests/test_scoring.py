@@ -132,6 +132,15 @@ def test_gain_is_the_difference_of_values(result):
     assert frame.loc["rate", "gain_low"] < expected < frame.loc["rate", "gain_high"]
 
 
+def test_a_ceiling_is_that_of_all_folds_or_none(counts):
+    """A fold that dropped a unit has no exact filter, and the others' alone must not be divided by all events."""
+    known = counts.assign(ceiling=(("trial", "time"), np.full((40, 16), -1.0)))
+    folds = [ROLES, {**ROLES, "test": ROLES["valid"], "units": [0, 1]}]
+    null = compare.Scored("null", "null", {"role": "null"}, test=np.zeros((1, 20)), test_events=np.ones(20))
+    both, one = compare._limits(known, folds, null, 0), compare._limits(known, folds[:1], null, 0)
+    assert np.isnan(both["ceiling"]) and one["ceiling"] == pytest.approx(-14 * 16 / 20 / np.log(2))
+
+
 def test_no_model_beats_the_mean_rate_is_said():
     rng = np.random.default_rng(3)
     from cortseq import recording as rec

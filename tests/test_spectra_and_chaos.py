@@ -277,5 +277,6 @@ def test_twins_share_their_noise():
 def test_twins_of_a_fitted_sampled_map(any_recording):
     """A contracting network: common draws bring the twins together."""
     fit = untrained(models.Rate(hidden=6, gain=0.3, leak=1.0), any_recording)
-    found = dynamics.twin_divergence(lambda seed: fit.flow(0, "sampled", seed=seed), 0.1 * np.ones((5, 6)))
+    starts = 0.1 * np.ones((5, fit.flow(0, "sampled").dim))
+    found = dynamics.twin_divergence(lambda seed: fit.flow(0, "sampled", seed=seed), starts)
     assert np.median(found.distances[:, -1]) < 1e-8 and (found.slope < -0.3)

@@ -211,7 +211,10 @@ class Categorical:
 
 
 class Gaussian:
-    """Signals: y_n ~ N(m_n + s_n eta_n, (s_n sd_n)^2), m and s the training mean and sd, sd learned."""
+    """Signals: y_n ~ N(m_n + s_n eta_n, (s_n sd_n)^2), m and s the training mean and sd, sd learned.
+
+    eta is (..., n_features), or after `skipped` (..., 2 n_features): eta, then each bin's own log sd.
+    """
 
     def __init__(self, n_features: int, support: int = 0):
         self.n_features = self.n_encoded = self.n_readout = n_features
@@ -230,16 +233,24 @@ class Gaussian:
         return (y - _row(p["signal_mean"], y)) / _row(p["signal_scale"], y)
 
     def log_prob(self, p: dict, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        log_sd = _row(p["log_sd"], eta).clamp_min(MIN_LOG_SD)
+        eta, log_sd = self._parts(p, eta)
         z = (self.encode(p, y) - eta) * torch.exp(-log_sd)
         scale = torch.log(_row(p["signal_scale"], eta))
         return (-0.5 * z**2 - log_sd - scale - 0.5 * math.log(2 * math.pi)).sum(-1)
 
+    def _parts(self, p: dict, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Means and log sds of the standardised signal, (..., n_features)."""
+        if eta.shape[-1] == self.n_features:
+            return eta, _row(p["log_sd"], eta).clamp_min(MIN_LOG_SD)
+        return eta[..., : self.n_features], eta[..., self.n_features :]
+
     def mean(self, p: dict, eta: torch.Tensor) -> torch.Tensor:
+        eta, _ = self._parts(p, eta)
         return _row(p["signal_mean"], eta) + _row(p["signal_scale"], eta) * eta
 
     def draw(self, p: dict, eta: torch.Tensor, generator) -> torch.Tensor:
-        sd = _row(p["signal_scale"], eta) * _row(p["log_sd"], eta).clamp_min(MIN_LOG_SD).exp()
+        eta, log_sd = self._parts(p, eta)
+        sd = _row(p["signal_scale"], eta) * log_sd.exp()
         noise = torch.randn(eta.shape, generator=generator, dtype=eta.dtype, device=eta.device)
         return self.mean(p, eta) + sd * noise
 
@@ -251,7 +262,7 @@ OBSERVATIONS: dict[str, Any] = {
     "categorical": Categorical,
     "gaussian": Gaussian,
 }
-FIXED = frozenset({"signal_mean", "signal_scale"})  # measured on training trials, not learned
+FIXED = frozenset({"signal_mean", "signal_scale", "skip"})  # measured on training trials, not learned
 
 
 def observation_of(shape: Data | dict, mixture: int = 1) -> Any:
@@ -259,6 +270,37 @@ def observation_of(shape: Data | dict, mixture: int = 1) -> Any:
     known = shape if isinstance(shape, dict) else vars(shape)
     one = OBSERVATIONS[known["observation"]](known["n_features"], known["support"])
     return Mixture(one, mixture) if mixture > 1 else one
+
+
+def autoregression(y: np.ndarray, valid: np.ndarray, start: dict) -> dict[str, np.ndarray]:
+    """z_t = D z_{t-1} + d + sd e_t of every channel by least squares over the pairs of valid bins (order 1).
+
+    z is `y` standardised by `start`. Where there is no pair, or no variance in it, D is 0.
+    """
+    pairs = valid[:, 1:] & valid[:, :-1]
+    if not pairs.any():
+        return {"skip": np.zeros(y.shape[-1])}
+    before, now = (
+        (part[pairs] - start["signal_mean"]) / start["signal_scale"] for part in (y[:, :-1], y[:, 1:])
+    )
+    mean, variance = before.mean(0), before.var(0)
+    slope = ((before - mean) * now).mean(0) / np.where(variance > 0, variance, 1.0)
+    intercept = now.mean(0) - slope * mean
+    square = ((now - slope * before - intercept) ** 2).sum(0) / max(len(now) - 2, 1)  # two were fitted
+    log_sd = np.maximum(0.5 * np.log(np.maximum(square, 1e-12)), MIN_LOG_SD)
+    return {"skip": slope, "readout_bias": intercept, "log_sd": log_sd}
+
+
+def skipped(p: dict, eta: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """eta + D last and the log sd of each bin, (..., 2 n_features), as `Gaussian` takes them.
+
+    `last` (..., n_features): the standardised signal of the bin before; where it is NaN there was none, and
+    the sd is that of the training bins.
+    """
+    none = last.isnan()
+    mean = eta + _row(p["skip"], eta) * torch.where(none, 0.0, last)
+    log_sd = torch.where(none, 0.0, _row(p["log_sd"], eta).clamp_min(MIN_LOG_SD))
+    return torch.cat([mean, log_sd.expand(mean.shape)], -1)
 
 
 def _null_dispersion(name: str, y: np.ndarray, valid: np.ndarray, bounds, support: int = 0) -> np.ndarray:

@@ -111,7 +111,8 @@ class Study(BaseModel):
             for variant in _expand(name, entry, track):
                 if variant.name in found:
                     raise CortseqError("two models have this name", key=f"models.{name}", value=variant.name)
-                found[variant.name] = variant
+                if variant.model.applies(track):
+                    found[variant.name] = variant
         return found
 
 

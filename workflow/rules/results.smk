@@ -125,10 +125,14 @@ OVERALL = [
         "Markov chains of every order fitted, beside the recurrent models (lines: mean over members).",
     ),
 ]
+
+
 def both(dataset):
     """Whether a recording of counts has networks and chains."""
     roles = {v.model.role for v in VARIANTS[dataset].values()}
-    return STUDY.datasets[dataset].track == "counts" and {"recurrent", "markov"} <= roles
+    return (
+        STUDY.datasets[dataset].track == "counts" and {"recurrent", "markov"} <= roles
+    )
 
 
 PER_DATASET = {

@@ -122,6 +122,13 @@ rule cosmooth:
         runtime=240,
     params:
         study={key: getattr(STUDY, key) for key in ("seed", "members", "folds")},
-        code=code("cosmooth", *(f"cortseq.models.{f}" for f in ("null", "psth", "hmm") if f in models.registry())),
+        code=code(
+            "cosmooth",
+            *(
+                f"cortseq.models.{f}"
+                for f in ("null", "psth", "hmm")
+                if f in models.registry()
+            ),
+        ),
     script:
         "../scripts/cosmooth.py"

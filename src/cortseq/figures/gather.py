@@ -31,6 +31,9 @@ def scores(out: str, dataset: None) -> dict:
     return {"comparison": _models(out)}
 
 
+ladder = scores
+
+
 def order(out: str, dataset: None) -> dict:
     return {"variants": store.read_table(f"{out}/variants.csv"), "comparison": _models(out)}
 
@@ -64,16 +67,10 @@ def _dissections(out: str, dataset: str) -> dict:
     return {"dissections": {v: store.read(f) for v, f in files.items() if f.exists()}}
 
 
-def ladder(out: str, dataset: None) -> dict:
-    return {"comparison": comparison_table(out)}
-
-
 def units(out: str, dataset: str) -> dict:
     names = [_chosen(out, dataset, role)["variant"].iloc[0] for role in ("recurrent", "markov")]
-    stems = {name: f"{out}/predictions/{dataset}/{name}/fold0.zarr.zip" for name in ["null", *names]}
-    recording = store.read(f"{out}/trials/{dataset}.zarr.zip")
-    recording, _ = splits.fold_of(recording, store.read_json(f"{out}/splits/{dataset}.json"), 0)
-    return {"recording": recording, "predictions": {name: store.read(path) for name, path in stems.items()}}
+    files = {name: sorted(Path(f"{out}/scores/{dataset}/{name}").glob("fold*")) for name in ["null", *names]}
+    return {"products": {name: [store.read(f) for f in found] for name, found in files.items()}}
 
 
 def _products(out: str, dataset: str, task: str) -> dict[str, list[Path]]:

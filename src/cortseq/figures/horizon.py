@@ -15,22 +15,22 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
         fig, axes = style.figure(1, 1, 0.8 * style.PAGE, 3.2)
         ax = axes[0, 0]
         shown = table[table["model"] != "null"]
-        colours = iter(style.CYCLE * 3)
+        # a colour a model, and another marker where the colours begin again
+        looks = iter((c, m) for m in "osD^v" for c in style.CYCLE if c != style.GREY)
         for model, rows in shown.groupby("model", sort=False):
             flat = rows["value"].nunique() == 1 or rows["role"].iloc[0] == "null" or model == "psth"
-            colour = style.GREY if flat else next(c for c in colours if c != style.GREY)
+            colour, marker = (style.GREY, "--") if flat else next(looks)
             for kind, line in rows.groupby("kind", sort=False):
                 if kind == "plug-in":
                     ax.plot(line["horizon"], line["value"], ":", color=colour, lw=1)
                     continue
                 bars = [line["value"] - line["low"], line["high"] - line["value"]]
                 label = f"{model} ({'no past' if flat else kind})"
-                marker = "--" if flat else "o-"
                 ax.errorbar(
                     line["horizon"],
                     line["value"],
                     bars,
-                    fmt=marker,
+                    fmt=marker if flat else f"{marker}-",
                     ms=3,
                     color=colour,
                     elinewidth=0.6,

@@ -7,24 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cortseq.figures import style
-
-RUNGS = ("L0", "L0'", "L1", "L2", "L3", "L4", "L5", "L6", "L7")
-FAMILIES = {
-    "null": "L0",
-    "psth": "L0'",
-    "flat": "L0'",
-    "persistence": "L0'",
-    "ctw": "L2",
-    "hmm": "L3",
-    "glm": "L5",
-}
+from cortseq.scoring.ladder import RUNGS
 
 
 def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """`comparison`: comparison.csv, its column `rung` where there is one. Dots: models, bars 95 % intervals; line: the
-    exact filter of a synthetic recording."""
-    table = comparison.assign(rung=comparison["rung"] if "rung" in comparison else rungs(comparison))
-    groups = list(table.groupby("dataset", sort=False))
+    """`comparison`: comparison.csv. Dots: models, bars 95 % intervals; line: the exact filter of a synthetic recording."""
+    groups = list(comparison.groupby("dataset", sort=False))
     with style.style():
         columns = min(2, len(groups))
         rows = -(-len(groups) // columns)
@@ -35,15 +23,7 @@ def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         for ax, (dataset, part) in zip(axes.flat, groups, strict=False):
             _panel(ax, part)
             ax.set_title(str(dataset), loc="left")
-    return fig, table[["dataset", "model", "variant", "role", "rung", "value", "low", "high", "ceiling"]]
-
-
-def rungs(comparison: pd.DataFrame) -> pd.Series:
-    """Rungs by family; a chain is L1 where its variant's order is 1."""
-    order = comparison["variant"].str.extract(r"order(\d+)")[0]
-    chain = np.where(order == "1", "L1", "L2")
-    named = comparison["family"].map(FAMILIES)
-    return named.where(named.notna(), np.where(comparison["role"] == "markov", chain, "L7"))
+    return fig, comparison[["dataset", "model", "variant", "role", "rung", "value", "low", "high", "ceiling"]]
 
 
 def _panel(ax, part: pd.DataFrame) -> None:

@@ -8,23 +8,13 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from cortseq.figures import style
-from cortseq.models.emissions import MIN_RATE
 
 
-def draw(recording: xr.Dataset, predictions: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`predictions`: those of null, the network and the chain, in this order. A dot a unit: bits/spike of the expected
-    counts over the training mean, sum_t log Pois(y; E[y | past]) / spikes; area: spikes."""
-    null, *others = predictions
-    test = predictions[null]["trial"].values
-    y = recording["counts"].values[test].astype(float)
-    y[~recording["valid"].values[test]] = np.nan
-    spikes = np.nansum(y, (0, 1))
-    base = predictions[null]["predicted"].values
-    table = pd.DataFrame({"unit": recording["unit"].values, "spikes": spikes})
-    for name in others:
-        table[name] = scores(predictions[name]["predicted"].values, base, y)
-    table = table[table["spikes"] > 0].reset_index(drop=True)
-    network, chain = others
+def draw(products: dict[str, list[xr.Dataset]]) -> tuple[Figure, pd.DataFrame]:
+    """`products`: score products (one a fold) of null, the network and the chain, in this order. A dot a unit: mean-rate
+    score over the training mean, sum log Pois(y; E[y | past]) in bits per spike, mean over members; area: spikes."""
+    _, network, chain = products
+    table = per_unit(products)
     with style.style():
         fig, axes = style.figure(1, 1, style.COLUMN, style.COLUMN)
         ax = axes[0, 0]
@@ -43,9 +33,27 @@ def draw(recording: xr.Dataset, predictions: dict[str, xr.Dataset]) -> tuple[Fig
     return fig, table
 
 
-def scores(rates: np.ndarray, base: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Bits/spike of each unit over `base`: expected counts and counts (trial, time, unit), NaN where missing."""
-    rates, base = (np.maximum(r.astype(float), MIN_RATE) for r in (rates, base))
-    gain = np.nansum(y * np.log(rates / base) - (rates - base), (0, 1))
-    spikes = np.nansum(y, (0, 1))
-    return np.where(spikes > 0, gain / (np.maximum(spikes, 1) * np.log(2)), np.nan)
+def per_unit(products: dict[str, list[xr.Dataset]]) -> pd.DataFrame:
+    """unit, spikes, and bits/spike over the first model of every other one, of units with a spike in test trials.
+
+    Folds may keep different units: each is scored in the folds that keep it.
+    """
+    null, *others = products
+    sums = {name: _unit_sums(folds) for name, folds in products.items()}
+    table = pd.DataFrame({"spikes": sums[null]["unit_events"]})
+    for name in others:
+        gain = sums[name]["unit_score"] - sums[null]["unit_score"]
+        table[name] = gain / (table["spikes"].replace(0, np.nan) * np.log(2))
+    return table[table["spikes"] > 0].rename_axis("unit").reset_index()
+
+
+def _unit_sums(folds: list[xr.Dataset]) -> pd.DataFrame:
+    """unit_score (mean over members) and unit_events summed over test trials and folds, by unit."""
+    each = []
+    for fold in folds:
+        test = fold.isel(trial=np.flatnonzero(fold["role"].values == "test"))
+        sums = test[["unit_score", "unit_events"]].sum("trial")
+        score = sums["unit_score"].mean("member").values
+        index = pd.Index(fold["unit"].values, name="unit")
+        each.append(pd.DataFrame({"unit_score": score, "unit_events": sums["unit_events"].values}, index))
+    return pd.concat(each).groupby(level=0, sort=False).sum()

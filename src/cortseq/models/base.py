@@ -175,6 +175,10 @@ class Model(BaseModel):
         """
         raise CortseqError(f"a {self.family} model has no forecast", key="horizons", fix="leave it out")
 
+    def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+        """`forecasts` on one track."""
+        return self.forecasts
+
     @property
     def has_forecast(self) -> bool:
         return type(self).forecast is not Model.forecast
@@ -183,6 +187,10 @@ class Model(BaseModel):
     def has_flow(self) -> bool:
         """Whether the fit is a dynamical system on one state (`Fit.flow`)."""
         return False
+
+    def applies(self, track: str) -> bool:
+        """Whether a study fits this specification to recordings on `track`, or leaves it out there."""
+        return True
 
     def check(self, data: Data) -> None:
         """Raise a CortseqError if this specification cannot be fitted to such data."""
@@ -214,10 +222,12 @@ class Model(BaseModel):
         """
         learns, chooses = np.asarray(train, int), np.asarray(valid, int)
         if not len(learns) or not len(chooses):
-            raise CortseqError(f"{self.family} needs at least one training and one validation trial")
+            raise CortseqError(
+                f"{self.family} needs at least one training and one validation trial", key="train, valid"
+            )
         twice = np.intersect1d(learns, chooses)
         if twice.size:
-            raise CortseqError("a trial is in both train and valid", value=int(twice[0]))
+            raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
         data = Data.of(recording)
         self.check(data)
         members = members if self.has_members else 1
@@ -257,13 +267,6 @@ class Model(BaseModel):
         return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
 
 
-def unconditional(log_prob: np.ndarray, data: Data, horizons: Sequence[int]) -> np.ndarray:
-    """The forecast of a model that looks at no past: `log_prob` (member, trial, time) at every horizon."""
-    bins = np.arange(log_prob.shape[2])
-    out = [np.where(bins >= h - 1, data.masked(log_prob), np.nan) for h in horizons]
-    return np.stack(out, -1)
-
-
 def safetensors_path(path: str | Path) -> Path:
     """`path` with the suffix .safetensors added where it is absent: `m_0.1` and `m_0.9` stay apart."""
     return Path(path) if str(path).endswith(".safetensors") else Path(f"{path}.safetensors")
@@ -294,8 +297,14 @@ class Fit:
         if (data.track, data.n_features) != (self.card["track"], self.card["n_features"]):
             raise CortseqError(
                 f"the fit is for {self.card['n_features']} features of {self.card['track']}, "
-                f"the recording has {data.n_features} of {data.track}"
+                f"the recording has {data.n_features} of {data.track}",
+                fix="select the fold's units or channels",
             )
+        if data.n_inputs != self.card["n_inputs"]:
+            raise CortseqError(
+                f"the fit is for {self.card['n_inputs']} inputs", key="inputs", value=data.n_inputs,
+                fix="score the recording with the inputs it was fitted with",
+            )  # fmt: skip
         if data.observation != self.card["observation"]:
             raise CortseqError(
                 f"the fit is for {self.card['observation']} counts: likelihoods of two observation models are not compared",

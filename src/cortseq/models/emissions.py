@@ -268,14 +268,28 @@ def with_dispersion(means: Params, p: Params) -> Params:
 def forecasts(data: Data, horizons: Sequence[int], log_prob: Callable[[int], np.ndarray]) -> np.ndarray:
     """`log_prob(h)` (trial, time) = log p(y_t | y_0 .. y_{t-h}) of each horizon, (1, trial, time, horizon).
 
-    NaN where bin t is missing and where it is fewer than h bins from the start of the trial (t < h - 1).
+    NaN where there is none, see `reached`.
     """
-    t = np.arange(data.y.shape[1])
-    for h in horizons:
-        if h < 1:
-            raise CortseqError("a horizon is at least one bin", key="horizons", value=h)
-    rows = [np.where(data.valid & (t >= h - 1), log_prob(h), np.nan) for h in horizons]
-    return np.stack(rows, -1)[None]
+    known = reached(data, horizons)
+    return np.where(known, np.stack([log_prob(h) for h in horizons], -1), np.nan)[None]
+
+
+def reached(data: Data, horizons: Sequence[int]) -> np.ndarray:
+    """Bins that have a forecast, (trial, time, horizon): not missing, and begun no earlier than the trial (t >= h - 1)."""
+    farthest(horizons)
+    return data.valid[..., None] & (np.arange(data.y.shape[1])[:, None] >= np.asarray(horizons) - 1)
+
+
+def farthest(horizons: Sequence[int]) -> int:
+    """The largest horizon; CortseqError where there is none, or one is below one bin."""
+    if not len(horizons) or min(horizons) < 1:
+        raise CortseqError("horizons are bins ahead, at least one", key="horizons", value=list(horizons))
+    return max(horizons)
+
+
+def encoded(track: str, y: np.ndarray, n_features: int) -> np.ndarray:
+    """Labels one-hot, (..., label); counts and signals as they are."""
+    return np.eye(n_features)[y.astype(int)] if track == "symbols" else y
 
 
 def delayed(y: np.ndarray, bins: int, before: Any = 0) -> np.ndarray:

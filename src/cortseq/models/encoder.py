@@ -130,11 +130,21 @@ def _rates(train: Data, found: np.ndarray, k: int) -> np.ndarray:
 
 
 def _gaussians(train: Data, found: np.ndarray, k: int) -> Params:
-    """Means per state (one bin's worth of the overall mean added), one sd per channel."""
+    """Means per state (one bin's worth of the overall mean added), one sd per channel.
+
+    The sd is about the state's mean in the *other* trials: clusters of many channels fit their own bins, and an sd
+    about those means would be too small for every new trial.
+    """
     y = train.y[train.valid]
     n, total = _totals(train, found, k)
-    mean = (total + y.mean(0)) / (n + 1)
-    sd = np.maximum((y - mean[found[train.valid]]).std(0), MIN_SD * varying(y.std(0)))
+    overall, square = y.mean(0), np.zeros(y.shape[1])
+    for trial in range(len(train.y)):
+        own, state = train.at([trial]), found[[trial]]
+        n_own, total_own = _totals(own, state, k)
+        mean = (total - total_own + overall) / (n - n_own + 1)
+        square += ((own.y - mean[state])[own.valid] ** 2).sum(0)
+    sd = np.maximum(np.sqrt(square / len(y)), MIN_SD * varying(y.std(0)))
+    mean = (total + overall) / (n + 1)
     return {"mean": mean, "sd": np.broadcast_to(sd, mean.shape).copy()}
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import MIN_SD, delayed, emission_of, forecasts, with_dispersion
+from cortseq.models.emissions import MIN_SD, delayed, emission_of, encoded, forecasts, with_dispersion
 
 WINDOWS = (1, 2, 5, 10, 20, 50, 100, 200)  # bins
 SHRINKAGE = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # bins' worth of the training mean
@@ -58,7 +58,9 @@ class Flat(Model):
     def expect(self, params: Params, data: Data) -> np.ndarray:
         return _mean({k: v[0] for k, v in params.items()}, data)[None]
 
-    def forecast(self, params: Params, data: Data, horizons: Sequence[int], samples: int = 1, seed: int = 0):
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon): the rate of h - 1 bins ago."""
         p = {k: v[0] for k, v in params.items()}
         emission = emission_of(data)
@@ -68,21 +70,17 @@ class Flat(Model):
         kind, n = shape["track"], shape["n_features"]
         drawn: list[np.ndarray] = []
         for _ in range(n_time):
-            last = [_code(kind, y, n) for y in drawn[-int(params["window"]) :]]
+            last = [encoded(kind, y, n) for y in drawn[-int(params["window"]) :]]
             k = params["shrinkage"]
             mean = (sum(last, np.zeros((n_trials, n))) + k * params["centre"]) / (len(last) + k)
             drawn.append(emission_of(shape).draw(_named(kind, mean, params), rng))
         return np.stack(drawn, 1)
 
 
-def _code(kind: str, y: np.ndarray, n: int) -> np.ndarray:
-    return np.eye(n)[y.astype(int)] if kind == "symbols" else y
-
-
 def _mean(p: Params, data: Data) -> np.ndarray:
     """m_t, (trial, time, feature)."""
     valid = data.valid[..., None]
-    above = np.where(valid, _code(data.track, data.y, data.n_features) - p["centre"], 0.0)
+    above = np.where(valid, encoded(data.track, data.y, data.n_features) - p["centre"], 0.0)
     total, n = (a.cumsum(1) for a in (above, valid.astype(float)))
     window = int(p["window"])
     total, n = (delayed(a, 1) - delayed(a, window + 1) for a in (total, n))

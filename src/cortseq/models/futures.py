@@ -21,6 +21,7 @@ from cortseq import observations
 from cortseq.errors import CortseqError
 from cortseq.models import recurrent
 from cortseq.models.base import Data, Params
+from cortseq.models.emissions import farthest
 
 if TYPE_CHECKING:
     from cortseq.models.recurrent import Recurrent
@@ -53,8 +54,7 @@ def plug_in(model: Recurrent, params: Params, data: Data, horizons: Sequence[int
 
 
 def _members(model: Recurrent, params: Params, data: Data, horizons, samples: int, feed) -> np.ndarray:
-    if not len(horizons) or min(horizons) < 1:
-        raise CortseqError("horizons are bins ahead, at least one", key="horizons", value=list(horizons))
+    farthest(horizons)
     if model.memory is not None:
         raise CortseqError("a network that restarts has no forecast", key="memory", value=model.memory)
     n_trials, n_time = data.y.shape[:2]
@@ -86,10 +86,11 @@ def _run(model: Recurrent, p: Params, data: Data, horizons, samples: int, feed: 
     n_time, n_inputs = y.shape[1], data.n_inputs
     sizes = [s.shape[-1] for s in model.start(q)]
     state = tuple(s.unsqueeze(2) for s in model.scan(p, x, states=True).split(sizes, -1))
-    smooth = _smoothed(model, p, data)
+    smooth, last = _smoothed(model, p, data), recurrent.before(p, x, valid)
+    last = None if last is None else last.unsqueeze(2)
     out = np.full((*y.shape[:2], len(horizons)), np.nan)
     for j in range(min(max(horizons), n_time)):
-        eta = model.readout(p, model.output(q, state))
+        eta = model.readout(p, model.output(q, state), last)
         if j + 1 in horizons:
             came = y[:, j:].unsqueeze(2)
             came = came.expand(eta.shape[:-1]) if data.track == "symbols" else came
@@ -105,7 +106,9 @@ def _run(model: Recurrent, p: Params, data: Data, horizons, samples: int, feed: 
         seen, smooth = _read(
             model, p, observation, drawn, None if smooth is None else smooth[:, : n_time - j - 1]
         )
-        seen = seen * valid[:, j:-1, None, None]
+        known = valid[:, j:-1, None, None]
+        last = None if last is None else torch.where(known, seen, torch.nan)
+        seen = seen * known
         if n_inputs:
             ahead = x[:, j:-1, None, x.shape[-1] - n_inputs :]
             seen = torch.cat([seen, ahead.expand(*seen.shape[:-1], -1)], -1)

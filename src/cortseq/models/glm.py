@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 from scipy.special import logsumexp, softmax
 
+from cortseq.errors import CortseqError
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import MIN_SD, emission_of, forecasts, with_dispersion
+from cortseq.models.emissions import MIN_SD, emission_of, encoded, farthest, forecasts, with_dispersion
 from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
 from cortseq.training import regression
 
@@ -125,7 +126,7 @@ class Glm(Model):
         """Observations as regressors (..., feature): (roots of) counts, one-hot labels, standardised signals."""
         if kind == "counts":
             return np.sqrt(y) if self.past == "root" else y.astype(float)
-        return np.eye(n)[y.astype(int)] if kind == "symbols" else _standardised(p, y)
+        return encoded(kind, y, n) if kind == "symbols" else _standardised(p, y)
 
     def score(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).log_prob(self._predicted(params, data), data.y)[None]
@@ -144,6 +145,9 @@ class Glm(Model):
         weight = p["weight"][:, : basis.shape[1] * n].reshape(n, basis.shape[1], n)
         return np.einsum("lf,nfm->lmn", basis, weight)
 
+    def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+        return "exact" if track == "signal" else "sampled"
+
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
@@ -153,7 +157,7 @@ class Glm(Model):
         drawn bins is averaged. Signals: the exact Gaussian. Bins after t - h are drawn whether or not they were
         recorded; inputs are those recorded at their own bins.
         """
-        p, deepest = {k: v[0] for k, v in params.items()}, max(horizons)
+        p, deepest = {k: v[0] for k, v in params.items()}, farthest(horizons)
         coupling, rng = self.couplings(p), np.random.default_rng(seed)
         covariance = _covariances(p, coupling, deepest) if data.track == "signal" else None
         samples = samples if covariance is None else 1
@@ -200,6 +204,8 @@ class Glm(Model):
         return self.design(p, data, basis) @ p["weight"].T + p["bias"]
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        if shape["n_inputs"]:
+            raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
         kind, n = shape["track"], shape["n_features"]
         coupling, basis = self.couplings(params), self.basis()
         missing = basis.sum(0) - np.vstack([np.zeros(basis.shape[1]), basis.cumsum(0)])
@@ -245,10 +251,8 @@ def _standardised(p: Params, y: np.ndarray) -> np.ndarray:
 
 def _targets(p: Params, data: Data) -> np.ndarray:
     """What the valid bins hold, as the losses want it: (feature, bin)."""
-    y = data.y[data.valid]
-    if data.track == "symbols":
-        y = np.eye(data.n_features)[y]
-    elif data.track == "signal":
+    y = encoded(data.track, data.y[data.valid], data.n_features)
+    if data.track == "signal":
         y = _standardised(p, y)
     return np.ascontiguousarray(y.T, float)
 

@@ -14,6 +14,7 @@ from scipy.special import gammaln, logsumexp
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
 from cortseq.models.base import CURVES, Data, Learned, Model, Params, Run
+from cortseq.models.emissions import encoded, reached
 from cortseq.models.state_emissions import Block, StateEmission, emission_of_states
 
 forward_backward = lazy("cortseq.models.forward_backward")  # it brings the compiler
@@ -176,7 +177,11 @@ class Hmm(Model):
         CortseqError : labels, or an autoregressive model.
         """
         if data.track == "symbols" or "dynamics" in params:
-            raise CortseqError("only counts and Gaussian signals have units that can be held out")
+            raise CortseqError(
+                "only counts and Gaussian signals have units that can be held out",
+                key="autoregressive" if "dynamics" in params else "track",
+                value="dynamics" in params or data.track,
+            )
         held_in, held_out = np.asarray(held_in, int), np.asarray(held_out, int)
         seen = replace(data, y=data.y[..., held_in], n_features=len(held_in))
         out = np.full((len(params["initial"]), *data.valid.shape, len(held_out)), np.nan)
@@ -201,6 +206,9 @@ class Hmm(Model):
 
     # ------------------------------------------------------------------------------------ forecasting
 
+    def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+        return "sampled" if self.autoregressive and track == "signal" else "exact"
+
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
@@ -209,7 +217,8 @@ class Hmm(Model):
         p(s_t | y_0 .. y_{t-h}) = p(s_{t-h} | y_0 .. y_{t-h}) A^h, exact. An autoregressive model needs the bins in
         between: the mean over `samples` futures of p(y_t | future, its last state), exact for h = 1.
         """
-        out = np.full((len(params["initial"]), *data.valid.shape, len(horizons)), np.nan)
+        known = reached(data, horizons)
+        out = np.full((len(params["initial"]), *known.shape), np.nan)
         for m, emission, p, block in self._members(params, data):
             log_b = emission.log_prob(p, block)
             _, belief, one = forward_backward.forward(
@@ -224,7 +233,7 @@ class Hmm(Model):
                 else:
                     log_prob = _ahead(p, belief, log_b, h)
                 out[m, block.trials, : len(log_prob), i] = (log_prob + block.constant).T
-        return np.where(data.valid[..., None], out, np.nan)
+        return np.where(known, out, np.nan)
 
     @staticmethod
     def log_prob_counts(initial, transition, rates, counts) -> np.ndarray:
@@ -306,8 +315,7 @@ def _clusters(train: Data, n_states: int, rng) -> np.ndarray:
     from scipy.ndimage import gaussian_filter1d
     from sklearn.cluster import KMeans
 
-    y = np.eye(train.n_features)[train.y] if train.track == "symbols" else train.y
-    y = np.where(train.valid[..., None], y, 0.0)
+    y = np.where(train.valid[..., None], encoded(train.track, train.y, train.n_features), 0.0)
     if train.track == "signal":
         y = y / train.y[train.valid].std(0)
     smooth = gaussian_filter1d(np.sqrt(y) if train.track == "counts" else y, _SMOOTH, axis=1, mode="nearest")
@@ -370,7 +378,9 @@ def _check_chain(initial, transition, rates, counts) -> None:
     if not fits or len(rates) != n or rates.shape[1] != counts.shape[1]:
         shapes = [a.shape for a in (initial, transition, rates, counts)]
         raise CortseqError(
-            "shapes are not (state,), (state, state), (state, unit), (time, unit)", value=shapes
+            "shapes are not (state,), (state, state), (state, unit), (time, unit)",
+            key="initial, transition, rates, counts",
+            value=shapes,
         )
     for key, a in {"initial": initial, "transition": transition, "rates": rates, "counts": counts}.items():
         if not (np.isfinite(a) & (a >= 0)).all():

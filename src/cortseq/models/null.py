@@ -32,7 +32,9 @@ class Null(Model):
         mean = emission_of(data).mean({k: v[0] for k, v in params.items()})
         return np.broadcast_to(mean, (1, *data.y.shape[:2], data.n_features))
 
-    def forecast(self, params: Params, data: Data, horizons: Sequence[int], samples: int = 1, seed: int = 0):
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
         """The past tells nothing: the same at every horizon."""
         return forecasts(data, horizons, lambda h: self.score(params, data)[0])
 

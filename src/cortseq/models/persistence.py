@@ -8,7 +8,15 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import MIN_SD, delayed, emission_of, forecasts, with_dispersion
+from cortseq.models.emissions import (
+    MIN_SD,
+    delayed,
+    emission_of,
+    encoded,
+    farthest,
+    forecasts,
+    with_dispersion,
+)
 
 SHARES = (0.0, *np.linspace(0.02, 0.98, 49).round(2).tolist(), 0.99, 0.995)
 
@@ -58,7 +66,9 @@ class Persistence(Model):
     def expect(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).mean(_distribution({k: v[0] for k, v in params.items()}, data))[None]
 
-    def forecast(self, params: Params, data: Data, horizons: Sequence[int], samples: int = 1, seed: int = 0):
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon), exact."""
         p = {k: v[0] for k, v in params.items()}
         if data.track == "signal":
@@ -68,7 +78,7 @@ class Persistence(Model):
         found = {h: np.zeros(data.y.shape[:2]) for h in horizons}
         for unit in range(y.shape[2]):
             rows = step = _chain(p, data, unit)
-            for h in range(1, max(horizons) + 1):
+            for h in range(1, farthest(horizons) + 1):
                 if h in found:
                     known = delayed(data.valid, h, False)
                     state = np.where(known, delayed(y[..., unit], h).astype(int), len(step) - 1)
@@ -82,19 +92,15 @@ class Persistence(Model):
         drawn: list[np.ndarray] = []
         for t in range(n_time):
             last = drawn[-1] if drawn else np.zeros(n_trials if kind == "symbols" else (n_trials, n))
-            q = _given(params, kind, _code(kind, last, n), np.full((n_trials, 1), t > 0))
+            q = _given(params, kind, encoded(kind, last, n), np.full((n_trials, 1), t > 0))
             drawn.append(emission_of(shape).draw(q, rng))
         return np.stack(drawn, 1)
-
-
-def _code(kind: str, y: np.ndarray, n: int) -> np.ndarray:
-    return np.eye(n)[y.astype(int)] if kind == "symbols" else y
 
 
 def _distribution(p: Params, data: Data) -> Params:
     """Parameters of the emission of each bin."""
     known = delayed(data.valid, 1, False)[..., None]
-    return _given(p, data.track, delayed(_code(data.track, data.y, data.n_features), 1), known)
+    return _given(p, data.track, delayed(encoded(data.track, data.y, data.n_features), 1), known)
 
 
 def _given(p: Params, kind: str, last: np.ndarray, known: np.ndarray) -> Params:
@@ -116,7 +122,10 @@ def _chain(p: Params, data: Data, unit: int) -> np.ndarray:
     if data.track == "symbols":
         return np.vstack([share * np.eye(len(m)) + (1 - share) * m, m])
     top = float(np.where(data.valid, data.y[..., unit], 0).max())
-    count = np.arange(int(top + 12 * np.sqrt(top + 1)) + 20)
+    size = int(top + 12 * np.sqrt(top + 1)) + 20
+    if data.support:  # no count beyond it has a probability
+        size = min(size, max(data.support, int(top)) + 1)
+    count = np.arange(size)
     rate = np.append(share * count + (1 - share) * m[unit], m[unit])
     own = with_dispersion({"rate": rate[:, None]}, {k: v[[unit]] for k, v in p.items() if k == "dispersion"})
     return np.exp(emission_of(data).log_prob_states(own, count[:, None].astype(float))).T

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import MIN_SD, emission_of, forecasts
+from cortseq.models.emissions import MIN_SD, emission_of, encoded, forecasts
 
 WIDTHS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # bins, sd of the Gaussian over time
 SHRINKAGE = (1.0, 10.0, 100.0, 1000.0)  # trials' worth of the overall mean
@@ -44,7 +44,7 @@ class Psth(Model):
 
     def _estimate(self, train: Data, width: float, shrinkage: float) -> Params:
         overall = emission_of(train).estimate(train.y, train.valid)
-        y = np.eye(train.n_features)[train.y] if train.track == "symbols" else train.y
+        y = encoded(train.track, train.y, train.n_features)
         centre = emission_of(train).mean(overall)
         total = np.where(train.valid[..., None], y, 0).sum(0) + shrinkage * centre
         mean = total / (train.valid.sum(0)[:, None] + shrinkage)
@@ -66,7 +66,9 @@ class Psth(Model):
         mean = emission_of(data).mean(_cut(params, data.y.shape[1]))
         return np.broadcast_to(mean, (1, len(data.y), *mean.shape))
 
-    def forecast(self, params: Params, data: Data, horizons: Sequence[int], samples: int = 1, seed: int = 0):
+    def forecast(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
         """The past tells nothing: the same at every horizon."""
         return forecasts(data, horizons, lambda h: self.score(params, data)[0])
 

@@ -4,7 +4,13 @@ With states s_t and observations y_t (LIKELIHOOD.md, DYNAMICS.md):
 
     s_{t+1} = F(s_t, [encode(y_t), u_{t+1}]),    p(y_t | y_<t) = observation(C output(s_t) + d)
 
-so bin 0 is predicted from the start state alone, and no bin sees itself. Two settings take something from a
+so bin 0 is predicted from the start state alone, and no bin sees itself. On signals, where the best guess of a
+bin is the bin before, the read-out has a direct path from it (`skip`): with z the standardised signal
+
+    E[z_t | z_<t] = C output(s_t) + D z_{t-1} + d,    D diagonal, least squares of z_t on z_{t-1} in training bins
+
+so the network learns what an autoregression of order 1 leaves, and starts from it. Where the bin before is
+missing D z_{t-1} is 0 and the sd is that of the training bins. Two settings take something from a
 network, so that one sees what it was worth: `discretise` shows it the states of a Markov chain only, `memory`
 restarts it from its start state k bins before each bin it predicts. A family writes five small
 methods on torch tensors (`start_parameters`, `derive`, `start`, `step`, `output`); they are written
@@ -44,7 +50,7 @@ class Recurrent(Model):
     role: ClassVar = "recurrent"
     has_members: ClassVar = True
     forecasts: ClassVar = "sampled"
-    idle: ClassVar = {"symbols": ("discretise",)}
+    idle: ClassVar = {"symbols": ("skip", "mixture"), "counts": ("skip",), "signal": ("mixture",)}
     # Whether `kernel` gives a hand-written CPU execution of the same update.
     has_kernel: ClassVar[bool] = False
     # Parameters that belong to the model but are not learned.
@@ -77,6 +83,9 @@ class Recurrent(Model):
     discretise: Annotated[int, Field(ge=2, le=512)] | None = Field(
         None,
         description="the network sees only that many population states, those of `markov`; null: everything",
+    )
+    skip: bool = Field(
+        True, description="signals: the read-out sees the bin before, unless the network sees states only"
     )
     memory: Count | None = Field(
         None,
@@ -170,12 +179,16 @@ class Recurrent(Model):
         whole = torch.cat(begun, 1)
         return [torch.cat([whole[:, :k], reached[k]], 1) if k in reached else whole for k in memories]
 
-    def readout(self, p: Params, out: torch.Tensor) -> torch.Tensor:
-        """C out + d, (..., n_readout): one number per feature, more where counts are a mixture."""
+    def readout(self, p: Params, out: torch.Tensor, last: torch.Tensor | None = None) -> torch.Tensor:
+        """C out + d, (..., n_readout): one number per feature, more where counts are a mixture.
+
+        With a skip, what `observations.skipped` makes of it and of the bins before, `last` (see `before`).
+        """
         weight = p["readout_weight"]
         while weight.ndim < out.ndim and weight.ndim > 2:
             weight = weight.unsqueeze(1)
-        return out @ weight.mT + observations._row(p["readout_bias"], out)
+        eta = out @ weight.mT + observations._row(p["readout_bias"], out)
+        return observations.skipped(p, eta, last) if "skip" in p else eta  # type: ignore[arg-type]
 
     # -- Model ------------------------------------------------------------------------------------
 
@@ -196,6 +209,10 @@ class Recurrent(Model):
                 "discretise is for strategy teacher: what the network draws is no population state"
             )
         return self
+
+    def applies(self, track: str) -> bool:
+        """Symbols are states already: a network that sees states only would be the network itself."""
+        return self.discretise is None or track != "symbols"
 
     def check(self, data: Data) -> None:
         if data.n_features < 1 or data.y.shape[1] < 2:
@@ -220,21 +237,19 @@ class Recurrent(Model):
         """
         observation = self.observation_of(train)
         encoder = self.encoder(train, valid or train, seed)
+        skip = self.skip and self.discretise is None and train.track == "signal"
         n_in = (len(encoder["centroids"]) if encoder else observation.n_encoded) + train.n_inputs
         each = []
         for member in range(members):
             rng = np.random.default_rng([seed, member, 1])
             cell = self.start_parameters(n_in, train.bin_width, rng)
-            each.append(
-                {
-                    **cell,
-                    "readout_weight": rng.normal(
-                        0, 0.1 / np.sqrt(self.hidden), (observation.n_readout, self.hidden)
-                    ),
-                    **observation.start_parameters(train.y, train.valid, rng),
-                    **encoder,
-                }
-            )
+            # with a skip learning starts at the autoregression itself
+            spread = 0.0 if skip and not self.strategy.inverts else 0.1 / np.sqrt(self.hidden)
+            weight = rng.normal(0, spread, (observation.n_readout, self.hidden))
+            start = observation.start_parameters(train.y, train.valid, rng)
+            if skip:
+                start |= observations.autoregression(train.y, train.valid, start)
+            each.append({**cell, "readout_weight": weight, **start, **encoder})
         return {k: torch.from_numpy(np.stack([e[k] for e in each]).astype(dtype)) for k in each[0]}
 
     def discretises(self, track: str) -> bool:
@@ -291,26 +306,26 @@ class Recurrent(Model):
     def dead_units(self, params: Params, data: Data, trials: int = 64) -> list[int]:
         """Hidden units whose output never varies over some trials, for each member: they carry nothing."""
         few = data.at(slice(trials))
-        out = self._over_members(params, few, lambda p, x, y: self.scan(p, x))
+        out = self._over_members(params, few, lambda p, x, y, last: self.scan(p, x))
         spread = np.ptp(out[:, few.valid], axis=1)
         return [int((member < 1e-6).sum()) for member in spread]
 
     def score(self, params: Params, data: Data) -> np.ndarray:
-        def one(p, x, y):
-            return self.observation_of(data).log_prob(p, self.readout(p, self.outputs(p, x)), y)
+        def one(p, x, y, last):
+            return self.observation_of(data).log_prob(p, self.readout(p, self.outputs(p, x), last), y)
 
         return self._over_members(params, data, one)
 
     def recall(self, params: Params, data: Data, memories: Sequence[int]) -> np.ndarray:
         """log p(y_t | the last k bins) of the same parameters, for each k of `memories`.
 
-        (memory, member, trial, time) nats: the state is restarted at bin t - k. k >= time - 1 is `score`.
+        (memory, member, trial, time) nats, k >= 1: the state is restarted at bin t - k. k >= time - 1 is `score`.
         """
 
-        def one(p, x, y):
+        def one(p, x, y, last):
             observation = self.observation_of(data)
             outs = self.recent(p, x, memories)
-            return torch.stack([observation.log_prob(p, self.readout(p, out), y) for out in outs], -1)
+            return torch.stack([observation.log_prob(p, self.readout(p, out, last), y) for out in outs], -1)
 
         return np.moveaxis(self._over_members(params, data, one), -1, 0)
 
@@ -337,14 +352,22 @@ class Recurrent(Model):
         return futures.plug_in(self, params, data, horizons)
 
     def expect(self, params: Params, data: Data) -> np.ndarray:
-        def one(p, x, y):
-            return self.observation_of(data).mean(p, self.readout(p, self.outputs(p, x)))
+        def one(p, x, y, last):
+            return self.observation_of(data).mean(p, self.readout(p, self.outputs(p, x), last))
 
         return self._over_members(params, data, one)
 
     def states(self, params: Params, data: Data) -> np.ndarray:
-        """Whole flat states before each bin, teacher-forced, (member, trial, time, dim), float64."""
-        return self._over_members(params, data, lambda p, x, y: self.scan(p, x, states=True))
+        """Whole flat states before each bin, teacher-forced, (member, trial, time, dim), float64.
+
+        With a skip their last n_features numbers are the standardised signal of the bin before, 0 where there is none.
+        """
+
+        def one(p, x, y, last):
+            states = self.scan(p, x, states=True)
+            return states if last is None else torch.cat([states, last.nan_to_num(0.0)], -1)
+
+        return self._over_members(params, data, one)
 
     def _over_members(self, params: Params, data: Data, function) -> np.ndarray:
         members = []
@@ -353,8 +376,8 @@ class Recurrent(Model):
                 p = {name: value[member].double() for name, value in params.items()}
                 chunks = []
                 for first in range(0, len(data.y), _CHUNK):
-                    x, y, _ = tensors(self, p, data, slice(first, first + _CHUNK), torch.float64)
-                    chunks.append(function(p, x, y).numpy())
+                    x, y, valid = tensors(self, p, data, slice(first, first + _CHUNK), torch.float64)
+                    chunks.append(function(p, x, y, before(p, x, valid)).numpy())
                 members.append(np.concatenate(chunks))
         return np.stack(members)
 
@@ -372,9 +395,11 @@ class Recurrent(Model):
         with torch.no_grad():
             q = self.derive(p)
             state = begin = tuple(_trials(s, (n_trials,)) for s in self.start(q))
+            last = torch.full((n_trials, len(p["skip"])), torch.nan) if "skip" in p else None
             for _ in range(n_time):
-                drawn.append(observation.draw(p, self.readout(p, self.output(q, state)), generator))
+                drawn.append(observation.draw(p, self.readout(p, self.output(q, state), last), generator))
                 x, smooth = self.look(p, observation, drawn[-1], smooth)
+                last = None if last is None else x
                 read.append(self.drive(q, x))
                 if self.memory is not None:
                     state = begin
@@ -386,7 +411,8 @@ class Recurrent(Model):
         """The map of one member on its whole flat state, float64 (DYNAMICS.md, section 0).
 
         ``map``: "open" holds `input` (one bin as recorded, (feature,); None: the zero input), "closed"
-        feeds back the expected observation E[y|s], "sampled" a draw from it.
+        feeds back the expected observation E[y|s], "sampled" a draw from it. The state is that of `states`: with
+        a skip the cell's, then the standardised signal of the bin before, which is what was fed last.
         """
         from cortseq.dynamics.flow import Flow
 
@@ -406,6 +432,7 @@ class Recurrent(Model):
         p = {name: value[member].double() for name, value in params.items()}
         q = {name: value.detach() for name, value in self.derive(p).items()}
         sizes = [s.shape[-1] for s in self.start(q)]
+        sizes += [observation.n_features] * ("skip" in p)
         extra = torch.zeros(shape["n_inputs"], dtype=torch.float64)
         generator = torch.Generator().manual_seed(seed)
         held = torch.zeros(len(p["centroids"]) if discrete else observation.n_encoded, dtype=torch.float64)
@@ -413,10 +440,10 @@ class Recurrent(Model):
             y = torch.as_tensor(np.asarray(input), dtype=torch.float64)
             held, _ = self.look(p, observation, y, torch.full_like(y, torch.nan) if discrete else None)
 
-        def encoded(state: State) -> torch.Tensor:
+        def encoded(state: State, last: torch.Tensor | None) -> torch.Tensor:
             if map == "open":
                 return held.expand(*state[0].shape[:-1], -1)
-            eta = self.readout(p, self.output(q, state))
+            eta = self.readout(p, self.output(q, state), last)
             if map == "sampled":
                 return observation.encode(p, observation.draw(p, eta, generator))
             mean = observation.mean(p, eta)
@@ -424,8 +451,10 @@ class Recurrent(Model):
 
         def function(flat: torch.Tensor) -> torch.Tensor:
             state = flat.split(sizes, -1)
-            x = torch.cat([encoded(state), extra.expand(*flat.shape[:-1], -1)], -1)
-            return torch.cat(self.step(q, state, self.drive(q, x)), -1)
+            state, lasts = (state[:-1], state[-1:]) if "skip" in p else (state, ())
+            seen = encoded(state, *lasts or (None,))
+            x = torch.cat([seen, extra.expand(*flat.shape[:-1], -1)], -1)
+            return torch.cat([*self.step(q, state, self.drive(q, x)), *[seen] * len(lasts)], -1)
 
         return Flow(function, dim=sum(sizes), map=map)  # type: ignore[arg-type]
 
@@ -433,6 +462,17 @@ class Recurrent(Model):
 def _trials(state: torch.Tensor, shape) -> torch.Tensor:
     """A start state (size,) or (member, size) repeated over trials, (..., trial, size)."""
     return state.unsqueeze(-2).expand(*shape, state.shape[-1])
+
+
+def before(p: Params, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor | None:
+    """The standardised signal of the bin before each, (trial, time, feature), from the network input `x`.
+
+    NaN where there is none; None where the read-out has no skip.
+    """
+    if "skip" not in p:
+        return None
+    seen = torch.where(valid.unsqueeze(-1), x[..., : p["skip"].shape[-1]], torch.nan)
+    return torch.cat([torch.full_like(seen[:, :1], torch.nan), seen[:, :-1]], 1)
 
 
 def tensors(model: Recurrent, p: Params, data: Data, trials, dtype):

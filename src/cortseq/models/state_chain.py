@@ -9,10 +9,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from cortseq import recording as rec
 from cortseq.models import chain, encoder, smoothing
 from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
-from cortseq.models.emissions import emission_of, with_dispersion
+from cortseq.models.emissions import emission_of, farthest, reached, with_dispersion
 
 _AT_ONCE = 5_000_000  # numbers in the largest temporary array
 _DISPERSION_BINS, _DISPERSION_ROUNDS = 30_000, 5  # training bins and rounds of EM for the dispersions
@@ -76,10 +75,9 @@ class StateChain(Model):
         Without it the validation set is one empty sequence, and nothing is chosen on what was learned from: see
         `tables` of the family. `how`: seed and so on, as of `fit`.
         """
-        chosen_on = [np.zeros(0, int)] if valid is None else list(valid)
-        both = rec.from_symbols([*sequences, *chosen_on], n_symbols=n_symbols)
-        n = len(sequences)
-        return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
+        return super().fit_sequences(
+            sequences, n_symbols, [np.zeros(0, int)] if valid is None else valid, **how
+        )
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         decay, tried = 0.0, []
@@ -175,17 +173,16 @@ class StateChain(Model):
         """
         p = {k: v[0] for k, v in params.items()}
         model, contexts = self._contexts(p, data)
-        n_time = contexts.shape[1]
+        n_time, known = contexts.shape[1], reached(data, horizons)
         peak = np.concatenate([encoder.likelihood(p, data, part)[1] for part in _parts(contexts, model.m)])
         total = np.zeros((*contexts.shape, len(horizons)))
         at_once = max(1, _AT_ONCE // max(int(model.offsets[-1]), contexts.size))
         for labels in np.array_split(np.arange(model.m), -(-model.m // at_once)):
             weight, _ = encoder.likelihood(p, data, chosen=labels, peak=peak)
-            for h, ahead in enumerate(model.futures(min(max(horizons), n_time), labels), 1):
+            for h, ahead in enumerate(model.futures(min(farthest(horizons), n_time), labels), 1):
                 for i in np.flatnonzero(np.equal(horizons, h)):
                     rows = ahead[contexts[:, : n_time - h + 1]]
                     total[:, h - 1 :, i] += (rows * weight[:, h - 1 :]).sum(-1)
-        known = data.valid[..., None] & (np.arange(n_time)[:, None] >= np.asarray(horizons) - 1)
         return (np.log(total, where=known, out=np.full(total.shape, np.nan)) + peak[..., None])[None]
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:

@@ -13,6 +13,7 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data, Fit
+from cortseq.models.emissions import encoded
 
 PROBES = 3  # trials whose future is changed
 RUN = 20  # bins that two trials may not share at different offsets
@@ -254,7 +255,7 @@ def _outcome(recording: xr.Dataset, u: np.ndarray) -> str:
 
 
 def _copied(data: Data, u: np.ndarray) -> str:
-    y = np.eye(data.n_features)[data.y] if data.track == "symbols" else data.y.astype(float)
+    y = encoded(data.track, data.y, data.n_features)
     y = np.concatenate([y, y.sum(-1, keepdims=True)], -1) * data.valid[..., None]
     lags = np.arange(-LAGS, LAGS + 1)  # negative: the past
     if y.shape[1] <= 3 * LAGS:

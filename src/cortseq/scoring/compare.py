@@ -471,14 +471,17 @@ def _budget_rows(dataset: str, variants: list[list[Scored]], nulls: list[Scored]
 
 
 def _limits(recording: xr.Dataset, folds: list[dict], null: Scored, burn_in: int) -> dict:
-    """Scores of the generator's rates and of its exact one-step filter, over the same bins as the null."""
+    """Scores of the generator's rates and of its exact one-step filter, over the same bins as the null.
+
+    The filter is that of all units: none where a fold dropped some.
+    """
     out = {"true_rates": np.nan, "ceiling": np.nan}
     kind = rec.track(recording)
+    every = all("units" not in f or len(f["units"]) == recording.sizes["unit"] for f in folds)
     sums: dict[str, float] = {}
     for fold in folds:
         part = recording.isel(trial=fold["test"], time=slice(burn_in, None))
         mask = part["valid"].values
-        every = "units" not in fold or len(fold["units"]) == recording.sizes["unit"]
         if "ceiling" in part and every:
             sums["ceiling"] = sums.get("ceiling", 0.0) + float(part["ceiling"].values[mask].sum())
         if "true_rates" in part and kind == "counts":

@@ -64,7 +64,7 @@ def forecast(
     if fit.model.role == "recurrent":
         arrays["plug_in"] = (dims, fit.model.plug_in(fit.params, data, kept))  # type: ignore[attr-defined]
     found = _dataset(fit, recording, trials, arrays, {"horizon": kept})
-    return found.assign_attrs(kind=fit.model.forecasts, samples=samples)
+    return found.assign_attrs(kind=fit.model.forecasts_on(data.track), samples=samples)
 
 
 def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: int = 0) -> pd.DataFrame:
@@ -83,6 +83,7 @@ def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: in
         for name in ("log_prob", "plug_in"):
             if name not in found[0]:
                 continue
+            _check_bins(model, found, folds["null"], name)
             sums = _sums(found, name, start)
             for i, h in enumerate(horizons):
                 gain = _difference(sums[..., i], null[..., i], events, blocks, seed, found[0].attrs["track"])
@@ -92,6 +93,17 @@ def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: in
                     | {"trials": len(events)}
                 )
     return pd.DataFrame(rows)
+
+
+def _check_bins(model: str, folds: list[xr.Dataset], nulls: list[xr.Dataset], name: str) -> None:
+    for fold, (mine, null) in enumerate(zip(folds, nulls, strict=True)):
+        missing = mine[name].isnull().values
+        same = np.array_equal(mine["trial"], null["trial"])
+        if not same or (missing != null["log_prob"].isnull().values[:1]).any():
+            raise CortseqError(
+                f"{model} and the null are not forecast on the same bins",
+                key="fold", value=fold, fix="run the forecast stage again",
+            )  # fmt: skip
 
 
 # -- L6: the last k bins ----------------------------------------------------------------------------

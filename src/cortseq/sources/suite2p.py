@@ -20,7 +20,8 @@ class Suite2p(Sampled):
 
     `signal: fluorescence` is F - neuropil * Fneu, `signal: deconvolved` is spks. Where there is an
     `iscell.npy`, regions below `min_probability` of being a cell, or that a person marked as none, are left
-    out. Names may have a common prefix (`mouse1_F.npy`). `ops.npy` is a pickle and never read: the frame rate
+    out. Suite2p's baseline and deconvolution look ahead in time: one-step predictions of `deconvolved` are flattered,
+    by whichever model, and fluorescence is the default. Names may have a common prefix (`mouse1_F.npy`). `ops.npy` is a pickle and never read: the frame rate
     stands in the study. Pachitariu et al. 2016 bioRxiv 061507.
     """
 

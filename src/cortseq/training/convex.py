@@ -16,6 +16,7 @@ import torch
 from scipy.optimize import minimize
 
 from cortseq.models.base import Data, Params
+from cortseq.observations import skipped
 
 if TYPE_CHECKING:
     from cortseq.models.recurrent import Recurrent
@@ -27,10 +28,11 @@ _BLOCK = 4096  # bins converted to double precision at once: bounds memory
 def fit_readout(model: Recurrent, p: Params, train: Data, valid: Data, penalties) -> tuple[Params, float]:
     """Read-out parameters for fixed cell parameters `p` of one member, and the penalty that validation chose."""
     observation = model.observation_of(train)
-    features, y = _bins(model, p, train)
-    features_valid, y_valid = _bins(model, p, valid)
+    features, y, last = _bins(model, p, train)
+    features_valid, y_valid, last_valid = _bins(model, p, valid)
     if train.track == "signal":
-        path = _ridge_path(observation, p, features, y, features_valid, penalties)
+        features, target = _targets(observation, p, features, y, last)
+        path = _ridge_path(features, target, features_valid, penalties)
     else:
         events = max(float(train.n_events().sum()), 1.0)
         path = _likelihood_path(observation, p, features, y, features_valid, penalties, events)
@@ -38,12 +40,13 @@ def fit_readout(model: Recurrent, p: Params, train: Data, valid: Data, penalties
     for penalty, readout, eta in path:
         found = {name: torch.from_numpy(value.astype(np.float32)) for name, value in readout.items()}
         eta = torch.from_numpy(eta.astype(np.float32))
+        eta = eta if last_valid is None else skipped(p, eta, last_valid)
         loss = -float(observation.log_prob(p | found, eta, y_valid).double().sum())
         if loss < best[0] or not best[1]:
             best = (loss, found, float(penalty))
     found = best[1]
     if train.track == "signal":
-        found["log_sd"] = _residual_sd(observation, {**p, **found}, features, y)
+        found["log_sd"] = _residual_sd(found, features, target)
     return found, best[2]
 
 
@@ -71,16 +74,28 @@ def _moments(features: np.ndarray, mean: np.ndarray, targets: np.ndarray) -> tup
 
 
 def _bins(model: Recurrent, p: Params, data: Data):
-    """Features (bin, hidden) float32 and observations of the valid bins."""
-    from cortseq.models.recurrent import tensors
+    """Features (bin, hidden) float32 and observations of the valid bins; what a skip sees there (else None)."""
+    from cortseq.models.recurrent import before, tensors
 
     features, seen = [], []
+    lasts: list = []
     with torch.no_grad():
         for first in range(0, len(data.y), _CHUNK):
             x, y, valid = tensors(model, p, data, slice(first, first + _CHUNK), torch.float32)
             features.append(model.outputs(p, x)[valid].numpy())
             seen.append(y[valid])
-    return np.concatenate(features), torch.cat(seen)
+            last = before(p, x, valid)
+            lasts.append(None if last is None else last[valid])
+    return np.concatenate(features), torch.cat(seen), None if lasts[0] is None else torch.cat(lasts)
+
+
+def _targets(observation, p: Params, features: np.ndarray, y, last) -> tuple[np.ndarray, np.ndarray]:
+    """Features and standardised signals; with a skip what it leaves of them, in the bins that have one before."""
+    target = observation.encode(p, y)
+    if last is not None:
+        known = ~last.isnan().any(-1)
+        features, target = features[known.numpy()], (target - p["skip"] * last)[known]
+    return features, target.double().numpy()
 
 
 def _likelihood_path(observation, p: Params, features, y, features_valid, penalties, events):
@@ -132,16 +147,14 @@ def _likelihood_path(observation, p: Params, features, y, features_valid, penalt
         yield penalty, q | {"readout_weight": back, "readout_bias": bias - back @ mean}, eta
 
 
-def _ridge_path(observation, p: Params, features, y, features_valid, penalties):
+def _ridge_path(features, target, features_valid, penalties):
     """Ridge on standardised targets."""
-    for penalty, (weight, bias) in zip(
-        penalties, ridge(features, observation.encode(p, y).double().numpy(), penalties), strict=True
-    ):
+    for penalty, (weight, bias) in zip(penalties, ridge(features, target, penalties), strict=True):
         readout = {"readout_weight": weight, "readout_bias": bias}
         yield penalty, readout, features_valid @ weight.T + bias
 
 
-def _residual_sd(observation, p: Params, features: np.ndarray, y) -> torch.Tensor:
+def _residual_sd(p: Params, features: np.ndarray, target: np.ndarray) -> torch.Tensor:
     """log sd of the standardised residuals on training trials."""
     eta = torch.from_numpy(features.astype(np.float32)) @ p["readout_weight"].T + p["readout_bias"]
-    return (observation.encode(p, y).float() - eta).std(0).clamp_min(1e-6).log()
+    return (torch.from_numpy(target.astype(np.float32)) - eta).std(0).clamp_min(1e-6).log()

@@ -9,6 +9,8 @@
                  Hess et al. 2023 arXiv:2306.04406.
     sparse       the same with alpha = 1 every `every` bins and 0 between. Mikhaeil et al. 2022 arXiv:2110.07238.
 
+Where the read-out has a skip, it too sees what was fed: the recording, the draw or the forced read-out.
+
 Scores are always one step ahead with the recording as input, whatever a model was trained with.
 """
 
@@ -35,6 +37,8 @@ class _Strategy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     tracks: ClassVar[tuple[str, ...]] = ("counts", "symbols", "signal")
+    # Whether C^+ is needed, which a read-out that starts at 0 has not.
+    inverts: ClassVar[bool] = False
 
     def plain(self, progress: float) -> bool:
         """Whether inputs are those of teacher forcing, known beforehand, at `progress` (0 to 1) of the epochs."""
@@ -80,6 +84,7 @@ class Scheduled(_Strategy):
 
 class Generalised(_Strategy):
     tracks: ClassVar[tuple[str, ...]] = ("signal",)
+    inverts: ClassVar[bool] = True
 
     kind: Literal["generalised"] = "generalised"
     alpha: Fraction = 0.1
@@ -90,6 +95,7 @@ class Generalised(_Strategy):
 
 class Sparse(_Strategy):
     tracks: ClassVar[tuple[str, ...]] = ("signal",)
+    inverts: ClassVar[bool] = True
 
     kind: Literal["sparse"] = "sparse"
     every: Annotated[int, Field(ge=1)] = 20
@@ -107,6 +113,8 @@ class Rollout:
     def __init__(self, engine, batch, progress: float, first: int, stop: int, x, y, mask):
         self.engine, self.batch, self.first = engine, batch, first
         self.strategy, self.x, self.y, self.mask = engine.strategy, x, y, mask
+        self.recorded = engine._before(batch, first, stop)
+        self.last: list = [None if self.recorded is None else self.recorded[..., 0, :]]
         if isinstance(self.strategy, Scheduled):
             self.coins = self._coins(self.strategy.probability(progress), first, stop)
             self.generators = [
@@ -120,19 +128,35 @@ class Rollout:
     def step(self, t: int, state, out):
         """The state after forcing, and the drive into the next bin."""
         engine, q = self.engine, self.engine.q
-        eta = engine.model.readout(q, out)
+        eta = engine.model.readout(q, out, self.last[-1])
         x = self.x[..., t, :]
         if isinstance(self.strategy, Scheduled):
             own = engine.observation.encode(q, self._draw(eta.detach())).to(x.dtype)
+            self._follow(t, own)
             if own.shape[-1] < x.shape[-1]:  # the recording's inputs are not the network's to predict
                 own = torch.cat([own, x[..., own.shape[-1] :]], -1)
             x = torch.where(self.coins[..., t, None], x, own * self.mask[..., t, None])
         else:
             alpha = self.strategy.forced(self.first + t) * self.mask[..., t, None]
+            eta = eta[..., : self.seen.shape[-1]]  # the means
             error = alpha * (self.seen[..., t, :] - eta)
+            self._follow(t, eta + error)
             state = (state[0] + error @ self.inverse.mT, *state[1:])
             x = torch.cat([eta + error, x[..., eta.shape[-1] :]], -1)
         return state, engine.model.drive(q, x)
+
+    def lasts(self) -> torch.Tensor | None:
+        """What the skip saw, (..., trial, time, feature)."""
+        return None if self.recorded is None else torch.stack(self.last, -2)
+
+    def _follow(self, t: int, fed: torch.Tensor) -> None:
+        """What the skip sees after bin t: nothing where the recording has nothing."""
+        if self.recorded is None or t + 1 == self.recorded.shape[-2]:
+            return
+        recorded = self.recorded[..., t + 1, :]
+        if isinstance(self.strategy, Scheduled):
+            fed = torch.where(self.coins[..., t, None], recorded, fed)
+        self.last.append(torch.where(recorded.isnan(), torch.nan, fed))
 
     def _coins(self, probability: float, first: int, stop: int) -> torch.Tensor:
         """True where the teacher's value is used, (..., trial, time)."""

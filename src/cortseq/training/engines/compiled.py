@@ -60,7 +60,8 @@ class Compiled(Engine):
         self.mask = np.ascontiguousarray(data.counted.T.astype(self.dtype))
         self.sparse: Events | None = None
         self.dense: Any = None
-        self.target: Any = None if data.track != "signal" else self._standard(data, params)
+        self.standard: Any = None if data.track != "signal" else self._standard(data, params)
+        self.target, self.known = self._innovation(data, params)
         self.symbols: Any = np.ascontiguousarray(data.y.T) if data.track == "symbols" else None
         self.seen: Any = None if data.track == "signal" else Events.of(data, self.dtype)
         blocks = self._inputs(data, params)
@@ -79,7 +80,7 @@ class Compiled(Engine):
         read = self.model.seen({name: value[0] for name, value in params.items()}, data)
         events = self.seen if read is data else Events.of(read, self.dtype)
         if read.track == "signal":
-            blocks.append(self.target.swapaxes(0, 1))
+            blocks.append(self.standard.swapaxes(0, 1))
         elif len(events.unit) < SPARSE * read.valid.size * read.n_features and not self.model.input_noise:
             self.sparse, self.n_sparse = events, read.n_features
         elif read.track == "symbols":
@@ -95,6 +96,16 @@ class Compiled(Engine):
         mean, scale = (params[k][0].numpy() for k in ("signal_mean", "signal_scale"))
         standard = np.where(data.valid[..., None], (data.y - mean) / scale, 0).astype(self.dtype)
         return np.ascontiguousarray(standard.swapaxes(0, 1))
+
+    def _innovation(self, data: Data, params: Params) -> tuple[Any, Any]:
+        """What the read-out is to predict, (time, trial, channel): signals less what the skip says; where it knew."""
+        known = np.ones((self.n_time, len(self)), bool)
+        if "skip" not in params:
+            return self.standard, known
+        known[0], known[1:] = False, data.valid.T[:-1]
+        target = self.standard.copy()
+        target[1:] -= params["skip"][0].numpy() * self.standard[:-1]  # 0 where a bin is missing
+        return target, known
 
     def _constant(self, data: Data, params: Params) -> np.ndarray:
         """What the likelihood has beside the read-out, (time, trial)."""
@@ -283,7 +294,8 @@ class Compiled(Engine):
         if self.data.track == "symbols":
             return heads.categorical(*common, np.ascontiguousarray(self.symbols[bins, trials]))
         target = np.ascontiguousarray(self.target[bins, trials])
-        return heads.gaussian(*common, target, self.q["log_sd"], self.grads["log_sd"])
+        known = np.ascontiguousarray(self.known[bins, trials])
+        return heads.gaussian(*common, target, known, self.q["log_sd"], self.grads["log_sd"])
 
     def _backward(self, batch: Batch, first: int, block: slice, states, z, eta, out, d_states) -> None:
         """Adds up the gradients of one block; d_states goes from its last state to its first."""

@@ -17,14 +17,15 @@ class Generic(Engine):
     name = "generic"
 
     def __init__(self, model, data: Data, params: Params, device: str = "cpu", strategy=None):
-        from cortseq.models.recurrent import tensors
+        from cortseq.models.recurrent import before, tensors
 
         super().__init__(model, data)
         self.device, self.strategy = device, strategy
         self.dtype = params["readout_weight"].dtype
-        x, y, mask = tensors(
-            model, {name: value[0] for name, value in params.items()}, data, slice(None), self.dtype
-        )
+        p = {name: value[0] for name, value in params.items()}
+        x, y, mask = tensors(model, p, data, slice(None), self.dtype)
+        last = before(p, x, mask)
+        self.last = None if last is None else last.to(device)
         self.x, self.y, self.mask = x.to(device), y.to(device), mask.to(device, self.dtype)
         self.counted = torch.as_tensor(data.counted).to(device, self.dtype)
         self.observation = model.observation_of(data)
@@ -46,8 +47,8 @@ class Generic(Engine):
     def segment(self, batch, state, first, stop, scored, d_final, keep) -> Segment:
         state = tuple(s.detach().requires_grad_() for s in state)
         wanted = keep if d_final is None else keep | {stop}
-        outs, final, kept = self._run(batch, state, first, stop, wanted)
-        loss = self._loss(batch, outs, first, stop, scored)
+        eta, final, kept = self._run(batch, state, first, stop, wanted)
+        loss = self._loss(batch, eta, first, stop, scored)
         roots, grads = [loss.sum()], [None]
         if d_final is not None:
             roots += list(final)
@@ -62,8 +63,8 @@ class Generic(Engine):
 
     def loss(self, batch: Batch) -> np.ndarray:
         with torch.no_grad():
-            outs = self._run(batch, self.start(batch), 0, batch.stop, set())[0]
-            return _numpy(self._loss(batch, outs, 0, batch.stop, 0))
+            eta = self._run(batch, self.start(batch), 0, batch.stop, set())[0]
+            return _numpy(self._loss(batch, eta, 0, batch.stop, 0))
 
     def finish(self, d_start: State | None) -> None:
         ends, grads = [], []
@@ -105,11 +106,12 @@ class Generic(Engine):
             state = model.step(q, state, drive)
         if stop in keep:
             kept[stop] = tuple(s.detach() for s in state)
-        return torch.stack(outs, -2), state, kept
+        last = self._before(batch, first, stop) if rollout is None else rollout.lasts()
+        return model.readout(q, torch.stack(outs, -2), last), state, kept
 
-    def _loss(self, batch: Batch, outs, first: int, stop: int, scored: int) -> torch.Tensor:
+    def _loss(self, batch: Batch, eta, first: int, stop: int, scored: int) -> torch.Tensor:
         _, y, mask = self._window(batch, first, stop, False)
-        log_prob = self.observation.log_prob(self.q, self.model.readout(self.q, outs), y) * mask
+        log_prob = self.observation.log_prob(self.q, eta, y) * mask
         return -log_prob[..., scored - first :].sum((-2, -1)).reshape(len(batch.index))
 
     def _window(self, batch: Batch, first: int, stop: int, inputs: bool = True):
@@ -124,6 +126,13 @@ class Generic(Engine):
             x = x + model.input_noise * self._normal(batch, x.shape[-1], first, stop)
         kept = self._kept(batch, noise.INPUT, x.shape[-1], model.input_dropout, first, stop)
         return (x if kept is None else x * kept), y, mask
+
+    def _before(self, batch: Batch, first: int, stop: int):
+        """What the skip of the read-out sees at bins first..stop, where there is one: never dropped."""
+        if self.last is None:
+            return None
+        rows = torch.as_tensor(batch.index, device=self.device)
+        return self.last[rows[0] if len(rows) == 1 else rows, first:stop]
 
     def _kept(self, batch: Batch, purpose: int, width: int, probability: float, first: int, stop: int):
         """Dropout's factors (..., trial, time, width): 0 or what keeps the mean."""

@@ -66,8 +66,8 @@ class Graphed(Generic):
             Generic.prepare(self, self.p)
             state = tuple(s.requires_grad_() for s in self.start(batch))
             with torch.set_grad_enabled(learning):
-                outs = self._run(batch, state, 0, batch.stop, set())[0]
-                loss = self._loss(batch, outs, 0, batch.stop, 0)
+                eta = self._run(batch, state, 0, batch.stop, set())[0]
+                loss = self._loss(batch, eta, 0, batch.stop, 0)
             if learning:
                 loss.sum().backward()
                 self.finish(tuple(s.grad for s in state))  # type: ignore[misc]

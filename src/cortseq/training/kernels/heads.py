@@ -82,9 +82,10 @@ def categorical(eta, bias, d_bias, mask, symbols):
 
 
 @njit(**OPTIONS)
-def gaussian(eta, bias, d_bias, mask, target, log_sd, d_log_sd):
+def gaussian(eta, bias, d_bias, mask, target, known, log_sd, d_log_sd):
     """sum of 0.5 z^2 + log sd, z = (target - eta) / sd, target (time, trial, channel) standardised.
 
+    sd is 1 where `known` (time, trial) is false: with a skip the target is what it leaves, and there it had nothing.
     d_log_sd is added to; no gradient passes where log_sd is held at its lowest value.
     """
     n_time, n_trials = mask.shape
@@ -96,6 +97,13 @@ def gaussian(eta, bias, d_bias, mask, target, log_sd, d_log_sd):
             row = eta[t * n_trials + k]
             if mask[t, k] == 0:
                 row[:] = 0
+                continue
+            if not known[t, k]:
+                for j in range(row.size):
+                    d = row[j] + bias[j] - target[t, k, j]
+                    loss += 0.5 * d * d
+                    row[j] = d
+                    d_bias[j] += d
                 continue
             for j in range(row.size):
                 z = (target[t, k, j] - row[j] - bias[j]) * precision[j]
