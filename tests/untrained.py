@@ -28,7 +28,7 @@ def untrained(model, recording, members=1, seed=0, **given):
     return Fit(model, params, card, pd.DataFrame())
 
 
-def every_recurrent(hidden=5):
+def every_recurrent(hidden=8):
     """One specification of every recurrent family."""
     found = models.registry()
     return [found[name](hidden=hidden) for name in sorted(found) if found[name].role == "recurrent"]
