@@ -29,7 +29,7 @@ class LowRank(Recurrent):
     has_kernel: ClassVar = True
 
     family: Literal["low_rank"] = "low_rank"
-    rank: Count = 8
+    rank: Count = 4
     leak: Leak = "learned"
     gain: Annotated[float, Field(gt=0)] = 0.9
 
