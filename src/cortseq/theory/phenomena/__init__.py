@@ -1,0 +1,15 @@
+"""One claim of the field's textbook = one module `measure(seed, say, **settings) -> Dataset`, predicted and measured.
+
+The module of the same name in `cortseq.figures.theory` draws it. Settings are keyword arguments with defaults
+that take at most two minutes on one core; a study gives others under `theory: {name: {setting: value}}`. A setting `dataset` names a
+recording of the study, which `measure` then receives as `recording`.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+
+
+def names() -> list[str]:
+    """Every phenomenon, found by its file; none is imported."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "checks")
