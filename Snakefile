@@ -5,5 +5,5 @@ include: "workflow/Snakefile"
 rule all:
     default_target: True
     input:
-        rules.report.output,
-        rules.compare.output,
+        COMPARED,
+        DEMONSTRATED,

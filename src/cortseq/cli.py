@@ -82,6 +82,11 @@ def _show(given) -> int:
     from cortseq.scoring import words
 
     file = given.results if given.results.suffix == ".csv" else given.results / "comparison.csv"
+    checks = given.results / "theory.csv"
+    if checks.is_file():
+        print(words.checks(store.read_table(checks)))
+        if not file.is_file():
+            return 0
     if not file.is_file():
         raise CortseqError("no finished study here", file=file, fix="run snakemake first")
     pooled = file.with_name("sessions.csv")

@@ -70,14 +70,10 @@ def render(
     figures: list[dict],
     versions: dict,
     cosmoothing: dict[str, pd.DataFrame] | None = None,
+    dynamics: dict[str, dict[str, pd.DataFrame]] | None = None,
 ) -> str:
-    """The page. `cosmoothing`: tables of smoothers by recording. `figures`: dicts with name, title, caption, dataset ("" for all) and svg text."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["num"] = _number
+    """The page. `cosmoothing`: tables of smoothers by recording. `dynamics`: by recording and variant, see
+    `dynamics.summary`. `figures`: dicts with name, title, caption, dataset ("" for all) and svg text."""
     datasets = [
         {
             "name": name,
@@ -87,18 +83,51 @@ def render(
             "metric": rows["metric"].iloc[0],
             "audits": audits[name]["audits"],
             "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],
+            "dynamics": {v: t.to_dict("records") for v, t in (dynamics or {}).get(str(name), {}).items()},
             "cosmoothing": (cosmoothing or {}).get(str(name), pd.DataFrame()).to_dict("records"),
             "timing": timing[timing["dataset"] == name].to_dict("records"),
         }
         for name, rows in comparison.groupby("dataset", sort=False)
     ]
-    return environment.from_string(template).render(
-        study=study,
-        summary=words.summary(comparison),
-        datasets=datasets,
-        overall=[f | {"svg": inline(f["svg"], f["name"])} for f in figures if not f["dataset"]],
-        versions=versions,
+    return (
+        _environment()
+        .from_string(template)
+        .render(
+            study=study,
+            summary=words.summary(comparison),
+            datasets=datasets,
+            overall=[f | {"svg": inline(f["svg"], f["name"])} for f in figures if not f["dataset"]],
+            versions=versions,
+        )
     )
+
+
+def theory(template: str, study: str, sections: list[dict]) -> str:
+    """The page of phenomena. `sections`: dicts with name, claim, checks (a table of `phenomena.checks`) and svg text."""
+    every = pd.concat([section["checks"] for section in sections])
+    return (
+        _environment()
+        .from_string(template)
+        .render(
+            study=study,
+            held=int(every["holds"].sum()),
+            checked=len(every),
+            sections=[
+                s | {"rows": s["checks"].to_dict("records"), "svg": inline(s["svg"], s["name"])}
+                for s in sections
+            ],
+        )
+    )
+
+
+def _environment():
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["num"] = _number
+    return environment
 
 
 def inline(svg: str, name: str) -> str:
@@ -155,9 +184,14 @@ def captions(dataset: str, track: str) -> dict[str, tuple[str, str]]:
             "which a perfect model would reach.",
         ),
         "states": (
-            "States and fixed points",
-            "First two principal components of the hidden states of member 0 while it reads test trials. Fixed points are those of the "
-            "closed loop, in which the expected observation is fed back; they need not lie where the driven states are.",
+            "Phase portraits",
+            "First two principal components of the hidden states of member 0 while it reads test trials. Velocity, fixed and slow points are those of the "
+            "closed loop, in which the expected observation is fed back; they need not lie where the driven states are. Diamonds: the open loop's fixed point "
+            + (
+                "with each of the most frequent symbols held."
+                if symbols
+                else "with the input held at the mean of each condition."
+            ),
         ),
         "jacobian_spectra": (
             "Jacobian spectra at the fixed points",
@@ -168,5 +202,27 @@ def captions(dataset: str, track: str) -> dict[str, tuple[str, str]]:
             "Spectra of the recurrent weights",
             "An eigenvalue counts as an outlier if its modulus exceeds the largest of 95 % of matrices with the same weights in permuted places "
             "(within the columns of a sign class under Dale's law). For the LSTM: the candidate block.",
+        ),
+        "lyapunov": (
+            "Lyapunov exponents",
+            "Leading exponents of the closed loop. A network is called chaotic only where the 95 % interval over at least five members, each from ten "
+            "starts, lies above zero and every member agrees; with fewer members there is no verdict.",
+        ),
+        "gradients": (
+            "How far back the state reaches",
+            "Left: norm of the Jacobian product along the recorded input, the factor by which a gradient shrinks or grows over k steps. Right: the observed "
+            "past (positive lags) and future (negative) that a linear read-out of the state tells on test trials, mean over units or labels.",
+        ),
+        "balance": (
+            "Excitation and inhibition",
+            "Currents of networks under Dale's law on test trials; input and bias count by their sign.",
+        ),
+        "release": (
+            "Plastic synapses",
+            "Facilitation, resources and release on test trials. A memory is silent where the cue is read from u x and not from the rates.",
+        ),
+        "seeds": (
+            "Members side by side",
+            "Two seeds of one model differ by what the data do not decide; two models say something different only where they are further apart than that.",
         ),
     }

@@ -25,6 +25,7 @@ from cortseq import models, sources
 from cortseq.errors import CortseqError
 from cortseq.models.base import Checkpoint, Model
 from cortseq.sources.base import Source
+from cortseq.theory import phenomena
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 STANDARD_MODELS: dict[str, dict[str, Any]] = {
@@ -90,9 +91,20 @@ class Study(BaseModel):
         8, ge=2, description="test trials that are forecast, spread over all of them"
     )
     cosmoothing: bool = Field(False, description="whether smoothers predict held-out units (counts only)")
-    datasets: dict[Name, Any] = Field(min_length=1)
-    models: dict[Name, Any] = Field(default_factory=lambda: dict(STANDARD_MODELS), min_length=1)
+    datasets: dict[Name, Any] = Field(default_factory=dict)
+    models: dict[Name, Any] = Field(
+        default_factory=lambda: dict(STANDARD_MODELS), description="{}: no comparison, of a study of `theory`"
+    )
+    theory: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="phenomena to predict and measure, each with its settings"
+    )
     mirrors: list[str] = Field(default_factory=list, description="folders searched for raw files by name")
+
+    @model_validator(mode="after")
+    def _something(self):
+        if not (self.datasets and self.models) and not self.theory:
+            raise ValueError("nothing to do: a study has `datasets` with `models`, or `theory`")
+        return self
 
     @model_validator(mode="after")
     def _some_train(self):
@@ -215,11 +227,40 @@ def validate(content: Any, file=None) -> Study:
             _expand(name, entry, None)
         except CortseqError as error:
             faults += [f"{file}: {line}" if file else line for line in str(error).splitlines()]
+    if not faults:
+        faults = _theory_faults(study, file)
     if faults:
         raise CortseqError("\n".join(faults))
     for source in study.datasets.values():
         study.variants(source.track)
     return study
+
+
+def _theory_faults(study: Study, file) -> list[str]:
+    """Phenomena and settings that do not exist, one line each."""
+    faults = []
+    for name, settings in study.theory.items():
+        if name not in phenomena.names():
+            fault = CortseqError(
+                "unknown phenomenon", file=file, key=f"theory.{name}", fix=f"choose of {', '.join(phenomena.names())}"
+            )  # fmt: skip
+            faults.append(str(fault))
+            continue
+        known = phenomena.settings(name)
+        for key, value in settings.items():
+            if key not in known:
+                fix = f"choose of {', '.join(known)}"
+                fault = CortseqError(
+                    "unknown setting", file=file, key=f"theory.{name}.{key}", value=value, fix=fix
+                )
+                faults.append(str(fault))
+            elif key == "dataset" and value not in study.datasets:
+                fix = "add it to `datasets`"
+                fault = CortseqError(
+                    "no such dataset", file=file, key=f"theory.{name}.dataset", value=value, fix=fix
+                )
+                faults.append(str(fault))
+    return faults
 
 
 def read(path: str | Path) -> Study:

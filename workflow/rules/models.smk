@@ -77,7 +77,8 @@ rule dynamics:
         split=rules.split.output,
         fit=rules.fit.output,
     output:
-        OUT + "/dynamics/{dataset}/{variant}/fold{fold}.zarr.zip",
+        product=OUT + "/dynamics/{dataset}/{variant}/fold{fold}.zarr.zip",
+        table=OUT + "/dynamics/{dataset}/{variant}/fold{fold}.csv",
     log:
         OUT + "/logs/dynamics/{dataset}/{variant}/fold{fold}.log",
     resources:

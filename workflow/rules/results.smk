@@ -101,11 +101,23 @@ def tables(w):
     )
 
 
-def dissected(dataset):
+def dissected(dataset, suffix="zarr.zip"):
     return [
-        f"{OUT}/dynamics/{dataset}/{variant}/fold0.zarr.zip"
+        f"{OUT}/dynamics/{dataset}/{variant}/fold0.{suffix}"
         for variant in flowing(dataset)
     ]
+
+
+def signed(dataset):
+    """Whether a recording has networks under Dale's law whose dynamics are dissected."""
+    specs = [VARIANTS[dataset][name].model for name in flowing(dataset)]
+    return any(m.family == "dale" or getattr(m, "dale", False) for m in specs)
+
+
+def plastic(dataset):
+    return any(
+        VARIANTS[dataset][name].model.family == "stp" for name in flowing(dataset)
+    )
 
 
 OVERALL = [
@@ -145,7 +157,22 @@ PER_DATASET = {
     "states": flowing,
     "jacobian_spectra": flowing,
     "weight_spectra": flowing,
+    "lyapunov": flowing,
+    "gradients": flowing,
+    "balance": signed,
+    "release": plastic,
+    "seeds": flowing,
 }
+DISSECTIONS = [
+    "states",
+    "jacobian_spectra",
+    "weight_spectra",
+    "lyapunov",
+    "gradients",
+    "balance",
+    "release",
+    "seeds",
+]
 FIGURES = {
     dataset: [name for name, drawable in PER_DATASET.items() if drawable(dataset)]
     for dataset in VARIANTS
@@ -202,7 +229,7 @@ rule figure_recording:
 
 
 rule figure_dynamics:
-    # states, Jacobian and weight spectra of the chosen recurrent variants
+    # the dynamics of the chosen recurrent variants
     input:
         tables,
         lambda w: dissected(w.dataset),
@@ -211,7 +238,7 @@ rule figure_dynamics:
     log:
         OUT + "/logs/figures/{figure}_{dataset}.log",
     wildcard_constraints:
-        figure="states|jacobian_spectra|weight_spectra",
+        figure="|".join(DISSECTIONS),
     resources:
         mem_mb=4000,
         runtime=10,
@@ -253,6 +280,7 @@ rule report:
     input:
         tables,
         cosmoothing=list(SMOOTHED.values()),
+        dynamics=[file for dataset in VARIANTS for file in dissected(dataset, "csv")],
         timing=rules.compare.output.timing,
         template=Path(workflow.current_basedir).parent / "report" / "report.html.jinja",
         overall=[f"{OUT}/figures/{name}.svg" for name, _, _ in OVERALL],

@@ -42,5 +42,6 @@ with job(snakemake):
         figures,
         card["versions"],
         {dataset: store.read_table(path) for dataset, path in params.cosmoothing.items()},
+        {dataset: gather.dynamics_tables(out, dataset) for dataset in recordings},
     )
     store.write_text(page, snakemake.output[0])

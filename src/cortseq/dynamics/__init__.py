@@ -1,5 +1,6 @@
 """What moves a fitted network: analyses that see only a flow (or a weight matrix), float64 throughout."""
 
+from cortseq.dynamics.attractors import LineAttractor, line_attractor, slow_points
 from cortseq.dynamics.balance import Balance, balance, balance_of_fit, tracking_lag
 from cortseq.dynamics.bulk import low_rank_outliers, profile_radius, stability_margin
 from cortseq.dynamics.chaos import (
@@ -65,6 +66,7 @@ __all__ = [
     "FixedPoints",
     "Flow",
     "GradientReach",
+    "LineAttractor",
     "LinearMap",
     "LipschitzBound",
     "LyapunovSpectrum",
@@ -97,6 +99,7 @@ __all__ = [
     "jacobian",
     "kaplan_yorke",
     "leading_exponents",
+    "line_attractor",
     "linear_map",
     "lipschitz_bound",
     "low_rank_outliers",
@@ -108,6 +111,7 @@ __all__ = [
     "participation_ratio",
     "profile_radius",
     "silent_memory",
+    "slow_points",
     "spectral_abscissa",
     "spectral_distance",
     "spectral_radius",

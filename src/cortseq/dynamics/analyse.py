@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from cortseq.dynamics.attractors import slow_points
 from cortseq.dynamics.fixed_points import FixedPoints, fixed_points, rms_spread
 from cortseq.dynamics.flow import Step
-from cortseq.dynamics.spectra import outliers
+from cortseq.dynamics.spectra import henrici, numerical_abscissa, outliers
+from cortseq.dynamics.transient import transient_growth
 from cortseq.errors import CortseqError
 
 MAX_TRIALS = 64
@@ -18,6 +20,7 @@ _START_BUDGET = 8000  # starts x dim: the search costs starts x dim^3, and large
 # permutations x hidden^2, of the weight spectra: a reservoir of 1000 units would take minutes; 39 allow p < 0.05
 _PERMUTATION_BUDGET = 10_000_000
 _FEWEST_PERMUTATIONS = 39
+_LARGEST = 300  # dim of a Jacobian whose transient growth is followed, step by step
 _MAPS = {"open": "open (input held)", "closed": "closed (mean)", "sampled": "sampled"}
 
 
@@ -74,7 +77,7 @@ def dissect(
     states : visited states (trial, time, dim) of member 0, or (member, trial, time, dim); NaN where a
         bin is missing. Starts of the search are drawn from them (of member 0 where there is no other).
     signs : (hidden,) sign of each unit's outgoing weights under Dale's law, else None.
-    n_starts : of the search per member; fewer, down to 16, where dim > 125.
+    n_starts : of the search per member; fewer, down to 8, where dim > 250.
     n_permutations : of the weights per member; fewer, down to 39, where hidden > 223.
     bin_width : s per step. label : (trial,) or (trial, time), of the states.
 
@@ -89,14 +92,15 @@ def dissect(
             f"one weight matrix per member is needed: {len(flows)} flows, {len(weights)} matrices"
         )
     visited = _by_member(np.asarray(states, dtype=np.float64), len(flows))
-    n_starts = min(n_starts, max(16, _START_BUDGET // visited[0].shape[-1]))
+    n_starts = min(n_starts, max(8, _START_BUDGET // visited[0].shape[-1]))
     affordable = _PERMUTATION_BUDGET // weights[0].shape[-1] ** 2
     n_permutations = min(n_permutations, max(_FEWEST_PERMUTATIONS, affordable))
-    starts = [_draw(s, n_starts, seed + member) for member, s in enumerate(visited)]
+    starts = [draw(s, n_starts, seed + member) for member, s in enumerate(visited)]
     points = [fixed_points(flow, s, seed=seed) for flow, s in zip(flows, starts, strict=True)]
     found = {
         **_projections(visited[0], points),
         **_points(points),
+        **_nearest(points),
         **_weights(weights, signs, n_permutations, seed),
     }
     if label is not None:
@@ -127,7 +131,7 @@ def _by_member(states: np.ndarray, members: int) -> list[np.ndarray]:
     return list(states)
 
 
-def _draw(states: np.ndarray, n: int, seed: int) -> np.ndarray:
+def draw(states: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Up to n visited states, each once."""
     flat = states.reshape(-1, states.shape[-1])
     flat = flat[np.isfinite(flat).all(1)]
@@ -163,15 +167,35 @@ def _projections(states: np.ndarray, points: list[FixedPoints]) -> dict:
 def _points(points: list[FixedPoints]) -> dict:
     """Fixed points of all members, padded with NaN."""
     n = _n_points(points)
-    eigenvalues = [p.eigenvalues for p in points]
+    eigenvalues, slow = [p.eigenvalues for p in points], [slow_points(p) for p in points]
     per_point = ("member", "point")
     return {
         "fixed_points": ((*per_point, "dim"), _padded([p.states for p in points], n)),
+        "slow_points": (("member", "slow", "dim"), _padded(slow, max(1, *map(len, slow)))),
+        "saturation": (("member", "start"), _padded([p.saturation() for p in points], points[0].n_starts)),
         "speed": (per_point, _padded([p.speeds for p in points], n)),
         "stable": (per_point, _padded([p.stable.astype(float) for p in points], n)),
         "distance": (per_point, _padded([p.distances for p in points], n)),
         "jacobian_eigenvalues_real": ((*per_point, "dim"), _padded([e.real for e in eigenvalues], n)),
         "jacobian_eigenvalues_imag": ((*per_point, "dim"), _padded([e.imag for e in eigenvalues], n)),
+    }
+
+
+def _nearest(points: list[FixedPoints]) -> dict:
+    """The Jacobian at each member's fixed point nearest to the data: spectrum and non-normality."""
+    dim = points[0].states.shape[-1]
+    values, rows = np.full((len(points), dim), np.nan, complex), np.full((len(points), 4), np.nan)
+    for member, p in enumerate(points):
+        if len(p.states):
+            at = p.distances.argmin()
+            values[member], a = p.eigenvalues[at], p.jacobians[at]
+            peak = transient_growth(a).peak if dim <= _LARGEST else np.nan
+            rows[member] = np.abs(values[member, 0]), henrici(a), numerical_abscissa(a), peak
+    names = ("nearest_radius", "henrici", "numerical_abscissa", "transient_peak")
+    return {
+        "nearest_eigenvalues_real": (("member", "dim"), values.real),
+        "nearest_eigenvalues_imag": (("member", "dim"), values.imag),
+        **{name: ("member", column) for name, column in zip(names, rows.T, strict=True)},
     }
 
 

@@ -32,8 +32,8 @@ class FixedPoints:
     states (n, d); speeds (n,) = |F(s) - s|; jacobians (n, d, d); eigenvalues (n, d) complex128, largest
     modulus first; stable (n,) bool; distances (n,) to the nearest start, in units of the rms spread of the
     starts. `slow_states`, `slow_speeds`: where the search ended at a minimum of the speed that is no fixed
-    point. `n_converged` of the `n_starts` starts reached a fixed point; `typical_speed` is the median speed
-    at the starts.
+    point. `n_converged` of the `n_starts` starts reached a fixed point, `reached` (n_starts,) says which, -1
+    where none; `typical_speed` is the median speed at the starts.
     """
 
     states: np.ndarray
@@ -47,6 +47,22 @@ class FixedPoints:
     n_converged: int
     n_starts: int
     typical_speed: float
+    reached: np.ndarray
+
+    def saturation(self) -> np.ndarray:
+        """Expected number of distinct points that 1, 2, ... n_starts of the starts reach, (n_starts,).
+
+        Rarefaction: sum_i 1 - C(n - n_i, m) / C(n, m), with n_i starts at point i. A curve that still rises at its
+        end says that more starts would find more points. Hurlbert 1971, Ecology 52:577.
+        """
+        from scipy.special import gammaln
+
+        n, counts = self.n_starts, np.unique(self.reached[self.reached >= 0], return_counts=True)[1]
+        m = np.arange(1, n + 1)[:, None]
+        left = n - counts
+        with np.errstate(invalid="ignore"):
+            log_missed = gammaln(left + 1) - gammaln(left - m + 1) - gammaln(n + 1) + gammaln(n - m + 1)
+        return np.where(m <= left, 1 - np.exp(log_missed), 1.0).sum(1)
 
 
 def fixed_points(
@@ -101,7 +117,10 @@ def fixed_points(
         stable = inside.clone()
         stable[inside] = _returns(step, points[inside], perturbation * spread, max_returns, seed)
         apart = torch.cdist(points, starts).amin(1) / spread
-    n_converged = int((~slow[: len(starts)]).sum())
+    at_point = ~slow[: len(starts)].numpy()
+    reached = np.full(len(starts), -1)
+    if at_point.any():
+        reached[at_point] = torch.cdist(found[: len(starts)][at_point], points).argmin(1).numpy()
     slow &= ends.isfinite()
     kept = _distinct(found[slow], ends[slow], distinct * spread)
     return FixedPoints(
@@ -113,9 +132,10 @@ def fixed_points(
         apart.numpy(),
         found[slow][kept].numpy(),
         ends[slow][kept].numpy(),
-        n_converged,
+        int(at_point.sum()),
         len(starts),
         typical,
+        reached,
     )
 
 

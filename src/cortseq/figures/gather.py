@@ -122,4 +122,23 @@ def generation(out: str, dataset: str) -> dict:
     return {"table": pd.concat([store.read_table(files[0]).assign(model=m) for m, files in found.items()])}
 
 
-states = jacobian_spectra = weight_spectra = _dissections
+states = jacobian_spectra = weight_spectra = lyapunov = gradients = seeds = _dissections
+
+
+def balance(out: str, dataset: str) -> dict:
+    """Networks under Dale's law only."""
+    found = _dissections(out, dataset)["dissections"]
+    return {"dissections": {name: one for name, one in found.items() if "balance_index" in one}}
+
+
+def release(out: str, dataset: str) -> dict:
+    """Plastic networks only."""
+    found = _dissections(out, dataset)["dissections"]
+    return {"dissections": {name: one for name, one in found.items() if "efficacy" in one}}
+
+
+def dynamics_tables(out: str, dataset: str) -> dict[str, pd.DataFrame]:
+    """What the members of each chosen recurrent variant agree on."""
+    names = _chosen(out, dataset, "recurrent")["variant"]
+    files = {v: Path(f"{out}/dynamics/{dataset}/{v}/fold0.csv") for v in names}
+    return {v: store.read_table(f) for v, f in files.items() if f.exists()}

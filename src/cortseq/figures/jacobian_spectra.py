@@ -77,7 +77,7 @@ def _plane(ax, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
 
 def _modes(ax, table: pd.DataFrame, one: xr.Dataset) -> None:
     slow = table[(table["tau"] > 0) & np.isfinite(table["tau"])]
-    ax.set_xlabel("time constant (s)" if _timed(one) else "time constant (symbols)")
+    ax.set_xlabel("time constant (s)" if style.timed(one) else "time constant (symbols)")
     if slow.empty:
         style.say(ax, "no decaying mode")
         return
@@ -93,9 +93,5 @@ def _modes(ax, table: pd.DataFrame, one: xr.Dataset) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _timed(one: xr.Dataset) -> bool:
-    return one.attrs["bin_width"] != 1.0
-
-
 def _frequency_label(one: xr.Dataset) -> str:
-    return "frequency (Hz)" if _timed(one) else "frequency (1/symbol)"
+    return "frequency (Hz)" if style.timed(one) else "frequency (1/symbol)"

@@ -1,4 +1,4 @@
-"""States of recurrent models in their principal components, with the fixed points of the closed loop."""
+"""Phase portrait: states in their principal components, the closed loop's velocity there, its fixed and slow points."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from cortseq.figures import style
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     """`dissections`: variant -> product of the stage `dynamics`; member 0 of each is drawn.
 
-    Lines: teacher-forced test trials; filled circles: stable, open: unstable fixed points of the map named.
+    Lines: teacher-forced test trials. Arrows: velocity of the closed loop in the plane through the mean state.
+    Filled circles: its stable, open: unstable fixed points; crosses: slow points. Diamonds: the fixed point of the open loop
+    nearest to the data, with the input held at the mean of each condition.
     """
     with style.style():
         columns = min(3, len(dissections))
@@ -37,7 +39,8 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
                 names = np.unique(last["label"].values.astype(str)).tolist()
                 bar.set_ticks(range(len(names)), labels=names)
         fig.suptitle(
-            f"lines: driven by the recording; circles: fixed points of the map: {last.attrs['map']}; filled where stable",
+            "lines: driven by the recording; arrows, circles (filled: stable) and crosses (slow): velocity, fixed points of the\n"
+            f"{last.attrs['map']} map; diamonds: fixed points of the open loop, input held at the mean of each condition",
             fontsize=7,
             color="0.4",
         )
@@ -82,7 +85,10 @@ def _panel(ax, name: str, one: xr.Dataset):
     for stable, face in ((1.0, "black"), (0.0, "white")):
         mine = (one["stable"].values[0] == stable) & inside
         ax.plot(*points[mine].T, "o", mfc=face, mec="black", ms=5, ls="none", zorder=3)
+    _slow(ax, one, x)
+    _conditions(ax, one, x)
     ax.autoscale_view()
+    _arrows(ax, one)
     explained = one["explained"].values
     ax.set_xlabel(f"PC 1 ({100 * explained[0]:.0f} %)")
     ax.set_ylabel(f"PC 2 ({100 * explained[1]:.0f} %)" if len(explained) > 1 else "")
@@ -95,6 +101,33 @@ def _panel(ax, name: str, one: xr.Dataset):
         fontsize=7.5,
     )
     return scale
+
+
+def _arrows(ax, one: xr.Dataset) -> None:
+    """The velocity field, all arrows of readable length: a root keeps the slow ones visible."""
+    if "velocity" not in one:
+        return
+    grid, velocity = one["grid"].values, one["velocity"].values
+    speed = np.linalg.norm(velocity, axis=-1, keepdims=True)
+    arrows = velocity / np.sqrt(np.maximum(speed, 1e-300) * max(np.nanmax(speed), 1e-300))
+    ax.quiver(*np.moveaxis(grid, -1, 0), *np.moveaxis(arrows, -1, 0), color="0.55", width=0.003, zorder=0)
+
+
+def _slow(ax, one: xr.Dataset, x: np.ndarray) -> None:
+    projected = (one["slow_points"].values[0] - one["mean"].values) @ one["components"].values[:2].T
+    projected = np.pad(projected, ((0, 0), (0, 2 - projected.shape[1])))
+    known = projected[_near(projected, x)]
+    if len(known):
+        ax.plot(*known.T, "x", color="0.25", ms=3, mew=0.7, ls="none", zorder=2)
+
+
+def _conditions(ax, one: xr.Dataset, x: np.ndarray) -> None:
+    if "condition_projected" not in one or one["condition_projected"].shape[1] < 2:
+        return
+    points = one["condition_projected"].values[:, :2]
+    known = points[_near(points, x)]
+    if len(known):
+        ax.plot(*known.T, "D", mfc=style.ORANGE, mec="black", mew=0.6, ms=4, ls="none", zorder=4)
 
 
 def _near(points: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -118,4 +151,20 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
     found = pd.DataFrame({"kind": "fixed point", "stable": one["stable"].values[0]})
     for i in range(min(2, points.shape[1])):
         found[f"pc{i + 1}"] = points[:, i]
-    return pd.concat([states.dropna(subset="pc1"), found.dropna(subset="pc1")], ignore_index=True)
+    tables = [states, found]
+    for kind, points in _others(one).items():
+        columns = {f"pc{i + 1}": points[:, i] for i in range(min(2, points.shape[1]))}
+        tables.append(pd.DataFrame({"kind": kind, **columns}))
+    if "velocity" in one:
+        at, moved = (one[v].values.reshape(-1, 2) for v in ("grid", "velocity"))
+        columns = {"pc1": at[:, 0], "pc2": at[:, 1], "velocity1": moved[:, 0], "velocity2": moved[:, 1]}
+        tables.append(pd.DataFrame({"kind": "velocity", **columns}))
+    return pd.concat([t.dropna(subset="pc1") for t in tables], ignore_index=True)
+
+
+def _others(one: xr.Dataset) -> dict[str, np.ndarray]:
+    """Slow points, and fixed points of each condition, in principal components."""
+    found = {"slow point": (one["slow_points"].values[0] - one["mean"].values) @ one["components"].values.T}
+    if "condition_projected" in one:
+        found["fixed point of a condition"] = one["condition_projected"].values
+    return found

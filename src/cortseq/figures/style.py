@@ -81,6 +81,11 @@ def say(ax, text: str) -> None:
     ax.set_yticks([])
 
 
+def timed(one) -> bool:
+    """Whether a product counts time in seconds, and not in symbols."""
+    return one.attrs["bin_width"] != 1.0
+
+
 def is_angle(name: str) -> bool:
     """Whether a covariate of this name is an angle in radians."""
     return any(word in name for word in ("direction", "angle", "phase"))

@@ -173,6 +173,8 @@ def table(
     whole = {name: join(those) for name, those in chosen.items()}
     chains = [chosen[n] for n in names if chosen[n][0].role == "markov"]
     reference = join([choose([c[f] for c in chains]) for f in per_fold]) if chains else None
+    others = [chosen[n] for n in names if chosen[n][0].role in ("markov", "baseline")]
+    rival = join([choose([c[f] for c in others]) for f in per_fold]) if others else None
     null = whole["null"]
     if not null.test_events.sum() or not null.valid_events.sum():
         raise CortseqError(
@@ -184,7 +186,7 @@ def table(
     kind, evaluation = rec.track(recording), _evaluation_null(recording, folds, burn_in)
     blocks, width = _blocks(recording, folds), recording.attrs["bin_width"]
     margin = MARGIN * (recording.sizes["channel"] if kind == "signal" else 1)
-    given = _Given(null, reference, evaluation, kind, width, seed, blocks, margin)
+    given = _Given(null, reference, rival, evaluation, kind, width, seed, blocks, margin)
     common = _limits(recording, folds, null, burn_in) | {"dataset": dataset}
     rows = [row | common for n in names for row in _rows(whole[n], entries[n], given)]
     variants = [
@@ -203,6 +205,7 @@ class _Given:
 
     null: Scored
     reference: Scored | None  # the best chain on validation
+    rival: Scored | None  # the best of all models that are no networks: chains, HMMs, regressions, floors
     evaluation_null: dict  # nats of the evaluated trials under their own mean: joint and mean_rate
     kind: str
     bin_width: float
@@ -233,11 +236,12 @@ def _blocks(recording: xr.Dataset, folds: list[dict]) -> np.ndarray:
 
 
 def finish(rows: list[dict]) -> pd.DataFrame:
-    """All recordings together: Holm over the planned family (recurrent against chain), plain verdicts."""
+    """All recordings together: Holm over each planned family (recurrent against chain, against rival), plain verdicts."""
     frame = pd.DataFrame(rows)
-    planned = (frame["role"] == "recurrent") & frame["p_value"].notna() & ~frame["averaged"]
-    frame["p_holm"] = np.nan
-    frame.loc[planned, "p_holm"] = holm(frame.loc[planned, "p_value"].to_numpy())
+    for p, adjusted in (("p_value", "p_holm"), ("rival_p", "rival_p_holm")):
+        planned = (frame["role"] == "recurrent") & frame[p].notna() & ~frame["averaged"]
+        frame[adjusted] = np.nan
+        frame.loc[planned, adjusted] = holm(frame.loc[planned, p].to_numpy())
     frame["verdict"] = [verdict(row) for row in frame.to_dict("records")]
     return frame[list(COLUMNS)]
 
@@ -275,6 +279,12 @@ COLUMNS = {
     "equivalence_margin": "0.01 per event (times the channels on signals)",
     "equivalence_p": "of two one-sided tests that the difference from the chain is inside the margin",
     "equivalent": "True where equivalence_p < 0.05",
+    "rival": "the model that is no network and best on validation: chain, HMM, regression or floor",
+    "gain_over_rival": "`value` minus the rival's",
+    "rival_low": "lower end of its 95 % interval",
+    "rival_high": "upper end",
+    "rival_p": "of the sign-flip test of that difference, two-sided",
+    "rival_p_holm": "Holm-adjusted over all recurrent models and recordings of the study",
     "loss": "the model's own bits per symbol, lower is better (symbols)",
     "parameters": "learned, per member",
     "members": "random restarts that the numbers are means over",
@@ -289,7 +299,8 @@ COLUMNS = {
     "verdict": "one sentence",
 }
 _GAINS = (
-    "gain_over_markov gain_low gain_high p_value detectable_gain equivalence_margin equivalence_p".split()
+    "gain_over_markov gain_low gain_high p_value detectable_gain equivalence_margin equivalence_p "
+    "gain_over_rival rival_low rival_high rival_p".split()
 )
 
 
@@ -340,6 +351,7 @@ def _row(s: Scored, given: _Given) -> dict:
         "n_events": int(events.sum()),
         "bin_ms": given.bin_width * 1e3 if kind != "symbols" else np.nan,
         "reference": given.reference.variant if given.reference else "",
+        "rival": given.rival.variant if given.rival else "",
         "equivalent": False,
         **dict.fromkeys([*_GAINS, *_RATES], np.nan),
     }
@@ -348,6 +360,11 @@ def _row(s: Scored, given: _Given) -> dict:
     chain = given.reference
     if chain is not None and (s.model, s.variant) != (chain.model, chain.variant):
         row |= _gain(given.difference(s.test, chain.test, events), given.margin)
+    rival = given.rival
+    if rival is not None and (s.model, s.variant) != (rival.model, rival.variant):
+        gain = given.difference(s.test, rival.test, events)
+        found = (gain.estimate, gain.low, gain.high, gain.p_value)
+        row |= dict(zip(("gain_over_rival", "rival_low", "rival_high", "rival_p"), found, strict=True))
     return row
 
 

@@ -62,6 +62,11 @@ def summary(frame: pd.DataFrame) -> list[str]:
                 f"; {len(winners)} of {int((live['role'] == 'recurrent').sum())} recurrent models beat the best "
                 f"Markov chain ({best['reference']})"
             )
+        if best["rival"] and best["rival"] != best["reference"]:
+            ahead = live[
+                (live["role"] == "recurrent") & (live["rival_low"] > 0) & (live["rival_p_holm"] < 0.05)
+            ]
+            text += f", {len(ahead)} the best model that is no network ({best['rival']})"
         out.append(text + ".")
     return out
 
@@ -108,6 +113,7 @@ def _main_columns(rows: pd.DataFrame) -> pd.DataFrame:
             UNITS[rows["metric"].iloc[0]]: _intervals(rows, "value", "low", "high"),
             "over best chain": _intervals(rows, "gain_over_markov", "gain_low", "gain_high"),
             "p (Holm)": ["" if np.isnan(p) else f"{p:.2g}" for p in rows["p_holm"]],
+            "over best non-network": _intervals(rows, "gain_over_rival", "rival_low", "rival_high"),
             "equivalent": ["yes" if e else "" for e in rows["equivalent"]],
             "parameters": rows["parameters"].to_numpy(),
             "members": rows["members"].to_numpy(),
@@ -158,3 +164,12 @@ def _intervals(rows: pd.DataFrame, value: str, low: str, high: str) -> list[str]
 
 def _interval(value: float, low: float, high: float) -> str:
     return "" if np.isnan(value) else f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def checks(frame: pd.DataFrame) -> str:
+    """The checks of a study of theory for a terminal."""
+    out = [f"theory: {int(frame['holds'].sum())} of {len(frame)} checks hold", ""]
+    columns = ["what", "predicted", "measured", "low", "high", "holds"]
+    for phenomenon, rows in frame.groupby("phenomenon", sort=False):
+        out += [str(phenomenon), rows[columns].to_string(index=False, float_format="{:.4g}".format), ""]
+    return "\n".join(out)

@@ -7,9 +7,18 @@ recording of the study, which `measure` then receives as `recording`.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import pkgutil
 
 
 def names() -> list[str]:
     """Every phenomenon, found by its file; none is imported."""
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "checks")
+
+
+def settings(name: str) -> list[str]:
+    """What a study may set for a phenomenon; `dataset` where it can be shown on a recording."""
+    measure = importlib.import_module(f"{__name__}.{name}").measure
+    known = [key for key in inspect.signature(measure).parameters if key not in ("seed", "say")]
+    return ["dataset" if key == "recording" else key for key in known]

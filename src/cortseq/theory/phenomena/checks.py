@@ -31,7 +31,9 @@ class Check:
     @property
     def holds(self) -> bool:
         """Whether the measured number lies where it must; false where it is NaN."""
-        return bool(np.isfinite(self.measured)) and not (self.measured < self.low or self.measured > self.high)
+        return bool(np.isfinite(self.measured)) and not (
+            self.measured < self.low or self.measured > self.high
+        )
 
 
 def near(
@@ -43,7 +45,11 @@ def near(
 
 
 def phenomenon(
-    variables: dict[str, Any], claim: str, checks: Sequence[Check], coords: dict[str, Any] | None = None, **attrs
+    variables: dict[str, Any],
+    claim: str,
+    checks: Sequence[Check],
+    coords: dict[str, Any] | None = None,
+    **attrs,
 ) -> xr.Dataset:
     """The product of a phenomenon: what is drawn, the claim in its corrected form, and the checks."""
     attrs = {"claim": claim, "checks": json.dumps([asdict(c) for c in checks]), **attrs}

@@ -1,0 +1,64 @@
+"""Excitatory and inhibitory currents of networks under Dale's law, and how far they cancel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from cortseq.figures import style
+
+
+def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
+    """`dissections`: variant -> product of `dynamics`, of networks under Dale's law. Above: currents through the trial, mean over units
+    and test trials, a line a member. Below: balance index |E + I| / (|E| + |I|) of every unit, 0 where they cancel."""
+    with style.style():
+        n = len(dissections)
+        fig, axes = style.figure(2, n, max(style.COLUMN, min(style.PAGE, 2.4 * n)), 4.0)
+        tables = []
+        for column, (name, one) in zip(axes.T, dissections.items(), strict=True):
+            tables += [t.assign(variant=name) for t in (_currents(one), _indices(one))]
+            _traces(column[0], name, one)
+            _histogram(column[1], one, tables[-1])
+        axes[0, 0].set_ylabel("current (units of activity)")
+        axes[1, 0].set_ylabel("units")
+        axes[0, 0].legend(loc="best")
+    return fig, pd.concat(tables, ignore_index=True)
+
+
+def _currents(one: xr.Dataset) -> pd.DataFrame:
+    member, time = np.meshgrid(np.arange(one.sizes["member"]), one["time"].values, indexing="ij")
+    columns = {name: one[name].values.ravel() for name in ("excitation", "inhibition")}
+    return pd.DataFrame({"kind": "current", "member": member.ravel(), "time": time.ravel(), **columns})
+
+
+def _indices(one: xr.Dataset) -> pd.DataFrame:
+    values = one["balance_index"].values
+    member, unit = np.indices(values.shape)
+    columns = {"balance_index": values.ravel(), "tracking_lag": one["tracking_lag"].values.ravel()}
+    return pd.DataFrame({"kind": "unit", "member": member.ravel(), "unit": unit.ravel(), **columns})
+
+
+def _traces(ax, name: str, one: xr.Dataset) -> None:
+    for member in range(one.sizes["member"]):
+        e, i = one["excitation"].values[member], one["inhibition"].values[member]
+        for trace, colour, label in (
+            (e, style.RED, "excitatory"),
+            (i, style.BLUE, "inhibitory"),
+            (e + i, "k", "sum"),
+        ):
+            ax.plot(one["time"].values, trace, color=colour, lw=1.0, label=label if member == 0 else None)
+    ax.axhline(0, color="0.6", lw=0.7)
+    ax.set_xlabel("time in trial (s)" if style.timed(one) else "position (symbols)")
+    ax.set_title(style.wrapped(name), loc="left", fontsize=7.5)
+
+
+def _histogram(ax, one: xr.Dataset, table: pd.DataFrame) -> None:
+    known = table["balance_index"].dropna()
+    ax.hist(known, bins=np.linspace(0, 1, 21), color=style.GREY)
+    lag = table["tracking_lag"].median()
+    unit = "bins" if style.timed(one) else "symbols"
+    late = f"; inhibition {lag:+.1f} {unit} late" if np.isfinite(lag) else ""
+    ax.set_title(f"median {known.median():.2f}{late}", loc="left", fontsize=7.5)
+    ax.set_xlabel("balance index")

@@ -1,0 +1,71 @@
+"""Plastic synapses through the trial: facilitation, resources and release, and a cue that hides in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from cortseq.figures import style
+
+
+def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
+    """`dissections`: variant -> product of `dynamics`, of plastic networks. Above: u, x (means over units and test trials, a line a member) and
+    the release u x (median and 80 % of the units, member 0). Below: area under the ROC curve of the cue read in each bin from
+    the rates and from u x; chance is 0.5."""
+    with style.style():
+        n = len(dissections)
+        fig, axes = style.figure(2, n, max(style.COLUMN, min(style.PAGE, 2.4 * n)), 4.0, sharey="row")
+        tables = []
+        for column, (name, one) in zip(axes.T, dissections.items(), strict=True):
+            tables.append(_table(one).assign(variant=name))
+            _synapses(column[0], name, one)
+            _cue(column[1], one)
+        axes[0, 0].set_ylabel("u, x, u x")
+        axes[1, 0].set_ylabel("cue decoded (AUC)")
+        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return fig, pd.concat(tables, ignore_index=True)
+
+
+def _table(one: xr.Dataset) -> pd.DataFrame:
+    member, time = np.meshgrid(np.arange(one.sizes["member"]), one["time"].values, indexing="ij")
+    columns = {"member": member.ravel(), "time": time.ravel()}
+    for name in ("use", "resource", "cue_from_rates", "cue_from_efficacy"):
+        if name in one:
+            columns[name] = one[name].values.ravel()
+    for i, name in enumerate(("efficacy_10", "efficacy_50", "efficacy_90")):
+        columns[name] = one["efficacy"].values[i].ravel()
+    return pd.DataFrame(columns)
+
+
+def _synapses(ax, name: str, one: xr.Dataset) -> None:
+    time, low, median, high = one["time"].values, *one["efficacy"].values[:, 0]
+    ax.fill_between(time, low, high, color=style.GREEN, alpha=0.2, lw=0)
+    ax.plot(time, median, color=style.GREEN, label="release u x")
+    for member in range(one.sizes["member"]):
+        for variable, colour, label in (
+            ("use", style.ORANGE, "use u"),
+            ("resource", style.BLUE, "resource x"),
+        ):
+            ax.plot(
+                time, one[variable].values[member], color=colour, lw=0.9, label=label if member == 0 else None
+            )
+    ax.set_ylim(0, 1.02)
+    ax.set_title(style.wrapped(name), loc="left", fontsize=7.5)
+
+
+def _cue(ax, one: xr.Dataset) -> None:
+    ax.set_xlabel("time in trial (s)" if style.timed(one) else "position (symbols)")
+    if "cue_from_rates" not in one:
+        style.say(ax, "no label of the trial to read")
+        return
+    for variable, colour, label in (
+        ("cue_from_rates", "k", "from rates"),
+        ("cue_from_efficacy", style.GREEN, "from u x"),
+    ):
+        for member, trace in enumerate(one[variable].values):
+            ax.plot(one["time"].values, trace, color=colour, lw=0.9, label=label if member == 0 else None)
+    ax.axhline(0.5, color="0.6", lw=0.7)
+    ax.set_title(f"cue: {one.attrs['label_name'].replace('_', ' ')}", loc="left", fontsize=7.5)
+    ax.legend(loc="best")

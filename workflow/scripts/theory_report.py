@@ -1,0 +1,28 @@
+"""One page and one table of all phenomena of the study: what was predicted, what was measured, what holds."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from cortseq import report, store
+from cortseq.jobs import job
+from cortseq.theory.phenomena import checks
+
+with job(snakemake):
+    params, sections = snakemake.params, []
+    for name, product, figure in zip(params.names, snakemake.input.products, snakemake.input.figures):
+        found = store.read(product)
+        sections.append(
+            {
+                "name": name,
+                "claim": found.attrs["claim"],
+                "checks": checks.table(found),
+                "svg": Path(figure).read_text(),
+            }
+        )
+    store.write_text(
+        report.theory(Path(snakemake.input.template).read_text(), params.study, sections),
+        snakemake.output.page,
+    )
+    tables = [section["checks"].assign(phenomenon=section["name"]) for section in sections]
+    store.write_table(pd.concat(tables, ignore_index=True), snakemake.output.checks)
