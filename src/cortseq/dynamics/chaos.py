@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.dynamics.flow import Step, as_states
-from cortseq.dynamics.jacobians import push_each
+from cortseq.dynamics.flow import Step, as_states, batched
+from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor, push_each
 from cortseq.errors import CortseqError
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def leading_exponents(
     vectors = torch.from_numpy(np.random.default_rng(seed).normal(size=states.shape))
     total = torch.zeros(len(states), dtype=torch.float64)
     with torch.no_grad():
-        for t in range(warm_up + n_steps):
-            states, vectors = push_each(flow, states, vectors)
+        for t, push in zip(range(warm_up + n_steps), _pushes(flow, states)):
+            vectors = push(vectors)
             size = vectors.norm(dim=1, keepdim=True)
             if not size.isfinite().all():
                 raise CortseqError(f"a trajectory left the finite numbers at step {t}")
@@ -44,6 +45,32 @@ def leading_exponents(
             if t >= warm_up:
                 total += size.squeeze(1).log()
     return (total / n_steps).numpy()
+
+
+def _pushes(flow: Step, states: torch.Tensor) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
+    """For each step what it does to tangent vectors (n, d), one per state."""
+    n, d = states.shape
+    step = batched(flow)
+    together = d <= SMALL and getattr(flow, "map", "") != "sampled"
+    while True:
+        if together:  # Jacobians of many steps in one call: the calls are what costs
+            path = [states]
+            for _ in range(max(1, min(64, chunk_size(d) // n))):
+                path.append(step(path[-1]))
+            states = path.pop()
+            for jacobians in jacobian_tensor(flow, torch.cat(path)).reshape(-1, n, d, d):
+                yield partial(_applied, jacobians)
+        else:
+            yield partial(_pushed, flow, states)
+            states = step(states)
+
+
+def _applied(jacobians: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    return (jacobians @ vectors.unsqueeze(-1)).squeeze(-1)
+
+
+def _pushed(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    return push_each(flow, states, vectors)[1]
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,8 @@ def silent_memory(fit, recording: xr.Dataset, cue, train, test, penalty: float =
         raise CortseqError(f"a {fit.model.family} model has no plastic synapse", fix="give the fit of an stp")
     valid = recording["valid"].values[..., None]
     states = np.where(valid, fit.states(recording), np.nan)
-    parts = [np.split(member, 3, -1) for member in states]
+    n = fit.model.hidden  # a skip adds the last bin to (h, u, x)
+    parts = [np.split(member[..., : 3 * n], 3, -1) for member in states]
     return SilentMemory(
         np.stack([decode_cue(h, cue, train, test, penalty) for h, _, _ in parts]),
         np.stack([decode_cue(u * x, cue, train, test, penalty) for _, u, x in parts]),

@@ -295,7 +295,8 @@ def release(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     """u, x and the release u x of plastic synapses through the trial; a cue read from rates and from u x."""
     if subject.fit.model.family != "stp":
         return {}, {}
-    _, u, x = np.split(subject.states, 3, -1)
+    n = subject.fit.model.hidden  # a skip adds the last bin to (h, u, x)
+    u, x = subject.states[..., n : 2 * n], subject.states[..., 2 * n : 3 * n]
     over = partial(np.nanmean, axis=(1, 3))
     spread = np.nanquantile(np.nanmean(u * x, 1), [0.1, 0.5, 0.9], axis=-1)
     variables = {

@@ -10,7 +10,7 @@ import numpy as np
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.flow import Step, as_states
-from cortseq.dynamics.jacobians import chunk_size, jacobian_tensor
+from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor
 from cortseq.errors import CortseqError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def lyapunov_spectrum(
         raise CortseqError(f"at least {_BLOCKS} steps are needed", key="n_steps", value=n_steps)
     frame = np.linalg.qr(np.random.default_rng(seed).normal(size=(d, k)))[0]
     sampled = getattr(flow, "map", "") == "sampled"  # the tangent must see the draw that the state saw
-    advance = _by_products if sampled or 2 * k < d else _by_jacobians
+    advance = _by_products if sampled or (2 * k < d and d > SMALL) else _by_jacobians
     orthonormal = _Frame(frame)
     with torch.no_grad():
         steps = advance(flow, state, orthonormal)
