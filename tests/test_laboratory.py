@@ -28,7 +28,9 @@ def examined(model, recording, label_name="", members=2):
 
 
 CASES = [(m, "counts") for m in every_recurrent()]
-CASES += [(m, track) for m in every_recurrent() if m.family in ("lstm", "stp") for track in ("symbols", "signal")]
+CASES += [
+    (m, track) for m in every_recurrent() if m.family in ("lstm", "stp") for track in ("symbols", "signal")
+]
 
 
 @pytest.fixture(autouse=True)

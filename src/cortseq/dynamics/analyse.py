@@ -31,12 +31,12 @@ def dissect_fit(
 
     Parameters
     ----------
-    fit : cortseq.models Fit. recording : the Recording it was fitted to. trials : positions; the first 64
-    are used. label_name : covariate of the recording that labels the states ("" or unknown: none).
+    fit : cortseq.models Fit. recording : the Recording it was fitted to. trials : positions; 64 of
+    them are used. label_name : covariate of the recording that labels the states ("" or unknown: none).
     """
     from cortseq.models.base import Data
 
-    trials = np.asarray(trials, int)[:MAX_TRIALS]
+    trials = spread(trials, MAX_TRIALS)
     data = Data.of(recording, trials)
     states = np.where(data.valid[..., None], fit.model.states(fit.params, data), np.nan)
     params = [{name: value[m].double() for name, value in fit.params.items()} for m in range(len(states))]
@@ -120,6 +120,12 @@ def dissect(
         "seed": seed,
     }
     return xr.Dataset(found, attrs=attrs)
+
+
+def spread(trials, n: int) -> np.ndarray:
+    """Up to n of the trials, evenly over all: they may be sorted by a covariate."""
+    trials = np.asarray(trials, int)
+    return trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)]
 
 
 def _by_member(states: np.ndarray, members: int) -> list[np.ndarray]:

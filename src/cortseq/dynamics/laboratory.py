@@ -76,10 +76,9 @@ def examine(
 
     Parameters
     ----------
-    recording : the Recording it was fitted to. train, test : positions of trials; the first 64 of `test` are
-    used. label_name : covariate of the recording that makes conditions ("" or unknown: none). say : progress.
+    recording : the Recording it was fitted to. train, test : positions of trials; 64 of `test` are used. label_name : covariate of the recording that makes conditions ("" or unknown: none). say : progress.
     """
-    test = np.asarray(test, int)[: analyse.MAX_TRIALS]
+    test = analyse.spread(test, analyse.MAX_TRIALS)
     label = recording[label_name].values if label_name in recording.coords else None
     subject = Subject(fit, recording, np.asarray(train, int), test, label, seed)
     found = analyse.dissect_fit(fit, recording, test, label_name, seed, n_starts=32)
@@ -203,7 +202,7 @@ def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 def echo(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     """Whether 20 starts meet under the recorded input, and the growth of small differences along each trial."""
-    trials = subject.test[:_DRIVEN_TRIALS]
+    trials = analyse.spread(subject.test, _DRIVEN_TRIALS)
     tests = [
         echo_state_of_fit(subject.fit, subject.recording, member, trials, seed=subject.seed)
         for member in range(subject.members)
@@ -223,7 +222,7 @@ def reach(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     longest = int(subject.recording["valid"].values[subject.test].sum(1).max()) - 1
     lags = np.unique(np.round(np.geomspace(1, max(longest, 1), 14)).astype(int)).tolist()
     n = int(_JACOBIAN_BUDGET / (subject.states.shape[-1] ** 3 * lags[-1]))
-    trials = subject.test[: np.clip(n, 2, _DRIVEN_TRIALS)]
+    trials = analyse.spread(subject.test, int(np.clip(n, 2, _DRIVEN_TRIALS)))
     at = ("member", "driven_trial", "lag")
     variables: dict = {
         "lag": ("lag", lags),
@@ -252,7 +251,8 @@ def bound(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 def past(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     """Share of the variance of the observation at lag k (negative: to come) that the state tells, held out."""
     valid = subject.recording["valid"].values
-    train = subject.train[: max(8, int(_DECODED_BINS / max(valid[subject.train].sum(1).mean(), 1)))]
+    n = max(8, int(_DECODED_BINS / max(valid[subject.train].sum(1).mean(), 1)))
+    train = analyse.spread(subject.train, n)
     trials = np.concatenate([train, subject.test])
     data = subject.fit._data(subject.recording, trials)
     y = np.eye(data.n_features)[data.y] if data.track == "symbols" else data.y

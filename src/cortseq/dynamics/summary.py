@@ -43,6 +43,12 @@ def _slowest(found: xr.Dataset) -> np.ndarray:
     return slowest
 
 
+def _horizon(found: xr.Dataset) -> np.ndarray:
+    """Lag at which gradients fall to 1/e, bins; that of the longest lag where they never do."""
+    values = found["gradient_horizon"].values
+    return np.where(np.isinf(values), float(found["lag"].values.max()), values)
+
+
 QUANTITIES = (
     Quantity("fixed points", "", "closed", "count", "speed", lambda f: np.isfinite(f["speed"].values).sum(1)),
     Quantity("stable fixed points", "", "closed", "count", "stable", lambda f: (f["stable"].values == 1).sum(1)),
@@ -56,7 +62,7 @@ QUANTITIES = (
     Quantity("entropy", "nats/bin", "closed", "size", "entropy", _of("entropy")),
     Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent", _of("conditional_exponent")),
     Quantity("echo state (share of members)", "", "open", "count", "echo_holds", _of("echo_holds")),
-    Quantity("gradient horizon", "bins", "open", "size", "gradient_horizon", _of("gradient_horizon")),
+    Quantity("gradient horizon (at most the trial)", "bins", "open", "size", "gradient_horizon", _horizon),
     Quantity("participation ratio", "", "open", "size", "participation_ratio", _of("participation_ratio")),
     Quantity("balance index", "", "open", "size", "balance_index", lambda f: np.nanmean(f["balance_index"].values, 1)),
     Quantity("tracking lag", "bins", "open", "size", "tracking_lag", lambda f: np.nanmedian(f["tracking_lag"].values, 1)),
@@ -97,7 +103,7 @@ def _row(values: np.ndarray, quantity: Quantity, found: xr.Dataset) -> dict:
     known = per_member[np.isfinite(per_member)]
     return {
         "members": len(per_member),
-        "value": known.mean() if len(known) else np.nan,
+        "value": known.mean() if len(known) else np.nanmean(per_member),
         "low": low,
         "high": high,
         "sd": known.std(ddof=1) if len(known) > 1 else np.nan,
@@ -111,6 +117,8 @@ def verdict(values: np.ndarray, kind: Kind) -> str:
     known = values[np.isfinite(values)]
     if len(values) < 2:
         return "one member"
+    if np.isinf(values).all():
+        return "identified: infinite in every member"
     if len(known) < len(values):
         return f"not identifiable: undefined in {len(values) - len(known)} of {len(values)} members"
     if kind == "count":

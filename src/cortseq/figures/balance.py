@@ -23,7 +23,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             _histogram(column[1], one, tables[-1])
         axes[0, 0].set_ylabel("current (units of activity)")
         axes[1, 0].set_ylabel("units")
-        axes[0, 0].legend(loc="best")
+        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return fig, pd.concat(tables, ignore_index=True)
 
 
