@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cortseq.bench import harness
 
-GROUPS = ("training", "reservoirs", "hmm", "binning", "gpu", "laws")
+GROUPS = ("training", "reservoirs", "hmm", "binning", "dynamics", "gpu", "laws")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(groups) -> dict:
     """Runs `groups` in turn; one line for each row as soon as it is there."""
-    from cortseq.bench import binning, gpu, hmm, laws, reservoirs, training
+    from cortseq.bench import binning, dynamics, gpu, hmm, laws, reservoirs, training
 
     rows, found, missing = [], [], []
     print(harness.HEAD, flush=True)
@@ -42,6 +42,7 @@ def measure(groups) -> dict:
         ("reservoirs", reservoirs),
         ("hmm", hmm),
         ("binning", binning),
+        ("dynamics", dynamics),
         ("gpu", gpu),
     ):
         if group not in groups:
