@@ -18,6 +18,19 @@ def autoregressive_error(coefficient: float, noise_variance: float, horizon) -> 
     return noise_variance * (h if square == 1 else (1 - square**h) / (1 - square))
 
 
+def moving_average_error(coefficients, noise_variance: float, horizon) -> np.ndarray:
+    """sigma^2 sum_{j<h} psi_j^2: the same for y' = sum_i phi_i y_{t-i} + noise, psi its response to one noise.
+
+    Box & Jenkins 1970. `coefficients`: phi_1, phi_2, ...; for one it is `autoregressive_error`.
+    """
+    phi, h = np.atleast_1d(np.asarray(coefficients, float)), np.asarray(horizon)
+    psi = np.zeros(int(h.max()) + len(phi))
+    psi[len(phi) - 1] = 1.0  # before it zeros, so that the first responses see them
+    for t in range(len(phi), len(psi)):
+        psi[t] = phi @ psi[t - len(phi) : t][::-1]
+    return noise_variance * np.cumsum(psi[len(phi) - 1 :] ** 2)[h - 1]
+
+
 @dataclass(frozen=True)
 class ScheduledSampling:
     """transition (from, to) that training ends at, and its cross-entropy on the data, bits for the second symbol."""

@@ -1,0 +1,104 @@
+"""Panels that remember what they draw: the table of a figure is exactly the numbers in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cortseq.figures import style
+
+_LABELS = 30  # points that ticks and their label take below the axes
+COLUMNS = ["panel", "series", "kind", "x", "y", "low", "high"]
+
+
+@dataclass
+class Sheet:
+    """A page of panels (rows, columns); call within `style.style()`."""
+
+    rows: int
+    columns: int
+    height: float
+    parts: list[pd.DataFrame] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.figure, axes = style.figure(self.rows, self.columns, style.PAGE, self.height)
+        self._free = list(axes.flat)
+        self._letters = iter("abcdefghijkl")
+
+    def panel(self, title: str, x: str, y: str, **scales) -> Panel:
+        """The next free axes; `scales` go to `Axes.set`, such as xscale="log"."""
+        ax = self._free.pop(0)
+        ax.set(xlabel=x, ylabel=y, **scales)
+        ax.set_title(f"{next(self._letters)}  {title}", loc="left", fontsize=8)
+        return Panel(self, ax, title)
+
+    def table(self) -> pd.DataFrame:
+        """One row per point drawn; kind: predicted (lines) or measured (markers). The last call on a sheet."""
+        for ax in self.figure.axes:
+            for axis in (ax.xaxis, ax.yaxis):
+                _short_logarithm(axis)
+        return pd.concat(self.parts, ignore_index=True)[COLUMNS]
+
+
+@dataclass
+class Panel:
+    """One axes: theory as lines, measurements as markers with intervals where they are given.
+
+    A `label` names the series in the table; listed=False keeps it out of the legend.
+    """
+
+    sheet: Sheet
+    ax: Any
+    title: str
+
+    def predicted(self, x, y, label: str, listed: bool = True, **look) -> None:
+        x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+        self.ax.plot(x, y, **{"lw": 1.2, "label": label if listed else "_", **look})
+        self._note(label, "predicted", x, y, np.nan, np.nan)
+
+    def measured(self, x, y, label: str, low=None, high=None, listed: bool = True, **look) -> None:
+        """low, high : ends of the interval of each point."""
+        x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+        look = {"ls": "", "marker": "o", "ms": 3, "label": label if listed else "_", **look}
+        if low is None or high is None:
+            low = high = np.nan
+            self.ax.plot(x, y, **look)
+        else:
+            low, high = np.asarray(low, float), np.asarray(high, float)
+            self.ax.errorbar(x, y, np.maximum([y - low, high - y], 0), elinewidth=0.7, **look)
+        self._note(label, "measured", x, y, low, high)
+
+    def legend(self, columns: int = 1) -> None:
+        """Below the axes and their labels, where it covers nothing."""
+        from matplotlib.transforms import ScaledTranslation
+
+        below = ScaledTranslation(0, -_LABELS / 72, self.sheet.figure.dpi_scale_trans)
+        self.ax.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0),
+            bbox_transform=self.ax.transAxes + below,
+            ncols=columns,
+            borderaxespad=0,
+            handlelength=1.4,
+            columnspacing=0.8,
+            fontsize=6.5,
+        )
+
+    def _note(self, label: str, kind: str, x, y, low, high) -> None:
+        each = {"x": x, "y": y, "low": low, "high": high}
+        rows = {name: np.broadcast_to(v, y.shape).ravel() for name, v in each.items()}
+        self.sheet.parts.append(pd.DataFrame({"panel": self.title, "series": label, "kind": kind, **rows}))
+
+
+def _short_logarithm(axis) -> None:
+    """Plain numbers at 1, 2 and 5 on a logarithmic axis of less than two decades, where powers of ten say too little."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() != "log" or high > 100 * low:
+        return
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    values = [m * p for p in powers for m in (1, 2, 5) if low <= m * p <= high]
+    axis.set_ticks(values, [f"{v:g}" for v in values])
+    axis.set_ticks([], minor=True)
