@@ -6,14 +6,23 @@ Modules import numpy only; scipy and torch come with the first call that needs t
 from cortseq.theory.euler import (
     continuous_eigenvalue,
     euler_eigenvalue,
+    euler_error,
     euler_is_stable,
     euler_largest_step,
     exponential_leak,
     leak_low_pass,
     low_pass,
+    rate_equation,
 )
 from cortseq.theory.exposure import ScheduledSampling, autoregressive_error, scheduled_sampling
-from cortseq.theory.horizons import always_vanishes, chain_parameters, forget_horizon, gradient_growth
+from cortseq.theory.horizons import (
+    always_vanishes,
+    bptt_multiplications,
+    chain_parameters,
+    forget_horizon,
+    gradient_growth,
+    truncation_error,
+)
 from cortseq.theory.interference import LossChange, gauss_newton, loss_change, measured_loss_change
 from cortseq.theory.plasticity import (
     SteadyState,
@@ -37,10 +46,12 @@ __all__ = [
     "always_vanishes",
     "autoregressive_error",
     "block_bulk_radius",
+    "bptt_multiplications",
     "chain_parameters",
     "continuous_eigenvalue",
     "dale_bulk_radius",
     "euler_eigenvalue",
+    "euler_error",
     "euler_is_stable",
     "euler_largest_step",
     "exponential_leak",
@@ -54,6 +65,7 @@ __all__ = [
     "mean_field",
     "mean_field_map",
     "measured_loss_change",
+    "rate_equation",
     "scheduled_sampling",
     "stp_frequency_response",
     "stp_memory_rate",
@@ -62,4 +74,5 @@ __all__ = [
     "stp_response",
     "stp_steady_state",
     "stp_train",
+    "truncation_error",
 ]

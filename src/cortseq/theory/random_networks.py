@@ -38,8 +38,8 @@ class MeanField:
 
 @dataclass(frozen=True)
 class MeanFieldMap:
-    """Of h' = tanh(J h): variance Delta of the input J h, q = <h^2>, chi = gain^2 <tanh'^2> the growth of a squared
-    perturbation, lyapunov = ln(chi) / 2 per step."""
+    """Of h' = tanh(J h + noise z): variance Delta of the whole input, q = <h^2>, chi = gain^2 <tanh'^2> the growth
+    of a squared perturbation, lyapunov = ln(chi) / 2 per step."""
 
     gain: float
     variance: float
@@ -77,36 +77,40 @@ def mean_field(gain: float) -> MeanField:
     return MeanField(gain, variance, q, lags, orbit.autocorrelation(lags), half_width, _exponent(orbit))
 
 
-def mean_field_map(gain: float) -> MeanFieldMap:
-    """The stationary state of h' = tanh(J h), J_ij ~ N(0, gain^2/N), N -> infinity.
+def mean_field_map(gain: float, noise: float = 0.0) -> MeanFieldMap:
+    """The stationary state of h' = tanh(J h + noise z), J_ij ~ N(0, gain^2/N), z white, N -> infinity.
 
-    Delta = gain^2 q, q = <tanh(x)^2>, x ~ N(0, Delta); chi = gain^2 <tanh'(x)^2>; lyapunov = ln(chi) / 2 per step.
-    Gain <= 1: 0, 0, gain^2, ln(gain). Errors below 1e-10.
+    Delta = gain^2 q + noise^2, q = <tanh(x)^2>, x ~ N(0, Delta); chi = gain^2 <tanh'(x)^2>; lyapunov = ln(chi) / 2
+    per step. Without noise and gain <= 1: 0, 0, gain^2, ln(gain). Input pushes units to where tanh' is small, so that
+    noise above some level suppresses chaos at any gain (Molgedey et al. 1992). Errors below 1e-10.
 
     Raises
     ------
-    CortseqError : a gain that is negative or not finite.
+    CortseqError : a gain or noise that is negative or not finite.
     """
     from scipy.optimize import brentq
 
     _check(gain)
-    if gain <= 1:
+    _check(noise, "noise")
+    if gain <= 1 and not noise:
         with np.errstate(divide="ignore"):
             return MeanFieldMap(gain, 0.0, 0.0, gain**2, float(np.log(gain)))
     variance = brentq(
-        lambda v: gain**2 * _average(lambda x: np.tanh(x) ** 2, v) / v - 1,
-        1e-2 * (gain - 1),
-        gain**2,
+        lambda v: (gain**2 * _average(lambda x: np.tanh(x) ** 2, v) + noise**2) / v - 1,
+        noise**2 or 1e-2 * (gain - 1),
+        gain**2 + noise**2,
         xtol=1e-15,
         rtol=1e-14,
     )
+    q = _average(lambda x: np.tanh(x) ** 2, variance)
     chi = gain**2 * _average(lambda x: np.cosh(np.minimum(x, 300)) ** -4.0, variance)
-    return MeanFieldMap(gain, variance, variance / gain**2, chi, float(np.log(chi) / 2))
+    with np.errstate(divide="ignore"):
+        return MeanFieldMap(gain, variance, q, chi, float(np.log(chi) / 2))
 
 
-def _check(gain: float) -> None:
-    if not (np.isfinite(gain) and gain >= 0):
-        raise CortseqError("a gain is a finite number >= 0", key="gain", value=gain)
+def _check(value: float, name: str = "gain") -> None:
+    if not (np.isfinite(value) and value >= 0):
+        raise CortseqError(f"a {name} is a finite number >= 0", key=name, value=value)
 
 
 def _lags(reach: float) -> np.ndarray:
