@@ -181,3 +181,24 @@ def test_check_says_when_no_bin_survives_the_burn_in(tmp_path, capsys):
 def test_reading_a_study_does_not_import_torch():
     code = "import sys, cortseq; from cortseq import study; study.read('config/config.yaml'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_a_study_of_theory_needs_no_dataset():
+    plan = study.validate({"models": {}, "theory": {"euler": {"units": 8}}})
+    assert not plan.datasets and plan.theory == {"euler": {"units": 8}}
+    with pytest.raises(CortseqError, match="nothing to do"):
+        study.validate({"models": {}})
+
+
+@pytest.mark.parametrize(
+    ("theory", "words"),
+    [
+        ({"phlogiston": {}}, "theory.phlogiston: unknown phenomenon"),
+        ({"euler": {"unit": 3}}, "theory.euler.unit: unknown setting"),
+        ({"interference": {"dataset": "nowhere"}}, "theory.interference.dataset: no such dataset"),
+    ],
+)
+def test_faults_of_theory_name_the_key(theory, words):
+    with pytest.raises(CortseqError) as error:
+        study.validate({"theory": theory, "models": {}})
+    assert words in str(error.value)

@@ -27,6 +27,7 @@ STUDY = {
         "markov": {"family": "markov", "states": 4, "order": [1, 2]},
         "rate": {"family": "rate", "hidden": 4, "epochs": 3},
     },
+    "theory": {"euler": {"units": 6, "duration": 2.0}},
 }
 
 
@@ -78,7 +79,8 @@ def test_every_product_is_there_and_readable(finished):
     assert np.allclose(again, scores["log_prob"].values)
     for name in (
         *("ladder", "scores", "order", "trial_ring", "curves_even", "units_ring", "horizon_ring"),
-        *("memory_even", "generation_even", "states_ring", "weight_spectra_even"),
+        *("memory_even", "generation_even", "states_ring", "weight_spectra_even", "lyapunov_ring"),
+        *("gradients_even", "seeds_ring", "theory_euler"),
     ):
         for suffix in ("svg", "pdf", "csv"):
             assert (out / f"figures/{name}.{suffix}").stat().st_size > 100
@@ -95,13 +97,26 @@ def test_every_product_is_there_and_readable(finished):
 
 def test_the_report_is_one_page_without_outside_resources(finished):
     page = (finished / "results/tiny/report.html").read_text()
-    assert page.count("<svg") == 3 + 9 + 8 and "null" in page
+    assert page.count("<svg") == 3 + 12 + 11 and "null" in page
     assert not re.search(r'(?:src|href)="https?://', page)
     assert not re.search(r"\bnan\b", page)
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     used = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
     assert used <= set(ids)
+
+
+def test_the_dynamics_table_and_the_theory_page(finished):
+    out = finished / "results/tiny"
+    table = pd.read_csv(out / "dynamics/ring/rate/fold0.csv")
+    found = store.read(out / "dynamics/ring/rate/fold0.zarr.zip")
+    row = table.set_index("quantity").loc["participation ratio"]
+    assert row["value"] == pytest.approx(float(found["participation_ratio"].mean()))
+    assert (table["members"] == 2).all() and table["verdict"].notna().all()
+    checks = pd.read_csv(out / "theory.csv")
+    assert (checks["phenomenon"] == "euler").all() and checks["holds"].dtype == bool
+    page = (out / "theory.html").read_text()
+    assert page.count("<svg") == 1 and f"of {len(checks)} checks hold" in page
 
 
 def test_a_second_run_has_nothing_to_do(finished):

@@ -43,10 +43,10 @@ def _check(given) -> int:
             faults += str(error).splitlines()
     if faults:
         raise CortseqError("\n".join(faults))
-    fits = sum(len(plan.variants(s.track)) for s in plan.datasets.values()) * plan.folds
-    print(
-        f"{given.config}: {len(plan.datasets)} recording(s), {fits} fits of up to {plan.members} members: fine"
-    )
+    fits = sum(len(plan.variants(s.track)) for s in plan.datasets.values()) * plan.folds * bool(plan.models)
+    work = [f"{len(plan.datasets)} recording(s), {fits} fits of up to {plan.members} members"]
+    work += [f"{len(plan.theory)} phenomena"] * bool(plan.theory)
+    print(f"{given.config}: {', '.join(work)}: fine")
     return 0
 
 

@@ -16,7 +16,9 @@ from cortseq.bench.harness import Case, Peer, installed, target
 HIDDEN, STARTS, ITERATIONS = 128, 256, 3000
 N, STEPS, WARM_UP = 200, 2000, 200
 _SAME_POINT = 1e-2  # rms distance between a converged state of Adam's and the nearest of ours
-_SAME_SPECTRUM = 0.01  # nats a step, mean over exponents: orbits of a chaotic map part by rounding, averages stay
+_SAME_SPECTRUM = (
+    0.01  # nats a step, mean over exponents: orbits of a chaotic map part by rounding, averages stay
+)
 
 
 def cases() -> Iterator[Case]:
