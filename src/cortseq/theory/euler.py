@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def euler_eigenvalue(eigenvalue, dt: float) -> np.ndarray:
+def euler_eigenvalue(eigenvalue, dt) -> np.ndarray:
     """1 + dt lambda: what a mode exp(lambda t) of the equation becomes in one Euler step."""
     return 1 + dt * np.asarray(eigenvalue)
 

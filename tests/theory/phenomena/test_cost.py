@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cortseq import theory
+from cortseq.bench import harness
 from cortseq.errors import CortseqError
 from cortseq.figures.theory import cost as figure
 from cortseq.theory.phenomena import checks, cost
@@ -11,7 +12,7 @@ from cortseq.theory.phenomena import checks, cost
 SMALL = dict(
     bins=(64, 128),
     hidden=(32, 64, 128),
-    memory_bins=(64, 144, 400),
+    memory_bins=(64, 144, 256),
     trials=8,
     depths=(1, 2, 3, 5, 9),
     gains=(0.8,),
@@ -24,7 +25,9 @@ SMALL = dict(
 
 @pytest.fixture(scope="module")
 def found():
-    return cost.measure(1, say=lambda *_: None, **SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(harness, "ROUNDS", (1, 1))
+        return cost.measure(1, say=lambda *_: None, **SMALL)
 
 
 def test_every_reproducible_check_holds(found):

@@ -11,10 +11,10 @@ from cortseq.theory.phenomena import checks, gradients
 
 SMALL = dict(
     gains=(0.6, 2.5),
-    units=120,
+    units=80,
     n_networks=2,
     longest=6,
-    noises=(0.0, 0.7, 2.5),
+    noises=(0.7, 2.5),
     noise_gain=1.8,
     orbit=160,
     orbit_units=40,

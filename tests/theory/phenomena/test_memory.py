@@ -10,7 +10,7 @@ from cortseq.theory import processes
 from cortseq.theory.phenomena import checks, memory
 
 SMALL = dict(
-    orders=(0, 1, 2, 3, 4),
+    orders=(0, 1, 2, 3, 4, 5, 6),
     trials=60,
     length=150,
     hidden=8,
@@ -19,7 +19,7 @@ SMALL = dict(
     lag=2,
     few=(100, 3000),
     clusters=(3, 12),
-    signal_trials=30,
+    signal_trials=20,
     signal_length=200,
 )
 
@@ -44,9 +44,9 @@ def test_every_check_holds(found):
 
 
 def test_predictions_are_exact(found):
-    np.testing.assert_array_equal(found["even_exact"], processes.order_entropies(processes.even(), 4))
+    np.testing.assert_array_equal(found["even_exact"], processes.order_entropies(processes.even(), 6))
     assert float(found["even_rate"]) == pytest.approx(2 / 3)
-    assert found["copy_parameters"].values.tolist() == [2, 6, 18, 54, 162]
+    assert found["copy_parameters"].values.tolist() == [2, 6, 18, 54, 162, 486]
 
 
 def test_recording_is_scored_on_trials_held_out(found):
@@ -71,8 +71,18 @@ def test_signal_has_unit_variance():
     assert x.var((0, 1)).sum() == pytest.approx(1, rel=0.1)
 
 
-def test_seeds_reproduce(found, song):
-    assert found.identical(memory.measure(1, say=lambda *_: None, recording=song, **SMALL))
+def test_seeds_reproduce():
+    few = {
+        **SMALL,
+        "trials": 16,
+        "length": 40,
+        "epochs": 2,
+        "clusters": (3,),
+        "signal_trials": 6,
+        "signal_length": 30,
+    }
+    one, again, other = (memory.measure(seed, say=lambda *_: None, **few) for seed in (1, 1, 2))
+    assert one.identical(again) and not one["even_markov"].equals(other["even_markov"])
 
 
 def test_figure_draws_its_table(found):

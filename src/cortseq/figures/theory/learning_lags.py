@@ -61,7 +61,7 @@ def _norms(ax, found: xr.Dataset, drawn: Drawn, variable: str, title: str) -> No
             seen.add(horizon)
         x = found["lag"].values - 1.0
         _restarts(ax, drawn, variable, name, x, one[variable], colour)
-        mean = np.exp(np.log(one[variable]).mean("member"))
+        mean = np.exp(np.log(one[variable].values).mean(-1))
         drawn.points(ax, variable, name, x, mean, fmt=marker, color=colour, mfc="none")
     ax.set_yscale("log")
     ax.set_ylim(bottom=max(ax.get_ylim()[0], 1e-12))

@@ -69,7 +69,7 @@ def measure(
     """
     with threads.single():
         lags = np.arange(round(20 / step) + 1) * step
-        how = {"starts": starts, "warm_up": warm_up, "duration": duration, "step": step, "lags": lags}
+        how: dict = {"starts": starts, "warm_up": warm_up, "duration": duration, "step": step, "lags": lags}
         scan = {}
         for gain in gains:
             say(f"chaos: {n_networks} networks of {units} units at gain {gain:g}")

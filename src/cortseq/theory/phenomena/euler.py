@@ -56,7 +56,9 @@ def measure(
     frequencies (Hz) : of the low-pass filter. mode, mode_steps (dt/tau) : real and imaginary part of lambda, in 1/tau.
     """
     with threads.single():
-        variables, coords, checks = {}, {"rule": list(RULES)}, []
+        variables: dict = {}
+        coords: dict = {"rule": list(RULES)}
+        checks: list[Check] = []
         for part in (
             _convergence(seed, units, gain, duration, steps),
             _filter(tau, filter_step, np.asarray(frequencies)),

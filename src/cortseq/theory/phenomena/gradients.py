@@ -129,7 +129,7 @@ def _exponents(n: int, gain: float, noise: float, n_networks: int, seed: int, st
 def _slope_and_exponent(n: int, gain: float, steps: int, n_networks: int, seed: int) -> np.ndarray:
     """Slope of ln |dh_t/dh_{t-k}| over an orbit, and the exponent of the same orbit, (2, network)."""
     fit, made = networks.driven_map_fit(n, gain, 0.0, (1, steps), n_networks, seed)
-    lags = np.arange(steps - steps // 4)  # the exponent counts the last three quarters
+    lags = range(steps - steps // 4)  # the exponent counts the last three quarters
     norms = dynamics.gradient_norms(fit, made, lags)
     slope = (np.log(norms[:, 0, -1]) - np.log(norms[:, 0, 1])) / (lags[-1] - 1)
     return np.stack([slope, dynamics.conditional_exponents(fit, made, seed=seed)[:, 0]])
@@ -137,14 +137,14 @@ def _slope_and_exponent(n: int, gain: float, steps: int, n_networks: int, seed: 
 
 def _contracting(n: int, lags, seed: int) -> tuple[np.ndarray, float]:
     """Spectral norms with sigma_max(W) < 1, (sigma, lag), and the largest share of their bound sigma^k."""
-    rows = []
+    norms = []
     for sigma in SIGMAS:
         weights = np.random.default_rng([seed, n, 2]).normal(size=(n, n))
         weights *= sigma / np.linalg.norm(weights, 2)
         fit, made = networks.driven_map_fit(n, 1.0, 0.3, (1, WARM_UP + len(lags)), 1, seed, recurrent=weights)
-        rows.append(dynamics.gradient_norms(fit, made, lags)[0, 0])
+        norms.append(dynamics.gradient_norms(fit, made, lags)[0, 0])
         assert always_vanishes(sigma, 1.0)
-    rows = np.array(rows)
+    rows = np.array(norms)
     return rows, float((rows / np.array(SIGMAS)[:, None] ** lags).max())
 
 
@@ -168,17 +168,15 @@ def _lstm_fit(bias: float, hidden: int, steps: int, seed: int, silent: bool):
 
 def _carousel(bias: float, hidden: int, longest: int, seed: int) -> np.ndarray:
     """Lags at which each of PATHS has fallen to 1/e, (path,), inf if it never does."""
-    lags = np.arange(longest + 1)
-    horizons = []
-    for silent, path in ((True, dynamics.forget_path_norms), (False, dynamics.forget_path_norms)):
-        horizons.append(
-            dynamics.gradient_reach(
-                path(*_lstm_fit(bias, hidden, WARM_UP + longest, seed, silent), lags), lags
-            )
-        )
-    full = dynamics.gradient_norms(*_lstm_fit(bias, hidden, WARM_UP + longest, seed, False), lags)
-    horizons.append(dynamics.gradient_reach(full, lags))
-    return np.array([reach.horizon[0, 0] for reach in horizons])
+    lags, steps, horizons = range(longest + 1), WARM_UP + longest, []
+    for silent, path in (
+        (True, dynamics.forget_path_norms),
+        (False, dynamics.forget_path_norms),
+        (False, dynamics.gradient_norms),
+    ):
+        fit, made = _lstm_fit(bias, hidden, steps, seed, silent)
+        horizons.append(dynamics.gradient_reach(path(fit, made, lags), lags).horizon[0, 0])
+    return np.array(horizons)
 
 
 # -- checks -----------------------------------------------------------------------------------------------
@@ -198,7 +196,7 @@ def _checks(found: xr.Dataset) -> list[Check]:
                 f"growth of the squared norm per step, gain {gain:g}, N = {n}",
                 chi,
                 growth.mean(),
-                0.05,
+                0.05 + 3 / n,
                 "C13",
                 note,
                 True,
@@ -232,7 +230,8 @@ def _lstm_checks(found: xr.Dataset, hidden: int, seed: int) -> list[Check]:
             what = f"horizon of the direct path, forget bias {bias:g} (steps)"
             checks.append(near(what, float(forget_horizon(bias)), measured, 1e-3, "C16", relative=True))
     lags = [0, 10, found.attrs["lstm_lags"]]
-    open_gate = dynamics.forget_path_norms(*_lstm_fit(40.0, hidden, WARM_UP + lags[-1], seed, True), lags)
+    fit, made = _lstm_fit(40.0, hidden, WARM_UP + lags[-1], seed, True)
+    open_gate = dynamics.forget_path_norms(fit, made, lags)
     checks.append(near("direct path with f = 1, longest lag", 1.0, open_gate[0, 0, -1], 0.0, "C16"))
     both = found["horizon"].sel(bias=1.0) if 1.0 in found["bias"] else found["horizon"].isel(bias=0)
     ratio = float(both.sel(path="full") / both.sel(path="direct"))

@@ -143,7 +143,7 @@ def _checks(found: xr.Dataset) -> list[Check]:
     error = found["error"].mean("member")
     shortest, longest = int(found["lag"][0]), int(found["lag"][-1])
     vanilla, gated = error.isel(network=0), error.isel(network=slice(1, None))
-    best = str(gated["network"][int(gated.isel(lag=-1).argmin())].values)
+    best = str(gated["network"][int(gated.isel(lag=-1).values.argmin())].values)
     lstm = gated.isel(lag=-1).values[:2]
     return [
         Check("error of the LSTM with bias 1 less that of the one with the longer horizon, longest lag", 0.5,

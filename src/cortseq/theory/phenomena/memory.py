@@ -204,7 +204,7 @@ def _finite_data(seed, say, orders, few, trials, length) -> tuple[dict, dict, li
     say("memory: chains from few symbols")
     rows = []
     for n in few:
-        short = _drawn("even", [seed, 2, n], max(2, n // 100), 100)
+        short = _drawn("even", [seed, 2, n], max(2, n // 50), 50)
         models_of = (models.Markov(order=k, smoothing="additive", alpha=0.5) for k in orders)
         fits = (_all(model, short) for model in models_of)
         rows.append([held_out_bits(fit, test, rate, range(trials)) for fit in fits])
