@@ -76,7 +76,9 @@ def test_null_space_steps_stay_in_it(task):
 
 
 def test_a_recording_is_two_tasks(counts):
-    found = interference.measure(0, lambda *_: None, recording=counts, **{**SMALL, "steps": 2, "trials": 60, "hidden": 5})
+    found = interference.measure(
+        0, lambda *_: None, recording=counts, **{**SMALL, "steps": 2, "trials": 60, "hidden": 5}
+    )
     assert list(found["recording_task"].values) == ["first half", "second half"]
     assert found["recording_score"].shape == (4, 2, 2)
     _, table = figure.draw(found)
