@@ -24,7 +24,7 @@ def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
         if recorded:
             _recorded(axes[1, 2], found, drawn)
         else:
-            style.say(axes[1, 2], "setting dataset: the same\ncurve of a recording")
+            axes[1, 2].set_visible(False)
     return fig, drawn.table
 
 
