@@ -356,3 +356,17 @@ def test_the_unstable_point_inside_a_cycle_is_found():
     starts = [s + centre.numpy() for s in np.random.default_rng(0).normal(size=(6, 2))]
     found = dynamics.fixed_points(flow, np.array(starts))
     assert np.allclose(found.states[0], centre, atol=1e-9) and not found.stable[0]
+
+
+def test_a_flows_own_tangent_gives_the_exponents_of_automatic_differentiation():
+    w = torch.from_numpy(np.random.default_rng(5).normal(0, 0.5, (12, 12)))
+
+    def push(h, vectors):
+        new = torch.tanh(w @ h)
+        return new, (1 - new**2)[:, None] * (w @ vectors)
+
+    own = dynamics.Flow(lambda h: torch.tanh(w @ h), 12, push=push)
+    start = np.linspace(-1, 1, 12)
+    by_hand = dynamics.lyapunov_spectrum(own, start, n_steps=300, warm_up=50)
+    automatic = dynamics.lyapunov_spectrum(own.function, start, n_steps=300, warm_up=50)
+    np.testing.assert_allclose(by_hand.exponents, automatic.exponents, atol=1e-9)

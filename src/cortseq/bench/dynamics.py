@@ -23,7 +23,8 @@ _SAME_SPECTRUM = (
 
 def cases() -> Iterator[Case]:
     yield fixed_points()
-    yield lyapunov()
+    yield lyapunov(0.1, target(2.5))
+    yield lyapunov(1.0, None)
 
 
 def fixed_points() -> Case:
@@ -64,30 +65,36 @@ def _unmatched(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float((apart > _SAME_POINT).mean())
 
 
-def lyapunov() -> Case:
-    """h' = tanh(J h), J ~ N(0, 2^2 / N), all exponents."""
+def lyapunov(leak: float, wanted: float | None) -> Case:
+    """h' = (1 - a) h + a J tanh(h), J ~ N(0, 2^2 / N), all exponents; a = 0.1 is Euler's step of the rate equation,
+    a = 1 a map whose exponents lie so far apart that frames must be renewed at every other step."""
     import torch
 
     from cortseq import dynamics
 
     rng = np.random.default_rng(1)
     w, start = 2.0 * rng.normal(size=(N, N)) / np.sqrt(N), rng.normal(size=N)
-    weights = torch.from_numpy(w)
+    weights = torch.from_numpy(leak * w)
+
+    def push(h, vectors):
+        rate = torch.tanh(h)
+        image = torch.addmm(vectors, weights, (1 - rate**2)[:, None] * vectors, beta=1 - leak)
+        return (1 - leak) * h + weights @ rate, image
+
+    flow = dynamics.Flow(lambda h: (1 - leak) * h + weights @ torch.tanh(h), N, push=push)
 
     def ours():
-        return dynamics.lyapunov_spectrum(
-            lambda h: torch.tanh(weights @ h), start, None, STEPS, WARM_UP
-        ).exponents
+        return dynamics.lyapunov_spectrum(flow, start, None, STEPS, WARM_UP).exponents
 
-    peer = Peer("JAX, QR at every step", _jax(w, start), _mean_difference, _SAME_SPECTRUM, target(2.5))
-    return Case(f"Lyapunov spectrum, N={N}, {STEPS} steps", ours, [peer])
+    peer = Peer("JAX, QR at every step", _jax(leak, w, start), _mean_difference, _SAME_SPECTRUM, wanted)
+    return Case(f"Lyapunov spectrum, N={N}, a={leak:g}, {STEPS} steps", ours, [peer])
 
 
 def _mean_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.abs(ours - theirs).mean())
 
 
-def _jax(w: np.ndarray, start: np.ndarray):
+def _jax(leak: float, w: np.ndarray, start: np.ndarray):
     if not installed("jax"):
         return None
     import jax
@@ -96,16 +103,17 @@ def _jax(w: np.ndarray, start: np.ndarray):
     def orbit(weights, h, frame):
         def step(carry, _):
             h, frame = carry
-            new = jnp.tanh(weights @ h)
-            frame, r = jnp.linalg.qr((1 - new**2)[:, None] * (weights @ frame))
-            return (new, frame), jnp.log(jnp.abs(jnp.diagonal(r)))
+            rate = jnp.tanh(h)
+            image = (1 - leak) * frame + weights @ ((1 - rate**2)[:, None] * frame)
+            frame, r = jnp.linalg.qr(image)
+            return ((1 - leak) * h + weights @ rate, frame), jnp.log(jnp.abs(jnp.diagonal(r)))
 
         return jax.lax.scan(step, (h, frame), None, length=WARM_UP + STEPS)[1]
 
     def run():
         with jax.enable_x64(True):
             frame = np.linalg.qr(np.random.default_rng(0).normal(size=(N, N)))[0]
-            logs = compiled(*(jnp.asarray(a) for a in (w, start, frame)))
+            logs = compiled(*(jnp.asarray(a) for a in (leak * w, start, frame)))
             return np.sort(np.asarray(logs)[WARM_UP:].mean(0))[::-1]
 
     compiled = jax.jit(orbit)

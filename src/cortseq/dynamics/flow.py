@@ -31,6 +31,7 @@ class Flow:
     function: Step
     dim: int
     map: Literal["open", "closed", "sampled"] = "closed"
+    push: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
         return self.function(state)

@@ -20,7 +20,7 @@ else:
 
 _BLOCKS = 20
 _LOOK_AHEAD = 128  # steps whose Jacobians are computed at once
-_LONGEST = 10  # steps between two QR factorisations, at most ...
+_LONGEST = 50  # steps between two QR factorisations, at most ...
 _SPREAD = np.log(1e5)  # ... and while the columns grow apart by less than this, so that rounding stays 1e-11
 
 
@@ -84,6 +84,7 @@ def lyapunov_spectrum(
     frame = np.linalg.qr(np.random.default_rng(seed).normal(size=(d, k)))[0]
     sampled = getattr(flow, "map", "") == "sampled"  # the tangent must see the draw that the state saw
     advance = _by_products if sampled or (2 * k < d and d > SMALL) else _by_jacobians
+    advance = advance if getattr(flow, "push", None) is None else _by_push
     orthonormal = _Frame(frame)
     with torch.no_grad():
         steps = advance(flow, state, orthonormal)
@@ -154,6 +155,13 @@ def _errors(logs: np.ndarray) -> np.ndarray:
     blocks = np.array([block.mean(0) for block in np.array_split(logs, _BLOCKS)])
     with np.errstate(invalid="ignore"):
         return blocks.std(0, ddof=1) / np.sqrt(_BLOCKS)
+
+
+def _by_push(flow, state: torch.Tensor, frame: _Frame) -> Iterator[np.ndarray]:
+    """Images of the frame by the closed form that comes with the flow."""
+    while True:
+        state, image = flow.push(state, torch.from_numpy(frame.vectors))
+        yield image.numpy()
 
 
 def _by_jacobians(flow: Step, state: torch.Tensor, frame: _Frame) -> Iterator[np.ndarray]:
