@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy("torch")
 
-SMALL = 256  # dim up to which whole Jacobians of many steps cost less than the calls for products do
+SMALL = 128  # dim up to which whole Jacobians of many steps cost less than the calls for products do
 _DOUBLES = 2**24  # working memory of one chunk, 128 MiB
 _TEMPORARIES = 10  # vectors of length d that one tangent needs on its way through a cell
 
