@@ -124,7 +124,7 @@ def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
         return {}, {}
     counts, radius = (np.full((subject.members, len(names)), np.nan) for _ in range(2))
     nearest = np.full((*counts.shape, subject.states.shape[-1]), np.nan)
-    n_starts = max(4, min(16, 4000 // nearest.shape[-1]))
+    n_starts = max(4, min(16, 2000 // nearest.shape[-1]))
     for member in range(subject.members):
         starts = subject.visited(member, n_starts)
         for c, y in enumerate(inputs):
