@@ -1,0 +1,42 @@
+"""The recovery benchmark at a small size: a teacher whose dynamics are known comes back from its own spikes."""
+
+import numpy as np
+import pytest
+
+from cortseq.bench import recovery
+from cortseq.dynamics import laboratory
+
+SMALL = recovery.Size(hidden=12, units=40, trials=120, time=60, epochs=60, members=2)
+
+
+@pytest.fixture(autouse=True)
+def short_orbits(monkeypatch):
+    monkeypatch.setattr(laboratory, "_STEPS", 100)
+    monkeypatch.setattr(laboratory, "_WARM_UP", 50)
+
+
+def test_a_rate_network_comes_back_from_its_spikes():
+    found = recovery.recover("rate", SMALL, seed=1, say=lambda *_: None)
+    assert found.r2 > 0.8 and found.points > 0
+    assert found.recall > 0 and found.distance < 0.3
+    assert 0 < found.covered <= found.quantities
+    assert "rate" in recovery.table([found])
+
+
+def test_expected_counts_at_visited_states_are_the_predictions():
+    fit = recovery.teacher("chaotic", SMALL, 0)
+    spikes = fit.simulate(3, 20, seed=1)
+    states = fit.states(spikes)[0]
+    np.testing.assert_allclose(
+        recovery.expected(fit, 0, states.reshape(-1, states.shape[-1])).reshape(3, 20, -1),
+        fit.predict(spikes)[0],
+        rtol=1e-4,
+    )
+
+
+def test_coverage_counts_the_intervals_that_hold():
+    from pandas import DataFrame
+
+    truth = DataFrame({"quantity": ["a", "b", "c"], "value": [1.0, 2.0, np.nan]})
+    stated = DataFrame({"quantity": ["a", "b", "c"], "low": [0.5, 3.0, 0.0], "high": [1.5, 4.0, 1.0]})
+    assert recovery._coverage(truth, stated) == (1, ["b"])
