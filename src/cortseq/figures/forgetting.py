@@ -30,7 +30,7 @@ def _matrix(fig, ax, name: str, scores: pd.DataFrame, unit: str) -> None:
     half = ((scores["high"] - scores["low"]) / 2).to_numpy().reshape(square.shape)
     for (i, j), value in np.ndenumerate(square):
         colour = "w" if value < middle else "k"
-        text = f"{value:.3f}\n± {half[i, j]:.3f}"
+        text = f"{value:+.3f}\n± {half[i, j]:.3f}"
         ax.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
     labels = [style.wrapped(s, 12) for s in sessions]
     ax.set_xticks(range(len(sessions)), labels)
