@@ -35,6 +35,7 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
     raw = _select(raw, source)
     raw = _without_missing_channels(raw) if "signal" in raw else raw
     recording = _events(raw, source) if raw.attrs["form"] == "events" else _samples(raw, source)
+    recording = _part(recording, source)
     if source.max_trials and recording.sizes["trial"] > source.max_trials:
         recording = recording.isel(trial=slice(0, source.max_trials))
     recording.attrs["provenance"] = raw.attrs.get("provenance", "{}")
@@ -44,6 +45,19 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
         dropped["trials_without_spikes_kept"] = int(silent.sum())
     recording.attrs["dirt"] = json.dumps({k: v for k, v in dropped.items() if v}, sort_keys=True)
     return rec.with_observation(recording, source.observation or rec.observation(recording))
+
+
+def _part(recording: xr.Dataset, source: Source) -> xr.Dataset:
+    """The trials between two shares of all: parts that meet neither share a trial nor leave one out."""
+    if source.part is None:
+        return recording
+    n = recording.sizes["trial"]
+    first, last = (round(share * n) for share in source.part)
+    if last - first < 2:
+        raise CortseqError(
+            f"{last - first} of {n} trials are left", key="part", value=list(source.part), fix="widen it"
+        )
+    return recording.isel(trial=slice(first, last))
 
 
 def _select(raw: xr.Dataset, source: Source) -> xr.Dataset:

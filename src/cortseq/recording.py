@@ -65,6 +65,14 @@ def observations(recording: xr.Dataset) -> np.ndarray:
     return recording[kind].transpose(*dims).values
 
 
+def features(recording: xr.Dataset) -> list[str]:
+    """Names of the units, channels or labels; [] where they have none."""
+    dimension = TRACKS[track(recording)]
+    if dimension is None:
+        return [str(label) for label in recording.attrs.get("labels", [])]
+    return recording[dimension].values.astype(str).tolist() if dimension in recording.coords else []
+
+
 def observation(recording: xr.Dataset) -> str:
     """The distribution that models of this recording give to a bin: one of `OBSERVATIONS`."""
     return recording.attrs.get("observation", OBSERVATIONS[track(recording)][0])

@@ -91,6 +91,10 @@ class Study(BaseModel):
         8, ge=2, description="test trials that are forecast, spread over all of them"
     )
     cosmoothing: bool = Field(False, description="whether smoothers predict held-out units (counts only)")
+    sequence: list[Name] = Field(
+        default_factory=list,
+        description="datasets in the order in which models with `after: previous` learn them",
+    )
     datasets: dict[Name, Any] = Field(default_factory=dict)
     models: dict[Name, Any] = Field(
         default_factory=lambda: dict(STANDARD_MODELS), description="{}: no comparison, of a study of `theory`"
@@ -115,6 +119,22 @@ class Study(BaseModel):
                 "too few to train on -- lower test_fraction or valid_fraction"
             )
         return self
+
+    @model_validator(mode="after")
+    def _in_order(self):
+        if len(self.sequence) == 1:
+            raise ValueError("sequence: needs at least two datasets, or none")
+        for i, name in enumerate(self.sequence):
+            if name not in self.datasets:
+                raise ValueError(f"sequence: {name!r} is none of the datasets {sorted(self.datasets)}")
+            if name in self.sequence[:i]:
+                raise ValueError(f"sequence: {name!r} is there twice")
+        return self
+
+    def before(self, dataset: str) -> str | None:
+        """The dataset that is learned before this one, if any."""
+        place = self.sequence.index(dataset) if dataset in self.sequence else 0
+        return self.sequence[place - 1] if place else None
 
     def variants(self, track: str) -> dict[str, Variant]:
         """All models of a recording on `track`, sweeps expanded, by variant name; always with `null`."""
@@ -212,8 +232,7 @@ def validate(content: Any, file=None) -> Study:
                 parsed[name] = _sources().validate_python(entry)
             except ValidationError as error:
                 faults.append(str(_fault(error, f"datasets.{name}", drop=1, file=file)))
-        if faults:  # the rest is still checked, beside an entry that is sure to be well formed
-            parsed.setdefault("placeholder", None)
+                parsed[name] = None  # the rest is still checked
         content["datasets"] = parsed
     try:
         study = Study.model_validate(content)
@@ -228,12 +247,42 @@ def validate(content: Any, file=None) -> Study:
         except CortseqError as error:
             faults += [f"{file}: {line}" if file else line for line in str(error).splitlines()]
     if not faults:
-        faults = _theory_faults(study, file)
+        faults = _theory_faults(study, file) + _sequence_faults(study, file)
     if faults:
         raise CortseqError("\n".join(faults))
     for source in study.datasets.values():
         study.variants(source.track)
     return study
+
+
+def _sequence_faults(study: Study, file) -> list[str]:
+    """Sessions that cannot be learned one after another, and models that ask for it without a sequence, one line each."""
+    faults, known = [], {name: study.datasets[name] for name in study.sequence}
+    if len({source.track for source in known.values()}) > 1:
+        tracks = {name: source.track for name, source in known.items()}
+        faults.append(CortseqError("is of several tracks", file=file, key="sequence", value=tracks))
+    for (a, one), (b, other) in itertools.combinations(known.items(), 2):
+        if _overlap(one, other):
+            fault = CortseqError(
+                f"{a} and {b} have trials in common, so that one may be tested on what the other learned",
+                file=file, key=f"datasets.{b}.part", value=other.part, fix="let the parts meet, not overlap",
+            )  # fmt: skip
+            faults.append(fault)
+    for name, entry in study.models.items():
+        if not study.sequence and any(getattr(v.model, "after", None) for v in _expand(name, entry, None)):
+            fault = CortseqError(
+                "there is no session before the first", file=file, key=f"models.{name}.after", value="previous",
+                fix="list the datasets in the order they are learned in under `sequence`",
+            )  # fmt: skip
+            faults.append(fault)
+    return [str(fault) for fault in faults]
+
+
+def _overlap(one: Source, other: Source) -> bool:
+    """Whether two entries are different parts of one recording that share trials (equal parts have equal roles)."""
+    a, b = one.part or (0.0, 1.0), other.part or (0.0, 1.0)
+    same = one.model_copy(update={"part": None}) == other.model_copy(update={"part": None})
+    return same and a != b and max(a[0], b[0]) < min(a[1], b[1])
 
 
 def _theory_faults(study: Study, file) -> list[str]:

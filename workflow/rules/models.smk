@@ -1,10 +1,19 @@
 # Trials -> fits -> scores, predictions and dynamics.
 
 
+def earlier(dataset, variant, fold):
+    """The fit that a variant begins with on a recording: to the session before, where it asks for that."""
+    before = STUDY.before(dataset)
+    if before is None or not getattr(VARIANTS[dataset][variant].model, "after", None):
+        return []
+    return [f"{OUT}/fits/{before}/{variant}/fold{fold}.safetensors"]
+
+
 rule fit:
     input:
         trials=rules.preprocess.output,
         split=rules.split.output,
+        start=lambda w: earlier(w.dataset, w.variant, w.fold),
     output:
         params=OUT + "/fits/{dataset}/{variant}/fold{fold}.safetensors",
         card=OUT + "/fits/{dataset}/{variant}/fold{fold}.json",

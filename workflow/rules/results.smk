@@ -28,12 +28,19 @@ def canaries(dataset):
     }
 
 
+def started(dataset):
+    """Of variants that began with an earlier fit that fit, of the first fold."""
+    files = {v: earlier(dataset, v, 0) for v in VARIANTS[dataset]}
+    return {variant: found[0] for variant, found in files.items() if found}
+
+
 rule audit:
     input:
         trials=rules.preprocess.output,
         split=rules.split.output,
         fits=lambda w: [f"{OUT}/fits/{stem}.safetensors" for stem in stems(w.dataset)],
         scores=lambda w: [f"{OUT}/scores/{stem}.zarr.zip" for stem in stems(w.dataset)],
+        starts=lambda w: list(started(w.dataset).values()),
     output:
         OUT + "/audits/{dataset}.json",
     log:
@@ -44,6 +51,7 @@ rule audit:
     params:
         table=lambda w: list(zip(*[(v, f) for v in VARIANTS[w.dataset] for f in FOLDS])),
         canaries=lambda w: canaries(w.dataset),
+        started=lambda w: list(started(w.dataset)),
         code=lambda w: code(
             "audit",
             *{
@@ -137,6 +145,14 @@ OVERALL = [
         "Markov chains of every order fitted, beside the recurrent models (lines: mean over members).",
     ),
 ]
+if CARRIED:
+    OVERALL.append(
+        (
+            "forgetting",
+            "Sessions learned one after another",
+            "Left: score on the test trials of each session (columns) after each stage of learning (rows, from above), over that session's null; ± half the 95 % interval over trials and members. Below the diagonal stand sessions that were learned before, above it those not yet seen. Right: how the score of a session changed since it was learned. ACC: mean of the last row; BWT: mean change of the earlier sessions, below 0 where they are forgotten.",
+        )
+    )
 
 
 def both(dataset):
@@ -187,6 +203,11 @@ SMOOTHED = {
 rule figure_study:
     input:
         tables,
+        lambda w: (
+            expand(rules.forgetting.output, variant=CARRIED)
+            if w.figure == "forgetting"
+            else []
+        ),
     output:
         **drawn("{figure}"),
     log:

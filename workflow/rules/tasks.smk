@@ -1,4 +1,5 @@
-# The prediction tasks beside the next bin: bins further ahead, the last k bins only, free runs, held-out units.
+# The prediction tasks beside the next bin: bins further ahead, the last k bins only, free runs, held-out units, and
+# what is left of earlier sessions.
 
 
 ABLE = {
@@ -132,3 +133,46 @@ rule cosmooth:
         ),
     script:
         "../scripts/cosmooth.py"
+
+
+# Variants that learn the sessions of the sequence one after another.
+CARRIED = [
+    name
+    for name, variant in (VARIANTS[STUDY.sequence[0]].items() if STUDY.sequence else ())
+    if getattr(variant.model, "after", None)
+]
+
+
+def in_sequence(pattern):
+    """Fits to the sessions of the sequence, the folds of the first session first."""
+    return lambda w: [
+        f"{OUT}/fits/{dataset}/{pattern.format(variant=w.variant)}/fold{fold}.safetensors"
+        for dataset in STUDY.sequence
+        for fold in FOLDS
+    ]
+
+
+rule forgetting:
+    input:
+        trials=expand(rules.preprocess.output, dataset=STUDY.sequence),
+        splits=expand(rules.split.output, dataset=STUDY.sequence),
+        fits=in_sequence("{variant}"),
+        nulls=in_sequence("null"),
+    output:
+        OUT + "/forgetting/{variant}.csv",
+    log:
+        OUT + "/logs/forgetting/{variant}.log",
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        study={
+            key: getattr(STUDY, key)
+            for key in ("sequence", "folds", "seed", "burn_in")
+        },
+        code=lambda w: code(
+            "forgetting",
+            f"cortseq.models.{VARIANTS[STUDY.sequence[0]][w.variant].model.family}",
+        ),
+    script:
+        "../scripts/forgetting.py"

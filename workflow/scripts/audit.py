@@ -23,11 +23,12 @@ with job(snakemake) as say:
         found.append(audits.blocks(whole, manifest["folds"][fold]))
         found.append(audits.selection(whole, manifest, fold))
     recording, roles = splits.fold_of(whole, manifest, 0)
+    starts = dict(zip(params.started, map(models.load, snakemake.input.starts)))
     for name, spec in params.canaries.items():
         model = models.registry()[spec["family"]].model_validate(spec)
         found.append(probes.canary(name, model, whole))
         say(found[-1].detail)
-        found.append(probes.refit(name, fits[name], recording, roles))
+        found.append(probes.refit(name, fits[name], recording, roles, starts.get(name)))
         found.append(probes.normalisation(name, fits[name], recording, roles))
     pair = probes.pair(fits, scores[0])
     if pair:

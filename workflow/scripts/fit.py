@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from cortseq import __version__, jobs, models, splits, store
+from cortseq.errors import about
 from cortseq.jobs import job
 from cortseq.models.base import Checkpoint
 
@@ -14,16 +15,17 @@ with job(snakemake) as say:
     model = models.registry()[params.spec["family"]].model_validate(params.spec)
     seconds = snakemake.config.get("checkpoint_seconds", Checkpoint.seconds)
     checkpoint = Checkpoint(Path(params.checkpoint), seconds)
-    start = time.monotonic()
-    fit = model.fit(
-        recording, roles["train"], roles["valid"], params.members, params.seed, params.device, say, checkpoint
-    )
+    begun = time.monotonic()
+    start = models.load(snakemake.input.start[0]) if snakemake.input.start else None
+    how = params.members, params.seed, params.device, say, checkpoint, start
+    with about(f"fit of {snakemake.wildcards.variant} to {snakemake.wildcards.dataset}"):
+        fit = model.fit(recording, roles["train"], roles["valid"], *how)
     fit.card.update(
         variant=snakemake.wildcards.variant,
         trials_sha256=manifest["trials_sha256"],
         versions={"cortseq": __version__, **jobs.versions()},
         commit=jobs.commit(),
-        seconds=time.monotonic() - start,
+        seconds=time.monotonic() - begun,
         peak_memory_mb=jobs.peak_memory_mb(),
     )
     fit.save(snakemake.output.params)

@@ -39,7 +39,7 @@ class Size:
     time: int = 100
     epochs: int = 200
     members: int = 5
-    gain: float = 2.0
+    gain: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ def roles(size: Size) -> tuple[list[int], list[int], list[int]]:
 def specification(family: str, size: Size):
     """The model that teacher and students are."""
     name = "rate" if family == "chaotic" else family
-    given: dict[str, Any] = {"hidden": size.hidden, "epochs": size.epochs}
+    # random networks of a few dozen units settle on cycles: chaos takes more of them
+    hidden = 4 * size.hidden if family == "chaotic" else size.hidden
+    given: dict[str, Any] = {"hidden": hidden, "epochs": size.epochs}
     return models.registry()[name].model_validate(given | ({"rank": 2} if name == "low_rank" else {}))
 
 
@@ -101,7 +103,7 @@ def _chaotic(params: dict, size: Size, rng: np.random.Generator) -> dict:
     """Weights N(0, gain^2 / hidden), a slow leak, hardly any input, and a read-out that shows every dimension."""
     import torch
 
-    n = size.hidden
+    n = params["bias"].shape[-1]
     given = {
         "recurrent": rng.normal(0, size.gain / np.sqrt(n), (n, n)),
         "input_weight": rng.normal(0, 0.02, params["input_weight"].shape[1:]),

@@ -38,6 +38,15 @@ def order(out: str, dataset: None) -> dict:
     return {"variants": store.read_table(f"{out}/variants.csv"), "comparison": _models(out)}
 
 
+def forgetting(out: str, dataset: None) -> dict:
+    """Variants that learned sessions one after another, in the order of the study."""
+    table = store.read_table(f"{out}/variants.csv").drop_duplicates("variant")
+    names = zip(table["dataset"], table["variant"], strict=True)
+    specs = {v: store.read_json(f"{out}/fits/{d}/{v}/fold0.json")["model"] for d, v in names}
+    carried = [v for v, spec in specs.items() if spec.get("after")]  # a file of another study may lie about
+    return {"tables": {v: store.read_table(f"{out}/forgetting/{v}.csv") for v in carried}}
+
+
 def curves(out: str, dataset: str) -> dict:
     table = store.read_table(f"{out}/variants.csv")
     mine = table[(table["dataset"] == dataset) & (table["role"] == "recurrent")]["variant"]

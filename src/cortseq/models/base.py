@@ -48,6 +48,7 @@ class Run:
     device: str = "cpu"
     progress: Progress = silent
     checkpoint: Checkpoint | None = None
+    start: Fit | None = None  # begin with what it learned
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,15 @@ class Model(BaseModel):
     def check(self, data: Data) -> None:
         """Raise a CortseqError if this specification cannot be fitted to such data."""
 
+    def check_start(self, start: Fit, shape: dict) -> None:
+        """Raise a CortseqError if learning cannot begin with what `start` learned.
+
+        `shape`: what the card of the new fit will say of its recording and members.
+        """
+        raise CortseqError(
+            f"{self.family} carries nothing over from an earlier session", key="start", fix="leave it out"
+        )
+
     def fit(
         self,
         recording: xr.Dataset,
@@ -205,6 +215,7 @@ class Model(BaseModel):
         device: str = "cpu",
         progress: Progress | None = None,
         checkpoint: Checkpoint | None = None,
+        start: Fit | None = None,
     ) -> Fit:
         """Fit `members` restarts to the trials `train`, choosing on the trials `valid`.
 
@@ -214,11 +225,13 @@ class Model(BaseModel):
         members : restarts; families without randomness always have one. seed : of every random draw.
         device : "auto", "cpu" or "cuda". progress : called with a line to log and, where it is known, the
         fraction that is done; without it a terminal gets a bar. checkpoint : where an unfinished fit is
-        kept; a fit that finds its own there goes on from it and ends with the same bytes (CPU).
+        kept; a fit that finds its own there goes on from it and ends with the same bytes (CPU). start : an
+        earlier fit of the same specification to another session; member m begins with what its member m learned.
 
         Raises
         ------
-        CortseqError : no training trial, a trial in both roles, or no member with a finite loss.
+        CortseqError : no training trial, a trial in both roles, no member with a finite loss, or a `start` of
+        another family, size, number of members, or other units.
         """
         learns, chooses = np.asarray(train, int), np.asarray(valid, int)
         if not len(learns) or not len(chooses):
@@ -232,21 +245,29 @@ class Model(BaseModel):
         self.check(data)
         members = members if self.has_members else 1
         sets = Data.of(recording, learns), Data.of(recording, chooses)
-        learned = self.learn(*sets, Run(members, seed, device, progress or default_progress(), checkpoint))
-        card = {
-            "model": self.model_dump(mode="json"),
-            "role": self.role,
+        shape = {
             "track": data.track,
             "observation": data.observation,
             "support": data.support,
             "n_features": data.n_features,
+            "features": rec.features(recording),
             "n_inputs": data.n_inputs,
             "bin_width": data.bin_width,
             "members": members,
+        }
+        if start is not None:
+            self.check_start(start, shape)
+        run = Run(members, seed, device, progress or default_progress(), checkpoint, start)
+        learned = self.learn(*sets, run)
+        card = {
+            "model": self.model_dump(mode="json"),
+            "role": self.role,
+            **shape,
             "parameters": int(learned.n_parameters),
             "seed": seed,
             "learned_from": {"train": learns.tolist(), "valid": chooses.tolist()},
             "learned_sha256": {"train": sets[0].digest(), "valid": sets[1].digest()},
+            **({} if start is None else {"started_from": start.digest()}),
             **learned.card,
         }
         return Fit(self, learned.params, card, learned.curves)
@@ -291,6 +312,20 @@ class Fit:
     params: Params
     card: dict
     curves: pd.DataFrame
+
+    def digest(self) -> str:
+        """sha256 of the parameters of all members."""
+        h = hashlib.sha256()
+        for name in sorted(self.params):
+            array = np.ascontiguousarray(self.params[name])
+            h.update(f"{name} {array.shape} {array.dtype.str}".encode())
+            h.update(array.tobytes())
+        return h.hexdigest()
+
+    def only(self, member: int) -> Fit:
+        """The fit of one member alone, as if no other had been asked for."""
+        params = {name: value[member : member + 1] for name, value in self.params.items()}
+        return replace(self, params=params, card=self.card | {"members": 1})
 
     def _data(self, recording: xr.Dataset, trials) -> Data:
         data = Data.of(recording, trials)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Learned, Params, Run
+from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
 from cortseq.models.rate import leaky
 from cortseq.models.recurrent import Recurrent, State, tensors
 
@@ -40,6 +40,17 @@ class Esn(Recurrent):
     leak: Annotated[float, Field(gt=0, le=1)] = 0.4
     input_scale: Annotated[float, Field(gt=0)] = Field(0.03, description="of the standardised input")
     bias_scale: Annotated[float, Field(ge=0)] = 0.2
+
+    @model_validator(mode="after")
+    def _nothing_carried(self):
+        if self.after is not None:
+            raise ValueError(
+                "after: the cell of an esn is never trained, so a session hands nothing on -- leave it out"
+            )
+        return self
+
+    def check_start(self, start: Fit, shape: dict) -> None:
+        Model.check_start(self, start, shape)
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
         n = self.hidden

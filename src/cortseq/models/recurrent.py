@@ -28,9 +28,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from cortseq import observations
+from cortseq import recording as rec
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Learned, Model, Params, Run
+from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
 from cortseq.training.strategies import Strategy, Teacher
 
 if TYPE_CHECKING:
@@ -42,6 +43,15 @@ Count = Annotated[int, Field(ge=1)]
 State = tuple  # of tensors (..., size), concatenated in this order in a Flow
 ENCODER = ("decay", "centroids")  # of the population states that a discretised network sees
 _CHUNK = 128  # trials scored at once: bounds memory
+# What a fit that begins with an earlier one has in common with it, and what to do where it has not.
+_CARRIED = {
+    "family": "fit both sessions with the same model",
+    "track": "sessions that are learned one after another need the same kind of recording",
+    "observation": "give both sessions the same `observation`",
+    "n_features": "sessions that are learned one after another need the same units: `select` those of both",
+    "n_inputs": "give both sessions the same inputs",
+    "members": "fit both with as many members (one that failed is missing from the earlier fit)",
+}
 
 
 class Recurrent(Model):
@@ -90,6 +100,11 @@ class Recurrent(Model):
     memory: Count | None = Field(
         None,
         description="bins that a prediction sees: trained on windows of so many; null: all since the start",
+    )
+    after: Literal["previous"] | None = Field(
+        None,
+        description="previous: on the sessions of the study's `sequence` learning begins with what was learned on the "
+        "one before; null: from random parameters on each",
     )
 
     # -- what a family writes ---------------------------------------------------------------------
@@ -228,6 +243,28 @@ class Recurrent(Model):
                 key="strategy.kind", value=self.strategy.kind, fix="use teacher or scheduled",
             )  # fmt: skip
 
+    def check_start(self, start: Fit, shape: dict) -> None:
+        mine, theirs = ({**s, "family": m.family} for s, m in ((shape, self), (start.card, start.model)))
+        _check_features(theirs, mine)
+        for key, fix in _CARRIED.items():
+            if mine[key] != theirs[key]:
+                raise CortseqError(
+                    f"{key.replace('n_', 'number of ')}: {theirs[key]} in the earlier fit",
+                    key="start", value=mine[key], fix=fix,
+                )  # fmt: skip
+
+    def begun(self, fresh: Params, start: Fit) -> Params:
+        """The parameters of `start` in place of `fresh`, the random ones of the same specification."""
+        learned = {name: torch.as_tensor(value).to(torch.float32) for name, value in start.params.items()}
+        for name in sorted(set(fresh) | set(learned)):
+            there, here = (tuple(p[name].shape[1:]) if name in p else None for p in (learned, fresh))
+            if there != here:
+                raise CortseqError(
+                    f"`{name}` has the shape {there} in the earlier fit",
+                    key="start", value=here, fix="fit both sessions with the same settings",
+                )  # fmt: skip
+        return {name: learned[name].clone() for name in fresh}
+
     def initial(
         self, train: Data, members: int, seed: int, dtype=np.float32, valid: Data | None = None
     ) -> Params:
@@ -299,6 +336,8 @@ class Recurrent(Model):
         from cortseq.training import gradient
 
         params = self.initial(train, run.members, run.seed, valid=valid)
+        if run.start is not None:
+            params = self.begun(params, run.start)
         learned = gradient.descend(self, params, train, valid, run)
         learned.card["dead_units"] = self.dead_units(learned.params, train)
         return learned
@@ -457,6 +496,20 @@ class Recurrent(Model):
             return torch.cat([*self.step(q, state, self.drive(q, x)), *[seen] * len(lasts)], -1)
 
         return Flow(function, dim=sum(sizes), map=map)  # type: ignore[arg-type]
+
+
+def _check_features(theirs: dict, mine: dict) -> None:
+    """Raise a CortseqError where two cards on one track name different units, channels or labels, or in other places."""
+    there, here = theirs.get("features"), mine["features"]
+    if theirs["track"] != mine["track"] or not there or not here or there == here:
+        return
+    what = rec.TRACKS[mine["track"]] or "label"
+    odd = sorted(set(there) ^ set(here))
+    raise CortseqError(
+        f"{what} {odd[0]} is in one of the two sessions only" if odd else f"the {what}s are in another order",
+        key="start",
+        fix=f"sessions that are learned one after another need the same {what}s: `select` those of both",
+    )
 
 
 def _trials(state: torch.Tensor, shape) -> torch.Tensor:

@@ -66,19 +66,24 @@ def _noise(recording: xr.Dataset, rng) -> xr.Dataset:
     return rec.from_signal(noise, bin_width=recording.attrs["bin_width"])
 
 
-def refit(name: str, fit: Fit, recording: xr.Dataset, roles: dict) -> Audit:
+def refit(name: str, fit: Fit, recording: xr.Dataset, roles: dict, start: Fit | None = None) -> Audit:
     """What was learned comes out again from training and validation trials with all others cut away.
 
     k-means, PCA, z-scores, rates, smoothing, number of states and order: all of member 0's parameters; of a
     network learned by gradient descent those that are measured and not learned (`fixed`). A fit from another
-    device or from other versions is only warned of.
+    device or from other versions is only warned of. `start`: the earlier fit that it began with, if any; then its
+    measured parameters are those of the first session, and its card must name this very fit.
     """
+    if fit.card.get("started_from") != (start.digest() if start else None):
+        return Audit("refit", False, f"{name}: did not begin with the fit to the session before")
     learned = fit.card["learned_from"]
     train, valid = learned["train"], learned["valid"]
     cut, n = recording.isel(trial=[*train, *valid]), len(train)
     descended = fit.model.role == "recurrent" and len(fit.curves) > 0
     model = _quick(fit.model, 1) if descended else fit.model
-    again = model.fit(cut, range(n), range(n, n + len(valid)), members=1, seed=fit.card["seed"])
+    again = model.fit(
+        cut, range(n), range(n, n + len(valid)), 1, fit.card["seed"], start=start and start.only(0)
+    )
     names = set(fit.params) & set(again.params)
     odd = sorted(set(fit.params) ^ set(again.params))
     if descended:

@@ -122,16 +122,38 @@ def across_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: in
     boot = (
         np.stack(drawn).reshape(n, n, resamples)[choice, np.arange(n), np.arange(resamples)[:, None]].mean(1)
     )
+    return _of_bootstrap(float(np.mean(each)), boot, n)
+
+
+def over_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: int = 0) -> PairedDifference:
+    """Mean over these very sessions of A minus B (bits per event), differences taken within members.
+
+    A replicate draws trials (or blocks) within each session, and members once for all sessions: one network learned
+    them all. B may have one member, a model without restarts. Sessions are not resampled: the interval says
+    nothing about others (`across_sessions` does). p_value as there.
+    """
+    rng, each, boots = np.random.default_rng(seed), [], []
+    members = rng.integers(len(sessions[0].log_prob_a), size=(resamples, len(sessions[0].log_prob_a)))
+    for s in sessions:
+        difference, events = np.asarray(s.log_prob_a - s.log_prob_b), np.asarray(s.n_events, float)
+        if s.blocks is not None:
+            difference, events = (_summed(x, s.blocks) for x in (difference, events))
+        n = len(events)
+        if n < 2:
+            raise CortseqError("an interval needs at least two trials (or blocks of them)", value=n)
+        weights = rng.multinomial(n, np.full(n, 1 / n), resamples).astype(float)
+        gain = (weights @ difference.T)[np.arange(resamples)[:, None], members].mean(1)
+        boots.append(gain / (np.maximum(weights @ events, 1e-12) * np.log(2)))
+        each.append(difference.mean(0).sum() / (events.sum() * np.log(2)))
+    return _of_bootstrap(float(np.mean(each)), np.mean(boots, axis=0), len(sessions))
+
+
+def _of_bootstrap(estimate: float, boot: np.ndarray, pieces: int) -> PairedDifference:
+    """The estimate with the interval and the two-sided p of its bootstrap replicates (resample,)."""
     beyond = min(int((boot <= 0).sum()), int((boot >= 0).sum()))
     low, high = np.quantile(boot, [0.025, 0.975])
-    return PairedDifference(
-        float(np.mean(each)),
-        float(low),
-        float(high),
-        min(1.0, 2 * (1 + beyond) / (1 + resamples)),
-        float(boot.std(ddof=1)),
-        n,
-    )
+    p_value = min(1.0, 2 * (1 + beyond) / (1 + len(boot)))
+    return PairedDifference(estimate, float(low), float(high), p_value, float(boot.std(ddof=1)), pieces)
 
 
 def expected_best(valid, test) -> np.ndarray:

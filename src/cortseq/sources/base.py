@@ -27,7 +27,9 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 from cortseq.errors import CortseqError
 
 Positive = Annotated[float, Field(gt=0)]
-Window = Annotated[tuple[float, float], Strict(False)]  # YAML has lists only
+Share = Annotated[float, Field(ge=0, le=1)]
+Part = Annotated[tuple[Share, Share], Strict(False)]  # YAML has lists only
+Window = Annotated[tuple[float, float], Strict(False)]
 
 
 class Source(BaseModel):
@@ -71,6 +73,10 @@ class Source(BaseModel):
         default_factory=dict, description="keep the units whose label (key) is one of the values"
     )
     max_units: int | None = Field(None, ge=1, description="keep the units with the highest training rate")
+    part: Part | None = Field(
+        None,
+        description="[from, to], shares of the recording's trials in their recorded order: [0, 0.5] is the first half",
+    )
     max_trials: int | None = Field(None, ge=2, description="keep the first trials only")
 
     @property
@@ -107,6 +113,8 @@ class Source(BaseModel):
             raise ValueError(
                 f"window_ms: [start, stop] must end after it starts (got {list(self.window_ms)})"
             )
+        if self.part and self.part[1] <= self.part[0]:
+            raise ValueError(f"part: [from, to] must end after it starts (got {list(self.part)})")
         if self.stratify and self.stratify not in self.covariates:
             raise ValueError(
                 f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add it there"

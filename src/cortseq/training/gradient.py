@@ -49,7 +49,9 @@ def descend(
 ) -> Learned:
     """Fit all members of `params`; `batched` overrides how they are executed (default: together on a GPU only).
 
-    With a checkpoint an unfinished fit of the same specification, seed and trials goes on where it was.
+    Where the run has a `start`, `params` are those of an earlier fit: they are validated first, as epoch 0, and
+    stay where no epoch is better. With a checkpoint an unfinished fit of the same specification, seed and trials
+    goes on where it was.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def descend(
     with checkpoints.termination() as warned, threads.single():
         for number, members in enumerate(groups):
             some = {name: value[members] for name, value in params.items()}
-            done.append(_Descent(model, some, members, roles, run.seed, device))
+            done.append(_Descent(model, some, members, roles, run.seed, device, run.start is not None))
             done[-1].run(keeper, number, warned, len(groups))
     seconds = time.monotonic() - start
     run.progress(f"{model.family}: {n_members} members in {seconds:.1f} s")
@@ -146,7 +148,8 @@ class _Roles:
 class _Descent:
     """The state of fitting one group of members."""
 
-    def __init__(self, model, params, members, roles: _Roles, seed, device):
+    def __init__(self, model, params, members, roles: _Roles, seed, device, learned_before: bool = False):
+        self.learned_before = learned_before
         self.model, self.members, self.roles, self.seed = model, members, roles, seed
         self.flat = Flat(params, model.fixed, device)
         self.optimizer = torch.optim.AdamW(
@@ -169,6 +172,8 @@ class _Descent:
             self.load(keeper.groups[group])
             keeper.progress(f"{self._who()} goes on at epoch {self.epoch}")
         start = said = time.monotonic()
+        if self.learned_before and not self.rows:
+            self._keep(self._validate(), np.full((2, len(self.members)), np.nan), epoch=0, rate=0.0)
         first = self.epoch
         n, size = len(self.roles.train), self.model.batch * self.roles.rows
         n_steps = math.ceil(n / size)
@@ -228,17 +233,8 @@ class _Descent:
 
     def _end_epoch(self, n_steps: int) -> None:
         """Validate, keep what is better, and decide whether to go on."""
-        loss, clipped = self.sums / n_steps
         rate = self._learning_rate((self.epoch - 1 / n_steps) / self.model.epochs)  # of the last step
-        valid = self._validate()
-        # one whose patience is over would have stopped alone, and learns no more; false for NaN
-        better = (valid < self.best_loss) & self._patient()
-        for i in np.flatnonzero(better).tolist():
-            self.best_loss[i], self.best_epoch[i] = valid[i], self.epoch
-            self.best[i] = self.flat.values[i].detach()
-        for i, member in enumerate(self.members):
-            numbers = (float(x) for x in (loss[i], valid[i], rate, clipped[i]))
-            self.rows.append([member, self.epoch, *numbers, bool(better[i])])
+        self._keep(self._validate(), self.sums / n_steps, self.epoch, rate)
         self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros_like(self.sums)
         alive = np.array([m not in self.failed for m in self.members])
         self.finished = self.epoch > self.model.epochs or not (alive & self._patient()).any()
@@ -246,6 +242,20 @@ class _Descent:
             for i in np.flatnonzero(~np.isfinite(self.best_loss)).tolist():
                 member = self.members[i]
                 self.failed.setdefault(member, f"member {member}: no finite validation loss")
+
+    def _keep(self, valid: np.ndarray, sums: np.ndarray, epoch: int, rate: float) -> None:
+        """Keep the weights of members with a better validation loss, and the rows of the curves.
+
+        `sums` (2, member): training loss and clipped fraction of the epoch.
+        """
+        # one whose patience is over would have stopped alone, and learns no more; false for NaN
+        better = (valid < self.best_loss) & self._patient()
+        for i in np.flatnonzero(better).tolist():
+            self.best_loss[i], self.best_epoch[i] = valid[i], epoch
+            self.best[i] = self.flat.values[i].detach()
+        for i, member in enumerate(self.members):
+            numbers = (float(x) for x in (sums[0, i], valid[i], rate, sums[1, i]))
+            self.rows.append([member, epoch, *numbers, bool(better[i])])
 
     def _patient(self) -> np.ndarray:
         """Members whose own patience lasts to this epoch."""
