@@ -108,8 +108,7 @@ def in_turns(
 ) -> list[float]:
     """Median seconds of each function; all take their turn once a round.
 
-    A turn is two calls, of which the second is timed: a training step follows a training step, not a peer that
-    has just filled the caches.
+    A turn is one call; what a function needs to warm up, `compare` has called before.
     """
     taken: list[list[float]] = [[] for _ in functions]
     gc.collect()
