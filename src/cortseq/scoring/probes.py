@@ -82,7 +82,12 @@ def refit(name: str, fit: Fit, recording: xr.Dataset, roles: dict, start: Fit | 
     descended = fit.model.role == "recurrent" and len(fit.curves) > 0
     model = _quick(fit.model, 1) if descended else fit.model
     again = model.fit(
-        cut, range(n), range(n, n + len(valid)), 1, fit.card["seed"], start=start and start.only(0)
+        cut,
+        range(n),
+        range(n, n + len(valid)),
+        members=1,
+        seed=fit.card["seed"],
+        start=start and start.only(0),
     )
     names = set(fit.params) & set(again.params)
     odd = sorted(set(fit.params) ^ set(again.params))
