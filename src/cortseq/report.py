@@ -215,7 +215,7 @@ def captions(dataset: str, track: str) -> dict[str, tuple[str, str]]:
         ),
         "balance": (
             "Excitation and inhibition",
-            "Currents of networks under Dale's law on test trials; input and bias count by their sign.",
+            "Currents of networks under Dale's law on test trials; input and bias count by their sign. Lag: by how much inhibition follows excitation.",
         ),
         "release": (
             "Plastic synapses",

@@ -12,7 +12,7 @@ from cortseq.figures import style
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     """`dissections`: variant -> product of `dynamics`, of networks under Dale's law. Above: currents through the trial, mean over units
-    and test trials, a line a member. Below: balance index |E + I| / (|E| + |I|) of every unit, 0 where they cancel."""
+    and test trials, a line a member. Below: balance index |E + I| / (|E| + |I|) of every unit, 0 where they cancel; lag: of inhibition behind excitation, median over units."""
     with style.style():
         n = len(dissections)
         fig, axes = style.figure(2, n, max(style.COLUMN, min(style.PAGE, 2.4 * n)), 4.0)
@@ -59,6 +59,6 @@ def _histogram(ax, one: xr.Dataset, table: pd.DataFrame) -> None:
     ax.hist(known, bins=np.linspace(0, 1, 21), color=style.GREY)
     lag = table["tracking_lag"].median()
     unit = "bins" if style.timed(one) else "symbols"
-    late = f"; inhibition {lag:+.1f} {unit} late" if np.isfinite(lag) else ""
+    late = f"; lag {lag:+.1f} {unit}" if np.isfinite(lag) else ""
     ax.set_title(f"median {known.median():.2f}{late}", loc="left", fontsize=7.5)
     ax.set_xlabel("balance index")

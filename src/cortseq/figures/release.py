@@ -12,18 +12,23 @@ from cortseq.figures import style
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     """`dissections`: variant -> product of `dynamics`, of plastic networks. Above: u, x (means over units and test trials, a line a member) and
-    the release u x (median and 80 % of the units, member 0). Below: area under the ROC curve of the cue read in each bin from
+    the release u x (median and 80 % of the units, member 0). Below, where trials have a label: area under the ROC curve of the cue read in each bin from
     the rates and from u x; chance is 0.5."""
     with style.style():
         n = len(dissections)
-        fig, axes = style.figure(2, n, max(style.COLUMN, min(style.PAGE, 2.4 * n)), 4.0, sharey="row")
+        told = any("cue_from_rates" in one for one in dissections.values())
+        width = max(style.COLUMN, min(style.PAGE, 2.4 * n))
+        fig, axes = style.figure(1 + told, n, width, 2.2 + 1.8 * told, sharey="row")
         tables = []
         for column, (name, one) in zip(axes.T, dissections.items(), strict=True):
             tables.append(_table(one).assign(variant=name))
             _synapses(column[0], name, one)
-            _cue(column[1], one)
+            column[-1].set_xlabel("time in trial (s)" if style.timed(one) else "position (symbols)")
+            if told:
+                _cue(column[1], one)
         axes[0, 0].set_ylabel("u, x, u x")
-        axes[1, 0].set_ylabel("cue decoded (AUC)")
+        if told:
+            axes[1, 0].set_ylabel("cue decoded (AUC)")
         fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return fig, pd.concat(tables, ignore_index=True)
 
@@ -56,7 +61,6 @@ def _synapses(ax, name: str, one: xr.Dataset) -> None:
 
 
 def _cue(ax, one: xr.Dataset) -> None:
-    ax.set_xlabel("time in trial (s)" if style.timed(one) else "position (symbols)")
     if "cue_from_rates" not in one:
         style.say(ax, "no label of the trial to read")
         return
