@@ -223,7 +223,7 @@ def _residual(units: int, seed: int):
     return part, checks
 
 
-def _columns(seed: int, steps: int = 20_000, n: int = 12):
+def _columns(seed: int, steps: int = 100_000, n: int = 12):
     """Adam on random gradients, the worst an optimiser can do to the parametrised signs."""
     import torch
 
