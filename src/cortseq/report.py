@@ -11,6 +11,7 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq.figures.style import UNITS
 from cortseq.scoring import words
+from cortseq.theory.phenomena import checks
 
 
 def facts(recording: xr.Dataset, manifest: dict) -> dict:
@@ -110,8 +111,7 @@ def theory(template: str, study: str, sections: list[dict]) -> str:
         .from_string(template)
         .render(
             study=study,
-            held=int(every["holds"].sum()),
-            checked=len(every),
+            tally=checks.tally(every),
             sections=[
                 s | {"rows": s["checks"].to_dict("records"), "svg": inline(s["svg"], s["name"])}
                 for s in sections

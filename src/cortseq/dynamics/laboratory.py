@@ -6,7 +6,7 @@ does not apply.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +53,10 @@ class Subject:
     test: np.ndarray
     label: np.ndarray | None = None
     seed: int = 0
-    members: int = field(init=False)
 
-    def __post_init__(self):
-        object.__setattr__(self, "members", self.fit.card["members"])
+    @property
+    def members(self) -> int:
+        return self.fit.card["members"]
 
     @cached_property
     def states(self) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cortseq.theory.phenomena.checks import tally
+
 UNITS = {"bits_per_spike": "bits/spike", "bits_per_symbol": "bits/symbol", "nats_per_sample": "nats/sample"}
 
 
@@ -168,7 +170,7 @@ def _interval(value: float, low: float, high: float) -> str:
 
 def checks(frame: pd.DataFrame) -> str:
     """The checks of a study of theory for a terminal."""
-    out = [f"theory: {int(frame['holds'].sum())} of {len(frame)} checks hold", ""]
+    out = [f"theory: {tally(frame)}", ""]
     columns = ["what", "predicted", "measured", "low", "high", "holds"]
     for phenomenon, rows in frame.groupby("phenomenon", sort=False):
         out += [str(phenomenon), rows[columns].to_string(index=False, float_format="{:.4g}".format), ""]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cortseq.dynamics.conversion import euler_limit, to_continuous
+
 
 def euler_eigenvalue(eigenvalue, dt) -> np.ndarray:
     """1 + dt lambda: what a mode exp(lambda t) of the equation becomes in one Euler step."""
@@ -13,17 +15,15 @@ def euler_eigenvalue(eigenvalue, dt) -> np.ndarray:
 def continuous_eigenvalue(eigenvalue, dt: float, exact: bool = False) -> np.ndarray:
     """The rate (per unit of dt) of a mode of a map: (mu - 1)/dt for an Euler step, ln(mu)/dt (principal value) for an
     exact flow."""
-    mu = np.asarray(eigenvalue)
-    return np.log(mu.astype(np.complex128)) / dt if exact else (mu - 1) / dt
+    return to_continuous(eigenvalue, dt, "exact" if exact else "euler")
 
 
 def euler_largest_step(eigenvalues) -> float:
     """The step at which Euler turns unstable, the least -2 Re(lambda) / |lambda|^2: |1 + dt lambda| = 1.
 
-    0 where the equation itself is unstable or neutral in some mode.
+    0 where the equation itself is unstable in some mode, or oscillates undamped; a mode of rate 0 limits nothing.
     """
-    values = np.atleast_1d(np.asarray(eigenvalues, np.complex128))
-    return max(0.0, float((-2 * values.real / np.abs(values) ** 2).min()))
+    return euler_limit(eigenvalues)
 
 
 def euler_is_stable(gain: float, eigenvalues, leak: float) -> bool:

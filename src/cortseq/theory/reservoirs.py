@@ -6,7 +6,6 @@ import numpy as np
 
 from cortseq.errors import CortseqError
 from cortseq.theory.processes import stationary
-from cortseq.theory.random_networks import _average
 
 _FORGOTTEN = 1e-17  # rho^k from which an input has left a state in double precision
 
@@ -65,31 +64,6 @@ def chain_memory(transition, lags) -> np.ndarray:
     if p.shape != (2, 2) or not np.allclose(p.sum(1), 1) or not stationary(p).all():
         raise CortseqError("a chain of two states, rows of sum 1", key="transition", value=p.tolist())
     return (p[0, 0] + p[1, 1] - 1) ** (2 * np.abs(np.asarray(lags)))
-
-
-def driven_exponent(gain: float, noise: float) -> float:
-    """Largest conditional exponent per step of h' = tanh(J h + s xi), J_ij ~ N(0, g^2/N), N -> infinity.
-
-    ln(g^2 <tanh'(x)^2>) / 2, x ~ N(0, Delta), Delta = g^2 <tanh(x)^2> + s^2: white noise of sd s at every unit, the
-    same for all copies of the network. Below 0 all copies meet. Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717.
-
-    Raises
-    ------
-    CortseqError : a gain or sd that is negative, or no noise (see `mean_field_map`).
-    """
-    from scipy.optimize import brentq
-
-    if not (gain >= 0 and noise > 0):
-        raise CortseqError(
-            "gain >= 0 and noise > 0", value=(gain, noise), fix="without noise: mean_field_map"
-        )
-
-    def excess(variance: float) -> float:
-        return gain**2 * _average(lambda x: np.tanh(x) ** 2, variance) + noise**2 - variance
-
-    variance = brentq(excess, noise**2, noise**2 + gain**2 + 1e-9, xtol=1e-14)
-    slope = _average(lambda x: np.cosh(np.minimum(np.abs(x), 300)) ** -4.0, variance)
-    return float(np.log(gain**2 * slope) / 2) if gain else -np.inf
 
 
 def held_up(gain: float) -> float:

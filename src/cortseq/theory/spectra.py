@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cortseq.dynamics import bulk as disc
 from cortseq.errors import CortseqError
 
 
@@ -32,7 +33,7 @@ def block_bulk_radius(variances, sizes) -> float:
     v, sizes = np.asarray(variances, float), np.asarray(sizes, float)
     if v.shape != (len(sizes), len(sizes)) or (v < 0).any():
         raise CortseqError("variances are a table >= 0, one row and column a population", value=v.shape)
-    return float(np.sqrt(np.abs(np.linalg.eigvals(v * sizes)).max()))
+    return disc.profile_radius(v * sizes)
 
 
 def low_rank_outliers(left, right, radius: float, bulk=None, order: int = 0) -> np.ndarray:
@@ -52,16 +53,6 @@ def low_rank_outliers(left, right, radius: float, bulk=None, order: int = 0) -> 
     -------
     complex128 (outlier,), empty if none.
     """
-    a, b = (np.asarray(m).reshape(len(m), -1) for m in (left, right))
     if order and bulk is None:
         raise CortseqError("overlaps are with the random part", key="bulk", fix="give bulk, or order=0")
-    overlaps, image = [], a
-    for _ in range(order + 1):
-        overlaps.append(b.T @ image)
-        image = image if bulk is None else np.asarray(bulk) @ image
-    rank, size = a.shape[1], a.shape[1] * (order + 1)
-    companion = np.eye(size, k=-rank)
-    companion[:rank] = np.hstack(overlaps)
-    values = np.linalg.eigvals(companion).astype(np.complex128)
-    values = values[np.abs(values) > radius]
-    return values[np.argsort(-np.abs(values), kind="stable")]
+    return disc.low_rank_outliers(left, right, radius, bulk if order else None, order)

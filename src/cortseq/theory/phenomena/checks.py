@@ -60,3 +60,13 @@ def table(found: xr.Dataset) -> pd.DataFrame:
     """The checks of a product, one row each, with `holds`."""
     checks = [Check(**row) for row in json.loads(found.attrs["checks"])]
     return pd.DataFrame([{**asdict(c), "holds": c.holds} for c in checks])
+
+
+def tally(table: pd.DataFrame) -> str:
+    """How many checks hold; a number without bounds is no check, it is reported."""
+    bounded = table[["low", "high"]].notna().any(axis=1)
+    held = int(table.loc[bounded, "holds"].sum())
+    reported = int((~bounded).sum())
+    return f"{held} of {int(bounded.sum())} checks hold" + (
+        f", {reported} numbers are reported" if reported else ""
+    )

@@ -166,12 +166,7 @@ def _driven(gain: float, noises, units: int, steps: int, seed: int):
     drive = rng.normal(size=(steps, units))
     found = [echo_state_test(lambda h, x: torch.tanh(j @ h + x), s * drive, starts, seed) for s in noises]
     slopes = np.array([f.slope for f in found])
-    predicted = np.array(
-        [
-            reservoirs.driven_exponent(gain, s) if s else random_networks.mean_field_map(gain).lyapunov
-            for s in noises
-        ]
-    )
+    predicted = np.array([random_networks.mean_field_map(gain, s).lyapunov for s in noises])
     forced = np.array(noises) > 0
     strongest = int(np.argmax(noises))
     typical = np.sqrt(units * random_networks.mean_field_map(gain).q)
