@@ -28,7 +28,7 @@ def test_expected_counts_at_visited_states_are_the_predictions():
     spikes = fit.simulate(3, 20, seed=1)
     states = fit.states(spikes)[0]
     np.testing.assert_allclose(
-        recovery.expected(fit, 0, states.reshape(-1, states.shape[-1])).reshape(3, 20, -1),
+        fit.expected(states),
         fit.predict(spikes)[0],
         rtol=1e-4,
     )

@@ -175,23 +175,9 @@ def _match(
     points, stable = [], []
     for fit, m, one in ((true, 0, found[0]), (students, member, found[1])):
         near = one["distance"].values[m] <= _NEAR
-        points.append(expected(fit, m, one["fixed_points"].values[m][near]))
+        points.append(fit.expected(one["fixed_points"].values[m][near], m))
         stable.append(one["stable"].values[m][near])
     return dynamics.match_fixed_points(points[0], points[1], TOLERANCE, scale, stable)
-
-
-def expected(fit: Fit, member: int, states: np.ndarray) -> np.ndarray:
-    """E[y | s], counts per bin, of states (n, dim)."""
-    import torch
-
-    model: Any = fit.model
-    observation = model.observation_of(fit.card)
-    p = {name: value[member].double() for name, value in fit.params.items()}
-    with torch.no_grad():
-        q = model.derive(p)
-        sizes = [s.shape[-1] for s in model.start(q)]
-        parts = torch.from_numpy(np.asarray(states, dtype=np.float64)).split(sizes, -1)
-        return observation.mean(p, model.readout(p, model.output(q, parts))).numpy()
 
 
 def _spectra(one: xr.Dataset) -> list[np.ndarray]:

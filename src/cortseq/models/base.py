@@ -388,6 +388,12 @@ class Fit:
             raise CortseqError(f"a {self.model.family} model has no flow", fix="choose a recurrent model")
         return self.model.flow_of(self.params, self.card, member, map, input, seed)  # type: ignore[attr-defined]
 
+    def expected(self, states, member: int = 0) -> np.ndarray:
+        """E[y | s] of flat states (..., dim) of a recurrent fit without a skip: what the closed loop feeds back."""
+        if self.model.role != "recurrent":
+            raise CortseqError(f"a {self.model.family} model has no state", fix="choose a recurrent model")
+        return self.model.expected_at(self.params, self.card, member, states)  # type: ignore[attr-defined]
+
     def save(self, path: str | Path) -> None:
         """Write `path`.safetensors (the suffix may be given), and beside it the card (.json) and curves (.parquet)."""
         from safetensors.numpy import save_file

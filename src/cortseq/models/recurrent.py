@@ -446,6 +446,21 @@ class Recurrent(Model):
                     state = self.step(q, state, drive)
         return torch.stack(drawn, 1).numpy()
 
+    def expected_at(self, params: Params, shape: dict, member: int, states) -> np.ndarray:
+        """E[y | s] of flat states (..., dim) of one member, float64."""
+        if "skip" in params:
+            raise CortseqError(
+                "with a skip the expectation depends on the bin before too",
+                key="skip",
+                fix="fit with skip: false",
+            )
+        p = {name: value[member].double() for name, value in params.items()}
+        with torch.no_grad():
+            q = self.derive(p)
+            sizes = [s.shape[-1] for s in self.start(q)]
+            parts = torch.as_tensor(np.asarray(states), dtype=torch.float64).split(sizes, -1)
+            return self.observation_of(shape).mean(p, self.readout(p, self.output(q, parts))).numpy()
+
     def flow_of(self, params: Params, shape: dict, member: int, map: str, input, seed: int):
         """The map of one member on its whole flat state, float64 (DYNAMICS.md, section 0).
 

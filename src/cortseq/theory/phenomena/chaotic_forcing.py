@@ -195,12 +195,11 @@ def free_run(fit, recording, n_steps: int) -> np.ndarray:
     """The closed loop's own signal from the end of a trial, (step, channel)."""
     import torch
 
-    flow, p = fit.flow(0, "closed"), {k: v[0].double() for k, v in fit.params.items()}
-    q, observation = fit.model.derive(p), fit.model.observation_of(fit.card)
+    flow = fit.flow(0, "closed")
     state = torch.from_numpy(fit.states(recording, [0])[0, 0, -1])
-    out = []
+    orbit = []
     with torch.no_grad():
         for _ in range(n_steps):
-            out.append(observation.mean(p, fit.model.readout(p, fit.model.output(q, (state,)))))
+            orbit.append(state)
             state = flow(state)
-    return torch.stack(out).numpy()
+    return fit.expected(torch.stack(orbit))

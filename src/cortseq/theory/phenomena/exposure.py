@@ -109,16 +109,14 @@ def free_run(fit, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
     from cortseq import recording as rec
 
     recording = rec.from_signal(y, bin_width=1.0)
-    flow, p = fit.flow(0, "closed"), {k: v[0].double() for k, v in fit.params.items()}
-    q, observation = fit.model.derive(p), fit.model.observation_of(fit.card)
+    flow = fit.flow(0, "closed")
     states = torch.from_numpy(fit.states(recording)[0])
     n_time = y.shape[1]
     out = np.full((*y.shape[:2], len(horizons)), np.nan)
     with torch.no_grad():
         for h in range(1, horizons.max() + 1):
             if h in horizons:
-                guess = observation.mean(p, fit.model.readout(p, fit.model.output(q, (states,))))
-                error = y[:, h - 1 :] - guess.numpy()[:, : n_time - h + 1]
+                error = y[:, h - 1 :] - fit.expected(states)[:, : n_time - h + 1]
                 out[:, WARM + h - 1 :, list(horizons).index(h)] = error[:, WARM:, 0]
             states = flow(states)
     return out
