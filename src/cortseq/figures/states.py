@@ -131,9 +131,9 @@ def _conditions(ax, one: xr.Dataset, x: np.ndarray) -> None:
 
 
 def _near(points: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Points within three times the range of the trajectories; the others would squeeze the picture."""
+    """Points within twice the range of the trajectories; the others would squeeze the picture."""
     low, high = np.nanmin(x, (0, 1)), np.nanmax(x, (0, 1))
-    reach = (high - low) + 1e-9
+    reach = 0.5 * (high - low) + 1e-9
     with np.errstate(invalid="ignore"):
         return ((points > low - reach) & (points < high + reach)).all(1)
 
