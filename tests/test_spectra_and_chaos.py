@@ -7,6 +7,7 @@ from scipy.linalg import expm
 from untrained import untrained
 
 from cortseq import dynamics, models
+from cortseq.dynamics import lyapunov
 from cortseq.errors import CortseqError
 
 
@@ -182,11 +183,29 @@ def test_the_stopping_rule():
 def test_the_frame_is_renewed_as_often_as_needed(rates, rare, monkeypatch):
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     a = torch.as_tensor(turn @ np.diag(rates) @ turn.T)
-    calls, qr = [], np.linalg.qr
-    monkeypatch.setattr(np.linalg, "qr", lambda m: calls.append(1) or qr(m))
+    calls, factorise = [], lyapunov._factorise
+    monkeypatch.setattr(lyapunov, "_factorise", lambda m: calls.append(1) or factorise(m))
     found = dynamics.lyapunov_spectrum(lambda s: a @ s, np.ones(3), n_steps=200, warm_up=400)
     np.testing.assert_allclose(found.exponents, np.log(np.sort(rates)[::-1]), atol=1e-4)
     assert len(calls) < 100 if rare else len(calls) > 550
+
+
+@pytest.mark.parametrize("narrowest", [0.3, 1e-3, 1e-9])
+def test_frames_by_cholesky_find_what_reflections_find(narrowest):
+    """The same orbit with a Householder factorisation at every step; columns that part by up to 1e9 a step."""
+    d, steps = 40, 200
+    turns = np.linalg.qr(np.random.default_rng(4).normal(size=(2, d, d)))[0]
+    w = torch.as_tensor(turns[0] @ np.diag(np.geomspace(1, narrowest, d)) @ turns[1])
+    start = np.random.default_rng(5).normal(size=d)
+    found = dynamics.lyapunov_spectrum(lambda s: torch.tanh(w @ s), start, n_steps=steps, warm_up=0)
+    s, q, logs = start, np.linalg.qr(np.random.default_rng(0).normal(size=(d, d)))[0], []
+    for _ in range(steps):
+        rate = np.tanh(w.numpy() @ s)
+        q, r = np.linalg.qr((1 - rate**2)[:, None] * (w.numpy() @ q))
+        s = rate
+        logs.append(np.log(np.abs(np.diagonal(r))))
+    by_reflections = np.sort(np.mean(logs, 0))[::-1]
+    np.testing.assert_allclose(found.exponents, by_reflections, atol=1e-7)
 
 
 def test_a_direction_that_is_annihilated():

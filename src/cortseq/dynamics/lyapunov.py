@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg.blas import dsyrk, dtrsm
+from scipy.linalg.lapack import dpotrf
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.flow import Step, as_states
@@ -21,7 +23,8 @@ else:
 _BLOCKS = 20
 _LOOK_AHEAD = 128  # steps whose Jacobians are computed at once
 _LONGEST = 50  # steps between two QR factorisations, at most ...
-_SPREAD = np.log(1e5)  # ... and while the columns grow apart by less than this, so that rounding stays 1e-11
+_SPREAD = np.log(1e6)  # ... and while the columns grow apart by less than this, so that rounding stays 1e-10
+_SAFE = 1e-7  # smallest over largest diagonal of R: its square is what rounding leaves of a Gram matrix
 
 
 @dataclass(frozen=True)
@@ -128,15 +131,29 @@ class _Frame:
         self.vectors, self.age = images, self.age + 1
         if self.age < self.interval and not now:
             return None
-        self.vectors, r = np.linalg.qr(images)
-        with np.errstate(divide="ignore"):
-            logs = np.log(np.abs(np.diagonal(r)))
+        self.vectors, logs = _factorise(images)
         age, self.age = self.age, 0
         with np.errstate(invalid="ignore"):  # directions that the map annihilates
             growth = max(np.abs(logs).max(), logs.max() - logs.min()) / age
         self.fastest = max(self.fastest, growth)
         self.interval = int(np.clip(_SPREAD / self.fastest, 1, min(2 * self.interval, _LONGEST)))
         return age, logs
+
+
+def _factorise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Q and ln |diag R| of images = Q R, by Cholesky's factor of the Gram matrix while that is safe.
+
+    R'R = A'A, Q = A R^-1: twice as fast as reflections. Q departs from orthonormal by the square of the spread
+    of R times rounding, which costs nothing here: what R misses of a volume stays in Q, and the next R counts it.
+    """
+    gram = dsyrk(1.0, images.T)
+    r, failed = dpotrf(gram, overwrite_a=1)
+    diagonal = np.abs(np.diagonal(r))
+    if failed or diagonal.min() < _SAFE * diagonal.max():
+        q, r = np.linalg.qr(images)
+        with np.errstate(divide="ignore"):
+            return q, np.log(np.abs(np.diagonal(r)))
+    return dtrsm(1.0, r, images.T, trans_a=1).T, np.log(diagonal)
 
 
 def _carry(steps: Iterator[np.ndarray], frame: _Frame, n_steps: int) -> np.ndarray:
