@@ -210,6 +210,18 @@ def test_outliers_false_positive_rate():
     assert hits <= 9  # 99.7 % of Binomial(60, 0.05)
 
 
+def test_outliers_where_rows_sum_to_zero():
+    """Shuffles that keep the sums are exact, and see what shuffles that break them overlook."""
+    from cortseq.bench.outliers import measure
+
+    kind = "Dale's law, rows sum to zero"
+    assert measure(kind, True, 0.0, draws=60, n=30, permutations=59, seed=1).found <= 9 / 60
+    planted = [
+        measure(kind, rows, 1.8, draws=12, n=80, permutations=39, seed=1).found for rows in (True, False)
+    ]
+    assert planted[0] > planted[1] + 0.25
+
+
 def test_dale_classes_are_kept_apart():
     """Balance between the classes is no outlier when the signs are known."""
     w, signs = dale_matrix(np.random.default_rng(3), 60, sigma=(0.2, 1.6))

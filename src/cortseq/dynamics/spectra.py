@@ -82,7 +82,9 @@ class Outliers:
     is_outlier: np.ndarray
 
 
-def outliers(weights, signs=None, n_permutations: int = 1000, seed: int = 0) -> Outliers:
+def outliers(
+    weights, signs=None, n_permutations: int = 1000, seed: int = 0, keep_row_sums: bool = False
+) -> Outliers:
     """Eigenvalues further out than shuffling the weights explains.
 
     Null: the off-diagonal entries of the columns of one sign class are permuted among themselves (Dale's
@@ -92,6 +94,9 @@ def outliers(weights, signs=None, n_permutations: int = 1000, seed: int = 0) -> 
     Parameters
     ----------
     weights : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
+    keep_row_sums : shuffle within each row only. Rows that sum to zero confine the eigenvalues of a balanced
+    network (Rajan & Abbott 2006), and shuffles that break the sums throw them out: without this, outliers of such
+    a matrix are missed up to nearly twice the radius. With it, what the sums themselves bring about is no outlier.
 
     Raises
     ------
@@ -100,6 +105,9 @@ def outliers(weights, signs=None, n_permutations: int = 1000, seed: int = 0) -> 
     w = _square(weights)
     rng = np.random.default_rng(seed)
     classes = [entries for entries, _ in _classes(len(w), signs)]
+    if keep_row_sums:
+        starts = len(w) * np.arange(1, len(w))
+        classes = [row for entries in classes for row in np.split(entries, np.searchsorted(entries, starts))]
     largest = np.empty(n_permutations)
     for i in range(n_permutations):
         shuffled = w.copy()
