@@ -11,7 +11,7 @@ from cortseq.dynamics import laboratory, summary
 ALWAYS = {
     "states", "fixed_points", "saturation", "slow_points", "nearest_radius", "line_attractor", "echo_holds",
     "conditional_exponent", "gradient_norm", "gradient_horizon", "decoded", "participation_ratio", "outlier_p",
-    "states_r2",
+    "states_r2", "shared", "sampled_twins", "closed_twins",
 }  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def short_orbits(monkeypatch):
     """Exponents of few steps: here they are only there or not."""
     monkeypatch.setattr(laboratory, "_STEPS", 60)
     monkeypatch.setattr(laboratory, "_WARM_UP", 20)
+    monkeypatch.setattr(laboratory, "_TWIN_STEPS", 12)
 
 
 @pytest.mark.parametrize(("model", "track"), CASES, ids=lambda v: getattr(v, "family", v))
@@ -51,7 +52,7 @@ def test_every_analysis_of_every_family(model, track, request, tmp_path):
     assert ("efficacy" in found) == (model.family == "stp")
     assert not found.get("lipschitz_violations", np.zeros(1)).any()
     table = summary.summarise(found)
-    assert table["quantity"].is_unique and set(table["map"]) <= {"closed", "open", "weights"}
+    assert table["quantity"].is_unique and set(table["map"]) <= {"closed", "open", "sampled", "weights"}
     assert table["verdict"].str.startswith(("identified", "not identifiable")).all()
     store.write(found, tmp_path / "a.zarr.zip")
     assert store.read(tmp_path / "a.zarr.zip")["states"].identical(found["states"])
@@ -137,3 +138,29 @@ def test_a_closed_loop_that_runs_away_gets_no_verdict(signal):
     assert found.attrs["chaotic"] == "no verdict"
     table = summary.summarise(found)
     assert (table["verdict"] == "one member").all() and isinstance(table, pd.DataFrame)
+
+
+def test_members_that_are_one_network_share_every_fixed_point(signal):
+    model = models.Rate(hidden=5)
+    fit = untrained(model, signal, members=2, seed=2)
+    for value in fit.params.values():
+        value[1] = value[0]
+    subject = laboratory.Subject(fit, signal, np.arange(18), np.arange(18, 30))
+    found = laboratory.analyse.dissect_fit(fit, signal, np.arange(18, 30), seed=1)
+    shared, _ = laboratory.shared(subject, found)
+    share = shared["shared"][1]
+    known = np.isfinite(found["speed"].values)
+    assert known.any() and np.isfinite(share)[known].all() and (share[known] == 1).all()
+    fit.params["readout_bias"][1] += 30.0  # the same states, another observation: another point
+    assert (laboratory.shared(subject, found)[0]["shared"][1][known] == 0).all()
+
+
+def test_twins_part_as_the_largest_exponent_says(counts):
+    fit = untrained(models.Rate(hidden=8, leak=0.5), counts, members=1, seed=2)
+    subject = laboratory.Subject(fit, counts, np.arange(28), np.arange(28, 40))
+    found = laboratory.twins(subject, None)[0]
+    states = subject.visited(0, 4)
+    exponent = dynamics.leading_exponents(fit.flow(0, "closed"), states, n_steps=12, warm_up=0)
+    assert found["closed_twin_slope"][1][0] == pytest.approx(exponent.mean(), abs=0.1)
+    assert found["sampled_twins"][1].shape == (1, 8, 13)
+    assert (found["sampled_twins"][1][..., 0] == 1e-6).all()

@@ -208,6 +208,11 @@ def captions(dataset: str, track: str) -> dict[str, tuple[str, str]]:
             "Leading exponents of the closed loop. A network is called chaotic only where the 95 % interval over at least five members, each from ten "
             "starts, lies above zero and every member agrees; with fewer members there is no verdict.",
         ),
+        "twins": (
+            "Twin trajectories",
+            "Two runs that begin 1e-6 apart: in the closed loop, and where each draws its own observations with the same random numbers. Draws have no "
+            "derivative, so of the sampled map no exponent is stated; a jump is a draw that came out differently.",
+        ),
         "gradients": (
             "How far back the state reaches",
             "Left: norm of the Jacobian product along the recorded input, the factor by which a gradient shrinks or grows over k steps. Right: the observed "

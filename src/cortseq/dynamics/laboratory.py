@@ -17,10 +17,10 @@ from cortseq._lazy import lazy
 from cortseq.dynamics import analyse, decoding, gradients, lipschitz, similarity
 from cortseq.dynamics.attractors import line_attractor
 from cortseq.dynamics.balance import balance_of_fit
-from cortseq.dynamics.chaos import chaos_verdict
+from cortseq.dynamics.chaos import chaos_verdict, twin_divergence
 from cortseq.dynamics.dimension import participation_ratio
 from cortseq.dynamics.echo_state import echo_state_of_fit
-from cortseq.dynamics.fixed_points import fixed_points
+from cortseq.dynamics.fixed_points import fixed_points, rms_spread
 from cortseq.dynamics.flow import batched
 from cortseq.dynamics.lyapunov import lyapunov_spectrum
 from cortseq.errors import CortseqError
@@ -33,6 +33,10 @@ else:
 _EXPONENTS = 8
 _STEPS, _WARM_UP = 1000, 300  # of the exponents of a closed loop
 _STARTS = 10  # of the verdict on chaos
+_TWINS, _TWIN_STEPS = 8, 60
+_SAME_POINT = (
+    0.15  # rms spreads of the expected observation, up to which two members have the same fixed point
+)
 _DRIVEN_TRIALS = 16  # of the echo-state test
 _JACOBIAN_BUDGET = 4e9  # trials x lags x dim^3 of the gradients: reservoirs would take minutes
 _DECODED_BINS = 4000  # that a decoder of the past is fitted to
@@ -200,6 +204,24 @@ def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     }
 
 
+def twins(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """Distances of twins that begin 1e-6 apart, in the closed loop and where both draw with the same noise."""
+    apart, slopes = {}, {}
+    for map in ("closed", "sampled"):
+        each = []
+        for member in range(subject.members):
+            flow = partial(_noisy, subject.fit, member, map)
+            starts = subject.visited(member, _TWINS)
+            each.append(twin_divergence(flow, starts, n_steps=_TWIN_STEPS, seed=subject.seed))
+        apart[f"{map}_twins"] = ("member", "twin", "twin_step"), np.stack([e.distances for e in each])
+        slopes[f"{map}_twin_slope"] = "member", np.array([e.slope for e in each])
+    return apart | slopes, {}
+
+
+def _noisy(fit, member: int, map: str, seed: int):
+    return fit.flow(member, map, seed=seed)
+
+
 def echo(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     """Whether 20 starts meet under the recorded input, and the growth of small differences along each trial."""
     trials = analyse.spread(subject.test, _DRIVEN_TRIALS)
@@ -344,6 +366,24 @@ def seeds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return {"spectral_distance": (pair, apart), "states_r2": (pair, r2)}, {}
 
 
+def shared(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """For each fixed point the share of the other members that have it: a point where they expect the same
+    observation, which is the space that members share."""
+    m, points = subject.members, found["fixed_points"].values
+    if m < 2:
+        return {}, {}
+    share = np.where(np.isfinite(points).all(-1), 0.0, np.nan)
+    there = [subject.fit.expected(p[np.isfinite(p).all(1)], i) for i, p in enumerate(points)]
+    spread = np.mean([rms_spread(subject.fit.expected(subject.visited(i, 500), i)) for i in range(m)])
+    for a in range(m):
+        for b in range(m):
+            if a != b and len(there[a]) and len(there[b]):
+                same = similarity.match_fixed_points(there[b], there[a], _SAME_POINT, float(spread))
+                share[a, same.pairs[:, 1]] += 1 / (m - 1)
+    return {"shared": (found["speed"].dims, share)}, {}
+
+
 ANALYSES = (
-    vector_field, lines, conditions, exponents, echo, reach, bound, past, dimension, currents, release, seeds,
+    vector_field, lines, conditions, exponents, twins, echo, reach, bound, past, dimension, currents, release,
+    seeds, shared,
 )  # fmt: skip

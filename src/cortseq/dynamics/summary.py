@@ -23,7 +23,7 @@ class Quantity:
 
     name: str
     unit: str
-    map: Literal["closed", "open", "weights"]
+    map: Literal["closed", "open", "sampled", "weights"]
     kind: Kind
     needs: str
     values: Callable[[xr.Dataset], np.ndarray]
@@ -52,6 +52,7 @@ def _horizon(found: xr.Dataset) -> np.ndarray:
 QUANTITIES = (
     Quantity("fixed points", "", "closed", "count", "speed", lambda f: np.isfinite(f["speed"].values).sum(1)),
     Quantity("stable fixed points", "", "closed", "count", "stable", lambda f: (f["stable"].values == 1).sum(1)),
+    Quantity("fixed points most members share", "", "closed", "count", "shared", lambda f: (f["shared"].values >= 0.5).sum(1)),
     Quantity("line attractor", "", "closed", "count", "line_attractor", _of("line_attractor")),
     Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius", _of("nearest_radius")),
     Quantity("slowest time constant", "time", "closed", "size", "nearest_radius", _slowest),
@@ -60,6 +61,7 @@ QUANTITIES = (
     Quantity("largest Lyapunov exponent", "nats/bin", "closed", "sign", "leading_exponents", _of("leading_exponents")),
     Quantity("Kaplan-Yorke dimension", "", "closed", "size", "kaplan_yorke", _of("kaplan_yorke")),
     Quantity("entropy", "nats/bin", "closed", "size", "entropy", _of("entropy")),
+    Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope", _of("sampled_twin_slope")),
     Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent", _of("conditional_exponent")),
     Quantity("echo state (share of members)", "", "open", "count", "echo_holds", _of("echo_holds")),
     Quantity("gradient horizon (at most the trial)", "bins", "open", "size", "gradient_horizon", _horizon),

@@ -14,7 +14,8 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     """`dissections`: variant -> product of the stage `dynamics`; member 0 of each is drawn.
 
     Lines: teacher-forced test trials. Arrows: velocity of the closed loop in the plane through the mean state.
-    Filled circles: its stable, open: unstable fixed points; crosses: slow points. Diamonds: the fixed point of the open loop
+    Filled circles: its stable, open: unstable fixed points, small where fewer than half of the other members have
+    them; crosses: slow points. Diamonds: the fixed point of the open loop
     nearest to the data, with the input held at the mean of each condition.
     """
     with style.style():
@@ -39,12 +40,18 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
                 names = np.unique(last["label"].values.astype(str)).tolist()
                 bar.set_ticks(range(len(names)), labels=names)
         fig.suptitle(
-            "lines: driven by the recording; arrows, circles (filled: stable) and crosses (slow): velocity, fixed points of the\n"
-            f"{last.attrs['map']} map; diamonds: fixed points of the open loop, input held at the mean of each condition",
+            "lines: driven by the recording; arrows, circles (filled: stable; small: few other members have it) and crosses (slow): velocity,\n"
+            f"fixed points of the {last.attrs['map']} map; diamonds: fixed points of the open loop, input held at the mean of each condition",
             fontsize=7,
             color="0.4",
         )
     return fig, pd.concat(tables, ignore_index=True)
+
+
+def _common(one: xr.Dataset) -> np.ndarray:
+    """Whether at least half of the other members have each fixed point of member 0; of a single member, all."""
+    points = one["fixed_points_projected"].values[0]
+    return one["shared"].values[0] >= 0.5 if "shared" in one else np.ones(len(points), bool)
 
 
 def _label(one: xr.Dataset) -> str:
@@ -82,9 +89,11 @@ def _panel(ax, name: str, one: xr.Dataset):
     )
     points = one["fixed_points_projected"].values[0, :, :2]
     inside = _near(points, x)
+    common = _common(one)
     for stable, face in ((1.0, "black"), (0.0, "white")):
-        mine = (one["stable"].values[0] == stable) & inside
-        ax.plot(*points[mine].T, "o", mfc=face, mec="black", ms=5, ls="none", zorder=3)
+        for alike, size in ((True, 5), (False, 2.5)):
+            mine = (one["stable"].values[0] == stable) & (common == alike) & inside
+            ax.plot(*points[mine].T, "o", mfc=face, mec="black", ms=size, mew=0.8, ls="none", zorder=3)
     _slow(ax, one, x)
     _conditions(ax, one, x)
     ax.autoscale_view()
@@ -148,7 +157,7 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
     for i in range(min(2, x.shape[2])):
         states[f"pc{i + 1}"] = x[..., i].ravel()
     points = one["fixed_points_projected"].values[0]
-    found = pd.DataFrame({"kind": "fixed point", "stable": one["stable"].values[0]})
+    found = pd.DataFrame({"kind": "fixed point", "stable": one["stable"].values[0], "shared": _common(one)})
     for i in range(min(2, points.shape[1])):
         found[f"pc{i + 1}"] = points[:, i]
     tables = [states, found]

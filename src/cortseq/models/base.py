@@ -389,7 +389,7 @@ class Fit:
         return self.model.flow_of(self.params, self.card, member, map, input, seed)  # type: ignore[attr-defined]
 
     def expected(self, states, member: int = 0) -> np.ndarray:
-        """E[y | s] of flat states (..., dim) of a recurrent fit without a skip: what the closed loop feeds back."""
+        """E[y | s] of flat states (..., dim) of a recurrent fit: what the closed loop feeds back."""
         if self.model.role != "recurrent":
             raise CortseqError(f"a {self.model.family} model has no state", fix="choose a recurrent model")
         return self.model.expected_at(self.params, self.card, member, states)  # type: ignore[attr-defined]

@@ -448,18 +448,12 @@ class Recurrent(Model):
 
     def expected_at(self, params: Params, shape: dict, member: int, states) -> np.ndarray:
         """E[y | s] of flat states (..., dim) of one member, float64."""
-        if "skip" in params:
-            raise CortseqError(
-                "with a skip the expectation depends on the bin before too",
-                key="skip",
-                fix="fit with skip: false",
-            )
         p = {name: value[member].double() for name, value in params.items()}
         with torch.no_grad():
             q = self.derive(p)
-            sizes = [s.shape[-1] for s in self.start(q)]
-            parts = torch.as_tensor(np.asarray(states), dtype=torch.float64).split(sizes, -1)
-            return self.observation_of(shape).mean(p, self.readout(p, self.output(q, parts))).numpy()
+            observation, flat = self.observation_of(shape), torch.as_tensor(np.asarray(states)).double()
+            state, last = _parts(flat, [s.shape[-1] for s in self.start(q)], "skip" in p)
+            return observation.mean(p, self.readout(p, self.output(q, state), last)).numpy()
 
     def flow_of(self, params: Params, shape: dict, member: int, map: str, input, seed: int):
         """The map of one member on its whole flat state, float64 (DYNAMICS.md, section 0).
@@ -486,7 +480,6 @@ class Recurrent(Model):
         p = {name: value[member].double() for name, value in params.items()}
         q = {name: value.detach() for name, value in self.derive(p).items()}
         sizes = [s.shape[-1] for s in self.start(q)]
-        sizes += [observation.n_features] * ("skip" in p)
         extra = torch.zeros(shape["n_inputs"], dtype=torch.float64)
         generator = torch.Generator().manual_seed(seed)
         held = torch.zeros(len(p["centroids"]) if discrete else observation.n_encoded, dtype=torch.float64)
@@ -504,13 +497,19 @@ class Recurrent(Model):
             return mean if shape["track"] == "symbols" else observation.encode(p, mean)
 
         def function(flat: torch.Tensor) -> torch.Tensor:
-            state = flat.split(sizes, -1)
-            state, lasts = (state[:-1], state[-1:]) if "skip" in p else (state, ())
-            seen = encoded(state, *lasts or (None,))
+            state, last = _parts(flat, sizes, "skip" in p)
+            seen = encoded(state, last)
             x = torch.cat([seen, extra.expand(*flat.shape[:-1], -1)], -1)
-            return torch.cat([*self.step(q, state, self.drive(q, x)), *[seen] * len(lasts)], -1)
+            return torch.cat([*self.step(q, state, self.drive(q, x)), *[seen] * ("skip" in p)], -1)
 
-        return Flow(function, dim=sum(sizes), map=map)  # type: ignore[arg-type]
+        dim = sum(sizes) + observation.n_features * ("skip" in p)
+        return Flow(function, dim=dim, map=map)  # type: ignore[arg-type]
+
+
+def _parts(flat: torch.Tensor, sizes: list[int], skip: bool) -> tuple[State, torch.Tensor | None]:
+    """A flat state (..., dim) as the cell's parts and, with a skip, the standardised signal of the bin before."""
+    parts = flat.split([*sizes, *[flat.shape[-1] - sum(sizes)] * skip], -1)
+    return (parts[:-1], parts[-1]) if skip else (parts, None)
 
 
 def _check_features(theirs: dict, mine: dict) -> None:
