@@ -269,10 +269,11 @@ def test_figures_draw_what_the_tables_say(fits, counts, tmp_path):
     )
     comparison = pd.DataFrame(
         {
-            "dataset": "d", "model": ["null", "markov", "rate"], "variant": ["null", "markov_order1", "rate"],
-            "family": ["null", "markov", "rate"], "role": ["null", "markov", "recurrent"], "value": [0, 0.1, 0.2],
-            "low": [0, 0.05, 0.1], "high": [0, 0.2, 0.3], "ceiling": np.nan, "metric": "bits_per_spike",
-            "rung": ["L0", "L1", "L4"],
+            "dataset": "d", "model": ["null", "markov", "rate", "rate_averaged"], "averaged": [False] * 3 + [True],
+            "variant": ["null", "markov_order1", "rate", "rate"], "family": ["null", "markov", "rate", "rate"],
+            "role": ["null", "markov", "recurrent", "recurrent"], "value": [0, 0.1, 0.2, 0.25],
+            "low": [0, 0.05, 0.1, 0.1], "high": [0, 0.2, 0.3, 0.3], "ceiling": np.nan, "metric": "bits_per_spike",
+            "rung": ["L0", "L1", "L4", "L4"],
         }
     )  # fmt: skip
     drawn = {
@@ -281,8 +282,12 @@ def test_figures_draw_what_the_tables_say(fits, counts, tmp_path):
         "generation": generation_figure.draw(runs),
         "ladder": ladder.draw(comparison),
     }
-    assert drawn["ladder"][1]["rung"].tolist() == ["L0", "L1", "L4"]
-    assert [t.get_text() for t in drawn["ladder"][0].axes[0].get_xticklabels()] == ["L0", "L1", "L4"]
+    assert drawn["ladder"][1]["rung"].tolist() == ["L0", "L1", "L4", "L4"]
+    panel = drawn["ladder"][0].axes[0]
+    assert [t.get_text() for t in panel.get_yticklabels()] == ["null", "markov", "rate"]
+    assert [t.get_text() for t in panel.texts] == ["L0", "L1", "L4"]
+    rings = [line.get_xdata()[0] for line in panel.lines if line.get_markerfacecolor() == "none"]
+    assert rings == [0.25]  # the members' mean prediction stands with its model
     for name, (figure, shown) in drawn.items():
         style.save(figure, shown, tmp_path / name)
         assert (tmp_path / f"{name}.svg").stat().st_size > 1000 and len(shown)
@@ -290,11 +295,11 @@ def test_figures_draw_what_the_tables_say(fits, counts, tmp_path):
     assert generation_figure.draw(empty.assign(model="rate", role="recurrent"))[1].empty
 
 
-def test_the_ladder_has_no_rung_for_members_averaged(tmp_path):
+def test_members_averaged_are_no_model_of_their_own(tmp_path):
     """Their mean prediction is no model of its own: beside models without members it would be an unequal rival."""
     names = {"model": ["rate", "rate_averaged"], "rung": "L7", "averaged": [False, True], "value": [0.1, 0.2]}
     pd.DataFrame(names).to_csv(tmp_path / "comparison.csv", index=False)
-    assert gather.ladder(str(tmp_path), None)["comparison"]["model"].tolist() == ["rate"]
+    assert gather.scores(str(tmp_path), None)["comparison"]["model"].tolist() == ["rate"]
 
 
 def test_unit_scores_against_the_pooled_score(fits, counts):

@@ -132,7 +132,7 @@ OVERALL = [
     (
         "ladder",
         "The ladder of baselines",
-        "Gain over the null against what a predictor knows; bars: 95 % intervals. L0 null, L0' no past, L1 and L2 Markov chains of order 1 and more, L3 hidden Markov models, L4 networks that see the chain's states, L5 coupled regressions, L6 networks of limited memory, L7 networks.",
+        "Gain over the null against what a predictor knows; bars: 95 % intervals, rings: the mean prediction of the members. L0 null, L0' no past, L1 and L2 Markov chains of order 1 and more, L3 hidden Markov models, L4 networks that see the chain's states, L5 coupled regressions, L6 networks of limited memory, L7 networks.",
     ),
     (
         "scores",

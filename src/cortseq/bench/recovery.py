@@ -44,7 +44,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Recovered:
-    """Means over students. r2 : of the teacher's states from a linear map of the student's, held-out trials. distance : Wasserstein, of Jacobian
+    """Means over students. shared_recall, shared_precision : of the points that at least half of the other students have too. r2 : of the teacher's states from a linear map of the student's, held-out trials. distance : Wasserstein, of Jacobian
     spectra, teacher to students; ruler : between students. covered : of `quantities` lines of the students' table, how many hold the teacher's value.
     """
 
@@ -53,6 +53,8 @@ class Recovered:
     points: int
     recall: float
     precision: float
+    shared_recall: float
+    shared_precision: float
     same_stability: float
     distance: float
     ruler: float
@@ -128,7 +130,10 @@ def recover(family: str, size: Size, seed: int = 0, say=print) -> Recovered:
     say(f"{family}: {size.members} students fitted")
     found = [laboratory.examine(fit, spikes, train, test, "", seed, _quiet) for fit in (true, students)]
     say(f"{family}: dynamics examined")
-    matches = [_match(true, students, member, found, spikes, test) for member in range(size.members)]
+    matches, common = (
+        [_match(true, students, member, found, spikes, test, least) for member in range(size.members)]
+        for least in (0.0, 0.5)
+    )
     spectra = [_spectra(one) for one in found]
     apart = [similarity.spectral_distance(spectra[0][0], s) for s in spectra[1]] if spectra[0] else [np.nan]
     between = [similarity.spectral_distance(a, b) for i, a in enumerate(spectra[1]) for b in spectra[1][:i]]
@@ -137,8 +142,9 @@ def recover(family: str, size: Size, seed: int = 0, say=print) -> Recovered:
         float(one["leading_exponents"].mean()) if "leading_exponents" in one else np.nan for one in found
     ]
 
-    def mean(name: str) -> float:
-        return float(np.nanmean([getattr(m, name) for m in matches]))
+    def mean(name: str, of=matches) -> float:
+        values = np.array([getattr(m, name) for m in of])
+        return float(np.nanmean(values)) if np.isfinite(values).any() else np.nan
 
     return Recovered(
         family=family,
@@ -146,6 +152,8 @@ def recover(family: str, size: Size, seed: int = 0, say=print) -> Recovered:
         points=int(np.isfinite(found[0]["speed"].values[0]).sum()),
         recall=mean("recall"),
         precision=mean("precision"),
+        shared_recall=mean("recall", common),
+        shared_precision=mean("precision", common),
         same_stability=mean("agree"),
         distance=float(np.mean(apart)),
         ruler=float(np.mean(between)) if between else np.nan,
@@ -168,13 +176,15 @@ def _states_r2(true: Fit, students: Fit, spikes: xr.Dataset, test: list[int]) ->
 
 
 def _match(
-    true: Fit, students: Fit, member: int, found: list, spikes: xr.Dataset, test
+    true: Fit, students: Fit, member: int, found: list, spikes: xr.Dataset, test, least: float
 ) -> similarity.FixedPointMatch:
-    """Fixed points near the data, by the counts they expect."""
+    """Fixed points near the data, by the counts they expect; of the student those that a share of `least` of the others has."""
     scale = rms_spread(true.predict(spikes, test)[0].reshape(-1, spikes.sizes["unit"]))
     points, stable = [], []
     for fit, m, one in ((true, 0, found[0]), (students, member, found[1])):
         near = one["distance"].values[m] <= _NEAR
+        if fit is students and "shared" in one:
+            near &= one["shared"].values[m] >= least
         points.append(fit.expected(one["fixed_points"].values[m][near], m))
         stable.append(one["stable"].values[m][near])
     return dynamics.match_fixed_points(points[0], points[1], TOLERANCE, scale, stable)
@@ -204,11 +214,13 @@ def _quiet(*_) -> None:
 def table(rows: list[Recovered]) -> str:
     """The results as a table of Markdown."""
     head = (
-        "| teacher | R² of states | fixed points | recall | precision | same stability | spectra: teacher to student | "
-        "student to student | exponent of teacher | of students | intervals that hold |\n|---|" + "---:|" * 10
+        "| teacher | R² of states | fixed points | recall | precision | recall of shared points | precision of shared points | same stability "
+        "| spectra: teacher to student | student to student | exponent of teacher | of students | intervals that hold |\n|---|"
+        + "---:|"
+        * 12
     )
     lines = [
-        f"| {r.family} | {r.r2:.3f} | {r.points} | {r.recall:.2f} | {r.precision:.2f} | {r.same_stability:.2f} | {r.distance:.3f} "
+        f"| {r.family} | {r.r2:.3f} | {r.points} | {r.recall:.2f} | {r.precision:.2f} | {r.shared_recall:.2f} | {r.shared_precision:.2f} | {r.same_stability:.2f} | {r.distance:.3f} "
         f"| {r.ruler:.3f} | {r.exponent:.4f} | {r.student_exponent:.4f} | {r.covered} of {r.quantities} |"
         for r in rows
     ]

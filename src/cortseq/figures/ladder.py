@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,41 +13,52 @@ from cortseq.scoring.ladder import RUNGS
 
 
 def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """`comparison`: comparison.csv. Dots: models, bars 95 % intervals; line: the exact filter of a synthetic recording."""
+    """`comparison`: comparison.csv. Dots: models, bars: 95 % intervals, rings: the mean prediction of the members; line: the
+    exact filter of a synthetic recording. Models stand by rung, within a rung by score."""
     groups = list(comparison.groupby("dataset", sort=False))
     with style.style():
         columns = min(2, len(groups))
         rows = -(-len(groups) // columns)
+        most = max(int((~part["averaged"].astype(bool)).sum()) for _, part in groups)
         width = style.PAGE if columns > 1 else 0.7 * style.PAGE
-        fig, axes = style.figure(rows, columns, width, 2.7 * rows)
+        fig, axes = style.figure(rows, columns, width, rows * (0.9 + 0.15 * most))
         for ax in axes.flat[len(groups) :]:
             ax.set_visible(False)
         for ax, (dataset, part) in zip(axes.flat, groups, strict=False):
             _panel(ax, part)
             ax.set_title(str(dataset), loc="left")
-    return fig, comparison[["dataset", "model", "variant", "role", "rung", "value", "low", "high", "ceiling"]]
+    columns = ["dataset", "model", "variant", "role", "rung", "averaged", "value", "low", "high", "ceiling"]
+    return fig, comparison[columns]
 
 
 def _panel(ax, part: pd.DataFrame) -> None:
-    found = [r for r in RUNGS if r in set(part["rung"])]
-    for x, rung in enumerate(found):
-        mine = part[part["rung"] == rung].sort_values("value")
-        shift = (np.arange(len(mine)) - (len(mine) - 1) / 2) * min(0.7 / max(len(mine), 1), 0.18)
-        for dx, row in zip(shift, mine.to_dict("records"), strict=True):
-            colour = style.ROLE_COLOURS[row["role"]]
-            ax.plot([x + dx] * 2, [row["low"], row["high"]], color=colour, lw=1.2)
-            ax.plot(x + dx, row["value"], "o", color=colour, ms=3.5)
-        best = mine.iloc[-1]
-        ax.annotate(
-            style.wrapped(best["model"], 12), (x + shift[-1], best["high"]), (0, 3), textcoords="offset points",
-            ha="center", fontsize=6, color="0.3",
-        )  # fmt: skip
+    order = {rung: i for i, rung in enumerate(RUNGS)}
+    averaged = part["averaged"].astype(bool)
+    models = part[~averaged].assign(place=part["rung"].map(order)).sort_values(["place", "value"])
+    means = part[averaged].set_index("model")["value"]
+    for y, row in enumerate(models.to_dict("records")):
+        colour = style.ROLE_COLOURS[row["role"]]
+        ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.2)
+        ax.plot(row["value"], y, "o", color=colour, ms=3)
+        if f"{row['model']}_averaged" in means:
+            ax.plot(means[f"{row['model']}_averaged"], y, "o", mfc="none", color=colour, ms=5, mew=0.7)
+    _rungs(ax, models["rung"].tolist())
     ceiling = part["ceiling"].iloc[0]
     if np.isfinite(ceiling):
-        ax.axhline(ceiling, color="black", lw=0.9, zorder=0, label=f"exact filter {ceiling:.2f}")
+        ax.axvline(ceiling, color="black", lw=0.9, zorder=0, label=f"exact filter {ceiling:.2f}")
         ax.legend(loc="lower right")
-    ax.axhline(0, color="0.8", lw=0.7, zorder=0)
-    ax.margins(y=0.14)
-    ax.set_xticks(range(len(found)), found)
-    ax.set_xlim(-0.6, len(found) - 0.4)
-    ax.set_ylabel(f"gain over the null ({style.UNITS[part['metric'].iloc[0]]})")
+    ax.axvline(0, color="0.8", lw=0.7, zorder=0)
+    ax.set_yticks(range(len(models)), models["model"], fontsize=6.5)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel(f"gain over the null ({style.UNITS[part['metric'].iloc[0]]})")
+
+
+def _rungs(ax, rungs: list[str]) -> None:
+    """Names of the rungs at the right edge, lines between them."""
+    edges = [0, *(i for i in range(1, len(rungs)) if rungs[i] != rungs[i - 1]), len(rungs)]
+    for low, high in pairwise(edges):
+        at = ax.get_yaxis_transform()
+        ax.text(1.02, (low + high - 1) / 2, rungs[low], va="center", fontsize=6.5, color="0.4", transform=at)
+        if low:
+            ax.axhline(low - 0.5, color="0.88", lw=0.6, zorder=0)
+    ax.set_ylim(-0.7, len(rungs) - 0.3)
