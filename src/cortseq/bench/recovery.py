@@ -26,6 +26,7 @@ from cortseq.models.base import Fit
 
 TEACHERS = ("rate", "lstm", "dale", "stp", "low_rank", "chaotic")
 TOLERANCE = 0.15  # of two fixed points that count as one, in units of the rms spread of expected counts
+WEIGHT_DECAYS = (0.0, 0.1, 0.5)  # of students, chosen on validation trials
 _NEAR = 1.0  # distance to the data, in its rms spread, up to which a fixed point is asked for
 
 
@@ -126,8 +127,8 @@ def recover(family: str, size: Size, seed: int = 0, say=print) -> Recovered:
     true = teacher(family, size, seed)
     spikes = true.simulate(size.trials, size.time, seed=seed)
     say(f"{family}: teacher fitted, {float(spikes['counts'].mean()):.2f} counts per bin")
-    students = true.model.fit(spikes, train, valid, size.members, seed + 1, progress=_quiet)
-    say(f"{family}: {size.members} students fitted")
+    students = _students(true.model, spikes, train, valid, size.members, seed + 1)
+    say(f"{family}: {size.members} students fitted, weight decay {students.card['model']['weight_decay']:g}")
     found = [laboratory.examine(fit, spikes, train, test, "", seed, _quiet) for fit in (true, students)]
     say(f"{family}: dynamics examined")
     matches, common = (
@@ -163,6 +164,17 @@ def recover(family: str, size: Size, seed: int = 0, say=print) -> Recovered:
         quantities=covered + len(missed),
         missed=", ".join(missed),
     )
+
+
+def _students(model, spikes: xr.Dataset, train, valid, members: int, seed: int) -> Fit:
+    """The weight decay that predicts validation trials best: it also ties down what data say little about."""
+    fits = [
+        model.model_copy(update={"weight_decay": decay}).fit(
+            spikes, train, valid, members, seed, progress=_quiet
+        )
+        for decay in WEIGHT_DECAYS
+    ]
+    return max(fits, key=lambda fit: float(np.nansum(fit.log_prob(spikes, valid))))
 
 
 def _halves(test: list[int]) -> tuple[np.ndarray, np.ndarray]:

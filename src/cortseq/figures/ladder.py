@@ -27,8 +27,8 @@ def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         for ax, (dataset, part) in zip(axes.flat, groups, strict=False):
             _panel(ax, part)
             ax.set_title(str(dataset), loc="left")
-    columns = ["dataset", "model", "variant", "role", "rung", "averaged", "value", "low", "high", "ceiling"]
-    return fig, comparison[columns]
+    shown = ["dataset", "model", "variant", "role", "rung", "averaged", "value", "low", "high", "ceiling"]
+    return fig, comparison[shown]
 
 
 def _panel(ax, part: pd.DataFrame) -> None:
