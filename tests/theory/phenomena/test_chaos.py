@@ -50,7 +50,7 @@ def test_seeds_reproduce(found):
 def test_figure_draws_its_table(found):
     fig, table = figure.draw(found)
     assert len(fig.axes) == 8
-    drawn = table[(table["panel"] == "lyapunov") & (table["kind"] == "measured")]
+    drawn = table[(table["panel"] == "chaos") & (table["kind"] == "measured")]
     np.testing.assert_allclose(drawn["x"], found["gain"])
     np.testing.assert_allclose(drawn["y"], found["lyapunov"].mean("network"))
 

@@ -69,5 +69,5 @@ def test_truncation_error_by_summation():
 def test_figure_draws_its_table(found):
     fig, table = figure.draw(found)
     assert len(fig.axes) == 6
-    drawn = table[(table["panel"] == "memory") & (table["kind"] == "measured")]
+    drawn = table[(table["panel"] == "memory against T") & (table["kind"] == "measured")]
     np.testing.assert_allclose(drawn["y"] * 2**20, found["kept"].values.ravel())

@@ -44,7 +44,7 @@ def test_seeds_reproduce(found):
 def test_figure_draws_its_table(found):
     fig, table = figure.draw(found)
     assert len(fig.axes) == 5
-    drawn = table[(table["panel"] == "order") & (table["kind"] == "measured")]
+    drawn = table[(table["panel"] == "error at a fixed time") & (table["kind"] == "measured")]
     np.testing.assert_allclose(drawn["y"], found["error"].values.ravel())
 
 

@@ -44,9 +44,9 @@ def test_seeds_reproduce():
 def test_figure_draws_its_table(found):
     fig, table = figure.draw(found)
     assert len(fig.axes) == 4
-    drawn = table[(table["panel"] == "driven") & (table["kind"] == "measured")]
+    drawn = table[(table["panel"] == "driven, radius 1.8") & (table["kind"] == "measured")]
     np.testing.assert_allclose(drawn["y"], found["driven"].mean("network"))
-    assert set(table.loc[table["panel"] == "horizon", "series"]) >= set(gradients.PATHS)
+    assert set(table.loc[table["panel"] == "LSTM", "series"]) >= set(gradients.PATHS)
 
 
 def test_products_of_a_silent_network_are_powers():

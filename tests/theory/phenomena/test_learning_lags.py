@@ -44,5 +44,5 @@ def test_seeds_reproduce():
 def test_figure_draws_its_table(found):
     fig, table = figure.draw(found)
     assert len(fig.axes) == 3
-    drawn = table[(table["panel"] == "error") & table["series"].isin(found["network"].values)]
+    drawn = table[(table["panel"] == "learning") & table["series"].isin(found["network"].values)]
     np.testing.assert_allclose(drawn["y"], found["error"].mean("member").values.ravel())

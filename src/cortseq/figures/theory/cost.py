@@ -2,92 +2,58 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from cortseq.figures import style
-from cortseq.figures.theory.drawing import Drawn
+from cortseq.figures.theory.sheet import Sheet
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
     """Lines: laws through the last point (cost), theory without constants (bias). Markers: measured."""
-    drawn = Drawn()
     with style.style():
-        fig, axes = style.figure(2, 3, style.PAGE, 4.4)
-        _time(axes[0, 0], found, drawn, "bins", "bins T", "∝ T")
-        _time(axes[0, 1], found, drawn, "hidden", "units H", "∝ H² + 100 H")
-        _memory(axes[0, 2], found, drawn)
-        _bias(axes[1, 0], found, drawn, 0, "every loss goes back k")
-        _bias(axes[1, 1], found, drawn, 1, "windows of k side by side")
-        _cosine(axes[1, 2], found, drawn)
-    return fig, drawn.table
+        sheet = Sheet(2, 3, 4.8)
+        _time(sheet, found, "bins", "bins T", "∝ T")
+        _time(sheet, found, "hidden", "units H", "∝ H² + 100 H")
+        _memory(sheet, found)
+        _bias(sheet, found, 0, "every loss goes back k")
+        _bias(sheet, found, 1, "windows of k side by side")
+        _cosine(sheet, found)
+        return sheet.figure, sheet.table()
 
 
-def _time(ax, found: xr.Dataset, drawn: Drawn, name: str, label: str, law: str) -> None:
-    x = found[name].values
-    drawn.line(ax, f"time of {name}", law, x, 1e3 * found[f"time_of_{name}_predicted"], color=style.BLACK)
-    drawn.points(ax, f"time of {name}", "measured", x, 1e3 * found[f"time_of_{name}"], color=style.BLUE)
-    _logarithmic(ax, x)
-    ax.set_xlabel(label)
-    ax.set_ylabel("time of a step (ms)")
-    ax.legend(loc="upper left")
-    ax.set_title(f"time against {label[-1]}", loc="left")
+def _time(sheet: Sheet, found: xr.Dataset, name: str, label: str, law: str) -> None:
+    title = f"time against {label[-1]}"
+    panel = sheet.panel(title, label, "time of a step (ms)", xscale="log", yscale="log")
+    panel.predicted(found[name], 1e3 * found[f"time_of_{name}_predicted"], law, color=style.BLACK)
+    panel.measured(found[name], 1e3 * found[f"time_of_{name}"], "measured", color=style.BLUE)
+    panel.legend(2)
 
 
-def _memory(ax, found: xr.Dataset, drawn: Drawn) -> None:
+def _memory(sheet: Sheet, found: xr.Dataset) -> None:
+    panel = sheet.panel("memory against T", "bins T", "activations kept (MiB)", xscale="log", yscale="log")
+    x = found["memory_bins"]
     for mode, colour, law in zip(found["mode"].values, style.CYCLE, ("T", "1", "√T"), strict=False):
         one, series = found.sel(mode=mode), f"{mode} ∝ {law}"
-        x = found["memory_bins"].values
-        drawn.line(ax, "memory", series, x, one["kept_predicted"] / 2**20, color=colour, label=None)
-        drawn.points(ax, "memory", series, x, one["kept"] / 2**20, color=colour)
-    _logarithmic(ax, found["memory_bins"].values)
-    ax.set_xlabel("bins T")
-    ax.set_ylabel("activations kept (MiB)")
-    ax.legend(loc="upper left")
-    ax.set_ylim(top=ax.get_ylim()[1] * 8)
-    ax.set_title("memory against T", loc="left")
+        panel.predicted(x, one["kept_predicted"] / 2**20, series, listed=False, color=colour)
+        panel.measured(x, one["kept"] / 2**20, series, color=colour)
+    panel.legend()
 
 
-def _bias(ax, found: xr.Dataset, drawn: Drawn, window: int, title: str) -> None:
+def _bias(sheet: Sheet, found: xr.Dataset, window: int, title: str) -> None:
+    panel = sheet.panel(title, "k (bins)", "relative error of the gradient", yscale="log")
     for gain, colour in zip(found["gain"].values, style.CYCLE, strict=False):
         one, series = found.sel(gain=gain).isel(window=window), f"g = {gain:g}"
-        drawn.line(ax, title, series, found["depth"], one["error_predicted"], color=colour, label=None)
-        drawn.points(ax, title, series, found["depth"], one["error"], color=colour)
-    ax.set_yscale("log")
-    ax.set_ylim(bottom=max(1e-5, 0.5 * float(found["error"].isel(window=window).min())))
-    ax.set_xlabel("k (bins)")
-    ax.set_ylabel("relative error of the gradient")
-    ax.legend(loc="lower left" if window else "center right")
-    ax.set_title(title, loc="left")
+        panel.predicted(one["depth"], one["error_predicted"], series, listed=False, color=colour)
+        panel.measured(one["depth"], one["error"], series, color=colour)
+    panel.ax.set_ylim(bottom=max(1e-5, 0.5 * float(found["error"].isel(window=window).min())))
+    panel.legend(3)
 
 
-def _cosine(ax, found: xr.Dataset, drawn: Drawn) -> None:
+def _cosine(sheet: Sheet, found: xr.Dataset) -> None:
+    panel = sheet.panel("windows of k: direction", "k (bins)", "cosine with the full gradient")
     for gain, colour in zip(found["gain"].values, style.CYCLE, strict=False):
-        one, series = found.sel(gain=gain).isel(window=1), f"g = {gain:g}"
-        drawn.line(
-            ax,
-            "cosine",
-            series,
-            found["depth"],
-            one["cosine"],
-            kind="measured",
-            color=colour,
-            marker="o",
-            ms=3,
-            lw=0.8,
-        )
-    ax.set_xlabel("k (bins)")
-    ax.set_ylabel("cosine with the full gradient")
-    ax.legend(loc="lower right")
-    ax.set_title("windows of k: direction", loc="left")
-
-
-def _logarithmic(ax, x: np.ndarray) -> None:
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xticks(x, x)
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.minorticks_off()
+        one = found.sel(gain=gain).isel(window=1)
+        panel.measured(one["depth"], one["cosine"], f"g = {gain:g}", color=colour, ls="-", lw=0.8)
+    panel.legend(3)

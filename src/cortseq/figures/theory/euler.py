@@ -6,125 +6,76 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from cortseq.figures import style
-from cortseq.figures.theory.drawing import Drawn
+from cortseq.figures.theory.sheet import Sheet
 
 COLOURS = (style.BLUE, style.ORANGE)
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
     """Lines: theory. Markers: the leaky network."""
-    drawn = Drawn()
     with style.style():
-        fig, axes = style.figure(2, 3, style.PAGE, 4.2)
-        _order(axes[0, 0], found, drawn)
-        _impulse(axes[0, 1], found, drawn)
-        _response(axes[0, 2], found, drawn)
-        _growth(axes[1, 0], found, drawn)
-        axes[1, 1].remove()
-        axes[1, 2].remove()
-        _orbits(fig.add_subplot(axes[1, 1].get_gridspec()[1, 1:]), found, drawn)
-    return fig, drawn.table
+        sheet = Sheet(2, 3, 4.8)
+        _order(sheet, found)
+        _impulse(sheet, found)
+        _response(sheet, found)
+        _growth(sheet, found)
+        _orbits(sheet, found)
+        return sheet.figure, sheet.table()
 
 
-def _order(ax, found: xr.Dataset, drawn: Drawn) -> None:
-    for i, rule in enumerate(found["rule"].values):
+def _order(sheet: Sheet, found: xr.Dataset) -> None:
+    panel = sheet.panel("error at a fixed time", "dt (tau)", "error |h - exact|", xscale="log", yscale="log")
+    for rule, colour in zip(found["rule"].values, COLOURS, strict=True):
         one = found.sel(rule=rule)
-        drawn.line(ax, "order", rule, found["step"], one["error_predicted"], color=COLOURS[i], label=None)
-        label = f"{rule}, order {float(one['order']):.2f}"
-        drawn.points(ax, "order", rule, found["step"], one["error"], color=COLOURS[i], label=label)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_ylim(top=2.5 * float(found["error"].max()))
-    ax.set_xticks(found["step"].values, [f"{step:g}" for step in found["step"].values])
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.minorticks_off()
-    ax.set_xlabel("dt (tau)")
-    ax.set_ylabel("error |h - exact|")
-    ax.legend(loc="upper left")
-    ax.set_title("error at a fixed time", loc="left")
+        panel.predicted(one["step"], one["error_predicted"], rule, listed=False, color=colour)
+        name = f"{rule}, order {float(one['order']):.2f}"
+        panel.measured(one["step"], one["error"], rule, listed=name, color=colour)
+    panel.legend()
 
 
-def _impulse(ax, found: xr.Dataset, drawn: Drawn) -> None:
-    drawn.line(ax, "impulse", "exp(-t/tau)", found["time"], found["impulse_predicted"], color=style.BLACK)
+def _impulse(sheet: Sheet, found: xr.Dataset) -> None:
+    panel = sheet.panel("impulse response", "time (s)", "h after a pulse")
+    panel.predicted(found["time"], found["impulse_predicted"], "exp(-t/tau)", color=style.BLACK)
     for i, rule in enumerate(found["rule"].values):
-        drawn.points(
-            ax,
-            "impulse",
-            rule,
-            found["time"],
-            found["impulse"].sel(rule=rule),
-            color=COLOURS[i],
-            ms=2 + i,
-            mfc="none",
-        )
-    ax.set_xlabel("time (s)")
-    ax.set_ylabel("h after a pulse")
-    ax.legend()
-    ax.set_title("impulse response", loc="left")
+        values = found["impulse"].sel(rule=rule)
+        panel.measured(found["time"], values, rule, color=COLOURS[i], ms=2 + i, mfc="none")
+    panel.legend()
 
 
-def _response(ax, found: xr.Dataset, drawn: Drawn) -> None:
+def _response(sheet: Sheet, found: xr.Dataset) -> None:
+    panel = sheet.panel("low-pass filter", "frequency (Hz)", "power passed", xscale="log", yscale="log")
     line = found["frequency_line"]
-    drawn.line(ax, "response", "equation", line, found["response_predicted"] ** 2, color=style.BLACK)
-    for i, rule in enumerate(found["rule"].values):
-        drawn.line(
-            ax,
-            "response",
-            rule,
-            line,
-            found["response_of_map"].sel(rule=rule) ** 2,
-            color=COLOURS[i],
-            label=None,
-            lw=0.8,
-        )
-        power = found["response"].sel(rule=rule) ** 2
-        drawn.points(ax, "response", rule, found["frequency"], power, color=COLOURS[i], ms=3 + i, mfc="none")
-    half = 1 / (2 * np.pi * found.attrs["tau"])
-    drawn.line(
-        ax,
-        "response",
-        "half power at 1/(2π tau)",
-        [half, half],
-        [1e-3, 0.5],
-        color=style.GREY,
-        ls=":",
-        label=None,
-    )
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlabel("frequency (Hz)")
-    ax.set_ylabel("power passed")
-    ax.legend(loc="lower left")
-    ax.set_title("low-pass filter", loc="left")
-
-
-def _growth(ax, found: xr.Dataset, drawn: Drawn) -> None:
+    panel.predicted(line, found["response_predicted"] ** 2, "equation", color=style.BLACK)
     for i, rule in enumerate(found["rule"].values):
         one = found.sel(rule=rule)
-        drawn.line(
-            ax, "growth", rule, found["step_line"], one["growth_predicted"], color=COLOURS[i], label=None
-        )
-        drawn.points(ax, "growth", rule, found["mode_step"], one["growth"], color=COLOURS[i])
-    ax.axhline(1, color="0.8", lw=0.7, zorder=0)
-    ax.axvline(float(found["threshold_predicted"]), color=style.RED, lw=0.8, ls="--", zorder=0)
-    ax.set_xlabel("dt (tau)")
-    ax.set_ylabel("growth per step")
-    ax.legend()
-    ax.set_title("a damped mode", loc="left")
+        panel.predicted(line, one["response_of_map"] ** 2, rule, listed=False, color=COLOURS[i], lw=0.8)
+        panel.measured(one["frequency"], one["response"] ** 2, rule, color=COLOURS[i], ms=3 + i, mfc="none")
+    half = 1 / (2 * np.pi * found.attrs["tau"])
+    panel.predicted(half, [1e-3, 0.5], "half power at 1/(2π tau)", color=style.GREY, ls=":")
+    panel.legend()
 
 
-def _orbits(ax, found: xr.Dataset, drawn: Drawn) -> None:
-    for run, colour in zip(found["run"].values, (style.BLACK, style.SKY, style.RED), strict=True):
-        kind = "predicted" if run == "exact" else "measured"
-        look = {
-            "color": colour,
-            "lw": 1.4 if run == "exact" else 0.9,
-            "label": "equation" if run == "exact" else f"dt = {run}",
-        }
-        drawn.line(ax, "orbit", run, found["orbit_time"], found["orbit"].sel(run=run), kind=kind, **look)
-    ax.set_xlabel("time (tau)")
-    ax.set_ylabel("h of one unit")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
+def _growth(sheet: Sheet, found: xr.Dataset) -> None:
+    panel = sheet.panel("a damped mode", "dt (tau)", "growth per step")
+    for rule, colour in zip(found["rule"].values, COLOURS, strict=True):
+        one = found.sel(rule=rule)
+        panel.predicted(one["step_line"], one["growth_predicted"], rule, listed=False, color=colour)
+        panel.measured(one["mode_step"], one["growth"], rule, color=colour)
+    panel.ax.axhline(1, color="0.8", lw=0.7, zorder=0)
+    at = float(found["threshold_predicted"])
+    panel.ax.axvline(at, color=style.RED, lw=0.8, ls="--", zorder=0, label="threshold")
+    panel.legend(2)
+
+
+def _orbits(sheet: Sheet, found: xr.Dataset) -> None:
+    panel = sheet.panel("steps below and above the threshold", "time (tau)", "h of one unit")
+    panel.ax.set_subplotspec(panel.ax.get_gridspec()[1, 1:])
+    panel.predicted(
+        found["orbit_time"], found["orbit"].sel(run="exact"), "exact", "equation", color=style.BLACK, lw=1.4
+    )
+    for run, colour in zip(found["run"].values[1:], (style.SKY, style.RED), strict=True):
+        look: dict = {"color": colour, "marker": "", "ls": "-", "lw": 0.9}
+        panel.measured(found["orbit_time"], found["orbit"].sel(run=run), run, listed=f"dt = {run}", **look)
+    panel.legend(3)

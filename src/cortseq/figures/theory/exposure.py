@@ -28,7 +28,7 @@ def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
 
 
 def _signal(sheet: Sheet, rows: xr.Dataset, name: str, looks: dict) -> None:
-    panel = sheet.panel(name, "steps ahead h", "squared error / $\\sigma^2$")
+    panel = sheet.panel(name, "steps ahead h", "squared error / $\\sigma^2$", xscale="log")
     panel.predicted(rows["horizon"], rows["error_predicted"], "best forecast", color=style.BLACK)
     for i, (strategy, (colour, marker)) in enumerate(looks.items()):
         one = rows.sel(strategy=strategy)
@@ -36,9 +36,6 @@ def _signal(sheet: Sheet, rows: xr.Dataset, name: str, looks: dict) -> None:
         panel.measured(
             x, one["error"], str(strategy), one["error_low"], one["error_high"], color=colour, marker=marker
         )
-    panel.ax.set_xscale("log")
-    panel.ax.set_xticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
-    panel.ax.minorticks_off()
     panel.legend()
 
 

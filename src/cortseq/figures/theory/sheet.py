@@ -36,7 +36,12 @@ class Sheet:
         return Panel(self, ax, title)
 
     def table(self) -> pd.DataFrame:
-        """One row per point drawn; kind: predicted (lines) or measured (markers). The last call on a sheet."""
+        """One row per point drawn; kind: predicted (lines) or measured (markers).
+
+        The last call on a sheet: it takes off the axes left free.
+        """
+        for ax in self._free:
+            ax.remove()
         for ax in self.figure.axes:
             for axis in (ax.xaxis, ax.yaxis):
                 _short_logarithm(axis)
@@ -47,22 +52,23 @@ class Sheet:
 class Panel:
     """One axes: theory as lines, measurements as markers with intervals where they are given.
 
-    A `label` names the series in the table; listed=False keeps it out of the legend.
+    A `label` names the series in the table and, unless `listed` gives it another name, in the legend; listed=False
+    keeps it out of the legend.
     """
 
     sheet: Sheet
     ax: Any
     title: str
 
-    def predicted(self, x, y, label: str, listed: bool = True, **look) -> None:
+    def predicted(self, x, y, label: str, listed: bool | str = True, **look) -> None:
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
-        self.ax.plot(x, y, **{"lw": 1.2, "label": label if listed else "_", **look})
+        self.ax.plot(x, y, **{"lw": 1.2, "label": _listed(label, listed), **look})
         self._note(label, "predicted", x, y, np.nan, np.nan)
 
-    def measured(self, x, y, label: str, low=None, high=None, listed: bool = True, **look) -> None:
+    def measured(self, x, y, label: str, low=None, high=None, listed: bool | str = True, **look) -> None:
         """low, high : ends of the interval of each point."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
-        look = {"ls": "", "marker": "o", "ms": 3, "label": label if listed else "_", **look}
+        look = {"ls": "", "marker": "o", "ms": 3, "label": _listed(label, listed), **look}
         if low is None or high is None:
             low = high = np.nan
             self.ax.plot(x, y, **look)
@@ -91,6 +97,22 @@ class Panel:
         each = {"x": x, "y": y, "low": low, "high": high}
         rows = {name: np.broadcast_to(v, y.shape).ravel() for name, v in each.items()}
         self.sheet.parts.append(pd.DataFrame({"panel": self.title, "series": label, "kind": kind, **rows}))
+
+
+def spread(values, dim: str):
+    """Mean over a dimension of a DataArray and its 95 % interval (Student), NaN left out: (mean, low, high)."""
+    from scipy import stats
+
+    n = values.count(dim)
+    error = values.std(dim, ddof=1) / np.sqrt(n)
+    half = error * stats.t.ppf(0.975, np.maximum(n - 1, 1))
+    mean = values.mean(dim)
+    return mean.values, (mean - half).values, (mean + half).values
+
+
+def _listed(label: str, listed: bool | str) -> str:
+    """The name in the legend; matplotlib leaves "_" out."""
+    return label if listed is True else listed or "_"
 
 
 def _short_logarithm(axis) -> None:
