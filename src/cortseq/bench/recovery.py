@@ -32,7 +32,7 @@ _NEAR = 1.0  # distance to the data, in its rms spread, up to which a fixed poin
 
 @dataclass(frozen=True)
 class Size:
-    """Of one recovery; time in bins of 20 ms."""
+    """Of one recovery; time in bins of 20 ms. teacher_decay : weight decay that the teacher is fitted with."""
 
     hidden: int = 24
     units: int = 60
@@ -41,6 +41,7 @@ class Size:
     epochs: int = 200
     members: int = 5
     gain: float = 3.0
+    teacher_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def teacher(family: str, size: Size, seed: int) -> Fit:
     model, recording = specification(family, size), bits(size, seed)
     train, valid, _ = roles(size)
     if family != "chaotic":
+        model = model.model_copy(update={"weight_decay": size.teacher_decay})
         return model.fit(recording, train, valid, members=1, seed=seed, progress=_quiet)
     fit = model.model_copy(update={"epochs": 1}).fit(recording, train, valid, seed=seed, progress=_quiet)
     rng = np.random.default_rng([seed, 2])

@@ -81,6 +81,17 @@ def say(ax, text: str) -> None:
     ax.set_yticks([])
 
 
+def short_logarithm(axis) -> None:
+    """Plain numbers at 1, 2 and 5 on a logarithmic axis of less than two decades, where powers of ten say too little."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() != "log" or high > 100 * low:
+        return
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    values = [m * p for p in powers for m in (1, 2, 5) if low <= m * p <= high]
+    axis.set_ticks(values, [f"{v:g}" for v in values])
+    axis.set_ticks([], minor=True)
+
+
 def timed(one) -> bool:
     """Whether a product counts time in seconds, and not in symbols."""
     return one.attrs["bin_width"] != 1.0

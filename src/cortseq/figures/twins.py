@@ -55,6 +55,7 @@ def _panel(ax, name: str, table: pd.DataFrame) -> None:
         colour = style.CYCLE[int(member) % len(style.CYCLE)]
         ax.plot(rows["step"], rows["ratio"], ls=_SHOWN[map][0], lw=1.0, color=colour)
     ax.set_yscale("log")
+    style.short_logarithm(ax.yaxis)
 
 
 def _handle(dash: str, text: str):

@@ -44,7 +44,7 @@ class Sheet:
             ax.remove()
         for ax in self.figure.axes:
             for axis in (ax.xaxis, ax.yaxis):
-                _short_logarithm(axis)
+                style.short_logarithm(axis)
         return pd.concat(self.parts, ignore_index=True)[COLUMNS]
 
 
@@ -113,14 +113,3 @@ def spread(values, dim: str):
 def _listed(label: str, listed: bool | str) -> str:
     """The name in the legend; matplotlib leaves "_" out."""
     return label if listed is True else listed or "_"
-
-
-def _short_logarithm(axis) -> None:
-    """Plain numbers at 1, 2 and 5 on a logarithmic axis of less than two decades, where powers of ten say too little."""
-    low, high = axis.get_view_interval()
-    if axis.get_scale() != "log" or high > 100 * low:
-        return
-    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    values = [m * p for p in powers for m in (1, 2, 5) if low <= m * p <= high]
-    axis.set_ticks(values, [f"{v:g}" for v in values])
-    axis.set_ticks([], minor=True)
