@@ -1,0 +1,43 @@
+"""Leaps along the path of an EM climb (SQUAREM; Varadhan & Roland 2008, Scand J Stat 35:335, scheme S3).
+
+EM converges linearly, and slowly where much is hidden. Two of its steps p0 -> p1 -> p2 say how they shrink,
+
+    r = p1 - p0,    v = (p2 - p1) - r,    p = p0 + 2 a r + a^2 v,    a = |r| / |v|,
+
+and the leap to p is the step that EM would arrive at (a = 1: p2 itself). Whether it is an ascent is for the caller to
+see. Parameters that are positive leap in logarithms, distributions are normalised after it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cortseq.models.base import Params
+
+_DISTRIBUTIONS = ("initial", "transition", "probability")
+_POSITIVE = (*_DISTRIBUTIONS, "rate", "dispersion", "sd", "start_sd")
+
+
+def leap(p0: Params, p1: Params, p2: Params) -> Params:
+    """The leap along two steps of EM; p2 where they do not shrink."""
+    a, b, c = (_free(p) for p in (p0, p1, p2))
+    r = {k: b[k] - a[k] for k in a}
+    v = {k: c[k] - b[k] - r[k] for k in a}
+    length = _norm(r) / max(_norm(v), np.finfo(float).tiny)
+    if length <= 1:
+        return p2
+    return _bound({k: a[k] + 2 * length * r[k] + length**2 * v[k] for k in a})
+
+
+def _free(p: Params) -> Params:
+    return {k: np.log(value) if k in _POSITIVE else value for k, value in p.items()}
+
+
+def _bound(free: Params) -> Params:
+    with np.errstate(over="ignore"):  # a leap that is far too long is no ascent
+        p = {k: np.exp(value) if k in _POSITIVE else value for k, value in free.items()}
+    return p | {k: p[k] / p[k].sum(-1, keepdims=True) for k in _DISTRIBUTIONS if k in p}
+
+
+def _norm(difference: Params) -> float:
+    return float(np.sqrt(sum((x**2).sum() for x in difference.values())))
