@@ -24,8 +24,8 @@ _SMALL = 1e8
 def forward(log_b, length, initial, transition):
     """predicted, belief (time, trial, state) and log p(y_t | y_<t) (time, trial); past a trial's end all are 0.
 
-    log_b (time, trial, state): log p(y_t | s_t), in double precision. Beliefs have the precision of `transition`, and so
-    has each log p, however far log_b is from 0.
+    log_b (time, trial, state): log p(y_t | s_t). Beliefs have the precision of `transition`; so has each log p, however
+    far log_b is from 0, where log_b is in double precision.
     """
     peak = log_b.max(-1)
     peak[peak == -np.inf] = 0.0  # no state can emit the bin

@@ -71,7 +71,7 @@ class Hmm(Model):
         with threads.single():
             emission = self._emission(train)
             emission.standardise(train)
-            sets = emission.blocks(train, self.states), emission.blocks(valid, self.states)
+            sets = [emission.blocks(data, self.states, _PRECISION) for data in (train, valid)]
             emission.pool(_add(emission.statistics(b, np.ones((b.constant.size, 1))) for b in sets[0]))
             n_events = [max(1, int(data.n_events().sum())) for data in (train, valid)]
             found = []
