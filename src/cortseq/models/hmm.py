@@ -26,9 +26,8 @@ _PRIOR = {"counts": 10.0, "symbols": 1.0, "signal": 10.0}
 _PRIOR_AUTOREGRESSIVE = 50.0  # a matrix a state: much to learn from few bins
 _TOLERANCE = 1e-7  # nats per event: EM has converged when an iteration gains less
 _WORTH = 1e-4  # nats per event: validation that gains less in `patience` iterations is as good as it gets
-_PRECISION = (
-    np.float32
-)  # of passes over time while learning: twice as fast, and what is known to 1e-7 a bin is enough
+# Of products and passes over time while learning: twice as fast, and the log-likelihood is exact to far less than `_WORTH`.
+_PRECISION = np.float32
 _MOST_POINTS = 20_000  # bins that k-means sees
 _SMOOTH = 1.5  # bins, sd of the Gaussian before k-means
 _IMAGINED = 2_000_000  # rows times states that sampled forecasts hold at once
@@ -43,7 +42,8 @@ class Hmm(Model):
     y_t = A_k y_{t-1} + b_k + noise. Estimates are maxima a posteriori: each state has `prior` bins' worth of what
     all bins have in common; the initial distribution and every row of A have one pseudo-count (or `prior`, where
     that is less) spread evenly, and the diagonal of A `sticky` more. A start is k-means of smoothed observations
-    from random seeds; of each climb the iterate with the best validation likelihood is kept.
+    from random seeds. An iteration is three steps of EM and a leap (`squarem`), which is not taken where it is no
+    ascent; of each climb the iterate with the best validation likelihood is kept.
     """
 
     role: ClassVar = "baseline"
