@@ -314,7 +314,7 @@ def _forward(emission: StateEmission, p: Params, block: Block, precision: type =
 def _smoothed(emission: StateEmission, p: Params, block: Block, precision: type = float):
     """p(s_t | all y), and what it was made of: belief, ratio and log p(y_t | y_<t) without the constant."""
     ratio, belief, log_prob = _forward(emission, p, block, precision)
-    transposed = np.ascontiguousarray(p["transition"].T, precision)
+    transposed = p["transition"].T.astype(precision, order="C")
     return forward_backward.backward(belief, ratio, block.length, transposed), belief, ratio, log_prob
 
 
