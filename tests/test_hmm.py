@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
-from cortseq.models import hmm
+from cortseq.models import forward_backward, hmm, squarem
 from cortseq.models.base import Data
 from cortseq.sources import synthetic
 
@@ -275,14 +275,19 @@ def test_blocks_and_lengths_do_not_matter():
 # -------------------------------------------------------------------------------------- learning
 
 
-def climb(model, params, data, iterations):
-    """Parameters and penalised log-likelihoods of EM from `params`."""
+def prepared(model, params, data, precision=float):
+    """Emission, parameters of the one member, and blocks, as learning has them."""
     emission = model._emission(data)
     emission.common = {k: params[k][0] for k in hmm.COMMON if k in params}
-    blocks = emission.blocks(data, model.states)
+    blocks = emission.blocks(data, model.states, precision)
     pooled = [emission.statistics(b, np.ones((b.constant.size, 1))) for b in blocks]
     emission.pool(hmm._add(pooled))
-    p = {k: v[0] for k, v in params.items() if k not in hmm.COMMON}
+    return emission, {k: v[0] for k, v in params.items() if k not in hmm.COMMON}, blocks
+
+
+def climb(model, params, data, iterations):
+    """Parameters and penalised log-likelihoods of plain EM from `params`."""
+    emission, p, blocks = prepared(model, params, data)
     objective = []
     for _ in range(iterations):
         e = hmm.expected(emission, p, blocks)
@@ -298,6 +303,67 @@ def test_em_never_descends(kind):
     _, objective, _ = climb(model_of(kind, sticky=2.0, prior=0.5), params, data, 60)
     assert np.diff(objective).min() > -1e-9 * abs(objective[0])
     assert objective[-1] > objective[0] + 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_leaps_never_descend(kind):
+    """Iterations as they learn, in single precision, seen in double; they get at least as far as plain EM."""
+    rng = np.random.default_rng(7)
+    params, data = random_params(kind, rng), random_data(kind, rng, trials=12, bins=15)
+    model = model_of(kind, sticky=2.0, prior=0.5)
+    plain = climb(model, params, data, 61)[1]
+    emission, p, blocks = prepared(model, params, data, np.float32)
+    exact = prepared(model, params, data)[2]
+    objective = []
+    for _ in range(20):
+        objective.append(hmm.log_likelihood(emission, p, exact) + model.log_prior(emission, p))
+        p = model._ascend(emission, p, hmm.expected(emission, p, blocks, np.float32), blocks)
+    assert np.diff(objective).min() > -1e-6 * abs(objective[0])
+    assert objective[0] == pytest.approx(plain[0], rel=1e-12) and objective[-1] > plain[-1] - 0.01
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_single_precision_says_the_same(kind):
+    rng = np.random.default_rng(8)
+    params, data = random_params(kind, rng), random_data(kind, rng, trials=40, bins=25)
+    emission, p, blocks = prepared(model_of(kind), params, data, np.float32)
+    single = hmm.expected(emission, p, blocks, np.float32)
+    double = hmm.expected(emission, p, prepared(model_of(kind), params, data)[2])
+    assert single.log_prob == pytest.approx(double.log_prob, rel=1e-6)
+    for a, b in zip(_arrays(single), _arrays(double), strict=True):
+        assert a.dtype == float and np.allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def _arrays(e):
+    return [e.initial, e.transition, *e.emission.values()]
+
+
+def test_single_precision_does_not_underflow():
+    """A long run that only a state with a belief of 0 explains, and log-likelihoods far from 0."""
+    rng = np.random.default_rng(9)
+    log_b = rng.normal(-1e5, 30, (60, 1, 2)) + np.repeat([[0, -1000], [-1000, 0], [0, -1000]], 20, 0)[:, None]
+    initial, transition = np.array([1.0, 0.0]), np.array([[1 - 1e-30, 1e-30], [1e-30, 1 - 1e-30]])
+    single, double = (
+        forward_backward.forward(log_b, np.array([60]), initial, transition.astype(t))
+        for t in (np.float32, float)
+    )
+    assert single[1].dtype == np.float32 and np.allclose(single[1], double[1], atol=1e-5)
+    assert np.allclose(single[2], double[2], rtol=0, atol=1e-4)
+
+
+def test_a_leap_arrives_where_steps_shrink_to():
+    """Steps that shrink by one factor are a geometric series; in logarithms where parameters are positive."""
+    start, limit = np.array([1.0, -2.0]), np.array([3.0, 0.5])
+    p = [{"mean": limit + 0.9**i * (start - limit), "rate": np.exp(0.9**i * np.ones(3))} for i in range(3)]
+    far = squarem.leap(*p)
+    assert np.allclose(far["mean"], limit) and np.allclose(far["rate"], 1)
+    back = [{"mean": np.array([x])} for x in (0.0, 1.0, 0.5)]
+    assert squarem.leap(*back) is back[2]
+    level = [{"rate": np.exp([x])} for x in (0.0, 1.0, 2 - 1e-6)]
+    assert squarem.leap(*level) is level[2]
+    rows = [{"transition": np.array([[q, 1 - q]])} for q in (0.5, 0.7, 0.8)]
+    far = squarem.leap(*rows)["transition"]
+    assert far.sum() == pytest.approx(1) and 0.8 < far[0, 0] < 1
 
 
 def _hmmlearn(kind, params):

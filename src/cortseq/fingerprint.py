@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.util
 from pathlib import Path
 
 
@@ -56,8 +55,6 @@ def _imports(tree: ast.AST) -> set[str]:
 
 @functools.cache
 def _path(name: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin) if spec and spec.origin else None
+    """The file of a cortseq module. Nothing is imported to find it: that would bring torch into every run of Snakemake."""
+    inside = Path(__file__).parent.joinpath(*name.split(".")[1:])
+    return next((p for p in (inside / "__init__.py", inside.with_suffix(".py")) if p.is_file()), None)

@@ -7,13 +7,17 @@ set aside as a guard, so that no raw interval (nor its immediate neighbour) is i
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import xarray as xr
 
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
-from cortseq.sources.base import Source
-from cortseq.study import Study
+
+if TYPE_CHECKING:  # a job that asks for its roles needs neither
+    from cortseq.sources.base import Source
+    from cortseq.study import Study
 
 ROLES = ("train", "valid", "test", "guard")
 _BLOCKS = 20  # contiguous blocks a continuous recording is cut into (at least per fold four)

@@ -20,6 +20,8 @@ rule fit:
         curves=OUT + "/fits/{dataset}/{variant}/fold{fold}.parquet",
     log:
         OUT + "/logs/fit/{dataset}/{variant}/fold{fold}.log",
+    # before scores, which are short: they fill the other cores while the last fits run
+    priority: 1
     threads: 1
     resources:
         gpu=lambda w: int(

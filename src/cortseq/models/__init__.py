@@ -21,6 +21,7 @@ _HELPERS = {
         "recurrent",
         "signed",
         "smoothing",
+        "squarem",
     ),
     *("state_chain", "state_emissions"),
 }

@@ -16,7 +16,7 @@ DECAYS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.9)  # per bin, of the causal exponential sm
 _MOST_POINTS = 30_000  # training bins that k-means sees: more change the score in the fourth digit
 _QUICK_POINTS = 10_000  # and where decays are compared, with one start and few steps
 _STEPS, _QUICK_STEPS = 100, 20
-_AT_ONCE = 5_000_000  # distances in one array
+_AT_ONCE = 1 << 18  # distances in one array: what a cache holds
 _PRIOR = np.logspace(-2, 3, 31)  # bins' worth of the Gamma prior
 
 
@@ -32,8 +32,9 @@ def learn(
     if train.track == "symbols":
         return params, train.y
     quick = quick and train.valid.sum() > _QUICK_POINTS
-    params["centroids"] = _centroids(train, decay, states, 1 if quick else restarts, seed, quick)
-    found = labels(params, train)
+    smooth = smoothed(train, decay)
+    params["centroids"] = _centroids(smooth[train.valid], states, 1 if quick else restarts, seed, quick)
+    found = nearest(smooth, params["centroids"])
     if train.track == "counts":
         return {**params, "rate": _rates(train, found, states)}, found
     return params | _gaussians(train, found, states), found
@@ -79,10 +80,9 @@ def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return np.concatenate([(part @ twice + square).argmin(-1) for part in parts])
 
 
-def _centroids(train: Data, decay: float, k: int, restarts: int, seed: int, quick: bool) -> np.ndarray:
+def _centroids(points: np.ndarray, k: int, restarts: int, seed: int, quick: bool) -> np.ndarray:
     from sklearn.cluster import KMeans
 
-    points = smoothed(train, decay)[train.valid]
     most, steps = (_QUICK_POINTS, _QUICK_STEPS) if quick else (_MOST_POINTS, _STEPS)
     if len(points) > most:
         points = points[np.random.default_rng(seed).choice(len(points), most, replace=False)]

@@ -12,69 +12,71 @@ IEEE 77:257; the backward pass in the form of Kitagawa 1987, JASA 82:1032, needs
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
 from cortseq.training.kernels.functions import OPTIONS
 
-_SMALL = (
-    1e-200  # below this a bin's probability, relative to its likeliest state, is worked out in logarithms
-)
+# Smallest normal numbers: a bin whose probability, relative to its likeliest state, is below is worked out in logarithms.
+_SMALL = 1e8
 
 
-@njit(**OPTIONS)
 def forward(log_b, length, initial, transition):
     """predicted, belief (time, trial, state) and log p(y_t | y_<t) (time, trial); past a trial's end all are 0.
 
-    log_b (time, trial, state): log p(y_t | s_t); it becomes `belief`.
+    log_b (time, trial, state): log p(y_t | s_t). Beliefs have the precision of `transition`; so has each log p, however
+    far log_b is from 0, where log_b is in double precision.
     """
-    n_time, n_trials, n = log_b.shape
-    predicted = np.empty((n_time, n_trials, n))
-    log_prob, work = np.zeros((n_time, n_trials)), np.empty(n)
+    peak = log_b.max(-1)
+    peak[peak == -np.inf] = 0.0  # no state can emit the bin
+    belief = np.empty(log_b.shape, transition.dtype)
+    np.exp(np.subtract(log_b, peak[..., None], out=belief, casting="same_kind"), out=belief)
+    small = _SMALL * float(np.finfo(belief.dtype).tiny)
+    initial = initial.astype(belief.dtype)
+    predicted, log_prob = _forward(belief, log_b, peak, length, initial, transition, small)
+    return predicted, belief, log_prob
+
+
+@njit(**OPTIONS)
+def _forward(b, log_b, peak, length, initial, transition, small):
+    """predicted and log p(y_t | y_<t); b = exp(log_b - peak) becomes the belief."""
+    n_time, n_trials, n = b.shape
+    predicted, log_prob = np.empty_like(b), np.zeros((n_time, n_trials))
     for t in range(n_time):
         if t == 0:
             predicted[0, :] = initial
         else:
-            np.dot(log_b[t - 1], transition, predicted[t])
+            np.dot(b[t - 1], transition, predicted[t])
         for r in range(n_trials):
-            if t < length[r]:
-                log_prob[t, r] = _update(predicted[t, r], log_b[t, r], work)
-            else:
-                log_b[t, r] = 0.0
-    return predicted, log_b, log_prob
+            prior, posterior = predicted[t, r], b[t, r]
+            if t >= length[r]:
+                posterior[:] = 0
+                continue
+            total = np.dot(prior, posterior)
+            if total < small:
+                log_prob[t, r] = _update_logarithmic(prior, log_b[t, r], posterior)
+                continue
+            log_prob[t, r] = peak[t, r] + np.log(total)
+            scale = 1 / total
+            for k in range(n):
+                posterior[k] *= prior[k] * scale
+    return predicted, log_prob
 
 
 @njit(**OPTIONS)
-def _update(prior, log_b, work):
-    """log sum_k prior_k b_k; log_b becomes the posterior. Where no state can emit the bin: -inf and the prior."""
-    top = log_b.max()
-    if top == -np.inf:
-        log_b[:] = prior
-        return top
-    total = 0.0
-    for k in range(prior.size):
-        work[k] = prior[k] * math.exp(log_b[k] - top)
-        total += work[k]
-    if total < _SMALL:
-        return _update_logarithmic(prior, log_b)
-    for k in range(prior.size):
-        log_b[k] = work[k] / total
-    return top + np.log(total)
+def _update_logarithmic(prior, log_b, posterior):
+    """log sum_k prior_k b_k where the likeliest states are all but excluded by the past.
 
-
-@njit(**OPTIONS)
-def _update_logarithmic(prior, log_b):
-    """The same where the likeliest states are all but excluded by the past."""
+    Where no state can emit the bin: -inf, and the posterior is the prior.
+    """
     joint = np.log(prior) + log_b
     top = joint.max()
     if top == -np.inf:
-        log_b[:] = prior
+        posterior[:] = prior
         return top
     joint = np.exp(joint - top)
     total = joint.sum()
-    log_b[:] = joint / total
+    posterior[:] = joint / total
     return top + np.log(total)
 
 
@@ -85,7 +87,7 @@ def backward(belief, predicted, length, transposed):
     Expected transitions i -> j are A_ij sum_t belief_{t-1, i} ratio_{t, j}.
     """
     n_time, n_trials, n = belief.shape
-    smoothed = np.empty((n_time, n_trials, n))
+    smoothed = np.empty_like(belief)
     for t in range(n_time - 1, -1, -1):
         if t < n_time - 1:
             np.dot(predicted[t + 1], transposed, smoothed[t])

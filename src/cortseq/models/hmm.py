@@ -13,6 +13,7 @@ from scipy.special import gammaln, logsumexp
 
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
+from cortseq.models import squarem
 from cortseq.models.base import CURVES, Data, Learned, Model, Params, Run
 from cortseq.models.emissions import encoded, reached
 from cortseq.models.state_emissions import Block, StateEmission, emission_of_states
@@ -24,6 +25,9 @@ CHAIN, COMMON = ("initial", "transition"), ("centre", "scale")
 _PRIOR = {"counts": 10.0, "symbols": 1.0, "signal": 10.0}
 _PRIOR_AUTOREGRESSIVE = 50.0  # a matrix a state: much to learn from few bins
 _TOLERANCE = 1e-7  # nats per event: EM has converged when an iteration gains less
+_WORTH = 1e-4  # nats per event: validation that gains less in `patience` iterations is as good as it gets
+# Of products and passes over time while learning: twice as fast, and the log-likelihood is exact to far less than `_WORTH`.
+_PRECISION = np.float32
 _MOST_POINTS = 20_000  # bins that k-means sees
 _SMOOTH = 1.5  # bins, sd of the Gaussian before k-means
 _IMAGINED = 2_000_000  # rows times states that sampled forecasts hold at once
@@ -38,7 +42,8 @@ class Hmm(Model):
     y_t = A_k y_{t-1} + b_k + noise. Estimates are maxima a posteriori: each state has `prior` bins' worth of what
     all bins have in common; the initial distribution and every row of A have one pseudo-count (or `prior`, where
     that is less) spread evenly, and the diagonal of A `sticky` more. A start is k-means of smoothed observations
-    from random seeds; of each climb the iterate with the best validation likelihood is kept.
+    from random seeds. An iteration is three steps of EM and a leap (`squarem`), which is not taken where it is no
+    ascent; of each climb the iterate with the best validation likelihood is kept.
     """
 
     role: ClassVar = "baseline"
@@ -54,7 +59,9 @@ class Hmm(Model):
         description="bins' worth of the overall emission in a state; default 10, labels 1, autoregressive 50",
     )
     iterations: Annotated[int, Field(ge=1)] = Field(500, description="at most")
-    patience: Annotated[int, Field(ge=1)] = Field(20, description="iterations without a better validation")
+    patience: Annotated[int, Field(ge=1)] = Field(
+        5, description="iterations in which validation gains less than 1e-4 nats per event"
+    )
 
     # ------------------------------------------------------------------------------------ learning
 
@@ -64,7 +71,7 @@ class Hmm(Model):
         with threads.single():
             emission = self._emission(train)
             emission.standardise(train)
-            sets = emission.blocks(train, self.states), emission.blocks(valid, self.states)
+            sets = [emission.blocks(data, self.states, _PRECISION) for data in (train, valid)]
             emission.pool(_add(emission.statistics(b, np.ones((b.constant.size, 1))) for b in sets[0]))
             n_events = [max(1, int(data.n_events().sum())) for data in (train, valid)]
             found = []
@@ -102,17 +109,20 @@ class Hmm(Model):
     def _climb(self, emission, p: Params, sets, n_events) -> tuple[Params, pd.DataFrame, dict]:
         """EM from `p`: the iterate that is best on validation, the curve, and how it ended."""
         rows, best, before, gain = [], (-np.inf, 0, p), -np.inf, np.inf
+        passed = (-np.inf, 0)  # the last score that was worth its iterations
         for epoch in range(1, self.iterations + 1):
-            e = expected(emission, p, sets[0])
-            score = log_likelihood(emission, p, sets[1])
+            e = expected(emission, p, sets[0], _PRECISION)
+            score = log_likelihood(emission, p, sets[1], _PRECISION)
             rows.append((0, epoch, -e.log_prob / n_events[0], -score / n_events[1], np.nan, 0.0, False))
             if score > best[0]:
                 best = score, epoch, p
+            if score > passed[0] + _WORTH * n_events[1]:
+                passed = score, epoch
             objective = e.log_prob + self.log_prior(emission, p)
             gain, before = (objective - before) / n_events[0], objective
-            if gain < _TOLERANCE or epoch - best[1] >= self.patience:
+            if gain < _TOLERANCE or epoch - passed[1] >= self.patience:
                 break
-            p = self.maximise(emission, e)
+            p = self._ascend(emission, p, e, sets[0])
         curve = pd.DataFrame(rows, columns=CURVES)
         curve["best"] = curve["epoch"] == best[1]
         ending = (
@@ -120,6 +130,18 @@ class Hmm(Model):
         )
         end = {"iterations": epoch, "best_iteration": best[1], "ended_by": ending}
         return best[2], curve, {**end, "converged": ending != "iterations"}
+
+    def _ascend(self, emission, p: Params, e: Expected, blocks) -> Params:
+        """Two steps of EM, a leap along them and a step from there; without the leap where it is no ascent."""
+        once = self.maximise(emission, e)
+        middle = expected(emission, once, blocks, _PRECISION)
+        twice = self.maximise(emission, middle)
+        far = squarem.leap(p, once, twice)
+        there = expected(emission, far, blocks, _PRECISION)
+        reached = there.log_prob + self.log_prior(emission, far)
+        if reached >= middle.log_prob + self.log_prior(emission, once):
+            return self.maximise(emission, there)
+        return twice
 
     def maximise(self, emission: StateEmission, e: Expected) -> Params:
         """The M-step."""
@@ -221,9 +243,7 @@ class Hmm(Model):
         out = np.full((len(params["initial"]), *known.shape), np.nan)
         for m, emission, p, block in self._members(params, data):
             log_b = emission.log_prob(p, block)
-            _, belief, one = forward_backward.forward(
-                log_b.copy(), block.length, p["initial"], p["transition"]
-            )
+            _, belief, one = forward_backward.forward(log_b, block.length, p["initial"], p["transition"])
             for i, h in enumerate(horizons):
                 if h == 1:
                     log_prob = one
@@ -268,33 +288,33 @@ class Expected:
     log_prob: float
 
 
-def expected(emission: StateEmission, p: Params, blocks: list[Block]) -> Expected:
-    """The E-step."""
-    return _together(_expected(emission, p, block) for block in blocks)
+def expected(emission: StateEmission, p: Params, blocks: list[Block], precision: type = float) -> Expected:
+    """The E-step; `precision`: of the passes over time."""
+    return _together(_expected(emission, p, block, precision) for block in blocks)
 
 
-def log_likelihood(emission: StateEmission, p: Params, blocks: list[Block]) -> float:
+def log_likelihood(emission: StateEmission, p: Params, blocks: list[Block], precision: type = float) -> float:
     """log p(y) of all trials, nats."""
-    return float(sum(_forward(emission, p, b)[2].sum() + b.constant.sum() for b in blocks))
+    return float(sum(_forward(emission, p, b, precision)[2].sum() + b.constant.sum() for b in blocks))
 
 
-def _expected(emission: StateEmission, p: Params, block: Block) -> Expected:
+def _expected(emission: StateEmission, p: Params, block: Block, precision: type) -> Expected:
     n = len(p["initial"])
-    gamma, belief, ratio, log_prob = _smoothed(emission, p, block)
+    gamma, belief, ratio, log_prob = _smoothed(emission, p, block, precision)
     moves = p["transition"] * (belief[:-1].reshape(-1, n).T @ ratio[1:].reshape(-1, n))
     sums = emission.statistics(block, gamma.reshape(-1, n))
-    return Expected(gamma[0].sum(0), moves, sums, float(log_prob.sum() + block.constant.sum()))
+    return Expected(gamma[0].sum(0, float), moves, sums, float(log_prob.sum() + block.constant.sum()))
 
 
-def _forward(emission: StateEmission, p: Params, block: Block):
-    log_b = emission.log_prob(p, block)
-    return forward_backward.forward(log_b, block.length, p["initial"], p["transition"])
+def _forward(emission: StateEmission, p: Params, block: Block, precision: type = float):
+    log_b, transition = emission.log_prob(p, block), p["transition"].astype(precision)
+    return forward_backward.forward(log_b, block.length, p["initial"], transition)
 
 
-def _smoothed(emission: StateEmission, p: Params, block: Block):
+def _smoothed(emission: StateEmission, p: Params, block: Block, precision: type = float):
     """p(s_t | all y), and what it was made of: belief, ratio and log p(y_t | y_<t) without the constant."""
-    ratio, belief, log_prob = _forward(emission, p, block)
-    transposed = np.ascontiguousarray(p["transition"].T)
+    ratio, belief, log_prob = _forward(emission, p, block, precision)
+    transposed = p["transition"].T.astype(precision, order="C")
     return forward_backward.backward(belief, ratio, block.length, transposed), belief, ratio, log_prob
 
 

@@ -102,13 +102,12 @@ class StateChain(Model):
         counts = chain.count(labels, train.valid, m, self.length)
         if train.track == "counts":
             learned |= self._dispersion(learned, counts, train, labels)
-        held_out = None
-        if valid.valid.any():
-            held_out = self._bins(learned, valid, encoder.labels(learned, valid))
+        unseen = encoder.labels(learned, valid)
+        held_out = self._bins(learned, valid, unseen) if valid.valid.any() else None
         found = []
         for table, card in self.tables(counts, m, self._bins(learned, train, labels), held_out):
             params = learned | table
-            score = float(np.sum(self._score(params, valid)[valid.valid]))
+            score = float(np.sum(self._score(params, valid, unseen)[valid.valid]))
             found.append(_Found(score, params, card, 0))
         return replace(max(found, key=lambda f: f.score), tried=len(found))
 
@@ -138,24 +137,25 @@ class StateChain(Model):
         return data.n_features if data.track == "symbols" else self.states
 
     def score(self, params: Params, data: Data) -> np.ndarray:
-        return self._score({k: v[0] for k, v in params.items()}, data)[None]
+        p = {k: v[0] for k, v in params.items()}
+        return self._score(p, data, encoder.labels(p, data))[None]
 
-    def _score(self, p: Params, data: Data) -> np.ndarray:
+    def _score(self, p: Params, data: Data, labels: np.ndarray) -> np.ndarray:
         """log sum_j P(j | context) p(y | j); every smoothing leaves P(j | context) > 0."""
-        model, contexts = self._contexts(p, data)
+        model, contexts = self._contexts(p, data, labels)
         out = np.empty(contexts.shape)
         for part in _parts(contexts, model.m):
             weight, peak = encoder.likelihood(p, data, part)
             out[part] = np.log(np.einsum("rtj,rtj->rt", model.rows(contexts[part]), weight)) + peak
         return out
 
-    def _contexts(self, p: Params, data: Data) -> tuple[chain.Chain, np.ndarray]:
+    def _contexts(self, p: Params, data: Data, labels: np.ndarray) -> tuple[chain.Chain, np.ndarray]:
         model = chain.Chain(p, self._n_labels(data))
-        return model, model.contexts(encoder.labels(p, data), data.valid)
+        return model, model.contexts(labels, data.valid)
 
     def expect(self, params: Params, data: Data) -> np.ndarray:
         p = {k: v[0] for k, v in params.items()}
-        model, contexts = self._contexts(p, data)
+        model, contexts = self._contexts(p, data, encoder.labels(p, data))
         means = {"symbols": None, "counts": p.get("rate"), "signal": p.get("mean")}[data.track]
         distinct, back = np.unique(contexts, return_inverse=True)
         rows = (model.rows(distinct[part]) for part in _parts(distinct, model.m))
@@ -172,7 +172,7 @@ class StateChain(Model):
         NaN where t < h - 1 and where bin t is missing.
         """
         p = {k: v[0] for k, v in params.items()}
-        model, contexts = self._contexts(p, data)
+        model, contexts = self._contexts(p, data, encoder.labels(p, data))
         n_time, known = contexts.shape[1], reached(data, horizons)
         peak = np.concatenate([encoder.likelihood(p, data, part)[1] for part in _parts(contexts, model.m)])
         total = np.zeros((*contexts.shape, len(horizons)))

@@ -55,24 +55,30 @@ class StateEmission:
     names: tuple[str, ...]
     overall: Params
     n_shared = 0  # free parameters that all states share
+    whole = False  # whether features are whole numbers, which single precision holds exactly
 
     def __init__(self, n_features: int, prior: float = 1.0):
         self.n_features, self.prior = n_features, prior
         self.common: Params = {}
 
-    def blocks(self, data: Data, n_states: int) -> list[Block]:
-        """Trials by falling length, cut so that arrays fit the cache; bins after a trial's last valid one left out."""
+    def blocks(self, data: Data, n_states: int, precision: type = float) -> list[Block]:
+        """Trials by falling length, cut so that arrays fit the cache; bins after a trial's last valid one left out.
+
+        `precision`: of products with features that are whole numbers; others stay in double precision.
+        """
         length = np.where(data.valid.any(1), data.valid.shape[1] - data.valid[:, ::-1].argmax(1), 0)
         order = np.argsort(-length, kind="stable")
         size = max(_FEWEST, _NUMBERS // (max(1, int(length.max())) * n_states))
         pieces = [order[i : i + size] for i in range(0, len(order), size)]
-        return [self._block(data, trials, length[trials]) for trials in pieces]
+        precision = precision if self.whole else float
+        return [self._block(data, trials, length[trials], precision) for trials in pieces]
 
-    def _block(self, data: Data, trials: np.ndarray, length: np.ndarray) -> Block:
+    def _block(self, data: Data, trials: np.ndarray, length: np.ndarray, precision: type) -> Block:
         n_time = max(1, int(length.max()))
         valid = data.valid[trials, :n_time].T
         features, constant, *pairs = self.features(data.y[trials, :n_time].swapaxes(0, 1), valid)
-        return Block(trials, length, features, np.where(valid, constant, 0.0), *pairs)
+        constant = np.where(valid, constant, 0.0)
+        return Block(trials, length, features.astype(precision, copy=False), constant, *pairs)
 
     def standardise(self, train: Data) -> None:
         """Set `common` from training data."""
@@ -87,11 +93,12 @@ class StateEmission:
 
     def log_prob(self, p: Params, block: Block) -> np.ndarray:
         """log p(y | state) but for the block's `constant`, (time, trial, state)."""
-        return np.asarray(block.features @ self.weights(p).T).reshape(*block.shape, -1)
+        weights = self.weights(p).astype(block.features.dtype)
+        return np.asarray(block.features @ weights.T).reshape(*block.shape, -1)
 
     def statistics(self, block: Block, gamma: np.ndarray) -> Params:
         """Expected sums, to be added over blocks; gamma (time * trial, state)."""
-        return {"sums": np.asarray((block.features.T @ gamma).T)}
+        return {"sums": np.asarray((block.features.T @ gamma).T, float)}
 
     def pool(self, sums: Params) -> None:
         """Set `overall` from the sums over all training bins (one state)."""
@@ -126,6 +133,7 @@ class PoissonStates(StateEmission):
     """Independent Poisson counts, log p = y . log(rate) - sum rate - sum log y!; Gamma prior around the overall rates."""
 
     names: tuple[str, ...] = ("rate",)
+    whole = True
 
     def features(self, y, valid):
         return _with_ones([y], valid), -gammaln(y + 1.0).sum(-1)
@@ -162,6 +170,7 @@ class DispersedStates(PoissonStates):
     """
 
     names = ("rate", "dispersion")
+    whole = False  # their base measure is worked out from them
 
     def __init__(self, counts: CountEmission, n_features: int, prior: float):
         super().__init__(n_features, prior)
@@ -193,6 +202,7 @@ class CategoricalStates(StateEmission):
     """One label a bin; Dirichlet prior around the overall frequencies."""
 
     names = ("probability",)
+    whole = True
 
     def features(self, y, valid):
         known = valid.ravel()

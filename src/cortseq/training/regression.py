@@ -12,6 +12,7 @@ Arrays are (output, bin), so that an output is contiguous.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -210,8 +211,11 @@ class _Point:
         self.value = data + 0.5 * self.problem._total(self.ridge * (theta - self.origin) ** 2)
 
     def part(self, going: np.ndarray) -> _Point:
-        """The outputs that go on."""
-        return _Point(self.problem, self.y[going], self.theta[going], self.origin[going], self.ridge)
+        """The outputs that go on: nothing is worked out again."""
+        part = copy(self)
+        for name in ("y", "theta", "origin", "eta", "mean", "value"):
+            setattr(part, name, getattr(self, name)[going])
+        return part
 
     def gradient(self) -> np.ndarray:
         data = (self.mean - self.y) @ self.problem.z / self.eta.shape[1]
