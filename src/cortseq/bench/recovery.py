@@ -251,8 +251,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("results/bench/recovery"))
     given = vars(parser.parse_args(arguments))
     size = Size(**{name: given[name] for name in asdict(Size())})
-    rows = [recover(family, size, given["seed"]) for family in given["teachers"]]
-    print(table(rows))
+    rows = []
+    for family in given["teachers"]:
+        rows.append(recover(family, size, given["seed"]))
+        print(table(rows).splitlines()[-1], flush=True)
     store.write_text(table(rows) + "\n", given["output"].with_suffix(".md"))
     store.write_json(
         {"size": asdict(size), "rows": [asdict(r) for r in rows]}, given["output"].with_suffix(".json")
