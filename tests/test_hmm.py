@@ -494,3 +494,22 @@ def test_fitting_and_scoring_do_without_torch():
         "models.Hmm(states=2).fit(r, range(6), range(6, 9)).log_prob(r); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_autoregressive_state_of_many_channels_falls_back_on_each_channels_own_past():
+    """Forty independent slow channels, 120 bins to learn from: a regression of each channel on itself is the truth."""
+    rng = np.random.default_rng(0)
+    y = np.zeros((9, 30, 40))
+    for t in range(1, 30):
+        y[:, t] = 0.95 * y[:, t - 1] + rng.normal(0, 0.3, y[:, t].shape)
+    recording = rec.from_signal(y, bin_width=0.1)
+    fit = models.Hmm(states=1, autoregressive=True).fit(
+        recording, range(4), range(4, 6), progress=lambda *_: None
+    )
+    found = np.nanmean(fit.log_prob(recording, range(6, 9))[:, :, 1:])
+    past, present = y[:4, :-1].reshape(-1, 40), y[:4, 1:].reshape(-1, 40)
+    slope = (past * present).sum(0) / (past**2).sum(0)
+    sd = (present - slope * past).std(0)
+    left = (y[6:, 1:] - slope * y[6:, :-1]) / sd
+    by_channel = (-0.5 * left**2 - np.log(sd * np.sqrt(2 * np.pi))).sum(-1).mean()
+    assert found > by_channel - 2  # 40 nats below with a full matrix of 1600 from 116 bins

@@ -23,7 +23,7 @@ forward_backward = lazy("cortseq.models.forward_backward")  # it brings the comp
 CHAIN, COMMON = ("initial", "transition"), ("centre", "scale")
 # Bins; chosen on validation trials of the rat, head-direction, decision, song, zebrafish and worm recordings.
 _PRIOR = {"counts": 10.0, "symbols": 1.0, "signal": 10.0}
-_PRIOR_AUTOREGRESSIVE = 50.0  # a matrix a state: much to learn from few bins
+_PRIOR_AUTOREGRESSIVE = 500.0  # a matrix a state: much to learn from few bins
 _TOLERANCE = 1e-7  # nats per event: EM has converged when an iteration gains less
 _WORTH = 1e-4  # nats per event: validation that gains less in `patience` iterations is as good as it gets
 # Of products and passes over time while learning: twice as fast, and the log-likelihood is exact to far less than `_WORTH`.
@@ -56,7 +56,7 @@ class Hmm(Model):
     autoregressive: bool = Field(False, description="signals only: y_t = A_k y_{t-1} + b_k + noise")
     prior: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="bins' worth of the overall emission in a state; default 10, labels 1, autoregressive 50",
+        description="bins' worth of the overall emission in a state; default 10, labels 1, autoregressive 500",
     )
     iterations: Annotated[int, Field(ge=1)] = Field(500, description="at most")
     patience: Annotated[int, Field(ge=1)] = Field(

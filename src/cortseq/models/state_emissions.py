@@ -283,8 +283,9 @@ class GaussianStates(StateEmission):
 class AutoregressiveStates(GaussianStates):
     """z_t = A_k z_{t-1} + b_k + noise of sd_k per channel, standardised; a bin after no data has a Gaussian of its own.
 
-    Prior: A_k, b_k around the regression over all training bins, sd_k around its residual sd. Poritz 1982, ICASSP;
-    Hamilton 1989, Econometrica 57:357.
+    Prior: A_k, b_k around the regression over all training bins, sd_k around its residual sd; that regression around each
+    channel's own (A diagonal), for few bins say little about a matrix of many channels (Litterman 1986, J Bus Econ Stat
+    4:25). Poritz 1982, ICASSP; Hamilton 1989, Econometrica 57:357.
     """
 
     names = ("start_mean", "start_sd", "dynamics", "offset", "sd")
@@ -315,8 +316,11 @@ class AutoregressiveStates(GaussianStates):
         return {**super().statistics(block, gamma), "gram": np.stack(gram)}
 
     def pool(self, sums):
-        n = self.n_features
-        self.overall = {"theta": np.zeros((n + 1, n)), "variance": np.ones(n)}
+        n, gram = self.n_features, sums["gram"][0]
+        own = np.diagonal(gram[n:, :n]) / (np.diagonal(gram[n:, n:])[:n] + 1)
+        left = np.diagonal(gram)[:n] - own * np.diagonal(gram[n:, :n])
+        diagonal = np.concatenate([np.diag(own), np.zeros((1, n))])
+        self.overall = {"theta": diagonal, "variance": (left + 1) / (gram[-1, -1] + 1)}
         theta, sd = self._regress(sums["gram"])
         self.overall = {"theta": theta[0], "variance": sd[0] ** 2}
 
