@@ -41,7 +41,7 @@ class Size:
     epochs: int = 200
     members: int = 5
     gain: float = 3.0
-    teacher_decay: float = 0.0
+    teacher_decay: float = 0.5
 
 
 @dataclass(frozen=True)
