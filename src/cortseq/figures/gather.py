@@ -133,7 +133,7 @@ def generation(out: str, dataset: str) -> dict:
     return {"table": pd.concat([store.read_table(files[0]).assign(model=m) for m, files in found.items()])}
 
 
-states = jacobian_spectra = weight_spectra = lyapunov = gradients = seeds = _dissections
+states = jacobian_spectra = weight_spectra = lyapunov = twins = gradients = seeds = _dissections
 
 
 def balance(out: str, dataset: str) -> dict:
