@@ -46,7 +46,7 @@ def _panel(ax, part: pd.DataFrame) -> None:
     ceiling = part["ceiling"].iloc[0]
     if np.isfinite(ceiling):
         ax.axvline(ceiling, color="black", lw=0.9, zorder=0, label=f"exact filter {ceiling:.2f}")
-        ax.legend(loc="lower right")
+        ax.legend(loc="upper left")
     ax.axvline(0, color="0.8", lw=0.7, zorder=0)
     ax.set_yticks(range(len(models)), models["model"], fontsize=6.5)
     ax.tick_params(axis="y", length=0)
