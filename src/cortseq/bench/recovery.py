@@ -25,7 +25,6 @@ from cortseq.dynamics.fixed_points import rms_spread
 from cortseq.models.base import Fit
 
 TEACHERS = ("rate", "lstm", "dale", "stp", "low_rank", "chaotic")
-TOLERANCE = 0.15  # of two fixed points that count as one, in units of the rms spread of expected counts
 WEIGHT_DECAYS = (0.0, 0.1, 0.5)  # of students, chosen on validation trials
 _NEAR = 1.0  # distance to the data, in its rms spread, up to which a fixed point is asked for
 
@@ -46,8 +45,8 @@ class Size:
 
 @dataclass(frozen=True)
 class Recovered:
-    """Means over students. shared_recall, shared_precision : of the points that at least half of the other students have too. r2 : of the teacher's states from a linear map of the student's, held-out trials. distance : Wasserstein, of Jacobian
-    spectra, teacher to students; ruler : between students. covered : of `quantities` lines of the students' table, how many hold the teacher's value.
+    """Means over students. r2 : of the teacher's states from a linear map of the student's, held-out trials.
+    shared_recall, shared_precision : of the points that most students share. distance : Wasserstein, of Jacobian spectra, teacher to students; ruler : between students. covered : of `quantities` lines of the students' table, how many hold the teacher's value.
     """
 
     family: str
@@ -133,9 +132,10 @@ def recover(family: str, size: Size, seed: int = 0, say=print) -> Recovered:
     say(f"{family}: {size.members} students fitted, weight decay {students.card['model']['weight_decay']:g}")
     found = [laboratory.examine(fit, spikes, train, test, "", seed, _quiet) for fit in (true, students)]
     say(f"{family}: dynamics examined")
+    scale = rms_spread(true.predict(spikes, test)[0].reshape(-1, size.units))
     matches, common = (
-        [_match(true, students, member, found, spikes, test, least) for member in range(size.members)]
-        for least in (0.0, 0.5)
+        [_match(true, students, member, found, scale, least) for member in range(size.members)]
+        for least in (0.0, summary.MOST)
     )
     spectra = [_spectra(one) for one in found]
     apart = [similarity.spectral_distance(spectra[0][0], s) for s in spectra[1]] if spectra[0] else [np.nan]
@@ -190,10 +190,9 @@ def _states_r2(true: Fit, students: Fit, spikes: xr.Dataset, test: list[int]) ->
 
 
 def _match(
-    true: Fit, students: Fit, member: int, found: list, spikes: xr.Dataset, test, least: float
+    true: Fit, students: Fit, member: int, found: list, scale: float, least: float
 ) -> similarity.FixedPointMatch:
     """Fixed points near the data, by the counts they expect; of the student those that a share of `least` of the others has."""
-    scale = rms_spread(true.predict(spikes, test)[0].reshape(-1, spikes.sizes["unit"]))
     points, stable = [], []
     for fit, m, one in ((true, 0, found[0]), (students, member, found[1])):
         near = one["distance"].values[m] <= _NEAR
@@ -201,7 +200,7 @@ def _match(
             near &= one["shared"].values[m] >= least
         points.append(fit.expected(one["fixed_points"].values[m][near], m))
         stable.append(one["stable"].values[m][near])
-    return dynamics.match_fixed_points(points[0], points[1], TOLERANCE, scale, stable)
+    return dynamics.match_fixed_points(points[0], points[1], laboratory.SAME_POINT, scale, stable)
 
 
 def _spectra(one: xr.Dataset) -> list[np.ndarray]:

@@ -34,7 +34,7 @@ _EXPONENTS = 8
 _STEPS, _WARM_UP = 1000, 300  # of the exponents of a closed loop
 _STARTS = 10  # of the verdict on chaos
 _TWINS, _TWIN_STEPS = 8, 60
-_SAME_POINT = (
+SAME_POINT = (
     0.15  # rms spreads of the expected observation, up to which two members have the same fixed point
 )
 _DRIVEN_TRIALS = 16  # of the echo-state test
@@ -378,7 +378,7 @@ def shared(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     for a in range(m):
         for b in range(m):
             if a != b and len(there[a]) and len(there[b]):
-                same = similarity.match_fixed_points(there[b], there[a], _SAME_POINT, float(spread))
+                same = similarity.match_fixed_points(there[b], there[a], SAME_POINT, float(spread))
                 share[a, same.pairs[:, 1]] += 1 / (m - 1)
     return {"shared": (found["speed"].dims, share)}, {}
 

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 AGREE = 0.25  # sd over members relative to their mean, up to which a size counts as identified
+MOST = 0.5  # share of the other members that have a fixed point, from which most members share it
 _RESAMPLES = 2000
 
 Kind = Literal["size", "sign", "count"]
@@ -52,7 +53,7 @@ def _horizon(found: xr.Dataset) -> np.ndarray:
 QUANTITIES = (
     Quantity("fixed points", "", "closed", "count", "speed", lambda f: np.isfinite(f["speed"].values).sum(1)),
     Quantity("stable fixed points", "", "closed", "count", "stable", lambda f: (f["stable"].values == 1).sum(1)),
-    Quantity("fixed points most members share", "", "closed", "count", "shared", lambda f: (f["shared"].values >= 0.5).sum(1)),
+    Quantity("fixed points most members share", "", "closed", "count", "shared", lambda f: (f["shared"].values >= MOST).sum(1)),
     Quantity("line attractor", "", "closed", "count", "line_attractor", _of("line_attractor")),
     Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius", _of("nearest_radius")),
     Quantity("slowest time constant", "time", "closed", "size", "nearest_radius", _slowest),

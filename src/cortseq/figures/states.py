@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from cortseq.dynamics.summary import MOST
 from cortseq.figures import style
 
 
@@ -49,9 +50,9 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
 
 
 def _common(one: xr.Dataset) -> np.ndarray:
-    """Whether at least half of the other members have each fixed point of member 0; of a single member, all."""
+    """Whether most of the other members have each fixed point of member 0; of a single member, all."""
     points = one["fixed_points_projected"].values[0]
-    return one["shared"].values[0] >= 0.5 if "shared" in one else np.ones(len(points), bool)
+    return one["shared"].values[0] >= MOST if "shared" in one else np.ones(len(points), bool)
 
 
 def _label(one: xr.Dataset) -> str:
