@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 from untrained import every_recurrent, untrained
 
 from cortseq import dynamics, models, recording
+from cortseq.dynamics import similarity
 from cortseq.errors import CortseqError
 
 
@@ -392,3 +393,53 @@ def test_facilitation_decays_at_the_rate_of_theory():
     steady = use * (1 + fac * r) / (1 + use * fac * r)
     rate = -np.log((u[20] - steady) / (u[0] - steady)) / (20 * 0.02)
     np.testing.assert_allclose(rate, 1 / fac + use * r, rtol=1e-6)
+
+
+def test_a_decoder_does_not_learn_trials_by_heart():
+    """States that drift within each trial and know nothing of the targets: single bins left out between their
+    neighbours choose too weak a penalty."""
+    from sklearn.linear_model import RidgeCV
+
+    rng = np.random.default_rng(1)
+    states, target = (np.cumsum(rng.normal(size=(24, 60, n)), 1) / np.sqrt(60) for n in (100, 8))
+    told = dynamics.decode_past(states, target, [0], range(16), range(16, 24))[0]
+    x, y = states[:16].reshape(-1, 100), target[:16].reshape(-1, 8)
+    by_bins = RidgeCV(alphas=np.asarray(dynamics.decoding.PENALTIES) * len(x)).fit(x, y)
+    truth = target[16:].reshape(-1, 8)
+    of_bins = similarity.explained(truth, by_bins.predict(states[16:].reshape(-1, 100)))[1]
+    assert told.mean() > -0.2 and of_bins.mean() < -0.5
+
+
+def test_ridge_equals_scikit_learn_at_the_penalty_it_chooses():
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GridSearchCV
+
+    from cortseq.dynamics.ridge import ridge
+
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(10), 20)
+    x = rng.normal(size=(200, 6)) + rng.normal(size=(10, 6))[groups]
+    x = (x - x.mean(0)) / x.std(0)
+    y = x @ rng.normal(size=(6, 2)) + 4 * rng.normal(size=(200, 2)) + 3
+    penalties = [1e-3, 1e-2, 0.1, 1.0]
+    weight, intercept = ridge(x, y, penalties, groups)
+    folds = [(np.flatnonzero(groups % 5 != f), np.flatnonzero(groups % 5 == f)) for f in range(5)]
+    for k in range(2):
+        # its penalty is not per row: rows of all folds are 160
+        search = GridSearchCV(
+            Ridge(), {"alpha": [160 * p for p in penalties]}, cv=folds, scoring="neg_mean_squared_error"
+        ).fit(x, y[:, k])
+        best = Ridge(alpha=200 / 160 * search.best_params_["alpha"]).fit(x, y[:, k])
+        np.testing.assert_allclose(weight[k], best.coef_, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(intercept[k], best.intercept_, rtol=1e-9)
+    alone = ridge(x, y, penalties, np.zeros(200))
+    assert np.isfinite(alone[0]).all()
+
+
+def test_a_unit_silent_in_training_does_not_speak_in_the_test():
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(20, 30, 3))
+    target = states[..., 0] + 0.5 * rng.normal(size=(20, 30))
+    states[..., 2] *= 1e-6
+    states[18, 10, 2] = 1.0
+    assert dynamics.decode_past(states, target, [0], range(16), range(16, 20)) > 0.6

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from cortseq.dynamics.similarity import explained, ridge
+from cortseq.dynamics.ridge import ridge
+from cortseq.dynamics.similarity import explained
 from cortseq.errors import CortseqError
 
-PENALTIES = tuple(10.0 ** np.arange(-10, 2))
+PENALTIES = tuple(10.0 ** np.arange(-10, 5))  # the last leave hardly more than the mean
 
 
 def decode_past(
@@ -19,7 +20,8 @@ def decode_past(
 ) -> np.ndarray:
     """R^2 of y_{t-k} read linearly from the state s_t, on held-out trials, (lag, target).
 
-    Ridge fitted on the trials `train`, its penalty by leave-one-out there. Negative lags ask for the future.
+    Ridge fitted on the trials `train`, its penalty chosen on whole trials left out there. Negative lags ask for
+    the future.
     Of a linear reservoir under white input the lags sum to the memory capacity.
 
     Parameters
@@ -43,7 +45,8 @@ def decode_past(
         then = slice(max(-lag, 0), n_time - max(lag, 0))
         x, past = s[:, now], y[:, then]
         known = np.asarray(np.isfinite(x).all(-1) & np.isfinite(past).all(-1))
-        weight, bias = ridge(x[train][known[train]], past[train][known[train]], penalties)
+        of_train = known[train]
+        weight, bias = ridge(x[train][of_train], past[train][of_train], penalties, np.nonzero(of_train)[0])
         guess = x[test][known[test]] @ weight.T + bias
         out.append(explained(past[test][known[test]], guess)[1])
     return np.array(out)

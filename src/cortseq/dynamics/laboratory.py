@@ -39,7 +39,8 @@ SAME_POINT = (
 )
 _DRIVEN_TRIALS = 16  # of the echo-state test
 _JACOBIAN_BUDGET = 4e9  # trials x lags x dim^3 of the gradients: reservoirs would take minutes
-_DECODED_BINS = 4000  # that a decoder of the past is fitted to
+_DECODED_BINS = 4000, 40_000  # that a decoder of the past is fitted to: fewest, most
+_DECODER_BUDGET = 4e9  # bins x dim^2: reservoirs would take minutes
 _GRID = 15
 _CONDITIONS = 4
 
@@ -273,7 +274,8 @@ def bound(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 def past(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     """Share of the variance of the observation at lag k (negative: to come) that the state tells, held out."""
     valid = subject.recording["valid"].values
-    n = max(8, int(_DECODED_BINS / max(valid[subject.train].sum(1).mean(), 1)))
+    bins = np.clip(_DECODER_BUDGET / subject.states.shape[-1] ** 2, *_DECODED_BINS)
+    n = max(8, int(bins / max(valid[subject.train].sum(1).mean(), 1)))
     train = analyse.spread(subject.train, n)
     trials = np.concatenate([train, subject.test])
     data = subject.fit._data(subject.recording, trials)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cortseq.dynamics.fixed_points import rms_spread
+from cortseq.dynamics.ridge import ridge
 from cortseq.errors import CortseqError
 
 
@@ -92,8 +93,8 @@ class LinearMap:
 def linear_map(a, b, train, test, penalties: Sequence[float] = tuple(10.0 ** np.arange(-8, 1))) -> LinearMap:
     """The affine map that predicts states b of one model from states a of another on the same trials.
 
-    Ridge on the trials `train`, its penalty (per sample, of the standardised states) by leave-one-out there;
-    judged on `test`.
+    Ridge on the trials `train`, its penalty (per sample, of the standardised states) chosen on whole trials
+    left out there; judged on `test`.
 
     Parameters
     ----------
@@ -104,23 +105,10 @@ def linear_map(a, b, train, test, penalties: Sequence[float] = tuple(10.0 ** np.
         raise CortseqError("states of the same trials and bins are compared", value=(a.shape, b.shape))
     known = np.isfinite(a).all(-1) & np.isfinite(b).all(-1)
     x, y = (v[train][known[train]] for v in (a, b))
-    weight, bias = ridge(x, y, penalties)
+    weight, bias = ridge(x, y, penalties, np.nonzero(known[train])[0])
     truth, guess = b[test][known[test]], a[test][known[test]] @ weight.T + bias
     pooled, each = explained(truth, guess)
     return LinearMap(weight, bias, pooled, each)
-
-
-def ridge(x: np.ndarray, y: np.ndarray, penalties: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (k, d) and intercepts (k,) of y (n, k) on x (n, d); features are standardised for the penalty."""
-    from sklearn.linear_model import RidgeCV
-
-    centre, scale = x.mean(0), x.std(0)
-    scale = np.where(
-        scale > 1e-12 * (1 + np.abs(centre)), scale, np.inf
-    )  # what never varies predicts nothing
-    model = RidgeCV(alphas=np.asarray(penalties) * len(x)).fit((x - centre) / scale, y)
-    weight = np.atleast_2d(model.coef_) / scale
-    return weight, np.atleast_1d(model.intercept_) - weight @ centre
 
 
 def explained(truth: np.ndarray, guess: np.ndarray) -> tuple[float, np.ndarray]:

@@ -346,10 +346,11 @@ def reservoir_states(u: np.ndarray, units: int, radius: float, scale: float, lea
 
 def _read_out(features: np.ndarray, target: np.ndarray, warm: int = 200) -> float:
     """NRMSE on the second half of a ridge read-out fitted to the first."""
-    from cortseq.dynamics.similarity import ridge
+    from cortseq.dynamics.ridge import ridge
 
     half = len(target) // 2
-    weight, bias = ridge(features[warm:half], target[warm:half, None], PENALTIES)
+    one_run = np.zeros(half - warm)
+    weight, bias = ridge(features[warm:half], target[warm:half, None], PENALTIES, one_run)
     return nrmse(target[half:], (features[half:] @ weight.T + bias)[:, 0])
 
 
