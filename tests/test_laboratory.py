@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from untrained import every_recurrent, untrained
 
 from cortseq import dynamics, models, store
-from cortseq.dynamics import laboratory, summary
+from cortseq.dynamics import analyse, laboratory, summary
+from cortseq.dynamics.laboratory import cells, closed_loop, weights
 
 ALWAYS = {
     "states", "fixed_points", "saturation", "slow_points", "nearest_radius", "line_attractor", "echo_holds",
@@ -36,9 +38,9 @@ CASES += [
 @pytest.fixture(autouse=True)
 def short_orbits(monkeypatch):
     """Exponents of few steps: here they are only there or not."""
-    monkeypatch.setattr(laboratory, "_STEPS", 60)
-    monkeypatch.setattr(laboratory, "_WARM_UP", 20)
-    monkeypatch.setattr(laboratory, "_TWIN_STEPS", 12)
+    monkeypatch.setattr(closed_loop, "_STEPS", 60)
+    monkeypatch.setattr(closed_loop, "_WARM_UP", 20)
+    monkeypatch.setattr(closed_loop, "_TWIN_STEPS", 12)
 
 
 @pytest.mark.parametrize(("model", "track"), CASES, ids=lambda v: getattr(v, "family", v))
@@ -106,6 +108,8 @@ def test_a_cue_is_read_from_plastic_synapses(counts):
         ([1.0, 1.1, 0.9], "size", "identified"),
         ([1.0, 3.0, 0.2], "size", "not identifiable: sd"),
         ([-0.1, -0.4], "sign", "identified"),
+        ([-0.1, -np.inf], "sign", "identified"),
+        ([-np.inf, 3.0], "size", "not identifiable: undefined in 1 of 2"),
         ([-0.1, 0.4], "sign", "not identifiable: signs differ"),
         ([2, 2, 2], "count", "identified"),
         ([2, 5, 2], "count", "not identifiable: 2 to 5"),
@@ -121,9 +125,12 @@ def test_intervals_hold_the_spread_of_members_and_of_trials():
     """With members apart by 1 and trials by 10 the interval must be as wide as both make it."""
     rng = np.random.default_rng(0)
     values = rng.normal(0, 1, (4, 1)) + rng.normal(0, 10, (1, 50))
-    low, high = summary._interval(values, values.mean(1), 0)
-    assert 0.6 < (high - low) / (3.92 * 10 / np.sqrt(50)) < 1.6
-    low, high = summary._interval(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0]), 0)
+    low, high = summary._interval(values)
+    members = 3.182446 * values.mean(1).std(ddof=1) / 2
+    trials = 1.96 * values.mean(0).std(ddof=1) / np.sqrt(50)
+    assert (high - low) / 2 == pytest.approx(np.hypot(members, trials), rel=1e-5)
+    assert trials == pytest.approx(1.96 * 10 / np.sqrt(50), rel=0.3)
+    low, high = summary._interval(np.array([1.0, 2.0, 3.0]))
     assert (high - low) / 2 == pytest.approx(4.302653 / np.sqrt(3), rel=1e-5)
 
 
@@ -146,21 +153,125 @@ def test_members_that_are_one_network_share_every_fixed_point(signal):
     for value in fit.params.values():
         value[1] = value[0]
     subject = laboratory.Subject(fit, signal, np.arange(18), np.arange(18, 30))
-    found = laboratory.analyse.dissect_fit(fit, signal, np.arange(18, 30), seed=1)
-    shared, _ = laboratory.shared(subject, found)
-    share = shared["shared"][1]
+    found = analyse.dissect_fit(fit, signal, np.arange(18, 30), seed=1)
+    found = found.assign(closed_loop.expected(subject, found)[0])
+    share = closed_loop.shared(subject, found)[0]["shared"][1]
     known = np.isfinite(found["speed"].values)
     assert known.any() and np.isfinite(share)[known].all() and (share[known] == 1).all()
     fit.params["readout_bias"][1] += 30.0  # the same states, another observation: another point
-    assert (laboratory.shared(subject, found)[0]["shared"][1][known] == 0).all()
+    found = found.assign(closed_loop.expected(subject, found)[0])
+    assert (closed_loop.shared(subject, found)[0]["shared"][1][known] == 0).all()
 
 
 def test_twins_part_as_the_largest_exponent_says(counts):
     fit = untrained(models.Rate(hidden=8, leak=0.5), counts, members=1, seed=2)
     subject = laboratory.Subject(fit, counts, np.arange(28), np.arange(28, 40))
-    found = laboratory.twins(subject, None)[0]
+    found = closed_loop.twins(subject, None)[0]
     states = subject.visited(0, 4)
     exponent = dynamics.leading_exponents(fit.flow(0, "closed"), states, n_steps=12, warm_up=0)
     assert found["closed_twin_slope"][1][0] == pytest.approx(exponent.mean(), abs=0.1)
     assert found["sampled_twins"][1].shape == (1, 8, 13)
     assert (found["sampled_twins"][1][..., 0] == 1e-6).all()
+
+
+def test_what_cannot_be_done_says_why_and_the_rest_is_done(counts):
+    """One short test trial, a unit that alone makes the state, a label of many names."""
+    short = counts.isel(time=slice(0, 12)).assign_coords(side=("trial", [f"way {i % 10}" for i in range(40)]))
+    fit = untrained(models.Rate(hidden=1), short, members=2)
+    found = laboratory.examine(fit, short, np.arange(30), [35], "side", 1, silent)
+    assert any(line.startswith("echo: inputs are (time, m), at least 20") for line in found.attrs["not_done"])
+    assert found.attrs["conditions"] == ["way 5"] and np.isfinite(found["participation_ratio"]).all()
+    table = summary.summarise(found).set_index("quantity")
+    assert table.loc["echo", "verdict"].startswith("not done: inputs are")
+    assert table.loc["fixed points", "verdict"].startswith(("identified", "not identifiable"))
+
+
+def test_a_recording_without_spikes_is_examined(counts):
+    silence = counts.assign(counts=0 * counts["counts"])
+    _, found = examined(models.Rate(hidden=4), silence)
+    assert found.attrs["not_done"] and "fixed_points" in found and len(summary.summarise(found)) > 5
+
+
+def test_the_dimension_of_chaos_takes_as_many_exponents_as_it_needs(counts):
+    fit = untrained(models.Rate(hidden=60, leak=1.0, gain=4.0), counts, members=1, seed=1)
+    fit.params["readout_weight"][:] = 0
+    subject = laboratory.Subject(fit, counts, np.arange(28), np.arange(28, 40))
+    found = closed_loop.exponents(subject, None)[0]
+    start = subject.visited(0, 10)[0]
+    whole = dynamics.lyapunov_spectrum(fit.flow(0, "closed"), start, None, 60, 20, 0)
+    assert whole.kaplan_yorke_dimension > 8
+    # not equal: frames of another width are straightened at other steps
+    assert found["kaplan_yorke"][1][0] == pytest.approx(whole.kaplan_yorke_dimension, rel=0.1)
+    assert found["entropy"][1][0] == pytest.approx(whole.entropy, rel=0.1)
+
+
+def test_a_member_that_runs_away_does_not_take_the_others_along(signal):
+    fit = untrained(models.Rate(hidden=4), signal, members=2)
+    fit.params["skip"][0] = 1e6
+    fit.params["skip"][1] = 0
+    found = laboratory.examine(fit, signal, np.arange(18), np.arange(18, 30), "", 1, silent)
+    assert found.attrs["chaotic"] == "no verdict" and "member 0" in found.attrs["chaotic_reason"]
+    assert np.isnan(found["lyapunov"][0]).all() and np.isfinite(found["lyapunov"][1, :2]).all()
+
+
+def test_random_weights_are_their_own_shuffled_controls_and_obey_mean_field_theory(counts):
+    fit = untrained(models.Rate(hidden=300, leak=1.0, gain=2.5), counts, members=2, seed=4)
+    subject = laboratory.Subject(fit, counts, np.arange(28), np.arange(28, 40))
+    given = fit.params["recurrent"].double().numpy()
+    found = weights.mean_field(subject, {"weights": xr.DataArray(given)})[0]
+    own, shuffled, theory = (
+        found[name][1] for name in ("weights_exponent", "shuffled_exponent", "mean_field_exponent")
+    )
+    assert found["gain"][1] == pytest.approx([2.5, 2.5], rel=0.02)
+    assert np.abs(own - theory).max() < 0.12 * theory.max() and np.abs(shuffled.mean(1) - own).max() < 0.05
+    # structure parts them: a strong symmetric part settles what its shuffled entries leave chaotic
+    symmetric = (given + given.swapaxes(1, 2)) / np.sqrt(2)
+    found = weights.mean_field(subject, {"weights": xr.DataArray(symmetric)})[0]
+    assert (found["weights_exponent"][1] < 0.02).all() and (found["shuffled_exponent"][1] > 0.2).all()
+
+
+def test_members_in_another_basis_lie_in_one_plane(signal):
+    """Member 1 is member 0 with its units permuted: the common plane must put states and points in one place."""
+    fit = untrained(models.Rate(hidden=5, leak=0.5), signal, members=2, seed=2)
+    order = np.array([3, 0, 4, 1, 2])
+    for name, value in fit.params.items():
+        other = value[0].clone()
+        if name in ("bias", "start", "input_weight", "leak_raw"):
+            other = other[order]
+        elif name == "recurrent":
+            other = other[order][:, order]
+        elif name == "readout_weight":
+            other = other[:, order]
+        value[1] = other
+    _, found = fit, laboratory.examine(fit, signal, np.arange(18), np.arange(18, 30), "", 1, silent)
+    plane = found["plane_states"].values
+    assert np.nanmax(np.abs(plane[1] - plane[0])) < 1e-3 * np.nanstd(plane[0])
+    ours, theirs = (found["plane_points"].values[m] for m in range(2))
+    ours, theirs = (p[np.isfinite(p).all(1)] for p in (ours, theirs))
+    apart = np.abs(ours[:, None] - theirs).max(2).min(1)
+    assert len(ours) and apart.max() < 1e-2 * np.nanstd(plane[0])
+
+
+def test_errors_by_the_jackknife_are_those_of_the_mean():
+    rng = np.random.default_rng(0)
+    trials = rng.normal(size=(3, 40))
+    left_out = np.stack([trials[:, np.arange(40) != i].mean(1) for i in range(40)])
+    expected = trials.mean(0).std(ddof=1) / np.sqrt(40)
+    assert summary._error_over_trials(trials.mean(1), left_out) == pytest.approx(expected, rel=1e-9)
+    assert summary._error_over_trials(trials, None) == pytest.approx(expected, rel=1e-9)
+
+
+def test_unknown_labels_are_no_class():
+    """A trial whose label is NaN is in neither half."""
+    label = np.array([1.0, 2.0, np.nan, np.nan, 2.0, 1.0, 2.0, 1.0])
+    subject = laboratory.Subject(None, None, np.arange(4), np.arange(4, 8), label)
+    cue = cells._cue(subject)
+    np.testing.assert_array_equal(np.isnan(cue), np.isnan(label))
+    np.testing.assert_array_equal(cue[[0, 1, 4, 5]], [0, 1, 1, 0])
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3, 2))
+    marked = np.repeat([0.0, 1.0, np.nan], 20)
+    x[marked == 1] += 3
+    train = np.r_[0:10, 20:30, 40:50]
+    found = dynamics.decode_cue(x, marked, train, np.setdiff1d(np.arange(60), train))
+    assert (found > 0.95).all()

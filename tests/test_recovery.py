@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from cortseq.bench import recovery
-from cortseq.dynamics import laboratory
+from cortseq.dynamics.laboratory import closed_loop
 
 SMALL = recovery.Size(hidden=12, units=40, trials=120, time=60, epochs=60, members=2)
 
 
 @pytest.fixture(autouse=True)
 def short_orbits(monkeypatch):
-    monkeypatch.setattr(laboratory, "_STEPS", 100)
-    monkeypatch.setattr(laboratory, "_WARM_UP", 50)
+    monkeypatch.setattr(closed_loop, "_STEPS", 100)
+    monkeypatch.setattr(closed_loop, "_WARM_UP", 50)
 
 
 def test_a_rate_network_comes_back_from_its_spikes():

@@ -299,3 +299,19 @@ def test_twins_of_a_fitted_sampled_map(any_recording):
     starts = 0.1 * np.ones((5, fit.flow(0, "sampled").dim))
     found = dynamics.twin_divergence(lambda seed: fit.flow(0, "sampled", seed=seed), starts)
     assert np.median(found.distances[:, -1]) < 1e-8 and (found.slope < -0.3)
+
+
+def test_the_disc_of_a_matrix_whose_rows_and_columns_differ():
+    """Entries r_i g_ij c_j fill a disc of R^2 = sum_i r_i^2 c_i^2 about the mean of the diagonal; signs with a mean shift nothing."""
+    rng = np.random.default_rng(0)
+    n = 500
+    rows, columns = rng.uniform(0.3, 1.7, (2, n)) / n**0.25
+    w = rows[:, None] * rng.normal(size=(n, n)) * columns
+    np.fill_diagonal(w, 0.7)
+    centre, radius = dynamics.predicted_disc(w)
+    assert centre == pytest.approx(0.7)
+    assert radius == pytest.approx(np.sqrt((rows**2 * columns**2).sum()), rel=0.05)
+    assert np.abs(np.linalg.eigvals(w) - 0.7).max() == pytest.approx(radius, rel=0.06)
+    signs = np.where(np.arange(n) < 400, 1, -1)
+    shifted = dynamics.predicted_disc(w + 0.1 * signs, signs)[1]
+    assert shifted == pytest.approx(radius, rel=0.02)

@@ -193,9 +193,26 @@ def captions(dataset: str, track: str) -> dict[str, tuple[str, str]]:
                 else "with the input held at the mean of each condition."
             ),
         ),
+        "members": (
+            "Members side by side",
+            "Up to four members of each model in one plane, that of the first components of the first: a linear map between states takes the others there. "
+            "What the data decide is the same in every panel of a row.",
+        ),
+        "points": (
+            "The search for fixed points",
+            "Above: distinct fixed points against the number of starts; a curve that still rises says that some are missing. Below: largest eigenvalue at "
+            "each point against its distance to the nearest visited state. Points in the grey part lie further from the data than these are spread: no "
+            "recording speaks for or against them.",
+        ),
+        "mean_field": (
+            "Weights and mean-field theory",
+            "Largest exponent of h' = tanh(W h) with the fitted recurrent weights alone (no leak, bias or input), with the same entries in permuted places, and "
+            "of random networks of infinitely many units at the same gain. Where fitted weights part from their shuffled controls, their structure does it.",
+        ),
         "jacobian_spectra": (
             "Jacobian spectra at the fixed points",
-            "Above: eigenvalues of the closed-loop map per step; inside the unit circle a mode decays. Below: the same as time constants and frequencies"
+            "Above: eigenvalues of the closed-loop map per step; inside the unit circle a mode decays. Dashed: the disc that entries of the same variances without "
+            "structure would fill, at the point nearest to the data. Below: the same as time constants and frequencies"
             + (" in units of symbols." if symbols else "."),
         ),
         "weight_spectra": (
@@ -224,10 +241,12 @@ def captions(dataset: str, track: str) -> dict[str, tuple[str, str]]:
         ),
         "release": (
             "Plastic synapses",
-            "Facilitation, resources and release on test trials. A memory is silent where the cue is read from u x and not from the rates.",
+            "Facilitation, resources and release on test trials, and what each synapse releases at a constant rate: its filter. A memory is silent where the cue "
+            "is read from u x and not from the rates.",
         ),
         "seeds": (
-            "Members side by side",
-            "Two seeds of one model differ by what the data do not decide; two models say something different only where they are further apart than that.",
+            "Models against seeds",
+            "Two seeds of one model differ by what the data do not decide; two models say something different only where they are further apart than that. From "
+            "row to column; on the diagonal of the lower two: from one seed to another.",
         ),
     }

@@ -128,6 +128,16 @@ def plastic(dataset):
     )
 
 
+def saturating(dataset):
+    """Whether a recording has networks of tanh units, for which there is a mean-field theory."""
+    specs = [VARIANTS[dataset][name].model for name in flowing(dataset)]
+    return any(
+        m.family in ("rate", "low_rank", "esn")
+        and getattr(m, "nonlinearity", "tanh") == "tanh"
+        for m in specs
+    )
+
+
 OVERALL = [
     (
         "ladder",
@@ -171,8 +181,11 @@ PER_DATASET = {
     "memory": lambda dataset: able("memory", dataset),
     "generation": lambda dataset: able("generation", dataset),
     "states": flowing,
+    "members": flowing,
+    "points": flowing,
     "jacobian_spectra": flowing,
     "weight_spectra": flowing,
+    "mean_field": saturating,
     "lyapunov": flowing,
     "twins": flowing,
     "gradients": flowing,
@@ -182,8 +195,11 @@ PER_DATASET = {
 }
 DISSECTIONS = [
     "states",
+    "members",
+    "points",
     "jacobian_spectra",
     "weight_spectra",
+    "mean_field",
     "lyapunov",
     "twins",
     "gradients",

@@ -2,7 +2,7 @@
 
 from cortseq.dynamics.attractors import LineAttractor, line_attractor, slow_points
 from cortseq.dynamics.balance import Balance, balance, balance_of_fit, tracking_lag
-from cortseq.dynamics.bulk import low_rank_outliers, profile_radius, stability_margin
+from cortseq.dynamics.bulk import low_rank_outliers, predicted_disc, profile_radius, stability_margin
 from cortseq.dynamics.chaos import (
     ChaosVerdict,
     TwinDivergence,
@@ -109,6 +109,7 @@ __all__ = [
     "numerical_abscissa",
     "outliers",
     "participation_ratio",
+    "predicted_disc",
     "profile_radius",
     "silent_memory",
     "slow_points",

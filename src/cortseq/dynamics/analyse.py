@@ -16,7 +16,7 @@ from cortseq.errors import CortseqError
 
 MAX_TRIALS = 64
 _COMPONENTS = 3
-_START_BUDGET = 8000  # starts x dim: the search costs starts x dim^3, and large reservoirs would take minutes
+_START_BUDGET = 1e9  # starts x dim^3, the cost of a search: large reservoirs would take minutes
 # permutations x hidden^2, of the weight spectra: a reservoir of 1000 units would take minutes; 39 allow p < 0.05
 _PERMUTATION_BUDGET = 10_000_000
 _FEWEST_PERMUTATIONS = 39
@@ -53,7 +53,7 @@ def dissect_fit(
         label_name=label_name,
         **settings,
     )
-    return found.assign_attrs(family=fit.model.family).assign_coords(trial=trials)
+    return found.assign_attrs(family=fit.model.family, track=data.track).assign_coords(trial=trials)
 
 
 def dissect(
@@ -64,7 +64,7 @@ def dissect(
     *,
     bin_width: float,
     seed: int,
-    n_starts: int = 64,
+    n_starts: int = 128,
     n_permutations: int = 200,
     label=None,
     label_name: str = "",
@@ -77,7 +77,7 @@ def dissect(
     states : visited states (trial, time, dim) of member 0, or (member, trial, time, dim); NaN where a
         bin is missing. Starts of the search are drawn from them (of member 0 where there is no other).
     signs : (hidden,) sign of each unit's outgoing weights under Dale's law, else None.
-    n_starts : of the search per member; fewer, down to 8, where dim > 250.
+    n_starts : of the search per member; fewer, down to 8, where dim > 198.
     n_permutations : of the weights per member; fewer, down to 39, where hidden > 223.
     bin_width : s per step. label : (trial,) or (trial, time), of the states.
 
@@ -92,7 +92,7 @@ def dissect(
             f"one weight matrix per member is needed: {len(flows)} flows, {len(weights)} matrices"
         )
     visited = _by_member(np.asarray(states, dtype=np.float64), len(flows))
-    n_starts = min(n_starts, max(8, _START_BUDGET // visited[0].shape[-1]))
+    n_starts = min(n_starts, max(8, int(_START_BUDGET / visited[0].shape[-1] ** 3)))
     affordable = _PERMUTATION_BUDGET // weights[0].shape[-1] ** 2
     n_permutations = min(n_permutations, max(_FEWEST_PERMUTATIONS, affordable))
     starts = [draw(s, n_starts, seed + member) for member, s in enumerate(visited)]
@@ -100,7 +100,7 @@ def dissect(
     found = {
         **_projections(visited[0], points),
         **_points(points),
-        **_nearest(points),
+        **_nearest(points, bin_width),
         **_weights(weights, signs, n_permutations, seed),
     }
     if label is not None:
@@ -187,22 +187,36 @@ def _points(points: list[FixedPoints]) -> dict:
     }
 
 
-def _nearest(points: list[FixedPoints]) -> dict:
-    """The Jacobian at each member's fixed point nearest to the data: spectrum and non-normality."""
+def _nearest(points: list[FixedPoints], bin_width: float) -> dict:
+    """The Jacobian at each member's fixed point nearest to the data: spectrum and non-normality.
+
+    `numerical_abscissa` is that of (J - 1) / bin_width: the rate at which the fastest perturbation grows at first.
+    """
     dim = points[0].states.shape[-1]
+    jacobians = np.full((len(points), dim, dim), np.nan)
     values, rows = np.full((len(points), dim), np.nan, complex), np.full((len(points), 4), np.nan)
     for member, p in enumerate(points):
         if len(p.states):
             at = p.distances.argmin()
             values[member], a = p.eigenvalues[at], p.jacobians[at]
-            peak = transient_growth(a).peak if dim <= _LARGEST else np.nan
-            rows[member] = np.abs(values[member, 0]), henrici(a), numerical_abscissa(a), peak
+            jacobians[member] = a
+            abscissa = numerical_abscissa((a - np.eye(dim)) / bin_width)
+            rows[member] = np.abs(values[member, 0]), henrici(a), abscissa, _peak(a)
     names = ("nearest_radius", "henrici", "numerical_abscissa", "transient_peak")
     return {
+        "nearest_jacobian": (("member", "dim", "dim_from"), jacobians),
         "nearest_eigenvalues_real": (("member", "dim"), values.real),
         "nearest_eigenvalues_imag": (("member", "dim"), values.imag),
         **{name: ("member", column) for name, column in zip(names, rows.T, strict=True)},
     }
+
+
+def _peak(jacobian: np.ndarray) -> float:
+    """Largest growth on the way; NaN of large ones, and of integrators that nothing brings back."""
+    try:
+        return transient_growth(jacobian).peak if len(jacobian) <= _LARGEST else float("nan")
+    except CortseqError:
+        return float("nan")
 
 
 def _n_points(points: list[FixedPoints]) -> int:

@@ -54,12 +54,17 @@ def balance(weights, rates, external=None, max_lag: int = 10) -> Balance:
     outside = np.zeros_like(r) if external is None else np.broadcast_to(external, r.shape)
     e = r @ np.maximum(w, 0).T + np.maximum(outside, 0)
     i = r @ np.minimum(w, 0).T + np.minimum(outside, 0)
+    return Balance(e, i, balance_index(e, i), tracking_lag(e, -i, max_lag))
+
+
+def balance_index(excitatory, inhibitory) -> np.ndarray:
+    """|E + I| / (|E| + |I|), mean over bins with current, of currents (trial, time, unit); (unit,)."""
+    e, i = excitatory, inhibitory
     total = e - i
     index = np.divide(np.abs(e + i), total, out=np.full_like(e, np.nan), where=total > 0)
     counted = np.isfinite(index)
     with np.errstate(invalid="ignore"):
-        mean = np.where(counted, index, 0).sum((0, 1)) / counted.sum((0, 1))
-    return Balance(e, i, mean, tracking_lag(e, -i, max_lag))
+        return np.where(counted, index, 0).sum((0, 1)) / counted.sum((0, 1))
 
 
 def tracking_lag(leader, follower, max_lag: int) -> np.ndarray:

@@ -24,6 +24,36 @@ def profile_radius(variances) -> float:
     return float(np.sqrt(np.abs(np.linalg.eigvals(s)).max()))
 
 
+def predicted_disc(matrix, signs=None) -> tuple[float, float]:
+    """Centre and radius of the disc that a matrix without structure of the same variances fills.
+
+    Centre: the mean of the diagonal. Radius: that of the variance profile r_i c_j / mean, r and c the mean squares of
+    the rows and columns off the diagonal, entries less the mean of their sign class: R^2 = sum_i r_i c_i / mean
+    (Aljadeff, Stern & Sharpee 2015; Girko's and Rajan & Abbott's circles are those of equal rows).
+
+    Parameters
+    ----------
+    matrix : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
+
+    Raises
+    ------
+    CortseqError : a matrix of one unit.
+    """
+    w = _square(matrix)
+    n = len(w)
+    if n < 2:
+        raise CortseqError("one unit has no bulk", value=w.shape)
+    off = ~np.eye(n, dtype=bool)
+    classes = np.zeros(n) if signs is None else np.asarray(signs)
+    squares = np.zeros((n, n))
+    for name in np.unique(classes):
+        mine = off & (classes == name)
+        squares[mine] = (w[mine] - w[mine].mean()) ** 2
+    mean, centre = squares[off].mean(), float(np.diagonal(w).mean())
+    rows, columns = (squares.sum(axis) / (n - 1) for axis in (1, 0))
+    return centre, float(np.sqrt(rows @ columns / mean)) if mean > 0 else 0.0
+
+
 def low_rank_outliers(left, right, radius: float, random=None, terms: int = 3) -> np.ndarray:
     """Predicted eigenvalues of J + M N^T outside the bulk of J, complex128, largest modulus first.
 

@@ -60,7 +60,7 @@ def decode_cue(features, cue, train, test, penalty: float = 1.0) -> np.ndarray:
 
     Parameters
     ----------
-    features : (trial, time, d); NaN: a missing bin. cue : (trial,) labels. penalty : inverse of sklearn's C.
+    features : (trial, time, d); NaN: a missing bin. cue : (trial,) labels; NaN: unknown. penalty : inverse of sklearn's C.
 
     Returns
     -------
@@ -76,8 +76,10 @@ def _auc(x: np.ndarray, cue: np.ndarray, train, test, penalty: float) -> float:
     from sklearn.metrics import roc_auc_score
 
     known = np.isfinite(x).all(1)
+    if cue.dtype.kind == "f":
+        known &= np.isfinite(cue)
     train, test = train[known[train]], test[known[test]]
-    labels = np.unique(cue)
+    labels = np.unique(cue[known])
     if len(labels) < 2 or any(len(np.unique(cue[role])) < len(labels) for role in (train, test)):
         return float("nan")
     centre, scale = x[train].mean(0), x[train].std(0)

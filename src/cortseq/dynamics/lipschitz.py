@@ -52,14 +52,19 @@ def lipschitz_bound(fit, recording: xr.Dataset, trials=None) -> LipschitzBound:
     return LipschitzBound(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def _member(fit, recording, trials, member: int) -> tuple:
-    loop = driven(fit, recording, member, trials)
+def constants(fit, member: int = 0) -> tuple[float, float, np.ndarray, np.ndarray]:
+    """(by_state, by_input, leak a (hidden,), W (hidden, hidden)) of one member of a family with such a bound."""
     p = {name: value[member].double() for name, value in fit.params.items()}
     with torch.no_grad():
         q = fit.model.derive(p)
-    a = np.broadcast_to(q["leak"].numpy().ravel(), len(q["bias"]))
-    by_state = (1 - a).max() + np.linalg.norm(a[:, None] * q["recurrent"].numpy(), 2)
-    by_input = np.linalg.norm(a[:, None] * q["input_weight"].numpy(), 2)
+    w, a = q["recurrent"].numpy(), np.broadcast_to(q["leak"].numpy().ravel(), len(q["bias"]))
+    by_state = (1 - a).max() + np.linalg.norm(a[:, None] * w, 2)
+    return float(by_state), float(np.linalg.norm(a[:, None] * q["input_weight"].numpy(), 2)), a, w
+
+
+def _member(fit, recording, trials, member: int) -> tuple:
+    loop = driven(fit, recording, member, trials)
+    by_state, by_input, _, _ = constants(fit, member)
     moved = (loop.states[:, 1:] - loop.states[:, :-1]).norm(dim=-1).numpy()
     changed = (loop.inputs[:, 1:-1] - loop.inputs[:, :-2]).norm(dim=-1).numpy()
     within = np.arange(2, loop.states.shape[1]) <= loop.last[:, None]

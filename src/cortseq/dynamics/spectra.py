@@ -69,7 +69,8 @@ def bulk_radius(weights, signs=None) -> float:
     weights : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
     """
     w = _square(weights)
-    return float(np.sqrt(sum(n * w.ravel()[entries].var() for entries, n in _classes(len(w), signs))))
+    classes = ((w.ravel()[entries], n) for entries, n in _classes(len(w), signs))
+    return float(np.sqrt(sum(n * values.var() for values, n in classes if len(values))))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import xarray as xr
 
 AGREE = 0.25  # sd over members relative to their mean, up to which a size counts as identified
 MOST = 0.5  # share of the other members that have a fixed point, from which most members share it
-_RESAMPLES = 2000
 
 Kind = Literal["size", "sign", "count"]
 
@@ -20,7 +19,8 @@ Kind = Literal["size", "sign", "count"]
 @dataclass(frozen=True)
 class Quantity:
     """What is told of a variant. values : (member,) or (member, trial) out of the product. kind : what members
-    must agree on: the size to 25 %, the sign, or the exact count."""
+    must agree on: the size to 25 %, the sign, or the exact count. left_out : variable (group, member) of the same
+    number with one group of trials left out each, where trials enter but are not averaged over."""
 
     name: str
     unit: str
@@ -28,6 +28,7 @@ class Quantity:
     kind: Kind
     needs: str
     values: Callable[[xr.Dataset], np.ndarray]
+    left_out: str = ""
 
 
 def _of(variable: str) -> Callable[[xr.Dataset], np.ndarray]:
@@ -50,14 +51,21 @@ def _horizon(found: xr.Dataset) -> np.ndarray:
     return np.where(np.isinf(values), float(found["lag"].values.max()), values)
 
 
+def _near(found: xr.Dataset) -> np.ndarray:
+    """Fixed points within one rms spread of the visited states."""
+    return (found["distance"].values <= 1).sum(1)
+
+
 QUANTITIES = (
     Quantity("fixed points", "", "closed", "count", "speed", lambda f: np.isfinite(f["speed"].values).sum(1)),
+    Quantity("fixed points near the data", "", "closed", "count", "distance", _near),
     Quantity("stable fixed points", "", "closed", "count", "stable", lambda f: (f["stable"].values == 1).sum(1)),
     Quantity("fixed points most members share", "", "closed", "count", "shared", lambda f: (f["shared"].values >= MOST).sum(1)),
     Quantity("line attractor", "", "closed", "count", "line_attractor", _of("line_attractor")),
     Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius", _of("nearest_radius")),
     Quantity("slowest time constant", "time", "closed", "size", "nearest_radius", _slowest),
     Quantity("departure from normality", "", "closed", "size", "henrici", _of("henrici")),
+    Quantity("fastest growth at first (numerical abscissa)", "1/time", "closed", "size", "numerical_abscissa", _of("numerical_abscissa")),
     Quantity("transient growth", "", "closed", "size", "transient_peak", _of("transient_peak")),
     Quantity("largest Lyapunov exponent", "nats/bin", "closed", "sign", "leading_exponents", _of("leading_exponents")),
     Quantity("Kaplan-Yorke dimension", "", "closed", "size", "kaplan_yorke", _of("kaplan_yorke")),
@@ -65,12 +73,21 @@ QUANTITIES = (
     Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope", _of("sampled_twin_slope")),
     Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent", _of("conditional_exponent")),
     Quantity("echo state (share of members)", "", "open", "count", "echo_holds", _of("echo_holds")),
+    Quantity("largest stretch of a step (below 1: echo state for any input)", "", "open", "size", "echo_stretch", _of("echo_stretch")),
+    Quantity("radius at rest (above 1: zero input is not forgotten)", "", "weights", "size", "echo_radius", _of("echo_radius")),
+    Quantity("memory capacity", "bins", "open", "size", "memory_capacity", _of("memory_capacity")),
     Quantity("gradient horizon (at most the trial)", "bins", "open", "size", "gradient_horizon", _horizon),
-    Quantity("participation ratio", "", "open", "size", "participation_ratio", _of("participation_ratio")),
-    Quantity("balance index", "", "open", "size", "balance_index", lambda f: np.nanmean(f["balance_index"].values, 1)),
-    Quantity("tracking lag", "bins", "open", "size", "tracking_lag", lambda f: np.nanmedian(f["tracking_lag"].values, 1)),
+    Quantity("trials whose gradient vanishes (to 1/100)", "share", "open", "size", "vanishing", _of("vanishing")),
+    Quantity("trials whose gradient explodes (to 100)", "share", "open", "size", "exploding", _of("exploding")),
+    Quantity("participation ratio", "", "open", "size", "participation_ratio", _of("participation_ratio"), "participation_ratio_left_out"),
+    Quantity("balance index", "", "open", "size", "balance_index", lambda f: _mean(f["balance_index"].values, 1), "balance_index_left_out"),
+    Quantity("tracking lag", "bins", "open", "size", "tracking_lag", lambda f: np.nanmedian(f["tracking_lag"].values, 1), "tracking_lag_left_out"),
     Quantity("weight outliers", "", "weights", "count", "outlier_p", lambda f: (f["outlier_p"].values < 0.05).sum(1)),
-    Quantity("states told by another member (R²)", "", "open", "size", "states_r2", lambda f: np.nanmean(f["states_r2"].values, 1)),
+    Quantity("gain of the weights", "", "weights", "size", "gain", _of("gain")),
+    Quantity("exponent of tanh(W h), fitted W", "nats/step", "weights", "sign", "weights_exponent", _of("weights_exponent")),
+    Quantity("the same, W shuffled", "nats/step", "weights", "sign", "shuffled_exponent", lambda f: f["shuffled_exponent"].values.mean(1)),
+    Quantity("the same, mean-field theory", "nats/step", "weights", "sign", "mean_field_exponent", _of("mean_field_exponent")),
+    Quantity("states told by another member (R²)", "", "open", "size", "states_r2", lambda f: _mean(f["states_r2"].values, 1), "states_r2_left_out"),
 )  # fmt: skip
 
 
@@ -79,51 +96,67 @@ def summarise(found: xr.Dataset) -> pd.DataFrame:
 
     Returns
     -------
-    quantity, unit, map, members, value (mean over members), low, high (95 %: members and trials resampled where
-    trials enter, a t interval over members where they do not), sd (over members), verdict: "identified", "not
-    identifiable: ..." or "one member".
+    quantity, unit, map, members, value (mean over members), low, high (95 %: the t interval over members and, where
+    trials enter, 1.96 standard errors over trials, added in squares), sd (over members), verdict: "identified", "not
+    identifiable: ..." or "one member", each : the members' values, separated by spaces.
     """
     rows = []
     for quantity in QUANTITIES:
         if quantity.needs in found:
-            unit = quantity.unit
-            if unit == "time":
-                unit = "s" if found.attrs["bin_width"] != 1.0 else "symbols"
             values = np.asarray(quantity.values(found), dtype=np.float64)
-            row = {
-                "quantity": quantity.name,
-                "unit": unit,
-                "map": quantity.map,
-                **_row(values, quantity, found),
-            }
-            rows.append(row)
-    return pd.DataFrame(rows)
+            left_out = found[quantity.left_out].values if quantity.left_out in found else None
+            row = {"quantity": quantity.name, "unit": _unit(quantity, found), "map": quantity.map}
+            rows.append(row | _row(values, quantity.kind, left_out))
+    return pd.DataFrame([*rows, *_not_done(found)])
 
 
-def _row(values: np.ndarray, quantity: Quantity, found: xr.Dataset) -> dict:
+def _not_done(found: xr.Dataset) -> list[dict]:
+    """A line without a value for every analysis that could not be done."""
+    reasons = list(found.attrs.get("not_done", []))
+    if "lyapunov" not in found and "chaotic_reason" in found.attrs:
+        reasons.append(f"largest Lyapunov exponent: {found.attrs['chaotic_reason']}")
+    members = found.sizes["member"]
+    return [
+        {"quantity": name, "unit": "", "map": "", "members": members, "verdict": f"not done: {reason}", "each": ""}
+        for name, reason in (line.split(": ", 1) for line in reasons)
+    ]  # fmt: skip
+
+
+def _unit(quantity: Quantity, found: xr.Dataset) -> str:
+    timed = found.attrs["track"] != "symbols"
+    if quantity.unit.endswith("time"):
+        return quantity.unit.replace("time", "s" if timed else "symbol")
+    return quantity.unit if timed else quantity.unit.replace("bin", "symbol")
+
+
+def _row(values: np.ndarray, kind: Kind, left_out: np.ndarray | None) -> dict:
     per_member = values if values.ndim == 1 else _mean(values, 1)
-    low, high = _interval(values, per_member, int(found.attrs["seed"]))
+    low, high = _interval(values, left_out)
+    if kind == "count":
+        low = max(low, 0.0)
     known = per_member[np.isfinite(per_member)]
     return {
         "members": len(per_member),
-        "value": known.mean() if len(known) else np.nanmean(per_member),
+        "value": known.mean() if len(known) else per_member[0],
         "low": low,
         "high": high,
         "sd": known.std(ddof=1) if len(known) > 1 else np.nan,
-        "verdict": verdict(per_member, quantity.kind),
+        "verdict": verdict(per_member, kind),
+        "each": " ".join(f"{v:.4g}" for v in per_member),
     }
 
 
 def verdict(values: np.ndarray, kind: Kind) -> str:
     """Whether the members (member,) say the same."""
     values = np.asarray(values, dtype=np.float64)
-    known = values[np.isfinite(values)]
+    known = values[~np.isnan(values)]
     if len(values) < 2:
         return "one member"
     if np.isinf(values).all():
         return "identified: infinite in every member"
-    if len(known) < len(values):
-        return f"not identifiable: undefined in {len(values) - len(known)} of {len(values)} members"
+    if len(known) < len(values) or (kind != "sign" and np.isinf(known).any()):
+        undefined = len(values) - np.isfinite(values).sum()
+        return f"not identifiable: undefined in {undefined} of {len(values)} members"
     if kind == "count":
         same, what = bool((known == known[0]).all()), f"{known.min():g} to {known.max():g}"
     elif kind == "sign":
@@ -138,24 +171,36 @@ def verdict(values: np.ndarray, kind: Kind) -> str:
 
 
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    known = np.isfinite(values)
+    known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(known, values, 0).sum(axis) / known.sum(axis)
 
 
-def _interval(values: np.ndarray, per_member: np.ndarray, seed: int) -> tuple[float, float]:
-    """95 % interval of the mean over members."""
+def _interval(values: np.ndarray, left_out: np.ndarray | None = None) -> tuple[float, float]:
+    """95 % interval of the mean over members, from the spread over members and, where known, over trials.
+
+    Members share their trials: the spread of their means holds nothing of what trials do to all alike.
+    """
     from scipy.stats import t
 
-    m = len(per_member)
-    if values.ndim == 1 or values.shape[1] < 2:
-        if m < 2 or not np.isfinite(per_member).all():
-            return float("nan"), float("nan")
-        half = t.ppf(0.975, m - 1) * per_member.std(ddof=1) / np.sqrt(m)
-        return float(per_member.mean() - half), float(per_member.mean() + half)
-    rng = np.random.default_rng([seed, 0xD1])
-    rows = rng.integers(m, size=(_RESAMPLES, m, 1))
-    columns = rng.integers(values.shape[1], size=(_RESAMPLES, 1, values.shape[1]))
-    means = _mean(values[rows, columns].reshape(_RESAMPLES, -1), 1)
-    low, high = np.nanquantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    per_member = values if values.ndim == 1 else _mean(values, 1)
+    m, middle = len(per_member), float(np.mean(per_member))
+    trials = _error_over_trials(values, left_out)
+    if not np.isfinite(per_member).all() or (m < 2 and not trials > 0):
+        return float("nan"), float("nan")
+    members = t.ppf(0.975, m - 1) * per_member.std(ddof=1) / np.sqrt(m) if m > 1 else 0.0
+    half = float(np.hypot(members, 1.96 * trials))
+    return middle - half, middle + half
+
+
+def _error_over_trials(values: np.ndarray, left_out: np.ndarray | None) -> float:
+    """Standard error over trials of the mean over members: of the trials' means, or by the jackknife; 0 without."""
+    if left_out is not None and len(left_out) > 1:
+        without = _mean(left_out, 1)
+        n = len(without)
+        return float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
+    if values.ndim == 2 and values.shape[1] > 1:
+        of_trial = _mean(values, 0)
+        known = of_trial[np.isfinite(of_trial)]
+        return float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else 0.0
+    return 0.0

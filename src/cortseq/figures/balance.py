@@ -21,9 +21,10 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             tables += [t.assign(variant=name) for t in (_currents(one), _indices(one))]
             _traces(column[0], name, one)
             _histogram(column[1], one, tables[-1])
+        fig.suptitle("map: open (recorded input)", fontsize=7, color="0.4")
         axes[0, 0].set_ylabel("current (units of activity)")
         axes[1, 0].set_ylabel("units")
-        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return fig, pd.concat(tables, ignore_index=True)
 
 

@@ -133,7 +133,15 @@ def generation(out: str, dataset: str) -> dict:
     return {"table": pd.concat([store.read_table(files[0]).assign(model=m) for m, files in found.items()])}
 
 
-states = jacobian_spectra = weight_spectra = lyapunov = twins = gradients = seeds = _dissections
+states = members = points = jacobian_spectra = weight_spectra = lyapunov = twins = gradients = seeds = (
+    _dissections
+)
+
+
+def mean_field(out: str, dataset: str) -> dict:
+    """Networks of tanh units only."""
+    found = _dissections(out, dataset)["dissections"]
+    return {"dissections": {name: one for name, one in found.items() if "gain" in one}}
 
 
 def balance(out: str, dataset: str) -> dict:

@@ -35,14 +35,14 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             ylabel=r"$\|\partial h_t/\partial h_{t-k}\|$",
         )
         left.axhline(np.exp(-1), color="0.6", lw=0.7)
-        left.set_title("gradients (open loop); grey: 1/e; dotted: exponent", loc="left", fontsize=7.5)
+        left.set_title("gradients (map: open); grey: 1/e; dotted: exponent", loc="left", fontsize=7.5)
         right.axvline(0, color="0.6", lw=0.7)
         # a read-out that is worse than the mean may be so by any factor, and would flatten all others
         low, high = right.get_ylim()
         right.set_ylim(max(low, -0.1), min(high, 1.05))
         right.set_xlabel(f"lag of the observation ({unit}; negative: to come)")
         right.set_ylabel("variance told by the state (R²)")
-        right.set_title("decoded from the state, held-out trials", loc="left", fontsize=7.5)
+        right.set_title("decoded from the state (map: open), held-out trials", loc="left", fontsize=7.5)
         fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return fig, pd.concat(tables, ignore_index=True)
 

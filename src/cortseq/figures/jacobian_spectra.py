@@ -16,8 +16,9 @@ _REACH = 3.0  # of the axes: one wild eigenvalue must not hide the unit circle
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Upper row: complex plane with the unit circle; lower:
-    frequency against time constant of the decaying modes. Member 0; a colour a fixed point."""
+    """`dissections`: variant -> product of `dynamics`. Upper row: complex plane with the unit circle; dashed:
+    the disc that entries of the same variances without structure would fill, at the point nearest to the data (cells whose state is of one kind). Lower:
+    frequency against time constant of the decaying modes. Member 0."""
     with style.style():
         n = len(dissections)
         fig, axes = style.figure(2, n, max(style.PAGE, 1.6 * n), 4.0)
@@ -29,7 +30,9 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             _modes(column[1], table, one)
         dots = [Line2D([], [], marker=".", ls="none", color=c) for c in (style.BLUE, style.RED)]
         names = ["eigenvalues at stable fixed points", "at unstable fixed points"]
-        fig.legend(dots, names, loc="outside lower center", ncols=2)
+        lines = [Line2D([], [], color="0.6", lw=0.8), Line2D([], [], color="0.4", lw=0.8, ls="--")]
+        names += ["unit circle", "bulk without structure"]
+        fig.legend([*dots, *lines], names, loc="outside lower center", ncols=4)
         axes[0, 0].set_ylabel("imaginary part")
         axes[1, 0].set_ylabel(_frequency_label(next(iter(dissections.values()))))
     return fig, pd.concat(tables, ignore_index=True)
@@ -57,6 +60,9 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
 def _plane(ax, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
     angle = np.linspace(0, 2 * np.pi, 200)
     ax.plot(np.cos(angle), np.sin(angle), color="0.6", lw=0.8)
+    if "jacobian_disc" in one and np.isfinite(one["jacobian_disc"].values[0]).all():
+        centre, radius = one["jacobian_disc"].values[0]
+        ax.plot(centre + radius * np.cos(angle), radius * np.sin(angle), "--", color="0.4", lw=0.8)
     ax.set_aspect("equal")
     ax.set_title(f"{style.wrapped(name)}\nmap: {one.attrs['map']}", loc="left", fontsize=7.5)
     ax.set_xlabel("real part")

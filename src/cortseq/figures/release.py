@@ -11,26 +11,55 @@ from cortseq.figures import style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`, of plastic networks. Above: u, x (means over units and test trials, a line a member) and
-    the release u x (median and 80 % of the units, member 0). Below, where trials have a label: area under the ROC curve of the cue read in each bin from
-    the rates and from u x; chance is 0.5."""
+    """`dissections`: variant -> product of `dynamics`, of plastic networks. First row: u, x (means over units and test trials, a line a member) and
+    the release u x (median and 80 % of the units, member 0). Second: release of each synapse (member 0) at a constant rate: falling lines pass low
+    rates on, lines with a peak a band. Third, where trials have a label: area under the ROC curve of the cue read in
+    each bin from the rates and from u x; chance is 0.5."""
     with style.style():
         n = len(dissections)
         told = any("cue_from_rates" in one for one in dissections.values())
         width = max(style.COLUMN, min(style.PAGE, 2.4 * n))
-        fig, axes = style.figure(1 + told, n, width, 2.2 + 1.8 * told, sharey="row")
+        fig, axes = style.figure(2 + told, n, width, 4.0 + 1.8 * told, sharey="row")
         tables = []
         for column, (name, one) in zip(axes.T, dissections.items(), strict=True):
-            tables.append(_table(one).assign(variant=name))
+            tables += [t.assign(variant=name) for t in (_table(one), _responses(one))]
+            time = "time in trial (s)" if style.timed(one) else "position (symbols)"
             _synapses(column[0], name, one)
-            column[-1].set_xlabel("time in trial (s)" if style.timed(one) else "position (symbols)")
+            column[0].set_xlabel(time)
+            _filter(column[1], one)
             if told:
-                _cue(column[1], one)
+                _cue(column[2], one)
+                column[2].set_xlabel(time)
         axes[0, 0].set_ylabel("u, x, u x")
+        axes[1, 0].set_ylabel("u x at a constant rate")
+        handles, names = axes[0, 0].get_legend_handles_labels()
         if told:
-            axes[1, 0].set_ylabel("cue decoded (AUC)")
-        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+            axes[2, 0].set_ylabel("cue decoded (AUC)")
+            more = next(ax for ax in axes[2] if ax.get_legend_handles_labels()[0])
+            handles, names = (
+                a + b for a, b in zip((handles, names), more.get_legend_handles_labels(), strict=True)
+            )
+        fig.legend(handles, names, loc="outside lower center", ncols=3)
+        fig.suptitle("map: open (recorded input)", fontsize=7, color="0.4")
     return fig, pd.concat(tables, ignore_index=True)
+
+
+def _responses(one: xr.Dataset) -> pd.DataFrame:
+    values = one["efficacy_at_rate"].values[0]
+    unit, at = np.indices(values.shape)
+    columns = {"unit": unit.ravel(), "rate": one["rate"].values[at.ravel()], "efficacy": values.ravel()}
+    return pd.DataFrame({"kind": "frequency response", "member": 0, **columns})
+
+
+def _filter(ax, one: xr.Dataset) -> None:
+    rates, values = one["rate"].values, one["efficacy_at_rate"].values[0]
+    rises = values.argmax(1) > 0
+    for mine, colour in ((rises, style.ORANGE), (~rises, style.BLUE)):
+        if mine.any():
+            ax.plot(rates, values[mine].T, color=colour, lw=0.5, alpha=0.6)
+    ax.set_xscale("log")
+    ax.set_xlabel("presynaptic rate (Hz)")
+    ax.set_title(f"{rises.sum()} of {len(rises)} synapses pass a band", loc="left", fontsize=7.5)
 
 
 def _table(one: xr.Dataset) -> pd.DataFrame:
@@ -41,7 +70,7 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
             columns[name] = one[name].values.ravel()
     for i, name in enumerate(("efficacy_10", "efficacy_50", "efficacy_90")):
         columns[name] = one["efficacy"].values[i].ravel()
-    return pd.DataFrame(columns)
+    return pd.DataFrame({"kind": "time", **columns})
 
 
 def _synapses(ax, name: str, one: xr.Dataset) -> None:
@@ -72,4 +101,3 @@ def _cue(ax, one: xr.Dataset) -> None:
             ax.plot(one["time"].values, trace, color=colour, lw=0.9, label=label if member == 0 else None)
     ax.axhline(0.5, color="0.6", lw=0.7)
     ax.set_title(f"cue: {one.attrs['label_name'].replace('_', ' ')}", loc="left", fontsize=7.5)
-    ax.legend(loc="best")

@@ -1,4 +1,4 @@
-"""Members side by side: how much two models differ, with the distance between seeds of one model as the ruler."""
+"""How much two models differ, with the distance between seeds of one model as the ruler."""
 
 from __future__ import annotations
 
@@ -7,23 +7,39 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from cortseq.dynamics.similarity import against_seeds, spectral_distance
+from cortseq.dynamics.laboratory import SAME_POINT
+from cortseq.dynamics.similarity import against_seeds, linear_map, match_fixed_points, spectral_distance
 from cortseq.figures import style
+
+_NEAR = 1.0  # rms spreads to the data, up to which a fixed point is compared
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Left: Wasserstein distance between the Jacobian spectra of every two members, at the closed
-    loop's fixed point nearest to the data. Right: between models in units of the distance within them, 1: no further apart than two
-    seeds; bold: p < 0.05 by permutation of the members (not corrected for the number of pairs)."""
+    """`dissections`: variant -> product of `dynamics`. Above: Wasserstein distance between the Jacobian spectra of every two members, at the
+    closed loop's fixed point nearest to the data; between models in units of the distance within them, 1: no further apart than two
+    seeds, bold: p < 0.05 by permutation of the members (not corrected for the number of pairs). Below: R^2 of the states of the model of
+    a column told by a linear map from those of a row on held-out trials; share of the fixed points near the data of a row that a column has. Diagonals: two seeds."""
     with style.style():
         spectra = {name: _spectra(one) for name, one in dissections.items()}
         table = _distances(spectra)
-        pairs = _pairs(spectra)
-        width = style.PAGE
-        fig, axes = style.figure(1, 2, width, 3.6)
+        pairs, names = _pairs(table, spectra), list(dissections)
+        told, points = (_square(dissections, f) for f in (_told, _shared_points))
+        fig, axes = style.figure(2, 2, style.PAGE, 6.4)
         _matrix(fig, axes[0, 0], table)
-        _ratios(fig, axes[0, 1], pairs, list(spectra))
-    return fig, pd.concat([table.assign(kind="members"), pairs.assign(kind="models")], ignore_index=True)
+        ratios = pd.DataFrame(np.nan, index=names, columns=names)
+        for row in pairs.itertuples():
+            ratios.loc[row.b, row.a] = row.ratio
+        bold = {(row.b, row.a) for row in pairs.itertuples() if row.p_value < 0.05}
+        _numbers(fig, axes[0, 1], ratios, "spectra (closed): between models / seeds", "ratio", bold)
+        _numbers(fig, axes[1, 0], told, "states told by a linear map (open)", "R²", top=1.0)
+        _numbers(fig, axes[1, 1], points, "fixed points found again (closed)", "share", top=1.0)
+    long = (
+        t.rename_axis("a").reset_index().melt("a", var_name="b", value_name="value").assign(kind=kind)
+        for kind, t in (("states told", told), ("fixed points shared", points))
+    )
+    return fig, pd.concat(
+        [table.assign(kind="members"), pairs.assign(kind="models"), *long], ignore_index=True
+    )
 
 
 def _spectra(one: xr.Dataset) -> list[np.ndarray]:
@@ -33,29 +49,67 @@ def _spectra(one: xr.Dataset) -> list[np.ndarray]:
 
 
 def _distances(spectra: dict[str, list]) -> pd.DataFrame:
+    """Of every two members, each pair computed once."""
     every = [(name, m, row) for name, rows in spectra.items() for m, row in enumerate(rows)]
-    return pd.DataFrame(
-        [
-            {"a": a, "member_a": i, "b": b, "member_b": j, "distance": spectral_distance(x, y)}
-            for a, i, x in every
-            for b, j, y in every
-        ],
-        columns=["a", "member_a", "b", "member_b", "distance"],
-    )
+    apart = np.zeros((len(every), len(every)))
+    for i, j in zip(*np.tril_indices(len(every), -1), strict=True):
+        apart[i, j] = apart[j, i] = spectral_distance(every[i][2], every[j][2])
+    rows = [
+        {"a": a, "member_a": i, "b": b, "member_b": j, "distance": apart[x, y]}
+        for x, (a, i, _) in enumerate(every)
+        for y, (b, j, _) in enumerate(every)
+    ]
+    return pd.DataFrame(rows, columns=["a", "member_a", "b", "member_b", "distance"])
 
 
-def _pairs(spectra: dict[str, list]) -> pd.DataFrame:
+def _pairs(table: pd.DataFrame, spectra: dict[str, list]) -> pd.DataFrame:
     names, rows = list(spectra), []
+    known = {((r.a, r.member_a), (r.b, r.member_b)): r.distance for r in table.itertuples()}
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
-            if min(len(spectra[a]), len(spectra[b])) > 1:
-                found = against_seeds(spectral_distance, spectra[a], spectra[b])
+            members = [[(name, m) for m in range(len(spectra[name]))] for name in (a, b)]
+            if min(map(len, members)) > 1:
+                found = against_seeds(lambda x, y: known[x, y], members[0], members[1])
                 rows.append({"a": a, "b": b, "ratio": found.ratio, "p_value": found.p_value})
     return pd.DataFrame(rows, columns=["a", "b", "ratio", "p_value"])
 
 
+def _square(dissections: dict[str, xr.Dataset], compare) -> pd.DataFrame:
+    names = list(dissections)
+    values = [[compare(dissections[a], dissections[b], a == b) for b in names] for a in names]
+    return pd.DataFrame(values, index=names, columns=names)
+
+
+def _told(a: xr.Dataset, b: xr.Dataset, seeds: bool) -> float:
+    """R^2 of the states of b (member 0) from those of a, learned on one half of the trials and judged on the other."""
+    if seeds:
+        return float(np.nanmean(a["states_r2"].values)) if "states_r2" in a else np.nan
+    n = a.sizes["trial"]
+    if n < 2 or a["states"].shape[:2] != b["states"].shape[:2]:
+        return np.nan
+    halves = np.arange(n // 2), np.arange(n // 2, n)
+    return linear_map(a["states"].values, b["states"].values, *halves).r2
+
+
+def _shared_points(a: xr.Dataset, b: xr.Dataset, seeds: bool) -> float:
+    """Share of the points of a near the data that b has, mean over pairs of members (of one model: of two seeds)."""
+    values = []
+    scale = float(a["expected_spread"].mean())
+    for i in range(a.sizes["member"]):
+        for j in range(b.sizes["member"]):
+            if seeds and i == j:
+                continue
+            ours = a["expected"].values[i][a["distance"].values[i] <= _NEAR]
+            theirs = b["expected"].values[j]
+            theirs = theirs[np.isfinite(theirs).all(1)]
+            if len(ours):
+                same = match_fixed_points(ours, theirs, SAME_POINT, scale) if len(theirs) else None
+                values.append(same.recall if same else 0.0)
+    return float(np.mean(values)) if values else np.nan
+
+
 def _matrix(fig, ax, table: pd.DataFrame) -> None:
-    ax.set_title("distance of Jacobian spectra", loc="left", fontsize=7.5)
+    ax.set_title("Jacobian spectra of members (closed)", loc="left", fontsize=7.5)
     if table.empty:
         style.say(ax, "no fixed point found")
         return
@@ -71,23 +125,23 @@ def _matrix(fig, ax, table: pd.DataFrame) -> None:
     _ticks(ax, (starts + ends - 1) / 2, names)
 
 
-def _ratios(fig, ax, pairs: pd.DataFrame, names: list[str]) -> None:
-    ax.set_title("between models / between seeds", loc="left", fontsize=7.5)
-    if pairs.empty:
+def _numbers(fig, ax, square: pd.DataFrame, title: str, label: str, bold=frozenset(), top=None) -> None:
+    """A matrix with its numbers; from row to column."""
+    ax.set_title(title, loc="left", fontsize=7.5)
+    values = square.to_numpy()
+    if not np.isfinite(values).any():
         style.say(ax, "needs two models with two members each")
         return
-    square = pd.DataFrame(np.nan, index=names, columns=names)
-    for row in pairs.itertuples():
-        square.loc[row.b, row.a] = row.ratio
-    image = ax.imshow(square.to_numpy(), cmap="viridis", vmin=0)
-    fig.colorbar(image, ax=ax, shrink=0.75, label="ratio of distances")
-    middle = np.nanmax(square.to_numpy()) / 2
-    for row in pairs.itertuples():
-        at = names.index(row.a), names.index(row.b)
-        weight = "bold" if row.p_value < 0.05 else "normal"
-        colour = "w" if row.ratio < middle else "k"
-        ax.text(*at, f"{row.ratio:.1f}", ha="center", va="center", fontsize=6, weight=weight, color=colour)
-    _ticks(ax, np.arange(len(names)), names)
+    image = ax.imshow(values, cmap="viridis", vmin=0, vmax=top)
+    fig.colorbar(image, ax=ax, shrink=0.75, label=label)
+    middle = (top or np.nanmax(values)) / 2
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            weight = "bold" if (square.index[i], square.columns[j]) in bold else "normal"
+            text = f"{value:.2f}" if top else f"{value:.1f}"
+            colour = "w" if value < middle else "k"
+            ax.text(j, i, text, ha="center", va="center", fontsize=5.5, weight=weight, color=colour)
+    _ticks(ax, np.arange(len(square)), square.index)
 
 
 def _ticks(ax, at, names) -> None:

@@ -59,7 +59,7 @@ def _label(one: xr.Dataset) -> str:
     name = one.attrs["label_name"]
     if name:
         return name.replace("_", " ") + " (rad)" * style.is_angle(name)
-    return "time in trial (s)" if one.attrs["bin_width"] != 1.0 else "position (symbols)"
+    return "time in trial (s)" if style.timed(one) else "position (symbols)"
 
 
 def _colour_values(one: xr.Dataset) -> tuple[np.ndarray, str]:

@@ -94,7 +94,7 @@ def short_logarithm(axis) -> None:
 
 def timed(one) -> bool:
     """Whether a product counts time in seconds, and not in symbols."""
-    return one.attrs["bin_width"] != 1.0
+    return one.attrs["track"] != "symbols"
 
 
 def is_angle(name: str) -> bool:

@@ -12,7 +12,8 @@ from cortseq.figures import style
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     """`dissections`: variant -> product of `dynamics`; member 0. Circle: radius from the variances (per sign
-    class under Dale's law); orange: p < 0.05 against permuted weights, largest modulus."""
+    class under Dale's law); dashed: the same from the variances of every row and column; orange: p < 0.05 against permuted weights,
+    largest modulus."""
     with style.style():
         columns = min(4, len(dissections))
         rows = -(-len(dissections) // columns)
@@ -28,26 +29,39 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
                     "imag": one["weight_eigenvalues_imag"].values[0],
                     "p": one["outlier_p"].values[0],
                     "bulk_radius": float(one["bulk_radius"].values[0]),
+                    **dict(zip(("profile_centre", "profile_radius"), _disc(one), strict=True)),
                 }
             )
             tables.append(table)
             _panel(ax, name, table)
         fig.suptitle(
-            "circle: radius predicted from the variance of the weights; orange: outliers (permutation test, p < 0.05)",
+            "recurrent weights; circle: bulk predicted from their variance (dashed: of each row and column); orange: outliers, with the\n"
+            "p-value of the largest (permutation test, family-wise)",
             fontsize=7,
             color="0.4",
         )
     return fig, pd.concat(tables, ignore_index=True)
 
 
+def _disc(one: xr.Dataset) -> np.ndarray:
+    """Centre and radius; NaN of a single unit."""
+    return one["weight_disc"].values[0] if "weight_disc" in one else np.full(2, np.nan)
+
+
 def _panel(ax, name: str, table: pd.DataFrame) -> None:
     angle, radius = np.linspace(0, 2 * np.pi, 200), table["bulk_radius"].iloc[0]
     ax.plot(radius * np.cos(angle), radius * np.sin(angle), color="0.5", lw=0.8)
+    centre, wide = table["profile_centre"].iloc[0], table["profile_radius"].iloc[0]
+    ax.plot(centre + wide * np.cos(angle), wide * np.sin(angle), "--", color="0.5", lw=0.8)
     out = table["p"] < 0.05
     ax.plot(table["real"][~out], table["imag"][~out], ".", ms=3, color=style.BLUE)
     ax.plot(table["real"][out], table["imag"][out], "o", ms=4, color=style.ORANGE, mec="black", mew=0.5)
     ax.set_aspect("equal", adjustable="datalim")
     n = int(out.sum())
-    ax.set_title(f"{style.wrapped(name)}\n{n} outlier{'s' * (n != 1)}", loc="left", fontsize=7.5)
+    ax.set_title(
+        f"{style.wrapped(name)}\n{n} outlier{'s' * (n != 1)}, p = {table['p'].min():.2g}",
+        loc="left",
+        fontsize=7.5,
+    )
     ax.set_xlabel("real part")
     ax.set_ylabel("imaginary part")

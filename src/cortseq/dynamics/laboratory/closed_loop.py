@@ -1,0 +1,171 @@
+"""Analyses of the closed loop, in which the expected observation is fed back, and of the sampled map."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from cortseq._lazy import lazy
+from cortseq.dynamics import similarity
+from cortseq.dynamics.attractors import line_attractor
+from cortseq.dynamics.chaos import chaos_verdict, twin_divergence
+from cortseq.dynamics.fixed_points import rms_spread
+from cortseq.dynamics.flow import batched
+from cortseq.dynamics.laboratory.subject import Subject
+from cortseq.dynamics.lyapunov import lyapunov_spectrum
+from cortseq.errors import CortseqError
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+_EXPONENTS, _MOST_EXPONENTS = 8, 64
+_STEPS, _WARM_UP = 1000, 300  # of the exponents of a closed loop
+_STARTS = 10  # of the verdict on chaos
+_TWINS, _TWIN_STEPS = 8, 60
+SAME_POINT = (
+    0.15  # rms spreads of the expected observation, up to which two members have the same fixed point
+)
+_GRID = 15
+
+
+def vector_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """The closed-loop velocity of member 0 in the plane of its first two components, through the mean state."""
+    axes, mean = found["components"].values[:2], found["mean"].values
+    if len(axes) < 2:
+        return {}, {}
+    x = found["projected"].values[..., :2].reshape(-1, 2)
+    low, high = np.nanmin(x, 0), np.nanmax(x, 0)
+    grid = np.stack(
+        np.meshgrid(*np.linspace(low - 0.1 * (high - low), high + 0.1 * (high - low), _GRID).T), -1
+    )
+    at = torch.from_numpy(mean + grid.reshape(-1, 2) @ axes)
+    with torch.no_grad():
+        moved = (batched(subject.fit.flow(0, "closed"))(at) - at).numpy() @ axes.T
+    plane = ("grid_y", "grid_x", "axis")
+    return {"grid": (plane, grid), "velocity": (plane, moved.reshape(grid.shape))}, {}
+
+
+def lines(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """Whether the slow points of each member make a line attractor."""
+    holds, reasons = [], []
+    for member in range(subject.members):
+        points = found["slow_points"].values[member]
+        verdict = line_attractor(subject.fit.flow(member, "closed"), points[np.isfinite(points).all(1)])
+        holds.append(verdict.holds)
+        reasons.append(("ring" if verdict.closed else "line") if verdict.holds else verdict.reason)
+    return {"line_attractor": ("member", np.array(holds))}, {"line_attractor_reasons": reasons}
+
+
+def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """Leading Lyapunov exponents of the closed loop, nats per bin, and whether it is chaotic.
+
+    As many as the Kaplan-Yorke dimension asks for: a sum that is still positive says nothing of it.
+    """
+    flows = [subject.fit.flow(member, "closed") for member in range(subject.members)]
+    starts = np.stack([subject.visited(member, _STARTS) for member in range(subject.members)])
+    spectra, away = [], {}
+    for member, (flow, start) in enumerate(zip(flows, starts, strict=True)):
+        try:
+            spectra.append(_spectrum(flow, start[0], subject.seed))
+        except CortseqError as error:  # a loop that runs away, such as a linear read-out fed back
+            spectra.append(None)
+            away[member] = str(error).splitlines()[0]
+    if len(away) == subject.members:
+        return {}, {"chaotic": "no verdict", "chaotic_reason": away[0]}
+    per = ("member", "exponent")
+    k = max(len(s.exponents) for s in spectra if s)
+    variables = {
+        "lyapunov": (per, _rows([s and s.exponents for s in spectra], k)),
+        "lyapunov_error": (per, _rows([s and s.standard_errors for s in spectra], k)),
+        "kaplan_yorke": ("member", np.array([_complete(s, "kaplan_yorke_dimension") for s in spectra])),
+        "entropy": ("member", np.array([_complete(s, "entropy") for s in spectra])),
+    }
+    if away:
+        reason = f"member {min(away)}: {away[min(away)]}"
+        return variables, {"chaotic": "no verdict", "chaotic_reason": reason}
+    verdict = chaos_verdict(flows, starts, _STEPS, _WARM_UP, subject.seed)
+    variables["leading_exponents"] = (("member", "chaos_start"), verdict.exponents)
+    return variables, {
+        "chaotic": {True: "chaotic", False: "not chaotic", None: "no verdict"}[verdict.chaotic],
+        "chaotic_reason": verdict.reason,
+    }
+
+
+def _spectrum(flow, start: np.ndarray, seed: int):
+    """Twice as many exponents while those found do not yet sum to less than 0."""
+    k = min(_EXPONENTS, len(start))
+    while True:
+        found = lyapunov_spectrum(flow, start, k, _STEPS, _WARM_UP, seed)
+        if found.exponents.sum() < 0 or k in (len(start), _MOST_EXPONENTS):
+            return found
+        k = min(2 * k, len(start), _MOST_EXPONENTS)
+
+
+def _complete(spectrum, name: str) -> float:
+    """NaN where exponents that were not computed may add to it."""
+    if spectrum is None or (spectrum.exponents.sum() >= 0 and len(spectrum.exponents) == _MOST_EXPONENTS):
+        return float("nan")
+    return float(getattr(spectrum, name))
+
+
+def _rows(values: list, k: int) -> np.ndarray:
+    """One row each of k, NaN where a member has fewer."""
+    out = np.full((len(values), k), np.nan)
+    for row, value in zip(out, values, strict=True):
+        if value is not None:
+            row[: len(value)] = value
+    return out
+
+
+def twins(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """Distances of twins that begin 1e-6 apart, in the closed loop and where both draw with the same noise."""
+    apart, slopes = {}, {}
+    for map in ("closed", "sampled"):
+        each = []
+        for member in range(subject.members):
+            flow = partial(_noisy, subject.fit, member, map)
+            starts = subject.visited(member, _TWINS)
+            each.append(twin_divergence(flow, starts, n_steps=_TWIN_STEPS, seed=subject.seed))
+        apart[f"{map}_twins"] = ("member", "twin", "twin_step"), np.stack([e.distances for e in each])
+        slopes[f"{map}_twin_slope"] = "member", np.array([e.slope for e in each])
+    return apart | slopes, {}
+
+
+def _noisy(fit, member: int, map: str, seed: int):
+    return fit.flow(member, map, seed=seed)
+
+
+def expected(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """The observation expected at each fixed point, (member, point, feature), in the units of the encoding, and the
+    rms spread of what is expected on test trials: the space that members and models share."""
+    points = found["fixed_points"].values
+    there = [subject.fit.expected(p[np.isfinite(p).all(1)], i) for i, p in enumerate(points)]
+    out = np.full((*points.shape[:2], there[0].shape[1]), np.nan)
+    for row, values in zip(out, there, strict=True):
+        row[: len(values)] = values
+    visited = (subject.fit.expected(subject.visited(i, 500), i) for i in range(subject.members))
+    return {
+        "expected": (("member", "point", "feature"), out),
+        "expected_spread": ("member", np.array([rms_spread(v) for v in visited])),
+    }, {}
+
+
+def shared(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """For each fixed point the share of the other members that have it: a point where they expect the same."""
+    m, there = subject.members, found["expected"].values
+    if m < 2:
+        return {}, {}
+    known, scale = np.isfinite(there).all(-1), float(found["expected_spread"].mean())
+    share = np.where(known, 0.0, np.nan)
+    for a in range(m):
+        for b in range(m):
+            if a != b and known[a].any() and known[b].any():
+                pair = there[b][known[b]], there[a][known[a]]
+                same = similarity.match_fixed_points(*pair, SAME_POINT, scale)
+                share[a, same.pairs[:, 1]] += 1 / (m - 1)
+    return {"shared": (found["speed"].dims, share)}, {}

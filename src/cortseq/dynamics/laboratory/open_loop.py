@@ -1,0 +1,231 @@
+"""Analyses of the network under its recorded input: fixed points per condition, echo state, memory, dimension, seeds."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from cortseq.dynamics import analyse, decoding, gradients, lipschitz, similarity
+from cortseq.dynamics.dimension import participation_ratio
+from cortseq.dynamics.echo_state import echo_state_of_fit
+from cortseq.dynamics.fixed_points import fixed_points
+from cortseq.dynamics.laboratory.subject import CONDITIONS, Subject
+
+_DRIVEN_TRIALS, _DRIVEN_BINS = 16, 1500  # at most, of the echo-state test: its steps wait for each other
+_JACOBIAN_BUDGET = 4e9  # trials x lags x dim^3 of the gradients: reservoirs would take minutes
+_DECODED_BINS = 4000, 40_000  # that a decoder of the past is fitted to: fewest, most
+_DECODER_BUDGET = 4e9  # bins x dim^2: reservoirs would take minutes
+
+
+def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """Fixed points of the open loop with the input held at each condition's mean, or at each frequent symbol."""
+    names, inputs = _conditions(subject)
+    if not names:
+        return {}, {}
+    counts, radius = (np.full((subject.members, len(names)), np.nan) for _ in range(2))
+    nearest = np.full((*counts.shape, subject.states.shape[-1]), np.nan)
+    n_starts = max(4, min(16, 2000 // nearest.shape[-1]))
+    for member in range(subject.members):
+        starts = subject.visited(member, n_starts)
+        for c, y in enumerate(inputs):
+            points = fixed_points(subject.fit.flow(member, "open", input=y), starts, seed=subject.seed)
+            counts[member, c] = len(points.states)
+            if len(points.states):
+                near = points.distances.argmin()
+                nearest[member, c], radius[member, c] = (
+                    points.states[near],
+                    np.abs(points.eigenvalues[near, 0]),
+                )
+    shown = (nearest[0] - found["mean"].values) @ found["components"].values.T
+    return {
+        "condition_points": (("member", "condition", "dim"), nearest),
+        "condition_projected": (("condition", "component"), shown),
+        "condition_count": (("member", "condition"), counts),
+        "condition_radius": (("member", "condition"), radius),
+    }, {"conditions": names}
+
+
+def _conditions(subject: Subject) -> tuple[list[str], list]:
+    """Names and held inputs: the mean observation of the bins of each value or quarter of the label."""
+    data = subject.fit._data(subject.recording, subject.test)
+    if data.track == "symbols":
+        symbols, n = np.unique(data.y[data.valid], return_counts=True)
+        common = np.sort(symbols[np.argsort(-n, kind="stable")[:CONDITIONS]])
+        names = subject.recording.attrs.get("labels") or [str(s) for s in range(symbols.max() + 1)]
+        return [str(names[s]) for s in common], list(common)
+    if subject.label is None:
+        return [], []
+    label = subject.label[subject.test]
+    label = np.broadcast_to(label[:, None] if label.ndim == 1 else label, data.valid.shape)
+    groups = _groups(label, data.valid)
+    return list(groups), [np.nanmean(data.y[at], 0) for at in groups.values()]
+
+
+def _groups(label: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+    """Bins by the value of a label, the most frequent ones of many names; of many numbers by its quarters."""
+    values, n = np.unique(label[valid], return_counts=True)
+    numbers = label.dtype.kind in "iuf"
+    if not numbers or (label.dtype.kind != "f" and len(values) <= 2 * CONDITIONS):
+        frequent = np.sort(np.argsort(-n, kind="stable")[: 2 * CONDITIONS])
+        found = {str(v): valid & (label == v) for v in values[frequent]}
+    else:
+        edges = np.nanquantile(label[valid].astype(float), np.linspace(0, 1, CONDITIONS + 1))
+        at = np.clip(np.searchsorted(edges, label.astype(float), side="right") - 1, 0, CONDITIONS - 1)
+        known = valid & np.isfinite(label.astype(float))
+        found = {f"{edges[q]:.3g} to {edges[q + 1]:.3g}": known & (at == q) for q in range(CONDITIONS)}
+    return {name: at for name, at in found.items() if at.any()}
+
+
+def echo(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """Whether 20 starts meet under the recorded input."""
+    length = subject.recording["valid"].values[subject.test].sum(1).mean()
+    trials = analyse.spread(subject.test, int(np.clip(_DRIVEN_BINS / max(length, 1), 1, _DRIVEN_TRIALS)))
+    tests = [
+        echo_state_of_fit(subject.fit, subject.recording, member, trials, seed=subject.seed)
+        for member in range(subject.members)
+    ]
+    return {
+        "echo_holds": ("member", np.array([t.holds for t in tests])),
+        "echo_distance": (("member", "step"), np.stack([t.distances for t in tests])),
+    }, {}
+
+
+def conditional(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """The growth of small differences along each recorded trial, nats per bin."""
+    growth = gradients.conditional_exponents(subject.fit, subject.recording, subject.test, subject.seed)
+    return {"conditional_exponent": (("member", "trial"), growth)}, {}
+
+
+def reach(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """Norms of dh_t/dh_{t-k} against the lag k; of an LSTM the direct path beside them."""
+    longest = int(subject.recording["valid"].values[subject.test].sum(1).max()) - 1
+    lags = np.unique(np.round(np.geomspace(1, max(longest, 1), 14)).astype(int)).tolist()
+    n = int(_JACOBIAN_BUDGET / (subject.states.shape[-1] ** 3 * lags[-1]))
+    trials = analyse.spread(subject.test, int(np.clip(n, 2, _DRIVEN_TRIALS)))
+    at = ("member", "driven_trial", "lag")
+    variables: dict = {
+        "lag": ("lag", lags),
+        "gradient_norm": (at, gradients.gradient_norms(subject.fit, subject.recording, lags, trials)),
+    }
+    if subject.fit.model.family == "lstm":
+        direct = gradients.forget_path_norms(subject.fit, subject.recording, lags, trials)
+        variables["forget_path"] = (at, direct)
+    horizon = gradients.gradient_reach(variables["gradient_norm"][1], lags)
+    variables["gradient_slope"] = (at[:2], horizon.slope)
+    variables["gradient_horizon"] = (at[:2], horizon.horizon)
+    variables["vanishing"] = ("member", horizon.vanishing)
+    variables["exploding"] = ("member", horizon.exploding)
+    return variables, {}
+
+
+def bound(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """The Lipschitz bound on the steps of a rate network; 0 violations are a theorem."""
+    if subject.fit.model.family not in lipschitz.FAMILIES:
+        return {}, {}
+    checked = lipschitz.lipschitz_bound(subject.fit, subject.recording, subject.test)
+    return {
+        "lipschitz_ratio": ("member", checked.ratio),
+        "lipschitz_violations": ("member", checked.violations),
+    }, {}
+
+
+def past(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """Share of the variance of the observation at lag k (negative: to come) that the state tells, held out."""
+    valid = subject.recording["valid"].values
+    bins = np.clip(_DECODER_BUDGET / subject.states.shape[-1] ** 2, *_DECODED_BINS)
+    n = max(8, int(bins / max(valid[subject.train].sum(1).mean(), 1)))
+    train = analyse.spread(subject.train, n)
+    trials = np.concatenate([train, subject.test])
+    data = subject.fit._data(subject.recording, trials)
+    y = np.eye(data.n_features)[data.y] if data.track == "symbols" else data.y
+    y = np.where(data.valid[..., None], y, np.nan)
+    states = np.where(data.valid[..., None], subject.fit.states(subject.recording, trials), np.nan)
+    longest = int(data.valid.sum(1).min()) // 2
+    lags = np.array([k for k in (-5, -2, -1, 0, 1, 2, 3, 5, 8, 13, 21) if abs(k) <= max(longest, 1)])
+    roles = np.arange(len(train)), np.arange(len(train), len(trials))
+    decode = partial(decoding.decode_past, targets=y, lags=lags.tolist(), train=roles[0], test=roles[1])
+    r2 = np.stack([decode(s) for s in states])  # NaN: an observation that never varies in the test
+    told = np.ma.masked_invalid(r2).mean(2).filled(np.nan)
+    return {"decoded_lag": ("decoded_lag", lags), "decoded": (("member", "decoded_lag"), told)}, {}
+
+
+def dimension(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """Participation ratio of the driven states. They are exact functions of the recording: there is no noise to take off."""
+    left_out = [_ratios(subject.states[:, trials]) for trials in subject.left_out()]
+    return {"participation_ratio": ("member", _ratios(subject.states))} | (
+        {"participation_ratio_left_out": (("group", "member"), np.stack(left_out))} if left_out else {}
+    ), {}
+
+
+def _ratios(states: np.ndarray) -> np.ndarray:
+    flat = (s.reshape(-1, s.shape[-1]) for s in states)
+    return np.array(
+        [participation_ratio(np.atleast_2d(np.cov(f[np.isfinite(f).all(1)], rowvar=False))) for f in flat]
+    )
+
+
+def seeds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """How alike the members are: Wasserstein distance of their Jacobian spectra at the point nearest to the
+    data, and R^2 of a linear map between their states on held-out trials. The ruler for any other comparison."""
+    m = subject.members
+    if m < 2:
+        return {}, {}
+    apart = np.full((m, m), np.nan)
+    eigenvalues = found["nearest_eigenvalues_real"].values + 1j * found["nearest_eigenvalues_imag"].values
+    for a in range(m):
+        for b in range(a):
+            if np.isfinite(eigenvalues[[a, b]]).all():
+                apart[a, b] = apart[b, a] = similarity.spectral_distance(eigenvalues[a], eigenvalues[b])
+    pair = ("member", "other")
+    return {"spectral_distance": (pair, apart)} | _told_by_others(subject), {}
+
+
+def _told_by_others(subject: Subject) -> dict:
+    """R^2 of the states of every member from those of every other, on the second half of the trials."""
+    m, half = subject.members, len(subject.test) // 2
+    if not half:
+        return {}
+    learned, judged = np.arange(half), np.arange(half, len(subject.test))
+    kept = [np.intersect1d(judged, trials) for trials in subject.left_out()]
+    r2, left_out = np.full((m, m), np.nan), np.full((len(kept), m, m), np.nan)
+    for a in range(m):
+        for b in range(m):
+            if a != b:
+                across = similarity.linear_map(subject.states[a], subject.states[b], learned, judged)
+                r2[a, b] = across.r2
+                guess = across(subject.states[a])
+                for g, trials in enumerate(kept):
+                    left_out[g, a, b] = _pooled(subject.states[b][trials], guess[trials])
+    others = m - 1
+    return {
+        "states_r2": (("member", "other"), r2),
+        "states_r2_left_out": (("group", "member"), np.nansum(left_out, 2) / others),
+    }
+
+
+def _pooled(truth: np.ndarray, guess: np.ndarray) -> float:
+    known = np.isfinite(truth).all(-1) & np.isfinite(guess).all(-1)
+    return similarity.explained(truth[known], guess[known])[0]
+
+
+def common_plane(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """States and fixed points of every member in one plane, that of the first components of member 0: the linear
+    map from a member's states to those of member 0 there, fitted to the same trials, takes its points along."""
+    plane = found["projected"].values[..., :2]
+    every = np.arange(len(subject.test))
+    states, points = [], []
+    for member in range(subject.members):
+        of_points = found["fixed_points"].values[member]
+        if member == 0:
+            states.append(plane)
+            points.append(found["fixed_points_projected"].values[0, :, :2])
+            continue
+        across = similarity.linear_map(subject.states[member], plane, every, every)
+        states.append(across(subject.states[member]))
+        points.append(across(of_points))
+    return {
+        "plane_states": (("member", "trial", "time", "axis"), np.stack(states)),
+        "plane_points": (("member", "point", "axis"), np.stack(points)),
+    }, {}

@@ -1,0 +1,50 @@
+"""What an analysis is given: a fit, the trials it is examined on, and its states there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from cortseq.dynamics import analyse
+
+CONDITIONS = 4
+_GROUPS = 10  # of trials, for jackknife errors
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A recurrent fit and the trials it is examined on: decoders learn on `train`, all else sees `test`.
+
+    label : (trial,) or (trial, time) covariate of all trials of the recording, None without one.
+    """
+
+    fit: Any
+    recording: xr.Dataset
+    train: np.ndarray
+    test: np.ndarray
+    label: np.ndarray | None = None
+    seed: int = 0
+
+    @property
+    def members(self) -> int:
+        return self.fit.card["members"]
+
+    @cached_property
+    def states(self) -> np.ndarray:
+        """Of the test trials before each bin, (member, trial, time, dim), NaN where a bin is missing."""
+        valid = self.recording["valid"].values[self.test]
+        return np.where(valid[..., None], self.fit.states(self.recording, self.test), np.nan)
+
+    def visited(self, member: int, n: int) -> np.ndarray:
+        """Up to n visited states, (n, dim)."""
+        return analyse.draw(self.states[member], n, self.seed + member)
+
+    def left_out(self) -> list[np.ndarray]:
+        """Positions in `test` without one group of trials each, for errors by the jackknife; none of one trial."""
+        n = len(self.test)
+        groups = min(_GROUPS, n) if n > 1 else 0
+        return [np.flatnonzero(np.arange(n) % groups != g) for g in range(groups)]

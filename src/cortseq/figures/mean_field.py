@@ -1,0 +1,64 @@
+"""Fitted recurrent weights beside their shuffled controls and the mean-field theory of random networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cortseq.figures import style
+from cortseq.theory.random_networks import mean_field_map
+
+
+def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
+    """`dissections`: variant -> product of `dynamics`, of tanh networks. Largest exponent of h' = tanh(W h) against the gain of
+    W: fitted (filled), its entries in permuted places (open: mean, bar: range of five), theory for infinitely many units (line)."""
+    with style.style():
+        fig, axes = style.figure(1, 1, style.COLUMN, 3.4)
+        ax = axes[0, 0]
+        if not dissections:  # the variants chosen on validation are all of other cells
+            style.say(ax, "no network of tanh units was chosen")
+            return fig, pd.DataFrame(columns=["variant", "gain", "fitted"])
+        tables, marks = [], []
+        for i, (name, one) in enumerate(dissections.items()):
+            colour = style.CYCLE[i % len(style.CYCLE)]
+            tables.append(_table(one).assign(variant=name))
+            rows = tables[-1]
+            middle = rows["shuffled"]
+            bars = [middle - rows["shuffled_low"], rows["shuffled_high"] - middle]
+            ax.errorbar(
+                rows["gain"], middle, bars, fmt="o", ms=3.5, mfc="white", mec=colour, color=colour, lw=0.8
+            )
+            ax.plot(rows["gain"], rows["fitted"], "o", ms=4, color=colour)
+            marks.append(Line2D([], [], marker="o", ls="none", ms=4, color=colour, label=style.wrapped(name)))
+        table = pd.concat(tables, ignore_index=True)
+        gains = np.linspace(0.9 * table["gain"].min(), 1.1 * table["gain"].max(), 80)
+        ax.plot(gains, [mean_field_map(g).lyapunov for g in gains], color="k", lw=0.9, zorder=0)
+        ax.axhline(0, color="0.6", lw=0.7)
+        ax.set_xlabel(r"gain $\sqrt{N}\,\mathrm{sd}(W_{ij})$")
+        ax.set_ylabel("largest exponent (nats/step)")
+        ax.set_title("map: h' = tanh(W h), weights alone", loc="left", fontsize=7.5)
+        kinds = [
+            Line2D([], [], marker="o", ls="none", ms=4, color="0.3", label="fitted W"),
+            Line2D([], [], marker="o", ls="none", ms=4, mfc="white", mec="0.3", label="shuffled W"),
+            Line2D([], [], color="k", lw=0.9, label="mean field"),
+        ]
+        fig.legend(handles=[*marks, *kinds], loc="outside lower center", ncols=3)
+    return fig, table
+
+
+def _table(one: xr.Dataset) -> pd.DataFrame:
+    shuffled = one["shuffled_exponent"].values
+    return pd.DataFrame(
+        {
+            "member": np.arange(one.sizes["member"]),
+            "gain": one["gain"].values,
+            "fitted": one["weights_exponent"].values,
+            "shuffled": shuffled.mean(1),
+            "shuffled_low": shuffled.min(1),
+            "shuffled_high": shuffled.max(1),
+            "mean_field": one["mean_field_exponent"].values,
+        }
+    )

@@ -1,0 +1,78 @@
+"""Members side by side in one plane: what the data decide is the same in every panel of a row."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from cortseq.dynamics.summary import MOST
+from cortseq.figures import style
+
+_MOST_MEMBERS = 4
+_TRIALS = 12
+
+
+def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
+    """`dissections`: variant -> product of `dynamics`. A row a variant, a panel a member, in the plane of the first two
+    components of member 0; others are taken there by the linear map between states. Lines: test trials. Circles: fixed
+    points of the closed loop (filled: stable; small: fewer than half of the other members have it)."""
+    with style.style():
+        columns = max(min(_MOST_MEMBERS, one.sizes["member"]) for one in dissections.values())
+        rows = len(dissections)
+        fig, axes = style.figure(rows, columns, style.PAGE, 0.4 + 1.55 * rows, sharex="row", sharey="row")
+        tables = []
+        for line, (name, one) in zip(axes, dissections.items(), strict=True):
+            for member, ax in enumerate(line):
+                if member >= one.sizes["member"]:
+                    ax.set_visible(False)
+                    continue
+                tables.append(_table(one, member).assign(variant=name))
+                _panel(ax, one, member)
+                ax.set_title(f"member {member + 1}", loc="left", fontsize=7)
+            line[0].set_ylabel(f"{style.wrapped(name, 16)}\nPC 2", fontsize=6.5)
+        for ax in axes[-1]:
+            ax.set_xlabel("PC 1 (of member 1)")
+        fig.suptitle(
+            "lines: driven by the recording; circles: fixed points of the closed (mean) map; filled: stable; small: few other members have it",
+            fontsize=7,
+            color="0.4",
+        )
+    return fig, pd.concat(tables, ignore_index=True)
+
+
+def _shared(one: xr.Dataset, member: int) -> np.ndarray:
+    if "shared" not in one:
+        return np.ones(one.sizes["point"], bool)
+    return one["shared"].values[member] >= MOST
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    """(..., 2), a second component of zeros where the state has one dimension."""
+    return values if values.shape[-1] == 2 else np.concatenate([values, np.zeros_like(values)], -1)
+
+
+def _panel(ax, one: xr.Dataset, member: int) -> None:
+    x, points = (_flat(one[v].values[member]) for v in ("plane_states", "plane_points"))
+    ax.plot(*np.moveaxis(x[:_TRIALS], (2, 1), (0, 1)), color=style.SKY, lw=0.4, alpha=0.7, rasterized=True)
+    every = _flat(one["plane_states"].values)
+    low, high = np.nanmin(every, (0, 1, 2)), np.nanmax(every, (0, 1, 2))
+    reach = 0.5 * (high - low) + 1e-9
+    with np.errstate(invalid="ignore"):
+        inside = ((points > low - reach) & (points < high + reach)).all(1)
+    for stable, face in ((1.0, "black"), (0.0, "white")):
+        for alike, size in ((True, 4), (False, 2)):
+            mine = inside & (one["stable"].values[member] == stable) & (_shared(one, member) == alike)
+            ax.plot(*points[mine].T, "o", mfc=face, mec="black", ms=size, mew=0.7, ls="none", zorder=3)
+    ax.tick_params(labelsize=6)
+
+
+def _table(one: xr.Dataset, member: int) -> pd.DataFrame:
+    x, points = (_flat(one[v].values[member]) for v in ("plane_states", "plane_points"))
+    trial, time = np.indices(x[:_TRIALS].shape[:2])
+    states = pd.DataFrame({"kind": "state", "trial": trial.ravel(), "bin": time.ravel()})
+    states["pc1"], states["pc2"] = x[:_TRIALS].reshape(-1, 2).T
+    found = pd.DataFrame({"kind": "fixed point", "stable": one["stable"].values[member]})
+    found["shared"], (found["pc1"], found["pc2"]) = _shared(one, member), points.T
+    return pd.concat([states, found]).dropna(subset="pc1").assign(member=member)
