@@ -80,6 +80,7 @@ def test_every_product_is_there_and_readable(finished):
     for name in (
         *("ladder", "scores", "order", "trial_ring", "curves_even", "units_ring", "horizon_ring"),
         *("memory_even", "generation_even", "states_ring", "weight_spectra_even", "lyapunov_ring"),
+        *("members_ring", "points_even", "mean_field_ring"),
         *("twins_even", "gradients_even", "seeds_ring", "theory_euler"),
     ):
         for suffix in ("svg", "pdf", "csv"):
