@@ -196,7 +196,9 @@ class Categorical:
         return {"readout_bias": np.log(frequency / frequency.sum())}
 
     def encode(self, p: dict, y: torch.Tensor) -> torch.Tensor:
-        """One-hot of labels; what already has a trailing axis (probabilities) passes as it is."""
+        """One-hot of labels (integers); probabilities (floating point, (..., n_features)) pass as they are."""
+        if y.is_floating_point():
+            return y
         return torch.nn.functional.one_hot(y.long(), self.n_features).to(p["readout_bias"].dtype)
 
     def log_prob(self, p: dict, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
