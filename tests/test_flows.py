@@ -1,13 +1,135 @@
-"""Fitted networks as dynamical systems: recorded inputs, and what is refused."""
+"""Fitted networks as dynamical systems: tangents in closed form, recorded inputs, and what is refused."""
 
 import numpy as np
 import pytest
 import torch
 from untrained import untrained
 
-from cortseq import dynamics, models
+from cortseq import dynamics, models, observations
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
+
+CELLS = {
+    "rate": [{}, {"leak": 1}, {"leak": 0.3, "nonlinearity": "relu"}],
+    "low_rank": [{"rank": 2}],
+    "dale": [{}, {"leak": 1}],
+    "lstm": [{}],
+    "gru": [{}],
+    "stp": [{}, {"dale": True, "leak": 0.4}],
+    "esn": [{}, {"leak": 1.0}],
+}
+EVERY = [(family, more) for family, settings in CELLS.items() for more in settings]
+MAPS = ("open", "closed", "sampled")
+
+
+def moved(model, recording, seed=0):
+    """A fit away from its start: a read-out that feeds back, no state or slope that is 0 by symmetry."""
+    fit = untrained(model, recording, members=2, seed=seed)
+    rng = np.random.default_rng(seed)
+    for name in ("readout_weight", "bias", "readout_bias", "candidate_bias", "use_raw", "start"):
+        if name in fit.params:
+            noise = torch.from_numpy(rng.normal(0, 0.3, tuple(fit.params[name].shape)))
+            fit.params[name] = fit.params[name] + noise
+    return fit
+
+
+def flow_at(fit, map, recording):
+    """A fresh flow (a sampled one begins its random numbers anew) and a state near a visited one, where no unit is
+    at the kink of its relu."""
+    y = rec.observations(recording)[0, 2]
+    flow = fit.flow(1, map, input=y if map == "open" else None, seed=7)
+    return flow, torch.from_numpy(fit.states(recording, [0])[1, 0, 3] + 0.01)
+
+
+def check_tangent(fit, recording, map):
+    flow, state = flow_at(fit, map, recording)
+    new, found = flow.push(state, torch.eye(flow.dim, dtype=torch.float64))
+    flow, _ = flow_at(fit, map, recording)
+    assert torch.allclose(new, flow(state), atol=1e-12)
+    flow, _ = flow_at(fit, map, recording)
+    automatic = torch.autograd.functional.jacobian(flow.function, state)
+    assert torch.allclose(found, automatic, rtol=0, atol=1e-8), (found - automatic).abs().max()
+    if map == "sampled":
+        return
+    step = 1e-6 * torch.eye(flow.dim, dtype=torch.float64)
+    slopes = torch.stack([(flow(state + e) - flow(state - e)) / 2e-6 for e in step], 1)
+    assert torch.allclose(found, slopes, rtol=0, atol=1e-6), (found - slopes).abs().max()
+
+
+# -- tangents ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("map", MAPS)
+@pytest.mark.parametrize("family, more", EVERY)
+def test_the_tangent_is_the_jacobian(family, more, map, any_recording):
+    """Every family on every track, whole Jacobians: automatic differentiation to 1e-8, differences to 1e-6."""
+    check_tangent(moved(models.registry()[family](hidden=6, **more), any_recording), any_recording, map)
+
+
+@pytest.mark.parametrize("map", ("open", "closed"))
+@pytest.mark.parametrize("family, more", EVERY)
+def test_the_tangent_without_a_skip(family, more, map, signal):
+    check_tangent(moved(models.registry()[family](hidden=6, skip=False, **more), signal), signal, map)
+
+
+@pytest.mark.parametrize("observation", rec.OBSERVATIONS["counts"])
+@pytest.mark.parametrize("family", sorted(set(CELLS) - {"esn"}))
+def test_the_tangent_of_a_mixture(family, observation, counts):
+    recording = rec.with_observation(counts, observation)
+    fit = moved(models.registry()[family](hidden=6, mixture=3), recording)
+    for map in MAPS:
+        check_tangent(fit, recording, map)
+
+
+@pytest.mark.parametrize("family", ("rate", "stp"))
+def test_the_tangent_with_recorded_inputs(family, driven):
+    fit = moved(models.registry()[family](hidden=6), driven)
+    for map in MAPS:
+        check_tangent(fit, driven, map)
+
+
+def test_outside_its_range_a_rate_has_no_slope():
+    eta, v = torch.tensor([-17.0, 0.0, 7.0]).double(), torch.ones(3, 1, dtype=torch.float64)
+    found = observations.Poisson(3).tangent({}, eta, v)
+    assert found[:, 0].tolist() == [0.0, 1.0, 0.0]
+    p = {"log_dispersion": torch.zeros(3, dtype=torch.float64)}
+    found = observations.ConwayMaxwell(3, 20).tangent(p, eta, v)
+    assert found[[0, 2], 0].tolist() == [0.0, 0.0] and found[1, 0] == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("family, more", EVERY)
+def test_many_states_are_pushed_at_once(family, more, signal):
+    """(n, dim) with frames (n, dim, k), as one after another."""
+    fit = moved(models.registry()[family](hidden=6, **more), signal)
+    flow, states = fit.flow(1), torch.from_numpy(fit.states(signal, [0])[1, 0, 1:4])
+    frames = torch.from_numpy(np.random.default_rng(0).normal(size=(3, flow.dim, 2)))
+    together = flow.push(states, frames)
+    each = [flow.push(state, frame) for state, frame in zip(states, frames, strict=True)]
+    for found, alone in zip(together, zip(*each, strict=True), strict=True):
+        assert torch.allclose(found, torch.stack(alone), atol=1e-12)
+
+
+@pytest.mark.parametrize("family, more", EVERY)
+def test_exponents_do_not_depend_on_how_tangents_are_made(family, more, any_recording):
+    fit = moved(models.registry()[family](hidden=6, **more), any_recording)
+    flow, state = flow_at(fit, "closed", any_recording)
+    assert flow.push is not None
+    plain = dynamics.Flow(flow.function, flow.dim)
+    found, expected = (dynamics.lyapunov_spectrum(f, state, 3, 100, 50).exponents for f in (flow, plain))
+    assert found[0] == pytest.approx(expected[0], abs=1e-8)
+    np.testing.assert_allclose(
+        found, expected, rtol=0, atol=1e-7
+    )  # later ones: rounding of the factorisations
+
+
+def test_a_family_without_a_tangent_is_differentiated_automatically(counts, monkeypatch):
+    from cortseq.models.recurrent import Recurrent
+
+    monkeypatch.setattr(models.Rate, "tangent", Recurrent.tangent)
+    flow = moved(models.Rate(hidden=6), counts).flow()
+    assert flow.push is None
+    assert np.isfinite(dynamics.lyapunov_spectrum(flow, np.zeros(6), 2, 40, 10).exponents).all()
+
 
 # -- recorded inputs -----------------------------------------------------------------------------------
 
