@@ -2,7 +2,7 @@
 
 The state s is the cell's, and with a skip the standardised signal of the bin before:
 
-    s' = (F(cell, U x + b), seen),    x = [seen, u],    u: what the recorded inputs are held at
+    s' = (F(cell, U seen + b), seen),    b: with what the recorded inputs add where they are held
 
 `seen` is held (open), encode(E[y|s]) (closed) or a draw (sampled). On tangent vectors v
 
@@ -34,7 +34,6 @@ class Loop:
     """One member's map on flat states (..., dim). p, q : its parameters and what is derived from them, float64.
 
     sizes : of the parts of the cell's state. held (n_encoded,) : the encoded input of the open map.
-    inputs (n_inputs,) : u.
     """
 
     model: Recurrent
@@ -44,7 +43,6 @@ class Loop:
     observation: Any
     map: str
     held: torch.Tensor
-    inputs: torch.Tensor
     generator: torch.Generator
 
     @property
@@ -65,7 +63,7 @@ class Loop:
         """s' (..., dim)."""
         state, last = parts(flat, self.sizes, self.skip)
         seen = self._seen(state, self._eta(state, last))
-        return self._next(state, seen, self._drive(seen))
+        return self._next(state, seen, self.model.drive(self.q, seen))
 
     def push(self, flat: torch.Tensor, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """s' (..., dim) and DF(s) V for the columns of V (..., dim, k); both see the same draw."""
@@ -73,7 +71,7 @@ class Loop:
         vectors, moved_last = parts(frame, self.sizes, self.skip, axis=-2)
         eta = self._eta(state, last)
         seen = self._seen(state, eta)
-        drive = self._drive(seen)
+        drive = self.model.drive(self.q, seen)
         moved_seen = self._moved_seen(eta, vectors, moved_last)
         images = self.model.tangent(self.q, state, drive, vectors, self._moved_drive(moved_seen, frame))
         return self._next(state, seen, drive), torch.cat([*images, *self._carried(moved_seen, frame)], -2)
@@ -91,10 +89,6 @@ class Loop:
         if self.map == "sampled":
             return self.observation.encode(self.p, self.observation.draw(self.p, eta, self.generator))
         return self.observation.encode(self.p, self.observation.mean(self.p, eta))
-
-    def _drive(self, seen: torch.Tensor) -> torch.Tensor:
-        u = self.inputs.expand(*seen.shape[:-1], -1)
-        return self.model.drive(self.q, torch.cat([seen, u], -1))
 
     def _next(self, state: State, seen: torch.Tensor, drive: torch.Tensor) -> torch.Tensor:
         return torch.cat([*self.model.step(self.q, state, drive), *[seen] * self.skip], -1)
@@ -114,7 +108,7 @@ class Loop:
         weight = self.q["input_weight"]
         if moved_seen is None:
             return frame.new_zeros(()).expand(*frame.shape[:-2], len(weight), frame.shape[-1])
-        return weight[:, : moved_seen.shape[-2]] @ moved_seen
+        return weight @ moved_seen
 
     def _carried(self, moved_seen: torch.Tensor | None, frame: torch.Tensor) -> list[torch.Tensor]:
         """The rows of the image that belong to the skip."""
@@ -148,12 +142,16 @@ def held_observation(shape: dict, input) -> torch.Tensor:
     return torch.tensor(int(value))
 
 
-def held_inputs(shape: dict, inputs) -> torch.Tensor:
-    """What the recorded inputs are held at, (n_inputs,); None: their mean in the bins that were learned from."""
+def holding(q: Params, shape: dict, inputs) -> Params:
+    """`q` with the recorded inputs held, as a part of the bias: the drive is that of the observation alone.
+
+    inputs (n_inputs,) : None: their mean in the bins that were learned from.
+    """
     n = shape["n_inputs"]
     if inputs is None:  # fits from before the mean was kept have none
         inputs = shape.get("input_mean", [0.0] * n)
-    return vector("inputs", inputs, n)
+    seen, held = q["input_weight"].split([q["input_weight"].shape[1] - n, n], 1)
+    return {**q, "input_weight": seen, "bias": q["bias"] + held @ vector("inputs", inputs, n)}
 
 
 def vector(key: str, value, n: int) -> torch.Tensor:

@@ -490,14 +490,15 @@ class Recurrent(Model):
         observation = self.observation_of(shape)
         p = {name: value[member].double() for name, value in params.items()}
         q = {name: value.detach() for name, value in self.derive(p).items()}
+        sizes = [s.shape[-1] for s in self.start(q)]
         discrete = self.discretises(shape["track"])
         held = torch.zeros(len(p["centroids"]) if discrete else observation.n_encoded, dtype=torch.float64)
         if input is not None:
             y = maps.held_observation(shape, input)
             held, _ = self.look(p, observation, y, torch.full_like(y, torch.nan) if discrete else None)
         generator = torch.Generator().manual_seed(seed)
-        sizes, u = [s.shape[-1] for s in self.start(q)], maps.held_inputs(shape, inputs)
-        loop = maps.Loop(self, p, q, sizes, observation, map, held, u, generator)
+        q = maps.holding(q, shape, inputs)
+        loop = maps.Loop(self, p, q, sizes, observation, map, held, generator)
         return Flow(loop.step, loop.dim, map, loop.push if loop.has_tangent else None)  # type: ignore[arg-type]
 
     def _check_map(self, shape: dict, map: str, input) -> None:
