@@ -97,9 +97,7 @@ class Loop:
         """d seen (..., n_encoded, k); None where it is 0."""
         if eta is None or (self.map == "sampled" and not self.observation.smooth_draws):
             return None
-        moved = (
-            self.p["readout_weight"] @ vectors[0]
-        )  # with a tangent, `output` is the first part of the state
+        moved = self.p["readout_weight"] @ vectors[0]
         if moved_last is not None:
             moved = moved + self.p["skip"].unsqueeze(-1) * moved_last
         return self.observation.tangent(self.p, eta, moved)
