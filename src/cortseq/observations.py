@@ -2,7 +2,8 @@
 
 The observation follows from the recording and the study, never from the model: all models of a study share it.
 Only how many components a mixture of it has (`Mixture`) is a model's. Each maps a linear read-out `eta`
-(..., n_features) to log-probabilities, means and draws, and encodes what was seen as network input.
+(..., n_features) to log-probabilities, means and draws, and encodes what was seen as network input. `tangent`
+is the derivative of the encoded mean: what a closed loop feeds back, moved by k vectors `moved` (..., n_readout, k).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ MIN_LOG_SD = math.log(0.03)  # Gaussian sd never below 3 % of the training sd: p
 class Poisson:
     """Counts: y_n ~ Poisson(exp(eta_n)), independent given the state. Input: the raw counts."""
 
+    smooth_draws = False  # whether a draw with the same noise has a derivative
+
     def __init__(self, n_features: int, support: int = 0):
         self.n_features = self.n_encoded = self.n_readout = n_features
 
@@ -49,6 +52,13 @@ class Poisson:
 
     def mean(self, p: dict, eta: torch.Tensor) -> torch.Tensor:
         return eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE).exp()
+
+    def slope(self, p: dict, eta: torch.Tensor) -> torch.Tensor:
+        """dE[y_n] / d eta_n, 0 outside the range of eta."""
+        return self.mean(p, eta) * ((eta >= MIN_LOG_RATE) & (eta <= MAX_LOG_RATE))
+
+    def tangent(self, p: dict, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+        return self.slope(p, eta).unsqueeze(-1) * moved
 
     def draw(self, p: dict, eta: torch.Tensor, generator) -> torch.Tensor:
         return torch.poisson(self.mean(p, eta), generator=generator)
@@ -132,11 +142,21 @@ class ConwayMaxwell(Poisson):
     def mean(self, p: dict, eta: torch.Tensor) -> torch.Tensor:
         return self._sums(*self._held(p, eta))[1]
 
-    def draw(self, p: dict, eta: torch.Tensor, generator) -> torch.Tensor:
+    def slope(self, p: dict, eta: torch.Tensor) -> torch.Tensor:
+        """dE[y] / d eta = Var[y]."""
+        k, probability = self._terms(p, eta)
+        mean = (k * probability).sum(-1, keepdim=True)
+        return ((k - mean) ** 2 * probability).sum(-1) * (self._held(p, eta)[0] == eta)
+
+    def _terms(self, p: dict, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The counts 0 .. `support`, and the probability of each (..., n_features, count)."""
         held, nu = self._held(p, eta)
         k = torch.arange(self.support + 1, dtype=eta.dtype, device=eta.device)
         logits = held.unsqueeze(-1) * k - nu.unsqueeze(-1) * torch.lgamma(k + 1)
-        flat = torch.softmax(logits, -1).reshape(-1, self.support + 1)
+        return k, torch.softmax(logits, -1)
+
+    def draw(self, p: dict, eta: torch.Tensor, generator) -> torch.Tensor:
+        flat = self._terms(p, eta)[1].reshape(-1, self.support + 1)
         return torch.multinomial(flat, 1, generator=generator).reshape(eta.shape).to(eta.dtype)
 
 
@@ -148,6 +168,8 @@ class Mixture:
     The read-out is M logits of w, then M x n_features etas; `one` is the observation of a unit, its
     dispersion shared by the components.
     """
+
+    smooth_draws = False
 
     def __init__(self, one: Any, components: int):
         self.one, self.components = one, components
@@ -177,6 +199,14 @@ class Mixture:
         log_w, etas = self._parts(eta)
         return (log_w.exp().unsqueeze(-1) * self.one.mean(p, etas)).sum(-2)
 
+    def tangent(self, p: dict, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+        log_w, etas = self._parts(eta)
+        logits, each = moved[..., : self.components, :], moved[..., self.components :, :]
+        each = self.one.tangent(p, etas, each.unflatten(-2, (self.components, self.n_features)))
+        w = log_w.exp()
+        within = (w[..., None, None] * each).sum(-3)
+        return within + self.one.mean(p, etas).mT @ softmax_tangent(w, logits)
+
     def draw(self, p: dict, eta: torch.Tensor, generator) -> torch.Tensor:
         log_w, etas = self._parts(eta)
         flat = log_w.exp().reshape(-1, self.components)
@@ -188,6 +218,8 @@ class Mixture:
 class Categorical:
     """Symbols: p(s) = softmax(eta)_s. Input: one-hot."""
 
+    smooth_draws = False
+
     def __init__(self, n_features: int, support: int = 0):
         self.n_features = self.n_encoded = self.n_readout = n_features
 
@@ -196,7 +228,9 @@ class Categorical:
         return {"readout_bias": np.log(frequency / frequency.sum())}
 
     def encode(self, p: dict, y: torch.Tensor) -> torch.Tensor:
-        """One-hot of labels; what already has a trailing axis (probabilities) passes as it is."""
+        """One-hot of labels (integers); probabilities (floating point, (..., n_features)) pass as they are."""
+        if y.is_floating_point():
+            return y
         return torch.nn.functional.one_hot(y.long(), self.n_features).to(p["readout_bias"].dtype)
 
     def log_prob(self, p: dict, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -204,6 +238,9 @@ class Categorical:
 
     def mean(self, p: dict, eta: torch.Tensor) -> torch.Tensor:
         return torch.softmax(eta, -1)
+
+    def tangent(self, p: dict, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+        return softmax_tangent(torch.softmax(eta, -1), moved)
 
     def draw(self, p: dict, eta: torch.Tensor, generator) -> torch.Tensor:
         flat = torch.softmax(eta, -1).reshape(-1, self.n_features)
@@ -215,6 +252,8 @@ class Gaussian:
 
     eta is (..., n_features), or after `skipped` (..., 2 n_features): eta, then each bin's own log sd.
     """
+
+    smooth_draws = True
 
     def __init__(self, n_features: int, support: int = 0):
         self.n_features = self.n_encoded = self.n_readout = n_features
@@ -247,6 +286,10 @@ class Gaussian:
     def mean(self, p: dict, eta: torch.Tensor) -> torch.Tensor:
         eta, _ = self._parts(p, eta)
         return _row(p["signal_mean"], eta) + _row(p["signal_scale"], eta) * eta
+
+    def tangent(self, p: dict, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+        """`moved` itself, the encoded mean being eta; an sd does not move."""
+        return moved
 
     def draw(self, p: dict, eta: torch.Tensor, generator) -> torch.Tensor:
         eta, log_sd = self._parts(p, eta)
@@ -301,6 +344,12 @@ def skipped(p: dict, eta: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
     mean = eta + _row(p["skip"], eta) * torch.where(none, 0.0, last)
     log_sd = torch.where(none, 0.0, _row(p["log_sd"], eta).clamp_min(MIN_LOG_SD))
     return torch.cat([mean, log_sd.expand(mean.shape)], -1)
+
+
+def softmax_tangent(p: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+    """What tangent vectors of logits (..., n, k) do to their softmax p (..., n)."""
+    p = p.unsqueeze(-1)
+    return p * (moved - (p * moved).sum(-2, keepdim=True))
 
 
 def _null_dispersion(name: str, y: np.ndarray, valid: np.ndarray, bounds, support: int = 0) -> np.ndarray:

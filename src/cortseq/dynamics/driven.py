@@ -46,7 +46,7 @@ def driven(fit, recording: xr.Dataset, member: int = 0, trials=None) -> Driven:
 
     Raises
     ------
-    CortseqError : a fit that has no state, or one that restarts before each prediction (`memory`).
+    CortseqError : a fit that has no state, no such member, or one that restarts before each prediction (`memory`).
     """
     from cortseq.models.recurrent import tensors
 
@@ -57,6 +57,7 @@ def driven(fit, recording: xr.Dataset, member: int = 0, trials=None) -> Driven:
         raise CortseqError(
             "a network that restarts has no open loop along a trial", key="memory", value=model.memory
         )
+    fit._check_member(member)
     data = fit._data(recording, trials)
     p = {name: value[member].double() for name, value in fit.params.items()}
     with torch.no_grad():

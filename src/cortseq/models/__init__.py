@@ -18,6 +18,7 @@ _HELPERS = {
         "encoder",
         "forward_backward",
         "futures",
+        "maps",
         "recurrent",
         "signed",
         "smoothing",

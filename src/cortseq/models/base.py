@@ -103,6 +103,10 @@ class Data:
     def n_inputs(self) -> int:
         return 0 if self.inputs is None else self.inputs.shape[2]
 
+    def input_mean(self) -> list[float]:
+        """Mean of the recorded inputs over valid bins, (n_inputs,)."""
+        return [] if self.inputs is None else self.inputs[self.valid].mean(0).tolist()
+
     def n_events(self) -> np.ndarray:
         """Events that scores are divided by, (trial, time): spikes, or 1 for a symbol or sample."""
         if self.track == "counts":
@@ -263,6 +267,7 @@ class Model(BaseModel):
             "model": self.model_dump(mode="json"),
             "role": self.role,
             **shape,
+            **({"input_mean": sets[0].input_mean()} if data.n_inputs else {}),
             "parameters": int(learned.n_parameters),
             "seed": seed,
             "learned_from": {"train": learns.tolist(), "valid": chooses.tolist()},
@@ -324,8 +329,16 @@ class Fit:
 
     def only(self, member: int) -> Fit:
         """The fit of one member alone, as if no other had been asked for."""
+        self._check_member(member)
         params = {name: value[member : member + 1] for name, value in self.params.items()}
         return replace(self, params=params, card=self.card | {"members": 1})
+
+    def _check_member(self, member: int) -> None:
+        n = len(next(iter(self.params.values())))
+        if member not in range(n):
+            raise CortseqError(
+                f"the fit has {n} member{'s' * (n > 1)}, 0 to {n - 1}", key="member", value=member
+            )
 
     def _data(self, recording: xr.Dataset, trials) -> Data:
         data = Data.of(recording, trials)
@@ -371,6 +384,7 @@ class Fit:
 
     def simulate(self, n_trials: int, n_time: int, member: int = 0, seed: int = 0) -> xr.Dataset:
         """A Recording drawn from the fitted model running freely from its start state."""
+        self._check_member(member)
         rng = np.random.default_rng([seed, member])
         chosen = {name: value[member] for name, value in self.params.items()}
         drawn = self.model.generate(chosen, self.card, n_trials, n_time, rng)
@@ -382,16 +396,18 @@ class Fit:
             return rec.from_signal(drawn, bin_width=self.card["bin_width"])
         return rec.from_symbols(list(drawn), n_symbols=self.card["n_features"])
 
-    def flow(self, member: int = 0, map: str = "closed", input=None, seed: int = 0):
+    def flow(self, member: int = 0, map: str = "closed", input=None, seed: int = 0, inputs=None):
         """The dynamical system of one member: see `Recurrent.flow_of`."""
         if self.model.role != "recurrent":
             raise CortseqError(f"a {self.model.family} model has no flow", fix="choose a recurrent model")
-        return self.model.flow_of(self.params, self.card, member, map, input, seed)  # type: ignore[attr-defined]
+        self._check_member(member)
+        return self.model.flow_of(self.params, self.card, member, map, input, seed, inputs)  # type: ignore[attr-defined]
 
     def expected(self, states, member: int = 0) -> np.ndarray:
         """E[y | s] of flat states (..., dim) of a recurrent fit: what the closed loop feeds back."""
         if self.model.role != "recurrent":
             raise CortseqError(f"a {self.model.family} model has no state", fix="choose a recurrent model")
+        self._check_member(member)
         return self.model.expected_at(self.params, self.card, member, states)  # type: ignore[attr-defined]
 
     def save(self, path: str | Path) -> None:

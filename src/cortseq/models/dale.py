@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.models.base import Params
-from cortseq.models.rate import Leak, leak_of, leak_start, leaky
+from cortseq.models.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, relu_slope
 from cortseq.models.recurrent import Recurrent, State
 from cortseq.models.signed import balanced_start, column_signs, signed_weights
 
@@ -62,6 +62,10 @@ class Dale(Recurrent):
         (h,) = state
         target = torch.relu(h @ q["recurrent"].mT + drive)
         return (leaky(h, target, q["leak"], self.leak),)
+
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        (h,), (v,), w = state, vectors, q["recurrent"]
+        return (leaky_tangent(v, relu_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
 
     def signs(self, p: Params) -> torch.Tensor:
         return p["sign"]

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
-from cortseq.models.rate import leaky
+from cortseq.models.rate import leaky, leaky_tangent, tanh_slope
 from cortseq.models.recurrent import Recurrent, State, tensors
 
 if TYPE_CHECKING:
@@ -72,6 +72,10 @@ class Esn(Recurrent):
         (h,) = state
         a = q["leak"] if h.ndim == 1 else q["leak"].unsqueeze(-2)
         return (leaky(h, torch.tanh(h @ q["recurrent"].mT + drive), a, self.leak),)
+
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        (h,), (v,), w = state, vectors, q["recurrent"]
+        return (leaky_tangent(v, tanh_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
 
     def scan(self, p: Params, x: torch.Tensor, states: bool = False) -> torch.Tensor:
         """As in `Recurrent`; compiled where nothing is differentiated."""

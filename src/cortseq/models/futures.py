@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from cortseq import observations
 from cortseq.errors import CortseqError
 from cortseq.models import recurrent
 from cortseq.models.base import Data, Params
@@ -103,8 +102,8 @@ def _run(model: Recurrent, p: Params, data: Data, horizons, samples: int, feed: 
         if j + 1 == n_time:
             break
         drawn = feed(p, eta[:, :-1])
-        seen, smooth = _read(
-            model, p, observation, drawn, None if smooth is None else smooth[:, : n_time - j - 1]
+        seen, smooth = model.look(
+            p, observation, drawn, None if smooth is None else smooth[:, : n_time - j - 1]
         )
         known = valid[:, j:-1, None, None]
         last = None if last is None else torch.where(known, seen, torch.nan)
@@ -114,12 +113,6 @@ def _run(model: Recurrent, p: Params, data: Data, horizons, samples: int, feed: 
             seen = torch.cat([seen, ahead.expand(*seen.shape[:-1], -1)], -1)
         state = model.step(q, tuple(s[:, :-1] for s in state), model.drive(q, seen))
     return out
-
-
-def _read(model: Recurrent, p: Params, observation, drawn: torch.Tensor, smooth):
-    if isinstance(observation, observations.Categorical) and drawn.is_floating_point():
-        return drawn, smooth  # probabilities, already where a one-hot label would stand
-    return model.look(p, observation, drawn, smooth)
 
 
 def _smoothed(model: Recurrent, p: Params, data: Data) -> torch.Tensor | None:

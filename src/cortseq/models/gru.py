@@ -46,13 +46,26 @@ class Gru(Recurrent):
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         (h,) = state
+        _, z, _, candidate = self._gates(q, h, drive)
+        return (torch.lerp(candidate, h, z),)
+
+    def _gates(self, q: Params, h: torch.Tensor, drive: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """r, z, W_n h + c and n, (..., hidden)."""
         n = self.hidden
         w_gates, w_candidate = (h @ q["recurrent"].mT).split((2 * n, n), -1)
         u_gates, u_candidate = drive.split((2 * n, n), -1)
         r, z = torch.sigmoid(w_gates + u_gates).chunk(2, -1)
         c = q["candidate_bias"]
         c = c if c.ndim == 1 else c.reshape(c.shape[0], *(1,) * (h.ndim - 2), n)
-        return (torch.lerp(torch.tanh(u_candidate + r * (w_candidate + c)), h, z),)
+        return r, z, w_candidate + c, torch.tanh(u_candidate + r * (w_candidate + c))
+
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        (h,), (v,) = state, vectors
+        r, z, inner, n = (part.unsqueeze(-1) for part in self._gates(q, h, drive))
+        w_r, w_z, w_n = (q["recurrent"] @ v).chunk(3, -2)
+        u_r, u_z, u_n = moved.chunk(3, -2)
+        d_n = (1 - n**2) * (u_n + r * w_n + inner * r * (1 - r) * (w_r + u_r))
+        return (torch.lerp(d_n, v, z) + (h.unsqueeze(-1) - n) * z * (1 - z) * (w_z + u_z),)
 
     def recurrent_weights(self, p: Params) -> torch.Tensor:
         """The candidate's block: the one whose spectrum means what a rate network's does."""

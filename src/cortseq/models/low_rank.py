@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from cortseq._lazy import lazy
 from cortseq.models.base import Params
-from cortseq.models.rate import Leak, leak_of, leak_start, leaky
+from cortseq.models.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, tanh_slope
 from cortseq.models.recurrent import Count, Recurrent, State
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ class LowRank(Recurrent):
         (h,) = state
         target = torch.tanh(h @ q["recurrent"].mT + drive)
         return (leaky(h, target, q["leak"], self.leak),)
+
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        (h,), (v,) = state, vectors
+        slope = tanh_slope(h @ q["recurrent"].mT + drive)
+        through = q["left"] @ (q["right"].mT @ v) / self.hidden  # W v, in the order that costs rank x hidden
+        return (leaky_tangent(v, slope * (through + moved), q["leak"]),)
 
 
 MODEL = LowRank

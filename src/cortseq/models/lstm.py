@@ -58,6 +58,18 @@ class Lstm(Recurrent):
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        h, c = state
+        d_h, d_c = vectors
+        w = q["recurrent"]
+        i, f, g, o = (h @ w.mT + drive).chunk(4, -1)
+        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+        out = torch.tanh(f * c + i * g)
+        gains = torch.cat([i * (1 - i) * g, f * (1 - f) * c, i * (1 - g**2), o * (1 - o) * out], -1)
+        d_i, d_f, d_g, d_o = (gains.unsqueeze(-1) * (w @ d_h + moved)).chunk(4, -2)
+        d_c = f.unsqueeze(-1) * d_c + d_i + d_f + d_g
+        return d_o + (o * (1 - out**2)).unsqueeze(-1) * d_c, d_c
+
     def recurrent_weights(self, p: Params) -> torch.Tensor:
         """The candidate's block: the one whose spectrum means what a rate network's does."""
         n = self.hidden

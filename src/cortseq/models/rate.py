@@ -38,6 +38,21 @@ def leaky(h: torch.Tensor, target: torch.Tensor, a: torch.Tensor, leak: Leak) ->
     return target if leak == 1 else torch.lerp(h, target, a.expand(target.shape))
 
 
+def leaky_tangent(v: torch.Tensor, target: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+    """(1 - a) v + a target of tangent vectors (..., hidden, k), one member's."""
+    return torch.lerp(v, target, a.reshape(-1, 1))
+
+
+def tanh_slope(z: torch.Tensor) -> torch.Tensor:
+    """tanh'(z), with an axis for tangent vectors, (..., hidden, 1)."""
+    return (1 - torch.tanh(z) ** 2).unsqueeze(-1)
+
+
+def relu_slope(z: torch.Tensor) -> torch.Tensor:
+    """relu'(z), 0 at 0, (..., hidden, 1)."""
+    return (z > 0).to(z.dtype).unsqueeze(-1)
+
+
 class Rate(Recurrent):
     """h' = (1 - a) h + a phi(W h + U x + b), the Euler form of tau dh/dt = -h + phi(...), a = dt/tau.
 
@@ -79,6 +94,11 @@ class Rate(Recurrent):
         phi = torch.tanh if self.nonlinearity == "tanh" else torch.relu
         target = phi(h @ q["recurrent"].mT + drive)
         return (leaky(h, target, q["leak"], self.leak),)
+
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        (h,), (v,), w = state, vectors, q["recurrent"]
+        slope = tanh_slope if self.nonlinearity == "tanh" else relu_slope
+        return (leaky_tangent(v, slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
 
 
 MODEL = Rate

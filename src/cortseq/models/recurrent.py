@@ -15,7 +15,7 @@ network, so that one sees what it was worth: `discretise` shows it the states of
 restarts it from its start state k bins before each bin it predicts. A family writes five small
 methods on torch tensors (`start_parameters`, `derive`, `start`, `step`, `output`); they are written
 with matrix products over the last two axes, so the same code runs one member or, with a leading member
-axis, all of them at once.
+axis, all of them at once. A sixth, `tangent`, is the derivative of `step` in closed form, for one member.
 """
 
 from __future__ import annotations
@@ -123,6 +123,16 @@ class Recurrent(Model):
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         """One bin of the update rule; `drive` = U x + b."""
+        raise NotImplementedError
+
+    def tangent(
+        self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
+    ) -> State:
+        """The derivative of one member's `step` in closed form: images (..., size, k) of k tangent vectors.
+
+        `vectors`: the parts of the vectors (..., size, k), `moved` (..., n_drive, k): what goes with them in the
+        drive. A family that writes none, or an `output` of its own, is differentiated automatically.
+        """
         raise NotImplementedError
 
     def output(self, q: Params, state: State) -> torch.Tensor:
@@ -452,64 +462,73 @@ class Recurrent(Model):
         with torch.no_grad():
             q = self.derive(p)
             observation, flat = self.observation_of(shape), torch.as_tensor(np.asarray(states)).double()
-            state, last = _parts(flat, [s.shape[-1] for s in self.start(q)], "skip" in p)
+            state, last = parts(flat, [s.shape[-1] for s in self.start(q)], "skip" in p)
             return observation.mean(p, self.readout(p, self.output(q, state), last)).numpy()
 
-    def flow_of(self, params: Params, shape: dict, member: int, map: str, input, seed: int):
+    def flow_of(
+        self, params: Params, shape: dict, member: int, map: str, input=None, seed: int = 0, inputs=None
+    ):
         """The map of one member on its whole flat state, float64 (DYNAMICS.md, section 0).
 
-        ``map``: "open" holds `input` (one bin as recorded, (feature,); None: the zero input), "closed"
-        feeds back the expected observation E[y|s], "sampled" a draw from it. The state is that of `states`: with
-        a skip the cell's, then the standardised signal of the bin before, which is what was fed last.
+        ``map``: "open" holds `input` (one bin as recorded, (feature,); of symbols a label or the probabilities of
+        all; None: the zero input), "closed" feeds back the expected observation E[y|s], "sampled" a draw from it
+        (`seed`). `inputs` (n_inputs,): what the recorded inputs of a model that has some are held at, in their own
+        units; None: their mean over the valid bins of the training trials (0 in a fit that is older than this).
+        The state is that of `states`: with a skip the cell's, then the standardised signal of the bin before,
+        which is what was fed last. `Flow.push` gives DF(s) V in closed form where the family has a `tangent`; a
+        sampled map's is F_h alone, but for signals, whose draws E + sd x noise have a derivative.
+
+        Raises
+        ------
+        CortseqError : an unknown map, an input that is none or is given to a map that makes its own, inputs of
+        another shape, a network that has no such flow (`memory`, `discretise`).
         """
         from cortseq.dynamics.flow import Flow
+        from cortseq.models import maps
 
+        self._check_map(shape, map, input)
+        observation = self.observation_of(shape)
+        p = {name: value[member].double() for name, value in params.items()}
+        q = {name: value.detach() for name, value in self.derive(p).items()}
+        sizes = [s.shape[-1] for s in self.start(q)]
+        discrete = self.discretises(shape["track"])
+        held = torch.zeros(len(p["centroids"]) if discrete else observation.n_encoded, dtype=torch.float64)
+        if input is not None:
+            y = maps.held_observation(shape, input)
+            held, _ = self.look(p, observation, y, torch.full_like(y, torch.nan) if discrete else None)
+        generator = torch.Generator().manual_seed(seed)
+        q = maps.holding(q, shape, inputs)
+        loop = maps.Loop(self, p, q, sizes, observation, map, held, generator)
+        return Flow(loop.step, loop.dim, map, loop.push if loop.has_tangent else None)  # type: ignore[arg-type]
+
+    def _check_map(self, shape: dict, map: str, input) -> None:
         if map not in ("open", "closed", "sampled"):
             raise CortseqError(
                 "unknown map", key="map", value=map, fix='choose "open", "closed" or "sampled"'
             )
         if self.memory is not None:
             raise CortseqError("a network that restarts has no flow", key="memory", value=self.memory)
-        discrete = self.discretises(shape["track"])
-        if discrete and map != "open":
+        if map != "open" and self.discretises(shape["track"]):
             raise CortseqError(
                 f"a network that sees discrete states has no {map} flow: its input has no derivative",
                 key="discretise", value=self.discretise, fix='use map="open", or Fit.simulate',
             )  # fmt: skip
-        observation = self.observation_of(shape)
-        p = {name: value[member].double() for name, value in params.items()}
-        q = {name: value.detach() for name, value in self.derive(p).items()}
-        sizes = [s.shape[-1] for s in self.start(q)]
-        extra = torch.zeros(shape["n_inputs"], dtype=torch.float64)
-        generator = torch.Generator().manual_seed(seed)
-        held = torch.zeros(len(p["centroids"]) if discrete else observation.n_encoded, dtype=torch.float64)
-        if input is not None:
-            y = torch.as_tensor(np.asarray(input), dtype=torch.float64)
-            held, _ = self.look(p, observation, y, torch.full_like(y, torch.nan) if discrete else None)
-
-        def encoded(state: State, last: torch.Tensor | None) -> torch.Tensor:
-            if map == "open":
-                return held.expand(*state[0].shape[:-1], -1)
-            eta = self.readout(p, self.output(q, state), last)
-            if map == "sampled":
-                return observation.encode(p, observation.draw(p, eta, generator))
-            mean = observation.mean(p, eta)
-            return mean if shape["track"] == "symbols" else observation.encode(p, mean)
-
-        def function(flat: torch.Tensor) -> torch.Tensor:
-            state, last = _parts(flat, sizes, "skip" in p)
-            seen = encoded(state, last)
-            x = torch.cat([seen, extra.expand(*flat.shape[:-1], -1)], -1)
-            return torch.cat([*self.step(q, state, self.drive(q, x)), *[seen] * ("skip" in p)], -1)
-
-        dim = sum(sizes) + observation.n_features * ("skip" in p)
-        return Flow(function, dim=dim, map=map)  # type: ignore[arg-type]
+        if map != "open" and input is not None:
+            raise CortseqError(
+                f"the {map} map makes its own input", key="input",
+                fix='leave it out, or hold it with map="open"; recorded inputs are held with `inputs`',
+            )  # fmt: skip
 
 
-def _parts(flat: torch.Tensor, sizes: list[int], skip: bool) -> tuple[State, torch.Tensor | None]:
-    """A flat state (..., dim) as the cell's parts and, with a skip, the standardised signal of the bin before."""
-    parts = flat.split([*sizes, *[flat.shape[-1] - sum(sizes)] * skip], -1)
-    return (parts[:-1], parts[-1]) if skip else (parts, None)
+def parts(
+    flat: torch.Tensor, sizes: list[int], skip: bool, axis: int = -1
+) -> tuple[State, torch.Tensor | None]:
+    """Flat states (..., dim) as the cell's parts and, with a skip, the standardised signal of the bin before.
+
+    axis : along which they are flat, -2 of tangent vectors (..., dim, k).
+    """
+    each = flat.split([*sizes, *[flat.shape[axis] - sum(sizes)] * skip], axis)
+    return (each[:-1], each[-1]) if skip else (each, None)
 
 
 def _check_features(theirs: dict, mine: dict) -> None:

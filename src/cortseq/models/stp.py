@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.models.base import Params
-from cortseq.models.rate import Leak, leak_of, leak_start, leaky
+from cortseq.models.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, relu_slope
 from cortseq.models.recurrent import Recurrent, State
 from cortseq.models.signed import balanced_start, column_signs, signed_weights
 
@@ -109,6 +109,27 @@ class Stp(Recurrent):
         x = target + (x - target) * torch.exp(-dt * speed)
         target = torch.relu((u * x / use * active) @ q["recurrent"].mT + drive)
         return leaky(h, target, leak, self.leak), u, x
+
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        h, u, x = (part.unsqueeze(-1) for part in state)
+        d_h, d_u, d_x = vectors
+        use, fac, rec, dt = (q[k].reshape(-1, 1) for k in ("use", "fac_rate", "rec_rate", "dt"))
+        active, d_active = torch.relu(h), (h > 0) * d_h
+        r, d_r = self.rate_scale * active, self.rate_scale * d_active
+        speed = fac + use * r
+        target, stay = use * (fac + r) / speed, torch.exp(-dt * speed)
+        d_target = use * fac * (1 - use) / speed**2  # by r, as d_stay
+        d_stay = -dt * use * stay
+        d_u = stay * d_u + ((1 - stay) * d_target + d_stay * (u - target)) * d_r
+        u = target + (u - target) * stay
+        speed, d_speed = rec + u * r, r * d_u + u * d_r
+        target, stay = rec / speed, torch.exp(-dt * speed)
+        d_x = stay * d_x - ((1 - stay) * target / speed + dt * stay * (x - target)) * d_speed
+        x = target + (x - target) * stay
+        d_released = (active * (x * d_u + u * d_x) + u * x * d_active) / use
+        w = q["recurrent"]
+        slope = relu_slope((u * x / use * active).squeeze(-1) @ w.mT + drive)
+        return leaky_tangent(d_h, slope * (w @ d_released + moved), q["leak"]), d_u, d_x
 
     def signs(self, p: Params) -> torch.Tensor | None:
         return p["sign"] if self.dale else None

@@ -93,6 +93,7 @@ def untrained(model, recording, members: int = 1, seed: int = 0, **given):
         "support": data.support,
         "n_features": data.n_features,
         "n_inputs": data.n_inputs,
+        "input_mean": data.input_mean(),
         "bin_width": data.bin_width,
     }
     return Fit(model, params, card, pd.DataFrame())
