@@ -275,3 +275,21 @@ def test_unknown_labels_are_no_class():
     train = np.r_[0:10, 20:30, 40:50]
     found = dynamics.decode_cue(x, marked, train, np.setdiff1d(np.arange(60), train))
     assert (found > 0.95).all()
+
+
+def test_conditions_hold_the_recorded_inputs_of_each_label(counts):
+    """A stimulus that differs between the two sides: the open loop of each side holds its own."""
+    side = np.arange(40) % 2
+    stimulus = np.where(side, 5.0, -5.0)[:, None, None] + np.zeros((40, counts.sizes["time"], 1))
+    labelled = counts.assign(inputs=(("trial", "time", "input"), stimulus))
+    labelled = labelled.assign_coords(side=("trial", side))
+    fit, found = examined(models.Rate(hidden=6), labelled, "side")
+    import torch
+
+    test = np.arange(28, 40)
+    for c in range(2):
+        y = labelled["counts"].values[test][side[test] == c].mean((0, 1))
+        held = fit.flow(0, "open", input=y, inputs=[5.0 if c else -5.0])
+        point = found["condition_points"].values[0, c]
+        np.testing.assert_allclose(held(torch.from_numpy(point)).numpy(), point, atol=1e-8)
+    assert np.abs(found["condition_points"][0, 0] - found["condition_points"][0, 1]).max() > 0.1

@@ -20,17 +20,19 @@ _DECODER_BUDGET = 4e9  # bins x dim^2: reservoirs would take minutes
 
 
 def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Fixed points of the open loop with the input held at each condition's mean, or at each frequent symbol."""
-    names, inputs = _conditions(subject)
-    if not names:
+    """Fixed points of the open loop with the observation and the recorded inputs held at each condition's mean, or
+    at each frequent symbol."""
+    held = _conditions(subject)
+    if not held:
         return {}, {}
-    counts, radius = (np.full((subject.members, len(names)), np.nan) for _ in range(2))
+    counts, radius = (np.full((subject.members, len(held)), np.nan) for _ in range(2))
     nearest = np.full((*counts.shape, subject.states.shape[-1]), np.nan)
     n_starts = max(4, min(16, 2000 // nearest.shape[-1]))
     for member in range(subject.members):
         starts = subject.visited(member, n_starts)
-        for c, y in enumerate(inputs):
-            points = fixed_points(subject.fit.flow(member, "open", input=y), starts, seed=subject.seed)
+        for c, (y, inputs) in enumerate(held.values()):
+            flow = subject.fit.flow(member, "open", input=y, inputs=inputs)
+            points = fixed_points(flow, starts, seed=subject.seed)
             counts[member, c] = len(points.states)
             if len(points.states):
                 near = points.distances.argmin()
@@ -44,23 +46,26 @@ def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
         "condition_projected": (("condition", "component"), shown),
         "condition_count": (("member", "condition"), counts),
         "condition_radius": (("member", "condition"), radius),
-    }, {"conditions": names}
+    }, {"conditions": list(held)}
 
 
-def _conditions(subject: Subject) -> tuple[list[str], list]:
-    """Names and held inputs: the mean observation of the bins of each value or quarter of the label."""
+def _conditions(subject: Subject) -> dict[str, tuple]:
+    """Observation and recorded inputs (None without) to hold, by condition: means over the bins of each value or quarter of the label."""
     data = subject.fit._data(subject.recording, subject.test)
+
+    def inputs(at: np.ndarray):
+        return None if data.inputs is None else np.nanmean(data.inputs[at], 0)
+
     if data.track == "symbols":
         symbols, n = np.unique(data.y[data.valid], return_counts=True)
         common = np.sort(symbols[np.argsort(-n, kind="stable")[:CONDITIONS]])
         names = subject.recording.attrs.get("labels") or [str(s) for s in range(symbols.max() + 1)]
-        return [str(names[s]) for s in common], list(common)
+        return {str(names[s]): (s, inputs(data.valid & (data.y == s))) for s in common}
     if subject.label is None:
-        return [], []
+        return {}
     label = subject.label[subject.test]
     label = np.broadcast_to(label[:, None] if label.ndim == 1 else label, data.valid.shape)
-    groups = _groups(label, data.valid)
-    return list(groups), [np.nanmean(data.y[at], 0) for at in groups.values()]
+    return {name: (np.nanmean(data.y[at], 0), inputs(at)) for name, at in _groups(label, data.valid).items()}
 
 
 def _groups(label: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
