@@ -44,6 +44,14 @@ def test_a_line_of_fixed_points_is_found_and_a_ring_is_closed(flow, closed):
         assert found.length == pytest.approx(2 * np.pi, rel=0.15)
 
 
+def test_a_point_that_was_found_twice_changes_no_line():
+    points = np.linspace(-1, 1, 9)[:, None] * rotated(6, 1)[:, 0].numpy()
+    twice = dynamics.line_attractor(line(), points.repeat(2, 0))
+    once = dynamics.line_attractor(line(), points)
+    assert once.holds and twice.holds and twice.length == pytest.approx(2)
+    np.testing.assert_allclose(points.repeat(2, 0)[twice.chain], points[once.chain])
+
+
 def test_corners_of_a_flip_flop_are_no_line():
     flow = lambda s: torch.tanh(2.0 * s)  # noqa: E731
     points = dynamics.fixed_points(flow, np.random.default_rng(0).normal(size=(60, 3)))
@@ -54,6 +62,9 @@ def test_corners_of_a_flip_flop_are_no_line():
 def test_two_points_are_no_line():
     found = dynamics.line_attractor(lambda s: 0.5 * s, np.zeros((2, 3)))
     assert not found.holds and "2 slow points" in found.reason
+    same = dynamics.line_attractor(lambda s: 0.5 * s, np.ones((8, 3)))
+    assert not same.holds and "8 slow points, 1 of them different" in same.reason
+    assert not dynamics.line_attractor(lambda s: 0.5 * s, np.ones((0, 3))).holds
     with pytest.raises(CortseqError, match="finite"):
         dynamics.line_attractor(lambda s: s, np.full((6, 3), np.nan))
 

@@ -77,6 +77,47 @@ def test_states_with_nan_are_refused():
         dynamics.jacobian(henon, [np.nan, 0.0])
 
 
+def constant_branch(s):
+    return s**2 if s[0] > 0 else torch.ones(2)
+
+
+def test_a_branch_that_returns_a_constant_has_no_slope():
+    found = dynamics.jacobian(constant_branch, [[1.0, 2.0], [-1.0, 2.0]])
+    np.testing.assert_array_equal(found, [[[2, 0], [0, 4]], np.zeros((2, 2))])
+    assert found.dtype == np.float64
+
+
+STARTS = np.random.default_rng(0).uniform(0.5, 1, (10, 3))
+ANALYSES = {
+    "jacobian": lambda flow, s: dynamics.jacobian(flow, s),
+    "fixed_points": lambda flow, s: dynamics.fixed_points(flow, s),
+    "lyapunov_spectrum": lambda flow, s: dynamics.lyapunov_spectrum(flow, s[:1], n_steps=20, warm_up=0),
+    "leading_exponents": lambda flow, s: dynamics.leading_exponents(flow, s, 5, 0),
+    "chaos_verdict": lambda flow, s: dynamics.chaos_verdict([flow] * 5, s, 5, 0),
+}
+FAULTS = {
+    "another shape": (lambda s: s[:2], STARTS, "as many values as its state"),
+    "numpy": (lambda s: np.tanh(s.numpy()), STARTS, "torch"),
+    "a state it does not take": (lambda s: torch.eye(4, dtype=s.dtype) @ s, STARTS, "fails on a state"),
+    "no states": (torch.tanh, STARTS[:0], "no states"),
+}
+
+
+@pytest.mark.parametrize("analysis", ANALYSES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_maps_of_ones_own_are_refused_in_words(analysis, fault):
+    flow, starts, message = FAULTS[fault]
+    with pytest.raises(CortseqError, match=message):
+        ANALYSES[analysis](flow, starts)
+
+
+def test_results_say_which_map_they_are_of():
+    for flow, name in ((torch.tanh, "own"), (dynamics.Flow(torch.tanh, 3, "open"), "open")):
+        assert dynamics.fixed_points(flow, STARTS).map == name
+        assert dynamics.lyapunov_spectrum(flow, STARTS[0], n_steps=20).map == name
+        assert dynamics.chaos_verdict([flow] * 2, STARTS, 5, 0).map == name
+
+
 # -- fixed points -------------------------------------------------------------------------------------
 
 
@@ -139,6 +180,18 @@ def test_eigenvalues_alone_do_not_make_a_point_stable():
     at_zero = np.abs(found.states[:, 0]) < 1e-12
     assert np.abs(found.eigenvalues[at_zero]).item() == 0.5
     assert not found.stable[at_zero].any()
+
+
+def test_fixed_points_far_from_the_origin():
+    """Two points a distance 2 apart at 1e8: squares of the states leave nothing of their difference."""
+    centre, side = np.array([1e8, -1e8]), 0.957504024  # side = tanh(2 side)
+    starts = centre + np.random.default_rng(0).choice([-0.5, 0.5], (40, 2))
+    middle = torch.from_numpy(centre)
+    found = dynamics.fixed_points(lambda s: middle + torch.tanh(2 * (s - middle)), starts)
+    np.testing.assert_array_equal(np.sign(found.states - centre)[found.reached], np.sign(starts - centre))
+    spread = np.sqrt(((starts - starts.mean(0)) ** 2).sum(1).mean())
+    assert found.stable.sum() == 4
+    np.testing.assert_allclose(found.distances[found.stable], np.sqrt(2) * (side - 0.5) / spread, rtol=1e-4)
 
 
 def test_a_sampled_flow_has_no_fixed_points():
@@ -243,6 +296,22 @@ def test_signs_of_another_length_are_refused():
         dynamics.outliers(np.eye(4), signs=np.ones(3))
 
 
+def test_structure_is_a_function_of_the_package():
+    w = np.random.default_rng(0).normal(size=(40, 40)) / np.sqrt(40)
+    found = dynamics.structure(w + 4 / 40)
+    assert isinstance(found, dynamics.Structure)
+    np.testing.assert_allclose(found.block + found.low_rank + found.residual, w + 4 / 40, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "starts", "what"),
+    [(np.ones((5, 2)), STARTS, "join trials"), (np.ones((30, 2)), STARTS[[0, 0]], "draw")],
+)
+def test_what_shows_no_echo_state_is_refused_with_advice(inputs, starts, what):
+    with pytest.raises(CortseqError, match=what):
+        dynamics.echo_state_test(lambda s, x: torch.tanh(s + x.sum()), inputs, starts)
+
+
 # -- dimension and Lyapunov exponents -----------------------------------------------------------------
 
 
@@ -250,6 +319,7 @@ def test_participation_ratio():
     assert dynamics.participation_ratio(np.eye(6)) == pytest.approx(6)
     assert dynamics.participation_ratio(np.diag([4.0, 0, 0])) == pytest.approx(1)
     assert dynamics.participation_ratio(np.diag([2.0, 1.0])) == pytest.approx(9 / 5)
+    assert dynamics.participation_ratio(np.cov([[1.0], [2.0], [4.0]], rowvar=False)) == 1  # of one unit
 
 
 def test_henon_exponents():
@@ -277,9 +347,29 @@ def test_few_exponents_equal_the_first_of_many():
     np.testing.assert_allclose(few.exponents, many.exponents[:2], atol=1e-3)
 
 
-def test_diverging_trajectory_is_an_error():
+def triple(s):
+    return torch.relu(3 * s)  # its tangent vectors stay finite on an orbit that does not
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        lambda s: s**2,
+        triple,
+        dynamics.Flow(triple, 200, "sampled"),
+        dynamics.Flow(triple, 200, push=lambda s, v: (triple(s), 3 * v)),
+    ],
+    ids=["tangents", "Jacobians", "products", "push"],
+)
+def test_diverging_trajectory_is_an_error(flow):
     with pytest.raises(CortseqError, match="finite"):
-        dynamics.lyapunov_spectrum(lambda s: s**2, np.array([3.0]), n_steps=100)
+        dynamics.lyapunov_spectrum(flow, np.full(200, 3.0), 2, n_steps=1000, warm_up=0)
+
+
+@pytest.mark.parametrize("dim", [3, 200])
+def test_diverging_trajectories_have_no_leading_exponents(dim):
+    with pytest.raises(CortseqError, match="finite"):
+        dynamics.leading_exponents(triple, np.ones((2, dim)), 500, 200)
 
 
 @pytest.mark.parametrize("map", ["open", "closed", "sampled"])

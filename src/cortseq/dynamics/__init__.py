@@ -53,6 +53,7 @@ from cortseq.dynamics.spectra import (
     spectral_radius,
     time_constants_and_frequencies,
 )
+from cortseq.dynamics.structure import Structure, structure
 from cortseq.dynamics.transient import TransientGrowth, transient_growth
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "MemoryCapacity",
     "Outliers",
     "SilentMemory",
+    "Structure",
     "TransientGrowth",
     "TwinDivergence",
     "against_seeds",
@@ -117,6 +119,7 @@ __all__ = [
     "spectral_distance",
     "spectral_radius",
     "stability_margin",
+    "structure",
     "time_constants_and_frequencies",
     "to_continuous",
     "to_discrete",

@@ -52,18 +52,19 @@ def line_attractor(flow: Step, states) -> LineAttractor:
     if points.ndim != 2 or not np.isfinite(points).all():
         raise CortseqError("points are (n, d) and finite", key="states", value=points.shape)
     none = np.empty(0)
-    if len(points) < FEWEST or points.shape[1] < 2:
-        reason = f"{len(points)} slow points, a line needs {FEWEST}"
+    different = np.sort(np.unique(points, axis=0, return_index=True)[1])  # a link of no length is no link
+    if len(different) < FEWEST or points.shape[1] < 2:
+        reason = f"{len(points)} slow points, {len(different)} of them different: a line needs {FEWEST}"
         return LineAttractor(False, False, reason, none.astype(int), none, none, none, 0.0)
-    chain = _longest_path(points)
+    chain = different[_longest_path(points[different])]
     line = points[chain]
     links = np.linalg.norm(np.diff(line, axis=0), axis=1)
     closed = bool(np.linalg.norm(line[-1] - line[0]) <= 2.5 * links.max() and len(chain) > FEWEST)
     neutral, alignment, transverse = _along(jacobian(flow, line), _tangents(line, closed))
     good = (np.abs(neutral - 1) < _NEUTRAL) & (alignment > _ALONG) & (transverse < _DECAYS)
     reason = ""
-    if len(chain) < _SHARE * len(points):
-        reason = f"{len(chain)} of {len(points)} points lie on one chain"
+    if len(chain) < _SHARE * len(different):
+        reason = f"{len(chain)} of {len(different)} points lie on one chain"
     elif good.mean() < _SHARE:
         reason = f"at {good.sum()} of {len(chain)} points one neutral direction runs along the chain"
     return LineAttractor(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.dynamics.flow import Step, as_states, batched
+from cortseq.dynamics.flow import Step, as_states, batched, checked, map_of
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor, push_each
 from cortseq.errors import CortseqError
 
@@ -21,6 +21,10 @@ else:
 
 FEWEST_STARTS = 10
 FEWEST_SEEDS = 5
+_GROWS = 1.25  # farthest of one quarter of the run over that of the quarter before, in an orbit without bound
+_PERSISTS = 0.5  # of the growth of the first half is seen in the second where an exponent is one
+
+Push = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 def leading_exponents(
@@ -31,37 +35,85 @@ def leading_exponents(
     Parameters
     ----------
     flow : torch float64 (d,) -> (d,). states : (n, d). seed : of the tangent vectors.
+
+    Raises
+    ------
+    CortseqError : a trajectory leaves the finite numbers, no states, or a flow that does not map a torch tensor
+    (d,) to one.
     """
+    found = _follow(flow, states, n_steps, warm_up, seed)
+    if found.stopped is not None:
+        raise CortseqError(
+            f"a trajectory left the finite numbers at step {found.stopped}",
+            key="states",
+            fix="a map that runs away has no exponents: start elsewhere or bound it",
+        )
+    return found.exponents
+
+
+@dataclass(frozen=True)
+class _Orbits:
+    """growth (2, n) : ln |tangent vector|, nats, in either half of the run. farthest (4, n) : largest |component|
+    of the states in every quarter of warm-up and run. stopped : the step at which one was not finite, or None.
+    """
+
+    growth: np.ndarray
+    farthest: np.ndarray
+    stopped: int | None
+    n_steps: int
+
+    @property
+    def exponents(self) -> np.ndarray:
+        """(n,) over the run, NaN where it was cut short."""
+        return self.growth.sum(0) / self.n_steps if self.stopped is None else self.growth[0] * np.nan
+
+    @property
+    def bounded(self) -> bool:
+        """Whether no orbit left the finite numbers or grew by a quarter and more from each quarter to the next."""
+        grows = self.farthest[1:] / _GROWS > self.farthest[:-1]
+        return self.stopped is None and not grows.all(0).any()
+
+
+def _follow(flow: Step, states, n_steps: int, warm_up: int, seed: int) -> _Orbits:
+    """One tangent vector along the orbit of every state, of length 1 again after every step."""
+    if n_steps < 2 or warm_up < 0:
+        raise CortseqError("two steps or more, after a warm-up of 0 or more", value=(n_steps, warm_up))
     states = torch.atleast_2d(as_states(states))
     vectors = torch.from_numpy(np.random.default_rng(seed).normal(size=states.shape))
-    total = torch.zeros(len(states), dtype=torch.float64)
+    total = warm_up + n_steps
+    growth = torch.zeros(2, len(states), dtype=torch.float64)
+    farthest, stopped = torch.zeros(4, len(states), dtype=torch.float64), None
     with torch.no_grad():
-        for t, push in zip(range(warm_up + n_steps), _pushes(flow, states)):
+        for t, (far, push) in zip(range(total), _pushes(flow, states)):
             vectors = push(vectors)
             size = vectors.norm(dim=1, keepdim=True)
-            if not size.isfinite().all():
-                raise CortseqError(f"a trajectory left the finite numbers at step {t}")
+            # a map such as relu(3 s) keeps tangent vectors finite on an orbit that is not
+            if not (far + size.squeeze(1)).isfinite().all():
+                stopped = t
+                break
             vectors = torch.where(size > 0, vectors / size, 0.0)
+            farthest[4 * t // total] = torch.maximum(farthest[4 * t // total], far)
             if t >= warm_up:
-                total += size.squeeze(1).log()
-    return (total / n_steps).numpy()
+                growth[2 * (t - warm_up) // n_steps] += size.squeeze(1).log()
+    return _Orbits(growth.numpy(), farthest.numpy(), stopped, n_steps)
 
 
-def _pushes(flow: Step, states: torch.Tensor) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
-    """For each step what it does to tangent vectors (n, d), one per state."""
+def _pushes(flow: Step, states: torch.Tensor) -> Iterator[tuple[torch.Tensor, Push]]:
+    """For each step how far the states (n, d) are out, (n,), and what it does to tangent vectors (n, d) there."""
     n, d = states.shape
-    step = batched(flow)
-    together = d <= SMALL and getattr(flow, "map", "") != "sampled"
+    together = d <= SMALL and map_of(flow) != "sampled"
+    step, flow = batched(flow), checked(flow)
     while True:
         if together:  # Jacobians of many steps in one call: the calls are what costs
             path = [states]
             for _ in range(max(1, min(64, chunk_size(d) // n))):
                 path.append(step(path[-1]))
-            states = path.pop()
-            for jacobians in jacobian_tensor(flow, torch.cat(path)).reshape(-1, n, d, d):
-                yield partial(_applied, jacobians)
+            states, every = path.pop(), torch.cat(path)
+            far = every.abs().amax(1).reshape(-1, n)
+            for here, jacobians in zip(far, jacobian_tensor(flow, every).reshape(-1, n, d, d), strict=True):
+                yield here, partial(_applied, jacobians)
         else:
-            yield partial(_pushed, flow, states)
+            yield states.abs().amax(1), partial(_pushed, flow, states)
             states = step(states)
 
 
@@ -77,7 +129,8 @@ def _pushed(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> torch.Te
 class ChaosVerdict:
     """chaotic : True, False, or None where the seeds do not agree or too little was looked at; reason : why.
 
-    exponents (seed, start): largest, nats per step. low, high : 95 % interval of the mean over seeds.
+    exponents (seed, start): largest, nats per step, NaN where an orbit left the finite numbers. low, high : 95 %
+    interval of the mean over seeds. map : which map they are of, "own" for callables that are no `Flow`.
     """
 
     chaotic: bool | None
@@ -85,6 +138,7 @@ class ChaosVerdict:
     exponents: np.ndarray
     low: float
     high: float
+    map: str = "closed"
 
 
 def chaos_verdict(
@@ -92,48 +146,90 @@ def chaos_verdict(
 ) -> ChaosVerdict:
     """Whether the dynamics that several seeds (members of a fit, draws of a random network) share are chaotic.
 
-    Chaotic: closed loop, >= 5 seeds with >= 10 starts each, the t interval of the largest exponent over seeds
-    (each the mean of its starts) above 0, and no seed at or below 0. Not chaotic: the same with the interval
-    below 0. Everything else is no verdict. A sampled map has none: show `twin_divergence`.
+    Chaotic, all of: the closed loop, or a map of one's own; >= 5 seeds with >= 10 starts each; bounded orbits;
+    the t interval of the largest exponent over seeds (each the mean of its starts) and every seed above
+    ln(T) / T, T = `n_steps`; and in every seed the second half of the run grows by half as much as the first
+    or more. A tangent vector of a map that is not chaotic may grow as t^p (shear between orbits that turn at
+    different rates), which over a finite run is an exponent of p ln((warm_up + T) / warm_up) / T above 0: with a
+    warm-up of T/4 or more the bound excludes p <= 3, with a shorter one the growth fades in the second half.
+    Exponents below ln(T) / T need longer runs.
+
+    Not chaotic: the same number of bounded orbits, with the interval and every seed below 0; an exponent of -inf
+    counts as the lowest finite one of the seeds in the interval.
+
+    No verdict: everything else. An orbit is not bounded where it leaves the finite numbers, or where in every
+    quarter of warm-up and run its largest component exceeds that of the quarter before by a quarter and more:
+    it grows all the time. A sampled map has no verdict: show `twin_divergence`.
 
     Parameters
     ----------
     flows : one per seed. starts : (start, d) for all, or (seed, start, d).
+
+    Raises
+    ------
+    CortseqError : no flows, starts of another shape, or a flow that does not map a torch tensor (d,) to one.
     """
+    starts = _starts(starts, len(flows))
+    orbits = [_follow(flow, s, n_steps, warm_up, seed + i) for i, (flow, s) in enumerate(zip(flows, starts))]
+    found = np.stack([o.exponents for o in orbits])
+    low, high = _interval(found.mean(1))
+    maps = sorted({map_of(flow) for flow in flows})
+    verdict, reason = _judge(orbits, maps, low, high)
+    return ChaosVerdict(verdict, reason, found, low, high, " and ".join(maps))
+
+
+def _starts(starts, n: int) -> np.ndarray:
+    """(seed, start, d) of starts (start, d) or (seed, start, d)."""
     starts = np.asarray(starts, dtype=np.float64)
-    starts = np.broadcast_to(starts, (len(flows), *starts.shape[-2:]))
-    found = np.stack(
-        [
-            leading_exponents(flow, s, n_steps, warm_up, seed + i)
-            for i, (flow, s) in enumerate(zip(flows, starts, strict=True))
-        ]
-    )
-    means = found.mean(1)
-    low, high = _interval(means)
-    open_maps = {name for name in (getattr(flow, "map", "closed") for flow in flows) if name != "closed"}
+    if not n:
+        raise CortseqError("there are no flows", key="flows", fix="give one per seed")
+    if starts.ndim == 2:
+        starts = np.broadcast_to(starts, (n, *starts.shape))
+    if starts.ndim != 3 or len(starts) != n:
+        raise CortseqError(
+            f"starts are (start, d), or (seed, start, d) for {n} flows", key="starts", value=starts.shape
+        )
+    return starts
+
+
+def _judge(orbits: list[_Orbits], maps: list[str], low: float, high: float) -> tuple[bool | None, str]:
+    """The verdict and its reason; see `chaos_verdict`."""
+    means = np.array([o.exponents.mean() for o in orbits])
+    first, second = np.array([o.growth.mean(1) for o in orbits]).T
+    other = [name for name in maps if name not in ("closed", "own")]
+    n_starts, n_steps = orbits[0].growth.shape[1], orbits[0].n_steps
     too_few = []
-    if found.shape[1] < FEWEST_STARTS:
-        too_few.append(f"{found.shape[1]} starts of at least {FEWEST_STARTS}")
-    if len(flows) < FEWEST_SEEDS:
-        too_few.append(f"{len(flows)} seeds of at least {FEWEST_SEEDS}")
-    if open_maps:
-        verdict, reason = None, f"the {' and '.join(sorted(open_maps))} map is not the closed loop"
-    elif too_few:
-        verdict, reason = None, "too few: " + ", ".join(too_few)
-    elif low > 0 and means.min() > 0:
-        verdict, reason = True, "the interval and every seed are above 0"
-    elif high < 0 and means.max() < 0:
-        verdict, reason = False, "the interval and every seed are below 0"
-    else:
-        verdict, reason = None, "not identifiable: the interval holds 0 or seeds disagree"
-    return ChaosVerdict(verdict, reason, found, low, high)
+    if n_starts < FEWEST_STARTS:
+        too_few.append(f"{n_starts} starts of at least {FEWEST_STARTS}")
+    if len(orbits) < FEWEST_SEEDS:
+        too_few.append(f"{len(orbits)} seeds of at least {FEWEST_SEEDS}")
+    if other:
+        return None, f"the {' and '.join(other)} map is not the closed loop"
+    if too_few:
+        return None, "too few: " + ", ".join(too_few)
+    if not all(o.bounded for o in orbits):
+        return None, "the orbit is not bounded: it leaves the finite numbers, or grows through the whole run"
+    if high < 0 and means.max() < 0:
+        return False, "the interval and every seed are below 0"
+    if not (low > 0 and means.min() > 0):
+        return None, "not identifiable: the interval holds 0 or seeds disagree"
+    least = np.log(n_steps) / n_steps
+    if min(low, means.min()) <= least:
+        return None, f"not identifiable: above 0, but not above the {least:.2g} that {n_steps} steps can tell"
+    if (second < _PERSISTS * first).any():
+        return None, "not identifiable: growth fades in the second half of the run"
+    return True, f"the interval and every seed are above {least:.2g}, in both halves of the run"
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % t interval of the mean; -inf counts as the lowest finite value."""
     from scipy.stats import t
 
     if len(values) < 2:
         return -np.inf, np.inf
+    if np.isneginf(values).all():
+        return -np.inf, -np.inf
+    values = np.maximum(values, values[~np.isneginf(values)].min())
     half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return float(values.mean() - half), float(values.mean() + half)
 

@@ -12,9 +12,9 @@ def participation_ratio(covariance) -> float:
 
     Parameters
     ----------
-    covariance : (d, d), symmetric. Gao et al. 2017, bioRxiv 214262.
+    covariance : (d, d), symmetric; a single number is that of one unit. Gao et al. 2017, bioRxiv 214262.
     """
-    c = np.asarray(covariance, dtype=np.float64)
+    c = np.atleast_2d(np.asarray(covariance, dtype=np.float64))
     total = np.sum(c * c.T)
     return float(np.trace(c) ** 2 / total) if total > 0 else float("nan")
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import DrivenStep, driven
-from cortseq.dynamics.flow import as_states
+from cortseq.dynamics.flow import as_states, checked
 from cortseq.dynamics.jacobians import push_each
 from cortseq.dynamics.spectra import _square, spectral_radius
 from cortseq.errors import CortseqError
@@ -57,16 +57,30 @@ def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) 
     """
     inputs, states = as_states(inputs), as_states(starts)
     if inputs.ndim != 2 or len(inputs) < _FEWEST_STEPS:
-        raise CortseqError(f"inputs are (time, m), at least {_FEWEST_STEPS}", value=tuple(inputs.shape))
+        raise CortseqError(
+            f"inputs are (time, m), at least {_FEWEST_STEPS}",
+            key="inputs",
+            value=tuple(inputs.shape),
+            fix="join trials, or take a longer one: few steps do not show whether states meet",
+        )
     if states.ndim != 2 or len(states) < 2 or not _widest(states):
-        raise CortseqError("starts are (n, d), at least two different ones", value=tuple(states.shape))
+        raise CortseqError(
+            "starts are (n, d), at least two different ones",
+            key="starts",
+            value=tuple(states.shape),
+            fix="draw them from the range of each unit: starts that are the same meet without proof",
+        )
     vectors = torch.from_numpy(np.random.default_rng(seed).normal(size=states.shape))
     distances, growth = [_widest(states)], []
     with torch.no_grad():
         for t, x in enumerate(inputs):
-            states, vectors = push_each(partial(_given, flow_with_input, x), states, vectors)
+            states, vectors = push_each(checked(partial(_given, flow_with_input, x)), states, vectors)
             if not states.isfinite().all():
-                raise CortseqError(f"a trajectory left the finite numbers at step {t}", key="starts")
+                raise CortseqError(
+                    f"a trajectory left the finite numbers at step {t}",
+                    key="starts",
+                    fix="start nearer to the origin",
+                )
             size = vectors.norm(dim=1, keepdim=True)
             vectors = torch.where(size > 0, vectors / size, 0.0)
             growth.append(size.squeeze(1).log().numpy())

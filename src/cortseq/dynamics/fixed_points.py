@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.dynamics.flow import Step, as_states, batched
+from cortseq.dynamics.flow import Step, as_states, batched, checked, map_of
 from cortseq.dynamics.jacobians import chunk_size, jacobian_tensor
 from cortseq.errors import CortseqError
 
@@ -33,7 +33,8 @@ class FixedPoints:
     modulus first; stable (n,) bool; distances (n,) to the nearest start, in units of the rms spread of the
     starts. `slow_states`, `slow_speeds`: where the search ended at a minimum of the speed that is no fixed
     point. `n_converged` of the `n_starts` starts reached a fixed point, `reached` (n_starts,) says which, -1
-    where none; `typical_speed` is the median speed at the starts.
+    where none; `typical_speed` is the median speed at the starts. `map` : which map they are of, "own" for a
+    callable that is no `Flow`.
     """
 
     states: np.ndarray
@@ -48,6 +49,7 @@ class FixedPoints:
     n_starts: int
     typical_speed: float
     reached: np.ndarray
+    map: str = "closed"
 
     def saturation(self) -> np.ndarray:
         """Expected number of distinct points that 1, 2, ... n_starts of the starts reach, (n_starts,).
@@ -94,14 +96,16 @@ def fixed_points(
 
     Raises
     ------
-    CortseqError : a sampled flow, which has no fixed points, or starts that are not finite.
+    CortseqError : a sampled flow, which has no fixed points, no starts, starts that are not finite, or a flow
+    that does not map a torch tensor (d,) to one.
     """
-    if getattr(flow, "map", "closed") == "sampled":
+    map = map_of(flow)
+    if map == "sampled":
         raise CortseqError("a sampled map has no fixed points", key="map", fix='take the "closed" flow')
     starts = torch.atleast_2d(as_states(starts))
     spread = rms_spread(starts.numpy())
+    step, flow = batched(flow), checked(flow)
     with torch.no_grad():
-        step = batched(flow)
         typical = float((step(starts) - starts).norm(dim=1).median())
         every = torch.cat([starts, _settled(step, starts, max_settling, _SETTLED * spread)])
         found, ends = _search(flow, step, every, tolerance * spread, distinct * spread, max_steps)
@@ -116,11 +120,11 @@ def fixed_points(
         inside = torch.from_numpy(np.abs(eigenvalues).max(1, initial=0) < 1)
         stable = inside.clone()
         stable[inside] = _returns(step, points[inside], perturbation * spread, max_returns, seed)
-        apart = torch.cdist(points, starts).amin(1) / spread
+        apart = _apart(points, starts).amin(1) / spread
     at_point = ~slow[: len(starts)].numpy()
     reached = np.full(len(starts), -1)
     if at_point.any():
-        reached[at_point] = torch.cdist(found[: len(starts)][at_point], points).argmin(1).numpy()
+        reached[at_point] = _apart(found[: len(starts)][at_point], points).argmin(1).numpy()
     slow &= ends.isfinite()
     kept = _distinct(found[slow], ends[slow], distinct * spread)
     return FixedPoints(
@@ -136,6 +140,7 @@ def fixed_points(
         len(starts),
         typical,
         reached,
+        map,
     )
 
 
@@ -174,7 +179,7 @@ def _search(flow, step, starts, tolerance: float, distance: float, max_steps: in
         # starts that met go on as one: most end in few places, and Jacobians are what costs
         alive = leader.unique()
         alive = alive[_distinct(states[alive], speeds[alive], distance)]
-        leader = alive[torch.cdist(states[leader], states[alive]).argmin(1)]
+        leader = alive[_apart(states[leader], states[alive]).argmin(1)]
         active = alive[(speeds[alive] > tolerance) & (stalled[alive] < _PATIENCE)]
         if not len(active):
             break
@@ -228,9 +233,14 @@ def _polish(flow, step, points, n_steps: int = 3):
     return points, speeds
 
 
+def _apart(a, b):
+    """Distances (n, m) of states (n, d) and (m, d), from differences: products lose what is far from the origin."""
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def _distinct(points, speeds, distance: float) -> list[int]:
     """Positions of points further apart than `distance`, the slowest of each cluster."""
-    apart = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+    apart = _apart(points, points)
     kept: list[int] = []
     for i in speeds.argsort(stable=True).tolist():
         if not (apart[i, kept] <= distance).any():

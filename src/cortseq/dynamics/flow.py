@@ -37,15 +37,75 @@ class Flow:
         return self.function(state)
 
 
+# what torch raises where a step branches on values, assigns in place or leaves torch: not vectorisable
+NOT_VECTORISABLE = (RuntimeError, TypeError)
+
+
+def map_of(flow: Step) -> str:
+    """Which map a result is of: "open", "closed" or "sampled" of a fitted model, "own" for any other callable."""
+    return getattr(flow, "map", "own")
+
+
+def checked(flow: Step) -> Step:
+    """The flow, which must return a torch tensor of the shape of its state; as float64.
+
+    Raises
+    ------
+    CortseqError : where it returns anything else.
+    """
+
+    def step(state: torch.Tensor) -> torch.Tensor:
+        new = flow(state)
+        if not isinstance(new, torch.Tensor):
+            raise CortseqError(
+                f"a flow returns a torch tensor, not {type(new).__name__}",
+                key="flow",
+                fix="compute with torch, so that it can be differentiated",
+            )
+        if new.shape != state.shape:
+            raise CortseqError(
+                f"a flow returns as many values as its state has, {tuple(state.shape)}",
+                key="flow",
+                value=tuple(new.shape),
+                fix="return the whole state",
+            )
+        return new if new.dtype is state.dtype else new.to(state.dtype)
+
+    return step
+
+
+def one(function: Callable, *arguments):
+    """What a user's function makes of one state, outside of torch's transforms.
+
+    Raises
+    ------
+    CortseqError : it does not take the state, or cannot be differentiated.
+    """
+    try:
+        return function(*arguments)
+    except NOT_VECTORISABLE as error:
+        raise CortseqError(
+            f"the flow fails on a state: {str(error).splitlines()[0]}",
+            key="flow",
+            fix="let it take a torch float64 tensor (d,) and compute with torch operations alone",
+        ) from error
+
+
 def batched(flow: Step) -> Step:
-    """The flow on many states at once, (n, d) -> (n, d)."""
-    mapped = torch.func.vmap(flow, randomness="different")
+    """The flow on many states at once, (n, d) -> (n, d).
+
+    Raises
+    ------
+    CortseqError : when called, on a flow that does not map a torch tensor (d,) to one of the same shape.
+    """
+    step = checked(flow)
+    mapped = torch.func.vmap(step, randomness="different")
 
     def together(states: torch.Tensor) -> torch.Tensor:
         try:
             return mapped(states)
-        except RuntimeError:  # branches on values or assigns in place: correct, but not vectorisable
-            return torch.stack([flow(state) for state in states])
+        except NOT_VECTORISABLE:
+            return torch.stack([one(step, state) for state in states])
 
     return together
 
@@ -55,13 +115,15 @@ def as_states(states) -> torch.Tensor:
 
     Raises
     ------
-    CortseqError : another number of axes, or a value that is not finite.
+    CortseqError : no states, another number of axes, or a value that is not finite.
     """
     if isinstance(states, torch.Tensor):
         states = states.detach().cpu().numpy()
     array = np.array(states, dtype=np.float64)
     if array.ndim not in (1, 2):
         raise CortseqError("states are (d,) or (n, d)", value=array.shape)
+    if not array.size:
+        raise CortseqError("there are no states", value=array.shape, fix="give at least one, (d,) or (n, d)")
     if not np.isfinite(array).all():
         raise CortseqError("a state holds NaN or infinity", fix="leave missing bins out")
     return torch.from_numpy(array)

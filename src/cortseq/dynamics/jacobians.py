@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.dynamics.flow import Step, as_states
+from cortseq.dynamics.flow import NOT_VECTORISABLE, Step, as_states, checked, one
 
 if TYPE_CHECKING:
     import torch
@@ -29,14 +29,19 @@ def jacobian(flow: Step, states) -> np.ndarray:
 
     Returns
     -------
-    (n, d, d) float64, or (d, d) for one state; row i is the derivative of component i.
+    (n, d, d) float64, or (d, d) for one state; row i is the derivative of component i, 0 where the flow
+    returns a constant.
+
+    Raises
+    ------
+    CortseqError : no states, values that are not finite, or a flow that does not map a torch tensor (d,) to one.
     """
     states = as_states(states)
-    return jacobian_tensor(flow, torch.atleast_2d(states)).reshape(*states.shape, -1).numpy()
+    return jacobian_tensor(checked(flow), torch.atleast_2d(states)).reshape(*states.shape, -1).numpy()
 
 
 def jacobian_tensor(flow: Step, states: torch.Tensor) -> torch.Tensor:
-    """The same for a tensor (n, d); many states at once, in chunks that bound memory."""
+    """The same of any function (d,) -> (m,) for a tensor (n, d), (n, m, d), in chunks that bound memory."""
     parts = [_chunk(flow, part) for part in states.split(chunk_size(states.shape[1]))]
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
@@ -47,9 +52,9 @@ def jacobians_along(step, states: torch.Tensor, inputs: torch.Tensor) -> torch.T
     try:
         every = torch.func.vmap(torch.func.jacrev(step))
         return torch.cat([every(s, x) for s, x in zip(states.split(size), inputs.split(size), strict=True)])
-    except RuntimeError:
-        one = torch.autograd.functional.jacobian
-        return torch.stack([one(partial(_swapped, step, x), s, strict=True) for s, x in zip(states, inputs)])
+    except NOT_VECTORISABLE:
+        given = [partial(_swapped, step, x) for x in inputs]
+        return torch.stack([one(_jacobian, flow, s) for flow, s in zip(given, states, strict=True)])
 
 
 def _swapped(step, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
@@ -57,16 +62,16 @@ def _swapped(step, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
 
 
 def push_each(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """F(s) and DF(s) v for n pairs of a state and a tangent vector, both (n, d)."""
+    """F(s) and DF(s) v of any function (d,) -> (m,), for n pairs of a state and a tangent vector (n, d)."""
 
     def push(state, vector):
         return torch.func.jvp(flow, (state,), (vector,))
 
     try:
         return torch.func.vmap(push, randomness="different")(states, vectors)
-    except RuntimeError:
+    except NOT_VECTORISABLE:
         jacobians = jacobian_tensor(flow, states)
-        new = torch.stack([flow(state) for state in states])
+        new = torch.stack([one(flow, state) for state in states])
         return new, (jacobians @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
@@ -78,5 +83,10 @@ def chunk_size(dim: int) -> int:
 def _chunk(flow: Step, states: torch.Tensor) -> torch.Tensor:
     try:
         return torch.func.vmap(torch.func.jacrev(flow), randomness="different")(states)
-    except RuntimeError:  # branches on values or assigns in place: correct, but not vectorisable
-        return torch.stack([torch.autograd.functional.jacobian(flow, s, strict=True) for s in states])
+    except NOT_VECTORISABLE:
+        return torch.stack([one(_jacobian, flow, s) for s in states])
+
+
+def _jacobian(flow: Step, state: torch.Tensor) -> torch.Tensor:
+    """Of one state; a branch that returns a constant has a Jacobian of 0."""
+    return torch.autograd.functional.jacobian(flow, state, strict=False)

@@ -11,7 +11,7 @@ from scipy.linalg.blas import dsyrk, dtrsm
 from scipy.linalg.lapack import dpotrf
 
 from cortseq._lazy import lazy
-from cortseq.dynamics.flow import Step, as_states
+from cortseq.dynamics.flow import NOT_VECTORISABLE, Step, as_states, checked, map_of, one
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor
 from cortseq.errors import CortseqError
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 else:
     torch = lazy("torch")
 
-_BLOCKS = 20
+# per step: the state, and what the map makes of the frame there
+Images = Iterator[tuple["torch.Tensor", np.ndarray]]
+
+_BLOCKS = (20, 10, 5, 3, 2)  # lengths tried, as parts of the run
+_CONFIRMED = 2  # doublings in a row that must meet the tolerance
 _LOOK_AHEAD = 128  # steps whose Jacobians are computed at once
 _LONGEST = 50  # steps between two QR factorisations, at most ...
 _SPREAD = np.log(1e6)  # ... and while the columns grow apart by less than this, so that rounding stays 1e-10
@@ -32,12 +36,14 @@ class LyapunovSpectrum:
     """exponents (k,) in nats per step, descending, and their standard errors (k,).
 
     n_steps : averaged over. converged : whether the errors are below the tolerance that was asked for.
+    map : which map they are of, "own" for a callable that is no `Flow`.
     """
 
     exponents: np.ndarray
     standard_errors: np.ndarray
     n_steps: int
     converged: bool
+    map: str = "closed"
 
     @property
     def kaplan_yorke_dimension(self) -> float:
@@ -64,43 +70,49 @@ def lyapunov_spectrum(
 
     Tangent vectors Q are carried along a trajectory, Q(t+1) R(t+1) = DF(s_t) Q(t), and made orthonormal as
     often as their growth demands: at every step of a map with a wide spectrum, at every fiftieth of a slow one.
-    Benettin et al. 1980, Meccanica 15:9. Standard errors from the means of 20 blocks of steps.
+    Benettin et al. 1980, Meccanica 15:9. Standard errors from the means of overlapping blocks (Meketon &
+    Schmeiser 1984, Winter Simulation Conf. 227), the largest over blocks of 1/20 to 1/2 of the run: what is
+    correlated for longer than a block makes its error too small. A run shorter than a few correlation times
+    shows too little of them whatever is done.
 
     Parameters
     ----------
     flow : torch float64 (d,) -> (d,). state : (d,) start. n_exponents : how many, None: all d.
     n_steps : averaged over. warm_up : steps before, of the state and of the tangent vectors.
     seed : of the first tangent vectors. tolerance : go on, doubling the steps, until no standard error is
-    larger, or for `max_steps`; None: `n_steps` and no more.
+    larger at two doublings in a row, or for `max_steps`; None: `n_steps` and no more.
 
     Raises
     ------
-    CortseqError : the trajectory leaves the finite numbers, or fewer than 20 steps.
+    CortseqError : the trajectory leaves the finite numbers, fewer than 20 steps, or a flow that does not map a
+    torch tensor (d,) to one.
     """
     state = as_states(state).flatten()
     d = len(state)
     k = d if n_exponents is None else n_exponents
     if not 1 <= k <= d:
         raise CortseqError(f"n_exponents lies between 1 and {d}", key="n_exponents", value=n_exponents)
-    if n_steps < _BLOCKS:
-        raise CortseqError(f"at least {_BLOCKS} steps are needed", key="n_steps", value=n_steps)
+    if n_steps < max(_BLOCKS):
+        raise CortseqError(f"at least {max(_BLOCKS)} steps are needed", key="n_steps", value=n_steps)
     frame = np.linalg.qr(np.random.default_rng(seed).normal(size=(d, k)))[0]
-    sampled = getattr(flow, "map", "") == "sampled"  # the tangent must see the draw that the state saw
+    sampled = map_of(flow) == "sampled"  # the tangent must see the draw that the state saw
     advance = _by_products if sampled or (2 * k < d and d > SMALL) else _by_jacobians
     advance = advance if getattr(flow, "push", None) is None else _by_push
-    orthonormal = _Frame(frame)
+    # the shortest blocks hold two factorisations or more: steps between two share their mean
+    orthonormal = _Frame(frame, int(np.clip(n_steps // (2 * max(_BLOCKS)), 1, _LONGEST)))
     with torch.no_grad():
         steps = advance(flow, state, orthonormal)
         _carry(steps, orthonormal, warm_up)
-        blocks = _carry(steps, orthonormal, n_steps)
-        while tolerance is not None and len(blocks) < max_steps and _errors(blocks).max() > tolerance:
-            blocks = np.concatenate(
-                [blocks, _carry(steps, orthonormal, min(len(blocks), max_steps - len(blocks)))]
-            )
-    means, errors = blocks.mean(0), _errors(blocks)
+        logs = _carry(steps, orthonormal, n_steps)
+        met = 0
+        while tolerance is not None and met < _CONFIRMED and len(logs) < max_steps:
+            more = _carry(steps, orthonormal, min(len(logs), max_steps - len(logs)))
+            logs = np.concatenate([logs, more])
+            met = 0 if (_errors(logs) > tolerance).any() else met + 1
+    means, errors = logs.mean(0), _errors(logs)
     order = np.argsort(-means, kind="stable")
-    converged = tolerance is None or bool(errors.max() <= tolerance)
-    return LyapunovSpectrum(means[order], errors[order], len(blocks), converged)
+    converged = tolerance is None or met >= _CONFIRMED
+    return LyapunovSpectrum(means[order], errors[order], len(logs), converged, map_of(flow))
 
 
 def kaplan_yorke(exponents) -> float:
@@ -123,20 +135,23 @@ def entropy(exponents) -> float:
 class _Frame:
     """Orthonormal tangent vectors, renewed by QR when their images have grown apart."""
 
-    def __init__(self, vectors: np.ndarray):
-        self.vectors, self.age, self.interval, self.fastest = vectors, 0, 1, 1e-12
+    def __init__(self, vectors: np.ndarray, longest: int = _LONGEST):
+        self.vectors, self.longest = vectors, longest
+        self.age, self.interval, self.fastest = 0, 1, 1e-12
 
-    def renew(self, images: np.ndarray, now: bool) -> tuple[int, np.ndarray] | None:
-        """Takes the images after one more step; (steps, ln diag R) where they were factorised."""
+    def move(self, images: np.ndarray) -> bool:
+        """Takes the images after one more step; whether they are due to be renewed."""
         self.vectors, self.age = images, self.age + 1
-        if self.age < self.interval and not now:
-            return None
-        self.vectors, logs = _factorise(images)
+        return self.age >= self.interval
+
+    def renew(self) -> tuple[int, np.ndarray]:
+        """Steps since the last time, and ln diag R over these."""
+        self.vectors, logs = _factorise(self.vectors)
         age, self.age = self.age, 0
         with np.errstate(invalid="ignore"):  # directions that the map annihilates
             growth = max(np.abs(logs).max(), logs.max() - logs.min()) / age
         self.fastest = max(self.fastest, growth)
-        self.interval = int(np.clip(_SPREAD / self.fastest, 1, min(2 * self.interval, _LONGEST)))
+        self.interval = int(np.clip(_SPREAD / self.fastest, 1, min(2 * self.interval, self.longest)))
         return age, logs
 
 
@@ -156,49 +171,67 @@ def _factorise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return dtrsm(1.0, r, images.T, trans_a=1).T, np.log(diagonal)
 
 
-def _carry(steps: Iterator[np.ndarray], frame: _Frame, n_steps: int) -> np.ndarray:
+def _carry(steps: Images, frame: _Frame, n_steps: int) -> np.ndarray:
     """ln R_ii of each of n_steps, (n_steps, k); steps between two factorisations share their mean."""
     out = np.empty((n_steps, frame.vectors.shape[1]))
-    for t in range(n_steps):
-        images = next(steps)
-        if not np.isfinite(images).all():
-            raise CortseqError(f"the trajectory left the finite numbers near step {t}")
-        done = frame.renew(images, now=t == n_steps - 1)
-        if done is not None:
-            out[t + 1 - done[0] : t + 1] = done[1] / done[0]
+    with np.errstate(invalid="ignore", over="ignore"):  # what overflows is seen at the next factorisation
+        for t in range(n_steps):
+            state, images = next(steps)
+            if not frame.move(images) and t < n_steps - 1:
+                continue
+            # a map such as relu(3 s) keeps tangent vectors finite on an orbit that is not
+            if not (np.isfinite(state.numpy()).all() and np.isfinite(images).all()):
+                raise CortseqError(
+                    f"the trajectory left the finite numbers near step {t}",
+                    key="state",
+                    fix="a map that runs away has no exponents: start elsewhere or bound it",
+                )
+            age, logs = frame.renew()
+            out[t + 1 - age : t + 1] = logs / age
     return out
 
 
 def _errors(logs: np.ndarray) -> np.ndarray:
-    blocks = np.array([block.mean(0) for block in np.array_split(logs, _BLOCKS)])
-    with np.errstate(invalid="ignore"):
-        return blocks.std(0, ddof=1) / np.sqrt(_BLOCKS)
+    """Standard errors of the mean over steps (n, k), the largest over lengths of blocks; NaN for -inf.
+
+    The mean squared distance of the means of overlapping blocks of b steps to the mean of all n is
+    var(mean) (n - b) / b on the average, if blocks are not correlated.
+    """
+    n = len(logs)
+    with np.errstate(invalid="ignore"):  # directions that the map annihilates
+        sums = np.concatenate([np.zeros((1, logs.shape[1])), np.cumsum(logs - logs.mean(0), 0)])
+        lengths = [n // parts for parts in _BLOCKS]
+        squares = [((sums[b:] - sums[:-b]) ** 2).mean(0) / (b * (n - b)) for b in lengths]
+    return np.sqrt(np.max(squares, 0))
 
 
-def _by_push(flow, state: torch.Tensor, frame: _Frame) -> Iterator[np.ndarray]:
-    """Images of the frame by the closed form that comes with the flow."""
+def _by_push(flow, state: torch.Tensor, frame: _Frame) -> Images:
+    """States and images of the frame by the closed form that comes with the flow."""
     while True:
-        state, image = flow.push(state, torch.from_numpy(frame.vectors))
-        yield image.numpy()
+        before = state
+        state, image = flow.push(before, torch.from_numpy(frame.vectors))
+        yield before, image.numpy()
 
 
-def _by_jacobians(flow: Step, state: torch.Tensor, frame: _Frame) -> Iterator[np.ndarray]:
-    """Images of the frame, from whole Jacobians of many steps at once: fastest for most of the spectrum."""
-    chunk = min(chunk_size(len(state)), _LOOK_AHEAD)
+def _by_jacobians(flow: Step, state: torch.Tensor, frame: _Frame) -> Images:
+    """The same from whole Jacobians of many steps at once: fastest for most of the spectrum."""
+    chunk, flow = min(chunk_size(len(state)), _LOOK_AHEAD), checked(flow)
     while True:
         states = [state]
         for _ in range(chunk):
-            states.append(flow(states[-1]))
+            states.append(one(flow, states[-1]))
         state = states.pop()
-        for jacobian in jacobian_tensor(flow, torch.stack(states)).numpy():
-            yield jacobian @ frame.vectors
+        for before, jacobian in zip(states, jacobian_tensor(flow, torch.stack(states)).numpy(), strict=True):
+            yield before, jacobian @ frame.vectors
 
 
-def _by_products(flow: Step, state: torch.Tensor, frame: _Frame) -> Iterator[np.ndarray]:
-    """Images of the frame, from k Jacobian-vector products: fastest for a few exponents of many."""
+def _by_products(flow: Step, state: torch.Tensor, frame: _Frame) -> Images:
+    """The same from k Jacobian-vector products: fastest for a few exponents of many."""
+    flow = checked(flow)
     while True:
-        state, image = _push(flow, state, torch.from_numpy(frame.vectors))
-        yield image.numpy()
+        before = state
+        state, image = _push(flow, before, torch.from_numpy(frame.vectors))
+        yield before, image.numpy()
 
 
 def _push(flow: Step, state: torch.Tensor, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -209,6 +242,6 @@ def _push(flow: Step, state: torch.Tensor, frame: torch.Tensor) -> tuple[torch.T
 
     try:
         new, image = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")(frame)
-    except RuntimeError:  # not vectorisable
-        return flow(state), jacobian_tensor(flow, state.unsqueeze(0))[0] @ frame
+    except NOT_VECTORISABLE:
+        return one(flow, state), jacobian_tensor(flow, state.unsqueeze(0))[0] @ frame
     return new[0], image
