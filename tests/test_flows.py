@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from untrained import untrained
+from untrained import every_recurrent, untrained
 
 from cortseq import dynamics, models, observations
 from cortseq import recording as rec
@@ -252,3 +252,19 @@ def test_members_that_are_none_are_refused_everywhere(counts):
     ):
         with pytest.raises(CortseqError, match="member: the fit has 2 members"):
             ask()
+
+
+@pytest.mark.parametrize("model", every_recurrent(), ids=lambda m: m.family)
+def test_driven_tangents_are_those_of_automatic_differentiation(model, counts):
+    """What the echo-state test and conditional exponents push along the recorded input."""
+    import dataclasses
+
+    fit = untrained(model, counts, members=2, seed=3)
+    loop = dynamics.driven(fit, counts, 1, [0, 1, 2])
+    states, inputs = loop.states[:, 4], loop.inputs[:, 4]
+    vectors = torch.from_numpy(np.random.default_rng(0).normal(size=states.shape))
+    assert loop.tangent is not None
+    new, images = loop.push(states, inputs, vectors)
+    automatic = dataclasses.replace(loop, tangent=None).push(states, inputs, vectors)
+    np.testing.assert_allclose(new, automatic[0], atol=1e-12)
+    np.testing.assert_allclose(images, automatic[1], atol=1e-8)

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from cortseq._lazy import lazy
+from cortseq.dynamics.jacobians import push_each
 from cortseq.errors import CortseqError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ else:
     torch = lazy("torch")
 
 DrivenStep = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+DrivenTangent = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Driven:
 
     step : (dim,), (m,) -> (dim,), or both with a leading axis. inputs (trial, time, m): encoded observations
     and the recording's inputs. states (trial, time, dim) before each bin. last (trial,): position of each
-    trial's last valid bin. sizes : of the parts of the state, such as (h, c).
+    trial's last valid bin. sizes : of the parts of the state, such as (h, c). tangent : DF v by the state in closed form,
+    of n states (n, dim), inputs (n, m) and vectors (n, dim), where the family writes it.
     """
 
     step: DrivenStep
@@ -34,6 +37,17 @@ class Driven:
     states: torch.Tensor
     last: np.ndarray
     sizes: tuple[int, ...]
+    tangent: DrivenTangent | None = None
+
+    def push(self, states: torch.Tensor, inputs: torch.Tensor, vectors: torch.Tensor) -> tuple:
+        """F(s, x) and DF(s, x) v by the state, for n states (n, dim), inputs (n, m) and vectors (n, dim)."""
+        with torch.no_grad():
+            if self.tangent is not None:
+                return self.step(states, inputs), self.tangent(states, inputs, vectors)
+            dim = vectors.shape[1]
+            both = torch.cat([states, inputs], -1)
+            padded = torch.cat([vectors, torch.zeros_like(inputs)], -1)
+            return push_each(lambda z: self.step(z[:dim], z[dim:]), both, padded)
 
     @property
     def stream(self) -> torch.Tensor:
@@ -69,5 +83,12 @@ def driven(fit, recording: xr.Dataset, member: int = 0, trials=None) -> Driven:
     def step(state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return torch.cat(model.step(q, state.split(sizes, -1), model.drive(q, x)), -1)
 
+    def tangent(state: torch.Tensor, x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        parts, drive = state.split(sizes, -1), model.drive(q, x)
+        columns = vectors.unsqueeze(-1).split(sizes, -2)
+        held = torch.zeros_like(drive).unsqueeze(-1)  # the input does not move
+        return torch.cat(model.tangent(q, parts, drive, columns, held), -2).squeeze(-1)
+
     last = data.valid.shape[1] - 1 - data.valid[:, ::-1].argmax(1)
-    return Driven(step, x, states, np.where(valid.any(1), last, 0), sizes)
+    ends = np.where(valid.any(1), last, 0)
+    return Driven(step, x, states, ends, sizes, tangent if model.has_tangent else None)

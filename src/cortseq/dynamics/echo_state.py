@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -55,6 +56,15 @@ def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) 
     ------
     CortseqError : fewer inputs or starts, equal starts, or a trajectory that leaves the finite numbers.
     """
+
+    def push(states, inputs, vectors):
+        return push_each(checked(partial(_given, flow_with_input, inputs[0])), states, vectors)
+
+    return _test(push, inputs, starts, seed)
+
+
+def _test(push: Callable, inputs, starts, seed: int) -> EchoState:
+    """The test with what a step does to states and tangent vectors, all under one input (n, m)."""
     inputs, states = as_states(inputs), as_states(starts)
     if inputs.ndim != 2 or len(inputs) < _FEWEST_STEPS:
         raise CortseqError(
@@ -74,7 +84,7 @@ def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) 
     distances, growth = [_widest(states)], []
     with torch.no_grad():
         for t, x in enumerate(inputs):
-            states, vectors = push_each(checked(partial(_given, flow_with_input, x)), states, vectors)
+            states, vectors = push(states, x.expand(len(states), -1), vectors)
             if not states.isfinite().all():
                 raise CortseqError(
                     f"a trajectory left the finite numbers at step {t}",
@@ -107,7 +117,7 @@ def echo_state_of_fit(
     rng = np.random.default_rng(seed)
     rows = rng.integers(len(visited), size=(n_starts, visited.shape[1]))
     starts = np.take_along_axis(visited, rows, 0)
-    return echo_state_test(open_loop.step, open_loop.stream.numpy(), starts, seed)
+    return _test(open_loop.push, open_loop.stream.numpy(), starts, seed)
 
 
 @dataclass(frozen=True)

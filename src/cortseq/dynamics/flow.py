@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -71,7 +71,7 @@ def checked(flow: Step) -> Step:
             )
         return new if new.dtype is state.dtype else new.to(state.dtype)
 
-    return step
+    return replace(flow, function=step) if isinstance(flow, Flow) else step
 
 
 def one(function: Callable, *arguments):

@@ -11,7 +11,7 @@ import xarray as xr
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import Driven, driven
-from cortseq.dynamics.jacobians import chunk_size, jacobians_along, push_each
+from cortseq.dynamics.jacobians import chunk_size, jacobians_along
 from cortseq.errors import CortseqError
 
 if TYPE_CHECKING:
@@ -116,8 +116,7 @@ def conditional_exponents(fit, recording: xr.Dataset, trials=None, seed: int = 0
         vectors = torch.from_numpy(np.random.default_rng([seed, member]).normal(size=loop.states[:, 0].shape))
         growth = np.full(loop.inputs.shape[:2], np.nan)
         for t in range(loop.inputs.shape[1] - 1):
-            both = torch.cat([loop.states[:, t], loop.inputs[:, t]], -1)
-            vectors = _push_driven(loop, both, vectors)
+            vectors = loop.push(loop.states[:, t], loop.inputs[:, t], vectors)[1]
             size = vectors.norm(dim=1, keepdim=True)
             growth[:, t] = size.squeeze(1).log().numpy()
             vectors = torch.where(size > 0, vectors / size, 0.0)
@@ -126,14 +125,6 @@ def conditional_exponents(fit, recording: xr.Dataset, trials=None, seed: int = 0
         with np.errstate(invalid="ignore"):
             found.append(np.where(counted, growth, 0).sum(1) / counted.sum(1))
     return np.stack(found)
-
-
-def _push_driven(loop: Driven, both: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """DF v by the state alone, for pairs (state, input) joined in one row."""
-    dim = vectors.shape[1]
-    padded = torch.cat([vectors, vectors.new_zeros(len(both), both.shape[1] - dim)], -1)
-    with torch.no_grad():
-        return push_each(lambda z: loop.step(z[:dim], z[dim:]), both, padded)[1]
 
 
 @dataclass(frozen=True)

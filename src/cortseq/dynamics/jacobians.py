@@ -21,7 +21,7 @@ _TEMPORARIES = 10  # vectors of length d that one tangent needs on its way throu
 
 
 def jacobian(flow: Step, states) -> np.ndarray:
-    """dF_i/ds_j at each state, exact (automatic differentiation).
+    """dF_i/ds_j at each state, exact: by the flow's own tangent map where it has one, else automatic differentiation.
 
     Parameters
     ----------
@@ -81,6 +81,11 @@ def chunk_size(dim: int) -> int:
 
 
 def _chunk(flow: Step, states: torch.Tensor) -> torch.Tensor:
+    push = getattr(flow, "push", None)
+    if push is not None:
+        eye = torch.eye(states.shape[1], dtype=states.dtype)
+        with torch.no_grad():
+            return push(states, eye.expand(len(states), -1, -1))[1]
     try:
         return torch.func.vmap(torch.func.jacrev(flow), randomness="different")(states)
     except NOT_VECTORISABLE:

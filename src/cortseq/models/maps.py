@@ -29,7 +29,7 @@ else:
     torch = lazy("torch")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # torch names a function by its repr at every call: no tensors in it
 class Loop:
     """One member's map on flat states (..., dim). p, q : its parameters and what is derived from them, float64.
 
@@ -56,8 +56,7 @@ class Loop:
     @property
     def has_tangent(self) -> bool:
         """Whether the family writes one, and its read-out sees the first part of the state, as `push` takes it to."""
-        family = type(self.model)
-        return family.tangent is not Recurrent.tangent and family.output is Recurrent.output
+        return self.model.has_tangent and type(self.model).output is Recurrent.output
 
     def step(self, flat: torch.Tensor) -> torch.Tensor:
         """s' (..., dim)."""

@@ -135,6 +135,10 @@ class Recurrent(Model):
         """
         raise NotImplementedError
 
+    @property
+    def has_tangent(self) -> bool:
+        return type(self).tangent is not Recurrent.tangent
+
     def output(self, q: Params, state: State) -> torch.Tensor:
         """What the read-out sees, (..., hidden)."""
         return state[0]
