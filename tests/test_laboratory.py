@@ -293,3 +293,20 @@ def test_conditions_hold_the_recorded_inputs_of_each_label(counts):
         point = found["condition_points"].values[0, c]
         np.testing.assert_allclose(held(torch.from_numpy(point)).numpy(), point, atol=1e-8)
     assert np.abs(found["condition_points"][0, 0] - found["condition_points"][0, 1]).max() > 0.1
+
+
+def test_a_surprise_lasts_as_long_as_the_modes_that_are_seen(signal):
+    """A leaky linear-range network of one visible slow mode: the span is that of the mode, -1 / ln(a)."""
+    fit = untrained(models.Rate(hidden=2, leak=1.0), signal, members=1, seed=0)
+    for name in ("recurrent", "input_weight", "bias", "start", "readout_weight", "skip"):
+        fit.params[name][:] = 0
+    small = 1e-3  # the linear range of tanh
+    fit.params["recurrent"][0] = fit.params["recurrent"][0].new_tensor([[0.9, 0.0], [0.0, 0.999]])
+    fit.params["input_weight"][0, 0, 0] = small
+    fit.params["readout_weight"][0, :, 0] = 1e-6  # seen, but fed back by next to nothing
+    subject = laboratory.Subject(fit, signal, np.arange(18), np.arange(18, 30))
+    found = closed_loop.surprise(subject, {"expected_spread": xr.DataArray([1.0])})[0]
+    curve = found["surprise"][1][0]
+    assert curve[10] / curve[0] == pytest.approx(0.9**10, rel=0.01)
+    # the other mode is slower, yet neither moved by what is seen nor seen itself
+    assert found["surprise_span"][1][0] == pytest.approx(-1 / np.log(0.9), rel=0.02)

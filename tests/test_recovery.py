@@ -37,6 +37,7 @@ def test_expected_counts_at_visited_states_are_the_predictions():
 def test_coverage_counts_the_intervals_that_hold():
     from pandas import DataFrame
 
-    truth = DataFrame({"quantity": ["a", "b", "c"], "value": [1.0, 2.0, np.nan]})
-    stated = DataFrame({"quantity": ["a", "b", "c"], "low": [0.5, 3.0, 0.0], "high": [1.5, 4.0, 1.0]})
+    maps = ["closed", "open", "closed", "weights"]
+    truth = DataFrame({"quantity": list("abcd"), "value": [1.0, 2.0, np.nan, 9.0], "map": maps})
+    stated = DataFrame({"quantity": list("abcd"), "low": [0.5, 3.0, 0.0, 0], "high": [1.5, 4.0, 1.0, 1]})
     assert recovery._coverage(truth, stated) == (1, ["b"])

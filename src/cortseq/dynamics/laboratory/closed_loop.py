@@ -31,6 +31,7 @@ SAME_POINT = (
     0.15  # rms spreads of the expected observation, up to which two members have the same fixed point
 )
 _GRID = 15
+_SURPRISES, _SURPRISE_STEPS = 400, 30  # bins whose surprise is followed, and for how long
 
 
 def vector_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
@@ -138,6 +139,63 @@ def twins(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 def _noisy(fit, member: int, map: str, seed: int):
     return fit.flow(member, map, seed=seed)
+
+
+def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+    """How long the loop remembers a surprise: from the state after a recorded bin and from the one had that bin been as
+    expected, the closed loop runs on; the rms distance of what is expected k bins later, in rms spreads of the
+    expected observation, over visited bins (member, lag), and the lag at which it has fallen to 1/e of its first.
+
+    Modes that the observation does not show, or that no surprise moves, do not count: unlike the largest exponent it
+    is a property of what is predicted, which data can tell.
+    """
+    curves, groups = [], subject.left_out()
+    for member in range(subject.members):
+        squares, trials = _surprises(subject, member)
+        scale = float(found["expected_spread"][member])
+        # bins of all trials, then of all but one group of them
+        kept = [np.full(len(trials), True), *(np.isin(trials, group) for group in groups)]
+        curves.append([np.sqrt(squares[mine].mean(0)) / scale for mine in kept])
+    every = np.array(curves)
+    spans = np.array([[_span(curve) for curve in row] for row in every])
+    variables = {
+        "surprise": (("member", "surprise_lag"), every[:, 0]),
+        "surprise_span": ("member", spans[:, 0]),
+    }
+    if groups:
+        variables["surprise_span_left_out"] = (("group", "member"), spans[:, 1:].T)
+    return variables, {}
+
+
+def _surprises(subject: Subject, member: int) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances of the expected observations (bin, lag) after drawn bins, and the trial of each bin."""
+    states = subject.states[member]
+    known = np.isfinite(states[:, :-1]).all(-1) & np.isfinite(states[:, 1:]).all(-1)
+    trial, time = np.nonzero(known)
+    if not len(trial):
+        raise CortseqError("no two bins follow each other", key="valid")
+    rng = np.random.default_rng([subject.seed, member, 0x5B])
+    drawn = np.sort(rng.choice(len(trial), min(_SURPRISES, len(trial)), replace=False))
+    trial, time = trial[drawn], time[drawn]
+    step = batched(subject.fit.flow(member, "closed"))
+    squares = []
+    with torch.no_grad():
+        seen = torch.from_numpy(states[trial, time + 1])
+        unsurprised = step(torch.from_numpy(states[trial, time]))
+        for _ in range(_SURPRISE_STEPS):
+            pair = (subject.fit.expected(s.numpy(), member) for s in (seen, unsurprised))
+            squares.append(((next(pair) - next(pair)) ** 2).sum(-1))
+            seen, unsurprised = step(seen), step(unsurprised)
+    return np.stack(squares, 1), trial
+
+
+def _span(curve: np.ndarray) -> float:
+    """Lag at which a curve falls to 1/e of its first value, linear between lags; that of its end where it never does."""
+    below = np.flatnonzero(curve <= curve[0] / np.e)
+    if not len(below) or not curve[0] > 0:
+        return float(len(curve)) if curve[0] > 0 else float("nan")
+    i = below[0]
+    return float(i - 1 + (curve[i - 1] - curve[0] / np.e) / (curve[i - 1] - curve[i]))
 
 
 def expected(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
