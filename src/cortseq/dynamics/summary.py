@@ -29,6 +29,7 @@ class Quantity:
     needs: str
     values: Callable[[xr.Dataset], np.ndarray]
     left_out: str = ""
+    least: float = 0.0  # what a size or a count cannot be below: intervals end there
 
 
 def _of(variable: str) -> Callable[[xr.Dataset], np.ndarray]:
@@ -65,12 +66,12 @@ QUANTITIES = (
     Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius", _of("nearest_radius")),
     Quantity("slowest time constant", "time", "closed", "size", "nearest_radius", _slowest),
     Quantity("departure from normality", "", "closed", "size", "henrici", _of("henrici")),
-    Quantity("fastest growth at first (numerical abscissa)", "1/time", "closed", "size", "numerical_abscissa", _of("numerical_abscissa")),
+    Quantity("fastest growth at first (numerical abscissa)", "1/time", "closed", "size", "numerical_abscissa", _of("numerical_abscissa"), least=-np.inf),
     Quantity("transient growth", "", "closed", "size", "transient_peak", _of("transient_peak")),
     Quantity("largest Lyapunov exponent", "nats/bin", "closed", "sign", "leading_exponents", _of("leading_exponents")),
     Quantity("Kaplan-Yorke dimension", "", "closed", "size", "kaplan_yorke", _of("kaplan_yorke")),
     Quantity("entropy", "nats/bin", "closed", "size", "entropy", _of("entropy")),
-    Quantity("a surprise lasts (to 1/e)", "bins", "closed", "size", "surprise_span", _of("surprise_span"), "surprise_span_left_out"),
+    Quantity("a surprise lasts (to 1/e, at most 30)", "bins", "closed", "size", "surprise_span", _of("surprise_span"), "surprise_span_left_out"),
     Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope", _of("sampled_twin_slope")),
     Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent", _of("conditional_exponent")),
     Quantity("echo state (share of members)", "", "open", "count", "echo_holds", _of("echo_holds")),
@@ -82,13 +83,13 @@ QUANTITIES = (
     Quantity("trials whose gradient explodes (to 100)", "share", "open", "size", "exploding", _of("exploding")),
     Quantity("participation ratio", "", "open", "size", "participation_ratio", _of("participation_ratio"), "participation_ratio_left_out"),
     Quantity("balance index", "", "open", "size", "balance_index", lambda f: _mean(f["balance_index"].values, 1), "balance_index_left_out"),
-    Quantity("tracking lag", "bins", "open", "size", "tracking_lag", lambda f: np.nanmedian(f["tracking_lag"].values, 1), "tracking_lag_left_out"),
+    Quantity("tracking lag", "bins", "open", "size", "tracking_lag", lambda f: np.nanmedian(f["tracking_lag"].values, 1), "tracking_lag_left_out", -np.inf),
     Quantity("weight outliers", "", "weights", "count", "outlier_p", lambda f: (f["outlier_p"].values < 0.05).sum(1)),
     Quantity("gain of the weights", "", "weights", "size", "gain", _of("gain")),
     Quantity("exponent of tanh(W h), fitted W", "nats/step", "weights", "sign", "weights_exponent", _of("weights_exponent")),
     Quantity("the same, W shuffled", "nats/step", "weights", "sign", "shuffled_exponent", lambda f: f["shuffled_exponent"].values.mean(1)),
     Quantity("the same, mean-field theory", "nats/step", "weights", "sign", "mean_field_exponent", _of("mean_field_exponent")),
-    Quantity("states told by another member (R²)", "", "open", "size", "states_r2", lambda f: _mean(f["states_r2"].values, 1), "states_r2_left_out"),
+    Quantity("states told by another member (R²)", "", "open", "size", "states_r2", lambda f: _mean(f["states_r2"].values, 1), "states_r2_left_out", -np.inf),
 )  # fmt: skip
 
 
@@ -107,7 +108,7 @@ def summarise(found: xr.Dataset) -> pd.DataFrame:
             values = np.asarray(quantity.values(found), dtype=np.float64)
             left_out = found[quantity.left_out].values if quantity.left_out in found else None
             row = {"quantity": quantity.name, "unit": _unit(quantity, found), "map": quantity.map}
-            rows.append(row | _row(values, quantity.kind, left_out))
+            rows.append(row | _row(values, quantity, left_out))
     return pd.DataFrame([*rows, *_not_done(found)])
 
 
@@ -130,11 +131,11 @@ def _unit(quantity: Quantity, found: xr.Dataset) -> str:
     return quantity.unit if timed else quantity.unit.replace("bin", "symbol")
 
 
-def _row(values: np.ndarray, kind: Kind, left_out: np.ndarray | None) -> dict:
+def _row(values: np.ndarray, quantity: Quantity, left_out: np.ndarray | None) -> dict:
     per_member = values if values.ndim == 1 else _mean(values, 1)
     low, high = _interval(values, left_out)
-    if kind == "count":
-        low = max(low, 0.0)
+    if quantity.kind != "sign":
+        low, high = max(low, quantity.least), max(high, quantity.least)
     known = per_member[np.isfinite(per_member)]
     return {
         "members": len(per_member),
@@ -142,7 +143,7 @@ def _row(values: np.ndarray, kind: Kind, left_out: np.ndarray | None) -> dict:
         "low": low,
         "high": high,
         "sd": known.std(ddof=1) if len(known) > 1 else np.nan,
-        "verdict": verdict(per_member, kind),
+        "verdict": verdict(per_member, quantity.kind),
         "each": " ".join(f"{v:.4g}" for v in per_member),
     }
 
