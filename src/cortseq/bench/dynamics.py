@@ -25,6 +25,7 @@ def cases() -> Iterator[Case]:
     yield fixed_points()
     yield lyapunov(0.1, target(2.5))
     yield lyapunov(1.0, None)
+    yield lyapunov_of_fit(0.1)
 
 
 def fixed_points() -> Case:
@@ -90,30 +91,56 @@ def lyapunov(leak: float, wanted: float | None) -> Case:
     return Case(f"Lyapunov spectrum, N={N}, a={leak:g}, {STEPS} steps", ours, [peer])
 
 
+def lyapunov_of_fit(leak: float) -> Case:
+    """h' = (1 - a) h + a tanh(J h), as the open loop of a rate network, with the tangent that every fit brings."""
+    from cortseq import dynamics, models
+    from cortseq import recording as rec
+    from cortseq.theory.networks import untrained
+
+    rng = np.random.default_rng(1)
+    w, start = 2.0 * rng.normal(size=(N, N)) / np.sqrt(N), rng.normal(size=N)
+    nothing = rec.from_counts(np.zeros((1, 2, 1), int), bin_width=0.02)
+    fit = untrained(models.Rate(hidden=N, leak=leak), nothing, recurrent=w, bias=0.0)
+
+    def ours():
+        return dynamics.lyapunov_spectrum(fit.flow(0, "open"), start, None, STEPS, WARM_UP).exponents
+
+    jax = _jax(leak, w, start, currents=True)
+    peer = Peer("JAX, QR at every step", jax, _mean_difference, _SAME_SPECTRUM, None)
+    return Case(f"Lyapunov spectrum of a fit, N={N}, a={leak:g}, {STEPS} steps", ours, [peer])
+
+
 def _mean_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.abs(ours - theirs).mean())
 
 
-def _jax(leak: float, w: np.ndarray, start: np.ndarray):
+def _jax(leak: float, w: np.ndarray, start: np.ndarray, currents: bool = False):
+    """The map with tanh inside the sum over units, or outside (`currents`)."""
     if not installed("jax"):
         return None
     import jax
     import jax.numpy as jnp
 
+    def moved(weights, h, frame):
+        if currents:
+            rate = jnp.tanh(weights @ h)
+            return leak * rate, leak * (1 - rate**2)[:, None] * (weights @ frame)
+        rate = jnp.tanh(h)
+        return leak * weights @ rate, leak * weights @ ((1 - rate**2)[:, None] * frame)
+
     def orbit(weights, h, frame):
         def step(carry, _):
             h, frame = carry
-            rate = jnp.tanh(h)
-            image = (1 - leak) * frame + weights @ ((1 - rate**2)[:, None] * frame)
-            frame, r = jnp.linalg.qr(image)
-            return ((1 - leak) * h + weights @ rate, frame), jnp.log(jnp.abs(jnp.diagonal(r)))
+            target, image = moved(weights, h, frame)
+            frame, r = jnp.linalg.qr((1 - leak) * frame + image)
+            return ((1 - leak) * h + target, frame), jnp.log(jnp.abs(jnp.diagonal(r)))
 
         return jax.lax.scan(step, (h, frame), None, length=WARM_UP + STEPS)[1]
 
     def run():
         with jax.enable_x64(True):
             frame = np.linalg.qr(np.random.default_rng(0).normal(size=(N, N)))[0]
-            logs = compiled(*(jnp.asarray(a) for a in (leak * w, start, frame)))
+            logs = compiled(*(jnp.asarray(a) for a in (w, start, frame)))
             return np.sort(np.asarray(logs)[WARM_UP:].mean(0))[::-1]
 
     compiled = jax.jit(orbit)

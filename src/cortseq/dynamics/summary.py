@@ -72,6 +72,7 @@ QUANTITIES = (
     Quantity("Kaplan-Yorke dimension", "", "closed", "size", "kaplan_yorke", _of("kaplan_yorke")),
     Quantity("entropy", "nats/bin", "closed", "size", "entropy", _of("entropy")),
     Quantity("a surprise lasts (to 1/e, at most 30)", "bins", "closed", "size", "surprise_span", _of("surprise_span"), "surprise_span_left_out"),
+    Quantity("share of a surprise left after 10 bins", "", "closed", "size", "surprise_left", _of("surprise_left"), "surprise_left_left_out"),
     Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope", _of("sampled_twin_slope")),
     Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent", _of("conditional_exponent")),
     Quantity("echo state (share of members)", "", "open", "count", "echo_holds", _of("echo_holds")),

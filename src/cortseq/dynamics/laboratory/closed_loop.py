@@ -32,6 +32,7 @@ SAME_POINT = (
 )
 _GRID = 15
 _SURPRISES, _SURPRISE_STEPS = 400, 30  # bins whose surprise is followed, and for how long
+_LATER = 10  # bins after which what is left of it is asked
 
 
 def vector_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
@@ -144,7 +145,8 @@ def _noisy(fit, member: int, map: str, seed: int):
 def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     """How long the loop remembers a surprise: from the state after a recorded bin and from the one had that bin been as
     expected, the closed loop runs on; the rms distance of what is expected k bins later, in rms spreads of the
-    expected observation, over visited bins (member, lag), and the lag at which it has fallen to 1/e of its first.
+    expected observation, over visited bins (member, lag), the lag at which it has fallen to 1/e of its first (the last
+    one where it never does: attractors keep what tipped them), and the share of it that is left after 10 bins.
 
     Modes that the observation does not show, or that no surprise moves, do not count: unlike the largest exponent it
     is a property of what is predicted, which data can tell.
@@ -156,14 +158,13 @@ def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
         # bins of all trials, then of all but one group of them
         kept = [np.full(len(trials), True), *(np.isin(trials, group) for group in groups)]
         curves.append([np.sqrt(squares[mine].mean(0)) / scale for mine in kept])
-    every = np.array(curves)
-    spans = np.array([[_span(curve) for curve in row] for row in every])
-    variables = {
-        "surprise": (("member", "surprise_lag"), every[:, 0]),
-        "surprise_span": ("member", spans[:, 0]),
-    }
-    if groups:
-        variables["surprise_span_left_out"] = (("group", "member"), spans[:, 1:].T)
+    every = np.array(curves)  # (member, group, lag)
+    variables: dict = {"surprise": (("member", "surprise_lag"), every[:, 0])}
+    for name, of in (("surprise_span", _span), ("surprise_left", _left)):
+        values = np.array([[of(curve) for curve in row] for row in every])
+        variables[name] = ("member", values[:, 0])
+        if groups:
+            variables[f"{name}_left_out"] = (("group", "member"), values[:, 1:].T)
     return variables, {}
 
 
@@ -187,6 +188,10 @@ def _surprises(subject: Subject, member: int) -> tuple[np.ndarray, np.ndarray]:
             squares.append(((next(pair) - next(pair)) ** 2).sum(-1))
             seen, unsurprised = step(seen), step(unsurprised)
     return np.stack(squares, 1), trial
+
+
+def _left(curve: np.ndarray) -> float:
+    return float(curve[_LATER] / curve[0]) if curve[0] > 0 else float("nan")
 
 
 def _span(curve: np.ndarray) -> float:
