@@ -16,7 +16,7 @@ GRADIENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp"]
 VARIANTS = {
     "rate": [{}, {"nonlinearity": "relu", "leak": 1.0}, {"leak": 0.3}],
     "low_rank": [{"rank": 2}],
-    "dale": [{}],
+    "dale": [{}, {"self_connections": True}],
     "lstm": [{}],
     "stp": [{}, {"dale": True, "leak": 0.3}],
 }

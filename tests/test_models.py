@@ -217,6 +217,15 @@ def test_dale_starts_balanced_without_an_outlier(hidden, counts):
     assert abs(np.abs(np.linalg.eigvals(w)).max() - 0.9) < 0.01
 
 
+@pytest.mark.parametrize("family", ["dale", "stp"])
+def test_a_unit_connects_to_itself_where_that_is_asked_for(family, counts):
+    for asked in (False, True):
+        fit = fitted(family, counts, epochs=10, learning_rate=0.1, self_connections=asked)
+        w = fit.model.recurrent_weights(fit.params).numpy()
+        diagonal, sign = np.diagonal(w, axis1=1, axis2=2), fit.params["sign"].numpy()
+        assert (diagonal * sign > 0).all() if asked else (diagonal == 0).all()
+
+
 def test_dale_signs_survive_training(counts):
     fit = fitted("dale", counts, epochs=20, learning_rate=0.1)
     w, sign = fit.model.recurrent_weights(fit.params), fit.params["sign"].unsqueeze(-2)

@@ -20,7 +20,7 @@ else:
 
 
 class Dale(Recurrent):
-    """h' = (1 - a) h + a relu(W h + U x + b), column j of W has the sign of unit j, no self-connection.
+    """h' = (1 - a) h + a relu(W h + U x + b), column j of W has the sign of unit j, no self-connection unless asked for.
 
     State: h >= 0 (hidden,). W = softplus(b V) / b sign (see `cortseq.models.signed`), `excitatory` the fraction
     of units with positive columns. Song, Yang & Wang 2016 PLoS Comput Biol 12:e1004792.
@@ -32,6 +32,7 @@ class Dale(Recurrent):
     family: Literal["dale"] = "dale"
     hidden: Annotated[int, Field(ge=2)] = 64
     excitatory: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    self_connections: bool = Field(False, description="units may excite or inhibit themselves")
     leak: Leak = "learned"
     radius: Annotated[float, Field(gt=0)] = Field(0.9, description="spectral radius of W at the start")
 
@@ -48,7 +49,11 @@ class Dale(Recurrent):
         }
 
     def derive(self, p: Params) -> Params:
-        return {**p, "recurrent": signed_weights(p["raw"], p["sign"]), "leak": leak_of(self.leak, p)}
+        return {
+            **p,
+            "recurrent": signed_weights(p["raw"], p["sign"], self.self_connections),
+            "leak": leak_of(self.leak, p),
+        }
 
     def start(self, q: Params) -> State:
         return (torch.relu(q["start"]),)

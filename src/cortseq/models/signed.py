@@ -1,6 +1,6 @@
 """Dale's law by parametrisation: column j of W (all outgoing weights of unit j) has one sign.
 
-    W_ij = sign_j * softplus(b V_ij) / b,   W_jj = 0,   b = SHARPNESS
+    W_ij = sign_j * softplus(b V_ij) / b,   W_jj = 0 unless self-connections are asked for,   b = SHARPNESS
 
 No optimiser step can break it. The plain softplus (b = 1) has a slope of about W where W is small, and recurrent
 weights are: they then learn some twenty times slower than those without a sign. A sharp one lets them move
@@ -43,7 +43,7 @@ def balanced_start(signs: np.ndarray, radius: float, rng: np.random.Generator) -
     return size + np.log(-np.expm1(-SHARPNESS * size)) / SHARPNESS  # the inverse of the sharp softplus
 
 
-def signed_weights(v: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
-    """W from V: (..., n, n), signs (..., n), zero diagonal."""
-    off = 1 - torch.eye(v.shape[-1], dtype=v.dtype, device=v.device)
-    return torch.nn.functional.softplus(v, beta=SHARPNESS) * signs.unsqueeze(-2) * off
+def signed_weights(v: torch.Tensor, signs: torch.Tensor, self_connections: bool = False) -> torch.Tensor:
+    """W from V: (..., n, n), signs (..., n), zero diagonal without `self_connections`."""
+    w = torch.nn.functional.softplus(v, beta=SHARPNESS) * signs.unsqueeze(-2)
+    return w if self_connections else w * (1 - torch.eye(v.shape[-1], dtype=v.dtype, device=v.device))

@@ -42,6 +42,7 @@ class Stp(Recurrent):
     hidden: Annotated[int, Field(ge=2)] = 64
     dale: bool = Field(False, description="column signs by Dale's law")
     excitatory: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    self_connections: bool = Field(False, description="under Dale's law: units may drive themselves")
     leak: Leak = "learned"
     rate_scale: Annotated[float, Field(gt=0)] = Field(20.0, description="Hz per unit of activity")
     radius: Annotated[float, Field(gt=0)] = 0.9
@@ -77,7 +78,7 @@ class Stp(Recurrent):
             "leak": leak_of(self.leak, p),
         }
         if self.dale:
-            q["recurrent"] = signed_weights(p["raw"], p["sign"])
+            q["recurrent"] = signed_weights(p["raw"], p["sign"], self.self_connections)
         return q
 
     def start(self, q: Params) -> State:
