@@ -184,8 +184,9 @@ def _surprises(subject: Subject, member: int) -> tuple[np.ndarray, np.ndarray]:
         seen = torch.from_numpy(states[trial, time + 1])
         unsurprised = step(torch.from_numpy(states[trial, time]))
         for _ in range(_SURPRISE_STEPS):
-            pair = (subject.fit.expected(s.numpy(), member) for s in (seen, unsurprised))
-            squares.append(((next(pair) - next(pair)) ** 2).sum(-1))
+            with_it, without = (subject.fit.expected(s.numpy(), member) for s in (seen, unsurprised))
+            with np.errstate(over="ignore", invalid="ignore"):  # a loop that runs away
+                squares.append(((with_it - without) ** 2).sum(-1))
             seen, unsurprised = step(seen), step(unsurprised)
     return np.stack(squares, 1), trial
 
