@@ -205,7 +205,7 @@ def _span(curve: np.ndarray) -> float:
 
 
 def expected(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """The observation expected at each fixed point, (member, point, feature), in the units of the encoding, and the
+    """The observation expected at each fixed point, (member, point, feature) in its units, and the
     rms spread of what is expected on test trials: the space that members and models share."""
     points = found["fixed_points"].values
     there = [subject.fit.expected(p[np.isfinite(p).all(1)], i) for i, p in enumerate(points)]
