@@ -23,6 +23,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             tables += [t.assign(variant=name) for t in (_curves(one), _points(one))]
             _saturation(column[0], name, tables[-2])
             _distances(column[1], tables[-1])
+        axes[0, 0].set_ylim(bottom=0)  # of all: the limits are shared, and fixed from here on
         axes[0, 0].set_ylabel("fixed points found")
         axes[1, 0].set_ylabel("largest |λ| at the point")
         marks = [
@@ -67,7 +68,6 @@ def _saturation(ax, name: str, table: pd.DataFrame) -> None:
         ax.plot(rows["starts"], rows["found"], color=colour, ls=line, lw=1.0)
     ax.set_title(style.wrapped(name), loc="left", fontsize=7.5)
     ax.set_xlabel("starts")
-    ax.set_ylim(bottom=0)
 
 
 def _distances(ax, table: pd.DataFrame) -> None:
