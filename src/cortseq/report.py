@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -132,8 +133,15 @@ def _environment():
 
 def inline(svg: str, name: str) -> str:
     """An SVG fit for a page with others: no prologue, ids made unique, width left to the page."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg, seen = svg[svg.index("<svg") :], Counter()
+
+    def unique(match: re.Match) -> str:
+        """Two equal images of one figure (such as colour bars) bear the same id, which nothing refers to."""
+        seen[match[1]] += 1
+        again = f"-{seen[match[1]]}" if seen[match[1]] > 1 else ""
+        return f'id="{name}-{match[1]}{again}"'
+
+    svg = re.sub(r'\bid="([^"]+)"', unique, svg)
     svg = re.sub(r'((?:xlink:)?href="#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
     return re.sub(
