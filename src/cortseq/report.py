@@ -133,7 +133,8 @@ def _environment():
 
 def inline(svg: str, name: str) -> str:
     """An SVG fit for a page with others: no prologue, ids made unique, width left to the page."""
-    svg, seen = svg[svg.index("<svg") :], Counter()
+    svg = svg[svg.index("<svg") :]
+    seen: Counter[str] = Counter()
 
     def unique(match: re.Match) -> str:
         """Two equal images of one figure (such as colour bars) bear the same id, which nothing refers to."""
