@@ -16,7 +16,7 @@ from cortseq.errors import CortseqError
 
 MAX_TRIALS = 64
 _COMPONENTS = 3
-_START_BUDGET = 1e9  # starts x dim^3, the cost of a search: large reservoirs would take minutes
+_START_BUDGET = 1.2e6  # starts x dim^2, of a search: large reservoirs would take minutes
 # permutations x hidden^2, of the weight spectra: a reservoir of 1000 units would take minutes; 39 allow p < 0.05
 _PERMUTATION_BUDGET = 10_000_000
 _FEWEST_PERMUTATIONS = 39
@@ -77,7 +77,7 @@ def dissect(
     states : visited states (trial, time, dim) of member 0, or (member, trial, time, dim); NaN where a
         bin is missing. Starts of the search are drawn from them (of member 0 where there is no other).
     signs : (hidden,) sign of each unit's outgoing weights under Dale's law, else None.
-    n_starts : of the search per member; fewer, down to 8, where dim > 198.
+    n_starts : of the search per member; fewer, down to 8, where dim > 96.
     n_permutations : of the weights per member; fewer, down to 39, where hidden > 223.
     bin_width : s per step. label : (trial,) or (trial, time), of the states.
 
@@ -92,7 +92,7 @@ def dissect(
             f"one weight matrix per member is needed: {len(flows)} flows, {len(weights)} matrices"
         )
     visited = _by_member(np.asarray(states, dtype=np.float64), len(flows))
-    n_starts = min(n_starts, max(8, int(_START_BUDGET / visited[0].shape[-1] ** 3)))
+    n_starts = min(n_starts, max(8, int(_START_BUDGET / visited[0].shape[-1] ** 2)))
     affordable = _PERMUTATION_BUDGET // weights[0].shape[-1] ** 2
     n_permutations = min(n_permutations, max(_FEWEST_PERMUTATIONS, affordable))
     starts = [draw(s, n_starts, seed + member) for member, s in enumerate(visited)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.dynamics.flow import Step, as_states, batched, checked, map_of
+from cortseq.dynamics.flow import Step, as_states, batched, checked, map_of, push_of
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor, push_each
 from cortseq.errors import CortseqError
 
@@ -101,7 +101,8 @@ def _follow(flow: Step, states, n_steps: int, warm_up: int, seed: int) -> _Orbit
 def _pushes(flow: Step, states: torch.Tensor) -> Iterator[tuple[torch.Tensor, Push]]:
     """For each step how far the states (n, d) are out, (n,), and what it does to tangent vectors (n, d) there."""
     n, d = states.shape
-    together = d <= SMALL and map_of(flow) != "sampled"
+    push = push_of(flow)
+    together = push is None and d <= SMALL and map_of(flow) != "sampled"
     step, flow = batched(flow), checked(flow)
     while True:
         if together:  # Jacobians of many steps in one call: the calls are what costs
@@ -113,12 +114,17 @@ def _pushes(flow: Step, states: torch.Tensor) -> Iterator[tuple[torch.Tensor, Pu
             for here, jacobians in zip(far, jacobian_tensor(flow, every).reshape(-1, n, d, d), strict=True):
                 yield here, partial(_applied, jacobians)
         else:
-            yield states.abs().amax(1), partial(_pushed, flow, states)
+            own = partial(_pushed, flow, states) if push is None else partial(_pushed_by, push, states)
+            yield states.abs().amax(1), own
             states = step(states)
 
 
 def _applied(jacobians: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     return (jacobians @ vectors.unsqueeze(-1)).squeeze(-1)
+
+
+def _pushed_by(push, states: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    return push(states, vectors.unsqueeze(-1))[1].squeeze(-1)
 
 
 def _pushed(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ else:
     torch = lazy("torch")
 
 Step = Callable[["torch.Tensor"], "torch.Tensor"]
+Push = Callable[["torch.Tensor", "torch.Tensor"], "tuple[torch.Tensor, torch.Tensor]"]
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,15 @@ class Flow:
 
     `map` names which of a fitted model's maps it is: "open" loop (input held), "closed" loop (input
     replaced by its expectation given the state) or "sampled" (input drawn). Every analysis of this
-    package takes any callable (d,) -> (d,) in place of a Flow.
+    package takes any callable (d,) -> (d,) in place of a Flow. `push`, where one is known in closed form: F(s) and
+    DF(s) V of a state (d,) and the columns of V (d, k); of n states and frames (n, d, k) at once with `batches`.
     """
 
     function: Step
     dim: int
     map: Literal["open", "closed", "sampled"] = "closed"
-    push: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None = None
+    push: Push | None = None
+    batches: bool = False
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
         return self.function(state)
@@ -39,6 +42,14 @@ class Flow:
 
 # what torch raises where a step branches on values, assigns in place or leaves torch: not vectorisable
 NOT_VECTORISABLE = (RuntimeError, TypeError)
+
+
+def push_of(flow: Step) -> Push | None:
+    """The flow's own tangent map on n states (n, d) and a frame of each (n, d, k); None where it has none."""
+    push = getattr(flow, "push", None)
+    if push is None or flow.batches:  # type: ignore[attr-defined]
+        return push
+    return torch.func.vmap(push, randomness="different")
 
 
 def map_of(flow: Step) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.dynamics.flow import NOT_VECTORISABLE, Step, as_states, checked, one
+from cortseq.dynamics.flow import NOT_VECTORISABLE, Step, as_states, checked, one, push_of
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +81,7 @@ def chunk_size(dim: int) -> int:
 
 
 def _chunk(flow: Step, states: torch.Tensor) -> torch.Tensor:
-    push = getattr(flow, "push", None)
+    push = push_of(flow)
     if push is not None:
         eye = torch.eye(states.shape[1], dtype=states.dtype)
         with torch.no_grad():

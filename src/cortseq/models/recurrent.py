@@ -503,7 +503,8 @@ class Recurrent(Model):
         generator = torch.Generator().manual_seed(seed)
         q = maps.holding(q, shape, inputs)
         loop = maps.Loop(self, p, q, sizes, observation, map, held, generator)
-        return Flow(loop.step, loop.dim, map, loop.push if loop.has_tangent else None)  # type: ignore[arg-type]
+        push = loop.push if loop.has_tangent else None
+        return Flow(loop.step, loop.dim, map, push, batches=True)  # type: ignore[arg-type]
 
     def _check_map(self, shape: dict, map: str, input) -> None:
         if map not in ("open", "closed", "sampled"):
