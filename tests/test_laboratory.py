@@ -6,14 +6,15 @@ import pytest
 import xarray as xr
 from untrained import every_recurrent, untrained
 
-from cortseq import dynamics, models, store
+from cortseq import dynamics, models, store, theory
 from cortseq.dynamics import analyse, laboratory, summary
 from cortseq.dynamics.laboratory import cells, closed_loop, weights
 
 ALWAYS = {
     "states", "fixed_points", "saturation", "slow_points", "nearest_radius", "line_attractor", "echo_holds",
     "conditional_exponent", "gradient_norm", "gradient_horizon", "decoded", "participation_ratio", "outlier_p",
-    "states_r2", "shared", "sampled_twins", "closed_twins",
+    "states_r2", "shared", "sampled_twins", "closed_twins", "surprise", "expected", "plane_points", "weight_disc",
+    "vanishing", "participation_ratio_left_out", "states_r2_left_out",
 }  # fmt: skip
 
 
@@ -51,7 +52,10 @@ def test_every_analysis_of_every_family(model, track, request, tmp_path):
     assert ("forget_path" in found) == (model.family == "lstm")
     assert ("lipschitz_violations" in found) == (model.family in ("rate", "dale", "low_rank", "esn"))
     assert ("balance_index" in found) == (model.family == "dale")
-    assert ("efficacy" in found) == (model.family == "stp")
+    assert ("efficacy" in found) == ("efficacy_at_rate" in found) == (model.family == "stp")
+    assert ("memory_capacity" in found) == (model.family == "esn")
+    assert ("gain" in found) == (model.family in ("rate", "low_rank", "esn"))
+    assert ("jacobian_disc" in found) == (found.sizes["hidden"] == found.sizes["dim"])
     assert not found.get("lipschitz_violations", np.zeros(1)).any()
     table = summary.summarise(found)
     assert table["quantity"].is_unique and set(table["map"]) <= {"closed", "open", "sampled", "weights"}
@@ -98,6 +102,12 @@ def test_a_cue_is_read_from_plastic_synapses(counts):
     labelled = counts.assign_coords(side=("trial", np.arange(40) % 2))
     _, found = examined(models.Stp(hidden=6, dale=True), labelled, "side")
     assert found["cue_from_efficacy"].dims == ("member", "time")
+    # a synapse releases at a constant rate what theory says of its U and time constants
+    fit, plain = examined(models.Stp(hidden=6), labelled)
+    use = 1 / (1 + np.exp(-float(fit.params["use_raw"][1, 2])))
+    times = (float(np.exp(fit.params[name][1, 2])) for name in ("fac_log", "rec_log"))
+    steady = theory.stp_steady_state(plain["rate"].values, use, *times)
+    np.testing.assert_allclose(plain["efficacy_at_rate"][1, 2], steady.u * steady.x, rtol=1e-6)
     known = found["cue_from_rates"].values
     assert np.nanmin(known) >= 0 and np.nanmax(known) <= 1 and "balance_index" in found
 
@@ -310,3 +320,21 @@ def test_a_surprise_lasts_as_long_as_the_modes_that_are_seen(signal):
     assert curve[10] / curve[0] == pytest.approx(0.9**10, rel=0.01)
     # the other mode is slower, yet neither moved by what is seen nor seen itself
     assert found["surprise_span"][1][0] == pytest.approx(-1 / np.log(0.9), rel=0.02)
+
+
+def test_the_capacity_and_bounds_of_a_reservoir_are_those_of_its_weights(counts):
+    fit, found = examined(
+        models.Esn(hidden=30, leak=1.0, radius=0.8, input_scale=1e-3, bias_scale=0.0), counts
+    )
+    p = {name: value[1].double().numpy() for name, value in fit.params.items()}
+    alone = dynamics.memory_capacity(p["recurrent"], p["input_weight"][:, 0], 30, 1150, 1.0, "tanh", 2)
+    assert found["memory_capacity"][1] == pytest.approx(alone.total) and 3 < alone.total < 30
+    assert found["echo_radius"][1] == pytest.approx(0.8, rel=1e-6)
+    assert found["echo_stretch"][1] == pytest.approx(dynamics.echo_state_bounds(p["recurrent"]).sigma_max)
+
+
+def test_shares_of_trials_whose_gradients_vanish_are_those_of_the_function(counts):
+    _, found = examined(models.Rate(hidden=8, leak=1.0, gain=0.1), counts)
+    reach = dynamics.gradient_reach(found["gradient_norm"].values, found["lag"].values.tolist())
+    assert (found["vanishing"] == 1).all() and (found["exploding"] == 0).all()
+    np.testing.assert_array_equal(found["vanishing"], reach.vanishing)

@@ -241,7 +241,7 @@ def test_the_frame_is_renewed_as_often_as_needed(rates, rare, monkeypatch):
     monkeypatch.setattr(lyapunov, "_factorise", lambda m: calls.append(1) or factorise(m))
     found = dynamics.lyapunov_spectrum(lambda s: a @ s, np.ones(3), n_steps=200, warm_up=400)
     np.testing.assert_allclose(found.exponents, np.log(np.sort(rates)[::-1]), atol=1e-4)
-    assert len(calls) < 150 if rare else len(calls) > 550
+    assert len(calls) < 100 if rare else len(calls) > 550
 
 
 @pytest.mark.parametrize("narrowest", [0.3, 1e-3, 1e-9])

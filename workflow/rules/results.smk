@@ -130,12 +130,7 @@ def plastic(dataset):
 
 def saturating(dataset):
     """Whether a recording has networks of tanh units, for which there is a mean-field theory."""
-    specs = [VARIANTS[dataset][name].model for name in flowing(dataset)]
-    return any(
-        m.family in ("rate", "low_rank", "esn")
-        and getattr(m, "nonlinearity", "tanh") == "tanh"
-        for m in specs
-    )
+    return any(VARIANTS[dataset][name].model.saturates for name in flowing(dataset))
 
 
 OVERALL = [

@@ -28,7 +28,6 @@ from cortseq.models.base import Fit
 TEACHERS = ("rate", "lstm", "dale", "stp", "low_rank", "chaotic")
 WEIGHT_DECAYS = (0.0, 0.1, 0.2, 0.5)  # of students, chosen on validation trials
 _CHAOTIC_UNITS, _CHAOTIC_LEAK, _DRAWS = 20, 0.4, 1000
-_NEAR = 1.0  # distance to the data, in its rms spread, up to which a fixed point is asked for
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def recover(family: str, size: Size, seed: int = 0, say=print) -> Recovered:
     say(f"{family}: dynamics examined")
     scale = rms_spread(true.predict(spikes, test)[0].reshape(-1, size.units))
     matches, common = (
-        [_match(true, students, member, found, scale, least) for member in range(size.members)]
+        [_match(found, member, scale, least) for member in range(size.members)]
         for least in (0.0, summary.MOST)
     )
     spectra = [_spectra(one) for one in found]
@@ -215,16 +214,14 @@ def _states_r2(true: Fit, students: Fit, spikes: xr.Dataset, test: list[int]) ->
     return float(np.mean([similarity.linear_map(s, target, *_halves(test)).r2 for s in own]))
 
 
-def _match(
-    true: Fit, students: Fit, member: int, found: list, scale: float, least: float
-) -> similarity.FixedPointMatch:
+def _match(found: list, member: int, scale: float, least: float) -> similarity.FixedPointMatch:
     """Fixed points near the data, by the counts they expect; of the student those that a share of `least` of the others has."""
     points, stable = [], []
-    for fit, m, one in ((true, 0, found[0]), (students, member, found[1])):
-        near = one["distance"].values[m] <= _NEAR
-        if fit is students and "shared" in one:
-            near &= one["shared"].values[m] >= least
-        points.append(fit.expected(one["fixed_points"].values[m][near], m))
+    for m, one, share in ((0, found[0], 0.0), (member, found[1], least)):
+        near = one["distance"].values[m] <= summary.NEAR
+        if "shared" in one:
+            near &= one["shared"].values[m] >= share
+        points.append(one["expected"].values[m][near])
         stable.append(one["stable"].values[m][near])
     return dynamics.match_fixed_points(points[0], points[1], laboratory.SAME_POINT, scale, stable)
 

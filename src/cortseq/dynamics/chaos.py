@@ -101,7 +101,7 @@ def _follow(flow: Step, states, n_steps: int, warm_up: int, seed: int) -> _Orbit
 def _pushes(flow: Step, states: torch.Tensor) -> Iterator[tuple[torch.Tensor, Push]]:
     """For each step how far the states (n, d) are out, (n,), and what it does to tangent vectors (n, d) there."""
     n, d = states.shape
-    push = push_of(flow)
+    push = _of_one(push_of(flow))
     together = push is None and d <= SMALL and map_of(flow) != "sampled"
     step, flow = batched(flow), checked(flow)
     while True:
@@ -114,21 +114,33 @@ def _pushes(flow: Step, states: torch.Tensor) -> Iterator[tuple[torch.Tensor, Pu
             for here, jacobians in zip(far, jacobian_tensor(flow, every).reshape(-1, n, d, d), strict=True):
                 yield here, partial(_applied, jacobians)
         else:
-            own = partial(_pushed, flow, states) if push is None else partial(_pushed_by, push, states)
-            yield states.abs().amax(1), own
-            states = step(states)
+            moved: list[
+                torch.Tensor
+            ] = []  # the states that go with the images: one step, and one draw, for both
+            yield states.abs().amax(1), partial(_pushed, push or partial(push_each, flow), states, moved)
+            states = moved.pop()
+
+
+def _of_one(push):
+    """A tangent map of frames as one of single vectors (n, d)."""
+    if push is None:
+        return None
+
+    def push_one(states: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        new, images = push(states, vectors.unsqueeze(-1))
+        return new, images.squeeze(-1)
+
+    return push_one
 
 
 def _applied(jacobians: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     return (jacobians @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
-def _pushed_by(push, states: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    return push(states, vectors.unsqueeze(-1))[1].squeeze(-1)
-
-
-def _pushed(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    return push_each(flow, states, vectors)[1]
+def _pushed(push, states: torch.Tensor, moved: list, vectors: torch.Tensor) -> torch.Tensor:
+    new, images = push(states, vectors)
+    moved.append(new)
+    return images
 
 
 @dataclass(frozen=True)

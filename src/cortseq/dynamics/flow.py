@@ -47,7 +47,7 @@ NOT_VECTORISABLE = (RuntimeError, TypeError)
 def push_of(flow: Step) -> Push | None:
     """The flow's own tangent map on n states (n, d) and a frame of each (n, d, k); None where it has none."""
     push = getattr(flow, "push", None)
-    if push is None or flow.batches:  # type: ignore[attr-defined]
+    if push is None or getattr(flow, "batches", False):
         return push
     return torch.func.vmap(push, randomness="different")
 

@@ -98,11 +98,12 @@ def lyapunov_spectrum(
     sampled = map_of(flow) == "sampled"  # the tangent must see the draw that the state saw
     advance = _by_products if sampled or (2 * k < d and d > SMALL) else _by_jacobians
     advance = advance if getattr(flow, "push", None) is None else _by_push
-    # the shortest blocks hold two factorisations or more: steps between two share their mean
-    orthonormal = _Frame(frame, int(np.clip(n_steps // (2 * max(_BLOCKS)), 1, _LONGEST)))
+    orthonormal = _Frame(frame)
     with torch.no_grad():
         steps = advance(flow, state, orthonormal)
         _carry(steps, orthonormal, warm_up)
+        # the shortest blocks hold two factorisations or more: steps between two share their mean
+        orthonormal.limit(n_steps // (2 * max(_BLOCKS)))
         logs = _carry(steps, orthonormal, n_steps)
         met = 0
         while tolerance is not None and met < _CONFIRMED and len(logs) < max_steps:
@@ -135,9 +136,14 @@ def entropy(exponents) -> float:
 class _Frame:
     """Orthonormal tangent vectors, renewed by QR when their images have grown apart."""
 
-    def __init__(self, vectors: np.ndarray, longest: int = _LONGEST):
-        self.vectors, self.longest = vectors, longest
+    def __init__(self, vectors: np.ndarray):
+        self.vectors, self.longest = vectors, _LONGEST
         self.age, self.interval, self.fastest = 0, 1, 1e-12
+
+    def limit(self, longest: int) -> None:
+        """From here on at most so many steps between two factorisations, and 1 at the least."""
+        self.longest = int(np.clip(longest, 1, _LONGEST))
+        self.interval = min(self.interval, self.longest)
 
     def move(self, images: np.ndarray) -> bool:
         """Takes the images after one more step; whether they are due to be renewed."""

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 AGREE = 0.25  # sd over members relative to their mean, up to which a size counts as identified
+NEAR = 1.0  # rms spreads of the visited states, up to which a fixed point is near them
 MOST = 0.5  # share of the other members that have a fixed point, from which most members share it
 
 Kind = Literal["size", "sign", "count"]
@@ -53,8 +54,7 @@ def _horizon(found: xr.Dataset) -> np.ndarray:
 
 
 def _near(found: xr.Dataset) -> np.ndarray:
-    """Fixed points within one rms spread of the visited states."""
-    return (found["distance"].values <= 1).sum(1)
+    return (found["distance"].values <= NEAR).sum(1)
 
 
 QUANTITIES = (
@@ -200,8 +200,9 @@ def _error_over_trials(values: np.ndarray, left_out: np.ndarray | None) -> float
     """Standard error over trials of the mean over members: of the trials' means, or by the jackknife; 0 without."""
     if left_out is not None and len(left_out) > 1:
         without = _mean(left_out, 1)
+        without = without[np.isfinite(without)]
         n = len(without)
-        return float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
+        return 0.0 if n < 2 else float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
     if values.ndim == 2 and values.shape[1] > 1:
         of_trial = _mean(values, 0)
         known = of_trial[np.isfinite(of_trial)]

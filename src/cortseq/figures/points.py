@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cortseq.dynamics.summary import NEAR
 from cortseq.figures import style
 
 
@@ -72,7 +73,7 @@ def _saturation(ax, name: str, table: pd.DataFrame) -> None:
 
 def _distances(ax, table: pd.DataFrame) -> None:
     ax.axhline(1, color="0.6", lw=0.7)
-    ax.axvspan(1, 1e3, color="0.93", lw=0, zorder=0)
+    ax.axvspan(NEAR, 1e3, color="0.93", lw=0, zorder=0)
     if table.empty:
         ax.text(
             0.5,

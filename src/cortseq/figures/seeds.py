@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 
 from cortseq.dynamics.laboratory import SAME_POINT
 from cortseq.dynamics.similarity import against_seeds, linear_map, match_fixed_points, spectral_distance
+from cortseq.dynamics.summary import NEAR
 from cortseq.figures import style
-
-_NEAR = 1.0  # rms spreads to the data, up to which a fixed point is compared
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -99,7 +98,7 @@ def _shared_points(a: xr.Dataset, b: xr.Dataset, seeds: bool) -> float:
         for j in range(b.sizes["member"]):
             if seeds and i == j:
                 continue
-            ours = a["expected"].values[i][a["distance"].values[i] <= _NEAR]
+            ours = a["expected"].values[i][a["distance"].values[i] <= NEAR]
             theirs = b["expected"].values[j]
             theirs = theirs[np.isfinite(theirs).all(1)]
             if len(ours):

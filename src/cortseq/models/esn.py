@@ -73,6 +73,10 @@ class Esn(Recurrent):
         a = q["leak"] if h.ndim == 1 else q["leak"].unsqueeze(-2)
         return (leaky(h, torch.tanh(h @ q["recurrent"].mT + drive), a, self.leak),)
 
+    @property
+    def saturates(self) -> bool:
+        return True
+
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
         (h,), (v,), w = state, vectors, q["recurrent"]
         return (leaky_tangent(v, tanh_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)

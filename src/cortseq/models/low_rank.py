@@ -69,6 +69,10 @@ class LowRank(Recurrent):
         target = torch.tanh(h @ q["recurrent"].mT + drive)
         return (leaky(h, target, q["leak"], self.leak),)
 
+    @property
+    def saturates(self) -> bool:
+        return True
+
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
         (h,), (v,) = state, vectors
         slope = tanh_slope(h @ q["recurrent"].mT + drive)

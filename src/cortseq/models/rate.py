@@ -95,6 +95,10 @@ class Rate(Recurrent):
         target = phi(h @ q["recurrent"].mT + drive)
         return (leaky(h, target, q["leak"], self.leak),)
 
+    @property
+    def saturates(self) -> bool:
+        return self.nonlinearity == "tanh"
+
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
         (h,), (v,), w = state, vectors, q["recurrent"]
         slope = tanh_slope if self.nonlinearity == "tanh" else relu_slope

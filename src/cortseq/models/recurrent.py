@@ -139,6 +139,11 @@ class Recurrent(Model):
     def has_tangent(self) -> bool:
         return type(self).tangent is not Recurrent.tangent
 
+    @property
+    def saturates(self) -> bool:
+        """Whether its units are tanh of one recurrent matrix, which mean-field theory is about."""
+        return False
+
     def output(self, q: Params, state: State) -> torch.Tensor:
         """What the read-out sees, (..., hidden)."""
         return state[0]

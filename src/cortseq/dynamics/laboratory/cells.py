@@ -76,9 +76,11 @@ def _responses(subject: Subject) -> np.ndarray:
 
     out = []
     for member in range(subject.members):
-        p = {name: value[member].double().numpy() for name, value in subject.fit.params.items()}
-        use, fac, rec = 1 / (1 + np.exp(-p["use_raw"])), np.exp(p["fac_log"]), np.exp(p["rec_log"])
-        steady = [stp_steady_state(_RATES, *synapse) for synapse in zip(use, fac, rec, strict=True)]
+        p = {name: value[member].double() for name, value in subject.fit.params.items()}
+        q = subject.fit.model.derive(p)
+        use, fac_rate, rec_rate = (q[k].detach().numpy().ravel() for k in ("use", "fac_rate", "rec_rate"))
+        synapses = zip(use, 1 / fac_rate, 1 / rec_rate, strict=True)
+        steady = [stp_steady_state(_RATES, *synapse) for synapse in synapses]
         out.append([s.u * s.x for s in steady])
     return np.array(out)
 

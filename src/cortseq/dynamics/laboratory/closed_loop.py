@@ -79,13 +79,13 @@ def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
             away[member] = str(error).splitlines()[0]
     if len(away) == subject.members:
         return {}, {"chaotic": "no verdict", "chaotic_reason": away[0]}
-    per = ("member", "exponent")
+    per, dim = ("member", "exponent"), starts.shape[-1]
     k = max(len(s.exponents) for s in spectra if s)
     variables = {
         "lyapunov": (per, _rows([s and s.exponents for s in spectra], k)),
         "lyapunov_error": (per, _rows([s and s.standard_errors for s in spectra], k)),
-        "kaplan_yorke": ("member", np.array([_complete(s, "kaplan_yorke_dimension") for s in spectra])),
-        "entropy": ("member", np.array([_complete(s, "entropy") for s in spectra])),
+        "kaplan_yorke": ("member", np.array([_complete(s, dim, "kaplan_yorke_dimension") for s in spectra])),
+        "entropy": ("member", np.array([_complete(s, dim, "entropy") for s in spectra])),
     }
     if away:
         reason = f"member {min(away)}: {away[min(away)]}"
@@ -103,14 +103,14 @@ def _spectrum(flow, start: np.ndarray, seed: int):
     k = min(_EXPONENTS, len(start))
     while True:
         found = lyapunov_spectrum(flow, start, k, _STEPS, _WARM_UP, seed)
-        if found.exponents.sum() < 0 or k in (len(start), _MOST_EXPONENTS):
+        if found.exponents.sum() < 0 or k == min(len(start), _MOST_EXPONENTS):
             return found
         k = min(2 * k, len(start), _MOST_EXPONENTS)
 
 
-def _complete(spectrum, name: str) -> float:
+def _complete(spectrum, dim: int, name: str) -> float:
     """NaN where exponents that were not computed may add to it."""
-    if spectrum is None or (spectrum.exponents.sum() >= 0 and len(spectrum.exponents) == _MOST_EXPONENTS):
+    if spectrum is None or (spectrum.exponents.sum() >= 0 and len(spectrum.exponents) < dim):
         return float("nan")
     return float(getattr(spectrum, name))
 

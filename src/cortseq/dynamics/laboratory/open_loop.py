@@ -11,7 +11,7 @@ from cortseq.dynamics import analyse, decoding, gradients, lipschitz, similarity
 from cortseq.dynamics.dimension import participation_ratio
 from cortseq.dynamics.echo_state import echo_state_of_fit
 from cortseq.dynamics.fixed_points import fixed_points
-from cortseq.dynamics.laboratory.subject import CONDITIONS, Subject
+from cortseq.dynamics.laboratory.subject import CONDITIONS, Subject, leave_out
 
 _DRIVEN_TRIALS, _DRIVEN_BINS = 16, 1500  # at most, of the echo-state test: its steps wait for each other
 _JACOBIAN_BUDGET = 4e9  # trials x lags x dim^3 of the gradients: reservoirs would take minutes
@@ -166,9 +166,7 @@ def dimension(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 def _ratios(states: np.ndarray) -> np.ndarray:
     flat = (s.reshape(-1, s.shape[-1]) for s in states)
-    return np.array(
-        [participation_ratio(np.atleast_2d(np.cov(f[np.isfinite(f).all(1)], rowvar=False))) for f in flat]
-    )
+    return np.array([participation_ratio(np.cov(f[np.isfinite(f).all(1)], rowvar=False)) for f in flat])
 
 
 def seeds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
@@ -193,7 +191,7 @@ def _told_by_others(subject: Subject) -> dict:
     if not half:
         return {}
     learned, judged = np.arange(half), np.arange(half, len(subject.test))
-    kept = [np.intersect1d(judged, trials) for trials in subject.left_out()]
+    kept = [judged[trials] for trials in leave_out(len(judged))]
     r2, left_out = np.full((m, m), np.nan), np.full((len(kept), m, m), np.nan)
     for a in range(m):
         for b in range(m):
@@ -203,11 +201,11 @@ def _told_by_others(subject: Subject) -> dict:
                 guess = across(subject.states[a])
                 for g, trials in enumerate(kept):
                     left_out[g, a, b] = _pooled(subject.states[b][trials], guess[trials])
-    others = m - 1
-    return {
-        "states_r2": (("member", "other"), r2),
-        "states_r2_left_out": (("group", "member"), np.nansum(left_out, 2) / others),
-    }
+    found: dict = {"states_r2": (("member", "other"), r2)}
+    if kept:
+        mean = np.ma.masked_invalid(left_out).mean(2).filled(np.nan)  # over the others
+        found["states_r2_left_out"] = (("states_group", "member"), mean)
+    return found
 
 
 def _pooled(truth: np.ndarray, guess: np.ndarray) -> float:

@@ -44,7 +44,11 @@ class Subject:
         return analyse.draw(self.states[member], n, self.seed + member)
 
     def left_out(self) -> list[np.ndarray]:
-        """Positions in `test` without one group of trials each, for errors by the jackknife; none of one trial."""
-        n = len(self.test)
-        groups = min(_GROUPS, n) if n > 1 else 0
-        return [np.flatnonzero(np.arange(n) % groups != g) for g in range(groups)]
+        """Positions in `test` without one group of trials each."""
+        return leave_out(len(self.test))
+
+
+def leave_out(n: int) -> list[np.ndarray]:
+    """Positions 0 .. n - 1 without one group of trials each, for errors by the jackknife; none of one trial."""
+    groups = min(_GROUPS, n) if n > 1 else 0
+    return [np.flatnonzero(np.arange(n) % groups != g) for g in range(groups)]

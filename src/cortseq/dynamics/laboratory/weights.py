@@ -69,9 +69,7 @@ def mean_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
     Leak, bias and input are left out: where the fitted W parts from its shuffled controls it is its structure that does.
     """
-    model, n = subject.fit.model, found["weights"].shape[-1]
-    saturates = getattr(model, "nonlinearity", "tanh") == "tanh"
-    if model.family not in ("rate", "low_rank", "esn") or not saturates or n < 2:
+    if not subject.fit.model.saturates or found["weights"].shape[-1] < 2:
         return {}, {}
     from cortseq.theory.random_networks import mean_field_map
 
