@@ -46,7 +46,7 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
             low, high = min(0.0, values["low"].min()), max(0.0, values["high"].max())
             room = 0.06 * (high - low) or 1.0
             ax.set_ylim(low - room, high + room)
-        ax.set_xlabel("bins ahead")
+        ax.set_xlabel(f"{style.steps(metric)} ahead")
         ax.set_ylabel(f"gain over the null ({style.UNITS[metric]})")
         ax.set_title(f"{int(table['trials'].max())} test trials; dotted: plug-in, no likelihood", loc="left")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)

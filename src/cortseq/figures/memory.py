@@ -16,10 +16,12 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
     with style.style():
         fig, axes = style.figure(1, 2, style.PAGE, 3.0)
         for ax, kind, text in (
-            (axes[0, 0], "re-run", "re-run: restarted k bins before"),
-            (axes[0, 1], "re-trained", "re-trained on windows of k bins"),
+            (axes[0, 0], "re-run", "re-run: restarted k {} before"),
+            (axes[0, 1], "re-trained", "re-trained on windows of k {}"),
         ):
-            _panel(ax, table[table["kind"] == kind], colours, text)
+            unit = style.steps(metric)
+            _panel(ax, table[table["kind"] == kind], colours, text.format(unit))
+            ax.set_xlabel(f"k ({unit})")
         axes[0, 0].set_ylabel(f"gain of the whole past ({style.UNITS[metric]})")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=5)
@@ -29,7 +31,6 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
 def _panel(ax, rows: pd.DataFrame, colours: dict, title: str) -> None:
     ax.set_title(title, loc="left")
     ax.axhline(0, color="0.8", lw=0.7, zorder=0)
-    ax.set_xlabel("k (bins)")
     if rows.empty:
         style.say(ax, "no variant of this study sets memory")
         return

@@ -58,7 +58,7 @@ def _filter(ax, one: xr.Dataset) -> None:
         if mine.any():
             ax.plot(rates, values[mine].T, color=colour, lw=0.5, alpha=0.6)
     ax.set_xscale("log")
-    ax.set_xlabel("presynaptic rate (Hz)")
+    ax.set_xlabel(f"presynaptic rate ({'Hz' if style.timed(one) else '1/symbol'})")
     ax.set_title(f"{rises.sum()} of {len(rises)} synapses pass a band", loc="left", fontsize=7.5)
 
 

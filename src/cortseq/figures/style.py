@@ -92,6 +92,11 @@ def short_logarithm(axis) -> None:
     axis.set_ticks([], minor=True)
 
 
+def steps(metric: str) -> str:
+    """What a score counts time in."""
+    return "symbols" if metric == "bits_per_symbol" else "bins"
+
+
 def timed(one) -> bool:
     """Whether a product counts time in seconds, and not in symbols."""
     return one.attrs["track"] != "symbols"
