@@ -21,7 +21,7 @@ lint: .venv/ready-test
 	$(BIN)/mypy
 
 bench: .venv/ready-bench
-	$(BIN)/python -m cortseq.bench
+	$(BIN)/python -m benchmarks
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -8,10 +8,9 @@ from scipy.stats import norm, poisson
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.models import glm
+from cortseq.models import glm, regression
 from cortseq.models.base import Data
 from cortseq.scoring import audits, probes
-from cortseq.training import regression
 
 FAMILIES = ["glm", "flat", "persistence", "null", "psth"]
 SETTINGS = {"glm": {"history": 4}}

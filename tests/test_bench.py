@@ -8,11 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+from benchmarks import __main__ as program
+from benchmarks import gpu, harness, hmm, peers_torch, reservoirs, training
+from benchmarks.harness import Case, Peer
 
-from cortseq.bench import __main__ as program
-from cortseq.bench import gpu, harness, hmm, peers_torch, reservoirs, training
-from cortseq.bench.harness import Case, Peer
-from cortseq.training.engines import stepper
+from cortseq.networks.training.engines import stepper
 
 ROW = {"name", "ours_seconds", "peer", "peer_seconds", "ratio", "target", "equal_to"}
 LAW = {"name", "slope", "low", "high"}
@@ -111,7 +111,7 @@ def test_peers_compute_what_ours_computes(family, settings, peer, library):
         pytest.importorskip("jax")
         if peer == "module":
             pytest.skip("torch only")
-        from cortseq.bench.peers_jax import scan as run
+        from benchmarks.peers_jax import scan as run
     from scipy.special import gammaln
 
     constant = gammaln(data.y + 1.0).sum()
@@ -147,7 +147,7 @@ def test_em_equals_its_peers(monkeypatch):
 def test_the_whole_benchmark(tmp_path):
     """All rows agree and the laws hold; speeds are for the reader."""
     file = tmp_path / "bench.json"
-    given = [sys.executable, "-m", "cortseq.bench", "--output", str(file)]
+    given = [sys.executable, "-m", "benchmarks", "--output", str(file)]
     subprocess.run(given, env={**os.environ, "OPENBLAS_CORETYPE": "Haswell"}, check=True, timeout=600)
     content = json.loads(file.read_text())
     _is_document(content)

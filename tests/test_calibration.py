@@ -1,10 +1,10 @@
-"""The statistics keep their promises on a small scale; `python -m cortseq.bench.calibration` measures more."""
+"""The statistics keep their promises on a small scale; `python -m benchmarks.calibration` measures more."""
 
 import numpy as np
 import pytest
+from benchmarks import calibration
 
 from cortseq import models, store
-from cortseq.bench import calibration
 from cortseq.scoring import products
 
 

@@ -74,7 +74,7 @@ def test_a_checkpoint_at_every_step_changes_nothing(any_recording, tmp_path):
 @pytest.mark.parametrize("family", ["rate", "lstm", "stp", "gru"])
 def test_resumed_in_the_middle_of_an_epoch(family, counts, tmp_path, monkeypatch):
     """Stopped after 7 steps (3 an epoch): parameters, curves and moments go on as if nothing had been."""
-    from cortseq.training import gradient
+    from cortseq.networks.training import gradient
 
     model = models.registry()[family](hidden=5, epochs=6, batch=8)
     expected = model.fit(counts, range(20), range(20, 26), 2, 3)
@@ -150,7 +150,7 @@ def test_a_full_disk_does_not_end_a_fit(counts, tmp_path, monkeypatch):
 
 
 def test_progress_says_epoch_loss_best_and_time_left(counts, monkeypatch):
-    from cortseq.training import gradient
+    from cortseq.networks.training import gradient
 
     monkeypatch.setattr(gradient, "_REPORT_SECONDS", 0.0)
     said = []

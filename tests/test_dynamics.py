@@ -265,7 +265,7 @@ def test_outliers_false_positive_rate():
 
 def test_outliers_where_rows_sum_to_zero():
     """Shuffles that keep the sums are exact, and see what shuffles that break them overlook."""
-    from cortseq.bench.outliers import measure
+    from benchmarks.outliers import measure
 
     kind = "Dale's law, rows sum to zero"
     assert measure(kind, True, 0.0, draws=60, n=30, permutations=59, seed=1).found <= 9 / 60

@@ -6,11 +6,11 @@ import torch
 
 from cortseq import models
 from cortseq import recording as rec
+from cortseq.compiled.functions import exp, tanh
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data
-from cortseq.training import bptt, engines, noise
-from cortseq.training.kernels.functions import exp, tanh
-from cortseq.training.strategies import Scheduled
+from cortseq.networks.training import bptt, engines, noise
+from cortseq.networks.training.strategies import Scheduled
 
 GRADIENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp"]
 VARIANTS = {
@@ -89,8 +89,8 @@ def test_compiled_mixtures_equal_generic(name, components, dtype, tolerance, req
 @pytest.mark.parametrize("name", ["counts", "negative_binomial", "conway_maxwell"])
 def test_gradients_of_counts_against_finite_differences(name, components, execution, request):
     """Read-out, dispersion and recurrent weights in each engine, double precision."""
-    from cortseq.training.engines.generic import Generic
-    from cortseq.training.engines.graphed import Graphed
+    from cortseq.networks.training.engines.generic import Generic
+    from cortseq.networks.training.engines.graphed import Graphed
 
     data, model = Data.of(request.getfixturevalue(name), range(6)), build("rate", mixture=components)
     stacked = model.initial(data, 1, 0, np.float64)
@@ -292,8 +292,8 @@ def test_stepper_and_no_kernel(counts):
 @pytest.mark.parametrize("family", GRADIENT)
 def test_a_step_with_fixed_shapes_equals_generic(family, members, any_recording):
     """What a GPU replays, run here as it is: small batches are filled with trials of weight 0."""
-    from cortseq.training.engines.generic import Generic
-    from cortseq.training.engines.graphed import Graphed
+    from cortseq.networks.training.engines.generic import Generic
+    from cortseq.networks.training.engines.graphed import Graphed
 
     data, model = Data.of(any_recording), build(family)
     stacked = model.initial(data, members, 0, np.float64)
@@ -314,7 +314,7 @@ def test_a_step_with_fixed_shapes_equals_generic(family, members, any_recording)
 
 
 def test_noise_of_a_step_with_fixed_shapes_repeats(counts):
-    from cortseq.training.engines.graphed import Graphed
+    from cortseq.networks.training.engines.graphed import Graphed
 
     data, model = Data.of(counts), build("rate", **NOISY)
     stacked = model.initial(data, 2, 0, np.float32)
@@ -389,7 +389,7 @@ def test_schedules_fall_from_one_to_final(decay):
 def test_forcing_of_a_latent(signal):
     """alpha = 1 feeds the recording and makes the read-out's own state; alpha = 0 is a free run."""
     data = Data.of(signal)
-    from cortseq.training.strategies import Generalised, Sparse
+    from cortseq.networks.training.strategies import Generalised, Sparse
 
     model = build("rate")
     plain = run(model, data)
@@ -402,8 +402,8 @@ def test_forcing_of_a_latent(signal):
 
 
 def test_a_forced_state_reads_out_what_was_seen(signal):
-    from cortseq.training.engines.generic import Generic
-    from cortseq.training.strategies import Generalised, Rollout
+    from cortseq.networks.training.engines.generic import Generic
+    from cortseq.networks.training.strategies import Generalised, Rollout
 
     data, model = Data.of(signal), build("rate", strategy=Generalised(alpha=1.0))
     stacked = model.initial(data, 1, 0, np.float64)

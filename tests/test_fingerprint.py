@@ -28,8 +28,8 @@ def test_code_counts(script):
 
 
 def test_imports_are_followed(script):
-    assert script("from cortseq.models.rate import Rate\n") != script(
-        "from cortseq.models.lstm import Lstm\n"
+    assert script("from cortseq.networks.families.rate import Rate\n") != script(
+        "from cortseq.networks.families.lstm import Lstm\n"
     )
 
 
@@ -45,6 +45,6 @@ def test_families_do_not_depend_on_each_other():
                 waiting += module._read(name)[1]
         return seen
 
-    assert "cortseq.models.lstm" not in reached("cortseq.models.rate")
-    assert "cortseq.training.gradient" in reached("cortseq.models.rate")
-    assert "cortseq.dynamics.fixed_points" not in reached("cortseq.models.rate")
+    assert "cortseq.networks.families.lstm" not in reached("cortseq.networks.families.rate")
+    assert "cortseq.networks.training.gradient" in reached("cortseq.networks.families.rate")
+    assert "cortseq.dynamics.fixed_points" not in reached("cortseq.networks.families.rate")

@@ -123,7 +123,7 @@ def test_exponents_do_not_depend_on_how_tangents_are_made(family, more, any_reco
 
 
 def test_a_family_without_a_tangent_is_differentiated_automatically(counts, monkeypatch):
-    from cortseq.models.recurrent import Recurrent
+    from cortseq.networks.recurrent import Recurrent
 
     monkeypatch.setattr(models.Rate, "tangent", Recurrent.tangent)
     flow = moved(models.Rate(hidden=6), counts).flow()

@@ -8,8 +8,8 @@ from scipy.stats import poisson
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.models import chain
 from cortseq.models.base import Data
+from cortseq.models.chains import chain
 
 SPECS = {
     "order0": models.Markov(order=0, states=3, restarts=1),
@@ -70,7 +70,7 @@ def test_counts_ahead_equal_the_sum_over_states(counts, name):
     data = Data.of(counts, [30])
     found = fit.model.forecast(fit.params, data, (1, 3))[0, 0]
     np.testing.assert_allclose(found[:, 0], fit.log_prob(counts, [30])[0, 0], atol=1e-10)
-    from cortseq.models import encoder
+    from cortseq.models.chains import encoder
 
     labels, model = encoder.labels(p, data)[0], chain.Chain(p, 3)
     for t in (2, 3, 9):
@@ -93,7 +93,7 @@ def test_first_horizon_is_the_score_and_missing_bins_are_nan(any_recording, name
 
 
 def test_columns_in_parts_are_the_same(monkeypatch, counts):
-    from cortseq.models import state_chain
+    from cortseq.models.chains import state_chain
 
     fit = SPECS["order3"].fit(counts, range(20), range(20, 26))
     whole = fit.model.forecast(fit.params, Data.of(counts), HORIZONS)

@@ -117,7 +117,7 @@ def test_an_esn_hands_nothing_on():
 
 def test_a_checkpoint_changes_nothing(counts, first, second, tmp_path):
     """Killed after 5 steps and begun again, beside an epoch 0 that is not validated twice."""
-    from cortseq.training import gradient
+    from cortseq.networks.training import gradient
 
     step, left = gradient._Descent._step, iter(range(5))
 

@@ -8,8 +8,8 @@ import torch
 
 from cortseq import models
 from cortseq.models.base import Data
-from cortseq.training import bptt, engines
-from cortseq.training.engines.generic import Generic
+from cortseq.networks.training import bptt, engines
+from cortseq.networks.training.engines.generic import Generic
 
 pytestmark = [
     pytest.mark.gpu,

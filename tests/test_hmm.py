@@ -10,8 +10,8 @@ from scipy.special import logsumexp
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
-from cortseq.models import forward_backward, hmm, squarem
 from cortseq.models.base import Data
+from cortseq.models.hmm import forward_backward, hmm, squarem
 from cortseq.sources import synthetic
 
 KINDS = ["counts", "symbols", "signal", "autoregressive"]

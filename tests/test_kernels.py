@@ -6,10 +6,10 @@ from numba.core.errors import TypingError
 
 from cortseq import models
 from cortseq import recording as rec
+from cortseq.compiled import matrix, projection
+from cortseq.compiled.vectors import aligned, lanes
 from cortseq.models.base import Data
-from cortseq.training.engines import compiled, loss_and_gradient
-from cortseq.training.kernels import matrix, projection
-from cortseq.training.kernels.vectors import aligned, lanes
+from cortseq.networks.training.engines import compiled, loss_and_gradient
 
 KINDS = [(np.float32, 1e-5), (np.float64, 1e-13)]
 

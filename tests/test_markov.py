@@ -6,8 +6,8 @@ from scipy.stats import poisson
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.models import encoder
 from cortseq.models.base import Data
+from cortseq.models.chains import encoder
 
 
 def test_witten_bell_by_hand():

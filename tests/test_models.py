@@ -11,7 +11,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data
-from cortseq.models.recurrent import before, tensors
+from cortseq.networks.recurrent import before, tensors
 
 SMALL = {
     "rate": {"hidden": 6, "epochs": 3, "batch": 8},
@@ -266,8 +266,8 @@ def test_reservoir_is_scaled_and_stays_fixed(counts):
 def test_ridge_readout_equals_sklearn(skip, signal):
     from sklearn.linear_model import Ridge
 
-    from cortseq.models.esn import PENALTIES
-    from cortseq.training import convex
+    from cortseq.networks.families.esn import PENALTIES
+    from cortseq.networks.training import convex
 
     fit = fitted("esn", signal, skip=skip)
     p = {k: v[0] for k, v in fit.params.items()}

@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy import stats
 
-from cortseq import conway_maxwell, models, scoring
+from cortseq import models, scoring
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data
-from cortseq.models.emissions import EMISSIONS, emission_of
-from cortseq.observations import OBSERVATIONS, Mixture, observation_of
+from cortseq.observations import OBSERVATIONS, Mixture, conway_maxwell, observation_of
+from cortseq.observations.emissions import EMISSIONS, emission_of
 from cortseq.preprocess import preprocess
 from cortseq.sources.synthetic import SOURCE as Synthetic
 
@@ -295,7 +295,7 @@ def test_models_learn_the_dispersion(model, name):
 
 def test_em_of_the_chain_raises_the_likelihood():
     """Rounds of EM on the predictive mixture: the training score never falls."""
-    from cortseq.models import encoder, state_chain
+    from cortseq.models.chains import encoder, state_chain
 
     recording = two_states("conway_maxwell")
     scores = []

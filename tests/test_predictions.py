@@ -10,6 +10,7 @@ from cortseq.errors import CortseqError
 from cortseq.figures import gather, horizon, ladder, memory, units
 from cortseq.figures import generation as generation_figure
 from cortseq.models.base import Data
+from cortseq.networks.smoothers.bidirectional import Bidirectional
 from cortseq.scoring import (
     benchmark_bits_per_spike,
     cosmoothing,
@@ -18,7 +19,6 @@ from cortseq.scoring import (
     products,
     tasks,
 )
-from cortseq.smoothers.bidirectional import Bidirectional
 
 ROLES = {"train": list(range(20)), "valid": list(range(20, 26)), "test": list(range(26, 40))}
 

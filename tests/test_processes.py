@@ -5,10 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from cortseq import models
+from cortseq import models, processes
 from cortseq.errors import CortseqError
 from cortseq.sources.synthetic import Synthetic
-from cortseq.theory import processes
 
 SOURCES = {
     "even": processes.even(),

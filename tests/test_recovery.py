@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from benchmarks import recovery
 
-from cortseq.bench import recovery
 from cortseq.dynamics.laboratory import closed_loop
 
 SMALL = recovery.Size(hidden=12, units=40, trials=120, time=60, epochs=60, members=2)

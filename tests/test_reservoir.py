@@ -7,8 +7,8 @@ import torch
 from cortseq import models
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data
-from cortseq.models.recurrent import tensors
-from cortseq.training import convex
+from cortseq.networks.recurrent import tensors
+from cortseq.networks.training import convex
 
 
 @pytest.mark.parametrize("density", [0.1, 1.0])

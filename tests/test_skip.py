@@ -7,9 +7,9 @@ import torch
 from cortseq import dynamics, models, observations
 from cortseq import recording as rec
 from cortseq.models.base import Data
-from cortseq.models.emissions import EMISSIONS
+from cortseq.networks.training import bptt, engines, noise
+from cortseq.observations.emissions import EMISSIONS
 from cortseq.scoring import audits
-from cortseq.training import bptt, engines, noise
 
 D, SHIFT, SD = np.array([0.9, 0.5, -0.3]), np.array([1.0, -2.0, 30.0]), np.array([0.4, 2.0, 0.1])
 FAMILIES = ["rate", "lstm", "gru", "low_rank", "dale", "stp", "esn"]
@@ -97,9 +97,9 @@ def test_where_the_bin_before_is_missing(gaps):
 )
 @pytest.mark.parametrize("family", ["rate", "lstm", "stp"])
 def test_engines_agree_on_gaps(family, more, dtype, tolerance, gaps):
-    from cortseq.training import windows
-    from cortseq.training.engines.generic import Generic
-    from cortseq.training.engines.graphed import Graphed
+    from cortseq.networks.training import windows
+    from cortseq.networks.training.engines.generic import Generic
+    from cortseq.networks.training.engines.graphed import Graphed
 
     model, data = (
         build(family, **{"input_dropout": 0.0, "hidden_dropout": 0.0, **more}),
@@ -224,8 +224,8 @@ def test_causality(family, more, signal):
 
 def test_under_scheduled_sampling_it_sees_what_was_fed(gaps):
     """Never the teacher: the loss is that of a free run, whose every bin follows from the draw before."""
-    from cortseq.training.engines.generic import Generic
-    from cortseq.training.strategies import Rollout, Scheduled
+    from cortseq.networks.training.engines.generic import Generic
+    from cortseq.networks.training.strategies import Rollout, Scheduled
 
     model, data = build("rate", input_dropout=0.0), Data.of(gaps, range(5))
     stacked = model.initial(data, 1, 0, np.float64)

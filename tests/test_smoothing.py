@@ -9,7 +9,7 @@ from scipy.special import gammaln, logsumexp
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.models import chain, smoothing
+from cortseq.models.chains import chain, smoothing
 
 SMOOTHINGS = ["additive", "jelinek_mercer", "kneser_ney", "witten_bell"]
 

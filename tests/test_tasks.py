@@ -8,7 +8,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data
-from cortseq.training import bptt, engines, noise, windows
+from cortseq.networks.training import bptt, engines, noise, windows
 
 GRADIENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp"]
 ALL = [*GRADIENT, "esn"]
@@ -60,8 +60,8 @@ def test_the_encoder_is_the_chains_and_knows_training_trials_only(counts):
 @pytest.mark.parametrize("track", ["counts", "signal"])
 def test_discretised_in_every_engine(track, request):
     """Compiled, generic and batched with fixed shapes: one loss, one gradient."""
-    from cortseq.training.engines.generic import Generic
-    from cortseq.training.engines.graphed import Graphed
+    from cortseq.networks.training.engines.generic import Generic
+    from cortseq.networks.training.engines.graphed import Graphed
 
     data, found = Data.of(request.getfixturevalue(track)), []
     model = build("rate", discretise=5, input_dropout=0.0)

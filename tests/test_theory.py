@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from cortseq import theory
+from cortseq import processes, theory
 from cortseq.errors import CortseqError
-from cortseq.theory import processes, random_networks
+from cortseq.theory import random_networks
 
 
 def test_import_is_light():

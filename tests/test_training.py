@@ -8,7 +8,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data, Run
-from cortseq.training import gradient
+from cortseq.networks.training import gradient
 
 
 def _learn(model, recording, members, batched=None, dtype=np.float64, which=slice(None)):
@@ -95,7 +95,7 @@ def test_gradients_against_finite_differences(symbols):
     model = models.Stp(hidden=3, dale=True)
     data = Data.of(symbols, range(5))
     params = {k: v[0] for k, v in model.initial(data, 1, 0, np.float64).items()}
-    from cortseq.models.recurrent import tensors
+    from cortseq.networks.recurrent import tensors
     from cortseq.observations import Categorical
 
     x, y, mask = tensors(model, params, data, slice(None), torch.float64)

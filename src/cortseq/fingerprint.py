@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def fingerprint(*roots: str | Path) -> str:
-    """Hex digest of modules by name ("cortseq.models.rate") or of script files by path."""
+    """Hex digest of modules by name ("cortseq.networks.families.rate") or of script files by path."""
     seen: dict[str, str] = {}
     waiting = [str(root) for root in roots]
     while waiting:

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from cortseq import checks
 from cortseq import recording as rec
 from cortseq.figures.style import UNITS
 from cortseq.scoring import words
-from cortseq.theory.phenomena import checks
 
 
 def facts(recording: xr.Dataset, manifest: dict) -> dict:

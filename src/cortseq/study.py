@@ -25,7 +25,7 @@ from cortseq import models, sources
 from cortseq.errors import CortseqError
 from cortseq.models.base import Checkpoint, Model
 from cortseq.sources.base import Source
-from cortseq.theory import phenomena
+from cortseq.textbook import phenomena
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 STANDARD_MODELS: dict[str, dict[str, Any]] = {

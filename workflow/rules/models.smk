@@ -40,7 +40,7 @@ rule fit:
         device=STUDY.device,
         # not an output: it outlives a job that is killed, and the next one goes on from it
         checkpoint=OUT + "/checkpoints/{dataset}/{variant}/fold{fold}.safetensors",
-        code=lambda w: code("fit", f"cortseq.models.{spec(w).family}"),
+        code=lambda w: code("fit", models.modules()[spec(w).family]),
     script:
         "../scripts/fit.py"
 
@@ -60,7 +60,7 @@ rule score:
         runtime=60,
     params:
         burn_in=STUDY.burn_in,
-        code=lambda w: code("score", f"cortseq.models.{spec(w).family}"),
+        code=lambda w: code("score", models.modules()[spec(w).family]),
     script:
         "../scripts/score.py"
 
@@ -99,6 +99,6 @@ rule dynamics:
         seed=STUDY.seed,
         label=lambda w: STUDY.datasets[w.dataset].stratify
         or next(iter(STUDY.datasets[w.dataset].covariates), ""),
-        code=lambda w: code("dynamics", f"cortseq.models.{spec(w).family}"),
+        code=lambda w: code("dynamics", models.modules()[spec(w).family]),
     script:
         "../scripts/dynamics.py"

@@ -54,10 +54,7 @@ rule audit:
         started=lambda w: list(started(w.dataset)),
         code=lambda w: code(
             "audit",
-            *{
-                f"cortseq.models.{v.model.family}"
-                for v in VARIANTS[w.dataset].values()
-            },
+            *{models.modules()[v.model.family] for v in VARIANTS[w.dataset].values()},
         ),
     script:
         "../scripts/audit.py"

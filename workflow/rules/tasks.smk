@@ -38,7 +38,7 @@ def done(task, dataset, suffix):
 def families(task):
     """Names and code of the candidates' families."""
     return lambda w: {
-        f"cortseq.models.{VARIANTS[w.dataset][v].model.family}"
+        models.modules()[VARIANTS[w.dataset][v].model.family]
         for v in able(task, w.dataset)[w.model]
     }
 
@@ -126,7 +126,7 @@ rule cosmooth:
         code=code(
             "cosmooth",
             *(
-                f"cortseq.models.{f}"
+                models.modules()[f]
                 for f in ("null", "psth", "hmm")
                 if f in models.registry()
             ),
@@ -172,7 +172,7 @@ rule forgetting:
         },
         code=lambda w: code(
             "forgetting",
-            f"cortseq.models.{VARIANTS[STUDY.sequence[0]][w.variant].model.family}",
+            models.modules()[VARIANTS[STUDY.sequence[0]][w.variant].model.family],
         ),
     script:
         "../scripts/forgetting.py"

@@ -25,7 +25,7 @@ rule theory:
         phenomenon=lambda w: w.phenomenon,
         settings=settings,
         seed=STUDY.seed,
-        code=lambda w: code("theory", f"cortseq.theory.phenomena.{w.phenomenon}"),
+        code=lambda w: code("theory", f"cortseq.textbook.phenomena.{w.phenomenon}"),
     script:
         "../scripts/theory.py"
 
@@ -42,7 +42,7 @@ rule figure_theory:
         runtime=10,
     params:
         phenomenon=lambda w: w.phenomenon,
-        code=lambda w: code("figure_theory", f"cortseq.figures.theory.{w.phenomenon}"),
+        code=lambda w: code("figure_theory", f"cortseq.textbook.figures.{w.phenomenon}"),
     script:
         "../scripts/figure_theory.py"
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cortseq import report, store
+from cortseq import checks, report, store
 from cortseq.jobs import job
-from cortseq.theory.phenomena import checks
 
 with job(snakemake):
     params, sections = snakemake.params, []

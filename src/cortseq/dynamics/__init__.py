@@ -2,7 +2,6 @@
 
 from cortseq.dynamics.attractors import LineAttractor, line_attractor, slow_points
 from cortseq.dynamics.balance import Balance, balance, balance_of_fit, tracking_lag
-from cortseq.dynamics.bulk import low_rank_outliers, predicted_disc, profile_radius, stability_margin
 from cortseq.dynamics.chaos import (
     ChaosVerdict,
     TwinDivergence,
@@ -10,7 +9,6 @@ from cortseq.dynamics.chaos import (
     leading_exponents,
     twin_divergence,
 )
-from cortseq.dynamics.conversion import euler_limit, to_continuous, to_discrete
 from cortseq.dynamics.decoding import SilentMemory, decode_cue, decode_past, silent_memory
 from cortseq.dynamics.dimension import corrected_participation_ratio, participation_ratio
 from cortseq.dynamics.driven import Driven, driven
@@ -22,7 +20,6 @@ from cortseq.dynamics.echo_state import (
     echo_state_test,
 )
 from cortseq.dynamics.fixed_points import FixedPoints, fixed_points
-from cortseq.dynamics.flow import Flow, batched
 from cortseq.dynamics.gradients import (
     GradientReach,
     conditional_exponents,
@@ -55,6 +52,9 @@ from cortseq.dynamics.spectra import (
 )
 from cortseq.dynamics.structure import Structure, structure
 from cortseq.dynamics.transient import TransientGrowth, transient_growth
+from cortseq.flow import Flow, batched
+from cortseq.theory.bulk import low_rank_outliers, predicted_disc, profile_radius, stability_margin
+from cortseq.theory.conversion import euler_limit, to_continuous, to_discrete
 
 __all__ = [
     "AgainstSeeds",

@@ -9,10 +9,10 @@ import xarray as xr
 
 from cortseq.dynamics.attractors import slow_points
 from cortseq.dynamics.fixed_points import FixedPoints, fixed_points, rms_spread
-from cortseq.dynamics.flow import Step
 from cortseq.dynamics.spectra import henrici, numerical_abscissa, outliers
 from cortseq.dynamics.transient import transient_growth
 from cortseq.errors import CortseqError
+from cortseq.flow import Step
 
 MAX_TRIALS = 64
 _COMPONENTS = 3

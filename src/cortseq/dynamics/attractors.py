@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cortseq.dynamics.fixed_points import FixedPoints
-from cortseq.dynamics.flow import Step
 from cortseq.dynamics.jacobians import jacobian
 from cortseq.errors import CortseqError
+from cortseq.flow import Step
 
 FEWEST = 5
 _NEUTRAL = 0.05  # of |lambda - 1| ...

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.dynamics.flow import Step, as_states, batched, checked, map_of, push_of
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor, push_each
 from cortseq.errors import CortseqError
+from cortseq.flow import Step, as_states, batched, checked, map_of, push_of
 
 if TYPE_CHECKING:
     import torch

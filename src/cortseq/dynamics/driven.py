@@ -62,7 +62,7 @@ def driven(fit, recording: xr.Dataset, member: int = 0, trials=None) -> Driven:
     ------
     CortseqError : a fit that has no state, no such member, or one that restarts before each prediction (`memory`).
     """
-    from cortseq.models.recurrent import tensors
+    from cortseq.networks.recurrent import tensors
 
     model = fit.model
     if model.role != "recurrent":

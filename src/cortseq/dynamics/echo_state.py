@@ -12,10 +12,10 @@ import xarray as xr
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import DrivenStep, driven
-from cortseq.dynamics.flow import as_states, checked
 from cortseq.dynamics.jacobians import push_each
 from cortseq.dynamics.spectra import _square, spectral_radius
 from cortseq.errors import CortseqError
+from cortseq.flow import as_states, checked
 
 if TYPE_CHECKING:
     import torch

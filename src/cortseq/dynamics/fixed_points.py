@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.dynamics.flow import Step, as_states, batched, checked, map_of
 from cortseq.dynamics.jacobians import chunk_size, jacobian_tensor
 from cortseq.errors import CortseqError
+from cortseq.flow import Step, as_states, batched, checked, map_of
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.dynamics.flow import NOT_VECTORISABLE, Step, as_states, checked, one, push_of
+from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, one, push_of
 
 if TYPE_CHECKING:
     import torch

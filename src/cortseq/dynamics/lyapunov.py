@@ -11,9 +11,9 @@ from scipy.linalg.blas import dsyrk, dtrsm
 from scipy.linalg.lapack import dpotrf
 
 from cortseq._lazy import lazy
-from cortseq.dynamics.flow import NOT_VECTORISABLE, Step, as_states, checked, map_of, one
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor
 from cortseq.errors import CortseqError
+from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, map_of, one
 
 if TYPE_CHECKING:
     import torch

@@ -1,41 +1,58 @@
-"""One family = one module. A new model is one new file here; nothing else is edited."""
+"""One family = one module. A new model is one new file; nothing else is edited.
+
+Families are looked for in this package, in its folders, and in `cortseq.networks.families`.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cortseq.models.base import Fit, Model
 
-_HELPERS = {
-    *(
-        "base",
-        "chain",
-        "emissions",
-        "encoder",
-        "forward_backward",
-        "futures",
-        "maps",
-        "recurrent",
-        "signed",
-        "smoothing",
-        "squarem",
-    ),
-    *("state_chain", "state_emissions"),
-}
+# Folders of families, without the modules of this package itself.
+_PLACES = ("models", "models/chains", "models/hmm", "networks/families")
+
+
+def modules() -> dict[str, str]:
+    """Family name -> dotted name of its module: every module that binds `MODEL`. None is imported.
+
+    A helper beside the families binds no `MODEL`, so it cannot be taken for one.
+    """
+    return dict(sorted(_found().items()))
+
+
+@functools.cache
+def _found() -> dict[str, str]:
+    package = Path(__file__).parent.parent
+    found = {}
+    for place in _PLACES:
+        for info in pkgutil.iter_modules([str(package / place)]):
+            file = package / place / f"{info.name}.py"
+            if not info.ispkg and any(line.startswith("MODEL = ") for line in _lines(file)):
+                found[info.name] = ".".join(["cortseq", *place.split("/"), info.name])
+    return found
+
+
+def _lines(file: Path) -> Iterator[str]:
+    with file.open(encoding="utf-8") as text:
+        yield from text
 
 
 def registry() -> dict[str, type[Model]]:
-    """Family name -> class, found by looking at the modules of this package."""
-    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _HELPERS)
-    return {name: importlib.import_module(f"{__name__}.{name}").MODEL for name in names}
+    """Family name -> class."""
+    return {name: importlib.import_module(module).MODEL for name, module in modules().items()}
 
 
 def __getattr__(name: str):
     """`cortseq.models.Rate` and so on, by class name."""
+    if name.startswith("_"):
+        raise AttributeError(name)
     for model in registry().values():
         if model.__name__ == name:
             return model

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import MIN_SD, delayed, emission_of, encoded, forecasts, with_dispersion
+from cortseq.observations.emissions import MIN_SD, delayed, emission_of, encoded, forecasts, with_dispersion
 
 WINDOWS = (1, 2, 5, 10, 20, 50, 100, 200)  # bins
 SHRINKAGE = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # bins' worth of the training mean

@@ -10,10 +10,10 @@ from pydantic import Field
 from scipy.special import logsumexp, softmax
 
 from cortseq.errors import CortseqError
+from cortseq.models import regression
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import MIN_SD, emission_of, encoded, farthest, forecasts, with_dispersion
 from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
-from cortseq.training import regression
+from cortseq.observations.emissions import MIN_SD, emission_of, encoded, farthest, forecasts, with_dispersion
 
 PENALTIES = np.logspace(1.5, -9, 22)  # per bin; from strong to weak, each warm-starting the next
 OWN_PENALTIES = (1e-1, 1e-2, 1e-3, 1e-5)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import (
+from cortseq.observations.emissions import (
     MIN_SD,
     delayed,
     emission_of,

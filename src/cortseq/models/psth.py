@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from cortseq.models.base import Data, Learned, Model, Params, Run
-from cortseq.models.emissions import MIN_SD, emission_of, encoded, forecasts
+from cortseq.observations.emissions import MIN_SD, emission_of, encoded, forecasts
 
 WIDTHS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # bins, sd of the Gaussian over time
 SHRINKAGE = (1.0, 10.0, 100.0, 1000.0)  # trials' worth of the overall mean

@@ -13,7 +13,7 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data, Fit
-from cortseq.models.emissions import encoded
+from cortseq.observations.emissions import encoded
 
 PROBES = 3  # trials whose future is changed
 RUN = 20  # bins that two trials may not share at different offsets

@@ -13,7 +13,7 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data
-from cortseq.models.emissions import PoissonEmission, emission_of
+from cortseq.observations.emissions import PoissonEmission, emission_of
 from cortseq.scoring import products
 from cortseq.scoring.ladder import rung
 from cortseq.scoring.statistics import (

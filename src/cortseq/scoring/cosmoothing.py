@@ -16,7 +16,7 @@ from scipy.special import gammaln
 from cortseq import models
 from cortseq.errors import CortseqError
 from cortseq.models.base import Data, Progress, Run, silent
-from cortseq.models.emissions import MIN_RATE
+from cortseq.observations.emissions import MIN_RATE
 from cortseq.scoring.statistics import blocks_of, paired_difference
 from cortseq.scoring.units import benchmark_bits_per_spike
 
@@ -72,7 +72,7 @@ def _smoothers(train, valid, test, held_in, held_out, members: int, seed: int) -
         return lambda: np.array(model.expect(model.learn(train, valid, Run()).params, test)[..., held_out])
 
     def bidirectional() -> np.ndarray:
-        from cortseq.smoothers.bidirectional import Bidirectional
+        from cortseq.networks.smoothers.bidirectional import Bidirectional
 
         network = Bidirectional()
         return np.stack(

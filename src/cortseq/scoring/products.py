@@ -8,7 +8,7 @@ from scipy.special import gammaln, logsumexp
 
 from cortseq import recording as rec
 from cortseq.models.base import Data, Fit
-from cortseq.models.emissions import MIN_RATE
+from cortseq.observations.emissions import MIN_RATE
 
 SCORED = ("train", "valid", "test")
 _CHUNK = 32  # trials whose expectations are held at once: bounds memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cortseq.theory.phenomena.checks import tally
+from cortseq.checks import tally
 
 UNITS = {"bits_per_spike": "bits/spike", "bits_per_symbol": "bits/symbol", "nats_per_sample": "nats/sample"}
 

@@ -17,10 +17,10 @@ import xarray as xr
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from scipy.special import gammaln, logsumexp
 
+from cortseq import processes
 from cortseq.errors import CortseqError
+from cortseq.processes import stationary
 from cortseq.sources.base import Positive, Source, describe
-from cortseq.theory import processes
-from cortseq.theory.processes import stationary
 
 Track = Literal["counts", "symbols", "signal"]
 Whole = Annotated[int, Field(ge=1)]

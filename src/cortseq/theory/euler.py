@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cortseq.dynamics.conversion import euler_limit, to_continuous
+from cortseq.theory.conversion import euler_limit, to_continuous
 
 
 def euler_eigenvalue(eigenvalue, dt) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cortseq.errors import CortseqError
-from cortseq.theory.processes import stationary
+from cortseq.processes import stationary
 
 
 def autoregressive_error(coefficient: float, noise_variance: float, horizon) -> np.ndarray:

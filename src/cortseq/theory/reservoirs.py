@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cortseq.errors import CortseqError
-from cortseq.theory.processes import stationary
+from cortseq.processes import stationary
 
 _FORGOTTEN = 1e-17  # rho^k from which an input has left a state in double precision
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cortseq.dynamics import bulk as disc
 from cortseq.errors import CortseqError
+from cortseq.theory import bulk as disc
 
 
 def dale_bulk_radius(n: int, fraction_excitatory: float, sigma_e: float, sigma_i: float) -> float:

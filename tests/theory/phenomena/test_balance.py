@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from cortseq import checks
 from cortseq.dynamics.structure import structure
 from cortseq.errors import CortseqError
-from cortseq.figures.theory import balance as figure
+from cortseq.textbook.figures import balance as figure
+from cortseq.textbook.phenomena import balance
 from cortseq.theory import balanced
-from cortseq.theory.phenomena import balance, checks
 
 SMALL = dict(
     units=300, overlaps=(0.0, 1.0, 2.0, 3.0), draws=2, cases=30, population=1500, inputs=(25, 50, 100, 200),

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cortseq import dynamics, theory
-from cortseq.figures.theory import chaos as figure
+from cortseq import checks, dynamics, theory
+from cortseq.textbook.figures import chaos as figure
+from cortseq.textbook.phenomena import chaos
 from cortseq.theory import networks
-from cortseq.theory.phenomena import chaos, checks
 
 SMALL = dict(
     gains=(0.6, 2.5),

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from cortseq.figures.theory import chaotic_forcing as figure
-from cortseq.theory.phenomena import chaotic_forcing, checks
+from cortseq import checks
+from cortseq.textbook.figures import chaotic_forcing as figure
+from cortseq.textbook.phenomena import chaotic_forcing
 
 
 @pytest.fixture(scope="module")

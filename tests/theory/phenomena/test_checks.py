@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cortseq.theory.phenomena import checks
+from cortseq import checks
 
 
 def test_a_number_without_bounds_is_no_check():

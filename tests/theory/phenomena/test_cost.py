@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from benchmarks import harness
 
-from cortseq import theory
-from cortseq.bench import harness
+from cortseq import checks, theory
 from cortseq.errors import CortseqError
-from cortseq.figures.theory import cost as figure
-from cortseq.theory.phenomena import checks, cost
+from cortseq.textbook.figures import cost as figure
+from cortseq.textbook.phenomena import cost
 
 SMALL = dict(
     bins=(64, 128),

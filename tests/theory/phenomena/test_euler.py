@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from cortseq import theory
-from cortseq.figures.theory import euler as figure
-from cortseq.theory.phenomena import checks, euler
+from cortseq import checks, theory
+from cortseq.textbook.figures import euler as figure
+from cortseq.textbook.phenomena import euler
 
 SMALL = dict(
     units=8,

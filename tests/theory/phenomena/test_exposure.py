@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from cortseq.figures.theory import exposure as figure
+from cortseq import checks
+from cortseq.textbook.figures import exposure as figure
+from cortseq.textbook.phenomena import exposure
 from cortseq.theory.exposure import autoregressive_error, moving_average_error
-from cortseq.theory.phenomena import checks, exposure
 
 SMALL = dict(
     trials=40, bins=24, hidden=6, epochs=3, horizons=(1, 2, 4, 8), map_epochs=4, map_hidden=8, twins=40,

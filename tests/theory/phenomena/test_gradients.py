@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from cortseq import dynamics, theory
+from cortseq import checks, dynamics, theory
 from cortseq.errors import CortseqError
-from cortseq.figures.theory import gradients as figure
+from cortseq.textbook.figures import gradients as figure
+from cortseq.textbook.phenomena import gradients
 from cortseq.theory import networks
-from cortseq.theory.phenomena import checks, gradients
 
 SMALL = dict(
     gains=(0.6, 2.5),

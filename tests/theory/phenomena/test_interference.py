@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from cortseq import checks
 from cortseq.errors import CortseqError
-from cortseq.figures.theory import interference as figure
+from cortseq.textbook.figures import interference as figure
+from cortseq.textbook.phenomena import interference
 from cortseq.theory.continual import transfer
-from cortseq.theory.phenomena import checks, interference
 
 SMALL = dict(hidden=14, trials=900, bins=8, steps=250, etas=(1e-4, 1e-3, 1e-2))
 

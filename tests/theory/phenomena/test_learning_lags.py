@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cortseq import recording
-from cortseq.figures.theory import learning_lags as figure
+from cortseq import checks, recording
+from cortseq.textbook.figures import learning_lags as figure
+from cortseq.textbook.phenomena import learning_lags
 from cortseq.theory import networks
-from cortseq.theory.phenomena import checks, learning_lags
 
 SMALL = dict(lags=(3, 6), members=1, hidden=8, epochs=8, trials=128, batch=32, learning_rate=2e-2, gain=0.8)
 

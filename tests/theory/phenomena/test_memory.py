@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from cortseq import models, recording
+from cortseq import checks, models, processes, recording
 from cortseq.errors import CortseqError
-from cortseq.figures.theory import memory as figure
-from cortseq.theory import processes
-from cortseq.theory.phenomena import checks, memory
+from cortseq.textbook.figures import memory as figure
+from cortseq.textbook.phenomena import memory
 
 SMALL = dict(
     orders=(0, 1, 2, 3, 4, 5, 6),

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from cortseq.figures.theory import plasticity as figure
+from cortseq import checks
+from cortseq.textbook.figures import plasticity as figure
+from cortseq.textbook.phenomena import plasticity
 from cortseq.theory import plasticity as theory
-from cortseq.theory.phenomena import checks, plasticity
 
 SMALL = dict(rates=(1.0, 5.0, 20.0, 100.0), spikes=20_000, trials=200, units=24, delay=1.5)
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from cortseq import checks
 from cortseq.errors import CortseqError
-from cortseq.figures.theory import reservoirs as figure
+from cortseq.textbook.figures import reservoirs as figure
+from cortseq.textbook.phenomena import reservoirs
 from cortseq.theory import reservoirs as theory
-from cortseq.theory.phenomena import checks, reservoirs
 
 SMALL = dict(
     units=150, steps=200, noises=(0.0, 0.5, 2.0), sizes=(10, 20), radii=(0.8, 0.9), size=20, lengths=3000,

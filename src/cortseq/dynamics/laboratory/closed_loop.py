@@ -13,10 +13,10 @@ from cortseq.dynamics import similarity
 from cortseq.dynamics.attractors import line_attractor
 from cortseq.dynamics.chaos import chaos_verdict, twin_divergence
 from cortseq.dynamics.fixed_points import rms_spread
-from cortseq.dynamics.flow import batched
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.dynamics.lyapunov import lyapunov_spectrum
 from cortseq.errors import CortseqError
+from cortseq.flow import batched
 
 if TYPE_CHECKING:
     import torch

@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 
 from cortseq.dynamics import lipschitz
-from cortseq.dynamics.bulk import predicted_disc
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.dynamics.memory import memory_capacity
 from cortseq.dynamics.spectra import spectral_radius
+from cortseq.theory.bulk import predicted_disc
 
 _SHUFFLES = 5
 _STEPS, _WARM_UP, _STARTS = 600, 200, 4  # of the map h' = tanh(W h)

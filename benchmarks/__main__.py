@@ -1,0 +1,71 @@
+"""`python -m benchmarks [--only NAME ...] [--output FILE]`: measure, print, write."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import harness
+
+GROUPS = ("training", "reservoirs", "hmm", "binning", "dynamics", "gpu", "laws")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when everything was measured, whatever the speed; 1 where ours and a peer disagree."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="groups to measure")
+    parser.add_argument("--output", type=Path, default=Path("results/bench/bench.json"))
+    given = parser.parse_args(arguments)
+    start = time.perf_counter()
+    try:
+        content = measure(given.only)
+    except harness.Disagreement as error:
+        print(error, file=sys.stderr)
+        return 1
+    from cortseq import store
+
+    store.write_json(content, given.output)
+    print(f"\n{given.output}, {time.perf_counter() - start:.0f} s")
+    return 0
+
+
+def measure(groups) -> dict:
+    """Runs `groups` in turn; one line for each row as soon as it is there."""
+    from benchmarks import binning, dynamics, gpu, hmm, laws, reservoirs, training
+
+    rows, found, missing = [], [], []
+    print(harness.HEAD, flush=True)
+    for group, module in (
+        ("training", training),
+        ("reservoirs", reservoirs),
+        ("hmm", hmm),
+        ("binning", binning),
+        ("dynamics", dynamics),
+        ("gpu", gpu),
+    ):
+        if group not in groups:
+            continue
+        if group == "gpu" and not gpu.available():
+            missing += gpu.unmeasured()
+            continue
+        for case in module.cases():
+            absent = [peer.name for peer in case.peers if peer.run is None]
+            missing += [f"{case.name} against {name} (not installed)" for name in absent]
+            for row in harness.compare(case, **({"clock": gpu.clock} if group == "gpu" else {})):
+                rows.append(row)
+                print(harness.line(row), flush=True)
+    if "laws" in groups:
+        missing += laws.unmeasured()
+        for law in laws.laws():
+            found.append(law)
+            print(f"{law.name:<70}{law.slope:>8.3f}  [{law.low:.3f}, {law.high:.3f}]", flush=True)
+    for name in missing:
+        print(f"not measured: {name}")
+    return harness.document(rows, found, missing)
+
+
+if __name__ == "__main__":
+    harness.alone()
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the compiler needs: options, elementary functions, vectors, packed products, one thread."""

@@ -1,0 +1,1 @@
+"""Markov chains: of symbols and of population states, and context trees."""

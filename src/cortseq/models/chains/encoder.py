@@ -1,0 +1,155 @@
+"""Population states: bins of counts or signals as labels, and what is observed in each state.
+
+The parameters are a plain dict: "decay", "centroids" (state, feature), and "rate" or "mean" and "sd" (state,
+feature). Everything is learned from training trials; the label at t depends on y_<=t only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import gammaln
+
+from cortseq.models.base import Data, Params
+from cortseq.observations.emissions import MIN_SD, emission_of, varying
+
+DECAYS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.9)  # per bin, of the causal exponential smoothing before k-means
+_MOST_POINTS = 30_000  # training bins that k-means sees: more change the score in the fourth digit
+_QUICK_POINTS = 10_000  # and where decays are compared, with one start and few steps
+_STEPS, _QUICK_STEPS = 100, 20
+_AT_ONCE = 1 << 18  # distances in one array: what a cache holds
+_PRIOR = np.logspace(-2, 3, 31)  # bins' worth of the Gamma prior
+
+
+def learn(
+    train: Data, decay: float, states: int, restarts: int, seed: int, quick: bool = False
+) -> tuple[Params, np.ndarray]:
+    """Encoder and emissions of `states` population states, and the labels (trial, time) of the training bins.
+
+    On symbols there is nothing to learn: the labels are the symbols. quick: where bins are many, clusters that are
+    good enough to compare decays.
+    """
+    params: Params = {"decay": np.array([decay])}
+    if train.track == "symbols":
+        return params, train.y
+    quick = quick and train.valid.sum() > _QUICK_POINTS
+    smooth = smoothed(train, decay)
+    params["centroids"] = _centroids(smooth[train.valid], states, 1 if quick else restarts, seed, quick)
+    found = nearest(smooth, params["centroids"])
+    if train.track == "counts":
+        return {**params, "rate": _rates(train, found, states)}, found
+    return params | _gaussians(train, found, states), found
+
+
+def labels(params: Params, data: Data) -> np.ndarray:
+    """The state of each bin, (trial, time): the nearest centroid; the symbols themselves on symbols."""
+    if data.track == "symbols":
+        return data.y
+    return nearest(smoothed(data, float(params["decay"][0])), params["centroids"])
+
+
+def smooth_step(before, y: np.ndarray, decay: float) -> np.ndarray:
+    """e_t = d e_{t-1} + (1 - d) y_t, e_0 = y_0 (before is None)."""
+    return np.asarray(y, float) if before is None else decay * before + (1 - decay) * y
+
+
+def smoothed(data: Data, decay: float) -> np.ndarray:
+    """What is clustered, (trial, time, feature): causally smoothed counts' square roots, or smoothed signals.
+
+    From the first valid bin of a trial on; a missing bin carries the last value on.
+    """
+    out = np.empty(data.y.shape)
+    now = np.zeros(data.y.shape[::2])
+    seen = np.zeros((len(now), 1), bool)
+    for t in range(data.y.shape[1]):
+        valid = data.valid[:, t, None]
+        step = np.where(seen, smooth_step(now, data.y[:, t], decay), data.y[:, t])
+        now, seen = np.where(valid, step, now), seen | valid
+        out[:, t] = now
+    return root(out, data.track)
+
+
+def root(smooth: np.ndarray, kind: str) -> np.ndarray:
+    """Square roots of smoothed counts: their noise does not grow with the rate."""
+    return np.sqrt(smooth) if kind == "counts" else smooth
+
+
+def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """Index of the nearest centroid, (trial[, time])."""
+    square, twice = (centroids**2).sum(1), -2 * centroids.T
+    parts = np.array_split(x, max(1, x[..., 0].size * len(centroids) // _AT_ONCE))
+    return np.concatenate([(part @ twice + square).argmin(-1) for part in parts])
+
+
+def _centroids(points: np.ndarray, k: int, restarts: int, seed: int, quick: bool) -> np.ndarray:
+    from sklearn.cluster import KMeans
+
+    most, steps = (_QUICK_POINTS, _QUICK_STEPS) if quick else (_MOST_POINTS, _STEPS)
+    if len(points) > most:
+        points = points[np.random.default_rng(seed).choice(len(points), most, replace=False)]
+    k = min(k, len(np.unique(points, axis=0)))  # surplus states are never visited
+    return KMeans(k, n_init=restarts, max_iter=steps, random_state=seed).fit(points).cluster_centers_
+
+
+def likelihood(
+    p: Params, data: Data, trials=np.s_[:], chosen=np.s_[:], peak: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """p(y_t | label) / exp(peak_t), (trial, time, label), and peak_t in nats, (trial, time).
+
+    The peak is the largest log-likelihood over the labels unless it is given. On symbols the likelihood is 1 for
+    the symbol itself. `trials` and `chosen` (labels) select.
+    """
+    if data.track == "symbols":
+        one_hot = data.y[trials][..., None] == np.arange(data.n_features)[chosen]
+        return one_hot.astype(float), np.zeros(one_hot.shape[:2])
+    log_p = _log_likelihood(p, data, data.y[trials], chosen)
+    peak = log_p.max(-1) if peak is None else peak[trials]
+    return np.exp(log_p - peak[..., None]), peak
+
+
+def _log_likelihood(p: Params, data: Data, y: np.ndarray, chosen) -> np.ndarray:
+    """log p(y_t | state) in nats, (trial, time, state), as products of matrices."""
+    if data.track == "counts":
+        return emission_of(data).log_prob_states({**p, "rate": p["rate"][chosen]}, y)
+    mean, sd = p["mean"][chosen], p["sd"][chosen]
+    weight = sd**-2.0
+    square = (y**2) @ weight.T - 2 * y @ (weight * mean).T + (weight * mean**2).sum(1)
+    return -0.5 * square - np.log(sd).sum(1) - 0.5 * y.shape[-1] * np.log(2 * np.pi)
+
+
+def _rates(train: Data, found: np.ndarray, k: int) -> np.ndarray:
+    """lambda (state, unit): posterior means under Gamma(b m_n, b), b by maximum marginal likelihood."""
+    n, total = _totals(train, found, k)
+    mean = (total.sum(0) + 0.5) / (n.sum() + 1)
+
+    def evidence(b: float) -> float:
+        a = b * mean
+        return float((gammaln(a + total) - gammaln(a) + a * np.log(b) - (a + total) * np.log(b + n)).sum())
+
+    b = max(_PRIOR, key=evidence)
+    return (total + b * mean) / (n + b)
+
+
+def _gaussians(train: Data, found: np.ndarray, k: int) -> Params:
+    """Means per state (one bin's worth of the overall mean added), one sd per channel.
+
+    The sd is about the state's mean in the *other* trials: clusters of many channels fit their own bins, and an sd
+    about those means would be too small for every new trial.
+    """
+    y = train.y[train.valid]
+    n, total = _totals(train, found, k)
+    overall, square = y.mean(0), np.zeros(y.shape[1])
+    for trial in range(len(train.y)):
+        own, state = train.at([trial]), found[[trial]]
+        n_own, total_own = _totals(own, state, k)
+        mean = (total - total_own + overall) / (n - n_own + 1)
+        square += ((own.y - mean[state])[own.valid] ** 2).sum(0)
+    sd = np.maximum(np.sqrt(square / len(y)), MIN_SD * varying(y.std(0)))
+    mean = (total + overall) / (n + 1)
+    return {"mean": mean, "sd": np.broadcast_to(sd, mean.shape).copy()}
+
+
+def _totals(train: Data, found: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bins (state, 1) of each state and sums (state, feature) over them."""
+    state, y = found[train.valid], train.y[train.valid]
+    total = np.stack([np.bincount(state, column, minlength=k) for column in y.T], 1)
+    return np.bincount(state, minlength=k)[:, None], total

@@ -1,0 +1,102 @@
+"""Filtering and smoothing of a hidden Markov chain, trials side by side, compiled.
+
+Arrays are (time, trial, state): a step of all trials is one matrix product. A trial ends after `length` bins. A
+bin without data has log-emission 0 in every state.
+
+    predicted_t = p(s_t | y_<t) = belief_{t-1} A,    belief_t = p(s_t | y_<=t) = predicted_t b_t / p(y_t | y_<t)
+    smoothed_t  = p(s_t | all y) = belief_t * (A ratio_{t+1}),    ratio_t = smoothed_t / predicted_t
+
+Beliefs are normalised at every bin, so nothing under- or overflows however long a trial is (Rabiner 1989, Proc
+IEEE 77:257; the backward pass in the form of Kitagawa 1987, JASA 82:1032, needs no emissions and no scale).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from cortseq.compiled.functions import OPTIONS
+
+# Smallest normal numbers: a bin whose probability, relative to its likeliest state, is below is worked out in logarithms.
+_SMALL = 1e8
+
+
+def forward(log_b, length, initial, transition):
+    """predicted, belief (time, trial, state) and log p(y_t | y_<t) (time, trial); past a trial's end all are 0.
+
+    log_b (time, trial, state): log p(y_t | s_t). Beliefs have the precision of `transition`; so has each log p, however
+    far log_b is from 0, where log_b is in double precision.
+    """
+    peak = log_b.max(-1)
+    peak[peak == -np.inf] = 0.0  # no state can emit the bin
+    belief = np.empty(log_b.shape, transition.dtype)
+    np.exp(np.subtract(log_b, peak[..., None], out=belief, casting="same_kind"), out=belief)
+    small = _SMALL * float(np.finfo(belief.dtype).tiny)
+    initial = initial.astype(belief.dtype)
+    predicted, log_prob = _forward(belief, log_b, peak, length, initial, transition, small)
+    return predicted, belief, log_prob
+
+
+@njit(**OPTIONS)
+def _forward(b, log_b, peak, length, initial, transition, small):
+    """predicted and log p(y_t | y_<t); b = exp(log_b - peak) becomes the belief."""
+    n_time, n_trials, n = b.shape
+    predicted, log_prob = np.empty_like(b), np.zeros((n_time, n_trials))
+    for t in range(n_time):
+        if t == 0:
+            predicted[0, :] = initial
+        else:
+            np.dot(b[t - 1], transition, predicted[t])
+        for r in range(n_trials):
+            prior, posterior = predicted[t, r], b[t, r]
+            if t >= length[r]:
+                posterior[:] = 0
+                continue
+            total = np.dot(prior, posterior)
+            if total < small:
+                log_prob[t, r] = _update_logarithmic(prior, log_b[t, r], posterior)
+                continue
+            log_prob[t, r] = peak[t, r] + np.log(total)
+            scale = 1 / total
+            for k in range(n):
+                posterior[k] *= prior[k] * scale
+    return predicted, log_prob
+
+
+@njit(**OPTIONS)
+def _update_logarithmic(prior, log_b, posterior):
+    """log sum_k prior_k b_k where the likeliest states are all but excluded by the past.
+
+    Where no state can emit the bin: -inf, and the posterior is the prior.
+    """
+    joint = np.log(prior) + log_b
+    top = joint.max()
+    if top == -np.inf:
+        posterior[:] = prior
+        return top
+    joint = np.exp(joint - top)
+    total = joint.sum()
+    posterior[:] = joint / total
+    return top + np.log(total)
+
+
+@njit(**OPTIONS)
+def backward(belief, predicted, length, transposed):
+    """smoothed (time, trial, state); `predicted` becomes the ratio. transposed: A^T (to, from), contiguous.
+
+    Expected transitions i -> j are A_ij sum_t belief_{t-1, i} ratio_{t, j}.
+    """
+    n_time, n_trials, n = belief.shape
+    smoothed = np.empty_like(belief)
+    for t in range(n_time - 1, -1, -1):
+        if t < n_time - 1:
+            np.dot(predicted[t + 1], transposed, smoothed[t])
+        for r in range(n_trials):
+            s, ratio, b = smoothed[t, r], predicted[t, r], belief[t, r]
+            if t >= length[r] - 1:
+                s[:] = b  # the last bin, and zeros past it
+            else:
+                s *= b
+            for k in range(n):
+                ratio[k] = s[k] / ratio[k] if ratio[k] > 0 else 0.0
+    return smoothed

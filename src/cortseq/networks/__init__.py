@@ -1,0 +1,1 @@
+"""Recurrent networks: cells, training, forecasts and flows."""

@@ -1,0 +1,136 @@
+"""Echo-state network: a fixed random reservoir under a trained read-out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from cortseq._lazy import lazy
+from cortseq.errors import CortseqError
+from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
+from cortseq.networks.families.rate import leaky, leaky_tangent, tanh_slope
+from cortseq.networks.recurrent import Recurrent, State, tensors
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+PENALTIES = np.logspace(0, -8, 13)  # per bin; from strong to weak, each warm-starting the next
+
+
+class Esn(Recurrent):
+    """h' = (1 - a) h + a tanh(W h + s U x + b) with W, U, b fixed; only the read-out is learned.
+
+    W is Gaussian, a share `density` of its entries not zero, scaled so that the leaky map's radius
+    max_i |(1 - a) + a lambda_i| is `radius`. The input is divided by its training standard deviation, times
+    `input_scale`. Read-out: L2-penalised Poisson or multinomial regression by L-BFGS down a path of penalties
+    in the eigenbasis of the state covariance, for signals ridge in closed form; the penalty is chosen on
+    validation. State: h (hidden,). Jaeger 2001, GMD report 148.
+    """
+
+    fixed: ClassVar = Recurrent.fixed | {"recurrent", "input_weight", "bias", "start", "leak"}
+
+    family: Literal["esn"] = "esn"
+    hidden: Annotated[int, Field(ge=1)] = 300
+    radius: Annotated[float, Field(gt=0)] = 0.99
+    density: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of connections that exist")
+    leak: Annotated[float, Field(gt=0, le=1)] = 0.4
+    input_scale: Annotated[float, Field(gt=0)] = Field(0.03, description="of the standardised input")
+    bias_scale: Annotated[float, Field(ge=0)] = 0.2
+
+    @model_validator(mode="after")
+    def _nothing_carried(self):
+        if self.after is not None:
+            raise ValueError(
+                "after: the cell of an esn is never trained, so a session hands nothing on -- leave it out"
+            )
+        return self
+
+    def check_start(self, start: Fit, shape: dict) -> None:
+        Model.check_start(self, start, shape)
+
+    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        n = self.hidden
+        weights = rng.normal(size=(n, n)) / np.sqrt(n * self.density)
+        if self.density < 1:
+            weights *= rng.random((n, n)) < self.density
+        return {
+            "recurrent": scaled_reservoir(weights, self.radius, self.leak),
+            "input_weight": rng.normal(0, self.input_scale, (n, n_in)),
+            "bias": rng.normal(0, self.bias_scale, n),
+            "start": np.zeros(n),
+            "leak": np.array([self.leak]),
+        }
+
+    def start(self, q: Params) -> State:
+        return (q["start"],)
+
+    def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        (h,) = state
+        a = q["leak"] if h.ndim == 1 else q["leak"].unsqueeze(-2)
+        return (leaky(h, torch.tanh(h @ q["recurrent"].mT + drive), a, self.leak),)
+
+    @property
+    def saturates(self) -> bool:
+        return True
+
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        (h,), (v,), w = state, vectors, q["recurrent"]
+        return (leaky_tangent(v, tanh_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
+
+    def scan(self, p: Params, x: torch.Tensor, states: bool = False) -> torch.Tensor:
+        """As in `Recurrent`; compiled where nothing is differentiated."""
+        if torch.is_grad_enabled() or x.ndim != 3 or x.is_cuda or self.execution == "generic":
+            return super().scan(p, x, states)
+        from cortseq.networks.training.kernels import reservoir
+
+        h = reservoir.states({name: value.numpy() for name, value in p.items()}, x.numpy())
+        return torch.from_numpy(h).transpose(0, 1)
+
+    def learn(self, train: Data, valid: Data, run: Run) -> Learned:
+        from cortseq.networks.training import convex
+
+        params = self.initial(train, run.members, run.seed, valid=valid)
+        every = []
+        chosen = []
+        for member in range(run.members):
+            p = {name: value[member].clone() for name, value in params.items()}
+            x = tensors(self, p, train, slice(None), torch.float32)[0][torch.as_tensor(train.valid)]
+            p["input_weight"] /= x.std(0).clamp_min(1e-3)
+            readout, penalty = convex.fit_readout(self, p, train, valid, PENALTIES)
+            every.append({**p, **readout})
+            chosen.append(penalty)
+            run.progress(f"esn member {member}: penalty {penalty:.1e}")
+        n_free = sum(every[0][k].numel() for k in every[0] if k not in self.fixed)
+        return Learned(
+            {name: torch.stack([e[name] for e in every]) for name in every[0]},
+            n_free,
+            card={"penalties": chosen, "settings_tried": len(PENALTIES), "device": "cpu"},
+        )
+
+
+def scaled_reservoir(weights: np.ndarray, radius: float, leak: float = 1.0) -> np.ndarray:
+    """`weights` times the factor that makes max_i |(1 - a) + a lambda_i| = `radius` (to 1e-9), a = leak.
+
+    A leaky reservoir has radius at least about 1 - a where W = 0; asked for less, W shrinks to that.
+    """
+    eigenvalues = np.linalg.eigvals(weights)
+    if np.abs(eigenvalues).max() < 1e-6:
+        raise CortseqError("the reservoir has no loop", key="density", fix="raise density or hidden")
+
+    def reached(factor: float) -> float:
+        return float(np.abs(1 - leak + leak * factor * eigenvalues).max())
+
+    low, high = 0.0, 1.0
+    while reached(high) < radius:
+        low, high = high, 2 * high
+    for _ in range(100):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if reached(middle) < radius else (low, middle)
+    return weights * high
+
+
+MODEL = Esn

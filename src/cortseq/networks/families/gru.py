@@ -1,0 +1,75 @@
+"""Gated recurrent unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from cortseq._lazy import lazy
+from cortseq.models.base import Params
+from cortseq.networks.recurrent import Recurrent, State
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+
+class Gru(Recurrent):
+    """h' = (1 - z) n + z h,  gates r, z = sigmoid(W h + U x + b),  n = tanh(U_n x + b_n + r (W_n h + c)).
+
+    State: h (hidden,). Rows of W, U, b are ordered r, z, n as in torch.nn.GRU; `update_bias` is the start of
+    z's bias (1: units keep 73 % of their state a bin). Cho et al. 2014 arXiv:1406.1078.
+    """
+
+    family: Literal["gru"] = "gru"
+    update_bias: float = 1.0
+    input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+
+    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        n = self.hidden
+        bias = np.zeros(3 * n)
+        bias[n : 2 * n] = self.update_bias
+        return {
+            "recurrent": np.concatenate([np.linalg.qr(rng.normal(size=(n, n)))[0] for _ in range(3)]),
+            "input_weight": rng.uniform(-1, 1, (3 * n, n_in)) / np.sqrt(n_in),
+            "bias": bias,
+            "candidate_bias": np.zeros(n),
+            "start": np.zeros(n),
+        }
+
+    def start(self, q: Params) -> State:
+        return (torch.tanh(q["start"]),)
+
+    def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        (h,) = state
+        _, z, _, candidate = self._gates(q, h, drive)
+        return (torch.lerp(candidate, h, z),)
+
+    def _gates(self, q: Params, h: torch.Tensor, drive: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """r, z, W_n h + c and n, (..., hidden)."""
+        n = self.hidden
+        w_gates, w_candidate = (h @ q["recurrent"].mT).split((2 * n, n), -1)
+        u_gates, u_candidate = drive.split((2 * n, n), -1)
+        r, z = torch.sigmoid(w_gates + u_gates).chunk(2, -1)
+        c = q["candidate_bias"]
+        c = c if c.ndim == 1 else c.reshape(c.shape[0], *(1,) * (h.ndim - 2), n)
+        return r, z, w_candidate + c, torch.tanh(u_candidate + r * (w_candidate + c))
+
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        (h,), (v,) = state, vectors
+        r, z, inner, n = (part.unsqueeze(-1) for part in self._gates(q, h, drive))
+        w_r, w_z, w_n = (q["recurrent"] @ v).chunk(3, -2)
+        u_r, u_z, u_n = moved.chunk(3, -2)
+        d_n = (1 - n**2) * (u_n + r * w_n + inner * r * (1 - r) * (w_r + u_r))
+        return (torch.lerp(d_n, v, z) + (h.unsqueeze(-1) - n) * z * (1 - z) * (w_z + u_z),)
+
+    def recurrent_weights(self, p: Params) -> torch.Tensor:
+        """The candidate's block: the one whose spectrum means what a rate network's does."""
+        return p["recurrent"][..., 2 * self.hidden :, :]
+
+
+MODEL = Gru

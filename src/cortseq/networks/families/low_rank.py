@@ -1,0 +1,83 @@
+"""Rate network whose recurrent matrix has low rank."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from cortseq._lazy import lazy
+from cortseq.models.base import Params
+from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, tanh_slope
+from cortseq.networks.recurrent import Count, Recurrent, State
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+
+class LowRank(Recurrent):
+    """h' = (1 - a) h + a tanh(W h + U x + b),  W = M N^T / hidden, M and N (hidden, rank).
+
+    State: h (hidden,); the recurrent input lives in the `rank` directions of M. M starts normal and
+    N = gain M Q with Q orthogonal, so that W's non-zero eigenvalues start near modulus `gain`.
+    Mastrogiuseppe & Ostojic 2018 Neuron 99:609; Valente, Pillow & Ostojic 2022 arXiv:2110.09804.
+    """
+
+    has_kernel: ClassVar = True
+
+    family: Literal["low_rank"] = "low_rank"
+    rank: Count = 4
+    leak: Leak = "learned"
+    gain: Annotated[float, Field(gt=0)] = 0.9
+
+    @model_validator(mode="after")
+    def _rank_fits(self):
+        if self.rank > self.hidden:
+            raise ValueError(f"rank: {self.rank} is more than hidden ({self.hidden})")
+        return self
+
+    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        n = self.hidden
+        left = rng.normal(size=(n, self.rank))
+        turn = np.linalg.qr(rng.normal(size=(self.rank, self.rank)))[0]
+        return {
+            "left": left,
+            "right": self.gain * left @ turn,
+            "input_weight": rng.normal(0, 1 / np.sqrt(n_in), (n, n_in)),
+            "bias": np.zeros(n),
+            "start": np.zeros(n),
+            **leak_start(self.leak, n, rng),
+        }
+
+    def derive(self, p: Params) -> Params:
+        weight = p["left"] @ p["right"].mT / self.hidden
+        return {**p, "recurrent": weight, "leak": leak_of(self.leak, p)}
+
+    def start(self, q: Params) -> State:
+        return (q["start"],)
+
+    def kernel(self, q: dict):
+        from cortseq.networks.training.kernels import rate
+
+        return rate.Kernel(q, rectified=False)
+
+    def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        (h,) = state
+        target = torch.tanh(h @ q["recurrent"].mT + drive)
+        return (leaky(h, target, q["leak"], self.leak),)
+
+    @property
+    def saturates(self) -> bool:
+        return True
+
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        (h,), (v,) = state, vectors
+        slope = tanh_slope(h @ q["recurrent"].mT + drive)
+        through = q["left"] @ (q["right"].mT @ v) / self.hidden  # W v, in the order that costs rank x hidden
+        return (leaky_tangent(v, slope * (through + moved), q["leak"]),)
+
+
+MODEL = LowRank

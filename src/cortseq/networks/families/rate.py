@@ -1,0 +1,108 @@
+"""Leaky ("rate") and vanilla recurrent networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from cortseq._lazy import lazy
+from cortseq.models.base import Params
+from cortseq.networks.recurrent import Recurrent, State
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+Leak = Annotated[float, Field(gt=0, le=1)] | Literal["learned"]
+
+
+def leak_start(leak: Leak, hidden: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Raw leak parameter: a = sigmoid(raw), one per unit, spread around 0.5 at the start."""
+    return {"leak_raw": rng.uniform(-2, 2, hidden)} if leak == "learned" else {}
+
+
+def leak_of(leak: Leak, p: Params) -> torch.Tensor:
+    """a (..., 1, hidden) or the constant 1-element tensor."""
+    if leak == "learned":
+        return torch.sigmoid(p["leak_raw"]).unsqueeze(-2)
+    return torch.full((1,), leak, dtype=p["bias"].dtype, device=p["bias"].device)
+
+
+def leaky(h: torch.Tensor, target: torch.Tensor, a: torch.Tensor, leak: Leak) -> torch.Tensor:
+    """(1 - a) h + a target; a = 1 is the vanilla network bit for bit."""
+    if h.ndim < a.ndim:  # one state without a trial axis
+        a = a.squeeze(-2)
+    return target if leak == 1 else torch.lerp(h, target, a.expand(target.shape))
+
+
+def leaky_tangent(v: torch.Tensor, target: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+    """(1 - a) v + a target of tangent vectors (..., hidden, k), one member's."""
+    return torch.lerp(v, target, a.reshape(-1, 1))
+
+
+def tanh_slope(z: torch.Tensor) -> torch.Tensor:
+    """tanh'(z), with an axis for tangent vectors, (..., hidden, 1)."""
+    return (1 - torch.tanh(z) ** 2).unsqueeze(-1)
+
+
+def relu_slope(z: torch.Tensor) -> torch.Tensor:
+    """relu'(z), 0 at 0, (..., hidden, 1)."""
+    return (z > 0).to(z.dtype).unsqueeze(-1)
+
+
+class Rate(Recurrent):
+    """h' = (1 - a) h + a phi(W h + U x + b), the Euler form of tau dh/dt = -h + phi(...), a = dt/tau.
+
+    State: h (hidden,). `leak` is a; "learned": one per unit, a = sigmoid(raw). `leak: 1` is the vanilla
+    (Elman) network. W starts Gaussian with variance gain^2 / hidden. Sompolinsky et al. 1988 PRL 61:259;
+    Mante et al. 2013 Nature 503:78.
+    """
+
+    has_kernel: ClassVar = True
+
+    family: Literal["rate"] = "rate"
+    leak: Leak = "learned"
+    nonlinearity: Literal["tanh", "relu"] = "tanh"
+    gain: Annotated[float, Field(gt=0)] = 0.9
+
+    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        n = self.hidden
+        return {
+            "recurrent": rng.normal(0, self.gain / np.sqrt(n), (n, n)),
+            "input_weight": rng.normal(0, 1 / np.sqrt(n_in), (n, n_in)),
+            "bias": np.zeros(n),
+            "start": np.zeros(n),
+            **leak_start(self.leak, n, rng),
+        }
+
+    def derive(self, p: Params) -> Params:
+        return {**p, "leak": leak_of(self.leak, p)}
+
+    def start(self, q: Params) -> State:
+        return (q["start"],)
+
+    def kernel(self, q: dict):
+        from cortseq.networks.training.kernels import rate
+
+        return rate.Kernel(q, rectified=self.nonlinearity == "relu")
+
+    def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        (h,) = state
+        phi = torch.tanh if self.nonlinearity == "tanh" else torch.relu
+        target = phi(h @ q["recurrent"].mT + drive)
+        return (leaky(h, target, q["leak"], self.leak),)
+
+    @property
+    def saturates(self) -> bool:
+        return self.nonlinearity == "tanh"
+
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        (h,), (v,), w = state, vectors, q["recurrent"]
+        slope = tanh_slope if self.nonlinearity == "tanh" else relu_slope
+        return (leaky_tangent(v, slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
+
+
+MODEL = Rate

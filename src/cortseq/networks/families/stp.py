@@ -1,0 +1,139 @@
+"""Rate network with short-term synaptic plasticity, with or without Dale's law."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from cortseq._lazy import lazy
+from cortseq.models.base import Params
+from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, relu_slope
+from cortseq.networks.recurrent import Recurrent, State
+from cortseq.networks.signed import balanced_start, column_signs, signed_weights
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+# Facilitating and depressing synapses of Mongillo et al. 2008 Science 319:1543 and Masse et al. 2019
+# Nat Neurosci 22:1159: U, tau_fac (s), tau_rec (s).
+FACILITATING, DEPRESSING = (0.15, 1.5, 0.2), (0.45, 0.2, 1.5)
+
+
+class Stp(Recurrent):
+    """Tsodyks-Markram synapses between rate units: h' = (1 - a) h + a relu(W (u x / U * h) + I + b).
+
+    Per presynaptic unit with rate r = rate_scale relu(h) Hz:
+    du/dt = (U - u)/tau_fac + U (1 - u) r,   dx/dt = (1 - x)/tau_rec - u x r.
+    Both are relaxed in closed form within a bin at constant r, u first, so U <= u <= 1 and 0 <= x <= 1
+    hold at any bin width. The efficacy is divided by U so that weights keep their scale at rest.
+    State: (h, u, x), 3 x hidden. U and the time constants are learned per unit, from facilitating and
+    depressing units in turn. At the start of a trial u and x are at their steady state.
+    Tsodyks, Pawelzik & Markram 1998 Neural Comput 10:821.
+    """
+
+    fixed: ClassVar = Recurrent.fixed | {"sign", "bin_width"}
+
+    has_kernel: ClassVar = True
+    family: Literal["stp"] = "stp"
+    hidden: Annotated[int, Field(ge=2)] = 64
+    dale: bool = Field(False, description="column signs by Dale's law")
+    excitatory: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    self_connections: bool = Field(False, description="under Dale's law: units may drive themselves")
+    leak: Leak = "learned"
+    rate_scale: Annotated[float, Field(gt=0)] = Field(20.0, description="Hz per unit of activity")
+    radius: Annotated[float, Field(gt=0)] = 0.9
+
+    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        n = self.hidden
+        signs = column_signs(n, self.excitatory)
+        kinds = np.where(np.arange(n)[:, None] % 2 == 0, FACILITATING, DEPRESSING)
+        use, fac, rec = kinds.T
+        if self.dale:
+            weights = {"raw": balanced_start(signs, self.radius, rng), "sign": signs}
+        else:
+            weights = {"recurrent": rng.normal(0, self.radius / np.sqrt(n), (n, n))}
+        return {
+            **weights,
+            "use_raw": np.log(use / (1 - use)),
+            "fac_log": np.log(fac),
+            "rec_log": np.log(rec),
+            "bin_width": np.array([bin_width]),
+            "input_weight": rng.normal(0, 1 / np.sqrt(n_in), (n, n_in)),
+            "bias": np.full(n, 0.2),
+            "start": np.full(n, 0.2),
+            **leak_start(self.leak, n, rng),
+        }
+
+    def derive(self, p: Params) -> Params:
+        q = {
+            **p,
+            "use": torch.sigmoid(p["use_raw"]).unsqueeze(-2),
+            "fac_rate": torch.exp(-p["fac_log"]).unsqueeze(-2),
+            "rec_rate": torch.exp(-p["rec_log"]).unsqueeze(-2),
+            "dt": p["bin_width"].unsqueeze(-2),
+            "leak": leak_of(self.leak, p),
+        }
+        if self.dale:
+            q["recurrent"] = signed_weights(p["raw"], p["sign"], self.self_connections)
+        return q
+
+    def start(self, q: Params) -> State:
+        h = torch.relu(q["start"])
+        use, fac, rec = (q[k].squeeze(-2) for k in ("use", "fac_rate", "rec_rate"))
+        r = self.rate_scale * h
+        u = use * (fac + r) / (fac + use * r)
+        return h, u, rec / (rec + u * r)
+
+    def kernel(self, q: dict):
+        from cortseq.networks.training.kernels import stp
+
+        return stp.Kernel(q, self.rate_scale)
+
+    def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        h, u, x = state
+        flat = h.ndim == 1
+        use, fac, rec, dt, leak = (
+            q[k].squeeze(-2) if flat and q[k].ndim > 1 else q[k]
+            for k in ("use", "fac_rate", "rec_rate", "dt", "leak")
+        )
+        active = torch.relu(h)  # h < 0 is never reached, but a root search may ask for it
+        r = self.rate_scale * active
+        speed = fac + use * r
+        target = use * (fac + r) / speed
+        u = target + (u - target) * torch.exp(-dt * speed)
+        speed = rec + u * r
+        target = rec / speed
+        x = target + (x - target) * torch.exp(-dt * speed)
+        target = torch.relu((u * x / use * active) @ q["recurrent"].mT + drive)
+        return leaky(h, target, leak, self.leak), u, x
+
+    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        h, u, x = (part.unsqueeze(-1) for part in state)
+        d_h, d_u, d_x = vectors
+        use, fac, rec, dt = (q[k].reshape(-1, 1) for k in ("use", "fac_rate", "rec_rate", "dt"))
+        active, d_active = torch.relu(h), (h > 0) * d_h
+        r, d_r = self.rate_scale * active, self.rate_scale * d_active
+        speed = fac + use * r
+        target, stay = use * (fac + r) / speed, torch.exp(-dt * speed)
+        d_target = use * fac * (1 - use) / speed**2  # by r, as d_stay
+        d_stay = -dt * use * stay
+        d_u = stay * d_u + ((1 - stay) * d_target + d_stay * (u - target)) * d_r
+        u = target + (u - target) * stay
+        speed, d_speed = rec + u * r, r * d_u + u * d_r
+        target, stay = rec / speed, torch.exp(-dt * speed)
+        d_x = stay * d_x - ((1 - stay) * target / speed + dt * stay * (x - target)) * d_speed
+        x = target + (x - target) * stay
+        d_released = (active * (x * d_u + u * d_x) + u * x * d_active) / use
+        w = q["recurrent"]
+        slope = relu_slope((u * x / use * active).squeeze(-1) @ w.mT + drive)
+        return leaky_tangent(d_h, slope * (w @ d_released + moved), q["leak"]), d_u, d_x
+
+    def signs(self, p: Params) -> torch.Tensor | None:
+        return p["sign"] if self.dale else None
+
+
+MODEL = Stp

@@ -1,0 +1,128 @@
+"""What a recurrent network says about bins further ahead than the next (LIKELIHOOD.md, task T2).
+
+    p(y_t | y_0 .. y_{t-h}) = E p(y_t | s_t),    the mean over futures y_{t-h+1} .. y_{t-1} drawn from the network
+
+estimated from M of them: log-mean-exp of M log-probabilities, which is too low by about var / 2M. Every bin of a trial
+is where futures begin, so one run of the largest horizon gives all of them. Inputs of the recording count as known,
+missing bins as known to be missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from cortseq.errors import CortseqError
+from cortseq.models.base import Data, Params
+from cortseq.networks import recurrent
+from cortseq.observations.emissions import farthest
+
+if TYPE_CHECKING:
+    from cortseq.networks.recurrent import Recurrent
+
+_NUMBERS = 2**20  # largest array of a chunk of trials, in numbers: what a cache holds
+Feed = Callable[..., torch.Tensor]  # (p, eta) -> what stands for the next bin
+
+
+def sampled(
+    model: Recurrent, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int
+) -> np.ndarray:
+    """(member, trial, time, horizon) nats, see `Recurrent.forecast`; h = 1 is the score itself."""
+    if samples < 2:
+        raise CortseqError("a forecast needs at least two futures", key="samples", value=samples)
+    observation = model.observation_of(data)
+
+    def feed(member: int) -> Feed:
+        generator = torch.Generator().manual_seed(
+            int(np.random.SeedSequence([seed, member]).generate_state(1)[0])
+        )
+        return lambda p, eta: observation.draw(p, eta, generator)
+
+    return _members(model, params, data, horizons, samples, feed)
+
+
+def plug_in(model: Recurrent, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray:
+    """As `sampled` with E[y | state] in place of draws: no probability of y_t given its past, and one run."""
+    observation = model.observation_of(data)
+    return _members(model, params, data, horizons, 1, lambda member: observation.mean)
+
+
+def _members(model: Recurrent, params: Params, data: Data, horizons, samples: int, feed) -> np.ndarray:
+    farthest(horizons)
+    if model.memory is not None:
+        raise CortseqError("a network that restarts has no forecast", key="memory", value=model.memory)
+    n_trials, n_time = data.y.shape[:2]
+    size = n_time * samples * max(data.n_features, model.hidden)
+    step = max(1, _NUMBERS // size)
+    out = np.full((len(params["readout_bias"]), n_trials, n_time, len(horizons)), np.nan)
+    with torch.no_grad():
+        for member in range(len(out)):
+            p = {name: value[member].float() for name, value in params.items()}
+            fed = feed(member)
+            for first in range(0, n_trials, step):
+                part = data.at(slice(first, first + step))
+                stop = n_time - int(np.argmax(part.valid[:, ::-1].any(0)))  # of the longest of these trials
+                cut = part.at((slice(None), slice(stop)))
+                out[member, first : first + step, :stop] = _run(model, p, cut, horizons, samples, fed)
+    exact = data.masked(model.score(params, data))
+    for i, h in enumerate(horizons):
+        out[..., i] = exact if h == 1 else data.masked(out[..., i])
+    return out
+
+
+def _run(model: Recurrent, p: Params, data: Data, horizons, samples: int, feed: Feed) -> np.ndarray:
+    """One member's (trial, time, horizon): futures that begin before every bin, run side by side.
+
+    States and what goes with them are (trial, begin, future, size); after j steps they stand before bin begin + j.
+    """
+    observation, q = model.observation_of(data), model.derive(p)
+    x, y, valid = recurrent.tensors(model, p, data, slice(None), torch.float32)
+    n_time, n_inputs = y.shape[1], data.n_inputs
+    sizes = [s.shape[-1] for s in model.start(q)]
+    state = tuple(s.unsqueeze(2) for s in model.scan(p, x, states=True).split(sizes, -1))
+    smooth, last = _smoothed(model, p, data), recurrent.before(p, x, valid)
+    last = None if last is None else last.unsqueeze(2)
+    out = np.full((*y.shape[:2], len(horizons)), np.nan)
+    for j in range(min(max(horizons), n_time)):
+        eta = model.readout(p, model.output(q, state), last)
+        if j + 1 in horizons:
+            came = y[:, j:].unsqueeze(2)
+            came = came.expand(eta.shape[:-1]) if data.track == "symbols" else came
+            each = observation.log_prob(p, eta, came)
+            mean = torch.logsumexp(each, 2) - math.log(each.shape[2])
+            out[:, j:, horizons.index(j + 1)] = mean.numpy()
+        if j == 0:
+            eta = eta.expand(-1, -1, samples, -1)
+            state = tuple(s.expand(-1, -1, samples, -1) for s in state)
+        if j + 1 == n_time:
+            break
+        drawn = feed(p, eta[:, :-1])
+        seen, smooth = model.look(
+            p, observation, drawn, None if smooth is None else smooth[:, : n_time - j - 1]
+        )
+        known = valid[:, j:-1, None, None]
+        last = None if last is None else torch.where(known, seen, torch.nan)
+        seen = seen * known
+        if n_inputs:
+            ahead = x[:, j:-1, None, x.shape[-1] - n_inputs :]
+            seen = torch.cat([seen, ahead.expand(*seen.shape[:-1], -1)], -1)
+        state = model.step(q, tuple(s[:, :-1] for s in state), model.drive(q, seen))
+    return out
+
+
+def _smoothed(model: Recurrent, p: Params, data: Data) -> torch.Tensor | None:
+    """Smoothed observations before every bin (trial, time, 1, feature), NaN where there are none yet."""
+    if not model.discretises(data.track):
+        return None
+    from cortseq.models.chains.encoder import smoothed
+
+    after = smoothed(replace(data, track="signal"), float(p["decay"][0]))  # as they are, without square roots
+    before = np.full(after.shape, np.nan)
+    begun = np.maximum.accumulate(data.valid, 1)[:, :-1, None]
+    before[:, 1:] = np.where(begun, after[:, :-1], np.nan)
+    return torch.from_numpy(before).float().unsqueeze(2)

@@ -1,0 +1,161 @@
+"""The maps of a fitted network as flows, with tangents in closed form (DYNAMICS.md, sections 0 and 2).
+
+The state s is the cell's, and with a skip the standardised signal of the bin before:
+
+    s' = (F(cell, U seen + b), seen),    b: with what the recorded inputs add where they are held
+
+`seen` is held (open), encode(E[y|s]) (closed) or a draw (sampled). On tangent vectors v
+
+    DF v = (F_cell v + F_drive U d seen, d seen),    d seen = d encode(E[y]) / d eta (C v_output + D v_skip)
+
+and d seen = 0 where the input is held, or drawn from what has no derivative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cortseq._lazy import lazy
+from cortseq.errors import CortseqError
+from cortseq.models.base import Params
+from cortseq.networks.recurrent import Recurrent, State, parts
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+
+@dataclass(frozen=True, repr=False)  # torch names a function by its repr at every call: no tensors in it
+class Loop:
+    """One member's map on flat states (..., dim). p, q : its parameters and what is derived from them, float64.
+
+    sizes : of the parts of the cell's state. held (n_encoded,) : the encoded input of the open map.
+    """
+
+    model: Recurrent
+    p: Params
+    q: Params
+    sizes: list[int]
+    observation: Any
+    map: str
+    held: torch.Tensor
+    generator: torch.Generator
+
+    @property
+    def skip(self) -> bool:
+        return "skip" in self.p
+
+    @property
+    def dim(self) -> int:
+        return sum(self.sizes) + self.observation.n_features * self.skip
+
+    @property
+    def has_tangent(self) -> bool:
+        """Whether the family writes one, and its read-out sees the first part of the state, as `push` takes it to."""
+        return self.model.has_tangent and type(self.model).output is Recurrent.output
+
+    def step(self, flat: torch.Tensor) -> torch.Tensor:
+        """s' (..., dim)."""
+        state, last = parts(flat, self.sizes, self.skip)
+        seen = self._seen(state, self._eta(state, last))
+        return self._next(state, seen, self.model.drive(self.q, seen))
+
+    def push(self, flat: torch.Tensor, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """s' (..., dim) and DF(s) V for the columns of V (..., dim, k); both see the same draw."""
+        state, last = parts(flat, self.sizes, self.skip)
+        vectors, moved_last = parts(frame, self.sizes, self.skip, axis=-2)
+        eta = self._eta(state, last)
+        seen = self._seen(state, eta)
+        drive = self.model.drive(self.q, seen)
+        moved_seen = self._moved_seen(eta, vectors, moved_last)
+        images = self.model.tangent(self.q, state, drive, vectors, self._moved_drive(moved_seen, frame))
+        return self._next(state, seen, drive), torch.cat([*images, *self._carried(moved_seen, frame)], -2)
+
+    def _eta(self, state: State, last: torch.Tensor | None) -> torch.Tensor | None:
+        """What the observation is read from; None where the input is held."""
+        if self.map == "open":
+            return None
+        return self.model.readout(self.p, self.model.output(self.q, state), last)
+
+    def _seen(self, state: State, eta: torch.Tensor | None) -> torch.Tensor:
+        """The encoded observation that is fed back or held, (..., n_encoded)."""
+        if eta is None:
+            return self.held.expand(*state[0].shape[:-1], -1)
+        if self.map == "sampled":
+            return self.observation.encode(self.p, self.observation.draw(self.p, eta, self.generator))
+        return self.observation.encode(self.p, self.observation.mean(self.p, eta))
+
+    def _next(self, state: State, seen: torch.Tensor, drive: torch.Tensor) -> torch.Tensor:
+        return torch.cat([*self.model.step(self.q, state, drive), *[seen] * self.skip], -1)
+
+    def _moved_seen(self, eta, vectors: State, moved_last: torch.Tensor | None) -> torch.Tensor | None:
+        """d seen (..., n_encoded, k); None where it is 0."""
+        if eta is None or (self.map == "sampled" and not self.observation.smooth_draws):
+            return None
+        moved = self.p["readout_weight"] @ vectors[0]
+        if moved_last is not None:
+            moved = moved + self.p["skip"].unsqueeze(-1) * moved_last
+        return self.observation.tangent(self.p, eta, moved)
+
+    def _moved_drive(self, moved_seen: torch.Tensor | None, frame: torch.Tensor) -> torch.Tensor:
+        weight = self.q["input_weight"]
+        if moved_seen is None:
+            return frame.new_zeros(()).expand(*frame.shape[:-2], len(weight), frame.shape[-1])
+        return weight @ moved_seen
+
+    def _carried(self, moved_seen: torch.Tensor | None, frame: torch.Tensor) -> list[torch.Tensor]:
+        """The rows of the image that belong to the skip."""
+        if not self.skip:
+            return []
+        none = frame.new_zeros(*frame.shape[:-2], self.observation.n_features, frame.shape[-1])
+        return [none if moved_seen is None else moved_seen]
+
+
+def held_observation(shape: dict, input) -> torch.Tensor:
+    """One bin as recorded, (feature,) float64; of symbols a label (int64) or probabilities (label,).
+
+    Raises
+    ------
+    CortseqError : another shape, a value that is not finite, a label or probabilities that are none.
+    """
+    n = shape["n_features"]
+    if shape["track"] != "symbols":
+        return vector("input", input, n)
+    value = np.asarray(input)
+    if value.ndim:
+        p = vector("input", value, n)
+        if (p < 0).any() or abs(p.sum() - 1) > 1e-6:
+            raise CortseqError("probabilities of labels are >= 0 with sum 1", key="input", value=p.tolist())
+        return p
+    if value.dtype.kind not in "iuf" or value not in range(n):
+        raise CortseqError(
+            f"a label lies between 0 and {n - 1}",
+            key="input", value=value.item(), fix="give a label, or the probabilities of all of them",
+        )  # fmt: skip
+    return torch.tensor(int(value))
+
+
+def holding(q: Params, shape: dict, inputs) -> Params:
+    """`q` with the recorded inputs held, as a part of the bias: the drive is that of the observation alone.
+
+    inputs (n_inputs,) : None: their mean in the bins that were learned from.
+    """
+    n = shape["n_inputs"]
+    if inputs is None:  # fits from before the mean was kept have none
+        inputs = shape.get("input_mean", [0.0] * n)
+    seen, held = q["input_weight"].split([q["input_weight"].shape[1] - n, n], 1)
+    return {**q, "input_weight": seen, "bias": q["bias"] + held @ vector("inputs", inputs, n)}
+
+
+def vector(key: str, value, n: int) -> torch.Tensor:
+    """`value` as float64 (n,), or a CortseqError that names `key`."""
+    found = np.asarray(value)
+    if found.shape != (n,) or (n and found.dtype.kind not in "iufb"):
+        raise CortseqError(f"it is held at {n} numbers, shape ({n},)", key=key, value=found.shape)
+    if not np.isfinite(found.astype(float)).all():
+        raise CortseqError("it holds NaN or infinity", key=key, fix="leave missing bins out of its mean")
+    return torch.from_numpy(found.astype(float))

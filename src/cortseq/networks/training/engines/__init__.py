@@ -1,0 +1,87 @@
+"""How a stretch of bins is run and differentiated: one contract, several executions.
+
+An engine knows the trials of one role and gives, for one batch of them,
+
+    prepare(p)          what is computed once a step from the parameters (signed weights, start state)
+    start(batch)        the states before bin 0
+    segment(...)        loss of bins first..stop, and by backpropagation through those bins the gradient
+    advance(...)        the states at `stop`, without a gradient
+    finish(d_start)     the gradients into p[name].grad
+
+Full, truncated and checkpointed backpropagation are written once on top of that (`cortseq.networks.training.bptt`).
+`Generic` differentiates any family's `step`; `Compiled` runs hand-written kernels on a CPU where a family
+has them; `Graphed` batches all members on a GPU and replays the whole step as one graph. They agree to
+rounding (tests/test_engines.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from cortseq.compiled import threads
+from cortseq.errors import CortseqError
+from cortseq.models.base import Data, Params
+from cortseq.networks.training import bptt
+from cortseq.networks.training.engines.base import Batch, Engine
+
+
+def choose(
+    model, data: Data, params: Params, device: str = "cpu", together: bool = False, strategy=None
+) -> Engine:
+    """The fastest engine that can run `model` on `data`; `params` with a member axis, before learning.
+
+    `strategy`: None where inputs are known beforehand (teacher forcing), else what makes them.
+    """
+    from cortseq.networks.training.engines.generic import Generic
+
+    plain = strategy is None and model.execution == "auto" and params["readout_weight"].device.type == "cpu"
+    if plain and device == "cpu" and not together and model.has_kernel:
+        from cortseq.networks.training.engines.compiled import Compiled
+
+        return Compiled(model, data, params)
+    if plain and device != "cpu" and model.truncate is None and not model.checkpointed:
+        from cortseq.networks.training.engines.graphed import Graphed
+
+        return Graphed(model, data, params, device)
+    return Generic(model, data, params, device, strategy)
+
+
+def stepper(model, params: Params, data: Data, execution: str = "auto", device: str = "cpu"):
+    """A function that does one step's work on all trials of `data`: () -> (loss, gradients).
+
+    `params`: one member's tensors, or all members' with a leading axis (then loss is (member,)). The loss
+    is the summed negative log-likelihood in nats of the valid bins, dropout off; gradients are numpy
+    arrays by name. `execution`: "auto", "compiled" (an error where there is none) or "generic".
+    """
+    solo = params["readout_bias"].ndim == 1
+    stacked = {name: value[None] if solo else value for name, value in params.items()}
+    n_members = len(stacked["readout_bias"])
+    if execution == "generic":
+        model = model.model_copy(update={"execution": "generic"})
+    engine = choose(model, data, stacked, device, together=n_members > 1)
+    if execution == "compiled" and engine.name != "compiled":
+        raise CortseqError("no compiled execution here", key="family", value=model.family)
+    p = {
+        name: value.detach().clone().to(device).requires_grad_(name not in model.fixed)
+        for name, value in ({k: v[0] for k, v in stacked.items()} if n_members == 1 else stacked).items()
+    }
+    batch = Batch(np.tile(np.arange(len(data.y)), (n_members, 1)), data.y.shape[1])
+
+    def step():
+        for value in p.values():
+            if value.requires_grad:  # in place: a recorded step writes where the gradients were
+                value.grad = torch.zeros_like(value) if value.grad is None else value.grad.zero_()
+        with threads.single():
+            loss = bptt.gradient(engine, p, batch, model)
+        grads = {name: value.grad.cpu().numpy() for name, value in p.items() if value.grad is not None}
+        if solo:
+            return float(loss[0]), grads
+        return loss, ({name: grad[None] for name, grad in grads.items()} if n_members == 1 else grads)
+
+    return step
+
+
+def loss_and_gradient(model, params: Params, data: Data, execution: str = "auto", device: str = "cpu"):
+    """One call of `stepper`: (loss in nats, gradients by name)."""
+    return stepper(model, params, data, execution, device)()

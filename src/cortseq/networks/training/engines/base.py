@@ -1,0 +1,82 @@
+"""What every engine takes and gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cortseq.models.base import Data, Params
+from cortseq.networks.training.noise import Draws
+
+State = tuple  # of arrays (..., trial, size)
+
+
+@dataclass
+class Batch:
+    """Trials `index` (member, trial), cut after `stop` bins; `draws` of each member while it learns.
+
+    `progress`: the fraction of the epochs that is over, for strategies that change with it.
+    """
+
+    index: np.ndarray
+    stop: int
+    draws: list[Draws] = field(default_factory=list)
+    progress: float = 0.0
+
+
+@dataclass
+class Segment:
+    """What one stretch of bins gave: loss in nats (member,), gradient for its first states, states kept."""
+
+    loss: np.ndarray
+    d_state: State
+    kept: dict[int, State]
+
+
+class Engine:
+    """Abstract: see `cortseq.networks.training.engines`."""
+
+    name = ""
+
+    def __init__(self, model, data: Data):
+        self.model, self.data = model, data
+        self.events = data.n_events().sum(1).astype(float)
+        self.length = data.y.shape[1] - np.argmax(data.valid[:, ::-1], axis=1)
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    def batch(self, index: np.ndarray, draws: list[Draws] | None = None, progress: float = 0.0) -> Batch:
+        """Trials `index` (member, trial), cut after the longest of them."""
+        return Batch(index, int(self.length[index].max()), draws or [], progress)
+
+    def prepare(self, p: Params) -> None:
+        raise NotImplementedError
+
+    def start(self, batch: Batch) -> State:
+        raise NotImplementedError
+
+    def segment(
+        self, batch: Batch, state: State, first: int, stop: int, scored: int, d_final: Any, keep: set[int]
+    ) -> Segment:
+        """Loss of bins scored..stop from the states before `first`, its gradient added up; states at `keep`."""
+        raise NotImplementedError
+
+    def advance(self, batch: Batch, state: State, first: int, stop: int) -> State:
+        raise NotImplementedError
+
+    def whole(self, p: Params, batch: Batch) -> np.ndarray:
+        """Full backpropagation: loss in nats (member,), the gradients are added to p[name].grad."""
+        self.prepare(p)
+        done = self.segment(batch, self.start(batch), 0, batch.stop, 0, None, set())
+        self.finish(done.d_state)
+        return done.loss
+
+    def loss(self, batch: Batch) -> np.ndarray:
+        """Summed negative log-likelihood in nats of whole trials (member,), without a gradient."""
+        raise NotImplementedError
+
+    def finish(self, d_start: State | None) -> None:
+        raise NotImplementedError

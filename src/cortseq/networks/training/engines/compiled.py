@@ -1,0 +1,343 @@
+"""Hand-written backpropagation through time on one CPU core, for one member.
+
+Input products are hoisted out of the loop over time and sparse where the input is; weight gradients are
+single products over all bins; read-out, likelihood and their gradient are one pass, over blocks of bins that
+stay in the cache. The parameters' own transformations (`derive`, `start`) stay with autograd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from cortseq.compiled import matrix, projection
+from cortseq.compiled.vectors import aligned
+from cortseq.models.base import Data, Params
+from cortseq.networks.training import noise
+from cortseq.networks.training.engines.base import Batch, Engine, Segment, State
+from cortseq.networks.training.kernels import heads
+
+BLOCK = 360_000  # numbers in the widest array of a block, bins x trials x units: what the cache holds
+SPARSE = 0.2  # density of the input from which one dense product is faster
+_NO_WORDS = np.zeros((1, 1, 1), np.uint16)
+
+
+@dataclass
+class Events:
+    """Non-zero entries of (trial, time, unit), as a compressed sparse row matrix with row trial * n_time + t."""
+
+    indptr: np.ndarray
+    unit: np.ndarray
+    value: np.ndarray
+
+    @classmethod
+    def of(cls, data: Data, dtype) -> Events:
+        """Counts, or one event of value 1 for every symbol; missing bins have none."""
+        if data.track == "symbols":
+            unit, per_row = data.y[data.valid], data.valid
+            value = np.ones(len(unit))
+        else:
+            counts = np.where(data.valid[..., None], data.y, 0)
+            where = np.nonzero(counts)
+            unit, value, per_row = where[2], counts[where], (counts != 0).sum(-1)
+        indptr = np.concatenate([[0], np.cumsum(per_row.ravel())])
+        return cls(indptr.astype(np.int64), unit.astype(np.int32), value.astype(dtype))
+
+
+class Compiled(Engine):
+    """See `cortseq.networks.training.engines`."""
+
+    name = "compiled"
+
+    def __init__(self, model, data: Data, params: Params):
+        super().__init__(model, data)
+        self.dtype = params["readout_weight"].numpy().dtype
+        self.n_time = data.y.shape[1]
+        self.mask = np.ascontiguousarray(data.counted.T.astype(self.dtype))
+        self.sparse: Events | None = None
+        self.dense: Any = None
+        self.standard: Any = None if data.track != "signal" else self._standard(data, params)
+        self.target, self.known = self._innovation(data, params)
+        self.symbols: Any = np.ascontiguousarray(data.y.T) if data.track == "symbols" else None
+        self.seen: Any = None if data.track == "signal" else Events.of(data, self.dtype)
+        blocks = self._inputs(data, params)
+        if blocks:
+            self.dense = np.ascontiguousarray(np.concatenate(blocks, -1).swapaxes(0, 1).astype(self.dtype))
+        if data.track == "counts":
+            counts = np.where(data.valid[..., None], data.y, 0)
+            self.counts = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+        self.constant = self._constant(data, params)
+        self.buffers: dict[str, np.ndarray] = {}
+
+    def _inputs(self, data: Data, params: Params) -> list[np.ndarray]:
+        """Dense blocks (trial, time, input) of what the network sees; sets `sparse`."""
+        blocks = []
+        self.n_sparse = 0
+        read = self.model.seen({name: value[0] for name, value in params.items()}, data)
+        events = self.seen if read is data else Events.of(read, self.dtype)
+        if read.track == "signal":
+            blocks.append(self.standard.swapaxes(0, 1))
+        elif len(events.unit) < SPARSE * read.valid.size * read.n_features and not self.model.input_noise:
+            self.sparse, self.n_sparse = events, read.n_features
+        elif read.track == "symbols":
+            blocks.append(np.eye(read.n_features)[read.y.astype(int)] * read.valid[..., None])
+        else:
+            blocks.append(np.where(read.valid[..., None], read.y, 0))
+        if data.inputs is not None:
+            blocks.append(np.roll(data.inputs, -1, axis=1))
+        return blocks
+
+    def _standard(self, data: Data, params: Params) -> np.ndarray:
+        """Standardised signals (time, trial, channel), 0 where a bin is missing."""
+        mean, scale = (params[k][0].numpy() for k in ("signal_mean", "signal_scale"))
+        standard = np.where(data.valid[..., None], (data.y - mean) / scale, 0).astype(self.dtype)
+        return np.ascontiguousarray(standard.swapaxes(0, 1))
+
+    def _innovation(self, data: Data, params: Params) -> tuple[Any, Any]:
+        """What the read-out is to predict, (time, trial, channel): signals less what the skip says; where it knew."""
+        known = np.ones((self.n_time, len(self)), bool)
+        if "skip" not in params:
+            return self.standard, known
+        known[0], known[1:] = False, data.valid.T[:-1]
+        target = self.standard.copy()
+        target[1:] -= params["skip"][0].numpy() * self.standard[:-1]  # 0 where a bin is missing
+        return target, known
+
+    def _constant(self, data: Data, params: Params) -> np.ndarray:
+        """What the likelihood has beside the read-out, (time, trial)."""
+        p = {name: value[0].double() for name, value in params.items()}
+        if data.track == "symbols":
+            return np.zeros((self.n_time, len(self)))
+        y = torch.as_tensor(np.where(data.valid[..., None], data.y, 0)).double()
+        if data.observation == "conway_maxwell":  # ln y! has a factor there
+            each = np.zeros(y.shape[:2])
+        elif data.track == "counts":
+            each = torch.lgamma(y + 1).sum(-1).numpy()
+        else:
+            n = y.shape[-1]
+            each = np.full(y.shape[:2], float(p["signal_scale"].log().sum()) + 0.5 * n * np.log(2 * np.pi))
+        return np.ascontiguousarray((each * data.valid).T)
+
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """A contiguous array that is used again: fresh pages cost more than what is computed in them."""
+        n = math.prod(shape)
+        if name not in self.buffers or self.buffers[name].size < n:
+            self.buffers[name] = aligned((n,), self.dtype)
+        return self.buffers[name][:n].reshape(shape)
+
+    # -- the contract -----------------------------------------------------------------------------
+
+    def prepare(self, p: Params) -> None:
+        with torch.enable_grad():
+            self.derived = self.model.derive(p)
+            self.started = self.model.start(self.derived)
+        self.q = {name: value.detach().contiguous().numpy() for name, value in self.derived.items()}
+        self.kernel = self.model.kernel(self.q)
+        columns = self.q["input_weight"].T
+        self.columns = matrix.packed(columns[: self.n_sparse])
+        self.dense_columns = matrix.packed(columns[self.n_sparse :])
+        self.readout = matrix.packed(self.q["readout_weight"])
+        self.readout_columns = matrix.packed(self.q["readout_weight"].T)
+        self.d_columns = aligned(self.columns.shape, self.dtype)
+        self.d_columns[:] = 0
+        names = ("recurrent", "bias", "readout_weight", "readout_bias", "log_sd", "log_dispersion")
+        self.grads = {name: np.zeros(self.q[name].shape, self.dtype) for name in names if name in self.q}
+        self.dispersed = None
+        if self.data.track == "counts" and (self.data.observation != "poisson" or self.model.mixture > 1):
+            self.dispersed = heads.Dispersed(self.data, self.model.mixture, self.q.get("log_dispersion"))
+        self.grads["dense"] = np.zeros(
+            (len(self.q["bias"]), self.q["input_weight"].shape[1] - self.n_sparse), self.dtype
+        )
+
+    def start(self, batch: Batch) -> State:
+        n = batch.index.shape[1]
+        return tuple(np.repeat(s.detach().numpy()[None], n, 0) for s in self.started)
+
+    def segment(self, batch, state, first, stop, scored, d_final, keep) -> Segment:
+        with _flushed_denormals():
+            states, z = self._forward(batch, state, first, stop, d_final is None and stop not in keep)
+            d_states = [np.zeros(s.shape, self.dtype) for s in state] if d_final is None else list(d_final)
+            mask, loss = self._scored(batch, first, stop, scored)
+            for block in reversed(self._blocks(batch, stop - first)):
+                eta, out = self._read(batch, states, first, block)
+                loss += self._head(batch, eta, first, block, mask[block])
+                self._backward(batch, first, block, states, z, eta, out, d_states)
+        kept = {bin: tuple(s[bin - first].copy() for s in states) for bin in keep if first <= bin <= stop}
+        return Segment(np.array([loss]), tuple(d_states), kept)
+
+    def advance(self, batch, state, first, stop) -> State:
+        with _flushed_denormals():
+            return tuple(s[-1].copy() for s in self._forward(batch, state, first, stop, False)[0])
+
+    def loss(self, batch: Batch) -> np.ndarray:
+        with _flushed_denormals():
+            states, _ = self._forward(batch, self.start(batch), 0, batch.stop, True)
+            mask, loss = self._scored(batch, 0, batch.stop, 0)
+            for block in self._blocks(batch, batch.stop):
+                loss += self._head(batch, self._read(batch, states, 0, block)[0], 0, block, mask[block])
+            return np.array([loss])
+
+    def finish(self, d_start: State | None) -> None:
+        self.grads["input_weight"] = np.concatenate(
+            [matrix.unpacked(self.d_columns, len(self.q["bias"])).T, self.grads.pop("dense")], 1
+        )
+        ends = [self.derived[name] for name in self.grads] + list(self.started)
+        grads = [*self.grads.values(), *(d.sum(0) for d in d_start or ())]
+        later: tuple[list, list] = [], []
+        for value, grad in zip(ends, grads, strict=True):
+            if not value.requires_grad:
+                continue
+            grad = torch.from_numpy(grad).reshape(value.shape)
+            if value.is_leaf:  # passed through by `derive`: no graph to walk
+                value.grad = grad if value.grad is None else value.grad.add_(grad)
+            else:
+                later[0].append(value)
+                later[1].append(grad)
+        if later[0]:
+            torch.autograd.backward(*later)
+
+    # -- blocks of bins ---------------------------------------------------------------------------
+
+    def _blocks(self, batch: Batch, n_time: int) -> list[slice]:
+        """Stretches of bins whose arrays stay in the cache between one pass and the next."""
+        width = max(self.model.hidden, self.data.n_features)
+        size = max(1, BLOCK // (width * batch.index.shape[1]))
+        return [slice(first, min(first + size, n_time)) for first in range(0, n_time, size)]
+
+    def _forward(self, batch: Batch, state: State, first: int, stop: int, skip_last: bool):
+        """States (time + 1, trial, size) before every bin and at `stop`, activations z (time, trial, gate)."""
+        n_time, n = stop - first, batch.index.shape[1]
+        n_steps = n_time - 1 if skip_last else n_time
+        z = self._buffer("z", (n_time, n, len(self.q["bias"])))[:n_steps]
+        states = [self._buffer(f"state{i}", (n_time + 1, n, s.shape[-1])) for i, s in enumerate(state)]
+        for buffer, s in zip(states, state, strict=True):
+            buffer[0] = s
+        self.x = None if self.dense is None else self._dense(batch, first, stop)
+        for block in self._blocks(batch, n_time):
+            drive = z[block]
+            self._project(batch, drive, first, block)
+            self.kernel.forward([s[block.start : block.start + len(drive) + 1] for s in states], drive)
+        return states, z
+
+    def _project(self, batch: Batch, z: np.ndarray, first: int, block: slice) -> None:
+        """z = U x + b."""
+        if self.sparse is not None:
+            s, rows = self.sparse, batch.index[0] * self.n_time
+            dropped = self._dropped(batch)
+            first = first + block.start
+            projection.project(
+                s.indptr, s.unit, s.value, rows, first, *dropped, self.columns, self.q["bias"], z
+            )
+        if self.x is not None:
+            target = z if self.sparse is None else self._buffer("dense", z.shape)
+            matrix.multiply(_rows(self.x[block][: len(z)]), self.dense_columns, _rows(target))
+            z += self.q["bias"] if self.sparse is None else target
+
+    def _dense(self, batch: Batch, first: int, stop: int) -> np.ndarray:
+        """Dense inputs (time, trial, input) with noise and dropout."""
+        x = np.ascontiguousarray(self.dense[first:stop, batch.index[0]])
+        shape = (batch.index.shape[1], self.n_time, self.n_sparse + x.shape[-1])
+        if batch.draws and self.model.input_noise:
+            normal = batch.draws[0].normal(noise.NOISE, shape)[:, first:stop]
+            x += self.model.input_noise * normal.swapaxes(0, 1).astype(self.dtype)
+        if batch.draws and self.model.input_dropout:
+            cut, scale = noise.threshold(self.model.input_dropout)
+            words = batch.draws[0].words(noise.INPUT, shape)[:, first:stop, self.n_sparse :]
+            x *= (words.swapaxes(0, 1) >= cut) * self.dtype.type(scale)
+        return x
+
+    def _dropped(self, batch: Batch):
+        """Random words, threshold and scale of input dropout for the sparse inputs."""
+        if not batch.draws or not self.model.input_dropout:
+            return _NO_WORDS, 0, self.dtype.type(1)
+        n_in = self.n_sparse + (0 if self.dense is None else self.dense.shape[-1])
+        words = batch.draws[0].words(noise.INPUT, (batch.index.shape[1], self.n_time, n_in))
+        cut, scale = noise.threshold(self.model.input_dropout)
+        return words, cut, self.dtype.type(scale)
+
+    def _hidden_dropped(self, batch: Batch):
+        shape = (batch.index.shape[1], self.n_time, self.model.hidden)
+        cut, scale = noise.threshold(self.model.hidden_dropout)
+        return batch.draws[0].words(noise.HIDDEN, shape), cut, self.dtype.type(scale)
+
+    def _read(self, batch: Batch, states, first: int, block: slice):
+        """Read-out without its bias, (row, feature), and what it saw."""
+        out = states[0][block]
+        if batch.draws and self.model.hidden_dropout:
+            dropped = self._buffer("dropped", out.shape)
+            projection.drop(out, first + block.start, *self._hidden_dropped(batch), dropped)
+            out = dropped
+        eta = self._buffer("eta", (out.shape[0] * out.shape[1], len(self.q["readout_weight"])))
+        matrix.multiply(_rows(out), self.readout_columns, eta)
+        return eta, _rows(out)
+
+    def _scored(self, batch: Batch, first: int, stop: int, scored: int) -> tuple[np.ndarray, float]:
+        """Mask (time, trial) of the valid bins that are not before `scored`, and their constant."""
+        mask = np.ascontiguousarray(self.mask[first:stop, batch.index[0]])
+        mask[: max(scored - first, 0)] = 0
+        return mask, float((self.constant[first:stop, batch.index[0]] * mask).sum())
+
+    def _head(self, batch: Batch, eta, first: int, block: slice, mask) -> float:
+        """Loss of the bins of a block in `mask`, without its constant; eta becomes its gradient."""
+        trials, bins = batch.index[0], slice(first + block.start, first + block.stop)
+        common = (eta, self.q["readout_bias"], self.grads["readout_bias"], mask)
+        if self.data.track == "counts":
+            if self.dispersed is not None:
+                e = self.seen
+                events = e.indptr, e.unit, e.value, trials * self.n_time, bins.start
+                return self.dispersed(*common, *events, self.grads.get("log_dispersion"))
+            return heads.poisson(*common, self.counts, trials, bins.start)
+        if self.data.track == "symbols":
+            return heads.categorical(*common, np.ascontiguousarray(self.symbols[bins, trials]))
+        target = np.ascontiguousarray(self.target[bins, trials])
+        known = np.ascontiguousarray(self.known[bins, trials])
+        return heads.gaussian(*common, target, known, self.q["log_sd"], self.grads["log_sd"])
+
+    def _backward(self, batch: Batch, first: int, block: slice, states, z, eta, out, d_states) -> None:
+        """Adds up the gradients of one block; d_states goes from its last state to its first."""
+        grads, drive = self.grads, z[block]
+        matrix.add_transposed(grads["readout_weight"], eta, out)
+        d_out = self._buffer("d_out", (len(eta) // z.shape[1], *states[0].shape[1:]))
+        matrix.multiply(eta, self.readout, _rows(d_out))
+        if batch.draws and self.model.hidden_dropout:
+            projection.drop(d_out, first + block.start, *self._hidden_dropped(batch), d_out)
+        if len(d_out) > len(drive):  # the last bin is read out but not stepped from
+            d_states[0] += d_out[-1]
+        if not len(drive):
+            return
+        used = [s[block.start : block.start + len(drive) + 1] for s in states]
+        found, multiplied = self.kernel.backward(used, drive, d_out[: len(drive)], d_states, self._buffer)
+        for name, grad in found.items():
+            grads[name] = grads[name] + grad if name in grads else grad
+        flat = _rows(drive)
+        matrix.add_transposed(grads["recurrent"], flat, _rows(multiplied))
+        matrix.add_rows(grads["bias"], flat)
+        if self.x is not None:
+            matrix.add_transposed(grads["dense"], flat, _rows(self.x[block][: len(drive)]))
+        if self.sparse is not None:
+            s, rows = self.sparse, batch.index[0] * self.n_time
+            dropped = self._dropped(batch)
+            projection.project_gradient(
+                s.indptr, s.unit, s.value, rows, first + block.start, *dropped, drive, self.d_columns
+            )
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    """(time, trial, size) as (row, size)."""
+    return array.reshape(-1, array.shape[-1])
+
+
+@contextlib.contextmanager
+def _flushed_denormals():
+    """Numbers below 1e-38 count as zero: a silent unit decays into them, and they are 10 times slower."""
+    already = float(np.float32(1e-39) * np.float32(1)) == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(already)

@@ -1,0 +1,159 @@
+"""Automatic differentiation through a family's `step`: every family, device, strategy, one or all members."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from cortseq.models.base import Data, Params
+from cortseq.networks.training import noise
+from cortseq.networks.training.engines.base import Batch, Engine, Segment, State
+from cortseq.networks.training.strategies import Rollout
+
+
+class Generic(Engine):
+    """See `cortseq.networks.training.engines`. With one member tensors have no member axis: faster on a CPU."""
+
+    name = "generic"
+
+    def __init__(self, model, data: Data, params: Params, device: str = "cpu", strategy=None):
+        from cortseq.networks.recurrent import before, tensors
+
+        super().__init__(model, data)
+        self.device, self.strategy = device, strategy
+        self.dtype = params["readout_weight"].dtype
+        p = {name: value[0] for name, value in params.items()}
+        x, y, mask = tensors(model, p, data, slice(None), self.dtype)
+        last = before(p, x, mask)
+        self.last = None if last is None else last.to(device)
+        self.x, self.y, self.mask = x.to(device), y.to(device), mask.to(device, self.dtype)
+        self.counted = torch.as_tensor(data.counted).to(device, self.dtype)
+        self.observation = model.observation_of(data)
+
+    # -- the contract -----------------------------------------------------------------------------
+
+    def prepare(self, p: Params) -> None:
+        """Cuts the graph at the derived parameters, so that several segments add up their gradients there."""
+        self.p = p
+        with torch.enable_grad():
+            self.derived = self.model.derive(p)
+            self.q = {name: _leaf(value) for name, value in self.derived.items()}
+            self.started = self.model.start(self.derived)
+
+    def start(self, batch: Batch) -> State:
+        shape = batch.index.shape if batch.index.shape[0] > 1 else batch.index.shape[1:]
+        return tuple(s.detach().unsqueeze(-2).expand(*shape, s.shape[-1]) for s in self.started)
+
+    def segment(self, batch, state, first, stop, scored, d_final, keep) -> Segment:
+        state = tuple(s.detach().requires_grad_() for s in state)
+        wanted = keep if d_final is None else keep | {stop}
+        eta, final, kept = self._run(batch, state, first, stop, wanted)
+        loss = self._loss(batch, eta, first, stop, scored)
+        roots, grads = [loss.sum()], [None]
+        if d_final is not None:
+            roots += list(final)
+            grads += list(d_final)
+        torch.autograd.backward(roots, grads)
+        d_state = tuple(torch.zeros_like(s) if s.grad is None else s.grad for s in state)
+        return Segment(_numpy(loss), d_state, kept)
+
+    def advance(self, batch, state, first, stop) -> State:
+        with torch.no_grad():
+            return self._run(batch, state, first, stop, {stop})[1]
+
+    def loss(self, batch: Batch) -> np.ndarray:
+        with torch.no_grad():
+            eta = self._run(batch, self.start(batch), 0, batch.stop, set())[0]
+            return _numpy(self._loss(batch, eta, 0, batch.stop, 0))
+
+    def finish(self, d_start: State | None) -> None:
+        ends, grads = [], []
+        for value, leaf in zip(self.derived.values(), self.q.values(), strict=True):
+            if value.requires_grad and leaf.grad is not None:
+                ends.append(value)
+                grads.append(leaf.grad)
+        for value, grad in zip(self.started, d_start or (), strict=True):
+            if value.requires_grad:
+                ends.append(value)
+                grads.append(grad.sum(-2))
+        torch.autograd.backward(ends, grads)
+
+    # -- the loop over time -----------------------------------------------------------------------
+
+    def _run(self, batch: Batch, state: State, first: int, stop: int, keep):
+        """Read-outs eta of bins first..stop, the states at `stop`, detached states at the bins `keep`."""
+        model, q = self.model, self.q
+        x, y, mask = self._window(batch, first, stop)
+        factors = self._kept(batch, noise.HIDDEN, model.hidden, model.hidden_dropout, first, stop)
+        rollout = None
+        if self.strategy is not None and batch.draws:
+            rollout = Rollout(self, batch, batch.progress, first, stop, x, y, mask)
+        # unbind, not indexing: the gradient of an index is a whole array of zeros
+        drives = model.drive(q, x).unbind(-2) if rollout is None else ()
+        outs: list = []
+        kept: dict = {}
+        for t in range(stop - first):
+            if first + t in keep:
+                kept[first + t] = tuple(s.detach() for s in state)
+            out = model.output(q, state)
+            outs.append(out if factors is None else out * factors[..., t, :])
+            if first + t + 1 == stop and stop not in keep:
+                break
+            if rollout is None:
+                drive = drives[t]
+            else:
+                state, drive = rollout.step(t, state, outs[-1])
+            state = model.step(q, state, drive)
+        if stop in keep:
+            kept[stop] = tuple(s.detach() for s in state)
+        last = self._before(batch, first, stop) if rollout is None else rollout.lasts()
+        return model.readout(q, torch.stack(outs, -2), last), state, kept
+
+    def _loss(self, batch: Batch, eta, first: int, stop: int, scored: int) -> torch.Tensor:
+        _, y, mask = self._window(batch, first, stop, False)
+        log_prob = self.observation.log_prob(self.q, eta, y) * mask
+        return -log_prob[..., scored - first :].sum((-2, -1)).reshape(len(batch.index))
+
+    def _window(self, batch: Batch, first: int, stop: int, inputs: bool = True):
+        """x, y and mask (without `inputs` that of scored bins) of bins first..stop; dropout and noise on the inputs where the batch has draws."""
+        rows = torch.as_tensor(batch.index, device=self.device)
+        rows = rows[0] if len(rows) == 1 else rows
+        y, mask = self.y[rows, first:stop], (self.mask if inputs else self.counted)[rows, first:stop]
+        if not inputs:
+            return None, y, mask
+        x, model = self.x[rows, first:stop], self.model
+        if batch.draws and model.input_noise:
+            x = x + model.input_noise * self._normal(batch, x.shape[-1], first, stop)
+        kept = self._kept(batch, noise.INPUT, x.shape[-1], model.input_dropout, first, stop)
+        return (x if kept is None else x * kept), y, mask
+
+    def _before(self, batch: Batch, first: int, stop: int):
+        """What the skip of the read-out sees at bins first..stop, where there is one: never dropped."""
+        if self.last is None:
+            return None
+        rows = torch.as_tensor(batch.index, device=self.device)
+        return self.last[rows[0] if len(rows) == 1 else rows, first:stop]
+
+    def _kept(self, batch: Batch, purpose: int, width: int, probability: float, first: int, stop: int):
+        """Dropout's factors (..., trial, time, width): 0 or what keeps the mean."""
+        if probability == 0 or not batch.draws:
+            return None
+        cut, scale = noise.threshold(probability)
+        shape = (batch.index.shape[1], self.x.shape[1], width)
+        words = np.stack([d.words(purpose, shape)[:, first:stop] for d in batch.draws])
+        return self._tensor((words >= cut) * scale)
+
+    def _normal(self, batch: Batch, width: int, first: int, stop: int) -> torch.Tensor:
+        shape = (batch.index.shape[1], self.x.shape[1], width)
+        return self._tensor(np.stack([d.normal(noise.NOISE, shape)[:, first:stop] for d in batch.draws]))
+
+    def _tensor(self, stacked: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(stacked[0] if len(stacked) == 1 else stacked, dtype=self.dtype).to(self.device)
+
+
+def _leaf(value):
+    return value.detach().requires_grad_(value.requires_grad) if isinstance(value, torch.Tensor) else value
+
+
+def _numpy(loss: torch.Tensor) -> np.ndarray:
+    return loss.detach().double().cpu().numpy()

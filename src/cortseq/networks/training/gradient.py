@@ -1,0 +1,325 @@
+"""Gradient descent on the negative log-likelihood, for all members of a fit.
+
+Members are an axis of the parameters. On a CPU they run one after another, on a GPU as one batch; each
+has its own random numbers, so a member equals its solo fit. AdamW (Loshchilov & Hutter 2019), the norm of
+each member's gradient clipped (Pascanu et al. 2013), best-validation weights kept.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cortseq.compiled import threads
+from cortseq.errors import CortseqError
+from cortseq.models.base import CURVES, Data, Learned, Params, Progress, Run
+from cortseq.networks.training import bptt, checkpoints, engines, noise, windows
+from cortseq.networks.training.engines.base import Engine
+from cortseq.networks.training.flat import Flat
+
+if TYPE_CHECKING:
+    from cortseq.networks.recurrent import Recurrent
+
+FINAL_LEARNING_RATE = 0.02  # of the first: where a schedule ends
+_REPORT_SECONDS = 3.0
+_TERMINATED = 128 + 15  # the exit status of a process that SIGTERM ended
+
+
+def resolve(device: str) -> str:
+    """ "auto" is "cuda" where there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise CortseqError("no CUDA device is available", key="device", value=device, fix="use cpu or auto")
+    return device
+
+
+def descend(
+    model: Recurrent,
+    params: Params,
+    train: Data,
+    valid: Data,
+    run: Run,
+    batched: bool | None = None,
+) -> Learned:
+    """Fit all members of `params`; `batched` overrides how they are executed (default: together on a GPU only).
+
+    Where the run has a `start`, `params` are those of an earlier fit: they are validated first, as epoch 0, and
+    stay where no epoch is better. With a checkpoint an unfinished fit of the same specification, seed and trials
+    goes on where it was.
+
+    Raises
+    ------
+    CortseqError : no member ended with a finite validation loss; says at which epoch and step each failed.
+    SystemExit : the process was told to terminate (SIGTERM); the checkpoint is written before.
+    """
+    device = resolve(run.device)
+    n_members = len(params["readout_bias"])
+    together = device != "cpu" if batched is None else batched
+    groups = [list(range(n_members))] if together else [[m] for m in range(n_members)]
+    roles = _Roles(model, params, train, valid, device, together, run.seed)
+    known = ""
+    if run.checkpoint is not None:
+        known = checkpoints.identity(model, params, train, valid, run.seed, device, groups)
+    keeper = checkpoints.Keeper(run.checkpoint, known, run.progress)
+    start, done = time.monotonic(), []
+    with checkpoints.termination() as warned, threads.single():
+        for number, members in enumerate(groups):
+            some = {name: value[members] for name, value in params.items()}
+            done.append(_Descent(model, some, members, roles, run.seed, device, run.start is not None))
+            done[-1].run(keeper, number, warned, len(groups))
+    seconds = time.monotonic() - start
+    run.progress(f"{model.family}: {n_members} members in {seconds:.1f} s")
+    return _learned(model, done, n_members, device, seconds)
+
+
+def _learned(model: Recurrent, done: list[_Descent], n_members: int, device: str, seconds: float) -> Learned:
+    failed = {str(m): why for d in done for m, why in d.failed.items()}
+    if len(failed) == n_members:
+        raise CortseqError(
+            f"{model.family}: no member has a finite loss: {'; '.join(sorted(set(failed.values())))}",
+            key="learning_rate",
+            value=model.learning_rate,
+            fix="lower learning_rate or clip",
+        )
+    parts = [d.flat.unpacked(d.best) for d in done]
+    best = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    good = [m for m in range(n_members) if str(m) not in failed]
+    curves = pd.concat([d.curves() for d in done], ignore_index=True)
+    return Learned(
+        {name: value[good] for name, value in best.items()},
+        done[0].flat.values.shape[1],
+        curves[curves.member.isin(good)].reset_index(drop=True) if failed else curves,
+        {
+            "failed_members": failed,
+            "members": len(good),
+            "device": device,
+            "execution": done[0].roles.train.name,
+            "epochs_run": int(curves.epoch.max()),
+            "fit_seconds": seconds,
+        },
+    )
+
+
+class _Roles:
+    """The engines of both roles, and a third where a strategy makes the inputs while it learns.
+
+    A network of limited memory has other windows every epoch; `rows`: windows that stand for a trial.
+    """
+
+    def __init__(
+        self, model, params: Params, train: Data, valid: Data, device: str, together: bool, seed: int
+    ):
+        self.model, self.seed, self.data = model, seed, train
+        self._engine = functools.partial(
+            engines.choose, model, params=params, device=device, together=together
+        )
+        self.limited = windows.limits(model.memory, train)
+        self.forced: Engine | None = None
+        self._renew(1)
+        self.rows = max(1, round(len(self.train) / len(train.y)))
+        self.valid = self._engine(windows.draw(valid, model.memory, seed, 0) if self.limited else valid)
+
+    def _renew(self, epoch: int) -> None:
+        data, self.epoch = self.data, epoch
+        if self.limited:
+            data = windows.draw(data, self.model.memory, self.seed, epoch)
+        self.train = self._engine(data)
+        if not self.model.strategy.plain(1.0):
+            self.forced = self._engine(data, strategy=self.model.strategy)
+
+    def at(self, epoch: int) -> None:
+        """Make the engines those of `epoch`."""
+        if self.limited and epoch != self.epoch:
+            self._renew(epoch)
+
+    def learning(self, progress: float) -> Engine:
+        """The engine of a step at a fraction of the epochs: the fast one while inputs are known beforehand."""
+        if self.forced is None or self.train.model.strategy.plain(progress):
+            return self.train
+        return self.forced
+
+
+class _Descent:
+    """The state of fitting one group of members."""
+
+    def __init__(self, model, params, members, roles: _Roles, seed, device, learned_before: bool = False):
+        self.learned_before = learned_before
+        self.model, self.members, self.roles, self.seed = model, members, roles, seed
+        self.flat = Flat(params, model.fixed, device)
+        self.optimizer = torch.optim.AdamW(
+            [self.flat.values], lr=model.learning_rate, weight_decay=model.weight_decay, fused=True
+        )
+        self.flat.values.grad = self.flat.gradient
+        self.best = self.flat.values.clone()
+        self.best_loss = np.full(len(members), np.inf)
+        self.best_epoch = np.zeros(len(members), int)
+        self.failed: dict[int, str] = {}
+        self.rows: list[list] = []
+        self.epoch, self.step, self.finished = 1, 0, False
+        self.sums = np.zeros((2, len(members)))  # of this epoch's losses and clipped steps
+
+    # -- the loop over epochs ---------------------------------------------------------------------
+
+    def run(self, keeper: checkpoints.Keeper, group: int, warned, n_groups: int) -> None:
+        """Epochs until the last, or until every member's patience is over; goes on from the keeper's state."""
+        if group in keeper.groups:
+            self.load(keeper.groups[group])
+            keeper.progress(f"{self._who()} goes on at epoch {self.epoch}")
+        start = said = time.monotonic()
+        if self.learned_before and not self.rows:
+            self._keep(self._validate(), np.full((2, len(self.members)), np.nan), epoch=0, rate=0.0)
+        first = self.epoch
+        n, size = len(self.roles.train), self.model.batch * self.roles.rows
+        n_steps = math.ceil(n / size)
+        while not self.finished:
+            self.roles.at(self.epoch)
+            order = np.stack([noise.order(self.seed, m, self.epoch, n) for m in self.members])
+            while self.step < n_steps:
+                self._step(order[:, self.step * size : (self.step + 1) * size], n_steps)
+                self.step += 1
+                if warned.is_set():
+                    keeper.keep(group, self.state())
+                    keeper.progress(f"{self._who()} was told to terminate in epoch {self.epoch}")
+                    raise SystemExit(_TERMINATED)
+                if keeper.due():
+                    keeper.keep(group, self.state())
+                if time.monotonic() - said > _REPORT_SECONDS:
+                    said = time.monotonic()
+                    self._report(keeper.progress, said - start, first, n_steps, (group, n_groups))
+            self._end_epoch(n_steps)
+        keeper.keep(group, self.state())
+
+    def _step(self, index: np.ndarray, n_steps: int) -> None:
+        model = self.model
+        progress = (self.epoch - 1 + self.step / n_steps) / model.epochs
+        self.optimizer.param_groups[0]["lr"] = self._learning_rate(progress)
+        engine = self.roles.learning(progress)
+        draws = [noise.Draws(self.seed, m, self.epoch, self.step) for m in self.members]
+        self.flat.gradient.zero_()
+        batch = engine.batch(index, draws, progress)
+        loss = bptt.gradient(engine, self.flat.p, batch, model)
+        events = np.maximum(engine.events[index].sum(1), 1.0)
+        clipped = self._clip(loss, events)
+        self.optimizer.step()
+        self.sums += np.stack([loss / events, clipped])
+
+    def _clip(self, loss: np.ndarray, events: np.ndarray) -> np.ndarray:
+        """Gradient per event with its norm held at `clip`; a member that is not finite moves no more."""
+        gradient = self.flat.gradient
+        norm = torch.linalg.vector_norm(gradient, dim=1).double().cpu().numpy() / events
+        fine = np.isfinite(loss) & np.isfinite(norm)
+        for i in np.flatnonzero(~fine).tolist():
+            why = f"member {self.members[i]}: loss or gradient not finite at epoch {self.epoch}, step {self.step}"
+            self.failed.setdefault(self.members[i], why)
+        with np.errstate(invalid="ignore"):
+            scale = np.where(fine, np.minimum(self.model.clip / (norm + 1e-12), 1.0), 0.0)
+        gradient.mul_(torch.as_tensor(scale / events, dtype=gradient.dtype, device=gradient.device)[:, None])
+        if not fine.all():
+            torch.nan_to_num_(gradient, 0.0, 0.0, 0.0)
+        return (scale < 1).astype(float)
+
+    def _learning_rate(self, progress: float) -> float:
+        left = {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "linear": 1 - progress, "constant": 1.0}
+        fraction = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * left[self.model.schedule]
+        # Adam's first steps are large whatever the gradient: at full rate they silence rectified units for good
+        risen = min(1.0, progress / self.model.warm_up) if self.model.warm_up else 1.0
+        return self.model.learning_rate * fraction * risen
+
+    def _end_epoch(self, n_steps: int) -> None:
+        """Validate, keep what is better, and decide whether to go on."""
+        rate = self._learning_rate((self.epoch - 1 / n_steps) / self.model.epochs)  # of the last step
+        self._keep(self._validate(), self.sums / n_steps, self.epoch, rate)
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros_like(self.sums)
+        alive = np.array([m not in self.failed for m in self.members])
+        self.finished = self.epoch > self.model.epochs or not (alive & self._patient()).any()
+        if self.finished:
+            for i in np.flatnonzero(~np.isfinite(self.best_loss)).tolist():
+                member = self.members[i]
+                self.failed.setdefault(member, f"member {member}: no finite validation loss")
+
+    def _keep(self, valid: np.ndarray, sums: np.ndarray, epoch: int, rate: float) -> None:
+        """Keep the weights of members with a better validation loss, and the rows of the curves.
+
+        `sums` (2, member): training loss and clipped fraction of the epoch.
+        """
+        # one whose patience is over would have stopped alone, and learns no more; false for NaN
+        better = (valid < self.best_loss) & self._patient()
+        for i in np.flatnonzero(better).tolist():
+            self.best_loss[i], self.best_epoch[i] = valid[i], epoch
+            self.best[i] = self.flat.values[i].detach()
+        for i, member in enumerate(self.members):
+            numbers = (float(x) for x in (sums[0, i], valid[i], rate, sums[1, i]))
+            self.rows.append([member, epoch, *numbers, bool(better[i])])
+
+    def _patient(self) -> np.ndarray:
+        """Members whose own patience lasts to this epoch."""
+        return self.epoch - 1 - self.best_epoch < self.model.patience
+
+    def _validate(self) -> np.ndarray:
+        """Validation loss in nats per event, (member,)."""
+        engine = self.roles.valid
+        engine.prepare(self.flat.p)
+        total = np.zeros(len(self.members))
+        size = 256 * self.roles.rows
+        for first in range(0, len(engine), size):
+            index = np.arange(first, min(first + size, len(engine)))
+            total += engine.loss(engine.batch(np.tile(index, (len(self.members), 1))))
+        return total / max(engine.events.sum(), 1.0)
+
+    # -- what is said and kept --------------------------------------------------------------------
+
+    def _who(self) -> str:
+        span = str(self.members[0]) if len(self.members) == 1 else f"{self.members[0]}-{self.members[-1]}"
+        return f"{self.model.family} member {span}"
+
+    def _report(self, progress: Progress, seconds: float, first: int, n_steps: int, group) -> None:
+        model = self.model
+        epochs = self.epoch - 1 + self.step / n_steps
+        left = seconds / max(epochs - first + 1, 1e-9) * (model.epochs - epochs)
+        with np.errstate(invalid="ignore"):
+            train = np.nanmean(self.sums[0] / max(self.step, 1))
+        progress(
+            f"{self._who()} epoch {self.epoch}/{model.epochs} train {train:.4f} "
+            f"best valid {self.best_loss.min():.4f} nats/event, at most {left:.0f} s left",
+            (group[0] + epochs / model.epochs) / group[1],
+        )
+
+    def curves(self) -> pd.DataFrame:
+        return pd.DataFrame(self.rows, columns=CURVES)
+
+    def state(self) -> dict:
+        """Everything that changes while learning: tensors, and what JSON holds exactly."""
+        moments = self.optimizer.state.get(self.flat.values, {})
+        return {
+            "values": self.flat.values.detach().clone(),
+            "best": self.best.clone(),
+            **{f"adam_{name}": value.clone() for name, value in moments.items()},
+            "best_loss": self.best_loss.tolist(),
+            "best_epoch": self.best_epoch.tolist(),
+            "failed": {str(m): why for m, why in self.failed.items()},
+            "rows": self.rows,
+            "sums": self.sums.tolist(),
+            "at": [self.epoch, self.step, self.finished],
+        }
+
+    def load(self, state: dict) -> None:
+        with torch.no_grad():
+            self.flat.values.copy_(state["values"])
+            self.best.copy_(state["best"])
+        moments = {k.removeprefix("adam_"): v.clone() for k, v in state.items() if k.startswith("adam_")}
+        if moments:
+            device = self.flat.values.device
+            self.optimizer.state[self.flat.values] = {k: v.to(device) for k, v in moments.items()}
+        self.best_loss = np.array(state["best_loss"])
+        self.best_epoch = np.array(state["best_epoch"])
+        self.failed = {int(m): why for m, why in state["failed"].items()}
+        self.rows = [list(row) for row in state["rows"]]
+        self.sums = np.array(state["sums"])
+        self.epoch, self.step, self.finished = state["at"]

@@ -1,0 +1,180 @@
+"""What drives the network while it learns: the recording (teacher forcing), itself, or a mixture.
+
+    teacher      x_t = y_t. The exact gradient of the likelihood of what was recorded.
+    scheduled    x_t = y_t with probability e, else a draw from p(y_t | the network's own past); e falls from 1 to
+                 `final` over the epochs. Bengio et al. 2015 arXiv:1506.03099. Not consistent: its optimum is
+                 not the true conditional distribution, however much data there is (Huszar 2015 arXiv:1511.05101).
+    generalised  signals: after y_t is scored, the state is pulled by a fraction `alpha` towards one that reads out
+                 as y_t, h <- h + alpha C^+ (y_t - C h - d), and the forced read-out is the next input.
+                 Hess et al. 2023 arXiv:2306.04406.
+    sparse       the same with alpha = 1 every `every` bins and 0 between. Mikhaeil et al. 2022 arXiv:2110.07238.
+
+Where the read-out has a skip, it too sees what was fed: the recording, the draw or the forced read-out.
+
+Scores are always one step ahead with the recording as input, whatever a model was trained with.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from cortseq._lazy import lazy
+from cortseq.networks.training import noise
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strategy(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    tracks: ClassVar[tuple[str, ...]] = ("counts", "symbols", "signal")
+    # Whether C^+ is needed, which a read-out that starts at 0 has not.
+    inverts: ClassVar[bool] = False
+
+    def plain(self, progress: float) -> bool:
+        """Whether inputs are those of teacher forcing, known beforehand, at `progress` (0 to 1) of the epochs."""
+        return False
+
+
+class Teacher(_Strategy):
+    kind: Literal["teacher"] = "teacher"
+
+    def plain(self, progress: float) -> bool:
+        return True
+
+
+class Scheduled(_Strategy):
+    """The teacher's probability e(s) at a fraction s of the epochs, from 1 to `final`:
+
+    linear       1 - (1 - final) s
+    exponential  final^s (final > 0)
+    sigmoid      inverse sigmoid k / (k + exp(10 s) - 1), k set so that e(1) = final; constant: final at once.
+    """
+
+    kind: Literal["scheduled"] = "scheduled"
+    decay: Literal["linear", "exponential", "sigmoid", "constant"] = "linear"
+    final: Fraction = 0.5
+    coin: Literal["step", "sequence"] = Field("step", description="thrown for every bin, or once a trial")
+
+    def probability(self, progress: float) -> float:
+        if self.final == 1 or (progress <= 0 and self.decay != "constant"):
+            return 1.0
+        if self.decay == "constant":
+            return self.final
+        if self.decay == "linear":
+            return 1 - (1 - self.final) * progress
+        floor = max(self.final, 1e-3)
+        if self.decay == "exponential":
+            return floor**progress
+        k = math.expm1(10) * floor / (1 - floor)
+        return k / (k + math.expm1(10 * progress))
+
+    def plain(self, progress: float) -> bool:
+        return self.probability(progress) == 1
+
+
+class Generalised(_Strategy):
+    tracks: ClassVar[tuple[str, ...]] = ("signal",)
+    inverts: ClassVar[bool] = True
+
+    kind: Literal["generalised"] = "generalised"
+    alpha: Fraction = 0.1
+
+    def forced(self, bin: int) -> float:
+        return self.alpha
+
+
+class Sparse(_Strategy):
+    tracks: ClassVar[tuple[str, ...]] = ("signal",)
+    inverts: ClassVar[bool] = True
+
+    kind: Literal["sparse"] = "sparse"
+    every: Annotated[int, Field(ge=1)] = 20
+
+    def forced(self, bin: int) -> float:
+        return 1.0 if (bin + 1) % self.every == 0 else 0.0
+
+
+Strategy = Annotated[Teacher | Scheduled | Generalised | Sparse, Field(discriminator="kind")]
+
+
+class Rollout:
+    """Makes the inputs of one stretch of bins as the network goes; used by the generic engine only."""
+
+    def __init__(self, engine, batch, progress: float, first: int, stop: int, x, y, mask):
+        self.engine, self.batch, self.first = engine, batch, first
+        self.strategy, self.x, self.y, self.mask = engine.strategy, x, y, mask
+        self.recorded = engine._before(batch, first, stop)
+        self.last: list = [None if self.recorded is None else self.recorded[..., 0, :]]
+        if isinstance(self.strategy, Scheduled):
+            self.coins = self._coins(self.strategy.probability(progress), first, stop)
+            self.generators = [
+                torch.Generator(engine.device).manual_seed(d.integer(noise.DRAW, first)) for d in batch.draws
+            ]
+        else:
+            weight = engine.q["readout_weight"]
+            self.inverse = torch.linalg.pinv(weight.detach())
+            self.seen = engine.observation.encode(engine.q, y)
+
+    def step(self, t: int, state, out):
+        """The state after forcing, and the drive into the next bin."""
+        engine, q = self.engine, self.engine.q
+        eta = engine.model.readout(q, out, self.last[-1])
+        x = self.x[..., t, :]
+        if isinstance(self.strategy, Scheduled):
+            own = engine.observation.encode(q, self._draw(eta.detach())).to(x.dtype)
+            self._follow(t, own)
+            if own.shape[-1] < x.shape[-1]:  # the recording's inputs are not the network's to predict
+                own = torch.cat([own, x[..., own.shape[-1] :]], -1)
+            x = torch.where(self.coins[..., t, None], x, own * self.mask[..., t, None])
+        else:
+            alpha = self.strategy.forced(self.first + t) * self.mask[..., t, None]
+            eta = eta[..., : self.seen.shape[-1]]  # the means
+            error = alpha * (self.seen[..., t, :] - eta)
+            self._follow(t, eta + error)
+            state = (state[0] + error @ self.inverse.mT, *state[1:])
+            x = torch.cat([eta + error, x[..., eta.shape[-1] :]], -1)
+        return state, engine.model.drive(q, x)
+
+    def lasts(self) -> torch.Tensor | None:
+        """What the skip saw, (..., trial, time, feature)."""
+        return None if self.recorded is None else torch.stack(self.last, -2)
+
+    def _follow(self, t: int, fed: torch.Tensor) -> None:
+        """What the skip sees after bin t: nothing where the recording has nothing."""
+        if self.recorded is None or t + 1 == self.recorded.shape[-2]:
+            return
+        recorded = self.recorded[..., t + 1, :]
+        if isinstance(self.strategy, Scheduled):
+            fed = torch.where(self.coins[..., t, None], recorded, fed)
+        self.last.append(torch.where(recorded.isnan(), torch.nan, fed))
+
+    def _coins(self, probability: float, first: int, stop: int) -> torch.Tensor:
+        """True where the teacher's value is used, (..., trial, time)."""
+        n_trials, n_time = self.batch.index.shape[1], self.engine.data.y.shape[1]
+        each = self.strategy.coin == "step"
+        words = [d.words(noise.COIN, (n_trials, n_time if each else 1)) for d in self.batch.draws]
+        coins = np.stack(words) < round(65536 * probability)
+        coins = coins[:, :, first:stop] if each else np.broadcast_to(coins, (*coins.shape[:2], stop - first))
+        tensor = torch.as_tensor(np.ascontiguousarray(coins), device=self.engine.device)
+        return tensor[0] if len(tensor) == 1 else tensor
+
+    def _draw(self, eta: torch.Tensor) -> torch.Tensor:
+        """A draw from the read-out, each member from its own generator."""
+        engine = self.engine
+        if len(self.generators) == 1:
+            return engine.observation.draw(engine.q, eta, self.generators[0])
+        drawn = [
+            engine.observation.draw({k: v[m] for k, v in engine.q.items()}, eta[m], generator)
+            for m, generator in enumerate(self.generators)
+        ]
+        return torch.stack(drawn)

@@ -1,0 +1,1 @@
+"""The textbook's claims: each phenomenon predicted and measured, and its figure."""

@@ -1,0 +1,422 @@
+"""Dale's law, structure in the weights, and the balance of strong excitation and inhibition.
+
+1. With Dale's law the eigenvalues fill a disc of radius R = sqrt(N (f sigma_E^2 + (1 - f) sigma_I^2)) - if the
+   inputs of every unit sum to zero. Balance on average is not enough: then eigenvalues lie far out of the disc.
+   Rajan & Abbott 2006, PRL 97:188104.
+2. A low-rank part throws out an eigenvalue at its overlap right' left, where that is larger than R; not its norm
+   decides: an orthogonal rank-1 part of any norm has no outlier. Tao 2013, Probab Theory Relat Fields 155:231.
+3. A fixed point loses stability where gain x abscissa(W) = 1, the gain being the slope of the units at that fixed
+   point. (The gain of a neuron, and not the g of a random network's couplings, which is inside W.)
+4. Units with K inputs of strength 1/sqrt(K) stay in range because excitation and inhibition cancel: the part that is
+   left falls as 1/sqrt(K), rates are linear in the drive though the units are not, spikes are as irregular as coins,
+   and the population follows its input faster than a single unit. van Vreeswijk & Sompolinsky 1996, Science
+   274:1724; 1998, Neural Comput 10:1321.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from cortseq.checks import Check, near, phenomenon
+from cortseq.theory import balanced
+from cortseq.theory.spectra import dale_bulk_radius, low_rank_outliers
+
+CLAIM = (
+    "Under Dale's law eigenvalues fill a disc only where every unit's inputs cancel; structure throws out an "
+    "eigenvalue at its overlap; with K inputs of strength 1/sqrt(K) balance makes rates linear and activity irregular."
+)
+EXCITATORY, MEANS, SDS = 0.8, (1.0, 4.0), (0.7, 1.6)  # of |weights|, times sqrt(N); E and I
+# excitatory and inhibitory binary units: J (column = presynaptic), E at drive 1, thresholds
+STRENGTHS, EXTERNAL, THRESHOLDS = ((0.2, -0.8), (1.0, -1.5)), (0.25, 0.0), (0.15, 0.5)
+
+
+def measure(
+    seed: int = 0,
+    say=print,
+    units: int = 600,
+    overlaps=(0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0),
+    draws: int = 5,
+    cases: int = 100,
+    population: int = 3000,
+    inputs=(25, 50, 100, 200, 400),
+    drives=(0.3, 0.4, 0.5, 0.6, 0.7),
+    drive: float = 0.6,
+    sweeps: int = 300,
+    cycles: int = 60,
+    period: float = 8.0,
+) -> xr.Dataset:
+    """units : of the random matrices, draws : of each. cases : networks whose stability is simulated. population :
+    binary units of each sign, with `inputs` K of each sign; sweeps : time constants recorded; cycles : of the
+    changing input, of `period` time constants."""
+    say("spectra")
+    parts = [_dale(units, seed), _outliers(units, overlaps, draws, seed), _growth(cases, seed)]
+    parts.append(_residual(units, seed))
+    say("balanced networks")
+    parts += [_columns(seed), _balanced(population, inputs, drives, drive, sweeps, seed)]
+    say("tracking")
+    parts.append(_tracking(population, inputs, drive, cycles, period, seed))
+    variables = {name: v for part in parts for name, v in part[0].items()}
+    checks = [check for part in parts for check in part[1]]
+    return phenomenon(variables, CLAIM, checks)
+
+
+# ------------------------------------------------------------------------------------- random matrices
+
+
+def dale_matrix(units: int, rng: np.random.Generator, rows_cancel: bool) -> tuple[np.ndarray, np.ndarray]:
+    """W (n, n) of gamma-distributed weights, f of its columns excitatory, means cancelling; and the signs (n,).
+
+    rows_cancel : inhibitory weights of every unit are scaled so that its inputs sum to 0; signs stay.
+    """
+    signs = np.where(np.arange(units) < EXCITATORY * units, 1.0, -1.0)
+    mean, sd = (np.where(signs > 0, *pair) / np.sqrt(units) for pair in (MEANS, SDS))
+    size = rng.gamma((mean / sd) ** 2, sd**2 / mean, (units, units))
+    if rows_cancel:
+        plus, minus = (size * (signs > 0)).sum(1), (size * (signs < 0)).sum(1)
+        size = np.where(signs < 0, size * (plus / minus)[:, None], size)
+    return size * signs, signs
+
+
+def _dale(units: int, seed: int):
+    from cortseq.dynamics import bulk_radius
+
+    radius = dale_bulk_radius(units, EXCITATORY, *(s / np.sqrt(units) for s in SDS))
+    spectra = []
+    for cancel in (True, False):
+        w, signs = dale_matrix(units, np.random.default_rng([seed, 1]), cancel)
+        spectra.append(np.linalg.eigvals(w))
+    cancelled, free = (float(np.abs(s).max()) for s in spectra)
+    values = np.stack(spectra)
+    checks = [
+        near("largest modulus, rows that cancel", radius, cancelled, 0.08, "C35", relative=True),
+        Check(
+            "largest modulus, rows that cancel on average only", radius, free, 1.15 * radius, row="C35",
+            note="predicted is the radius that the formula gives; without zero row sums it does not hold",
+        ),
+        near("radius from the entries", radius, bulk_radius(w, signs), 0.03, "C35", relative=True),
+    ]  # fmt: skip
+    part = {
+        "spectrum": (("rows", "eigenvalue", "part"), np.stack([values.real, values.imag], -1)),
+        "bulk_radius": ((), radius),
+        "rows": ("rows", ["cancel", "cancel on average"]),
+        "part": ("part", ["real", "imaginary"]),
+    }
+    return part, checks
+
+
+def _outliers(units: int, overlaps, draws: int, seed: int):
+    rng = np.random.default_rng([seed, 2])
+    found = np.empty((draws, len(overlaps)))
+    shifted = np.full_like(found, np.nan)
+    for d in range(draws):
+        bulk = rng.normal(size=(units, units)) / np.sqrt(units)
+        for i, overlap in enumerate(overlaps):
+            left, right = rank_one(units, overlap, rng)
+            found[d, i] = np.abs(np.linalg.eigvals(bulk + np.outer(left, right))).max()
+            outside = low_rank_outliers(left, right, 1.0, bulk, order=6)
+            shifted[d, i] = max(1.0, np.abs(outside).max(initial=0.0))
+    predicted = np.array(
+        [
+            max(1.0, np.abs(low_rank_outliers(*rank_one(units, o, rng), 1.0)).max(initial=0.0))
+            for o in overlaps
+        ]
+    )
+    at, none = int(np.argmin(np.abs(np.array(overlaps) - 2))), int(np.argmin(np.abs(overlaps)))
+    finite = "finite N: overlaps with the random part move it"
+    checks = [
+        near("outlier of overlap 2", predicted[at], found[:, at].mean(), 0.15, "C34", finite),
+        near("the same, overlaps with the bulk kept", shifted[:, at].mean(), found[:, at].mean(), 0.02, "C34"),
+        Check("largest modulus, orthogonal rank 1 of norm 4", 1.0, found[:, none].mean(), high=1.3, row="C34",
+              note="no outlier is predicted for N -> infinity; order 6 predicts what finite N leaves"),
+    ]  # fmt: skip
+    part = {
+        "overlap": ("overlap", np.array(overlaps)),
+        "outlier": (("draw", "overlap"), found),
+        "outlier_shifted": (("draw", "overlap"), shifted),
+        "outlier_predicted": ("overlap", predicted),
+    }
+    return part, checks
+
+
+def rank_one(units: int, overlap: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """left, right (n,) with right' left = overlap and |left| |right| = 4."""
+    a, b = np.linalg.qr(rng.normal(size=(units, 2)))[0].T
+    cosine = overlap / 4
+    return 4 * a, cosine * a + np.sqrt(1 - cosine**2) * b
+
+
+def _growth(cases: int, seed: int, n: int = 40, span: float = 60.0, dt: float = 0.1):
+    """dx/dt = -x + tanh(g W x + b) beside a fixed point: growth of a small difference, and gain x abscissa there."""
+    from cortseq.dynamics import stability_margin
+
+    rng = np.random.default_rng([seed, 3])
+    w = rng.normal(size=(cases, n, n)) / np.sqrt(n)
+    left, right = rng.normal(size=(2, cases, n)) / np.sqrt(n)
+    w += 1.5 * left[:, :, None] * right[:, None]  # some structure, so that leading eigenvalues differ in kind
+    fixed = rng.uniform(-0.6, 0.6, (cases, n))
+    slopes = 1 - fixed**2
+    aim = 1 + rng.choice([-1, 1], cases) * rng.uniform(0.03, 0.2, cases)
+    reach = np.array([1 - stability_margin(m, s) for m, s in zip(w, slopes, strict=True)])
+    w *= (aim / np.abs(reach))[:, None, None]
+    predicted = np.array([1 - stability_margin(m, s) for m, s in zip(w, slopes, strict=True)])
+    bias = np.arctanh(fixed) - np.einsum("cij,cj->ci", w, fixed)
+
+    def speed(x):
+        return np.tanh(np.einsum("cij,cj->ci", w, x) + bias) - x
+
+    moved = rng.normal(size=fixed.shape)
+    x = fixed + 1e-7 * moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    steps = int(span / dt)
+    logs = np.empty((steps, cases))
+    for t in range(steps):
+        k1 = speed(x)
+        k2 = speed(x + dt / 2 * k1)
+        k3 = speed(x + dt / 2 * k2)
+        x = x + dt / 6 * (k1 + 2 * k2 + 2 * k3 + speed(x + dt * k3))
+        logs[t] = np.log(np.linalg.norm(x - fixed, axis=1))
+    late = slice(steps // 3, None)
+    times = dt * np.arange(1, steps + 1)[late]
+    rate = np.polyfit(times, logs[late], 1)[0]
+    agree = (rate > 0) == (predicted > 1)
+    checks = [
+        Check(
+            "share of cases that grow if and only if gain x abscissa > 1", 1.0, agree.mean(), 1.0, row="C33"
+        ),
+        near(
+            "growth rate against gain x abscissa - 1, slope",
+            1.0,
+            np.polyfit(predicted - 1, rate, 1)[0],
+            0.05,
+            "C33",
+        ),
+    ]
+    part = {
+        "gain_abscissa": ("case", predicted),
+        "growth_rate": ("case", rate, {"units": "1/tau"}),
+    }
+    return part, checks
+
+
+def _residual(units: int, seed: int):
+    from cortseq.dynamics.structure import structure
+
+    rng = np.random.default_rng([seed, 4])
+    signs = np.where(np.arange(units) < EXCITATORY * units, 1, -1)
+    w = rng.normal(size=(units, units)) / np.sqrt(units) + np.where(signs > 0, *MEANS) * signs / np.sqrt(
+        units
+    )
+    w += np.outer(*rank_one(units, 3.0, rng))
+    found = structure(w, signs)
+    radii = np.sort(np.abs(np.linalg.eigvals(found.residual)) / np.sqrt(units * found.residual.var()))
+    whole = np.sort(np.abs(np.linalg.eigvals(w)) / np.sqrt(units * w.var()))
+    checks = [
+        Check("rank of the structured part", 1.0, found.rank, 1, 1, "C51"),
+        Check("p of the circular law for the rest", 0.5, found.p_value, 0.01, row="C51",
+              note="any p above .01 holds"),
+    ]  # fmt: skip
+    part = {
+        "radius_of_rest": ("eigenvalue", radii),
+        "radius_of_all": ("eigenvalue", whole),
+        "share": ("eigenvalue", (np.arange(units) + 0.5) / units),
+    }
+    return part, checks
+
+
+def _columns(seed: int, steps: int = 100_000, n: int = 12):
+    """Adam on random gradients, the worst an optimiser can do to the parametrised signs."""
+    import torch
+
+    from cortseq.networks.signed import balanced_start, column_signs, signed_weights
+
+    rng = np.random.default_rng([seed, 5])
+    signs = column_signs(n, EXCITATORY)
+    raw = torch.from_numpy(balanced_start(signs, 0.9, rng)).requires_grad_()
+    fixed, optimiser = torch.from_numpy(signs), torch.optim.Adam([raw], lr=0.1, foreach=False)
+    noise = torch.Generator().manual_seed(seed)
+    violations = 0
+    for step in range(steps):
+        raw.grad = torch.randn(n, n, dtype=torch.float64, generator=noise)
+        optimiser.step()
+        if step % 100 == 0:
+            violations += int((signed_weights(raw.detach(), fixed) * fixed < 0).sum())
+    return {}, [Check(f"sign violations in {steps} optimiser steps", 0.0, violations, 0, 0, "C31")]
+
+
+# ------------------------------------------------------------------------------------- balanced networks
+
+
+def network(drive: float, inputs: int) -> balanced.BalancedState:
+    """The theory's state of the binary network at an external drive."""
+    return balanced.balanced_state(STRENGTHS, drive * np.array(EXTERNAL), THRESHOLDS, inputs)
+
+
+def run(partner, external, sweeps_per_bin: float, warm: int, seed: int, random: bool) -> np.ndarray:
+    """Binary states (bin, unit) under external (bin, population), after `warm` bins of the first input."""
+    from cortseq.theory import binary
+
+    n = len(partner)
+    size = n // len(THRESHOLDS)
+    start = np.random.default_rng([seed, 7]).random(n) < np.repeat(
+        balanced.balanced_rates(STRENGTHS, external[0]), size
+    )
+    drive = np.concatenate([np.repeat(external[:1], warm, 0), external])
+    states = binary.simulate(
+        partner, STRENGTHS, drive, THRESHOLDS, start, round(sweeps_per_bin * n), seed, random
+    )
+    return states[warm:]
+
+
+def _balanced(population: int, inputs, drives, drive: float, sweeps: int, seed: int):
+    """Units take turns: a unit's spikes are the turns that find it above threshold."""
+    from cortseq.theory import binary
+
+    index, rates, theory_index = [], [], []
+    for k in inputs:
+        partner = binary.partners(population, 2, k, np.random.default_rng([seed, k]))
+        states = run(partner, np.tile(drive * np.array(EXTERNAL), (sweeps, 1)), 1, 30, seed, False)
+        index.append(_index(partner, states, drive))
+        theory_index.append(network(drive, k).index.mean())
+        rates.append(states.reshape(sweeps, 2, -1).mean((0, 2)))
+    across = np.array(
+        [
+            run(partner, np.tile(d * np.array(EXTERNAL), (sweeps, 1)), 1, 30, seed, False)
+            .reshape(sweeps, 2, -1).mean((0, 2))
+            for d in drives
+        ]
+    )  # fmt: skip
+    asymptotic = np.array([balanced.balanced_rates(STRENGTHS, d * np.array(EXTERNAL)) for d in drives])
+    finite = np.array([network(d, inputs[-1]).rates for d in drives])
+    slope = np.polyfit(np.log(inputs), np.log(index), 1)[0]
+    part = {
+        "inputs": ("inputs", np.array(inputs)),
+        "balance_index": ("inputs", np.array(index)),
+        "balance_index_predicted": ("inputs", np.array(theory_index)),
+        "rate_by_inputs": (("inputs", "population"), np.array(rates)),
+        "drive": ("drive", np.array(drives)),
+        "rate": (("drive", "population"), across, {"units": "share of active units"}),
+        "rate_predicted": (("drive", "population"), asymptotic),
+        "rate_predicted_finite": (("drive", "population"), finite),
+        "population": ("population", ["excitatory", "inhibitory"]),
+    }
+    checks = [
+        near("slope of ln balance index against ln K", -0.5, slope, 0.1, "C32"),
+        near("balance index at the largest K", theory_index[-1], index[-1], 0.1, "C32", relative=True),
+        near("rates over m = -J^-1 E at the largest K, worst", 1.0, _worst(across / asymptotic), 0.05, "C32"),
+        near("rates over those of finite K, worst", 1.0, _worst(across / finite), 0.03, "C32"),
+    ]
+    irregular, more = _irregular(states, seed)
+    return part | irregular, checks + more
+
+
+def _worst(ratio: np.ndarray) -> float:
+    return float(ratio.flat[np.abs(ratio - 1).argmax()])
+
+
+def _index(partner: np.ndarray, states: np.ndarray, drive: float, some: int = 200, bins: int = 60) -> float:
+    """Mean balance index of some units, from the currents of some bins."""
+    from cortseq.dynamics import balance
+
+    n, _, k = partner.shape
+    few = states[:: max(1, len(states) // bins)].astype(float)
+    units = np.linspace(0, n - 1, some).astype(int)
+    own = units // (n // 2)
+    currents = [
+        np.stack([few[:, partner[u, b]].sum(1) for u in units], 1)
+        * np.abs(np.array(STRENGTHS)[own, b])
+        / np.sqrt(k)
+        for b in range(2)
+    ]
+    # what excitation and what inhibition brings to a unit, as two sources of weight 1 and -1
+    ones, zeros = np.eye(some), np.zeros((some, some))
+    weights = np.block([[ones, -ones], [zeros, zeros]])
+    external = np.append(drive * np.array(EXTERNAL)[own] * np.sqrt(k), np.zeros(some))
+    return float(balance(weights, np.concatenate(currents, 1), external, max_lag=1).index[:some].mean())
+
+
+def _irregular(states: np.ndarray, seed: int, fewest: int = 20):
+    """Variation of the intervals and Fano factor of every unit, against its rate.
+
+    Every second turn counts: between two turns of a unit some of its partners have had none, so that its input is in
+    part the same; between every second all have.
+    """
+    states = states[::2]
+    spikes = [np.flatnonzero(unit) for unit in states.T]
+    kept = [i for i, s in enumerate(spikes) if len(s) > fewest]
+    rate = states.mean(0)[kept]
+    variation = np.array([np.diff(spikes[i]).std() / np.diff(spikes[i]).mean() for i in kept])
+    window = 10
+    counts = states[: len(states) // window * window, kept].reshape(-1, window, len(kept)).sum(1)
+    fano = counts.var(0, ddof=1) / counts.mean(0)
+    control = np.random.default_rng([seed, 8]).poisson(0.2 * window, (len(counts), 20_000))
+    edges = np.quantile(rate, np.linspace(0, 1, 9))
+    at = np.clip(np.searchsorted(edges, rate, side="right") - 1, 0, 7)
+    groups = [at == g for g in range(8)]
+    centre = np.array([rate[g].mean() for g in groups])
+    bands = {
+        name: np.array([[v[g].mean(), np.quantile(v[g], 0.1), np.quantile(v[g], 0.9)] for g in groups])
+        for name, v in (("interval_variation", variation), ("fano", fano))
+    }
+    coin = balanced.coin_variation(rate)
+    checks = [
+        near(
+            "variation of intervals over that of a coin, mean over units",
+            1.0,
+            (variation / coin).mean(),
+            0.1,
+            "C52",
+        ),
+        near("Fano factor over that of a coin", 1.0, (fano / coin**2).mean(), 0.15, "C52"),
+        near(
+            "Fano factor of Poisson counts", 1.0, control.var(0, ddof=1).mean() / control.mean(), 0.02, "C52"
+        ),
+    ]
+    part = {
+        "unit_rate": ("group", centre, {"units": "spikes per turn that counts"}),
+        **{name: (("group", "band"), v) for name, v in bands.items()},
+        "interval_variation_predicted": ("group", balanced.coin_variation(centre)),
+        "band": ("band", ["mean", "low", "high"]),
+    }
+    return part, checks
+
+
+def _tracking(population: int, inputs, drive: float, cycles: int, period: float, seed: int, bin: float = 0.1):
+    """Units wait exponential times. Lag of the activity of all behind a sine of the external input."""
+    from cortseq.dynamics import tracking_lag
+    from cortseq.theory import binary
+
+    per_cycle = round(period / bin)
+    phase = 2 * np.pi * (np.arange(cycles * per_cycle) + 0.5) / per_cycle
+    wave = 1 + 0.3 * np.sin(phase)
+    external = drive * wave[:, None] * np.array(EXTERNAL)
+    wave = wave.reshape(cycles, per_cycle)
+    lags, spread, predicted = [], [], []
+    for k in inputs:
+        partner = binary.partners(population, 2, k, np.random.default_rng([seed, k]))
+        states = run(partner, external, bin, per_cycle, seed, True)
+        rate = states.mean(1).reshape(cycles, per_cycle)
+        pieces = np.array_split(np.arange(cycles), 5)
+        late = [
+            tracking_lag(wave[part].reshape(1, -1, 1), rate[part].reshape(1, -1, 1), per_cycle // 4)[0]
+            for part in pieces
+        ]
+        # the state after a bin belongs to its end, the input to the whole bin
+        each = np.array(late) * bin + bin / 2
+        lags.append(each.mean())
+        spread.append(each.std(ddof=1) / np.sqrt(len(each)))
+        predicted.append(balanced.balanced_lag(network(drive, k), period))
+    alone = balanced.single_lag(period)
+    part = {
+        "lag": ("inputs", np.array(lags), {"units": "tau"}),
+        "lag_error": ("inputs", np.array(spread), {"units": "tau"}),
+        "lag_predicted": ("inputs", np.array(predicted), {"units": "tau"}),
+        "lag_alone": ((), alone, {"units": "tau"}),
+    }
+    slope, theory_slope = (np.polyfit(np.log(inputs), np.log(v), 1)[0] for v in (lags, predicted))
+    checks = [
+        Check("lag at the largest K over that of a single unit", predicted[-1] / alone, lags[-1] / alone, high=0.5, row="C32"),
+        near("lag at the largest K (tau)", predicted[-1], lags[-1], 0.03, "C32"),
+        near("slope of ln lag against ln K", theory_slope, slope, 0.15, "C32",
+             "-1/2 as K -> infinity; the theory's own slope over these K is what is predicted"),
+    ]  # fmt: skip
+    return part, checks

@@ -1,0 +1,378 @@
+"""Exposure bias: what teacher forcing leaves for the free run, and what other strategies do about it.
+
+1. Teacher forcing is maximum likelihood: the sum of one-step log-probabilities is the log-probability of the whole.
+   What is not trained is the free run, whose error grows with the horizon even of the best forecast: sigma^2
+   (1 - phi^2h) / (1 - phi^2) for y' = phi y + noise. That growth is no fault of training; only what lies above it is.
+2. On a chaotic map it is an avalanche: the log of a small error rises with the largest Lyapunov exponent.
+3. Scheduled sampling mixes the network's own draws in. It is not consistent: the minimiser of its loss is not the
+   true conditional distribution unless the teacher's probability ends at 1. Bengio et al. 2015, arXiv:1506.03099;
+   Huszar 2015, arXiv:1511.05101.
+4. Generalised forcing multiplies the tangent by 1 - alpha at every step, so that gradients stay bounded for
+   (1 - alpha) sigma_max <= 1 and grow with exponent lambda + ln(1 - alpha) else. Hess et al. 2023, arXiv:2306.04406.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from cortseq.checks import Check, near, phenomenon
+from cortseq.processes import entropy_rate, markov, stationary
+from cortseq.theory.exposure import autoregressive_error, moving_average_error, scheduled_sampling
+from cortseq.theory.random_networks import mean_field_map
+
+CLAIM = (
+    "Teacher forcing is maximum likelihood; the free run's error grows even for the best forecast, on chaotic maps with "
+    "the largest exponent; scheduled sampling is not consistent; generalised forcing bounds the gradients."
+)
+STRATEGIES = {
+    "teacher": {"kind": "teacher"},
+    "scheduled, linear": {"kind": "scheduled", "decay": "linear"},
+    "scheduled, exponential": {"kind": "scheduled", "decay": "exponential"},
+    "scheduled, inverse sigmoid": {"kind": "scheduled", "decay": "sigmoid"},
+    "sparse": {"kind": "sparse", "every": 2},  # ln 2 over the exponent of the Henon map
+    "generalised": {"kind": "generalised", "alpha": 0.3},
+}
+AUTOREGRESSIONS = {"AR(1)": (0.9,), "AR(2)": (1.5, -0.7)}
+CHAIN = np.array([[0.9, 0.1], [0.2, 0.8]])
+WARM = 10  # bins before states count
+
+
+def measure(
+    seed: int = 0,
+    say=print,
+    trials: int = 120,
+    bins: int = 40,
+    hidden: int = 16,
+    epochs: int = 40,
+    horizons=(1, 2, 3, 4, 6, 8, 12, 16, 20),
+    map_epochs: int = 60,
+    map_hidden: int = 32,
+    twins: int = 50,
+    probabilities=(1.0, 0.5, 0.25, 0.0),
+    chain_epochs: int = 60,
+    units: int = 200,
+) -> xr.Dataset:
+    """trials, bins, hidden, epochs : of the networks fitted to signals by each strategy (map_epochs and map_hidden to
+    the Henon map), judged at `horizons`. twins : pairs of runs. probabilities : of the teacher, on a chain of two
+    symbols. units : of the random network whose gradients are forced."""
+    horizons = np.array(horizons)
+    parts = [_signals(trials, bins, hidden, epochs, horizons, seed, say)]
+    parts.append(_map(trials, bins, map_hidden, map_epochs, horizons, twins, seed, say))
+    say("scheduled sampling on a chain")
+    parts += [_chain(probabilities, chain_epochs, seed), _bounded(units, seed)]
+    variables = {name: v for part in parts for name, v in part[0].items()}
+    checks = [check for part in parts for check in part[1]]
+    return phenomenon(variables, CLAIM, checks)
+
+
+# ------------------------------------------------------------------------------------- signals
+
+
+def autoregression(coefficients, trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
+    """y_t = sum_i phi_i y_{t-i} + unit noise after 200 bins, (trial, time, 1)."""
+    y = np.zeros((trials, len(coefficients) + 200 + bins))
+    noise = rng.normal(size=y.shape)
+    for t in range(len(coefficients), y.shape[1]):
+        y[:, t] = noise[:, t] + sum(c * y[:, t - 1 - i] for i, c in enumerate(coefficients))
+    return y[:, -bins:, None]
+
+
+def henon(trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
+    """x' = 1 - 1.4 x^2 + .3 x_{t-1} on its attractor, (trial, time, 1). Henon 1976, Commun Math Phys 50:69."""
+    now, before = rng.uniform(-0.1, 0.1, (2, trials))
+    out = []
+    for _ in range(200 + bins):
+        now, before = 1 - 1.4 * now**2 + 0.3 * before, now
+        out.append(now)
+    return np.stack(out[-bins:], 1)[..., None]
+
+
+def fitted(y: np.ndarray, strategy: dict, hidden: int, epochs: int, seed: int, **more):
+    """A rate network without a skip, fitted to four fifths of the trials by one strategy."""
+    from cortseq import models
+    from cortseq import recording as rec
+
+    kind = models.Rate.model_validate(
+        {"hidden": hidden, "epochs": epochs, "strategy": strategy, "leak": 1.0, "skip": False, "input_dropout": 0.0,
+         "patience": epochs, "batch": 16, **more}
+    )  # fmt: skip
+    n = len(y)
+    return kind.fit(rec.from_signal(y, bin_width=1.0), range(n // 5, n), range(n // 5), seed=seed)
+
+
+def free_run(fit, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
+    """Errors y_t - E[y_t | y_<= t-h] (trial, time, horizon) of a fit without skip that is fed its own expectation;
+    NaN in the first bins."""
+    import torch
+
+    from cortseq import recording as rec
+
+    recording = rec.from_signal(y, bin_width=1.0)
+    flow = fit.flow(0, "closed")
+    states = torch.from_numpy(fit.states(recording)[0])
+    n_time = y.shape[1]
+    out = np.full((*y.shape[:2], len(horizons)), np.nan)
+    with torch.no_grad():
+        for h in range(1, horizons.max() + 1):
+            if h in horizons:
+                error = y[:, h - 1 :] - fit.expected(states)[:, : n_time - h + 1]
+                out[:, WARM + h - 1 :, list(horizons).index(h)] = error[:, WARM:, 0]
+            states = flow(states)
+    return out
+
+
+def _signals(trials, bins, hidden, epochs, horizons, seed, say):
+    rng = np.random.default_rng([seed, 1])
+    errors, lows, highs, floors, oracle = [], [], [], [], []
+    for name, coefficients in AUTOREGRESSIONS.items():
+        y, test = (autoregression(coefficients, n, bins, rng) for n in (trials, 1000))
+        floors.append(moving_average_error(coefficients, 1.0, horizons))
+        many = autoregression(coefficients, 20_000, 2 * bins, rng)[..., 0]
+        oracle.append([_best_forecast(many, coefficients, h) for h in horizons])
+        rows = []
+        for label, strategy in STRATEGIES.items():
+            say(f"{name}: {label}")
+            squares = free_run(fitted(y, strategy, hidden, epochs, seed), test, horizons) ** 2
+            each = np.nanmean(squares, 1)
+            mean, half = each.mean(0), 1.96 * each.std(0, ddof=1) / np.sqrt(len(each))
+            rows.append((mean, mean - half, mean + half))
+        for kept, values in zip((errors, lows, highs), zip(*rows, strict=True), strict=True):
+            kept.append(values)
+    errors, lows, highs, floors, oracle = map(np.array, (errors, lows, highs, floors, oracle))
+    dims = ("signal", "strategy", "horizon")
+    units = {"units": "noise variance"}
+    part = {
+        "horizon": ("horizon", horizons),
+        "signal": ("signal", list(AUTOREGRESSIONS)),
+        "strategy": ("strategy", list(STRATEGIES)),
+        "error": (dims, errors, units),
+        "error_low": (dims, lows, units),
+        "error_high": (dims, highs, units),
+        "error_predicted": (("signal", "horizon"), floors, units),
+    }
+    one = autoregressive_error(AUTOREGRESSIONS["AR(1)"][0], 1.0, horizons)
+    excess = errors / floors[:, None]
+    checks = [
+        Check("AR(1): error of the best forecast over the closed form, worst horizon", 1.0, _worst(oracle[0] / one),
+              0.98, 1.02, "C42"),
+        Check("AR(2): the same", 1.0, _worst(oracle[1] / floors[1]), 0.97, 1.03, "C42"),
+    ]  # fmt: skip
+    for i, name in enumerate(AUTOREGRESSIONS):
+        for s, label in enumerate(STRATEGIES):
+            checks.append(Check(f"{name}, {label}: free-run error over the best, worst horizon", 1.0, excess[i, s].max(),
+                                0.95, 1.15 if label == "teacher" else np.nan, "C42",
+                                "" if label == "teacher" else "how far above is what is reported"))  # fmt: skip
+    return part, checks
+
+
+def _best_forecast(y: np.ndarray, coefficients, horizon: int) -> float:
+    """Mean squared error of the true autoregression h steps ahead, from the last values of every bin."""
+    order = len(coefficients)
+    past = [y[:, order - 1 - i : y.shape[1] - i - horizon] for i in range(order)]
+    for _ in range(horizon):
+        past = [sum(c * v for c, v in zip(coefficients, past, strict=True)), *past[:-1]]
+    return float(((y[:, order - 1 + horizon :] - past[0]) ** 2).mean())
+
+
+def _worst(ratio: np.ndarray) -> float:
+    return float(ratio.flat[np.abs(ratio - 1).argmax()])
+
+
+# ------------------------------------------------------------------------------------- chaotic maps
+
+
+def _map(trials, bins, hidden, epochs, horizons, twins, seed, say):
+    """Log error of the free run of networks fitted to the Henon map, and of twin runs of maps."""
+    rng = np.random.default_rng([seed, 2])
+    y, test = henon(trials, bins, rng), henon(500, bins, rng)
+    logs, fits = [], {}
+    for label, strategy in STRATEGIES.items():
+        say(f"Henon map: {label}")
+        fits[label] = fitted(y, strategy, hidden, epochs, seed)
+        errors = np.abs(free_run(fits[label], test, horizons)) / test.std()
+        logs.append(np.nanmean(np.log(errors), (0, 1)))
+    say("twin runs")
+    exponents, slopes, distances = _twins(fits["teacher"], test, twins, seed)
+    part = {
+        "map_error": (
+            ("strategy", "horizon"),
+            np.exp(np.array(logs)),
+            {"units": "sd of the signal, geometric mean"},
+        ),
+        "map_error_predicted": ("horizon", np.exp(logs[0][0] + exponents["Henon"] * (horizons - 1))),
+        "map": ("map", list(exponents)),
+        "twin_step": ("twin_step", np.arange(distances.shape[1])),
+        "twin_distance": (("map", "twin_step"), distances),
+        "twin_slope": ("map", np.array(list(slopes.values())), {"units": "nats/step"}),
+        "largest_exponent": ("map", np.array(list(exponents.values())), {"units": "nats/step"}),
+    }
+    checks = [
+        near(f"{name}: slope of the log distance of twins (nats/step)", exponents[name], slopes[name], 0.1, "C43",
+             relative=True)
+        for name in exponents
+    ]  # fmt: skip
+    small = np.exp(logs[0]) < 0.3  # before saturation
+    if small.sum() > 2:
+        slope = np.polyfit(horizons[small], logs[0][small], 1)[0]
+        checks.append(near("teacher, Henon: slope of the log free-run error before saturation", exponents["Henon"], slope,
+                           0.1, "C43", "of a fitted network; the error of each step adds", relative=True))  # fmt: skip
+    return part, checks
+
+
+def _always(flow):
+    """A map without noise, as `twin_divergence` asks for it: seed -> flow."""
+    return lambda seed: flow
+
+
+def _twins(fit, test: np.ndarray, twins: int, seed: int):
+    """Largest exponents and slopes of twin runs: the logistic map at 4 (ln 2), Henon's, and a fitted network."""
+    import torch
+
+    from cortseq import recording as rec
+    from cortseq.dynamics import leading_exponents, twin_divergence
+
+    rng = np.random.default_rng([seed, 3])
+    maps = {
+        "logistic": (lambda s: 4 * s * (1 - s), rng.beta(0.5, 0.5, (twins, 1)), 2e-9),
+        "Henon": (
+            lambda s: torch.stack([1 - 1.4 * s[..., 0] ** 2 + s[..., 1], 0.3 * s[..., 0]], -1),
+            np.stack([test[:twins, -1, 0], 0.3 * test[:twins, -2, 0]], 1),
+            1e-9,
+        ),
+        "fitted network": (
+            fit.flow(0, "closed"),
+            fit.states(rec.from_signal(test[:twins], bin_width=1.0))[0][:, -1],
+            1e-9,
+        ),
+    }
+    exponents, slopes, distances = {}, {}, []
+    for name, (flow, starts, apart) in maps.items():
+        exponents[name] = float(leading_exponents(flow, starts, 400, 100, seed).mean())
+        found = twin_divergence(_always(flow), starts, apart, n_steps=45, saturation=1e-3, seed=seed)
+        slopes[name] = found.slope
+        with np.errstate(divide="ignore"):
+            logs = np.log(found.distances)
+        distances.append(np.exp(np.where(np.isfinite(logs), logs, np.nan)[np.isfinite(logs).all(1)].mean(0)))
+    return exponents, slopes, np.array(distances)
+
+
+# ------------------------------------------------------------------------------------- symbols
+
+
+def _pairs(frequencies: np.ndarray, number: int = 3000) -> list[np.ndarray]:
+    """Pairs of symbols in their exact frequencies."""
+    counts = np.rint(number * frequencies).astype(int)
+    return [np.array([a, b]) for a in range(2) for b in range(2) for _ in range(counts[a, b])]
+
+
+def _fit_pairs(pairs, valid, teacher_probability: float | None, epochs: int, seed: int):
+    """A small network; None: teacher forcing."""
+    from cortseq import models
+
+    scheduled = {"kind": "scheduled", "decay": "constant", "final": teacher_probability}
+    model = models.Rate.model_validate(
+        {"hidden": 6, "epochs": epochs, "batch": 1000, "input_dropout": 0.0, "patience": epochs,
+         "strategy": {"kind": "teacher"} if teacher_probability is None else scheduled}
+    )  # fmt: skip
+    return model.fit_sequences(pairs, 2, valid, seed=seed)
+
+
+def _chain(probabilities, epochs: int, seed: int):
+    """The cross-entropy of networks trained with a constant teacher's probability e, bits of the second symbol.
+
+    The weights kept are those of the best validation loss, which is teacher-forced. For the minimiser of the loss that
+    is trained, validation pairs have the law of its inputs: with probability 1 - e the first symbol is independent.
+    """
+    pi = stationary(CHAIN)
+    truth, independent = pi[:, None] * CHAIN, np.outer(pi, pi)
+    pairs = _pairs(truth)
+    fits = {
+        e: _fit_pairs(pairs, _pairs(e * truth + (1 - e) * independent), e, epochs, seed)
+        for e in probabilities
+    }
+    predicted = np.array([scheduled_sampling(CHAIN, e).bits for e in probabilities])
+    measured = np.array([_bits(f, pi) for f in fits.values()])
+    checks = [
+        near(f"chain, teacher's probability {e:g}: bits of the second symbol", p, m, 0.01, "C44")
+        for e, p, m in zip(probabilities, predicted, measured, strict=True)
+    ]
+    plain = _fit_pairs(pairs, pairs, None, epochs, seed)
+    always = fits.get(1.0) or _fit_pairs(pairs, pairs, 1.0, epochs, seed)
+    same = max(float((plain.params[k] - always.params[k]).abs().max()) for k in plain.params)
+    least = min(probabilities)
+    chosen = _bits(_fit_pairs(pairs, pairs, least, epochs, seed), pi)
+    words = [np.array([int(c) for c in f"{i:06b}"]) for i in range(64)]
+    total = sum(np.exp(s.sum()) for s in plain.log_prob_sequences(words))
+    checks += [
+        Check("teacher's probability 1 against teacher forcing, largest difference", 0.0, same, 0, 0, "C44"),
+        Check(f"teacher's probability {least:g}, weights chosen by teacher-forced validation: bits",
+              scheduled_sampling(CHAIN, least).bits, chosen, row="C44",
+              note="reported: such a choice prefers the epoch that is least inconsistent"),
+        near("probabilities of all words of 6 symbols, summed", 1.0, total, 1e-10, "C40",
+             "the sum of one-step log-probabilities is that of the word"),
+        Check("cross-entropy less the entropy rate, teacher forcing (bits)", 0.0,
+              _bits(plain, pi) - entropy_rate(markov(CHAIN)), -1e-9, 0.005, "C41"),
+    ]  # fmt: skip
+    part = {
+        "probability": ("probability", np.array(probabilities)),
+        "bits": ("probability", measured, {"units": "bits"}),
+        "bits_predicted": ("probability", predicted, {"units": "bits"}),
+    }
+    return part, checks
+
+
+def _bits(fit, pi: np.ndarray) -> float:
+    """Expected bits of the second symbol of a pair of the chain under a fit."""
+    words = [np.array([a, b]) for a in range(2) for b in range(2)]
+    second = np.array([s[1] for s in fit.log_prob_sequences(words)]).reshape(2, 2)
+    return float(-(pi[:, None] * CHAIN * second).sum() / np.log(2))
+
+
+# ------------------------------------------------------------------------------------- gradients
+
+
+def _bounded(units: int, seed: int, gain: float = 1.5, longest: int = 200, apart: float = 1e-7):
+    """h <- (1 - alpha) tanh(W h) + alpha teacher, the teacher an orbit of the same chaotic network: growth of small
+    differences from it, and norms of the product of Jacobians."""
+    rng = np.random.default_rng([seed, 4])
+    w = rng.normal(size=(units, units)) * gain / np.sqrt(units)
+    bound = 1 - 1 / float(np.linalg.norm(w, 2))
+    alphas = np.array([0.0, 0.05, 0.1, 0.2, 0.4, bound])
+    h = rng.normal(size=units)
+    for _ in range(500):
+        h = np.tanh(w @ h)
+    moved = np.tile(rng.normal(size=units), (len(alphas), 1))
+    moved *= apart / np.linalg.norm(moved, axis=1, keepdims=True)
+    product, worst, logs = np.eye(units), 0.0, []
+    for _ in range(longest):
+        teacher = np.tanh(w @ h)
+        pulled = (1 - alphas[:, None]) * np.tanh((h + moved) @ w.T) + alphas[:, None] * teacher
+        moved = pulled - teacher
+        size = np.linalg.norm(moved, axis=1, keepdims=True)
+        logs.append(np.log(size[:, 0] / apart))
+        moved *= apart / size
+        product = (1 - bound) * (1 - teacher**2)[:, None] * (w @ product)
+        worst, h = max(worst, float(np.linalg.norm(product, 2))), teacher
+    measured = np.mean(logs[20:], 0)
+    predicted = mean_field_map(gain).lyapunov + np.log1p(-alphas)
+    forced = np.abs(measured - measured[0] - np.log1p(-alphas)).max()
+    checks = [
+        Check(
+            "largest gradient norm over all lags with (1 - alpha) sigma_max = 1",
+            1.0,
+            worst,
+            high=1 + 1e-9,
+            row="C45",
+        ),
+        near(
+            "growth without forcing (nats/step)", predicted[0], measured[0], 0.06, "C45", "one finite network"
+        ),
+        Check("growth under forcing less ln(1 - alpha), largest change", 0.0, forced, high=1e-3, row="C45"),
+    ]
+    part = {
+        "alpha": ("alpha", alphas),
+        "gradient_growth": ("alpha", measured, {"units": "nats/step"}),
+        "gradient_growth_predicted": ("alpha", predicted, {"units": "nats/step"}),
+    }
+    return part, checks

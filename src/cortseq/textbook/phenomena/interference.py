@@ -1,0 +1,398 @@
+"""Catastrophic interference: what a step for a new task does to the loss of the old one, and three remedies.
+
+1. After a step d the old loss changes by grad L1 . d + 1/2 d' H1 d to second order, exactly so for a quadratic loss.
+   The first term vanishes only at a minimum of the old task, so that it belongs in the account; the Gauss-Newton form
+   1/2 |J1 d|^2 equals the second term only for outputs linear in the parameters or residuals of zero (of other losses
+   than squares it needs their curvature in the outputs, J' Lambda J).
+2. Steps in the null space of J1 change no output of the old task to first order; elastic weights (EWC) penalise by the
+   diagonal of J' Lambda J; replay trains on both. Kirkpatrick et al. 2017, PNAS 114:3521; Zeng et al. 2019,
+   Nat Mach Intell 1:364; Rolnick et al. 2019, arXiv:1811.11682. What they leave: average score, backward transfer and
+   forgetting (Lopez-Paz & Ranzato 2017, arXiv:1706.08840). Identical tasks cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from cortseq._lazy import lazy
+from cortseq.checks import Check, near, phenomenon
+from cortseq.processes import entropy_rate, markov
+from cortseq.theory.continual import transfer
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+CLAIM = (
+    "A step for a new task changes the old loss by its slope and curvature along the step; Gauss-Newton is exact only for "
+    "linear outputs or zero residuals; null-space steps, elastic weights and replay keep what naive learning forgets."
+)
+_BATCH = 50  # trials of a gradient step, about
+REMEDIES = ("naive", "null space", "elastic weights", "replay")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Losses in nats per event as functions of the parameters: of each batch of trials to learn from, and of those to be
+    judged by; outputs (row, readout) of the first batch before the likelihood, and their loss."""
+
+    name: str
+    batches: list[Callable[[dict], Any]]
+    test: Callable[[dict], Any]
+    outputs: Callable[[dict], Any]
+    of_outputs: Callable[[Any], Any]
+
+    @property
+    def loss(self) -> Callable[[dict], Any]:
+        """That of the first batch."""
+        return self.batches[0]
+
+
+def measure(
+    seed: int = 0,
+    say=print,
+    hidden: int = 20,
+    trials: int = 1500,
+    bins: int = 20,
+    steps: int = 400,
+    etas=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+    kept: float = 1e-6,
+    elastic: float = 30.0,
+    recording: xr.Dataset | None = None,
+) -> xr.Dataset:
+    """hidden, trials, bins : of the networks and of each task's recording. steps : of Adam per task. etas : sizes of the
+    single steps. kept : eigenvalues of J' Lambda J above this share of the largest are the old task's. elastic : weight
+    of the penalty. recording : its two halves are two more tasks."""
+    say("single steps")
+    parts = [_toy(etas, seed)]
+    chains = [_chain_task(i, 3, hidden, trials, bins, seed) for i in range(3)]
+    model_params, tasks = chains[0][0], [task for _, task in chains]
+    parts.append(_steps(model_params, tasks, etas, steps))
+    parts.append(_remedies("", model_params, tasks, steps, kept, elastic, say))
+    parts.append(_best(parts[-1][0], bins))
+    parts.append(_identical(model_params, tasks[0], steps))
+    if recording is not None:
+        start, halves = _halves(recording, hidden, seed)
+        parts.append(_remedies("recording_", start, halves, steps, kept, elastic, say))
+    variables = {name: v for part in parts for name, v in part[0].items()}
+    checks = [check for part in parts for check in part[1]]
+    return phenomenon(variables, CLAIM, checks)
+
+
+# ------------------------------------------------------------------------------------- tasks
+
+
+def _task(model, data, whole: dict, test: np.ndarray, name: str) -> Task:
+    """One task from a recording's Data; `whole`: all its parameters at the start."""
+    from cortseq.networks.recurrent import before, tensors
+
+    def parts(index):
+        x, y, valid = tensors(model, whole, data, index, torch.float64)
+        few, seen = data.at(index), valid.nonzero(as_tuple=True)
+        events = float(max(few.n_events().sum(), 1))
+        observation = model.observation_of(few)
+        last = before(whole, x, valid)
+
+        def outputs(p):
+            q = {**whole, **p}
+            return model.readout(q, model.scan(q, x), last)[seen]
+
+        def of_outputs(eta):
+            return -observation.log_prob(whole, eta, y[seen]).sum() / events
+
+        return outputs, of_outputs
+
+    def loss_of(outputs, of_outputs):
+        return lambda p: of_outputs(outputs(p))
+
+    learning = np.flatnonzero(~test)
+    each = [parts(index) for index in np.array_split(learning, max(1, len(learning) // _BATCH))]
+    return Task(name, [loss_of(*b) for b in each], loss_of(*parts(np.flatnonzero(test))), *each[0])
+
+
+def _built(data, hidden: int, seed: int):
+    """A small rate network and its start: learned parameters (dict), all of them, float64."""
+    from cortseq import models
+
+    model = models.Rate(hidden=hidden, leak=1.0, skip=False, input_dropout=0.0)
+    whole = {k: v[0] for k, v in model.initial(data, 1, seed, np.float64).items()}
+    learned = {k: v for k, v in whole.items() if k not in model.fixed}
+    return model, learned, whole
+
+
+def cyclic_chain(symbols: int = 4) -> np.ndarray:
+    """Transition (from, to): the next of a cycle nine times of ten, else any symbol."""
+    return 0.9 * np.roll(np.eye(symbols), 1, 1) + 0.1 / symbols
+
+
+def _chain_task(number: int, tasks: int, hidden: int, trials: int, bins: int, seed: int, symbols: int = 4):
+    """Symbols that follow one random cycle nine times of ten; a constant input names the task."""
+    from cortseq.models.base import Data
+    from cortseq.sources.synthetic import sample_chain
+
+    rng = np.random.default_rng([seed, 1, number])
+    name = rng.permutation(symbols)  # of each place in the cycle
+    states = sample_chain(rng, np.full(symbols, 1 / symbols), cyclic_chain(symbols), trials, bins)
+    y = name[states]
+    cue = np.broadcast_to(np.eye(tasks)[number], (trials, bins, tasks))
+    data = Data("symbols", y, np.ones((trials, bins), bool), cue, 1.0, symbols)
+    model, learned, whole = _built(data, hidden, seed)
+    test = np.arange(trials) % 3 == 0
+    return learned, _task(model, data, whole, test, f"cycle {number + 1}")
+
+
+def _halves(recording: xr.Dataset, hidden: int, seed: int):
+    """The first and the second half of a recording's trials, at most 120 of them."""
+    from cortseq.models.base import Data
+
+    n = min(recording.sizes["trial"], 120)
+    data = Data.of(recording, range(n))
+    model, learned, whole = _built(data, hidden, seed)
+    tasks = []
+    for name, index in (("first half", np.arange(n // 2)), ("second half", np.arange(n // 2, n))):
+        part = data.at(index)
+        tasks.append(_task(model, part, whole, np.arange(len(index)) % 3 == 0, name))
+    return learned, tasks
+
+
+# ------------------------------------------------------------------------------------- learning
+
+
+def _gradient(loss, p: dict) -> tuple[float, dict]:
+    held = {k: v.detach().requires_grad_() for k, v in p.items()}
+    value = loss(held)
+    return float(value), dict(zip(held, torch.autograd.grad(value, list(held.values())), strict=True))
+
+
+def descend(losses, p: dict, steps: int, project=None, rate: float = 1e-2) -> dict:
+    """Adam on one loss after another, with a rate that falls to 0; `project` maps each step, a flat vector, before it is taken."""
+    names = list(p)
+    mean = {k: torch.zeros_like(v) for k, v in p.items()}
+    square = {k: torch.zeros_like(v) for k, v in p.items()}
+    for t in range(1, steps + 1):
+        _, g = _gradient(losses[t % len(losses)], p)
+        step = {}
+        for k in names:
+            mean[k] = 0.9 * mean[k] + 0.1 * g[k]
+            square[k] = 0.999 * square[k] + 0.001 * g[k] ** 2
+            step[k] = -mean[k] / (1 - 0.9**t) / ((square[k] / (1 - 0.999**t)).sqrt() + 1e-8)
+        if project is not None:
+            step = _nested(project(_flat(step)), p)
+        p = {k: p[k] + rate * (1 - (t - 1) / steps) * step[k] for k in names}
+    return p
+
+
+def _flat(p: dict):
+    return torch.cat([v.flatten() for v in p.values()])
+
+
+def _nested(flat, like: dict) -> dict:
+    parts = flat.split([v.numel() for v in like.values()])
+    return {k: part.reshape(v.shape) for (k, v), part in zip(like.items(), parts, strict=True)}
+
+
+def curvature(task: Task, p: dict, rows: int = 400):
+    """J' Lambda J / events of the old task (parameter, parameter), from at most `rows` evenly spaced bins."""
+    eta = task.outputs(p).detach()
+    some = torch.linspace(0, len(eta) - 1, min(rows, len(eta))).long().unique()
+    jacobian = torch.func.jacrev(lambda flat: task.outputs(_nested(flat, p))[some])(_flat(p).detach())
+    lam = torch.func.vmap(lambda e: torch.func.hessian(lambda z: _at(task, eta, some[:1], z))(e))(eta[some])
+    weighted = torch.einsum("rab,rbp->rap", lam, jacobian)
+    return torch.einsum("rap,raq->pq", jacobian, weighted) * len(eta) / len(some)
+
+
+def _at(task: Task, eta, row, z):
+    """The loss with one row of outputs replaced: its Hessian in that row is Lambda. That of categorical and Poisson
+    outputs does not depend on what came, so that any row serves."""
+    return task.of_outputs(torch.cat([z[None], eta[1:]]))
+
+
+# ------------------------------------------------------------------------------------- single steps
+
+
+def _changes(loss, outputs, of_outputs, p: dict, g2: dict, etas) -> dict[str, np.ndarray]:
+    """Measured change of the old loss, its first and second term and the Gauss-Newton form, (eta,) each."""
+    from cortseq.theory.interference import gauss_newton, loss_change, measured_loss_change
+
+    out: dict[str, list] = {"measured": [], "first": [], "second": [], "gauss_newton": []}
+    for eta in etas:
+        step = {k: -eta * g for k, g in g2.items()}
+        change = loss_change(loss, p, step)
+        out["measured"].append(measured_loss_change(loss, p, step))
+        out["first"].append(change.first)
+        out["second"].append(change.second)
+        out["gauss_newton"].append(gauss_newton(outputs, of_outputs, p, step))
+    return {k: np.array(v) for k, v in out.items()}
+
+
+def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
+    """Two linear regressions, the old one at its minimum: both forms are exact, and a null space is left."""
+    from cortseq.theory.interference import measured_loss_change
+
+    noise = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, dtype=torch.float64, generator=noise)  # noqa: E731
+    x1, x2 = draw(rows, n), draw(rows, n)
+    y1, y2 = draw(rows, outputs), draw(rows, outputs)
+    w = (torch.linalg.pinv(x1) @ y1).T
+
+    def half_squares(x, y):
+        return lambda p: ((x @ p["w"].T - y) ** 2).sum() / 2
+
+    p = {"w": w}
+    loss = half_squares(x1, y1)
+    g2 = {"w": torch.func.grad(half_squares(x2, y2))(p)["w"]}
+    found = _changes(loss, lambda q: x1 @ q["w"].T, lambda out: ((out - y1) ** 2).sum() / 2, p, g2, etas)
+    free = torch.eye(n, dtype=torch.float64) - torch.linalg.pinv(x1) @ x1
+    projected = measured_loss_change(loss, p, {"w": -etas[0] * g2["w"] @ free})
+    ratio = found["measured"] / (found["first"] + found["second"])
+    checks = [
+        Check("quadratic toy: measured over predicted change, worst step", 1.0, _worst(ratio), 1 - 1e-6, 1 + 1e-6, "C47"),
+        Check("quadratic toy: measured over Gauss-Newton, worst step", 1.0, _worst(found["measured"] / found["gauss_newton"]),
+              1 - 1e-6, 1 + 1e-6, "C48"),
+        Check("quadratic toy: change after a null-space step", 0.0, abs(projected), high=1e-25, row="C49"),
+    ]  # fmt: skip
+    part = {
+        "eta": ("eta", np.array(etas)),
+        "term": ("term", list(found)),
+        "toy_change": (("term", "eta"), np.array(list(found.values()))),
+    }
+    return part, checks
+
+
+def _worst(ratio: np.ndarray) -> float:
+    return float(ratio.flat[np.abs(ratio - 1).argmax()])
+
+
+def _steps(start: dict, tasks: list[Task], etas, steps: int):
+    """One step for the second task, from where learning the first ended."""
+    old, new = tasks[:2]
+    p = {k: v.detach() for k, v in descend(old.batches, start, steps).items()}
+    _, g2 = _gradient(new.loss, p)
+    found = _changes(old.loss, old.outputs, old.of_outputs, p, g2, etas)
+    _, early = _gradient(new.loss, start)
+    begun = _changes(old.loss, old.outputs, old.of_outputs, start, early, etas[:1])
+    ratio = found["measured"] / (found["first"] + found["second"])
+    checks = [
+        near("network: measured over predicted change, smallest step", 1.0, ratio[0], 0.01, "C47"),
+        Check("network: first-order share of the predicted change, smallest step", 0.0,
+              abs(found["first"][0]) / abs(found["first"][0] + found["second"][0]), row="C47",
+              note="0 at a minimum of the old task; reported"),
+        Check("network: Gauss-Newton over the full second order, smallest step", 1.0,
+              found["gauss_newton"][0] / found["second"][0], row="C48", note="1 for residuals of zero, about which they scatter where the old task is learned; reported"),
+        Check("the same before the old task is learned", 1.0, begun["gauss_newton"][0] / begun["second"][0], row="C48",
+              note="residuals are large: the outputs' own curvature counts; reported"),
+        Check("network: Gauss-Newton, least of all steps", 0.0, found["gauss_newton"].min(), 0.0, row="C48"),
+    ]  # fmt: skip
+    return {"network_change": (("term", "eta"), np.array(list(found.values())))}, checks
+
+
+# ------------------------------------------------------------------------------------- sequences of tasks
+
+
+def learn(remedy: str, start: dict, tasks: list[Task], steps: int, kept: float, elastic: float) -> np.ndarray:
+    """Tasks one after another; score = test log-likelihood, nats per event, (task after, task)."""
+    p, scores = start, []
+    metrics: list[Any] = []
+    anchors: list[Any] = []
+    for i, task in enumerate(tasks):
+        losses, project = task.batches, None
+        if i and remedy == "null space":
+            values, vectors = torch.linalg.eigh(sum(metrics))
+            used = vectors[:, values > kept * values[-1]]
+            project = lambda d, used=used: d - used @ (used.T @ d)  # noqa: E731
+        elif i and remedy == "elastic weights":
+            diagonals = [m.diagonal() for m in metrics]
+            losses = [_elastic(loss, diagonals, anchors, elastic) for loss in task.batches]
+        elif remedy == "replay":
+            losses = [_mean(same) for same in zip(*(t.batches for t in tasks[: i + 1]), strict=False)]
+        p = {k: v.detach() for k, v in descend(losses, p, steps, project).items()}
+        if remedy in ("null space", "elastic weights"):
+            metrics.append(curvature(task, p))
+            anchors.append(_flat(p))
+        with torch.no_grad():
+            scores.append([-float(t.test(p)) for t in tasks])
+    return np.array(scores)
+
+
+def _mean(losses):
+    """Of one batch of every task so far: what replay of all earlier recordings minimises."""
+    return lambda p: sum(loss(p) for loss in losses) / len(losses)
+
+
+def _elastic(loss, diagonals, anchors, weight: float):
+    def total(q):
+        here = _flat(q)
+        return loss(q) + weight / 2 * sum(
+            (f * (here - a) ** 2).sum() for f, a in zip(diagonals, anchors, strict=True)
+        )
+
+    return total
+
+
+def _remedies(prefix: str, start: dict, tasks: list[Task], steps: int, kept: float, elastic: float, say):
+    tables = []
+    for remedy in REMEDIES:
+        say(f"{prefix.replace('_', ': ')}learning {len(tasks)} tasks, {remedy}")
+        tables.append(learn(remedy, start, tasks, steps, kept, elastic))
+    found = dict(zip(REMEDIES, map(transfer, tables), strict=True))
+    task, after = f"{prefix}task", f"{prefix}after"
+    part = {
+        task: (task, [t.name for t in tasks]),
+        "remedy": ("remedy", list(REMEDIES)),
+        f"{prefix}score": (("remedy", after, task), np.array(tables), {"units": "nats/event"}),
+        f"{prefix}forgetting": (("remedy", after, task), np.array([t.forgetting for t in found.values()])),
+        f"{prefix}acc": ("remedy", np.array([t.acc for t in found.values()]), {"units": "nats/event"}),
+        f"{prefix}bwt": ("remedy", np.array([t.bwt for t in found.values()]), {"units": "nats/event"}),
+    }
+    if prefix:
+        return part, [
+            Check(
+                f"recording's halves, {r}: backward transfer (nats/event)",
+                0.0,
+                t.bwt,
+                row="C46",
+                note="reported",
+            )
+            for r, t in found.items()
+        ]
+    naive = found["naive"].bwt
+    checks = [Check("naive learning: backward transfer (nats/event)", 0.0, naive, high=-0.1, row="C46",
+                    note="0 would be no forgetting")]  # fmt: skip
+    for remedy in REMEDIES[1:]:
+        checks.append(
+            Check(
+                f"{remedy}: forgetting over that of naive learning",
+                0.0,
+                found[remedy].bwt / naive,
+                high=0.5,
+                row="C49",
+            )
+        )
+        checks.append(Check(f"{remedy}: average score over naive learning (nats/event)", 0.0, found[remedy].acc - found["naive"].acc,
+                            low=0.0, row="C49"))  # fmt: skip
+    return part, checks
+
+
+def _best(found: dict, bins: int):
+    """The score of the chains' own law, their entropy, which no model beats: ln m for the first symbol, then the rate."""
+    chain = cyclic_chain()
+    entropy = (np.log(len(chain)) + (bins - 1) * entropy_rate(markov(chain)) * np.log(2)) / bins
+    replay = float(found["acc"][1][REMEDIES.index("replay")])
+    part = {"acc_predicted": ((), -entropy, {"units": "nats/event"})}
+    return part, [
+        near("replay: average score beside the chains' own law (nats/event)", -entropy, replay, 0.05, "C46")
+    ]
+
+
+def _identical(start: dict, task: Task, steps: int):
+    """The same task three times, of so many trials that they are not learned by heart."""
+    found = transfer(learn("naive", start, [task] * 3, steps, 0.0, 0.0))
+    checks = [Check("identical tasks: backward transfer (nats/event)", 0.0, found.bwt, -0.005, row="C46",
+                    note="judged on test trials, on which a few thousandths are noise")]  # fmt: skip
+    return {}, checks

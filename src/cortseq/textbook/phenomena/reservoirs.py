@@ -1,0 +1,436 @@
+"""Reservoirs: when a network forgets its start, and what it remembers of its input.
+
+1. The spectral radius decides the echo-state property of *linear* reservoirs only: W^t -> 0 if and only if rho < 1,
+   whatever the norm. Of tanh units rho < 1 is not sufficient (a network of rho = .5 that has two attractors under
+   constant input), and under drive not necessary: noise at every unit makes a network of gain > 1 forget. The number
+   that decides is the largest exponent under the input. Jaeger 2001, GMD report 148; Yildiz, Jaeger & Kiebel 2012,
+   Neural Netw 35:1; Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717.
+2. A linear reservoir of N units remembers N inputs in all, a cyclic one N - 1 + r^(2N) beyond the present; in finite
+   precision a random one loses what falls below rounding. Jaeger 2001, GMD report 152; Rodan & Tino 2011, IEEE Trans
+   Neural Netw 22:131.
+3. With a ridge read-out such a fixed network solves tasks that a linear filter of the input does not.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import xarray as xr
+
+from cortseq.checks import Check, near, phenomenon
+from cortseq.theory import random_networks, reservoirs
+
+CLAIM = (
+    "The spectral radius decides the echo-state property of linear reservoirs only; for tanh units it is neither "
+    "sufficient nor, under drive, necessary. A linear reservoir of N units remembers at most N inputs."
+)
+# rho = .499, and yet two attractors under this constant input (W, input)
+TRAP, PUSH = ((1.8, 1.868), (-1.868, -1.8)), (-1.868, 8.0)
+PENALTIES = tuple(10.0 ** np.arange(-9, 1))
+
+
+def measure(
+    seed: int = 0,
+    say=print,
+    units: int = 200,
+    steps: int = 300,
+    gain: float = 1.3,
+    noises=(0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0),
+    sizes=(10, 20, 30, 50),
+    radii=(0.5, 0.7, 0.8, 0.9, 0.95, 0.98),
+    radius: float = 0.9,
+    size: int = 30,
+    lengths: int = 6000,
+    task_units: int = 300,
+    task_steps: int = 4000,
+) -> xr.Dataset:
+    """units, steps, gain, noises : of the tanh network and the sd of its drive. sizes at `radius`, radii at `size`:
+    reservoirs whose memory is measured over `lengths` inputs. task_units, task_steps : of the two tasks."""
+    say("echo states")
+    parts = [_linear(seed), _trap(seed), _driven(gain, noises, units, steps, seed), _scaled(seed)]
+    say("memory capacity")
+    parts.append(_memory(sizes, radii, radius, size, lengths, seed))
+    parts.append(_summary(size, radius, lengths, seed))
+    say("tasks")
+    parts.append(_tasks(task_units, task_steps, seed))
+    parts.append(_readouts(seed))
+    variables = {name: v for part in parts for name, v in part[0].items()}
+    checks = [check for part in parts for check in part[1]]
+    return phenomenon(variables, CLAIM, checks)
+
+
+# ------------------------------------------------------------------------------------- echo states
+
+
+def _random(n: int, radius: float, rng: np.random.Generator) -> np.ndarray:
+    from cortseq.networks.families.esn import scaled_reservoir
+
+    return scaled_reservoir(rng.normal(size=(n, n)), radius)
+
+
+def _linear(seed: int, n: int = 50, radii=(0.9, 0.99, 1.01), longest: int = 400):
+    """|W^t| of linear reservoirs, and of a nilpotent one whose norm is 10."""
+    from cortseq.dynamics import echo_state_bounds, echo_state_test
+
+    rng = np.random.default_rng([seed, 1])
+    times = np.arange(longest + 1)
+    norms, slopes, holds = [], [], []
+    unit = _random(n, 1.0, rng)
+    for radius in radii:
+        norms.append(_power_norms(radius * unit, longest))
+        late = times >= longest // 2
+        slopes.append(np.polyfit(times[late], np.log(norms[-1][late]), 1)[0])
+        holds.append(_forgets(echo_state_test, radius * unit, rng))
+    nilpotent = np.array([[0.0, 10.0], [0.0, 0.0]])
+    bounds = echo_state_bounds(nilpotent)
+    expected = np.array(radii) < 1
+    checks = [
+        Check("radii at which starts meet if and only if rho < 1", len(radii), int((np.array(holds) == expected).sum()),
+              len(radii), row="C27"),
+        Check("slope of ln|W^t| over ln rho, worst", 1.0, _worst(np.array(slopes) / np.log(radii)), 0.95, 1.05, "C27"),
+        Check("|W^2| of the nilpotent reservoir of norm 10", 0.0, _power_norms(nilpotent, 2)[2], 0, 1e-12, "C27"),
+        Check("its echo states, of radius 0 (1: it has them)", float(bounds.necessary),
+              float(_forgets(echo_state_test, nilpotent, rng)), 1, 1, "C27"),
+    ]  # fmt: skip
+    part = {
+        "power": ("power", times),
+        "linear_radius": ("linear_radius", np.array(radii)),
+        "power_norm": (("linear_radius", "power"), np.array(norms)),
+        "power_norm_predicted": (("linear_radius", "power"), np.array(radii)[:, None] ** times),
+    }
+    return part, checks
+
+
+def _power_norms(w: np.ndarray, longest: int) -> np.ndarray:
+    product, out = np.eye(len(w)), []
+    for _ in range(longest + 1):
+        out.append(np.linalg.norm(product, 2))
+        product = w @ product
+    return np.array(out)
+
+
+def _worst(ratio: np.ndarray) -> float:
+    return float(ratio.flat[np.abs(ratio - 1).argmax()])
+
+
+def _forgets(test, w: np.ndarray, rng: np.random.Generator, steps: int = 600) -> bool:
+    import torch
+
+    matrix = torch.from_numpy(w)
+    starts = rng.normal(size=(20, len(w)))
+    return test(lambda h, x: matrix @ h + x, rng.normal(size=(steps, len(w))), starts).holds
+
+
+def _trap(seed: int, steps: int = 40, starts: int = 20):
+    """h' = tanh(W h + c): the radius is .5 and there are two attractors, h_1 = +- the solution of h = tanh(1.8 h)."""
+    import torch
+
+    from cortseq.dynamics import echo_state_bounds, echo_state_test
+
+    w, push = np.array(TRAP), np.array(PUSH)
+    rng = np.random.default_rng([seed, 2])
+    h = rng.uniform(-1, 1, (starts, 2))
+    path = [h]
+    for _ in range(steps):
+        path.append(np.tanh(path[-1] @ w.T + push))
+    ends = np.sort(np.unique(path[-1][:, 0].round(6)))
+    matrix = torch.from_numpy(w)
+    found = echo_state_test(lambda s, x: torch.tanh(matrix @ s + x), np.tile(push, (100, 1)), h)
+    # the second unit is held at 1, so that the first sees tanh(1.8 h + 1.868 - 1.868)
+    up = reservoirs.held_up(TRAP[0][0])
+    checks = [
+        Check("spectral radius of the counter-example", 1.0, echo_state_bounds(w).radius, high=0.999, row="C28",
+              note="below 1: the textbook's condition is fulfilled"),
+        near("upper attractor, first unit", up, ends[-1], 1e-3, "C28"),
+        near("lower attractor, first unit", -up, ends[0], 1e-3, "C28"),
+        Check("its echo states (0: it has none)", 0.0, float(found.holds), 0, 0, "C28"),
+    ]  # fmt: skip
+    part = {
+        "trap_step": ("trap_step", np.arange(steps + 1)),
+        "trap": (("start", "trap_step"), np.array(path)[:, :, 0].T),
+        "trap_predicted": ("sign", np.array([-up, up])),
+    }
+    return part, checks
+
+
+def _driven(gain: float, noises, units: int, steps: int, seed: int):
+    """h' = tanh(J h + s xi) of gain > 1: exponent along the drive, and the distance of 20 copies."""
+    import torch
+
+    from cortseq.dynamics import echo_state_test
+
+    rng = np.random.default_rng([seed, 3])
+    j = torch.from_numpy(rng.normal(size=(units, units)) * gain / np.sqrt(units))
+    starts = rng.uniform(-1, 1, (20, units))
+    drive = rng.normal(size=(steps, units))
+    found = [echo_state_test(lambda h, x: torch.tanh(j @ h + x), s * drive, starts, seed) for s in noises]
+    slopes = np.array([f.slope for f in found])
+    predicted = np.array([random_networks.mean_field_map(gain, s).lyapunov for s in noises])
+    forced = np.array(noises) > 0
+    strongest = int(np.argmax(noises))
+    typical = np.sqrt(units * random_networks.mean_field_map(gain).q)
+    checks = [
+        near("exponent at the strongest drive (nats/step)", predicted[strongest], slopes[strongest], 0.08, "C28b",
+             relative=True),
+        Check("largest error of the exponent over drives (nats/step)", 0.0, np.abs(slopes - predicted)[forced].max(),
+              high=0.06, row="C28b", note="one network of finite size"),
+        Check("distance of copies without drive", typical, found[int(np.argmin(noises))].distance, 0.1 * typical,
+              row="C28b", note="predicted: the distance sqrt(N q) of a typical state from 0; the copies stay apart"),
+        Check("distance of copies under the strongest drive", 0.0, found[strongest].distance, high=1e-12, row="C28b"),
+    ]  # fmt: skip
+    part = {
+        "noise": ("noise", np.array(noises)),
+        "exponent": ("noise", slopes, {"units": "nats/step"}),
+        "exponent_predicted": ("noise", predicted, {"units": "nats/step"}),
+        "driven_step": ("driven_step", np.arange(steps + 1)),
+        "distance": (("noise", "driven_step"), np.array([f.distances for f in found])),
+        "echo_states": ("noise", np.array([f.holds for f in found])),
+    }
+    return part, checks
+
+
+def _scaled(seed: int):
+    """A reservoir scaled to a radius, of its leaky map where it leaks."""
+    from cortseq.networks.families.esn import scaled_reservoir
+
+    rng = np.random.default_rng([seed, 4])
+    w = rng.normal(size=(60, 60))
+    worst = 0.0
+    for leak in (1.0, 0.4, 0.1):
+        values = np.linalg.eigvals(scaled_reservoir(w, 0.95, leak))
+        worst = max(worst, abs(np.abs(1 - leak + leak * values).max() - 0.95))
+    return {}, [Check("error of the scaled radius, leaks 1, .4, .1", 0.0, worst, high=1e-6, row="C29")]
+
+
+# ------------------------------------------------------------------------------------- memory
+
+
+def cyclic(n: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """radius times a cyclic shift (n, n), and input into one unit (n,)."""
+    return radius * np.roll(np.eye(n), 1, 0), np.eye(n)[0]
+
+
+def _memory(sizes, radii, radius: float, size: int, lengths: int, seed: int):
+    from cortseq.dynamics import memory_capacity
+
+    rng = np.random.default_rng([seed, 5])
+    # least squares sees directions down to this share of the largest, in one half of the inputs
+    floor = np.finfo(float).eps * lengths / 2
+
+    def pair(w, into, expected: float) -> tuple[float, float]:
+        return expected, memory_capacity(w, into, 10 * len(w), max(lengths, 60 * len(w)), seed=seed).total
+
+    def random(n: int, r: float) -> tuple[float, float]:
+        w, into = _random(n, r, rng), rng.normal(size=n)
+        return pair(w, into, reservoirs.linear_memory(w, into, 10 * n, floor)[1:].sum())
+
+    by_size = np.array(
+        [[pair(*cyclic(n, radius), reservoirs.cyclic_memory(n, radius)), random(n, radius)] for n in sizes]
+    )
+    by_radius = np.array(
+        [[pair(*cyclic(size, r), reservoirs.cyclic_memory(size, r)), random(size, r)] for r in radii]
+    )
+    both = np.concatenate([by_size, by_radius])
+    checks = [
+        Check("memory of cyclic reservoirs over N - 1 + r^2N, worst", 1.0, _worst(both[:, 0, 1] / both[:, 0, 0]),
+              0.96, 1.02, "C30"),
+        Check("memory of random reservoirs over prediction, worst", 1.0, _worst(both[:, 1, 1] / both[:, 1, 0]),
+              0.9, 1.05, "C30", note="what least squares can see in double precision"),
+        Check("memory over N, largest of all reservoirs", 1.0,
+              max((by_size[..., 1] / np.array(sizes)[:, None]).max(), by_radius[..., 1].max() / size), high=1.0, row="C30"),
+    ]  # fmt: skip
+    part = {
+        "size": ("size", np.array(sizes)),
+        "radius": ("radius", np.array(radii)),
+        "kind": ("kind", ["cyclic", "random"]),
+        "memory_by_size": (("size", "kind"), by_size[..., 1], {"units": "inputs"}),
+        "memory_by_size_predicted": (("size", "kind"), by_size[..., 0], {"units": "inputs"}),
+        "memory_by_radius": (("radius", "kind"), by_radius[..., 1], {"units": "inputs"}),
+        "memory_by_radius_predicted": (("radius", "kind"), by_radius[..., 0], {"units": "inputs"}),
+    }
+    return part, checks
+
+
+def _summary(size: int, radius: float, lengths: int, seed: int, stay: float = 0.85):
+    """R^2 of past inputs read from a state: a reservoir under white input, and a chain, whose state is X_t alone."""
+    from cortseq.dynamics import decode_past
+
+    rng = np.random.default_rng([seed, 6])
+    lags = np.arange(0, 2 * size)
+    trials, time = 20, max(10 * size, lengths // 10)
+    w, into = cyclic(size, radius)
+    u = rng.uniform(-1, 1, (trials, time))
+    h, states = np.zeros((trials, size)), []
+    for t in range(time):
+        h = h @ w.T + u[:, t, None] * into
+        states.append(h)
+    warm = int(np.log(1e-9) / np.log(radius))
+    roles = np.arange(trials // 2), np.arange(trials // 2, trials)
+    reservoir = decode_past(np.stack(states, 1)[:, warm:], u[:, warm:], lags.tolist(), *roles)[:, 0]
+    transition = np.array([[stay, 1 - stay], [1 - stay, stay]])
+    flips = rng.random((trials, time)) > stay
+    chain = ((rng.integers(0, 2, (trials, 1)) + flips.cumsum(1)) % 2).astype(float)
+    of_chain = decode_past(chain[..., None], chain, lags.tolist(), *roles)[:, 0]
+    # a chain's own state carries lambda^2k; of white symbols (lambda = 0) only the present
+    predicted = reservoirs.chain_memory(transition, lags)
+    exact = reservoirs.linear_memory(w, into, int(lags[-1]))
+    checks = [
+        near("R^2 over lags of a linear reservoir, summed", exact[1:].sum(), reservoir[1:].clip(0).sum(), 0.03, "C53",
+             "the memory capacity", relative=True),
+        Check("largest error of R^2 of a chain's state over lambda^2k", 0.0, np.abs(of_chain - predicted).max(),
+              high=0.05, row="C53"),
+    ]  # fmt: skip
+    part = {
+        "lag": ("lag", lags),
+        "decoded": (("state", "lag"), np.stack([reservoir, of_chain])),
+        "decoded_predicted": (("state", "lag"), np.stack([exact, predicted])),
+        "state": ("state", ["linear reservoir", "chain of order 1"]),
+    }
+    return part, checks
+
+
+# ------------------------------------------------------------------------------------- tasks
+
+
+def narma(steps: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Input uniform on [0, .5] and y_{t+1} = .3 y_t + .05 y_t sum_{i<10} y_{t-i} + 1.5 u_{t-9} u_t + .1, (time,).
+
+    Atiya & Parlos 2000, IEEE Trans Neural Netw 11:697.
+    """
+    u, y = rng.uniform(0, 0.5, steps), np.zeros(steps)
+    for t in range(9, steps - 1):
+        y[t + 1] = 0.3 * y[t] + 0.05 * y[t] * y[t - 9 : t + 1].sum() + 1.5 * u[t - 9] * u[t] + 0.1
+    return u, y
+
+
+def mackey_glass(steps: int, rng: np.random.Generator, delay: float = 17.0, dt: float = 0.1) -> np.ndarray:
+    """dx/dt = .2 x(t - delay) / (1 + x(t - delay)^10) - .1 x, one sample per unit of time, after 200 units; (time,).
+
+    Runge-Kutta of order 4, the delayed value interpolated at half steps. Mackey & Glass 1977, Science 197:287.
+    """
+    back, each, warm = round(delay / dt), round(1 / dt), 200
+    x = [1.2 + 0.1 * v for v in rng.uniform(-1, 1, back + 1)]
+    for _ in range((steps + warm) * each):
+        now, old, older = x[-1], x[-back], x[-back - 1]
+        rise = [0.2 * d / (1 + d**10) for d in (older, (old + older) / 2, old)]
+        k1 = rise[0] - 0.1 * now
+        k2 = rise[1] - 0.1 * (now + dt / 2 * k1)
+        k3 = rise[1] - 0.1 * (now + dt / 2 * k2)
+        k4 = rise[2] - 0.1 * (now + dt * k3)
+        x.append(now + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
+    return np.array(x[-steps * each :: each])
+
+
+def nrmse(truth: np.ndarray, guess: np.ndarray) -> float:
+    """sqrt(mean (y - guess)^2 / variance of y)."""
+    return float(np.sqrt(((truth - guess) ** 2).mean() / truth.var()))
+
+
+def reservoir_states(u: np.ndarray, units: int, radius: float, scale: float, leak: float, seed: int):
+    """States after each input (time, units) of h' = (1 - a) h + a tanh(W h + scale u w + b), and its weights."""
+    from cortseq.networks.families.esn import scaled_reservoir
+    from cortseq.networks.training.kernels import reservoir
+
+    rng = np.random.default_rng([seed, 10])
+    q = {
+        "recurrent": scaled_reservoir(rng.normal(size=(units, units)), radius, leak),
+        "input_weight": scale * rng.uniform(-1, 1, (units, 1)),
+        "bias": rng.uniform(-0.2, 0.2, units),
+        "start": np.zeros(units),
+        "leak": np.array([leak]),
+    }
+    padded = np.append(u, 0.0)[None, :, None]  # the kernel gives states before each input
+    return reservoir.states(q, padded)[1:, 0], q
+
+
+def _read_out(features: np.ndarray, target: np.ndarray, warm: int = 200) -> float:
+    """NRMSE on the second half of a ridge read-out fitted to the first."""
+    from cortseq.dynamics.ridge import ridge
+
+    half = len(target) // 2
+    one_run = np.zeros(half - warm)
+    weight, bias = ridge(features[warm:half], target[warm:half, None], PENALTIES, one_run)
+    return nrmse(target[half:], (features[half:] @ weight.T + bias)[:, 0])
+
+
+def _filter(u: np.ndarray, taps: int) -> np.ndarray:
+    """The last `taps` inputs, (time, taps): all that a linear filter sees."""
+    return np.lib.stride_tricks.sliding_window_view(np.append(np.zeros(taps - 1), u), taps)
+
+
+def _tasks(units: int, steps: int, seed: int):
+    rng = np.random.default_rng([seed, 7])
+    u, y = narma(steps, rng)
+    wave = mackey_glass(steps, rng)
+    wave = (wave - wave.mean()) / wave.std()
+    ahead = 6
+    tasks = {
+        "NARMA-10": (u - 0.25, y, dict(radius=0.95, scale=0.5, leak=1.0)),
+        "Mackey-Glass, 6 ahead": (wave[:-ahead], wave[ahead:], dict(radius=0.95, scale=0.5, leak=0.8)),
+    }
+    found, theirs = [], []
+    for given, wanted, how in tasks.values():
+        # of NARMA-10 the input at t - 1 is the last that y_t depends on, and the state sees it
+        states, q = reservoir_states(given, units, seed=seed, **how)
+        found.append([_read_out(states, wanted), _read_out(_filter(given, 50), wanted)])
+        theirs.append(_reservoirpy(q, given, wanted) if importlib.util.find_spec("reservoirpy") else np.nan)
+    errors = np.array(found)
+    checks = []
+    for name, (ours, linear), peer in zip(tasks, errors, theirs, strict=True):
+        checks.append(Check(f"NRMSE of {name} over that of a linear filter", 1.0, ours / linear, high=0.9, row="C26",
+                            note="predicted: no better than 50 taps of the input"))  # fmt: skip
+        if np.isfinite(peer):
+            checks.append(
+                near(f"NRMSE of {name} beside reservoirpy's states", peer, ours, 0.02, "C26", relative=True)
+            )
+    part = {
+        "task": ("task", list(tasks)),
+        "reader": ("reader", ["reservoir", "linear filter"]),
+        "nrmse": (("task", "reader"), errors),
+        "nrmse_reservoirpy": ("task", np.array(theirs), {"note": "NaN where reservoirpy is not installed"}),
+    }
+    return part, checks
+
+
+def _reservoirpy(q: dict, given: np.ndarray, wanted: np.ndarray) -> float:
+    """NRMSE of the same read-out on the states of reservoirpy's reservoir with the same weights."""
+    from reservoirpy.nodes import Reservoir
+
+    node = Reservoir(lr=float(q["leak"][0]), W=q["recurrent"], Win=q["input_weight"], bias=q["bias"])
+    return _read_out(np.asarray(node.run(given[:, None])), wanted)
+
+
+def _readouts(seed: int):
+    """Ridge against scikit-learn; what training leaves of the reservoir; a read-out of counts."""
+    from sklearn.linear_model import Ridge
+
+    from cortseq import models
+    from cortseq import recording as rec
+    from cortseq.models.base import Data
+    from cortseq.networks.training import convex
+
+    rng = np.random.default_rng([seed, 8])
+    x = rng.normal(size=(800, 30))
+    y = x[:, :2] + rng.normal(size=(800, 2))
+    weight, _ = next(convex.ridge(x, y, [1e-2]))
+    difference = np.abs(weight - Ridge(alpha=1e-2 * len(x)).fit(x, y).coef_).max()
+    slow = np.exp(0.8 * np.sin(0.3 * np.arange(50) + rng.uniform(0, 6, (40, 1))))
+    counts = rec.from_counts(rng.poisson(np.stack([slow, 2 - slow.clip(0, 1.9)], -1)), bin_width=0.02)
+    model = models.Esn(hidden=50)
+    fit = model.fit(counts, range(28), range(28, 34), seed=seed)
+    begun = model.initial(Data.of(counts, range(28)), 1, seed)
+    moved = float((fit.params["recurrent"] - begun["recurrent"]).abs().max())
+    test = np.arange(34, 40)
+    truth = counts["counts"].values[test]
+    rate = counts["counts"].values[:28].mean((0, 1))
+    constant = (truth * np.log(rate) - rate).sum(-1)
+    guess = fit.predict(counts, test)[0]
+    gain = ((truth * np.log(guess) - guess).sum(-1) - constant).sum() / truth.sum() / np.log(2)
+    return {}, [
+        Check(
+            "ridge read-out, largest difference from scikit-learn's", 0.0, difference, high=1e-8, row="C26"
+        ),
+        Check("largest change of W in training", 0.0, moved, 0, 0, "C26"),
+        Check("Poisson read-out, gain over constant rates (bits/spike)", 0.0, gain, low=0.005, row="C26"),
+    ]
