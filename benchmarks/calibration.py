@@ -23,7 +23,8 @@ from scipy.stats import binomtest
 
 from cortseq import models, store
 from cortseq import recording as rec
-from cortseq.models.base import Data, Model
+from cortseq.data import Data
+from cortseq.models.base import Model
 from cortseq.scoring.statistics import PairedDifference, paired_difference
 
 

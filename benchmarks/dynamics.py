@@ -95,7 +95,7 @@ def lyapunov_of_fit(leak: float) -> Case:
     """h' = (1 - a) h + a tanh(J h), as the open loop of a rate network, with the tangent that every fit brings."""
     from cortseq import dynamics, models
     from cortseq import recording as rec
-    from cortseq.theory.networks import untrained
+    from cortseq.networks.untrained import untrained
 
     rng = np.random.default_rng(1)
     w, start = 2.0 * rng.normal(size=(N, N)) / np.sqrt(N), rng.normal(size=N)

@@ -7,7 +7,6 @@ enforced: the process is bound to one CPU before anything is imported.
 
 from __future__ import annotations
 
-import gc
 import importlib.metadata
 import importlib.util
 import os
@@ -19,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from cortseq.timing import Law, in_turns
 
 AVX2_SHARE = 0.6  # of a target where the CPU has no AVX-512
 THREADS = (
@@ -29,7 +28,6 @@ THREADS = (
     "NUMBA_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-ROUNDS, ENOUGH = (3, 41), 4.0  # fewest and most rounds; seconds after which no further round starts
 
 
 class Disagreement(Exception):
@@ -73,16 +71,6 @@ class Row:
     equal_to: float
 
 
-@dataclass(frozen=True)
-class Law:
-    """y ~ x^slope with the 95 % interval of the slope."""
-
-    name: str
-    slope: float
-    low: float
-    high: float
-
-
 def compare(case: Case, clock: Callable[[], float] = time.process_time) -> Iterator[Row]:
     """Rows of one case. The first call of each (compilation, caches) is not timed: its result is compared."""
     ours = case.ours()
@@ -101,33 +89,6 @@ def compare(case: Case, clock: Callable[[], float] = time.process_time) -> Itera
         yield Row(
             case.name, seconds[0], peer.name, theirs, theirs / seconds[0], peer.target, equal[peer.name]
         )
-
-
-def in_turns(
-    functions: list[Callable[[], Any]], clock: Callable[[], float] = time.process_time
-) -> list[float]:
-    """Median seconds of each function; all take their turn once a round.
-
-    A turn is one call; what a function needs to warm up, `compare` has called before.
-    """
-    taken: list[list[float]] = [[] for _ in functions]
-    gc.collect()
-    end = time.perf_counter() + ENOUGH
-    while len(taken[0]) < ROUNDS[0] or (len(taken[0]) < ROUNDS[1] and time.perf_counter() < end):
-        for function, times in zip(functions, taken, strict=True):
-            start = clock()
-            function()
-            times.append(clock() - start)
-    return [float(np.median(times)) for times in taken]
-
-
-def law(name: str, x, y) -> Law:
-    """Least squares on logarithms; Student's interval."""
-    from scipy import stats
-
-    fit = stats.linregress(np.log(x), np.log(y))
-    half = stats.t.ppf(0.975, len(x) - 2) * fit.stderr
-    return Law(name, float(fit.slope), float(fit.slope - half), float(fit.slope + half))
 
 
 def installed(module: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.harness import Case, Peer, installed, target
-from cortseq.models.base import Data
+from cortseq.data import Data
 
 N_STATES, N_TRIALS, N_TIME, N_UNITS, ITERATIONS = 10, 100, 140, 100, 30
 TOLERANCE = 1e-9  # relative; hmmlearn and ours are in double precision

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Case, Peer, installed, target
+from cortseq.networks.problems import disagreement, problem
 
 N_TIME = 140
 SIZES = {"small": (50, 64, 32), "big": (180, 128, 200)}  # units, hidden, trials
@@ -62,32 +63,3 @@ def case(family: str, settings: dict, n_units: int, hidden: int, n_trials: int, 
     ]
     named = f"{family}{' (leak 1)' if settings else ''} N={n_units} H={hidden} batch {n_trials}"
     return Case(f"step of {named}", stepper(model, params, data, "auto"), peers)
-
-
-def problem(family: str, settings: dict, n_units: int, hidden: int, n_trials: int, n_time: int):
-    """Model, one member's parameters and data. The start state is moved off zero, where some gradients vanish."""
-    import torch
-
-    from cortseq import models, recording
-    from cortseq.models.base import Data
-
-    rng = np.random.default_rng(0)
-    counts = rng.poisson(rng.uniform(0.1, 0.3, n_units), (n_trials, n_time, n_units))
-    data = Data.of(recording.from_counts(counts, bin_width=0.02))
-    kind: Any = models.registry()[family]
-    model = kind(hidden=hidden, **settings)
-    params = {name: value[0] for name, value in model.initial(data, 1, 0).items()}
-    shift = rng.normal(0, 0.1, params["start"].shape).astype(np.float32)
-    params["start"] = params["start"] + torch.from_numpy(shift)
-    return model, params, data
-
-
-def disagreement(ours, theirs, constant: float = 0.0) -> float:
-    """Largest relative difference of the loss and of any gradient; `constant`: ln y!, which peers leave out."""
-    loss, gradients = ours
-    if set(gradients) != set(theirs[1]):
-        return float("inf")
-    each = [abs(loss - theirs[0] - constant) / abs(theirs[0])]
-    for name, gradient in theirs[1].items():
-        each.append(np.abs(gradients[name] - gradient).max() / np.abs(gradient).max())
-    return float(np.max(each))  # NaN stays NaN

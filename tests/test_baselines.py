@@ -8,8 +8,8 @@ from scipy.stats import norm, poisson
 
 from cortseq import models
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.models import glm, regression
-from cortseq.models.base import Data
 from cortseq.scoring import audits, probes
 
 FAMILIES = ["glm", "flat", "persistence", "null", "psth"]

@@ -12,6 +12,8 @@ from benchmarks import __main__ as program
 from benchmarks import gpu, harness, hmm, peers_torch, reservoirs, training
 from benchmarks.harness import Case, Peer
 
+from cortseq import timing
+from cortseq.networks import problems
 from cortseq.networks.training.engines import stepper
 
 ROW = {"name", "ours_seconds", "peer", "peer_seconds", "ratio", "target", "equal_to"}
@@ -105,7 +107,7 @@ def test_slopes_and_their_intervals():
 )
 @pytest.mark.parametrize("library", ["torch", "jax"])
 def test_peers_compute_what_ours_computes(family, settings, peer, library):
-    model, params, data = training.problem(family, settings, **TINY)
+    model, params, data = problems.problem(family, settings, **TINY)
     run = getattr(peers_torch, peer)
     if library == "jax":
         pytest.importorskip("jax")
@@ -116,16 +118,16 @@ def test_peers_compute_what_ours_computes(family, settings, peer, library):
 
     constant = gammaln(data.y + 1.0).sum()
     theirs = run(model, params, data.y.astype(np.float32))()
-    assert training.disagreement(stepper(model, params, data, "generic")(), theirs, constant) < 1e-4
+    assert problems.disagreement(stepper(model, params, data, "generic")(), theirs, constant) < 1e-4
     theirs[1]["readout_bias"] = theirs[1]["readout_bias"] * 1.01
-    assert training.disagreement(stepper(model, params, data, "generic")(), theirs, constant) > 5e-3
+    assert problems.disagreement(stepper(model, params, data, "generic")(), theirs, constant) > 5e-3
 
 
 def test_a_reservoir_equals_reservoirpy(monkeypatch):
     pytest.importorskip("reservoirpy")
     monkeypatch.setattr(reservoirs, "N_TRIALS", 7)
     monkeypatch.setattr(reservoirs, "N_TIME", 12)
-    monkeypatch.setattr(harness, "ENOUGH", 0.0)
+    monkeypatch.setattr(timing, "ENOUGH", 0.0)
     (row,) = harness.compare(reservoirs.case(30, None))
     assert row.equal_to < 1e-4
 
@@ -135,7 +137,7 @@ def test_em_equals_its_peers(monkeypatch):
     pytest.importorskip("hmmlearn")
     for name, value in {"N_STATES": 3, "N_TRIALS": 6, "N_TIME": 20, "N_UNITS": 8, "ITERATIONS": 4}.items():
         monkeypatch.setattr(hmm, name, value)
-    monkeypatch.setattr(harness, "ENOUGH", 0.0)
+    monkeypatch.setattr(timing, "ENOUGH", 0.0)
     start, data = hmm.problem()
     case = hmm.case(start, data)
     assert all(row.equal_to < hmm.TOLERANCE or row.peer != "hmmlearn" for row in harness.compare(case))

@@ -7,8 +7,8 @@ import torch
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.compiled.functions import exp, tanh
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data
 from cortseq.networks.training import bptt, engines, noise
 from cortseq.networks.training.strategies import Scheduled
 

@@ -8,7 +8,7 @@ from scipy.stats import poisson
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.models.base import Data
+from cortseq.data import Data
 from cortseq.models.chains import chain
 
 SPECS = {

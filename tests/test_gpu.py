@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cortseq import models
-from cortseq.models.base import Data
+from cortseq.data import Data
 from cortseq.networks.training import bptt, engines
 from cortseq.networks.training.engines.generic import Generic
 

@@ -9,8 +9,8 @@ from scipy.special import logsumexp
 
 from cortseq import models
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data
 from cortseq.models.hmm import forward_backward, hmm, squarem
 from cortseq.sources import synthetic
 

@@ -8,7 +8,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.compiled import matrix, projection
 from cortseq.compiled.vectors import aligned, lanes
-from cortseq.models.base import Data
+from cortseq.data import Data
 from cortseq.networks.training.engines import compiled, loss_and_gradient
 
 KINDS = [(np.float32, 1e-5), (np.float64, 1e-13)]

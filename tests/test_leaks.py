@@ -8,8 +8,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from cortseq import models, splits
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data
 from cortseq.models.chains import chain, encoder
 from cortseq.scoring import audits, compare, probes, products
 from cortseq.sources.base import Source

@@ -9,8 +9,8 @@ import torch
 
 from cortseq import models
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data
 from cortseq.networks.recurrent import before, tensors
 
 SMALL = {

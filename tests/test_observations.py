@@ -9,8 +9,8 @@ from scipy import stats
 
 from cortseq import models, scoring
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data
 from cortseq.observations import OBSERVATIONS, Mixture, conway_maxwell, observation_of
 from cortseq.observations.emissions import EMISSIONS, emission_of
 from cortseq.preprocess import preprocess

@@ -6,10 +6,10 @@ import pytest
 
 from cortseq import models
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.figures import gather, horizon, ladder, memory, units
 from cortseq.figures import generation as generation_figure
-from cortseq.models.base import Data
 from cortseq.networks.smoothers.bidirectional import Bidirectional
 from cortseq.scoring import (
     benchmark_bits_per_spike,

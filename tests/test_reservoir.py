@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from cortseq import models
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data
 from cortseq.networks.recurrent import tensors
 from cortseq.networks.training import convex
 

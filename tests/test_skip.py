@@ -6,7 +6,7 @@ import torch
 
 from cortseq import dynamics, models, observations
 from cortseq import recording as rec
-from cortseq.models.base import Data
+from cortseq.data import Data
 from cortseq.networks.training import bptt, engines, noise
 from cortseq.observations.emissions import EMISSIONS
 from cortseq.scoring import audits

@@ -6,8 +6,8 @@ import torch
 
 from cortseq import models
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data
 from cortseq.networks.training import bptt, engines, noise, windows
 
 GRADIENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp"]

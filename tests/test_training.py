@@ -6,8 +6,9 @@ import torch
 
 from cortseq import models
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Run
+from cortseq.models.base import Run
 from cortseq.networks.training import gradient
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 
 from cortseq import models
-from cortseq.theory import networks
+from cortseq.networks import untrained as start
 
 
 def untrained(model, recording, members=1, seed=0, **given):
     """A Fit of `model` to `recording` with its start parameters; `given` replace them (no member axis)."""
-    fit = networks.untrained(model, recording, members, seed, **given)
+    fit = start.untrained(model, recording, members, seed, **given)
     for name, value in given.items():
         assert tuple(fit.params[name].shape[1:]) == np.shape(value), (name, fit.params[name].shape)
     return fit

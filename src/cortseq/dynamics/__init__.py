@@ -46,13 +46,12 @@ from cortseq.dynamics.spectra import (
     henrici,
     numerical_abscissa,
     outliers,
-    spectral_abscissa,
-    spectral_radius,
     time_constants_and_frequencies,
 )
 from cortseq.dynamics.structure import Structure, structure
 from cortseq.dynamics.transient import TransientGrowth, transient_growth
 from cortseq.flow import Flow, batched
+from cortseq.matrices import spectral_abscissa, spectral_radius
 from cortseq.theory.bulk import low_rank_outliers, predicted_disc, profile_radius, stability_margin
 from cortseq.theory.conversion import euler_limit, to_continuous, to_discrete
 

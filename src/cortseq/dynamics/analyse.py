@@ -34,7 +34,7 @@ def dissect_fit(
     fit : cortseq.models Fit. recording : the Recording it was fitted to. trials : positions; 64 of
     them are used. label_name : covariate of the recording that labels the states ("" or unknown: none).
     """
-    from cortseq.models.base import Data
+    from cortseq.data import Data
 
     trials = spread(trials, MAX_TRIALS)
     data = Data.of(recording, trials)

@@ -13,9 +13,9 @@ import xarray as xr
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import DrivenStep, driven
 from cortseq.dynamics.jacobians import push_each
-from cortseq.dynamics.spectra import _square, spectral_radius
 from cortseq.errors import CortseqError
 from cortseq.flow import as_states, checked
+from cortseq.matrices import spectral_radius, square
 
 if TYPE_CHECKING:
     import torch
@@ -141,7 +141,7 @@ def echo_state_bounds(weights, leak: float = 1.0, slope: float = 1.0) -> EchoSta
     radius < 1 does not make it hold, and drive restores it where radius > 1. Jaeger 2001; Yildiz, Jaeger &
     Kiebel 2012, Neural Netw 35:1.
     """
-    w = _square(weights)
+    w = square(weights)
     sigma = float(np.linalg.norm(w, 2))
     radius = spectral_radius((1 - leak) * np.eye(len(w)) + leak * w)
     return EchoStateBounds(sigma, radius, slope * sigma < 1, radius < 1)

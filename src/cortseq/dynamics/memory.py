@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from cortseq.dynamics.spectra import _square
 from cortseq.errors import CortseqError
+from cortseq.matrices import square
 
 PHI: dict[str, Callable] = {
     "identity": lambda x: x,
@@ -53,7 +53,7 @@ def memory_capacity(
     ------
     CortseqError : shapes, too few steps, or states that leave the finite numbers.
     """
-    w, into = _square(weights), np.asarray(input_weights, dtype=np.float64)
+    w, into = square(weights), np.asarray(input_weights, dtype=np.float64)
     n = len(w)
     if into.shape != (n,):
         raise CortseqError("input_weights hold one value per unit", value=into.shape, fix=f"give {n} values")

@@ -8,16 +8,7 @@ import numpy as np
 
 from cortseq.dynamics.fixed_points import sorted_eigenvalues
 from cortseq.errors import CortseqError
-
-
-def spectral_radius(matrix) -> float:
-    """max_i |lambda_i|: a map is stable below 1."""
-    return float(np.abs(np.linalg.eigvals(_square(matrix))).max())
-
-
-def spectral_abscissa(matrix) -> float:
-    """max_i Re lambda_i: dx/dt = A x is stable below 0."""
-    return float(np.linalg.eigvals(_square(matrix)).real.max())
+from cortseq.matrices import square
 
 
 def numerical_abscissa(matrix) -> float:
@@ -25,7 +16,7 @@ def numerical_abscissa(matrix) -> float:
 
     Trefethen & Embree 2005, Spectra and Pseudospectra, chapter 14.
     """
-    a = _square(matrix)
+    a = square(matrix)
     return float(np.linalg.eigvalsh((a + a.conj().T) / 2)[-1])
 
 
@@ -37,7 +28,7 @@ def henrici(matrix) -> float:
     """
     from scipy.linalg import schur
 
-    return float(np.linalg.norm(np.triu(schur(_square(matrix), output="complex")[0], 1)))
+    return float(np.linalg.norm(np.triu(schur(square(matrix), output="complex")[0], 1)))
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ def bulk_radius(weights, signs=None) -> float:
     ----------
     weights : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
     """
-    w = _square(weights)
+    w = square(weights)
     classes = ((w.ravel()[entries], n) for entries, n in _classes(len(w), signs))
     return float(np.sqrt(sum(n * values.var() for values, n in classes if len(values))))
 
@@ -103,7 +94,7 @@ def outliers(
     ------
     CortseqError : weights that are not square or not finite, or signs of another length.
     """
-    w = _square(weights)
+    w = square(weights)
     rng = np.random.default_rng(seed)
     classes = [entries for entries, _ in _classes(len(w), signs)]
     if keep_row_sums:
@@ -129,12 +120,3 @@ def _classes(n: int, signs) -> list[tuple[np.ndarray, int]]:
         raise CortseqError("signs hold one value per column", value=signs.shape, fix=f"give {n} values")
     off = ~np.eye(n, dtype=bool)
     return [(np.flatnonzero(off & (signs == sign)), int((signs == sign).sum())) for sign in np.unique(signs)]
-
-
-def _square(matrix) -> np.ndarray:
-    a = np.asarray(matrix)
-    if a.ndim != 2 or a.shape[0] != a.shape[1]:
-        raise CortseqError("needs a square matrix", value=a.shape)
-    if not np.isfinite(a).all():
-        raise CortseqError("a matrix holds NaN or infinity")
-    return a.astype(np.complex128 if np.iscomplexobj(a) else np.float64)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cortseq.dynamics.spectra import _square
 from cortseq.errors import CortseqError
+from cortseq.matrices import square
 
 _QUARTER_CIRCLE_MEDIAN = 0.8079455  # of the singular values of a random matrix of variance 1/N
 
@@ -38,7 +38,7 @@ def structure(weights, classes=None, margin: float = 1.05) -> Structure:
     """
     from scipy.stats import kstest
 
-    w = _square(weights)
+    w = square(weights)
     n = len(w)
     classes = np.zeros(n) if classes is None else np.asarray(classes)
     if classes.shape != (n,):

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from cortseq.dynamics.spectra import _square, spectral_abscissa, spectral_radius
 from cortseq.errors import CortseqError
+from cortseq.matrices import spectral_abscissa, spectral_radius, square
 
 _PER_RATE = 8  # grid points of exp(A t) per time in which |A| can grow e-fold, at the least
 _EVERY = 1024  # steps that are all looked at, ...
@@ -47,7 +47,7 @@ def transient_growth(matrix, kind: Literal["discrete", "continuous"] = "discrete
     """
     from scipy.linalg import expm
 
-    a = _square(matrix)
+    a = square(matrix)
     if kind not in ("discrete", "continuous"):
         raise CortseqError("unknown kind", key="kind", value=kind, fix='choose "discrete" or "continuous"')
     continuous = kind == "continuous"

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict
 
 from cortseq import recording as rec
 from cortseq import store
+from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 
 Role = Literal["recurrent", "markov", "baseline", "null"]
-Params = dict[str, Any]
 Progress = Callable[..., None]  # (line, fraction done or None)
 
 
@@ -49,82 +49,6 @@ class Run:
     progress: Progress = silent
     checkpoint: Checkpoint | None = None
     start: Fit | None = None  # begin with what it learned
-
-
-@dataclass(frozen=True)
-class Data:
-    """A recording as arrays: y is (trial, time, feature) for counts and signals, (trial, time) for symbols.
-
-    `observation` is what a bin is drawn from (`cortseq.recording.OBSERVATIONS`), `support` the largest count
-    that "conway_maxwell" gives a probability to (else 0).
-    `valid`: bins that were observed. `scored`: those of them whose log-probability counts; None: all.
-    """
-
-    track: str
-    y: np.ndarray
-    valid: np.ndarray
-    inputs: np.ndarray | None
-    bin_width: float
-    n_features: int
-    observation: str = ""  # that of the track where nothing is said
-    support: int = 0
-    scored: np.ndarray | None = None
-
-    def __post_init__(self):
-        object.__setattr__(self, "observation", self.observation or rec.OBSERVATIONS[self.track][0])
-
-    @classmethod
-    def of(cls, recording: xr.Dataset, trials=None) -> Data:
-        if trials is not None:
-            recording = recording.isel(trial=np.asarray(trials, int))
-        kind = rec.track(recording)
-        y = rec.observations(recording)
-        n = recording.attrs["n_symbols"] if kind == "symbols" else y.shape[2]
-        inputs = None
-        if "inputs" in recording:
-            inputs = recording["inputs"].transpose("trial", "time", "input").values
-        return cls(
-            kind, y, recording["valid"].values, inputs, recording.attrs["bin_width"], int(n),
-            rec.observation(recording), int(recording.attrs.get("support", 0)),
-        )  # fmt: skip
-
-    def at(self, index) -> Data:
-        """Some trials, or with an index (trial, time) some bins of them."""
-        inputs = None if self.inputs is None else self.inputs[index]
-        scored = None if self.scored is None else self.scored[index]
-        return replace(self, y=self.y[index], valid=self.valid[index], inputs=inputs, scored=scored)
-
-    @property
-    def counted(self) -> np.ndarray:
-        """Bins whose log-probability counts, (trial, time)."""
-        return self.valid if self.scored is None else self.scored
-
-    @property
-    def n_inputs(self) -> int:
-        return 0 if self.inputs is None else self.inputs.shape[2]
-
-    def input_mean(self) -> list[float]:
-        """Mean of the recorded inputs over valid bins, (n_inputs,)."""
-        return [] if self.inputs is None else self.inputs[self.valid].mean(0).tolist()
-
-    def n_events(self) -> np.ndarray:
-        """Events that scores are divided by, (trial, time): spikes, or 1 for a symbol or sample."""
-        if self.track == "counts":
-            return np.where(self.counted, self.y.sum(-1), 0)
-        return self.counted.astype(int)
-
-    def digest(self) -> str:
-        """sha256 of everything a model can learn from, as it was handed over."""
-        h = hashlib.sha256(f"{self.track} {self.bin_width!r} {self.n_features}".encode())
-        for array in (self.y, self.valid, self.inputs):
-            if array is not None:
-                h.update(f"{array.shape} {array.dtype.str}".encode())
-                h.update(np.ascontiguousarray(array).tobytes())
-        return h.hexdigest()
-
-    def masked(self, log_prob: np.ndarray) -> np.ndarray:
-        """`log_prob` (..., trial, time) with NaN where a bin is missing."""
-        return np.where(self.valid, log_prob, np.nan)
 
 
 CURVES = ["member", "epoch", "train_loss", "valid_loss", "learning_rate", "clipped", "best"]

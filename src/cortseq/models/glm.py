@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import Field
 from scipy.special import logsumexp, softmax
 
+from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models import regression
-from cortseq.models.base import Data, Learned, Model, Params, Run
+from cortseq.models.base import Learned, Model, Run
 from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
 from cortseq.observations.emissions import MIN_SD, emission_of, encoded, farthest, forecasts, with_dispersion
 

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cortseq.models.base import Data, Learned, Model, Params, Run
+from cortseq.data import Data, Params
+from cortseq.models.base import Learned, Model, Run
 from cortseq.observations.emissions import emission_of, forecasts
 
 

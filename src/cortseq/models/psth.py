@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from cortseq.models.base import Data, Learned, Model, Params, Run
+from cortseq.data import Data, Params
+from cortseq.models.base import Learned, Model, Run
 from cortseq.observations.emissions import MIN_SD, emission_of, encoded, forecasts
 
 WIDTHS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # bins, sd of the Gaussian over time

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Params
 from cortseq.networks import recurrent
 from cortseq.observations.emissions import farthest
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cortseq._lazy import lazy
+from cortseq.data import Params
 from cortseq.errors import CortseqError
-from cortseq.models.base import Params
 from cortseq.networks.recurrent import Recurrent, State, parts
 
 if TYPE_CHECKING:

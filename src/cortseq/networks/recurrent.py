@@ -30,8 +30,9 @@ from pydantic import Field, model_validator
 from cortseq import observations
 from cortseq import recording as rec
 from cortseq._lazy import lazy
+from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
+from cortseq.models.base import Fit, Learned, Model, Run
 from cortseq.networks.training.strategies import Strategy, Teacher
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from cortseq._lazy import lazy
 if TYPE_CHECKING:
     import torch
 
-    from cortseq.models.base import Data
+    from cortseq.data import Data
 else:
     torch = lazy("torch")
 

@@ -13,8 +13,8 @@ from scipy.special import gammaln
 
 from cortseq import observations
 from cortseq._lazy import lazy
+from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Params
 
 if TYPE_CHECKING:
     from cortseq.observations import conway_maxwell

@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Fit
+from cortseq.models.base import Fit
 from cortseq.observations.emissions import encoded
 
 PROBES = 3  # trials whose future is changed

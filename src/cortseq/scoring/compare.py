@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data
 from cortseq.observations.emissions import PoissonEmission, emission_of
 from cortseq.scoring import products
 from cortseq.scoring.ladder import rung

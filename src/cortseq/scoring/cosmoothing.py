@@ -14,8 +14,9 @@ import xarray as xr
 from scipy.special import gammaln
 
 from cortseq import models
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Progress, Run, silent
+from cortseq.models.base import Progress, Run, silent
 from cortseq.observations.emissions import MIN_RATE
 from cortseq.scoring.statistics import blocks_of, paired_difference
 from cortseq.scoring.units import benchmark_bits_per_spike

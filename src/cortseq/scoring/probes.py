@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Fit, Model
+from cortseq.models.base import Fit, Model
 from cortseq.models.null import Null
 from cortseq.scoring.audits import Audit
 from cortseq.scoring.statistics import paired_difference

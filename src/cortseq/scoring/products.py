@@ -7,7 +7,8 @@ import xarray as xr
 from scipy.special import gammaln, logsumexp
 
 from cortseq import recording as rec
-from cortseq.models.base import Data, Fit
+from cortseq.data import Data
+from cortseq.models.base import Fit
 from cortseq.observations.emissions import MIN_RATE
 
 SCORED = ("train", "valid", "test")

@@ -12,8 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Fit
+from cortseq.models.base import Fit
 from cortseq.scoring.statistics import PairedDifference, blocks_of, paired_difference
 
 MEMORIES = (1, 2, 5, 10, 20, 50)

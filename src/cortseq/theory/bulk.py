@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cortseq.dynamics.spectra import _square, spectral_abscissa
 from cortseq.errors import CortseqError
+from cortseq.matrices import spectral_abscissa, square
 
 
 def profile_radius(variances) -> float:
@@ -18,7 +18,7 @@ def profile_radius(variances) -> float:
     ----------
     variances : (n, n), or (group, group) of blocks, each times the number of units in its column's group.
     """
-    s = _square(variances)
+    s = square(variances)
     if np.iscomplexobj(s) or (s < 0).any():
         raise CortseqError("variances are real and not negative", key="variances")
     return float(np.sqrt(np.abs(np.linalg.eigvals(s)).max()))
@@ -39,7 +39,7 @@ def predicted_disc(matrix, signs=None) -> tuple[float, float]:
     ------
     CortseqError : a matrix of one unit.
     """
-    w = _square(matrix)
+    w = square(matrix)
     n = len(w)
     if n < 2:
         raise CortseqError("one unit has no bulk", value=w.shape)
@@ -92,5 +92,5 @@ def stability_margin(weights, gains=1.0) -> float:
     `gains` : phi' at the *actual* fixed point, one number or (n,). For one gain this is the textbook's
     abscissa(W) < 1/gain; of an Euler map ask for the spectral radius of (1 - a) 1 + a diag(gains) W instead.
     """
-    w = _square(weights)
+    w = square(weights)
     return 1.0 - spectral_abscissa(np.broadcast_to(gains, len(w))[:, None] * w)

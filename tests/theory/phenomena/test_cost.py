@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from benchmarks import harness
 
-from cortseq import checks, theory
+from cortseq import checks, theory, timing
 from cortseq.errors import CortseqError
 from cortseq.textbook.figures import cost as figure
 from cortseq.textbook.phenomena import cost
@@ -26,7 +25,7 @@ SMALL = dict(
 @pytest.fixture(scope="module")
 def found():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harness, "ROUNDS", (1, 1))
+        patch.setattr(timing, "ROUNDS", (1, 1))
         return cost.measure(1, say=lambda *_: None, **SMALL)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from cortseq import checks, dynamics, theory
 from cortseq.errors import CortseqError
+from cortseq.networks import untrained
 from cortseq.textbook.figures import gradients as figure
 from cortseq.textbook.phenomena import gradients
 from cortseq.theory import networks
@@ -51,7 +52,7 @@ def test_figure_draws_its_table(found):
 
 def test_products_of_a_silent_network_are_powers():
     """At rest tanh' = 1: dh_t/dh_{t-k} = J^k."""
-    fit, made = networks.driven_map_fit(8, 0.5, 0.0, (1, 80), 1, 0)
+    fit, made = untrained.driven_map_fit(8, 0.5, 0.0, (1, 80), 1, 0)
     found = dynamics.gradient_norms(fit, made, [1, 2, 5], norm="frobenius")[0, 0]
     coupling = fit.params["recurrent"][0].numpy()
     expected = [np.linalg.norm(np.linalg.matrix_power(coupling, k)) for k in (1, 2, 5)]

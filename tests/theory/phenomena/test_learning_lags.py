@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cortseq import checks, recording
+from cortseq.networks import untrained
 from cortseq.textbook.figures import learning_lags as figure
 from cortseq.textbook.phenomena import learning_lags
-from cortseq.theory import networks
 
 SMALL = dict(lags=(3, 6), members=1, hidden=8, epochs=8, trials=128, batch=32, learning_rate=2e-2, gain=0.8)
 
@@ -32,7 +32,7 @@ def test_sequences():
 def test_untrained_networks_are_at_chance():
     model = next(iter(learning_lags._networks(0.9, 4.0, {"hidden": 8})[0].values()))
     made = recording.from_symbols(learning_lags.recall(20, 400, np.random.default_rng(0)), n_symbols=5)
-    assert learning_lags.wrong(networks.untrained(model, made), made)[0] == pytest.approx(0.5, abs=0.1)
+    assert learning_lags.wrong(untrained.untrained(model, made), made)[0] == pytest.approx(0.5, abs=0.1)
 
 
 def test_seeds_reproduce():

@@ -8,7 +8,7 @@ import xarray as xr
 from cortseq.dynamics import lipschitz
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.dynamics.memory import memory_capacity
-from cortseq.dynamics.spectra import spectral_radius
+from cortseq.matrices import spectral_radius
 from cortseq.theory.bulk import predicted_disc
 
 _SHUFFLES = 5

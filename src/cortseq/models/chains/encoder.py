@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln
 
-from cortseq.models.base import Data, Params
+from cortseq.data import Data, Params
 from cortseq.observations.emissions import MIN_SD, emission_of, varying
 
 DECAYS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.9)  # per bin, of the causal exponential smoothing before k-means

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
+from cortseq.data import Data, Params
+from cortseq.models.base import Fit, Learned, Model, Run
 from cortseq.models.chains import chain, encoder, smoothing
 from cortseq.observations.emissions import emission_of, farthest, reached, with_dispersion
 
@@ -159,7 +160,8 @@ class StateChain(Model):
         means = {"symbols": None, "counts": p.get("rate"), "signal": p.get("mean")}[data.track]
         distinct, back = np.unique(contexts, return_inverse=True)
         rows = (model.rows(distinct[part]) for part in _parts(distinct, model.m))
-        expected = np.concatenate([p_j if means is None else p_j @ means for p_j in rows])
+        # not a matrix product: its last bits depend on how many contexts there are, and later bins bring more
+        expected = np.concatenate([q if means is None else np.einsum("cj,jf->cf", q, means) for q in rows])
         return expected[back.reshape(contexts.shape)][None]
 
     def forecast(

@@ -12,8 +12,9 @@ from pydantic import Field
 from scipy.special import gammaln, logsumexp
 
 from cortseq._lazy import lazy
+from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
-from cortseq.models.base import CURVES, Data, Learned, Model, Params, Run
+from cortseq.models.base import CURVES, Learned, Model, Run
 from cortseq.models.hmm import squarem
 from cortseq.models.hmm.state_emissions import Block, StateEmission, emission_of_states
 from cortseq.observations.emissions import encoded, reached

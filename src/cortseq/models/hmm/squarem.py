@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cortseq.models.base import Params
+from cortseq.data import Params
 
 _DISTRIBUTIONS = ("initial", "transition", "probability")
 _POSITIVE = (*_DISTRIBUTIONS, "rate", "dispersion", "sd", "start_sd")

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.special import gammaln
 
-from cortseq.models.base import Data, Params
+from cortseq.data import Data, Params
 from cortseq.observations.emissions import (
     MIN_RATE,
     MIN_SD,

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from cortseq._lazy import lazy
-from cortseq.models.base import Params
+from cortseq.data import Params
 from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, relu_slope
 from cortseq.networks.recurrent import Recurrent, State
 from cortseq.networks.signed import balanced_start, column_signs, signed_weights

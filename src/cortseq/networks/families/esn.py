@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from cortseq._lazy import lazy
+from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Fit, Learned, Model, Params, Run
+from cortseq.models.base import Fit, Learned, Model, Run
 from cortseq.networks.families.rate import leaky, leaky_tangent, tanh_slope
 from cortseq.networks.recurrent import Recurrent, State, tensors
 

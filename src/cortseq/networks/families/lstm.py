@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from cortseq._lazy import lazy
-from cortseq.models.base import Params
+from cortseq.data import Params
 from cortseq.networks.recurrent import Recurrent, State
 
 if TYPE_CHECKING:

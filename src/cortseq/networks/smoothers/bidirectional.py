@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from cortseq.compiled import threads
-from cortseq.models.base import Data
+from cortseq.data import Data
 from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
 
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from cortseq.models.base import Params
+from cortseq.data import Params
 from cortseq.networks.training.engines.base import Batch, Engine, State
 
 

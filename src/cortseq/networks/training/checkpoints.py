@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from cortseq import store
+from cortseq.data import Data, Params
 from cortseq.fingerprint import fingerprint
-from cortseq.models.base import Checkpoint, Data, Params, Progress
+from cortseq.models.base import Checkpoint, Progress
 
 
 class Keeper:

@@ -15,7 +15,7 @@ import scipy.linalg
 import torch
 from scipy.optimize import minimize
 
-from cortseq.models.base import Data, Params
+from cortseq.data import Data, Params
 from cortseq.observations import skipped
 
 if TYPE_CHECKING:

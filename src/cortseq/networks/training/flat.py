@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from cortseq.models.base import Params
+from cortseq.data import Params
 
 
 class Flat:

@@ -17,8 +17,9 @@ import pandas as pd
 import torch
 
 from cortseq.compiled import threads
+from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
-from cortseq.models.base import CURVES, Data, Learned, Params, Progress, Run
+from cortseq.models.base import CURVES, Learned, Progress, Run
 from cortseq.networks.training import bptt, checkpoints, engines, noise, windows
 from cortseq.networks.training.engines.base import Engine
 from cortseq.networks.training.flat import Flat

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cortseq.models.base import Data
+from cortseq.data import Data
 
 COST = 4  # passes over the trials
 

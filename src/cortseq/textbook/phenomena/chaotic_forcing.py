@@ -146,7 +146,7 @@ def fitted(recording, trials: int, strategy: dict, hidden: int, epochs: int, mem
     import torch
 
     from cortseq import models
-    from cortseq.models.base import Data
+    from cortseq.data import Data
     from cortseq.networks.training import bptt, engines, noise
     from cortseq.networks.training.flat import Flat
 

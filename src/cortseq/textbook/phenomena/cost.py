@@ -19,21 +19,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from cortseq import theory
+from cortseq import theory, timing
 from cortseq._lazy import lazy
 from cortseq.checks import Check, near, phenomenon
-from cortseq.theory import networks
+from cortseq.data import Data
 
 if TYPE_CHECKING:
     import torch
-    from benchmarks import harness, training
 
     from cortseq.compiled import threads
     from cortseq.models import base
+    from cortseq.networks import problems, untrained
     from cortseq.networks.training import engines
 else:
+    untrained = lazy("cortseq.networks.untrained")
     torch, base = lazy("torch"), lazy("cortseq.models.base")
-    harness, training = lazy("benchmarks.harness"), lazy("benchmarks.training")
+    problems = lazy("cortseq.networks.problems")
     engines, threads = lazy("cortseq.networks.training.engines"), lazy("cortseq.compiled.threads")
 
 CLAIM = (
@@ -116,10 +117,10 @@ def _times(shapes: list[tuple[int, int]], trials: int) -> np.ndarray:
     """Median CPU seconds of one training step (gradient of one batch) of a rate network at each (H, T)."""
     steps = []
     for units, n_time in shapes:
-        model, params, data = training.problem("rate", {}, N_UNITS, units, trials, n_time)
+        model, params, data = problems.problem("rate", {}, N_UNITS, units, trials, n_time)
         steps.append(engines.stepper(model, params, data, "auto"))
         steps[-1]()
-    return np.array(harness.in_turns(steps))
+    return np.array(timing.in_turns(steps))
 
 
 class _Meter:
@@ -157,7 +158,7 @@ class _Held:
 
 def kept_bytes(settings: dict, n_time: int, trials: int, units: int = 32) -> int:
     """Most bytes kept for the backward pass in one step of the generic execution: a count, the same in every run."""
-    model, params, data = training.problem("rate", settings, N_UNITS, units, trials, n_time)
+    model, params, data = problems.problem("rate", settings, N_UNITS, units, trials, n_time)
     step = engines.stepper(model, params, data, "generic")
     meter = _Meter()
     with torch.autograd.graph.saved_tensors_hooks(meter.hold, lambda held: held.tensor):
@@ -182,8 +183,8 @@ def _gradient(fit, data, settings: dict) -> np.ndarray:
 
 def _biases(n: int, gain: float, noise: float, shape, depths, seed: int) -> np.ndarray:
     """Relative error and cosine of truncated gradients, (window, depth, 2)."""
-    fit, made = networks.driven_map_fit(n, gain, noise, shape, 1, seed)
-    data = base.Data.of(made)
+    fit, made = untrained.driven_map_fit(n, gain, noise, shape, 1, seed)
+    data = Data.of(made)
     full = _gradient(fit, data, {})
     rows = []
     for every in (1, None):
@@ -201,7 +202,7 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _cost_checks(found: xr.Dataset) -> list[Check]:
-    slope = harness.law("", found["bins"].values, found["time_of_bins"].values).slope
+    slope = timing.law("", found["bins"].values, found["time_of_bins"].values).slope
     hidden, time = (np.log(found[name].values) for name in ("hidden", "time_of_hidden"))
     local = np.diff(time) / np.diff(hidden)
     work = np.diff(np.log(found["time_of_hidden_predicted"].values)) / np.diff(hidden)
@@ -217,7 +218,7 @@ def _cost_checks(found: xr.Dataset) -> list[Check]:
         "checkpointed": (0.5, 0.07, "C18"),
     }
     for mode, (predicted, within, row) in expected.items():
-        slope = harness.law("", found["memory_bins"].values, found["kept"].sel(mode=mode).values).slope
+        slope = timing.law("", found["memory_bins"].values, found["kept"].sel(mode=mode).values).slope
         checks.append(near(f"slope of kept activations against T, {mode}", predicted, slope, within, row))
     return checks
 
@@ -241,11 +242,11 @@ def _bias_checks(found: xr.Dataset, chis) -> list[Check]:
 
 def _exact(seed: int) -> list[Check]:
     """Hand-written backward pass against automatic differentiation and differences; what must equal the full gradient."""
-    fit, made = networks.driven_map_fit(12, 0.9, 0.5, (4, 20), 1, seed)
-    data = base.Data.of(made)
+    fit, made = untrained.driven_map_fit(12, 0.9, 0.5, (4, 20), 1, seed)
+    data = Data.of(made)
     params = {name: value[0] for name, value in fit.params.items()}
     loss = {how: engines.loss_and_gradient(fit.model, params, data, how) for how in ("compiled", "generic")}
-    gap = training.disagreement(loss["compiled"], loss["generic"])
+    gap = problems.disagreement(loss["compiled"], loss["generic"])
     move = torch.as_tensor(np.random.default_rng(seed).normal(size=(12, 12)))
     ends = [
         engines.loss_and_gradient(fit.model, {**params, "recurrent": params["recurrent"] + s * move}, data)[0]

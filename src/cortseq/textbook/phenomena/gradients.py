@@ -21,12 +21,14 @@ import xarray as xr
 
 from cortseq._lazy import lazy
 from cortseq.checks import Check, near, phenomenon
-from cortseq.theory import always_vanishes, forget_horizon, gradient_growth, mean_field_map, networks
+from cortseq.theory import always_vanishes, forget_horizon, gradient_growth, mean_field_map
 
 if TYPE_CHECKING:
     from cortseq import dynamics, models, recording
     from cortseq.compiled import threads
+    from cortseq.networks import untrained
 else:
+    untrained = lazy("cortseq.networks.untrained")
     dynamics, models, recording = (lazy(f"cortseq.{name}") for name in ("dynamics", "models", "recording"))
     threads = lazy("cortseq.compiled.threads")
 
@@ -116,19 +118,19 @@ SIGMAS = (0.5, 0.9)  # largest singular values of contracting networks
 
 def _norms(n: int, gain: float, noise: float, lags, n_networks: int, seed: int) -> np.ndarray:
     """Frobenius norms of dh_t/dh_{t-k}, (network, lag)."""
-    fit, made = networks.driven_map_fit(n, gain, noise, (1, WARM_UP + len(lags)), n_networks, seed)
+    fit, made = untrained.driven_map_fit(n, gain, noise, (1, WARM_UP + len(lags)), n_networks, seed)
     return dynamics.gradient_norms(fit, made, lags, norm="frobenius")[:, 0]
 
 
 def _exponents(n: int, gain: float, noise: float, n_networks: int, seed: int, steps: int = 400) -> np.ndarray:
     """Largest exponents per step, (network,)."""
-    fit, made = networks.driven_map_fit(n, gain, noise, (1, steps), n_networks, seed)
+    fit, made = untrained.driven_map_fit(n, gain, noise, (1, steps), n_networks, seed)
     return dynamics.conditional_exponents(fit, made, seed=seed)[:, 0]
 
 
 def _slope_and_exponent(n: int, gain: float, steps: int, n_networks: int, seed: int) -> np.ndarray:
     """Slope of ln |dh_t/dh_{t-k}| over an orbit, and the exponent of the same orbit, (2, network)."""
-    fit, made = networks.driven_map_fit(n, gain, 0.0, (1, steps), n_networks, seed)
+    fit, made = untrained.driven_map_fit(n, gain, 0.0, (1, steps), n_networks, seed)
     lags = range(steps - steps // 4)  # the exponent counts the last three quarters
     norms = dynamics.gradient_norms(fit, made, lags)
     slope = (np.log(norms[:, 0, -1]) - np.log(norms[:, 0, 1])) / (lags[-1] - 1)
@@ -141,7 +143,9 @@ def _contracting(n: int, lags, seed: int) -> tuple[np.ndarray, float]:
     for sigma in SIGMAS:
         weights = np.random.default_rng([seed, n, 2]).normal(size=(n, n))
         weights *= sigma / np.linalg.norm(weights, 2)
-        fit, made = networks.driven_map_fit(n, 1.0, 0.3, (1, WARM_UP + len(lags)), 1, seed, recurrent=weights)
+        fit, made = untrained.driven_map_fit(
+            n, 1.0, 0.3, (1, WARM_UP + len(lags)), 1, seed, recurrent=weights
+        )
         norms.append(dynamics.gradient_norms(fit, made, lags)[0, 0])
         assert always_vanishes(sigma, 1.0)
     rows = np.array(norms)
@@ -163,7 +167,7 @@ def _lstm_fit(bias: float, hidden: int, steps: int, seed: int, silent: bool):
         if silent
         else {}
     )
-    return networks.untrained(model, made, 1, seed, **zero), made
+    return untrained.untrained(model, made, 1, seed, **zero), made
 
 
 def _carousel(bias: float, hidden: int, longest: int, seed: int) -> np.ndarray:

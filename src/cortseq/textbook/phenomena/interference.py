@@ -133,7 +133,7 @@ def cyclic_chain(symbols: int = 4) -> np.ndarray:
 
 def _chain_task(number: int, tasks: int, hidden: int, trials: int, bins: int, seed: int, symbols: int = 4):
     """Symbols that follow one random cycle nine times of ten; a constant input names the task."""
-    from cortseq.models.base import Data
+    from cortseq.data import Data
     from cortseq.sources.synthetic import sample_chain
 
     rng = np.random.default_rng([seed, 1, number])
@@ -149,7 +149,7 @@ def _chain_task(number: int, tasks: int, hidden: int, trials: int, bins: int, se
 
 def _halves(recording: xr.Dataset, hidden: int, seed: int):
     """The first and the second half of a recording's trials, at most 120 of them."""
-    from cortseq.models.base import Data
+    from cortseq.data import Data
 
     n = min(recording.sizes["trial"], 120)
     data = Data.of(recording, range(n))

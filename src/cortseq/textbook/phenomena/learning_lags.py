@@ -22,13 +22,16 @@ import xarray as xr
 
 from cortseq._lazy import lazy
 from cortseq.checks import Check, phenomenon
-from cortseq.theory import forget_horizon, gradient_growth, networks
+from cortseq.data import Data
+from cortseq.theory import forget_horizon, gradient_growth
 
 if TYPE_CHECKING:
     from cortseq import dynamics, models, recording
     from cortseq.compiled import threads
     from cortseq.models import base
+    from cortseq.networks import untrained
 else:
+    untrained = lazy("cortseq.networks.untrained")
     dynamics, models, recording = (lazy(f"cortseq.{name}") for name in ("dynamics", "models", "recording"))
     base, threads = lazy("cortseq.models.base"), lazy("cortseq.compiled.threads")
 
@@ -69,7 +72,7 @@ def measure(
             made = [_recording(lag, trials, np.random.default_rng([seed, lag, role])) for role in range(3)]
             for i, (name, model) in enumerate(specifications.items()):
                 say(f"learning_lags: {name}, lag {lag}")
-                start = networks.untrained(model, made[0], members, seed)
+                start = untrained.untrained(model, made[0], members, seed)
                 learned = model.learn(_scored(made[0]), _scored(made[1]), base.Run(members, seed))
                 fit = replace(start, params=learned.params, card={**start.card, "members": members})
                 error[i, j] = wrong(fit, made[2])
@@ -106,7 +109,7 @@ def _recording(lag: int, trials: int, rng: np.random.Generator) -> xr.Dataset:
 
 def _scored(made: xr.Dataset):
     """Only the answer counts: nothing can be learned about the distractors, whose gradients would be noise."""
-    data = base.Data.of(made)
+    data = Data.of(made)
     return replace(data, scored=data.valid & (np.arange(data.y.shape[1]) == data.y.shape[1] - 1))
 
 

@@ -304,7 +304,7 @@ def _lengths(path: np.ndarray) -> np.ndarray:
 
 def _jumps(chain, made: xr.Dataset) -> tuple[float, float]:
     """Mean length of the moves of a chain's state that are moves, and the least distance of two centroids."""
-    from cortseq.models.base import Data
+    from cortseq.data import Data
     from cortseq.models.chains.encoder import labels
 
     encoder = {name: chain.params[name][0] for name in ("decay", "centroids")}

@@ -264,7 +264,7 @@ def _static(seed: int):
 
     from cortseq import models
     from cortseq import recording as rec
-    from cortseq.models.base import Data
+    from cortseq.data import Data
 
     rng = np.random.default_rng([seed, 3])
     counts = rec.from_counts(rng.poisson(1.0, (3, 12, 4)), bin_width=0.02)

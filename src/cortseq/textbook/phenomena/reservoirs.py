@@ -407,7 +407,7 @@ def _readouts(seed: int):
 
     from cortseq import models
     from cortseq import recording as rec
-    from cortseq.models.base import Data
+    from cortseq.data import Data
     from cortseq.networks.training import convex
 
     rng = np.random.default_rng([seed, 8])

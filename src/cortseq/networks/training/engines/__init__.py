@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from cortseq.compiled import threads
+from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
-from cortseq.models.base import Data, Params
 from cortseq.networks.training import bptt
 from cortseq.networks.training.engines.base import Batch, Engine
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cortseq.models.base import Data, Params
+from cortseq.data import Data, Params
 from cortseq.networks.training.noise import Draws
 
 State = tuple  # of arrays (..., trial, size)

@@ -17,7 +17,7 @@ import torch
 
 from cortseq.compiled import matrix, projection
 from cortseq.compiled.vectors import aligned
-from cortseq.models.base import Data, Params
+from cortseq.data import Data, Params
 from cortseq.networks.training import noise
 from cortseq.networks.training.engines.base import Batch, Engine, Segment, State
 from cortseq.networks.training.kernels import heads

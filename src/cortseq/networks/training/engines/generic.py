@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cortseq.models.base import Data, Params
+from cortseq.data import Data, Params
 from cortseq.networks.training import noise
 from cortseq.networks.training.engines.base import Batch, Engine, Segment, State
 from cortseq.networks.training.strategies import Rollout

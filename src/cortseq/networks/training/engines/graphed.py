@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 import torch
 
-from cortseq.models.base import Data, Params
+from cortseq.data import Data, Params
 from cortseq.networks.training import noise
 from cortseq.networks.training.engines.base import Batch
 from cortseq.networks.training.engines.generic import Generic

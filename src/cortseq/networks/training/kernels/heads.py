@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from cortseq.compiled.functions import OPTIONS, exp
-from cortseq.models.base import Data
+from cortseq.data import Data
 from cortseq.observations import LOG_ALPHA, LOG_NU, MAX_LOG_RATE, MIN_LOG_RATE, MIN_LOG_SD
 from cortseq.observations.conway_maxwell import moments, tables
 

@@ -1,0 +1,26 @@
+"""Square matrices: their check, and the abscissa of their spectrum."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cortseq.errors import CortseqError
+
+
+def spectral_radius(matrix) -> float:
+    """max_i |lambda_i|: a map is stable below 1."""
+    return float(np.abs(np.linalg.eigvals(square(matrix))).max())
+
+
+def spectral_abscissa(matrix) -> float:
+    """max_i Re lambda_i: dx/dt = A x is stable below 0."""
+    return float(np.linalg.eigvals(square(matrix)).real.max())
+
+
+def square(matrix) -> np.ndarray:
+    a = np.asarray(matrix)
+    if a.ndim != 2 or a.shape[0] != a.shape[1]:
+        raise CortseqError("needs a square matrix", value=a.shape)
+    if not np.isfinite(a).all():
+        raise CortseqError("a matrix holds NaN or infinity")
+    return a.astype(np.complex128 if np.iscomplexobj(a) else np.float64)

@@ -1,0 +1,35 @@
+"""Small problems of training for measurements of its cost: data, a model, and how far two results differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from cortseq import models, recording
+from cortseq.data import Data
+
+
+def problem(family: str, settings: dict, n_units: int, hidden: int, n_trials: int, n_time: int):
+    """Model, one member's parameters and data. The start state is moved off zero, where some gradients vanish."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.uniform(0.1, 0.3, n_units), (n_trials, n_time, n_units))
+    data = Data.of(recording.from_counts(counts, bin_width=0.02))
+    kind: Any = models.registry()[family]
+    model = kind(hidden=hidden, **settings)
+    params = {name: value[0] for name, value in model.initial(data, 1, 0).items()}
+    shift = rng.normal(0, 0.1, params["start"].shape).astype(np.float32)
+    params["start"] = params["start"] + torch.from_numpy(shift)
+    return model, params, data
+
+
+def disagreement(ours, theirs, constant: float = 0.0) -> float:
+    """Largest relative difference of the loss and of any gradient; `constant`: ln y!, which peers leave out."""
+    loss, gradients = ours
+    if set(gradients) != set(theirs[1]):
+        return float("inf")
+    each = [abs(loss - theirs[0] - constant) / abs(theirs[0])]
+    for name, gradient in theirs[1].items():
+        each.append(np.abs(gradients[name] - gradient).max() / np.abs(gradient).max())
+    return float(np.max(each))  # NaN stays NaN
