@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.harness import Law, in_turns, law
+from benchmarks.harness import Law, in_turns
 from benchmarks.training import problem
+from cortseq.timing import law
 
 BINS = [256, 512, 1024, 2048, 4096]
 UNITS = [256, 384, 512, 768, 1024]

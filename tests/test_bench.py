@@ -87,7 +87,7 @@ def test_targets_follow_the_instructions_of_the_cpu(avx512, wanted, monkeypatch)
 
 def test_slopes_and_their_intervals():
     x = np.array([1, 2, 4, 8, 16])
-    found = harness.law("square", x, 3 * x**2 * np.array([1.0, 1.01, 0.99, 1.01, 1.0]))
+    found = timing.law("square", x, 3 * x**2 * np.array([1.0, 1.01, 0.99, 1.01, 1.0]))
     assert found.slope == pytest.approx(2, abs=0.01) and found.low < 2 < found.high
     assert found.high - found.low < 0.1
 
