@@ -2,7 +2,7 @@
 
 from mutation.records import Fault
 
-POINTS = ("test_dynamics.py -k 'fixed or eigenvalues'", "test_couplings.py")
+POINTS = ("test_dynamics.py -k fixed or eigenvalues", "test_couplings.py")
 
 FAULTS = [
     Fault(
@@ -27,7 +27,7 @@ FAULTS = [
     ),
     Fault(
         "Sign classes are those of rows.",
-        "_classes", "off & (signs == sign)", "off & (signs == sign)[:, None]", ("test_dynamics.py -k 'classes or outlier'", "test_couplings.py"),
+        "_classes", "off & (signs == sign)", "off & (signs == sign)[:, None]", ("test_dynamics.py -k classes or outlier", "test_couplings.py"),
     ),
     Fault(
         "The p-value of an outlier may be 0.",
@@ -115,7 +115,7 @@ FAULTS = [
     ),
     Fault(
         "Growth of tangent vectors is averaged over warm-up and run.",
-        "_follow", "if t >= warm_up:", "if t >= 0:", ("test_spectra_and_chaos.py -k 'many_exponents or verdicts'", "test_couplings.py"),
+        "_follow", "if t >= warm_up:", "if t >= 0:", ("test_spectra_and_chaos.py -k many_exponents or verdicts", "test_couplings.py"),
     ),
     Fault(
         "The divergence of twins is in bits per step.",
@@ -147,7 +147,7 @@ FAULTS = [
     ),
     Fault(
         "The slowest time constant is in bins, not in seconds.",
-        "_slowest", '-found.attrs["bin_width"] / np.log', "-1.0 / np.log", ("test_laboratory.py -k 'what_the or every'", "test_couplings.py"),
+        "_slowest", '-found.attrs["bin_width"] / np.log', "-1.0 / np.log", ("test_laboratory.py -k what_the or every", "test_couplings.py"),
     ),
     Fault(
         "The Lyapunov spectrum follows the frame with transposed Jacobians.",

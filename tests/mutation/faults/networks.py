@@ -3,7 +3,7 @@
 from mutation.records import Fault
 
 CELLS = (
-    "test_models.py -k 'lstm or leak or dale or plasticity or flow or axis'",
+    "test_models.py -k lstm or leak or dale or plasticity or flow or axis",
     "test_engines.py -k compiled",
     "test_flows.py",
 )
@@ -61,12 +61,12 @@ FAULTS = [
     ),
     Fault(
         "A network of limited memory sees the bin that it predicts.",
-        "Recurrent.recent", "drives[:, k - 1 : n_time - 1]", "drives[:, k:n_time]", ("test_tasks.py -k 'recall or memory'",),
+        "Recurrent.recent", "drives[:, k - 1 : n_time - 1]", "drives[:, k:n_time]", ("test_tasks.py -k recall or memory",),
     ),
     Fault(
         "The memory of a restarted network is a bin longer than it says.",
         "Recurrent.outputs", "self.recent(p, x, [self.memory])", "self.recent(p, x, [self.memory + 1])",
-        ("test_tasks.py -k 'recall or memory or window'",),
+        ("test_tasks.py -k recall or memory or window",),
     ),
     Fault(
         "Inputs are seen a bin late.",
@@ -111,7 +111,7 @@ FAULTS = [
     Fault(
         "A discretised network that runs freely smooths with 1 - d in place of d.",
         "Recurrent.look", "decay * smooth + (1 - decay) * y", "(1 - decay) * smooth + decay * y",
-        ("test_tasks.py -k 'discretise or futures'", "test_networks_by_hand.py"),
+        ("test_tasks.py -k discretise or futures", "test_networks_by_hand.py"),
     ),
     Fault(
         "The tangent of the closed loop leaves out the skip.",
@@ -123,7 +123,7 @@ FAULTS = [
     ),
     Fault(
         "The mean probability over futures is their sum.",
-        "_run", "torch.logsumexp(each, 2) - math.log(each.shape[2])", "torch.logsumexp(each, 2)", ("test_tasks.py -k 'future or forecast'",),
+        "_run", "torch.logsumexp(each, 2) - math.log(each.shape[2])", "torch.logsumexp(each, 2)", ("test_tasks.py -k future or forecast",),
     ),
     Fault(
         "A free run feeds its expectation back in place of a draw.",

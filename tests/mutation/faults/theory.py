@@ -15,11 +15,11 @@ FAULTS = [
     ),
     Fault(
         "Transmission at a rate is the release of one spike.",
-        "stp_frequency_response", "np.asarray(rate_hz, float) * u * x", "u * x", ("test_theory.py -k 'peak or plasticity'",),
+        "stp_frequency_response", "np.asarray(rate_hz, float) * u * x", "u * x", ("test_theory.py -k peak or plasticity",),
     ),
     Fault(
         "Facilitation and depression change their time constants.",
-        "stp_response", "for tau in (tau_fac, tau_rec)", "for tau in (tau_rec, tau_fac)", ("test_theory.py -k 'spikes or trains'",),
+        "stp_response", "for tau in (tau_fac, tau_rec)", "for tau in (tau_rec, tau_fac)", ("test_theory.py -k spikes or trains",),
     ),
     Fault(
         "The forget horizon has the sign of the bias wrong.",

@@ -136,6 +136,6 @@ FAULTS = [
     ),
     Fault(
         "A checkpoint forgets the moments of the optimiser.",
-        "_Descent.load", "if moments:", "if False:", ("test_checkpoints.py -k 'resumed or killed'",),
+        "_Descent.load", "if moments:", "if False:", ("test_checkpoints.py -k resumed or killed",),
     ),
 ]  # fmt: skip
