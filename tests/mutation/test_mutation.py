@@ -1,6 +1,7 @@
 """The faults still apply to the source; with `-m slow` they are seeded, and the tests must see them."""
 
 import os
+import re
 from collections import Counter
 
 import pytest
@@ -24,6 +25,18 @@ def test_every_fault_applies_to_one_place_and_changes_the_code(area):
         where = place(fault, harness.ROOT)
         assert changes_code(fault, where), fault.breaks
         assert fault.tests and fault.breaks.endswith("."), fault.breaks
+
+
+@pytest.mark.parametrize("area", faults.areas())
+def test_expressions_choose_a_test(area):
+    """The words of "-k A or B" occur in names of tests of the file, where it exists."""
+    for fault in faults.of(area):
+        for target in fault.tests:
+            name, _, expression = target.partition(" -k ")
+            files = [f.read_text() for f in (harness.ROOT / "tests").rglob(name)]
+            if expression and files:
+                names = " ".join(re.findall(r"^def (test\w+)", files[0], re.MULTILINE))
+                assert any(word in names for word in expression.split(" or ")), target
 
 
 @pytest.mark.slow

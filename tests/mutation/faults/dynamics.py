@@ -47,7 +47,7 @@ FAULTS = [
     ),
     Fault(
         "The efficacy of plastic synapses is not divided by U.",
-        "balance_of_fit", '(u * x / q["use"])', "(u * x)", ("test_similarity.py -k balance_of_fit", "test_couplings.py"),
+        "balance_of_fit", '(u * x / q["use"])', "(u * x)", ("test_similarity.py -k balance_of_a_fit", "test_couplings.py"),
     ),
     Fault(
         "The participation ratio sees the diagonal of a covariance only.",
