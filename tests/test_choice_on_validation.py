@@ -40,7 +40,9 @@ def test_psth_smooths_as_much_as_validation_asks_for():
     """Training trials share a pattern over time that validation trials do not have."""
     rng = np.random.default_rng(2)
     pattern = rng.gamma(1.0, 2.0, (20, 3))
-    recording = two_kinds(rng.poisson(np.broadcast_to(pattern, (12, 20, 3))), rng.poisson(pattern.mean(0), (12, 20, 3)))
+    recording = two_kinds(
+        rng.poisson(np.broadcast_to(pattern, (12, 20, 3))), rng.poisson(pattern.mean(0), (12, 20, 3))
+    )
     chosen = models.Psth().fit(recording, TRAIN, VALID).card["chosen"]
     assert chosen["shrinkage_trials"] >= 100
     chosen = models.Psth().fit(recording, range(6), range(6, 12)).card["chosen"]
@@ -107,7 +109,11 @@ def test_a_smoother_has_the_states_that_validation_chooses(monkeypatch):
     def data(switching: bool) -> Data:
         state = (np.arange(20)[None] // 5 + rng.integers(0, 2, (10, 1))) % 2
         rates = np.where(state[..., None] == 1, [4.0, 4.0, 4.0, 0.2], [0.3, 0.3, 0.3, 3.0])
-        rates = rates if switching else np.where(state[..., None] == 1, [4.0, 4.0, 4.0, 1.6], [0.3, 0.3, 0.3, 1.6])
+        rates = (
+            rates
+            if switching
+            else np.where(state[..., None] == 1, [4.0, 4.0, 4.0, 1.6], [0.3, 0.3, 0.3, 1.6])
+        )
         return Data.of(rec.from_counts(rng.poisson(rates), bin_width=0.02))
 
     train, valid, test = data(True), data(True), data(False)

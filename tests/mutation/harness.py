@@ -62,21 +62,22 @@ class Worker:
     def run(self, area: str, fault: Fault) -> Result:
         """Seed one fault, run its tests until one fails, and take the fault out again."""
         where = place(fault, self.tree)
-        targets = [target for target in fault.tests if self._exists(target)]
-        for target in targets:
-            self._check_passes(target)
-        start, by = time.monotonic(), ""
+        start, by, caught_by = time.monotonic(), "", ""
         before, stat = where.path.read_bytes(), where.path.stat()
         try:
             self._write(where, patched(fault, where))
-            for target in targets:
-                by = self._failing(target, max(LEAST_SECONDS, 5 * self.passed[target]), self._compiled(where))
+            for target in filter(self._exists, fault.tests):
+                limit = max(LEAST_SECONDS, 5 * self.passed[target]) if target in self.passed else SECONDS
+                by = self._failing(target, limit, self._compiled(where))
                 if by:
+                    caught_by = target
                     break
         finally:
             where.path.write_bytes(before)
             os.utime(where.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
             _forget(where.path)
+        if caught_by:
+            self._check_passes(caught_by)
         return Result(area, fault.breaks, fault.inside, bool(by), by, time.monotonic() - start)
 
     def _write(self, where: Place, text: str) -> None:

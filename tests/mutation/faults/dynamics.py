@@ -7,7 +7,7 @@ POINTS = ("test_dynamics.py -k fixed or eigenvalues", "test_couplings.py")
 FAULTS = [
     Fault(
         "Jacobians from a flow's own tangent are transposed.",
-        "_chunk", "len(states), -1, -1))[1]", "len(states), -1, -1))[1].mT", ("test_flows.py",),
+        "_chunk", "len(states), -1, -1))[1]", "len(states), -1, -1))[1].mT", ("test_couplings.py",),
     ),
     Fault(
         "The spectral radius is the largest real part.",
@@ -150,7 +150,7 @@ FAULTS = [
         "_slowest", '-found.attrs["bin_width"] / np.log', "-1.0 / np.log", ("test_laboratory.py -k what_the or every", "test_couplings.py"),
     ),
     Fault(
-        "The Lyapunov spectrum follows the frame with transposed Jacobians.",
-        "_by_jacobians", "jacobian @ frame.vectors", "jacobian.T @ frame.vectors", ("test_dynamics.py -k exponents", "test_couplings.py"),
+        "Growth between two factorisations is given whole to each of their steps.",
+        "_carry", "out[t + 1 - age : t + 1] = logs / age", "out[t + 1 - age : t + 1] = logs", ("test_dynamics.py -k exponents", "test_spectra_and_chaos.py -k frame"),
     ),
 ]  # fmt: skip
