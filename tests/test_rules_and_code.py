@@ -131,8 +131,20 @@ def products_of(tmp_path_factory):
     rng = np.random.default_rng(0)
     recording = rec.from_counts(rng.poisson(rng.gamma(1, 1, (20, 8, 4))), bin_width=0.02)
     folds = [
-        {"train": [*range(8)], "valid": [8, 9, 10], "test": [*range(11, 20)], "guard": [], "units": [0, 1, 2]},
-        {"train": [*range(12, 20)], "valid": [9, 10, 11], "test": [*range(9)], "guard": [], "units": [1, 2, 3]},
+        {
+            "train": [*range(8)],
+            "valid": [8, 9, 10],
+            "test": [*range(11, 20)],
+            "guard": [],
+            "units": [0, 1, 2],
+        },
+        {
+            "train": [*range(12, 20)],
+            "valid": [9, 10, 11],
+            "test": [*range(9)],
+            "guard": [],
+            "units": [1, 2, 3],
+        },
     ]
     store.write(recording, out / "trials/d.zarr.zip")
     manifest = {"folds": folds, "trials_sha256": store.sha256(out / "trials/d.zarr.zip")}

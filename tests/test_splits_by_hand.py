@@ -22,7 +22,9 @@ def counts(n):
 def test_every_trial_is_tested_once_and_folds_are_of_one_size(folds):
     manifest = splits.split(counts(42), plan(folds=folds), SOURCE, "d")
     tests = [fold["test"] for fold in manifest["folds"]]
-    assert sorted(sum(tests, [])) == list(range(42)) and {len(t) for t in tests} == {42 // folds}
+    assert sorted(trial for test in tests for trial in test) == list(range(42)) and {
+        len(t) for t in tests
+    } == {42 // folds}
 
 
 def test_shares_are_of_all_trials():

@@ -66,7 +66,12 @@ def test_a_fingerprint_reaches_what_is_imported_far_below():
         if name not in seen:
             seen.add(name)
             waiting += _read(name)[1]
-    assert {"cortseq.models.chain", "cortseq.models.smoothing", "cortseq.models.emissions", "cortseq.store"} <= seen
+    assert {
+        "cortseq.models.chain",
+        "cortseq.models.smoothing",
+        "cortseq.models.emissions",
+        "cortseq.store",
+    } <= seen
 
 
 RING = {"source": "synthetic", "kind": "ring", "trials": 60}

@@ -56,7 +56,7 @@ class Worker:
 
     def __init__(self, number: int, passed: dict[str, float]):
         self.tree, self.passed = SCRATCH / f"tree{number}", passed
-        self.count = 0
+        self.count, self.server = 0, None
         _copy(ROOT, self.tree)
 
     def run(self, area: str, fault: Fault) -> Result:
@@ -109,33 +109,59 @@ class Worker:
     def _failing(self, target: str, seconds: float, extra: dict[str, str]) -> str:
         """The first test of a target that fails, "" where all pass."""
         name, _, expression = target.partition(" -k ")
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
-        command += [str(f.relative_to(self.tree)) for f in _files(self.tree, target)]
-        command += ["-k", expression] if expression else []
-        environment = {
-            **os.environ,
-            "PYTHONPATH": f"{self.tree / 'src'}:{self.tree / 'tests'}",
-            "OMP_NUM_THREADS": "1",
-            **extra,
-        }
+        arguments = ["-x", "-q", "--no-header", "-p", "no:cacheprovider"]
+        arguments += [str(f.relative_to(self.tree)) for f in _files(self.tree, target)]
+        arguments += ["-k", expression] if expression else []
         if extra:
             seconds += 120  # everything is compiled anew
+        status, output = (self._alone if extra else self._forked)(arguments, seconds, extra)
+        if status is None:
+            return f"{name} (not done in {seconds:.0f} s)"
+        if status in (0, 5):  # 5: no test has such a name, which test_mutation.py looks for
+            return ""
+        failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+        if failed is None and status > 0:
+            raise RuntimeError(f"{target}: pytest ended with {status}\n{output[-2000:]}")
+        return failed[1].removeprefix("tests/") if failed else f"{name} (died)"
+
+    def _environment(self, extra: dict[str, str]) -> dict[str, str]:
+        paths = f"{self.tree / 'src'}:{self.tree / 'tests'}"
+        return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **extra}
+
+    def _forked(self, arguments: list[str], seconds: float, extra: dict[str, str]) -> tuple[int | None, str]:
+        """pytest in a fork of a process that has imported the libraries: its status and what it said."""
+        if self.server is None or self.server.poll() is not None:
+            command = [sys.executable, "-m", "mutation.server"]
+            self.server = subprocess.Popen(
+                command, cwd=self.tree, env=self._environment(extra), text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )  # fmt: skip
+        assert self.server.stdin is not None and self.server.stdout is not None
+        output = self.tree.parent / f"{self.tree.name}.log"
+        given = {"arguments": arguments, "output": str(output), "seconds": seconds}
+        self.server.stdin.write(json.dumps(given) + "\n")
+        self.server.stdin.flush()
+        return json.loads(self.server.stdout.readline()), output.read_text(errors="replace")
+
+    def _alone(self, arguments: list[str], seconds: float, extra: dict[str, str]) -> tuple[int | None, str]:
+        """The same in a process of its own, where the compiler has another cache."""
         process = subprocess.Popen(
-            command, cwd=self.tree, env=environment, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "pytest", *arguments], cwd=self.tree, env=self._environment(extra), text=True,
+            start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             output, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            return f"{name} (not done in {seconds:.0f} s)"
-        if process.returncode in (0, 5):  # 5: no test has such a name, which test_mutation.py looks for
-            return ""
-        failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
-        if process.returncode not in (1, 2, -6, -11) or (failed is None and process.returncode > 0):
-            raise RuntimeError(f"{target}: pytest ended with {process.returncode}\n{output[-2000:]}")
-        return failed[1].removeprefix("tests/") if failed else f"{name} (died)"
+            return None, ""
+        return process.returncode, output
+
+    def close(self) -> None:
+        """End the process that forks."""
+        if self.server is not None and self.server.stdin is not None:
+            self.server.stdin.close()
+            self.server.wait()
 
 
 def run(chosen: Sequence[tuple[str, Fault]], jobs: int, say: Say = print) -> list[Result]:
@@ -148,6 +174,7 @@ def run(chosen: Sequence[tuple[str, Fault]], jobs: int, say: Say = print) -> lis
     passed: dict[str, float] = {}
 
     def work(number: int) -> None:
+        worker = None
         try:
             worker = Worker(number, passed)
             while not broken:
@@ -161,6 +188,9 @@ def run(chosen: Sequence[tuple[str, Fault]], jobs: int, say: Say = print) -> lis
                 say(f"{len(results):4d}/{len(chosen)} {mark} {found.seconds:5.0f} s  {area}: {found.breaks}")
         except BaseException as error:
             broken.append(error)
+        finally:
+            if worker is not None:
+                worker.close()
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(jobs)]
     for thread in threads:

@@ -2,8 +2,8 @@
 
 from mutation.records import Fault
 
-SCORING = ("test_scoring.py", "test_folds_and_burn_in.py")
-TASKS = ("test_predictions.py", "test_folds_and_burn_in.py")
+SCORING = ("test_folds_and_burn_in.py", "test_scoring.py")
+TASKS = ("test_folds_and_burn_in.py", "test_predictions.py")
 
 FAULTS = [
     Fault(

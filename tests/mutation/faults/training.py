@@ -3,8 +3,8 @@
 from mutation.records import Fault
 
 STEP = "test_one_step.py"
-TRAINING = ("test_training.py", STEP)
-ENGINES = ("test_engines.py", STEP)
+TRAINING = (STEP, "test_training.py")
+ENGINES = ("test_engines.py",)
 
 FAULTS = [
     Fault(
@@ -13,7 +13,7 @@ FAULTS = [
     ),
     Fault(
         "All members share their noise.",
-        "Draws._seed", "self.seed, self.member, purpose", "self.seed, 0, purpose", (STEP, *TRAINING),
+        "Draws._seed", "self.seed, self.member, purpose", "self.seed, 0, purpose", TRAINING,
     ),
     Fault(
         "Every step of an epoch draws the same noise.",
@@ -30,7 +30,7 @@ FAULTS = [
     ),
     Fault(
         "All members see the trials in one order.",
-        "order", "[seed, member, ORDER, epoch]", "[seed, 0, ORDER, epoch]", (STEP, *TRAINING),
+        "order", "[seed, member, ORDER, epoch]", "[seed, 0, ORDER, epoch]", TRAINING,
     ),
     Fault(
         "Every epoch has the same order of trials.",
@@ -39,7 +39,7 @@ FAULTS = [
     Fault(
         "Members that are fitted one by one all draw as member 0.",
         "_Descent._step", "self.epoch, self.step) for m in self.members]",
-        "self.epoch, self.step) for m in range(len(self.members))]", (STEP, *TRAINING),
+        "self.epoch, self.step) for m in range(len(self.members))]", TRAINING,
     ),
     Fault(
         "Weight decay is coupled: an L2 penalty in the gradient.",
@@ -52,16 +52,16 @@ FAULTS = [
     Fault(
         "The gradient is clipped by the norm of all members together.",
         "_Descent._clip", "torch.linalg.vector_norm(gradient, dim=1)",
-        "torch.linalg.vector_norm(gradient).expand(len(gradient))", (STEP, *TRAINING),
+        "torch.linalg.vector_norm(gradient).expand(len(gradient))", TRAINING,
     ),
     Fault(
         "The gradient is clipped before it is divided by the events.",
-        "_Descent._clip", ".cpu().numpy() / events", ".cpu().numpy()", (STEP, *TRAINING),
+        "_Descent._clip", ".cpu().numpy() / events", ".cpu().numpy()", TRAINING,
     ),
     Fault(
         "A gradient below the clip is stretched to it.",
         "_Descent._clip", "np.minimum(self.model.clip / (norm + 1e-12), 1.0)", "self.model.clip / (norm + 1e-12)",
-        (STEP, *TRAINING),
+        TRAINING,
     ),
     Fault(
         "The gradient of a member is divided by the events of all members.",
