@@ -8,7 +8,6 @@ from scipy.stats import poisson
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.models.base import Data, Run
 from cortseq.scoring import audits, compare, products, tasks
 from cortseq.scoring.statistics import Session, across_sessions, holm, paired_difference
 
@@ -396,11 +395,3 @@ def test_the_simulations_ruler_shares_no_trial():
     orders = [rng.permutation(40) for _ in range(20)]
     _, ruler = generation._agreement(generation.mean_over_trials, ("correlation",), real, real, orders, 2)
     assert abs(ruler[0]) < 0.25
-
-
-def test_spikes_of_missing_bins_are_no_events(counts):
-    masked = counts.copy(deep=True)
-    masked["valid"].values[:, 10:] = False
-    data = Data.of(masked)
-    assert data.n_events().sum() == counts["counts"].values[:, :10].sum()
-    assert Run().members == 1
