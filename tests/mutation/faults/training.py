@@ -4,12 +4,12 @@ from mutation.records import Fault
 
 STEP = "test_one_step.py"
 TRAINING = (STEP, "test_training.py")
-ENGINES = ("test_engines.py",)
 
 FAULTS = [
     Fault(
         "Dropout does not rescale what it keeps.",
-        "threshold", "return cut, 65536 / (65536 - cut)", "return cut, 1.0", (STEP, *ENGINES),
+        "threshold", "return cut, 65536 / (65536 - cut)", "return cut, 1.0",
+        (STEP,),
     ),
     Fault(
         "All members share their noise.",
@@ -104,23 +104,28 @@ FAULTS = [
     ),
     Fault(
         "Truncated gradients go back `depth` bins from the first loss of a window, not from its last.",
-        "_truncated", "max(0, s + every - depth)", "max(0, s - depth)", ENGINES,
+        "_truncated", "max(0, s + every - depth)", "max(0, s - depth)",
+        ("test_engines.py -k truncation",),
     ),
     Fault(
         "The linear schedule of the teacher falls to 0 whatever is asked for.",
-        "Scheduled.probability", "1 - (1 - self.final) * progress", "1 - progress", ENGINES,
+        "Scheduled.probability", "1 - (1 - self.final) * progress", "1 - progress",
+        ("test_engines.py -k schedules",),
     ),
     Fault(
         "The coin of scheduled sampling is upside down.",
-        "Rollout._coins", "np.stack(words) < round(65536 * probability)", "np.stack(words) >= round(65536 * probability)", ENGINES,
+        "Rollout._coins", "np.stack(words) < round(65536 * probability)", "np.stack(words) >= round(65536 * probability)",
+        ("test_engines.py -k coin or teacher",),
     ),
     Fault(
         "Sparse forcing is a bin late.",
-        "Sparse.forced", "(bin + 1) % self.every == 0", "bin % self.every == 0", ENGINES,
+        "Sparse.forced", "(bin + 1) % self.every == 0", "bin % self.every == 0",
+        ("test_engines.py -k forced or forcing",),
     ),
     Fault(
         "Forcing pushes the state away from what was seen.",
-        "Rollout.step", "state[0] + error @ self.inverse.mT", "state[0] - error @ self.inverse.mT", ENGINES,
+        "Rollout.step", "state[0] + error @ self.inverse.mT", "state[0] - error @ self.inverse.mT",
+        ("test_engines.py -k forced or forcing",),
     ),
     Fault(
         "Windows of a limited memory are the same in every epoch.",

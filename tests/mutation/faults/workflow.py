@@ -2,10 +2,10 @@
 
 from mutation.records import Fault
 
-STORE = ("test_store.py", "test_writing.py")
-CODE = ("test_fingerprint.py", "test_writing.py", "test_rules_and_code.py")
-RULES = ("test_rules_and_code.py", "test_two_folds.py", "test_workflow.py")
-STUDY = ("test_study.py", "test_forgetting.py -k order", "test_writing.py")
+STORE = ("test_writing.py", "test_store.py")
+CODE = ("test_writing.py", "test_fingerprint.py")
+RULES = ("test_rules_and_code.py", "test_two_folds.py")
+STUDY = ("test_writing.py", "test_study.py")
 
 FAULTS = [
     Fault(
