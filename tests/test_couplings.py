@@ -141,3 +141,11 @@ def test_the_conditional_exponent_leaves_the_first_quarter_out(counts):
     assert found == pytest.approx(np.mean(logs[3:]), abs=1e-12) and found != pytest.approx(
         np.mean(logs), abs=1e-6
     )
+
+
+def test_a_linear_map_is_judged_on_the_trials_that_were_left_out():
+    """Two sets of states that have nothing to do with each other: nothing is told on other trials."""
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(6, 8, 20)), rng.normal(size=(6, 8, 3))
+    found = dynamics.linear_map(a, b, [0, 1, 2], [3, 4, 5], penalties=[1e-8])
+    assert found.r2 < 0 < dynamics.linear_map(a, b, [0, 1, 2], [0, 1, 2], penalties=[1e-8]).r2

@@ -395,3 +395,24 @@ def test_the_simulations_ruler_shares_no_trial():
     orders = [rng.permutation(40) for _ in range(20)]
     _, ruler = generation._agreement(generation.mean_over_trials, ("correlation",), real, real, orders, 2)
     assert abs(ruler[0]) < 0.25
+
+
+def test_changes_of_three_sessions_are_from_when_each_was_learned():
+    """The second session was not yet learned after the first: its change counts from the second stage on."""
+    from cortseq.scoring import forgetting
+
+    rng = np.random.default_rng(8)
+    sessions = [rec.from_counts(rng.poisson(rate, (20, 6, 2)), bin_width=0.02) for rate in (0.5, 1.5, 4.0)]
+    fits = [[models.Null().fit(s, range(10), range(10, 14))] for s in sessions]
+    tests = [[forgetting.Tested(s, range(14, 20), fit[0])] for s, fit in zip(sessions, fits, strict=True)]
+    found = forgetting.table(["a", "b", "c"], fits, tests, burn_in=1).set_index(
+        ["quantity", "learned", "tested"]
+    )
+    score = {key[1:]: row["value"] for key, row in found.iterrows() if key[0] == "score"}
+    for later, earlier in (("b", "a"), ("c", "a"), ("c", "b")):
+        change = score[later, earlier] - score[earlier, earlier]
+        assert found.loc["change", later, earlier]["value"] == pytest.approx(change)
+    assert score["c", "b"] - score["a", "b"] != pytest.approx(score["c", "b"] - score["b", "b"], abs=0.1)
+    earlier = [score["c", x] - score[x, x] for x in "ab"]
+    assert found.loc["BWT", "c", "earlier"]["value"] == pytest.approx(np.mean(earlier))
+    assert found.loc["ACC", "c", "all"]["value"] == pytest.approx(np.mean([score["c", x] for x in "abc"]))

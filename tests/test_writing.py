@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cortseq import store, study
-from cortseq.fingerprint import _imports, _read
+from cortseq import fingerprint, store, study
 
 
 def test_no_reader_sees_half_a_file(tmp_path):
@@ -55,23 +54,21 @@ from cortseq.models import chain
 def later():
     from cortseq.models.rate import leaky
 """
-    found = _imports(ast.parse(code))
+    found = fingerprint._imports(ast.parse(code))
     assert {"cortseq.store", "cortseq.recording", "cortseq.models.chain", "cortseq.models.rate"} <= found
 
 
-def test_a_fingerprint_reaches_what_is_imported_far_below():
-    seen, waiting = set(), ["cortseq.models.markov"]
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            waiting += _read(name)[1]
-    assert {
-        "cortseq.models.chain",
-        "cortseq.models.smoothing",
-        "cortseq.models.emissions",
-        "cortseq.store",
-    } <= seen
+@pytest.mark.parametrize("changed", ["markov", "chain", "emissions"])
+def test_a_fingerprint_changes_with_what_is_imported_far_below(changed, monkeypatch):
+    before = fingerprint.fingerprint("cortseq.models.markov")
+    read = fingerprint._read
+
+    def other(name):
+        digest, imported = read(name)
+        return ("changed" if name == f"cortseq.models.{changed}" else digest), imported
+
+    monkeypatch.setattr(fingerprint, "_read", other)
+    assert fingerprint.fingerprint("cortseq.models.markov") != before
 
 
 RING = {"source": "synthetic", "kind": "ring", "trials": 60}

@@ -183,7 +183,7 @@ FAULTS = [
     ),
     Fault(
         "The change of a session is from when the first one was learned.",
-        "table", "log_prob_b=cells[j][j].log_prob_a", "log_prob_b=cells[0][j].log_prob_a", ("test_forgetting.py",),
+        "table", "log_prob_b=cells[j][j].log_prob_a", "log_prob_b=cells[0][j].log_prob_a", ("test_folds_and_burn_in.py",),
     ),
     Fault(
         "The two halves of the recording that rule simulations share trials.",
