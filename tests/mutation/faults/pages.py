@@ -3,8 +3,8 @@
 from mutation.records import Fault
 
 FIGURES = ("test_figures.py", "test_predictions.py -k figures")
-TABLES = ("test_tables.py", "test_scoring.py -k said")
-REPORT = ("test_report.py", "test_tables.py")
+TABLES = ("test_report.py", "test_scoring.py -k said")
+REPORT = ("test_report.py",)
 
 FAULTS = [
     Fault(
