@@ -149,3 +149,9 @@ def test_a_linear_map_is_judged_on_the_trials_that_were_left_out():
     a, b = rng.normal(size=(6, 8, 20)), rng.normal(size=(6, 8, 3))
     found = dynamics.linear_map(a, b, [0, 1, 2], [3, 4, 5], penalties=[1e-8])
     assert found.r2 < 0 < dynamics.linear_map(a, b, [0, 1, 2], [0, 1, 2], penalties=[1e-8]).r2
+
+
+def test_the_warm_up_does_not_count():
+    """s' = s / 2: ln 1/2 a step, whatever the warm-up."""
+    found = dynamics.leading_exponents(lambda s: 0.5 * s, np.ones((3, 2)), n_steps=40, warm_up=30)
+    assert found == pytest.approx(np.log(0.5))

@@ -190,3 +190,17 @@ def test_a_series_without_timestamps_begins_at_its_starting_time():
         timestamps, starting_time, rate, data = None, 5.0, 4.0, np.zeros(4)
 
     assert series_time(Series()).tolist() == [5.0, 5.25, 5.5, 5.75]
+
+
+def test_cells_of_a_matlab_matrix_are_numbered_down_its_columns(tmp_path):
+    from scipy.io import savemat
+
+    from cortseq.sources.mat import Mat
+
+    cells = np.empty((2, 2), object)
+    for i, j in np.ndindex(2, 2):
+        cells[i, j] = np.array([[1.0 + i + 2 * j]])
+    savemat(tmp_path / "x.mat", {"cells": cells})
+    raw = Mat(path="x.mat", spike_times="cells").load(tmp_path / "x.mat", 0)
+    assert raw["unit"].values.tolist() == ["1", "2", "3", "4"]
+    assert raw["event_time"].values[raw["event_unit"].values.argsort()].tolist() == [1.0, 2.0, 3.0, 4.0]

@@ -6,7 +6,7 @@ from scipy import stats
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.models import encoder
+from cortseq.models import chain, encoder
 from cortseq.models.base import Data
 
 
@@ -44,6 +44,15 @@ def test_smoothed_counts_carry_on_over_missing_bins():
     found = encoder.smoothed(data, 0.75)[0, :, 0] ** 2
     second = 0.75 * 4 + 0.25 * 2
     assert np.allclose(found, [4, 4, second, 0.75 * second + 0.25 * 6])
+
+
+def test_after_a_missing_bin_a_chain_begins_anew():
+    """Labels 0 ? 1 0: bins 0 and 2 follow the start symbol, bin 3 follows label 1."""
+    symbols, valid = np.array([[0, 1, 1, 0]]), np.array([[True, False, True, True]])
+    table = chain.count(symbols, valid, 2, 1)
+    assert table["keys1"].tolist() == [1, 2]  # label 1, the start symbol
+    assert table["cells1"].tolist() == [0, 2, 3] and table["counts1"].tolist() == [1, 1, 1]
+    assert chain.paths(table, symbols, valid, 2)[1, 0, 2:].tolist() == [1, 0]
 
 
 def test_after_the_longest_training_trial_the_psth_holds_its_last_bin():

@@ -115,7 +115,7 @@ FAULTS = [
     ),
     Fault(
         "Growth of tangent vectors is averaged over warm-up and run.",
-        "_follow", "if t >= warm_up:", "if t >= 0:", ("test_spectra_and_chaos.py -k many_exponents or verdicts", "test_couplings.py"),
+        "_follow", "if t >= warm_up:", "if t >= 0:", ("test_couplings.py",),
     ),
     Fault(
         "The divergence of twins is in bits per step.",
