@@ -90,7 +90,7 @@ def legend(owner) -> list[str]:
 
 
 def test_the_readers_of_this_file_tell_ends_and_looks_apart():
-    figure, axes = style.figure(1, 1, 2, 2)
+    _, axes = style.figure(1, 1, 2, 2)
     ax = axes[0, 0]
     ax.errorbar([1], [5], [[2], [3]], fmt="o")
     assert has_interval(ax, [1], [5], [3], [8]) and not has_interval(ax, [1], [5], [2], [7])
@@ -138,7 +138,7 @@ def test_the_ladder():
     assert texts(ring) == ["L0", "L0'", "L2", "L7"]
     assert [text.get_position()[1] for text in ring.texts] == [0, 1, 2, 3.5]
     for y, name in enumerate(["null", "psth", "markov", "lstm", "rate"]):
-        row = table.query("dataset == 'ring' and model == @name").iloc[0]
+        row = table.set_index(["dataset", "model"]).loc["ring", name]
         assert drawn(ring, [row["low"], row["high"]], [y, y], color=style.ROLE_COLOURS[row["role"]])
         assert drawn(ring, row["value"], y, color=style.ROLE_COLOURS[row["role"]], marker="o")
     rings = [line.get_xydata()[0].tolist() for line in ring.lines if line.get_mfc() == "none"]
@@ -276,7 +276,7 @@ def test_scores_further_ahead():
     (ax,) = panels(figure)
     assert len(intervals(ax)) == 3  # plug-ins have no bars, the null is no line
     for model in ("psth", "markov", "rate"):
-        rows = table.query("model == @model and kind != 'plug-in'")
+        rows = table[(table["model"] == model) & (table["kind"] != "plug-in")]
         assert has_interval(ax, *(rows[c] for c in ("horizon", "value", "low", "high")))
     assert drawn(ax, [1, 4], [0.44, -0.6], ls=":", color=style.RED)  # the colour of its network
     assert drawn(ax, [1, 4], [0.44, 0.21], ls="-", color=style.RED)
