@@ -939,3 +939,209 @@ def test_states_told_by_a_linear_map_go_from_row_to_column():
     figure, _ = draw("seeds", dissections={"rate": one, "lstm": other})
     shown = np.asarray(panels(figure)[2].images[0].get_array())
     assert shown[0, 1] > 0.99 and shown[1, 0] < 0.5
+
+
+# -- theory ----------------------------------------------------------------------------------------
+
+
+def test_a_sheet_remembers_exactly_what_it_draws():
+    sheet_module = importlib.import_module("cortseq.figures.theory.sheet")
+    sheet = sheet_module.Sheet(1, 3, 2.0)
+    one = sheet.panel("first", "gain", "rate (Hz)")
+    one.predicted([1, 2, 3], [0.3, 0.7, 0.4], "law", color=style.RED)
+    one.measured([1, 3], [0.5, 0.6], "networks", [0.2, 0.55], [0.9, 0.8], color=style.BLUE)
+    two = sheet.panel("second", "lag", "R²", xscale="log")
+    two.measured([10, 20], [1.5, 1.7], "runs", listed=False)
+    table = sheet.table()
+    left, right = sheet.figure.axes  # the third was left free
+    assert drawn(left, [1, 2, 3], [0.3, 0.7, 0.4], color=style.RED)
+    assert has_interval(left, [1, 3], [0.5, 0.6], [0.2, 0.55], [0.9, 0.8])
+    assert drawn(right, [10, 20], [1.5, 1.7]) and right.get_xscale() == "log"
+    assert left.get_title(loc="left") == "a  first" and right.get_title(loc="left") == "b  second"
+    assert left.get_xlabel() == "gain" and left.get_ylabel() == "rate (Hz)"
+    networks = rows_of(table, panel="first", series="networks", kind="measured")
+    assert networks[["x", "y", "low", "high"]].to_numpy().tolist() == [
+        [1, 0.5, 0.2, 0.9],
+        [3, 0.6, 0.55, 0.8],
+    ]
+    law = rows_of(table, panel="first", series="law", kind="predicted")
+    assert law["y"].tolist() == [0.3, 0.7, 0.4] and law["low"].isna().all()
+    assert rows_of(table, panel="second")["x"].tolist() == [10, 20] and len(table) == 7
+
+
+def test_mean_and_interval_over_networks():
+    values = xr.DataArray([[1.0, 2.0, 6.0], [0.1, 0.4, np.nan]], dims=("gain", "network"))
+    mean, low, high = importlib.import_module("cortseq.figures.theory.sheet").spread(values, "network")
+    half = [4.302653 * np.std([1, 2, 6], ddof=1) / 3**0.5, 12.706205 * np.std([0.1, 0.4], ddof=1) / 2**0.5]
+    assert np.allclose(mean, [3.0, 0.25]) and np.allclose(high - mean, half) and np.allclose(mean - low, half)
+
+
+def product(seed: int, sizes: dict, coords: dict | None = None, **attrs) -> xr.Dataset:
+    """A phenomenon with other positive numbers in every place; sizes: variable -> {dimension: length}."""
+    rng = np.random.default_rng(seed)
+    found = {name: (tuple(dims), rng.uniform(0.1, 0.9, tuple(dims.values()))) for name, dims in sizes.items()}
+    return xr.Dataset(found, coords, attrs)
+
+
+def shown(table: pd.DataFrame, panel: str, series: str, kind: str, column: str = "y") -> np.ndarray:
+    rows = rows_of(table, panel=panel, series=series, kind=kind)
+    return rows[column].to_numpy()
+
+
+def test_costs_of_backpropagation():
+    bins, hidden, kept = {"bins": 3}, {"hidden": 2}, {"mode": 3, "memory_bins": 2}
+    error = {"gain": 2, "window": 2, "depth": 3}
+    found = product(
+        0,
+        {
+            "time_of_bins": bins, "time_of_bins_predicted": bins, "time_of_hidden": hidden,
+            "time_of_hidden_predicted": hidden, "kept": kept, "kept_predicted": kept, "error": error,
+            "error_predicted": error, "cosine": error,
+        },
+        {
+            "bins": [10, 20, 40], "hidden": [8, 16], "mode": ["all", "one", "root"], "memory_bins": [50, 90],
+            "gain": [0.5, 1.5], "depth": [1, 2, 4],
+        },
+    )  # fmt: skip
+    figure, table = draw("theory.cost", found=found)
+    time, *_ = panels(figure)
+    assert time.get_ylabel() == "time of a step (ms)" and drawn(
+        time, [10, 20, 40], 1e3 * found["time_of_bins"]
+    )
+    assert np.allclose(
+        shown(table, "time against T", "∝ T", "predicted"), 1e3 * found["time_of_bins_predicted"]
+    )
+    assert np.allclose(shown(table, "time against H", "measured", "measured"), 1e3 * found["time_of_hidden"])
+    for i, (name, law) in enumerate((("all", "T"), ("one", "1"), ("root", "√T"))):
+        for kind, variable in (("measured", "kept"), ("predicted", "kept_predicted")):
+            found_here = shown(table, "memory against T", f"{name} ∝ {law}", kind)
+            assert np.allclose(found_here, found[variable].values[i] / 2**20)
+    for w, panel in enumerate(("every loss goes back k", "windows of k side by side")):
+        for g, gain in enumerate((0.5, 1.5)):
+            assert np.allclose(shown(table, panel, f"g = {gain:g}", "measured"), found["error"].values[g, w])
+            assert np.allclose(
+                shown(table, panel, f"g = {gain:g}", "predicted"), found["error_predicted"].values[g, w]
+            )
+    cosine = shown(table, "windows of k: direction", "g = 1.5", "measured")
+    assert np.allclose(cosine, found["cosine"].values[1, 1])
+
+
+def test_short_term_plasticity():
+    rate = {"synapse": 2, "rate": 3}
+    found = product(
+        1,
+        {
+            "settled": {**rate, "variable": 2}, "settled_predicted": {**rate, "variable": 2}, "release": rate,
+            "release_predicted": rate, "release_of_mean": rate, "release_error": rate,
+            "train": {"synapse": 2, "train_spike": 4}, "train_predicted": {"synapse": 2, "train_end": 2},
+            "auc": {"cue_from": 2, "delay": 3}, "trace": {"delay": 3}, "trace_predicted": {"delay": 3},
+            "peak_rate_predicted": {},
+        },
+        {
+            "synapse": ["depressing", "facilitating"], "rate": [1.0, 10.0, 50.0], "variable": ["u", "x"],
+            "train_spike": [1, 2, 3, 4], "train_end": ["first", "steady"], "cue_from": ["rates", "u x"],
+            "delay": [-0.1, 0.0, 0.2],
+        },
+    )  # fmt: skip
+    figure, table = draw("theory.plasticity", found=found)
+    axes = panels(figure)
+    for s, name in enumerate(("depressing", "facilitating")):
+        for v, variable in enumerate("ux"):
+            series = f"{name}, {variable}"
+            assert np.allclose(
+                shown(table, "steady states", f"{series}, Runge-Kutta", "measured"), found["settled"][s, :, v]
+            )
+            assert np.allclose(
+                shown(table, "steady states", series, "predicted"), found["settled_predicted"][s, :, v]
+            )
+        release, half = found["release"].values[s], 1.96 * found["release_error"].values[s]
+        assert has_interval(axes[1], [1, 10, 50], release, release - half, release + half)
+        scale = np.array([1, 10, 50])
+        assert has_interval(
+            axes[2], scale, scale * release, scale * (release - half), scale * (release + half)
+        )
+        assert drawn(axes[2], scale, scale * found["release_predicted"].values[s])
+        assert (
+            shown(table, "regular train, 20 Hz", f"{name}, steady", "predicted")
+            == found["train_predicted"].values[s, 1]
+        ).all()
+        assert drawn(axes[3], [1, 2, 3, 4], found["train"].values[s])
+    assert [ax.get_ylabel() for ax in axes[:3]] == ["u, x", "u x", "r u x (1/s)"]
+    assert np.allclose(shown(table, "silent memory", "from rates", "measured"), found["auc"].values[0])
+    trace = shown(table, "decay of the trace", "measured", "measured")
+    assert np.isnan(trace[0]) and np.allclose(trace[1:], found["trace"].values[1:])
+
+
+def test_interference_between_tasks():
+    change = {"term": 4, "eta": 3}
+    found = product(
+        2,
+        {
+            "toy_change": change, "network_change": change, "acc": {"remedy": 2}, "bwt": {"remedy": 2},
+            "score": {"remedy": 2, "after": 3, "task": 3}, "acc_predicted": {},
+        },
+        {"term": ["first", "second", "gauss_newton", "measured"], "eta": [0.1, 0.2, 0.4], "remedy": ["none", "replay"]},
+    )  # fmt: skip
+    figure, table = draw("theory.interference", found=found)
+    for name, panel in (("toy_change", "quadratic toy"), ("network_change", "networks, task 2 after 1")):
+        first, second, newton, measured = found[name].values
+        assert np.allclose(shown(table, panel, "first + second order", "predicted"), first + second)
+        assert np.allclose(shown(table, panel, "Gauss-Newton", "predicted"), newton)
+        assert np.allclose(shown(table, panel, "first order", "predicted"), first)
+        assert np.allclose(shown(table, panel, "measured", "measured"), measured)
+        label = "toy" if "toy" in name else "networks"
+        ratio = shown(table, "measured / predicted", label, "measured")
+        assert np.allclose(ratio, measured / (first + second))
+    for name, label in (("acc", "average score"), ("bwt", "backward transfer")):
+        assert np.allclose(shown(table, f"three cycles: {label}", label, "measured"), found[name])
+    assert (
+        shown(table, "three cycles: average score", "law of the chains", "predicted")
+        == float(found["acc_predicted"])
+    ).all()
+    for r, remedy in enumerate(("none", "replay")):
+        assert np.allclose(
+            shown(table, "three cycles: task 1", remedy, "measured"), found["score"].values[r, :, 0]
+        )
+    scores = next(ax for ax in panels(figure) if "average score" in ax.get_title(loc="left"))
+    assert ticks(scores.xaxis) == ["none", "replay"] and scores.get_ylabel() == "nats/event"
+
+
+def test_the_error_of_eulers_step():
+    by_rule = {"rule": 2, "step": 3}
+    found = product(
+        3,
+        {
+            "error": by_rule, "error_predicted": by_rule, "order": {"rule": 2}, "impulse": {"rule": 2, "time": 3},
+            "impulse_predicted": {"time": 3}, "response": {"rule": 2, "frequency": 2},
+            "response_predicted": {"frequency_line": 4}, "response_of_map": {"rule": 2, "frequency_line": 4},
+            "growth": {"rule": 2, "mode_step": 3}, "growth_predicted": {"rule": 2, "step_line": 4},
+            "threshold_predicted": {}, "orbit": {"run": 3, "orbit_time": 5},
+        },
+        {
+            "rule": ["euler", "exact"], "step": [0.1, 0.2, 0.4], "time": [0.0, 0.1, 0.2], "frequency": [1.0, 3.0],
+            "frequency_line": [1, 2, 3, 4], "mode_step": [0.5, 1.0, 1.5], "step_line": [0.4, 0.8, 1.2, 1.6],
+            "run": ["exact", "0.5", "2.5"], "orbit_time": [0, 1, 2, 3, 4],
+        },
+        tau=0.05,
+    )  # fmt: skip
+    figure, table = draw("theory.euler", found=found)
+    for r, rule in enumerate(("euler", "exact")):
+        for panel, x, name in (
+            ("error at a fixed time", "step", "error"),
+            ("a damped mode", "mode_step", "growth"),
+        ):
+            assert np.allclose(shown(table, panel, rule, "measured"), found[name].values[r])
+            assert np.allclose(shown(table, panel, rule, "measured", "x"), found[x])
+            assert np.allclose(shown(table, panel, rule, "predicted"), found[f"{name}_predicted"].values[r])
+        assert np.allclose(
+            shown(table, "low-pass filter", rule, "measured"), found["response"].values[r] ** 2
+        )
+        assert np.allclose(shown(table, "impulse response", rule, "measured"), found["impulse"].values[r])
+    assert f"euler, order {float(found['order'][0]):.2f}" in legend(panels(figure)[0])
+    half = rows_of(table, series="half power at 1/(2π tau)")
+    assert np.allclose(half["x"], 1 / (2 * np.pi * 0.05)) and half["y"].max() == 0.5
+    growth = next(ax for ax in panels(figure) if "damped" in ax.get_title(loc="left"))
+    assert drawn(growth, [float(found["threshold_predicted"])] * 2, [0, 1], color=style.RED)
+    for r, run in enumerate(("0.5", "2.5"), 1):
+        series = shown(table, "steps below and above the threshold", run, "measured")
+        assert np.allclose(series, found["orbit"].values[r])
