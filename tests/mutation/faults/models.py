@@ -1,0 +1,230 @@
+"""Null, floors, Markov chains, hidden Markov models and regressions."""
+
+from mutation.records import Fault
+
+CHOICE = "test_choice_on_validation.py"
+HAND = "test_models_by_hand.py"
+CHAINS = (HAND, "test_markov.py", "test_smoothing.py", "test_forecast_chains.py")
+EM = (HAND, "test_hmm.py -k never_descends or hmmlearn")
+PATHS = ("test_hmm.py -k sums_over_all_paths",)
+GLM = (HAND, "test_baselines.py -k filtered or inputs_act or couplings or objective or ridge or forecast")
+FLOORS = (HAND, "test_baselines.py -k flat_mean or causal or forecast or missing")
+
+FAULTS = [
+    Fault(
+        "The null learns from validation trials too.",
+        "Null.learn", "emission.estimate(train.y, train.valid)",
+        "emission.estimate(np.concatenate([train.y, valid.y]), np.concatenate([train.valid, valid.valid]))",
+        (HAND,),
+    ),
+    Fault(
+        "The PSTH chooses its width on training trials.",
+        "Psth.learn", "emission.log_prob(params, valid.y)[valid.valid]",
+        "emission.log_prob(params, train.y)[train.valid]", ("test_baselines.py -k psth", CHOICE),
+    ),
+    Fault(
+        "The PSTH sums what missing bins hold.",
+        "Psth._estimate", "np.where(train.valid[..., None], y, 0).sum(0)", "y.sum(0)", FLOORS,
+    ),
+    Fault(
+        "Past the longest training trial the PSTH begins anew.",
+        "_cut", "np.minimum(np.arange(n_time), v.shape[1] - 1)", "np.arange(n_time) % v.shape[1]",
+        ("test_models_by_hand.py -k longest",),
+    ),
+    Fault(
+        "The flat mean counts the bin that it predicts.",
+        "_mean", "delayed(a, 1) - delayed(a, window + 1)", "a - delayed(a, window)", FLOORS,
+    ),
+    Fault(
+        "The flat mean chooses its window on training trials.",
+        "Flat.learn",
+        "emission.log_prob(_distribution(params, valid), valid.y)\n                score = float(log_prob[valid.valid].sum())",
+        "emission.log_prob(_distribution(params, train), train.y)\n                score = float(log_prob[train.valid].sum())",
+        ("test_baselines.py -k flat", CHOICE),
+    ),
+    Fault(
+        "A flat forecast is a bin older than it says.",
+        "_distribution", "delayed(mean, horizon - 1)", "delayed(mean, horizon)", FLOORS,
+    ),
+    Fault(
+        "The forecast of a random walk counts one step too many.",
+        "_walk", "(horizon - 1) * p", "horizon * p",
+        ("test_models_by_hand.py -k walk",),
+    ),
+    Fault(
+        "Persistence chooses its share on training trials.",
+        "Persistence.learn",
+        'np.array(share)}, valid)\n            scores.append(float(emission.log_prob(q, valid.y)[valid.valid].sum()))',
+        'np.array(share)}, train)\n            scores.append(float(emission.log_prob(q, train.y)[train.valid].sum()))',
+        ("test_baselines.py -k persistence", CHOICE),
+    ),
+    Fault(
+        "Missing bins of a chain count as the label that they hold.",
+        "_back", "known = np.where(valid, symbols, m).astype(np.int64)", "known = symbols.astype(np.int64)",
+        ("test_models_by_hand.py -k missing",),
+    ),
+    Fault(
+        "The contexts of a chain are a bin too old.",
+        "_back", "out[:, lag:] = known[:, : max(symbols.shape[1] - lag, 0)]",
+        "out[:, lag + 1 :] = known[:, : max(symbols.shape[1] - lag - 1, 0)]", CHAINS,
+    ),
+    Fault(
+        "Additive smoothing backs off with alpha, not with alpha m.",
+        "additive", "alpha * m / total if last", "alpha / total if last", CHAINS,
+    ),
+    Fault(
+        "The discounts of Kneser-Ney leave the 2 out of n1 + 2 n2.",
+        "_discounts", "(n[0] + 2 * n[1])", "(n[0] + n[1])",
+        ("test_smoothing.py -k discounts",),
+    ),
+    Fault(
+        "Kneser-Ney counts distinct labels before the start of a trial.",
+        "_continuations", "% (m + 1) == m, plain, distinct)", "% (m + 1) == m, distinct, distinct)",
+        ("test_smoothing.py -k kneser or continuations",),
+    ),
+    Fault(
+        "Deleted interpolation does not delete: labels predict themselves.",
+        "deleted_weights", "p[level] = (own - 1) / np.maximum(total - 1, 1)", "p[level] = own / total",
+        ("test_smoothing.py -k deleted",),
+    ),
+    Fault(
+        "The estimator of context trees adds 1 where it adds 1/2 to the total.",
+        "context_tree", "gammaln(m / 2) - gammaln(n + m / 2)", "gammaln(m) - gammaln(n + m)",
+        ("test_smoothing.py -k context_tree",),
+    ),
+    Fault(
+        "Causal smoothing weighs the past with 1 - d in place of d.",
+        "smooth_step", "decay * before + (1 - decay) * y", "(1 - decay) * before + decay * y",
+        ("test_models_by_hand.py -k smoothed",),
+    ),
+    Fault(
+        "What a missing bin holds enters the smoothed counts.",
+        "smoothed", "np.where(valid, step, now), seen | valid", "step, seen | valid",
+        ("test_models_by_hand.py -k smoothed or missing",),
+    ),
+    Fault(
+        "Rates of population states are not shrunk: a state without a spike has rate 0.",
+        "_rates", "return (total + b * mean) / (n + b)", "return total / np.maximum(n, 1)",
+        ("test_markov.py", "test_baselines.py -k noise"),
+    ),
+    Fault(
+        "The sd of population states is about means that hold the bin itself.",
+        "_gaussians", "(total - total_own + overall) / (n - n_own + 1)", "(total + overall) / (n + 1)",
+        ("test_markov.py -k noise",),
+    ),
+    Fault(
+        "A chain chooses its smoothing on training trials.",
+        "StateChain._best", "self._score(params, valid, unseen)[valid.valid]",
+        "self._score(params, train, labels)[train.valid]",
+        ("test_choice_on_validation.py -k chain",),
+    ),
+    Fault(
+        "A chain that runs freely sees one label less than its order.",
+        "StateChain.generate", "slice(max(0, t - self.length), t + 1)", "slice(max(0, t - self.length + 1), t + 1)",
+        ("test_models_by_hand.py -k chain_of_order",),
+    ),
+    Fault(
+        "The rates of population states are not counted as parameters.",
+        "StateChain.learn", 'else m * train.n_features', 'else m',
+        ("test_models_by_hand.py -k parameters",),
+    ),
+    Fault(
+        "Expected transitions of the hidden Markov model are transposed.",
+        "_expected", "belief[:-1].reshape(-1, n).T @ ratio[1:].reshape(-1, n)",
+        "ratio[1:].reshape(-1, n).T @ belief[:-1].reshape(-1, n)",
+        EM,
+    ),
+    Fault(
+        "The hidden Markov model keeps the iterate that is best on training trials.",
+        "Hmm._climb", "log_likelihood(emission, p, sets[1], _PRECISION)",
+        "log_likelihood(emission, p, sets[0], _PRECISION)",
+        ("test_choice_on_validation.py -k hidden",),
+    ),
+    Fault(
+        "A forecast of the hidden Markov model is a step short.",
+        "_ahead", 'belief[:-h] @ np.linalg.matrix_power(p["transition"], h)',
+        'belief[:-h] @ np.linalg.matrix_power(p["transition"], h - 1)',
+        PATHS,
+    ),
+    Fault(
+        "Co-smoothing filters: it sees no later bin.",
+        "Hmm.cosmooth", "_smoothed(emission, p, block)[0]", "_smoothed(emission, p, block)[1]",
+        PATHS,
+    ),
+    Fault(
+        "The hidden Markov model draws with transposed transitions.",
+        "Hmm.generate", 'params["transition"][state]', '(params["transition"].T / params["transition"].T.sum(1, keepdims=True))[state]',
+        ("test_models_by_hand.py -k hidden_chain",),
+    ),
+    Fault(
+        "Sticky pseudo-counts are on every transition.",
+        "Hmm.maximise", "self.sticky * np.eye(self.states)", "self.sticky * np.ones((self.states, self.states))",
+        EM,
+    ),
+    Fault(
+        "The backward pass begins a bin late in short trials.",
+        "backward", "if t >= length[r] - 1:", "if t >= length[r]:",
+        (*PATHS, *EM),
+    ),
+    Fault(
+        "The prior of hidden states is worth nothing.",
+        "PoissonStates.maximise", 'self.prior * self.overall["rate"]) / (s[:, -1:] + self.prior)',
+        '1e-9 * self.overall["rate"]) / (s[:, -1:] + 1e-9)',
+        EM,
+    ),
+    Fault(
+        "The regression keeps its last penalty, not the one that is best on validation.",
+        "Glm.learn", "if scores[-1] > best[0]:", "if True:",
+        ("test_choice_on_validation.py -k regression",),
+    ),
+    Fault(
+        "Inputs act a bin late in the regression.",
+        "Glm.design", "np.nan_to_num(data.inputs) - p", "np.roll(np.nan_to_num(data.inputs), 1, axis=1) - p",
+        ("test_baselines.py -k inputs_act",),
+    ),
+    Fault(
+        "The filters of the regression run backwards in lag.",
+        "_filtered", "basis[::-1].T", "basis.T",
+        ("test_baselines.py -k filtered",),
+    ),
+    Fault(
+        "The couplings of the regression are transposed: to, from.",
+        "Glm.couplings", '"lf,nfm->lmn"', '"lf,nfm->lnm"',
+        ("test_models_by_hand.py -k couplings",),
+    ),
+    Fault(
+        "Forecast covariances use transposed couplings.",
+        "_covariances", "coupling[k].T @ psi[lead - k]", "coupling[k] @ psi[lead - k]",
+        ("test_models_by_hand.py -k forecasts",),
+    ),
+    Fault(
+        "Forecast covariances are taken as diagonal.",
+        "_covariances", "found.append(total)", "found.append(np.diag(np.diag(total)))",
+        ("test_models_by_hand.py -k forecasts",),
+    ),
+    Fault(
+        "The residual sd of the regression is not corrected for the degrees of freedom.",
+        "_residual_sd", "len(features) - freedom", "len(features)",
+        ("test_models_by_hand.py -k residual",),
+    ),
+    Fault(
+        "The penalty of a regression shrinks its intercept.",
+        "_Problem.minimise", "np.append(0.0, np.full(", "np.append(penalty, np.full(",
+        ("test_baselines.py -k objective or ridge or regression",),
+    ),
+    Fault(
+        "Every model has a forecast a bin later than it can.",
+        "reached", ">= np.asarray(horizons) - 1)", ">= np.asarray(horizons))",
+        ("test_forecast_chains.py", "test_baselines.py -k forecast"),
+    ),
+    Fault(
+        "Spikes of missing bins are counted as events.",
+        "Data.n_events", "np.where(self.counted, self.y.sum(-1), 0)", "self.y.sum(-1)",
+        ("test_models_by_hand.py -k events",),
+    ),
+    Fault(
+        "All members simulate with the same random numbers.",
+        "Fit.simulate", "np.random.default_rng([seed, member])", "np.random.default_rng([seed, 0])",
+        ("test_models_by_hand.py -k members",),
+    ),
+]  # fmt: skip

@@ -1,0 +1,134 @@
+"""Cells, their tangents, what a network reads, and how it runs freely."""
+
+from mutation.records import Fault
+
+CELLS = (
+    "test_flows.py -k tangent_is",
+    "test_models.py -k lstm or leak_one or dale or plasticity",
+    "test_engines.py -k compiled_equals_generic",
+)
+TANGENTS = ("test_flows.py -k tangent or held or mean",)
+
+FAULTS = [
+    Fault(
+        "The recurrent matrix of the rate network is transposed.",
+        "Rate.step", 'h @ q["recurrent"].mT', 'h @ q["recurrent"]', CELLS,
+    ),
+    Fault(
+        "The leak is that of the old state: 1 - a and a change places.",
+        "leaky", "torch.lerp(h, target, a.expand(target.shape))", "torch.lerp(target, h, a.expand(target.shape))", CELLS,
+    ),
+    Fault(
+        "The tangent of the rate network uses the transposed matrix.",
+        "Rate.tangent", "(w @ v + moved)", "(w.mT @ v + moved)", TANGENTS,
+    ),
+    Fault(
+        "Input and forget gate of the LSTM change places.",
+        "Lstm.step", "i, f, g, o = (h", "f, i, g, o = (h", CELLS,
+    ),
+    Fault(
+        "The tangent of the LSTM leaves out the slope of the output's tanh.",
+        "Lstm.tangent", "(o * (1 - out**2)).unsqueeze(-1) * d_c", "o.unsqueeze(-1) * d_c", TANGENTS,
+    ),
+    Fault(
+        "The update gate of the GRU keeps the candidate in place of the state.",
+        "Gru.step", "torch.lerp(candidate, h, z)", "torch.lerp(h, candidate, z)", CELLS,
+    ),
+    Fault(
+        "The reset gate of the GRU leaves out the candidate's bias.",
+        "Gru._gates", "torch.tanh(u_candidate + r * (w_candidate + c))", "torch.tanh(u_candidate + r * w_candidate + c)", CELLS,
+    ),
+    Fault(
+        "Resources are used up by U, not by the facilitated u.",
+        "Stp.step", "speed = rec + u * r", "speed = rec + use * r", CELLS,
+    ),
+    Fault(
+        "Plastic synapses start at a steady state that is none.",
+        "Stp.start", "use * (fac + r) / (fac + use * r)", "use * (fac + r) / (fac + r)", CELLS,
+    ),
+    Fault(
+        "Plastic synapses count the bin in milliseconds.",
+        "Stp.derive", 'p["bin_width"].unsqueeze(-2)', '1e3 * p["bin_width"].unsqueeze(-2)', CELLS,
+    ),
+    Fault(
+        "Dale's law holds for the incoming weights of a unit.",
+        "signed_weights", "signs.unsqueeze(-2)", "signs.unsqueeze(-1)", ("test_models.py -k dale",),
+    ),
+    Fault(
+        "The start under Dale's law balances columns, not rows.",
+        "balanced_start", "(size * (signs > 0)).sum(1), (size * (signs < 0)).sum(1)",
+        "(size * (signs > 0)).sum(0), (size * (signs < 0)).sum(0)", ("test_models.py -k dale",),
+    ),
+    Fault(
+        "A network of limited memory sees the bin that it predicts.",
+        "Recurrent.recent", "drives[:, k - 1 : n_time - 1]", "drives[:, k:n_time]", ("test_tasks.py -k recall or memory",),
+    ),
+    Fault(
+        "The memory of a restarted network is a bin longer than it says.",
+        "Recurrent.outputs", "self.recent(p, x, [self.memory])", "self.recent(p, x, [self.memory + 1])",
+        ("test_tasks.py -k recall or memory or window",),
+    ),
+    Fault(
+        "Inputs are seen a bin late.",
+        "tensors", "np.roll(data.inputs, -1, axis=1)", "data.inputs", ("test_training.py -k inputs",),
+    ),
+    Fault(
+        "A network reads what missing bins hold.",
+        "tensors", " * valid.unsqueeze(-1)", "", ("test_networks_by_hand.py",),
+    ),
+    Fault(
+        "All members of a network start with the same weights.",
+        "Recurrent.initial", "np.random.default_rng([seed, member, 1])", "np.random.default_rng([seed, 0, 1])",
+        ("test_training.py -k same_seed",),
+    ),
+    Fault(
+        "The skip of the read-out sees the bin that it predicts.",
+        "before", "torch.full_like(seen[:, :1], torch.nan), seen[:, :-1]], 1)", "seen], 1)", ("test_skip.py",),
+    ),
+    Fault(
+        "A low-rank matrix is divided by its rank.",
+        "LowRank.derive", "/ self.hidden", "/ self.rank", TANGENTS,
+    ),
+    Fault(
+        "The radius of a reservoir is that of W, not of the leaky map.",
+        "scaled_reservoir", "1 - leak + leak * factor * eigenvalues", "factor * eigenvalues",
+        ("test_reservoir.py -k radius",),
+    ),
+    Fault(
+        "The reservoir's input is divided by the standard deviation of all trials, test trials too.",
+        "Esn.learn", "[torch.as_tensor(train.valid)]", "[torch.as_tensor(np.ones_like(train.valid))]",
+        ("test_networks_by_hand.py",),
+    ),
+    Fault(
+        "The penalty of a reservoir's read-out is the last one, not the best on validation.",
+        "fit_readout", "if loss < best[0] or not best[1]:", "if True:", ("test_choice_on_validation.py -k read_out",),
+    ),
+    Fault(
+        "The penalty of ridge is for the sum over bins, not for each bin.",
+        "ridge", "gram + penalty * np.eye(len(gram))", "gram + penalty / len(features) * np.eye(len(gram))",
+        ("test_reservoir.py -k ridge",),
+    ),
+    Fault(
+        "A discretised network that runs freely smooths with 1 - d in place of d.",
+        "Recurrent.look", "decay * smooth + (1 - decay) * y", "(1 - decay) * smooth + decay * y",
+        ("test_networks_by_hand.py",),
+    ),
+    Fault(
+        "The tangent of the closed loop leaves out the skip.",
+        "Loop._moved_seen", 'moved = moved + self.p["skip"].unsqueeze(-1) * moved_last', "moved = moved + 0 * moved_last.sum()", TANGENTS,
+    ),
+    Fault(
+        "Held inputs are taken off the drive in place of added.",
+        "holding", 'q["bias"] + held @', 'q["bias"] - held @', TANGENTS,
+    ),
+    Fault(
+        "The mean probability over futures is their sum.",
+        "_run", "torch.logsumexp(each, 2) - math.log(each.shape[2])", "torch.logsumexp(each, 2)", ("test_tasks.py -k future or forecast",),
+    ),
+    Fault(
+        "A free run feeds its expectation back in place of a draw.",
+        "Recurrent.generate", "observation.draw(p, self.readout(p, self.output(q, state), last), generator)",
+        "observation.mean(p, self.readout(p, self.output(q, state), last)).round() if observation.n_readout == observation.n_features and not observation.smooth_draws and type(observation).__name__ != \"Categorical\" else observation.draw(p, self.readout(p, self.output(q, state), last), generator)",
+        ("test_networks_by_hand.py",),
+    ),
+]  # fmt: skip

@@ -1,0 +1,118 @@
+"""Figures, tables, sentences and the report: what a reader sees."""
+
+from mutation.records import Fault
+
+FIGURES = ("test_figures.py", "test_predictions.py -k figures")
+TABLES = ("test_report.py", "test_scoring.py -k said")
+REPORT = ("test_report.py",)
+
+FAULTS = [
+    Fault(
+        "A verdict prints the raw p-value as Holm's.",
+        "verdict", 'row["gain_over_markov"], row["p_holm"]', 'row["gain_over_markov"], row["p_value"]', TABLES,
+    ),
+    Fault(
+        "A network that is worse than the chain is said to be so by a negative amount.",
+        "verdict", "by {-gain:.3f}", "by {gain:.3f}", TABLES,
+    ),
+    Fault(
+        "A verdict looks at the estimate, not at the lower end of its interval.",
+        "verdict", 'if row["gain_low"] > 0 and p < 0.05:', 'if row["gain_over_markov"] > 0 and p < 0.05:', TABLES,
+    ),
+    Fault(
+        "The summary counts networks as better without Holm's p-value.",
+        "summary", ' & (live["p_holm"] < 0.05)]', "]", TABLES,
+    ),
+    Fault(
+        "The summary compares with the rival by the gain over the chain.",
+        "summary", '(live["rival_low"] > 0)', '(live["gain_low"] > 0)', TABLES,
+    ),
+    Fault(
+        "The share of the exact filter is upside down.",
+        "summary", "100 * best['value'] / best['ceiling']", "100 * best['ceiling'] / best['value']", TABLES,
+    ),
+    Fault(
+        "The ends of printed intervals change places.",
+        "_interval", "[{low:+.3f}, {high:+.3f}]", "[{high:+.3f}, {low:+.3f}]", TABLES,
+    ),
+    Fault(
+        "The gain over the rival is printed with the interval of the gain over the chain.",
+        "_main_columns", '"gain_over_rival", "rival_low", "rival_high"', '"gain_over_rival", "gain_low", "gain_high"', TABLES,
+    ),
+    Fault(
+        "The printed table begins with the worst model.",
+        "text", 'np.argsort(-rows["value"]', 'np.argsort(rows["value"]', TABLES,
+    ),
+    Fault(
+        "The column of the evaluation null repeats the score.",
+        "_OTHER", '"evaluation null": "value_evaluation_null"', '"evaluation null": "value"', TABLES,
+    ),
+    Fault(
+        "Bars of the scores begin at the value.",
+        "_panel", 'ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2', 'ax.plot([row["value"], row["high"]], [y, y], color=colour, lw=2', FIGURES,
+    ),
+    Fault(
+        "The axis of bits per second is scaled the wrong way.",
+        "_panel", "(lambda v: v * scale, lambda v: v / scale)", "(lambda v: v / scale, lambda v: v * scale)", FIGURES,
+    ),
+    Fault(
+        "The order figure draws validation scores.",
+        "_panel", 'column = "loss_test" if symbols else "test"', 'column = "loss_valid" if symbols else "valid"', FIGURES,
+    ),
+    Fault(
+        "Networks in the order figure are drawn by their gain, chains by their loss.",
+        "_panel", 'value = row["loss"] if symbols else row["value"]', 'value = row["value"]', FIGURES,
+    ),
+    Fault(
+        "The axes of the figure of units change places.",
+        "draw", "ax.scatter(table[chain], table[network]", "ax.scatter(table[network], table[chain]", FIGURES,
+    ),
+    Fault(
+        "Scores of units are in nats.",
+        "per_unit", 'table["spikes"].replace(0, np.nan) * np.log(2)', 'table["spikes"].replace(0, np.nan)', FIGURES,
+    ),
+    Fault(
+        "Bars of the horizon figure change their ends.",
+        "draw", '[line["value"] - line["low"], line["high"] - line["value"]]', '[line["high"] - line["value"], line["value"] - line["low"]]', FIGURES,
+    ),
+    Fault(
+        "Bars of the memory figure change their ends.",
+        "_panel", '[line["value"] - line["low"], line["high"] - line["value"]]', '[line["high"] - line["value"], line["value"] - line["low"]]', FIGURES,
+    ),
+    Fault(
+        "The predicted rates of a trial are counts per bin, labelled Hz.",
+        "_counts", 'p["predicted"].values[valid] / width', 'p["predicted"].values[valid]', FIGURES,
+    ),
+    Fault(
+        "Recorded and predicted units of a trial are in different orders.",
+        "_counts", "rate.T[order]", "rate.T", FIGURES,
+    ),
+    Fault(
+        "The numbers of the forgetting matrix are transposed.",
+        "_matrix", "ax.text(j, i, text, ha=\"center\", va=\"center\", fontsize=6.5", "ax.text(i, j, text, ha=\"center\", va=\"center\", fontsize=6.5", FIGURES,
+    ),
+    Fault(
+        "The forgetting matrix prints whole intervals for half ones.",
+        "_matrix", '(scores["high"] - scores["low"]) / 2', '(scores["high"] - scores["low"])', FIGURES,
+    ),
+    Fault(
+        "The figure of fixed points draws real parts for moduli.",
+        "_points", 'np.hypot(one["jacobian_eigenvalues_real"].values, one["jacobian_eigenvalues_imag"].values)', 'np.abs(one["jacobian_eigenvalues_real"].values)', FIGURES,
+    ),
+    Fault(
+        "Figures show the variants that are best on test.",
+        "_chosen", 'sort_values("valid"', 'sort_values("test"', FIGURES,
+    ),
+    Fault(
+        "The report states rates per bin as Hz.",
+        "facts", 'mean(0) / recording.attrs["bin_width"]', "mean(0)", REPORT,
+    ),
+    Fault(
+        "The report lists the worst model first.",
+        "render", "ascending=False", "ascending=True", REPORT,
+    ),
+    Fault(
+        "The report says 0 where there is no number.",
+        "_number", 'return "–"', 'return "0.000"', REPORT,
+    ),
+]  # fmt: skip

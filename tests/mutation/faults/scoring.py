@@ -1,0 +1,207 @@
+"""Scores, comparisons, statistics and the tasks beside the next bin."""
+
+from mutation.records import Fault
+
+SCORING = ("test_folds_and_burn_in.py", "test_scoring.py")
+TASKS = ("test_folds_and_burn_in.py", "test_predictions.py")
+
+FAULTS = [
+    Fault(
+        "The p-value of the sign-flip test may be 0.",
+        "paired_difference", "(1 + extreme) / (1 + resamples)", "extreme / resamples", SCORING,
+    ),
+    Fault(
+        "The interval of a paired difference holds 90 %.",
+        "paired_difference", "[0.025, 0.975]", "[0.05, 0.95]", SCORING,
+    ),
+    Fault(
+        "The ends of the interval change places.",
+        "paired_difference", "float(low),\n        float(high),", "float(high),\n        float(low),", SCORING,
+    ),
+    Fault(
+        "A difference is per trial, not per event.",
+        "paired_difference", "scale = events.sum() * np.log(2)", "scale = len(events) * np.log(2)", SCORING,
+    ),
+    Fault(
+        "Members are not resampled, so their spread is not in the interval.",
+        "_resample", "(weights @ values.T)[np.arange(n)[:, None], members].mean(1)", "(weights @ values.T).mean(1)", SCORING,
+    ),
+    Fault(
+        "Sessions are not resampled where they are pooled.",
+        "across_sessions", "rng.integers(n, size=(resamples, n))", "np.tile(np.arange(n), (resamples, 1))", SCORING,
+    ),
+    Fault(
+        "The p-value of pooled sessions is one-sided.",
+        "_of_bootstrap", "2 * (1 + beyond) / (1 + len(boot))", "(1 + beyond) / (1 + len(boot))", (*SCORING, "test_forgetting.py"),
+    ),
+    Fault(
+        "Neighbouring windows of a continuous recording count as independent.",
+        "blocks_of", "if not is_continuous:", "if True:", SCORING,
+    ),
+    Fault(
+        "Holm's adjustment is Bonferroni's.",
+        "holm", "(m - rank) * p[i]", "m * p[i]", SCORING,
+    ),
+    Fault(
+        "Adjusted p-values may fall from one to the next.",
+        "holm", "max(running, min(1.0, (m - rank) * p[i]))", "min(1.0, (m - rank) * p[i])", SCORING,
+    ),
+    Fault(
+        "Equivalence looks at one side only.",
+        "PairedDifference.equivalence", "margin - abs(self.estimate)", "margin - self.estimate", SCORING,
+    ),
+    Fault(
+        "The detectable gain is that of a one-sided test.",
+        "PairedDifference.detectable", "ndtri(0.975)", "ndtri(0.95)", SCORING,
+    ),
+    Fault(
+        "The expected best of a sweep is chosen on test.",
+        "expected_best", "np.argsort(valid,", "np.argsort(test,", SCORING,
+    ),
+    Fault(
+        "The best member is the one that is best on test.",
+        "_fold", "best = int(sums.sum(1).argmax())", 'best = int(late["log_prob"].sum(("trial", "time")).values.argmax())', SCORING,
+    ),
+    Fault(
+        "Bits per second count the seconds of the burn-in.",
+        "_fold", 'float(late["log_prob"].isel(member=0).notnull().sum())', 'float(test["log_prob"].isel(member=0).notnull().sum())', SCORING,
+    ),
+    Fault(
+        "Events of the burn-in are counted, its nats are not.",
+        "_fold", 'test_events=late["n_events"]', 'test_events=test["n_events"]', SCORING,
+    ),
+    Fault(
+        "Validation scores hold the burn-in.",
+        "_fold", 'sums = late_valid["log_prob"]', 'sums = valid["log_prob"]', SCORING,
+    ),
+    Fault(
+        "The best variant is the one that is best on test.",
+        "choose", "v.valid.mean(0).sum()", "v.test.mean(0).sum()", SCORING,
+    ),
+    Fault(
+        "The scores of every fold are those of the first.",
+        "join", "[getattr(s, name) for s in folds]", "[getattr(folds[0], name) for _ in folds]", SCORING,
+    ),
+    Fault(
+        "The variant of the first fold is taken in every fold.",
+        "table", "[choose([s[f] for s in entries[n]]) for f in per_fold]",
+        "[max(entries[n], key=lambda s: s[0].valid.mean(0).sum())[f] for f in per_fold]", SCORING,
+    ),
+    Fault(
+        "The chain that gains are measured from is the best one on test.",
+        "table", "join([choose([c[f] for c in chains]) for f in per_fold])",
+        "join([max([c[f] for c in chains], key=lambda v: v.test.mean(0).sum()) for f in per_fold])", SCORING,
+    ),
+    Fault(
+        "The rival is the best one on test.",
+        "table", "join([choose([c[f] for c in others]) for f in per_fold])",
+        "join([max([c[f] for c in others], key=lambda v: v.test.mean(0).sum()) for f in per_fold])", SCORING,
+    ),
+    Fault(
+        "Chains are no rivals.",
+        "table", 'in ("markov", "baseline")]', 'in ("baseline",)]', SCORING,
+    ),
+    Fault(
+        "Blocks of different folds are resampled as one.",
+        "_blocks", "labels.append(following + mine)", "labels.append(mine)", SCORING,
+    ),
+    Fault(
+        "The null of the evaluated trials is scored on the burn-in too.",
+        "_evaluation_null", "time=slice(burn_in, None)", "time=slice(0, None)", SCORING,
+    ),
+    Fault(
+        "The ceiling holds the burn-in.",
+        "_limits", "time=slice(burn_in, None)", "time=slice(0, None)", SCORING,
+    ),
+    Fault(
+        "Averaged members are in the family of Holm's adjustment.",
+        "finish", ' & ~frame["averaged"]', "", SCORING,
+    ),
+    Fault(
+        "The spread of the members is that of the nats of a trial.",
+        "_row", "(s.test - null.test).sum(1) / total", "(s.test - null.test).mean(1) / total", SCORING,
+    ),
+    Fault(
+        "The gain of the best member is over the mean member.",
+        "_row", "(s.best - null.best).sum() / total", "(s.test.mean(0) - null.best).sum() / total", SCORING,
+    ),
+    Fault(
+        "The score from a cold start is divided by the events after the burn-in.",
+        "_row", "s.cold_events.sum() * given.unit", "events.sum() * given.unit", SCORING,
+    ),
+    Fault(
+        "Gains of signals are in bits.",
+        "_Given.difference", "float(np.log(2)) / self.unit", "1.0", (*SCORING, "test_models.py -k signal"),
+    ),
+    Fault(
+        "Validation and test change places in the table of variants.",
+        "_variant_row", "(valid, loss_valid), (test, loss_test)", "(test, loss_test), (valid, loss_valid)", SCORING,
+    ),
+    Fault(
+        "The budget curve takes every fold from the first.",
+        "_budget_rows", "getattr(v[f], r)", "getattr(v[0], r)", SCORING,
+    ),
+    Fault(
+        "Recordings of different bin widths are pooled.",
+        "sessions", 'part["metric"], str(part["bin_ms"]), part["model"]', 'part["metric"], part["model"]', SCORING,
+    ),
+    Fault(
+        "Scores of units hold the burn-in.",
+        "_rates", "nats[:, burn_in:].sum(1)", "nats.sum(1)", SCORING,
+    ),
+    Fault(
+        "The members' mean prediction is the mean of their log-probabilities.",
+        "averaged", "logsumexp(log_prob, axis=0, keepdims=True) - np.log(len(log_prob))", "log_prob.mean(0, keepdims=True)", SCORING,
+    ),
+    Fault(
+        "The variant that forecasts is the best one on test.",
+        "best", '["role"].values == "valid"', '["role"].values == "test"', TASKS,
+    ),
+    Fault(
+        "The variant that forecasts is chosen with the burn-in.",
+        "best", "scores[name].isel(time=slice(burn_in, None))", "scores[name]", TASKS,
+    ),
+    Fault(
+        "Horizons are scored on different bins.",
+        "horizon_table", "max(burn_in, int(horizons.max()) - 1)", "burn_in", TASKS,
+    ),
+    Fault(
+        "Blocks of different folds are one in the tables of tasks.",
+        "_blocks", "labels.append(first + blocks_of(", "labels.append(blocks_of(", TASKS,
+    ),
+    Fault(
+        "Memory gain has the wrong sign.",
+        "memory_rerun", "full - short[..., i], nothing", "short[..., i] - full, nothing", TASKS,
+    ),
+    Fault(
+        "Events of the tables of tasks hold the burn-in.",
+        "_events", 'f["n_events"].values[:, start:]', 'f["n_events"].values', TASKS,
+    ),
+    Fault(
+        "Trials of forecasts are the first ones.",
+        "spread", "np.unique(np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int))", "np.arange(min(n, len(trials)))", TASKS,
+    ),
+    Fault(
+        "The change of a session is from when the first one was learned.",
+        "table", "log_prob_b=cells[j][j].log_prob_a", "log_prob_b=cells[0][j].log_prob_a", ("test_folds_and_burn_in.py",),
+    ),
+    Fault(
+        "The two halves of the recording that rule simulations share trials.",
+        "_agreement", "order[len(order) // 2 :]", "order", TASKS,
+    ),
+    Fault(
+        "The number of states of the smoother is chosen on test.",
+        "_hmm",
+        "valid.valid[..., None], valid.y[..., held_out], np.nan)\n        score = float(_log_prob(rates[0], spikes)",
+        "test.valid[..., None], test.y[..., held_out], np.nan)\n        score = float(_log_prob(rates[1], spikes)",
+        ("test_choice_on_validation.py", *TASKS),
+    ),
+    Fault(
+        "The test of Markov order has too few degrees of freedom.",
+        "markov_order_test", "m**k * (m - 1) ** 2", "m**k * (m - 1)", ("test_order.py",),
+    ),
+    Fault(
+        "The audit of choices counts the burn-in.",
+        "choice", '.values == "valid", burn_in:]', '.values == "valid"]', ("test_leaks.py", "test_folds_and_burn_in.py"),
+    ),
+]  # fmt: skip

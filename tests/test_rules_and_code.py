@@ -1,0 +1,267 @@
+"""What rules hand to their scripts, and what scripts make of the second fold: nothing of the first."""
+
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+
+from cortseq import models, splits, store
+from cortseq import recording as rec
+from cortseq.scoring import compare, products
+
+ROOT = Path(__file__).parents[1]
+STUDY = {
+    "study": "tiny",
+    "folds": 2,
+    "burn_in": 3,
+    "sequence": ["a", "b"],
+    "datasets": {
+        "a": {"source": "synthetic", "kind": "ring", "trials": 40, "units": 8, "bins": 12, "part": [0, 0.5]},
+        "b": {"source": "synthetic", "kind": "ring", "trials": 40, "units": 8, "bins": 12, "part": [0.5, 1]},
+        "c": {"source": "text", "path": "c.txt"},
+    },
+    "models": {
+        "markov": {"family": "markov", "states": 4},
+        "rate": {"family": "rate", "hidden": 4, "epochs": 3, "after": "previous"},
+    },
+}
+LIST_JOBS = """
+import json
+from pathlib import Path
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+
+with SnakemakeApi(OutputSettings()) as api:
+    config = ConfigSettings(configfiles=[Path("study.yaml")])
+    flow = api.workflow(ResourceSettings(cores=1), config, snakefile=Path("Snakefile"))
+    flow.dag(DAGSettings())
+    flow._workflow._prepare_dag(forceall=True, ignore_incomplete=True, lock_warn_only=True)
+    flow._workflow._build_dag()
+    jobs = [
+        {
+            "rule": job.rule.name,
+            **dict(job.wildcards.items()),
+            "code": dict(job.params.items()).get("code"),
+            "burn_in": dict(job.params.items()).get("burn_in"),
+            "start": list(getattr(job.input, "start", None) or []),
+        }
+        for job in flow._workflow.dag.jobs
+    ]
+    Path("jobs.json").write_text(json.dumps(jobs))
+"""
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory):
+    """All jobs of a study of two folds, as Snakemake plans them; none is run."""
+    folder = tmp_path_factory.mktemp("plan")
+    shutil.copytree(ROOT / "workflow", folder / "workflow")
+    shutil.copy(ROOT / "Snakefile", folder / "Snakefile")
+    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    (folder / "c.txt").write_text("abcabc\n" * 20)
+    command = [sys.executable, "-c", LIST_JOBS]
+    answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ)
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    return json.loads((folder / "jobs.json").read_text())
+
+
+def codes(jobs, rule: str, key: str) -> dict[str, set]:
+    found: dict[str, set] = {}
+    for job in jobs:
+        if job["rule"] == rule:
+            found.setdefault(job[key], set()).add(job["code"])
+    return found
+
+
+@pytest.mark.parametrize("rule", ["fit", "score", "dynamics"])
+def test_the_code_of_a_family_is_in_the_fingerprint_of_its_jobs(jobs, rule):
+    """Else a change of the family would run nothing again."""
+    found = codes(jobs, rule, "variant")
+    assert all(len(of_variant) == 1 for of_variant in found.values())
+    assert len(set.union(*found.values())) == len(found) == (1 if rule == "dynamics" else 3)
+
+
+@pytest.mark.parametrize("rule", ["forecast", "generation"])
+def test_the_code_of_a_family_is_in_the_fingerprint_of_its_tasks(jobs, rule):
+    found = codes(jobs, rule, "model")
+    assert len(set.union(*found.values())) == len(found) >= 2
+
+
+def test_the_code_of_a_source_is_in_the_fingerprint_of_loading(jobs):
+    found = codes(jobs, "load", "dataset")
+    assert found["a"] == found["b"] != found["c"]
+
+
+def test_scores_are_told_the_burn_in_of_the_study(jobs):
+    assert {job["burn_in"] for job in jobs if job["rule"] == "score"} == {3}
+
+
+def test_a_session_is_learned_from_the_same_fold_of_the_one_before(jobs):
+    found = {
+        (job["dataset"], job["variant"], job["fold"]): job["start"] for job in jobs if job["rule"] == "fit"
+    }
+    for fold in "01":
+        assert found["b", "rate", fold] == [f"results/tiny/fits/a/rate/fold{fold}.safetensors"]
+        assert found["a", "rate", fold] == found["b", "markov", fold] == []
+
+
+# -- scripts, run here on products of two folds ------------------------------------------------------
+
+
+class Named(list):
+    """What Snakemake gives for inputs: a list whose parts have names."""
+
+    def __init__(self, values=(), **names):
+        super().__init__([*values, *names.values()])
+        self.__dict__.update(names)
+
+
+@pytest.fixture(scope="module")
+def products_of(tmp_path_factory):
+    """Trials, a manifest of two folds with other units in each, fits and scores of null and psth."""
+    out = tmp_path_factory.mktemp("out") / "results/tiny"
+    rng = np.random.default_rng(0)
+    recording = rec.from_counts(rng.poisson(rng.gamma(1, 1, (20, 8, 4))), bin_width=0.02)
+    folds = [
+        {
+            "train": [*range(8)],
+            "valid": [8, 9, 10],
+            "test": [*range(11, 20)],
+            "guard": [],
+            "units": [0, 1, 2],
+        },
+        {
+            "train": [*range(12, 20)],
+            "valid": [9, 10, 11],
+            "test": [*range(9)],
+            "guard": [],
+            "units": [1, 2, 3],
+        },
+    ]
+    store.write(recording, out / "trials/d.zarr.zip")
+    manifest = {"folds": folds, "trials_sha256": store.sha256(out / "trials/d.zarr.zip")}
+    store.write_json(manifest, out / "splits/d.json")
+    return out, recording, manifest
+
+
+def run(name: str, out: Path, **given) -> None:
+    snakemake = SimpleNamespace(threads=1, log=[], config={}, **given)
+    try:
+        runpy.run_path(str(ROOT / f"workflow/scripts/{name}.py"), {"snakemake": snakemake})
+    except SystemExit as end:
+        raise AssertionError(f"{name} ended with {end.code}") from end
+
+
+def inputs(out: Path, **more) -> Named:
+    return Named(trials=[str(out / "trials/d.zarr.zip")], split=[str(out / "splits/d.json")], **more)
+
+
+@pytest.fixture(scope="module")
+def scored(products_of):
+    """Every variant fitted to and scored on both folds by the scripts."""
+    out, _, _ = products_of
+    for variant in ("null", "psth"):
+        for fold in range(2):
+            stem = f"d/{variant}/fold{fold}"
+            wildcards = SimpleNamespace(dataset="d", variant=variant, fold=str(fold))
+            params = SimpleNamespace(
+                spec={"family": variant}, members=1, seed=0, device="cpu", checkpoint=str(out / "c.safetensors")
+            )  # fmt: skip
+            run(
+                "fit", out, input=inputs(out, start=[]), wildcards=wildcards, params=params,
+                output=SimpleNamespace(params=str(out / f"fits/{stem}.safetensors")),
+            )  # fmt: skip
+            output = SimpleNamespace(
+                scores=str(out / f"scores/{stem}.zarr.zip"), predictions=str(out / f"predictions/{stem}.zarr.zip")
+            )  # fmt: skip
+            run(
+                "score", out, input=inputs(out, fit=[str(out / f"fits/{stem}.safetensors")]), wildcards=wildcards,
+                params=SimpleNamespace(burn_in=2), output=output,
+            )  # fmt: skip
+    return out
+
+
+def test_each_fold_is_fitted_to_and_scored_on_its_own_trials(products_of, scored):
+    out, recording, manifest = products_of
+    for fold, roles in enumerate(manifest["folds"]):
+        fit = models.load(out / f"fits/d/psth/fold{fold}.safetensors")
+        assert fit.card["learned_from"] == {"train": roles["train"], "valid": roles["valid"]}
+        part, _ = splits.fold_of(recording, manifest, fold)
+        expected = models.Psth().fit(part, roles["train"], roles["valid"])
+        assert np.array_equal(fit.params["rate"], expected.params["rate"])
+        score = store.read(out / f"scores/d/psth/fold{fold}.zarr.zip")
+        assert score["trial"].values.tolist() == [*roles["train"], *roles["valid"], *roles["test"]]
+        assert np.allclose(score["log_prob"], expected.log_prob(part, score["trial"].values))
+        assert score["unit"].values.tolist() == roles["units"]
+        predictions = store.read(out / f"predictions/d/psth/fold{fold}.zarr.zip")
+        assert predictions["trial"].values.tolist() == roles["test"]
+
+
+def test_the_comparison_takes_each_fold_from_its_own_products(products_of, scored):
+    out, recording, manifest = products_of
+    variants = {"d": {v: (v, {}) for v in ("null", "psth")}}
+    names = ("comparison", "variants", "budget", "sessions", "timing")
+    output = {name: str(out / f"{name}.csv") for name in names}
+    params = SimpleNamespace(study={"out": str(out), "seed": 0, "burn_in": 2, "variants": variants})
+    run("compare", out, params=params, output=SimpleNamespace(**output), input=Named())
+    table = store.read_table(out / "comparison.csv").set_index("model")
+    gathered = []
+    for name, model in (("null", models.Null()), ("psth", models.Psth())):
+        scores, cards = [], []
+        for fold, roles in enumerate(manifest["folds"]):
+            part, _ = splits.fold_of(recording, manifest, fold)
+            fit = model.fit(part, roles["train"], roles["valid"])
+            scores.append(products.scores(fit, part, roles, 2))
+            cards.append(fit.card)
+        gathered.append(compare.gather(name, name, {}, cards, scores, 2))
+    expected = compare.table("d", recording, manifest["folds"], gathered, 2, 0).rows[1]
+    for column in ("value", "value_cold", "low", "high", "n_events", "trials", "mean_rate", "unit_mean"):
+        assert table.loc["psth", column] == pytest.approx(expected[column], rel=1e-7), column
+    timing = store.read_table(out / "timing.csv")
+    assert timing.query("variant == 'psth'")["fold"].tolist() == [0, 1]
+
+
+def test_forecasts_are_of_the_test_trials_of_their_fold(products_of, scored):
+    out, _, manifest = products_of
+    for fold, roles in enumerate(manifest["folds"]):
+        study = {"burn_in": 2, "forecast_trials": 5, "horizons": [1, 2], "samples": 8, "seed": 0}
+        given = inputs(
+            out,
+            scores=[str(out / f"scores/d/psth/fold{fold}.zarr.zip")],
+            fits=[str(out / f"fits/d/psth/fold{fold}.safetensors")],
+        )
+        target = out / f"forecasts/d/psth/fold{fold}.zarr.zip"
+        run(
+            "forecast", out, input=given, wildcards=SimpleNamespace(fold=str(fold)),
+            params=SimpleNamespace(variants=["psth"], study=study), output=[str(target)],
+        )  # fmt: skip
+        found = store.read(target)
+        assert len(found["trial"]) == 5 and set(found["trial"].values.tolist()) <= set(roles["test"])
+
+
+def test_smoothers_are_fitted_to_every_fold(products_of, monkeypatch):
+    import pandas as pd
+
+    from cortseq.scoring import cosmoothing
+
+    seen = []
+
+    def table(recording, roles, members, seed, progress):
+        seen.append((recording["unit"].values.tolist(), roles["test"]))
+        return pd.DataFrame({"smoother": ["null"], "value": [0.0]})
+
+    monkeypatch.setattr(cosmoothing, "table", table)
+    out, _, manifest = products_of
+    target = out / "cosmoothing/d.csv"
+    params = SimpleNamespace(study={"folds": 2, "members": 1, "seed": 0})
+    run("cosmooth", out, input=inputs(out), params=params, output=[str(target)])
+    assert seen == [(fold["units"], fold["test"]) for fold in manifest["folds"]]
+    assert store.read_table(target)["fold"].tolist() == [0, 1]
