@@ -5,9 +5,9 @@ import pytest
 
 from cortseq import models
 from cortseq import recording as rec
+from cortseq.data import Data
 from cortseq.models import glm
-from cortseq.models.base import Data
-from cortseq.models.esn import PENALTIES
+from cortseq.networks.families.esn import PENALTIES
 from cortseq.scoring import cosmoothing
 
 TRAIN, VALID = range(12), range(12, 24)

@@ -6,8 +6,8 @@ from scipy import stats
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.models import chain, encoder
-from cortseq.models.base import Data
+from cortseq.data import Data
+from cortseq.models.chains import chain, encoder
 
 
 def counts(y, valid=None):

@@ -6,9 +6,10 @@ import torch
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.models.base import Data, Run
-from cortseq.models.recurrent import tensors
-from cortseq.training import gradient, noise, windows
+from cortseq.data import Data
+from cortseq.models.base import Run
+from cortseq.networks.recurrent import tensors
+from cortseq.networks.training import gradient, noise, windows
 
 RATE, DECAY, BETAS, EPSILON = 1e-3, 0.3, (0.9, 0.999), 1e-8
 
@@ -124,7 +125,7 @@ def test_a_step_scales_what_dropout_keeps():
     d loss / d readout_weight of a Poisson network is linear in the kept states but for exp(eta), which a read-out of
     weight 0 does not see.
     """
-    from cortseq.training import bptt, engines
+    from cortseq.networks.training import bptt, engines
 
     train, _ = data()
     for execution in ("auto", "generic"):

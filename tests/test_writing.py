@@ -55,12 +55,17 @@ def later():
     from cortseq.models.rate import leaky
 """
     found = fingerprint._imports(ast.parse(code))
-    assert {"cortseq.store", "cortseq.recording", "cortseq.models.chain", "cortseq.models.rate"} <= found
+    assert {
+        "cortseq.store",
+        "cortseq.recording",
+        "cortseq.models.chains.chain",
+        "cortseq.networks.families.rate",
+    } <= found
 
 
 @pytest.mark.parametrize("changed", ["markov", "chain", "emissions"])
 def test_a_fingerprint_changes_with_what_is_imported_far_below(changed, monkeypatch):
-    before = fingerprint.fingerprint("cortseq.models.markov")
+    before = fingerprint.fingerprint("cortseq.models.chains.markov")
     read = fingerprint._read
 
     def other(name):
@@ -68,7 +73,7 @@ def test_a_fingerprint_changes_with_what_is_imported_far_below(changed, monkeypa
         return ("changed" if name == f"cortseq.models.{changed}" else digest), imported
 
     monkeypatch.setattr(fingerprint, "_read", other)
-    assert fingerprint.fingerprint("cortseq.models.markov") != before
+    assert fingerprint.fingerprint("cortseq.models.chains.markov") != before
 
 
 RING = {"source": "synthetic", "kind": "ring", "trials": 60}
