@@ -13,10 +13,14 @@ from matplotlib.colors import to_rgba
 from cortseq import recording as rec
 from cortseq.figures import style
 
+PLACES = {"theory": "textbook.figures"}
+
 
 def draw(name: str, **arguments):
     """The matplotlib figure and the table of one figure of the package."""
-    return importlib.import_module(f"cortseq.figures.{name}").draw(**arguments)
+    return importlib.import_module(
+        f"cortseq.{PLACES.get(name.split('.')[0], 'figures')}.{name.split('.')[-1]}"
+    ).draw(**arguments)
 
 
 # -- what a panel shows ----------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -45,7 +47,8 @@ def driven_map_fit(
     """
     rng = np.random.default_rng([seed, n, shape[1]])
     made = recording.from_signal(rng.normal(size=(*shape, n)), bin_width=1.0)
-    model = Rate(hidden=n, leak=1, gain=gain, skip=False)
+    family: Any = Rate
+    model = family(hidden=n, leak=1, gain=gain, skip=False)
     # what a network reads is the signal standardised by its own mean and sd: undo that
     start = {"signal_mean": np.zeros(n), "signal_scale": np.ones(n), "start": rng.normal(size=(members, n))}
     return untrained(
