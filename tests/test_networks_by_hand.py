@@ -53,3 +53,44 @@ def test_a_free_run_draws(counts):
     drawn = fit.simulate(400, 10)["counts"].values
     assert np.allclose(drawn.mean((0, 1)), [2.0, 0.4, 1.0], rtol=0.1)
     assert np.allclose(drawn.var((0, 1)), [2.0, 0.4, 1.0], rtol=0.15)
+
+
+@pytest.fixture
+def plastic(counts):
+    """One member of a plastic network away from its start, and what is derived from it."""
+    model = models.Stp(hidden=4)
+    fit = untrained(model, counts)
+    p = {name: value[0].double() for name, value in fit.params.items()}
+    return model, model.derive(p)
+
+
+def test_plastic_synapses_start_at_their_steady_state(plastic):
+    """du/dt = (U - u)/tau_fac + U (1 - u) r = 0 and dx/dt = (1 - x)/tau_rec - u x r = 0 at the rate of the start."""
+    model, q = plastic
+    h, u, x = model.start(q)
+    use, fac, rec = (q[name].squeeze(-2) for name in ("use", "fac_rate", "rec_rate"))
+    r = model.rate_scale * h
+    assert (r > 0).all()
+    assert torch.allclose(
+        (use - u) * fac + use * (1 - u) * r, torch.zeros(4, dtype=torch.float64), atol=1e-12
+    )
+    assert torch.allclose((1 - x) * rec - u * x * r, torch.zeros(4, dtype=torch.float64), atol=1e-12)
+
+
+def test_plastic_synapses_relax_with_time_in_seconds(plastic):
+    """A bin of 20 ms from u = U, x = 1: u against its differential equation, then x with u as it has become."""
+    from scipy.integrate import solve_ivp
+
+    model, q = plastic
+    h = torch.full((4,), 0.3, dtype=torch.float64)
+    use, fac, rec = (q[name].squeeze(-2).numpy() for name in ("use", "fac_rate", "rec_rate"))
+    r = model.rate_scale * 0.3
+    start = h, torch.from_numpy(use), torch.ones(4, dtype=torch.float64)
+    _, u, x = model.step(q, start, torch.zeros(4, dtype=torch.float64))
+    exact = {"rtol": 1e-10, "atol": 1e-12}
+    expected = solve_ivp(lambda _, v: (use - v) * fac + use * (1 - v) * r, (0, 0.02), use, **exact).y[:, -1]
+    assert np.allclose(u, expected, atol=1e-8)
+    expected = solve_ivp(lambda _, v: (1 - v) * rec - u.numpy() * v * r, (0, 0.02), np.ones(4), **exact).y[
+        :, -1
+    ]
+    assert np.allclose(x, expected, atol=1e-8)

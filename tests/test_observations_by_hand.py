@@ -74,6 +74,17 @@ def test_a_bin_without_a_bin_before_has_the_spread_of_the_signal():
     assert np.allclose(found, [[0.1, 0.2, 0, 0], [1.9, -0.3, -1.0, -0.5]])
 
 
+def test_the_components_of_a_mixture_start_apart_about_the_null():
+    """Components that were equal would have equal gradients, and stay so."""
+    from cortseq.observations import Mixture
+
+    y, valid = RNG.poisson([2.0, 0.5], (20, 10, 2)), np.ones((20, 10), bool)
+    start = Mixture(OBSERVATIONS["poisson"](2), 3).start_parameters(y, valid, np.random.default_rng(0))
+    weights, rates = start["readout_bias"][:3], np.exp(start["readout_bias"][3:].reshape(3, 2))
+    assert np.allclose(weights, weights[0]) and np.allclose(rates.mean(0), y.mean((0, 1)), rtol=0.02)
+    assert (np.ptp(rates, axis=0) > 0.05 * rates.mean(0)).all()
+
+
 def test_a_draw_of_a_mixture_is_of_one_of_its_components():
     """Two components of weights 1/4 and 3/4, whose units are high together or low together."""
     from cortseq.observations import Mixture
