@@ -1,4 +1,4 @@
-"""A study of two folds, two variants, a burn-in and two sessions in sequence: its numbers from the raw products.
+"""A study of two folds, two variants, a burn-in and a sequence: its numbers from the raw products.
 
 Every number of the tables is computed again here with numpy, from trials, manifests, fits and scores.
 """
