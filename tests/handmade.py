@@ -1,4 +1,4 @@
-"""Comparison tables written by hand, for tests of what figures and texts show: no two numbers of a row are equal."""
+"""Comparison tables written by hand, for tests of what figures and texts show."""
 
 import numpy as np
 import pandas as pd
@@ -26,13 +26,14 @@ def _gain(prefix: str, value: float, low: float, high: float, p: float, p_holm: 
 
 
 def comparison() -> pd.DataFrame:
-    """`comparison.csv` of three recordings: ring (counts), song (symbols), wave (signal); verdicts are left empty.
+    """`comparison.csv` of ring (counts), song (symbols) and wave (signal); verdicts are left empty.
 
-    On ring the psth is the best model without a network, the lstm beats the chain only before the adjustment of p,
-    and its extra row of averaged members scores highest of all.
+    On ring the psth is the best model without a network. The lstm beats the chain only before the
+    adjustment of p, and its extra row of averaged members scores highest of all.
     """
     ring = {
-        "dataset": "ring", "metric": "bits_per_spike", "trials": 31, "blocks": 31, "n_events": 407, "bin_ms": 20.0,
+        "dataset": "ring", "metric": "bits_per_spike", "trials": 31, "blocks": 31, "n_events": 407,
+        "bin_ms": 20.0,
         "ceiling": 0.64, "true_rates": 0.83, "reference": "markov_order2", "rival": "psth", "units_scored": 7,
         "units_silent": 2,
     }  # fmt: skip
@@ -41,16 +42,19 @@ def comparison() -> pd.DataFrame:
         "reference": "markov", "rival": "markov",
     }  # fmt: skip
     wave = {
-        "dataset": "wave", "metric": "nats_per_sample", "trials": 12, "blocks": 5, "n_events": 96, "bin_ms": 10.0,
+        "dataset": "wave", "metric": "nats_per_sample", "trials": 12, "blocks": 5, "n_events": 96,
+        "bin_ms": 10.0,
         "reference": "markov", "rival": "hmm",
     }  # fmt: skip
     rows = [
         _row(
-            ring, "null", "null", "L0", 0.0, 0.0, 0.0, parameters=9, members=1, settings_tried=1, value_per_s=0.0,
+            ring, "null", "null", "L0", 0.0, 0.0, 0.0, parameters=9, members=1, settings_tried=1,
+            value_per_s=0.0,
             value_cold=0.0, mean_rate=0.0, unit_mean=0.0, value_evaluation_null=-0.017,
         ),
         _row(
-            ring, "markov", "markov", "L2", 0.113, 0.071, 0.152, variant="markov_order2", parameters=84, members=1,
+            ring, "markov", "markov", "L2", 0.113, 0.071, 0.152, variant="markov_order2", parameters=84,
+            members=1,
             settings_tried=6, value_per_s=1.13, value_cold=0.109, mean_rate=0.094, unit_mean=0.086,
             value_evaluation_null=0.096, mean_rate_evaluation_null=0.077, best_member_value=0.113,
             **_gain("rival", -0.239, -0.263, -0.218, 0.0004),
@@ -76,7 +80,8 @@ def comparison() -> pd.DataFrame:
             **_gain("rival", -0.211, -0.246, -0.175, 0.0005, 0.0007),
         ),
         _row(
-            ring, "lstm_averaged", "recurrent", "L7", 0.402, 0.366, 0.443, averaged=True, parameters=277, members=1,
+            ring, "lstm_averaged", "recurrent", "L7", 0.402, 0.366, 0.443, averaged=True, parameters=277,
+            members=1,
             settings_tried=2, value_per_s=4.02, value_cold=0.395, mean_rate=0.381, unit_mean=0.372,
             value_evaluation_null=0.385, mean_rate_evaluation_null=0.363, best_member_value=0.402,
             **_gain("chain", 0.289, 0.252, 0.331, 0.0001),
@@ -86,17 +91,20 @@ def comparison() -> pd.DataFrame:
             value_cold=0.0, value_evaluation_null=-0.004,
         ),
         _row(
-            song, "markov", "markov", "L1", 0.621, 0.583, 0.664, parameters=6, members=1, settings_tried=1, loss=0.964,
+            song, "markov", "markov", "L1", 0.621, 0.583, 0.664, parameters=6, members=1, settings_tried=1,
+            loss=0.964,
             value_cold=0.621, value_evaluation_null=0.617, best_member_value=0.621,
         ),
         _row(
             song, "rate", "recurrent", "L7", 0.534, 0.497, 0.572, parameters=58, members=2, settings_tried=1,
             loss=1.051, value_cold=0.534, value_evaluation_null=0.53, member_sd=0.011, best_member=1,
-            best_member_value=0.545, **_gain("chain", -0.087, -0.125, -0.043, 0.0011, 0.0022), detectable_gain=0.061,
+            best_member_value=0.545, **_gain("chain", -0.087, -0.125, -0.043, 0.0011, 0.0022),
+            detectable_gain=0.061,
             **_gain("rival", -0.087, -0.125, -0.043, 0.0011, 0.0033),
         ),
         _row(
-            wave, "null", "null", "L0", 0.0, 0.0, 0.0, parameters=4, members=1, settings_tried=1, value_cold=0.0,
+            wave, "null", "null", "L0", 0.0, 0.0, 0.0, parameters=4, members=1, settings_tried=1,
+            value_cold=0.0,
             value_evaluation_null=-0.021,
         ),
         _row(
@@ -111,8 +119,10 @@ def comparison() -> pd.DataFrame:
         ),
         _row(
             wave, "rate", "recurrent", "L7", 0.725, 0.659, 0.794, parameters=47, members=2, settings_tried=1,
-            value_cold=0.725, value_evaluation_null=0.704, member_sd=0.0091, best_member=0, best_member_value=0.73,
-            **_gain("chain", 0.007, -0.009, 0.019, 0.41, 0.82), detectable_gain=0.0153, equivalence_margin=0.02,
+            value_cold=0.725, value_evaluation_null=0.704, member_sd=0.0091, best_member=0,
+            best_member_value=0.73,
+            **_gain("chain", 0.007, -0.009, 0.019, 0.41, 0.82), detectable_gain=0.0153,
+            equivalence_margin=0.02,
             equivalence_p=0.032, equivalent=True, **_gain("rival", -0.087, -0.118, -0.052, 0.0009, 0.0027),
         ),
     ]  # fmt: skip
@@ -120,7 +130,7 @@ def comparison() -> pd.DataFrame:
 
 
 def variants() -> pd.DataFrame:
-    """The chains and networks of `variants.csv` for the recordings above; validation and test prefer different ones."""
+    """Chains of `variants.csv` for the recordings above; validation and test prefer different ones."""
     columns = "dataset model variant role order states valid test loss_valid loss_test chosen".split()
     rows = [
         ("ring", "markov", "markov_order1_states4", "markov", 1, 4, 0.081, 0.127, 3.91, 3.76, False),

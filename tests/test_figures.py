@@ -204,7 +204,7 @@ def test_training_curves():
 
 
 def _unit_product(units, scores, events) -> xr.Dataset:
-    """A score product of two test trials and one training trial: scores (member, trial, unit), events (trial, unit)."""
+    """A score product of two test trials and a training trial: (member, trial, unit), (trial, unit)."""
     return xr.Dataset(
         {
             "unit_score": (("member", "trial", "unit"), np.asarray(scores, float)),
@@ -388,7 +388,7 @@ def _predicted(trials, time, feature: str, names, values) -> xr.Dataset:
 
 
 def test_a_trial_of_counts():
-    """Recorded counts per bin and predicted rates in Hz, units in the order of their predicted peaks, one trial."""
+    """Counts per bin beside predicted rates in Hz, units in the order of their predicted peaks."""
     rng = np.random.default_rng(1)
     counts = rng.permutation(60).reshape(3, 5, 4)
     valid = np.ones((3, 5), bool)
@@ -474,7 +474,7 @@ TIME = np.array([0.0, 0.02, 0.04, 0.06])
 
 
 def dissection(seed: int, track: str = "counts", members: int = 2, points: int = 3, **more) -> xr.Dataset:
-    """A product of `dynamics` with other numbers in every place: 5 trials of 4 bins, states of 3 dimensions."""
+    """A product of `dynamics`, no number twice: 5 trials of 4 bins, states of 3 dimensions."""
     rng = np.random.default_rng(seed)
     stable = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])[:members, :points]
     sizes = {
@@ -932,7 +932,7 @@ def test_models_against_seeds(two):
 
 
 def test_states_told_by_a_linear_map_go_from_row_to_column():
-    """The second network's states are a projection of the first's, which tell them; not the other way round."""
+    """The second network's states are a projection of the first's: only the first tell the second."""
     one, other = dissection(3), dissection(4)
     rng = np.random.default_rng(5)
     one = one.drop_dims(["trial"])
@@ -1084,7 +1084,10 @@ def test_interference_between_tasks():
             "toy_change": change, "network_change": change, "acc": {"remedy": 2}, "bwt": {"remedy": 2},
             "score": {"remedy": 2, "after": 3, "task": 3}, "acc_predicted": {},
         },
-        {"term": ["first", "second", "gauss_newton", "measured"], "eta": [0.1, 0.2, 0.4], "remedy": ["none", "replay"]},
+        {
+            "term": ["first", "second", "gauss_newton", "measured"], "eta": [0.1, 0.2, 0.4],
+            "remedy": ["none", "replay"],
+        },
     )  # fmt: skip
     figure, table = draw("theory.interference", found=found)
     for name, panel in (("toy_change", "quadratic toy"), ("network_change", "networks, task 2 after 1")):
@@ -1115,14 +1118,16 @@ def test_the_error_of_eulers_step():
     found = product(
         3,
         {
-            "error": by_rule, "error_predicted": by_rule, "order": {"rule": 2}, "impulse": {"rule": 2, "time": 3},
+            "error": by_rule, "error_predicted": by_rule, "order": {"rule": 2},
+            "impulse": {"rule": 2, "time": 3},
             "impulse_predicted": {"time": 3}, "response": {"rule": 2, "frequency": 2},
             "response_predicted": {"frequency_line": 4}, "response_of_map": {"rule": 2, "frequency_line": 4},
             "growth": {"rule": 2, "mode_step": 3}, "growth_predicted": {"rule": 2, "step_line": 4},
             "threshold_predicted": {}, "orbit": {"run": 3, "orbit_time": 5},
         },
         {
-            "rule": ["euler", "exact"], "step": [0.1, 0.2, 0.4], "time": [0.0, 0.1, 0.2], "frequency": [1.0, 3.0],
+            "rule": ["euler", "exact"], "step": [0.1, 0.2, 0.4], "time": [0.0, 0.1, 0.2],
+            "frequency": [1.0, 3.0],
             "frequency_line": [1, 2, 3, 4], "mode_step": [0.5, 1.0, 1.5], "step_line": [0.4, 0.8, 1.2, 1.6],
             "run": ["exact", "0.5", "2.5"], "orbit_time": [0, 1, 2, 3, 4],
         },

@@ -1,4 +1,4 @@
-"""What a reader is told: sentences, the tables of the terminal and of the page, from comparisons written by hand."""
+"""Sentences, tables of the terminal and of the page, from comparisons written by hand."""
 
 import html
 import re
@@ -35,16 +35,19 @@ def test_a_sentence_for_every_model(table):
     assert said["ring", "null"] == "null is the zero of the scale."
     assert said["ring", "psth"] == "psth predicts better than a constant (+0.352 bits/spike)."
     assert said["ring", "rate"] == (
-        "rate predicts better than a constant (+0.228 bits/spike), and better than the best chain markov_order2 "
+        "rate predicts better than a constant (+0.228 bits/spike), and better than the best chain "
+        "markov_order2 "
         "by 0.115 bits/spike (p = 0.0006, Holm)."
     )
     # before the adjustment p is 0.021, after it 0.063: nothing is shown
     assert said["ring", "lstm"] == (
-        "lstm predicts better than a constant (+0.141 bits/spike); a difference from the best chain markov_order2 is "
+        "lstm predicts better than a constant (+0.141 bits/spike); a difference from the best chain "
+        "markov_order2 is "
         "not shown (+0.028 bits/spike, p = 0.063, Holm; 0.037 could have been detected)."
     )
     assert said["song", "rate"] == (
-        "rate predicts better than a constant (+0.534 bits/symbol), but worse than the best chain markov by 0.087 "
+        "rate predicts better than a constant (+0.534 bits/symbol), but worse than the best chain "
+        "markov by 0.087 "
         "bits/symbol (p = 0.0022, Holm)."
     )
     assert said["wave", "rate"] == (
@@ -67,14 +70,17 @@ def test_sentences_follow_the_interval_and_the_adjusted_p(table):
 
 
 def test_a_sentence_for_every_recording(table):
-    """Averaged members are no model; the network that beats the chain only before the adjustment does not count."""
+    """Averaged members are no model; a network that wins only before the adjustment does not count."""
     assert words.summary(table) == [
         "ring: psth scores highest, 0.352 bits/spike over the null, 55 % of what the exact filter reaches; "
-        "1 of 2 recurrent models beat the best Markov chain (markov_order2), 0 the best model that is no network "
+        "1 of 2 recurrent models beat the best Markov chain (markov_order2), 0 the best model that is "
+        "no network "
         "(psth).",
-        "song: markov scores highest, 0.621 bits/symbol over the null; 0 of 1 recurrent models beat the best Markov "
+        "song: markov scores highest, 0.621 bits/symbol over the null; 0 of 1 recurrent models beat the "
+        "best Markov "
         "chain (markov).",
-        "wave: hmm scores highest, 0.812 nats/sample over the null; 0 of 1 recurrent models beat the best Markov "
+        "wave: hmm scores highest, 0.812 nats/sample over the null; 0 of 1 recurrent models beat the "
+        "best Markov "
         "chain (markov), 0 the best model that is no network (hmm).",
     ]
     better = table.copy()
@@ -113,7 +119,8 @@ def test_the_tables_of_a_terminal(table):
     ]  # fmt: skip
     assert _is_head(ring.splitlines()[first], names)
     assert rows[2] == [
-        "rate", "L7", "+0.228 [+0.191, +0.259]", "+0.115 [+0.088, +0.147]", "0.0006", "-0.124 [-0.157, -0.083]",
+        "rate", "L7", "+0.228 [+0.191, +0.259]", "+0.115 [+0.088, +0.147]", "0.0006",
+        "-0.124 [-0.157, -0.083]",
         "131", "3",
     ]  # fmt: skip
     assert rows[3][4] == "0.063"  # the adjusted p of the lstm
@@ -131,12 +138,13 @@ def test_the_tables_of_a_terminal(table):
     assert "(averaged): the members' mean prediction" in words.text(table)
 
 
+SESSIONS = "metric bin_ms model role sessions value low high gain_over_markov gain_low gain_high p_value"
 POOLED = pd.DataFrame(
     [
         ("bits_per_spike", 20.0, "rate", "recurrent", 3, 0.21, 0.14, 0.29, 0.05, -0.02, 0.11, 0.17),
         ("bits_per_spike", 20.0, "psth", "baseline", 3, 0.33, 0.31, 0.36, np.nan, np.nan, np.nan, np.nan),
     ],
-    columns="metric bin_ms model role sessions value low high gain_over_markov gain_low gain_high p_value".split(),
+    columns=SESSIONS.split(),
 )
 
 
@@ -211,7 +219,8 @@ def _named(rows: list[list[str]]) -> dict[str, list[tuple[str, str]]]:
 
 
 TIMING = pd.DataFrame(
-    [("ring", "rate", 0, 12.34, 310.0, "cpu"), ("ring", "rate", 1, 15.67, 322.0, "cuda"), ("song", "rate", 0, 1.9, 99.0, "cpu")],
+    [("ring", "rate", 0, 12.34, 310.0, "cpu"), ("ring", "rate", 1, 15.67, 322.0, "cuda"),
+    ("song", "rate", 0, 1.9, 99.0, "cpu")],
     columns=["dataset", "variant", "fold", "seconds", "peak_memory_mb", "device"],
 )  # fmt: skip
 SMOOTHED = pd.DataFrame(
@@ -317,8 +326,8 @@ def test_the_words_of_the_page(page, table):
     chains = "The best Markov chain on validation trials is {}, the best model that is no network"
     assert chains.format("markov_order2") + " (chain, HMM, regression or floor) psth." in text
     assert (
-        "The exact filter of the generator reaches 0.640, its true rates, which past spikes cannot reveal, 0.830"
-        in text
+        "The exact filter of the generator reaches 0.640, its true rates, which past spikes cannot reveal, "
+        "0.830" in text
     )
     assert text.count("The exact filter of the generator") == 1
 
@@ -352,7 +361,7 @@ def test_every_recording_has_its_own_figures_and_facts(page):
 
 
 def test_facts_of_a_recording():
-    """Rates in Hz over the training trials' units that are kept, counts of trials by role, and what was dropped."""
+    """Rates in Hz of the units that are kept, trials by role, and what was dropped."""
     counts = np.zeros((10, 20, 3), int)
     counts[..., 0] = 1
     counts[:, ::2, 1] = 3

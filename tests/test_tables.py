@@ -1,4 +1,4 @@
-"""The tables of a study from scores made by hand: two folds, a burn-in, and other winners on validation than on test.
+"""Tables from hand-made scores: two folds, a burn-in, and other winners on validation than on test.
 
 Every expected number is computed here with numpy from the arrays that went in.
 """
@@ -20,7 +20,7 @@ FOLDS = [
     {"train": [9, 10, 11], "valid": [7, 8, 12, 13], "test": [0, 1, 2, 3, 4, 5, 6], "units": [0, 2]},
 ]
 N_TRIALS = 14
-# role, members, parameters, settings, advantage on (validation, test) trials of fold 0 and of fold 1 in nats per bin
+# role, members, parameters, settings, advantage (nats per bin) on (validation, test) in fold 0, in fold 1
 VARIANTS = {
     "null": ("null", 1, 3, 1, (0.0, 0.0), (0.0, 0.0)),
     "psth": ("baseline", 1, 18, 4, (0.9, 0.1), (0.2, 0.3)),
@@ -144,7 +144,7 @@ class Case:
         return float((self.nats(a).mean(0) - self.nats(b).mean(0)).sum() / (self.events() * self.unit))
 
     def bootstrap(self, a: list[str], b: list[str], n: int = 4000) -> np.ndarray:
-        """Replicates of the gain: trials and members drawn again, in another order of draws than the package's."""
+        """Replicates of the gain: trials and members drawn again by other random numbers."""
         rng = np.random.default_rng(99)
         x, y, events = self.nats(a), self.nats(b), self.nats(["null"] * 2, name="n_events")
         found = np.empty(n)
@@ -334,7 +334,7 @@ def test_averaged_members_average_probabilities_not_scores(case):
 
 
 def test_holm_over_the_networks_of_all_recordings():
-    """p and its adjustment differ, chains and averaged members are no part of the family, each family by itself."""
+    """Chains and averaged members are in no family; gains over chain and rival are two families."""
     row = {
         "averaged": False,
         "metric": "bits_per_spike",
@@ -461,7 +461,7 @@ def test_the_best_variant_for_a_task_is_that_of_validation(cases):
 
 
 def test_table_of_horizons():
-    """All horizons on the bins that the largest one reaches, later ones where the burn-in says so; folds joined."""
+    """All horizons on the bins that the largest reaches, after the burn-in; folds joined."""
     dims, horizons = ("member", "trial", "time", "horizon"), [1, 3]
     trials = [[0, 2, 4], [1, 3, 5, 7]]
     folds = {}
