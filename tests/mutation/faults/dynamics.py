@@ -11,7 +11,7 @@ FAULTS = [
     ),
     Fault(
         "The spectral radius is the largest real part.",
-        "spectral_radius", "np.abs(np.linalg.eigvals(_square(matrix))).max()", "np.linalg.eigvals(_square(matrix)).real.max()", ("test_dynamics.py -k radius", "test_couplings.py"),
+        "spectral_radius", "np.abs(np.linalg.eigvals(square(matrix))).max()", "np.linalg.eigvals(_square(matrix)).real.max()", ("test_dynamics.py -k radius", "test_couplings.py"),
     ),
     Fault(
         "The numerical abscissa is that of A + A', twice too large.",

@@ -45,11 +45,11 @@ FAULTS = [
     ),
     Fault(
         "A changed family does not fit its models again.",
-        "rule fit", 'code("fit", f"cortseq.models.{spec(w).family}")', 'code("fit")', RULES,
+        "rule fit", 'code("fit", models.modules()[spec(w).family])', 'code("fit")', RULES,
     ),
     Fault(
         "A changed family is not scored again.",
-        "rule score", 'code("score", f"cortseq.models.{spec(w).family}")', 'code("score")', RULES,
+        "rule score", 'code("score", models.modules()[spec(w).family])', 'code("score")', RULES,
     ),
     Fault(
         "A changed source is not loaded again.",
