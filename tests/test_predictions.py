@@ -8,9 +8,10 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.figures import gather, horizon, ladder, memory, units
 from cortseq.figures import generation as generation_figure
+from cortseq.figures import horizon, ladder, memory, scores, units
 from cortseq.networks.smoothers.bidirectional import Bidirectional
+from cortseq.products import Facts, Products
 from cortseq.scoring import (
     benchmark_bits_per_spike,
     cosmoothing,
@@ -299,7 +300,8 @@ def test_members_averaged_are_no_model_of_their_own(tmp_path):
     """Their mean prediction is no model of its own: beside models without members it would be an unequal rival."""
     names = {"model": ["rate", "rate_averaged"], "rung": "L7", "averaged": [False, True], "value": [0.1, 0.2]}
     pd.DataFrame(names).to_csv(tmp_path / "comparison.csv", index=False)
-    assert gather.scores(str(tmp_path), None)["comparison"]["model"].tolist() == ["rate"]
+    given = Products.below(str(tmp_path), scores.FIGURE.needs, Facts())
+    assert scores.FIGURE.read(given)["comparison"]["model"].tolist() == ["rate"]
 
 
 def test_unit_scores_against_the_pooled_score(fits, counts):

@@ -41,7 +41,7 @@ rule load:
     input:
         lambda w: [RAW[w.dataset]] if RAW[w.dataset] else [],
     output:
-        OUT + "/recordings/{dataset}.zarr.zip",
+        path("recordings"),
     log:
         OUT + "/logs/load/{dataset}.log",
     resources:
@@ -59,7 +59,7 @@ rule preprocess:
     input:
         rules.load.output,
     output:
-        OUT + "/trials/{dataset}.zarr.zip",
+        path("trials"),
     log:
         OUT + "/logs/preprocess/{dataset}.log",
     resources:
@@ -76,7 +76,7 @@ rule split:
     input:
         rules.preprocess.output,
     output:
-        OUT + "/splits/{dataset}.json",
+        path("splits"),
     log:
         OUT + "/logs/split/{dataset}.log",
     resources:

@@ -6,7 +6,7 @@ def earlier(dataset, variant, fold):
     before = STUDY.before(dataset)
     if before is None or not getattr(VARIANTS[dataset][variant].model, "after", None):
         return []
-    return [f"{OUT}/fits/{before}/{variant}/fold{fold}.safetensors"]
+    return [path("fits", dataset=before, variant=variant, fold=fold)]
 
 
 rule fit:
@@ -15,9 +15,9 @@ rule fit:
         split=rules.split.output,
         start=lambda w: earlier(w.dataset, w.variant, w.fold),
     output:
-        params=OUT + "/fits/{dataset}/{variant}/fold{fold}.safetensors",
-        card=OUT + "/fits/{dataset}/{variant}/fold{fold}.json",
-        curves=OUT + "/fits/{dataset}/{variant}/fold{fold}.parquet",
+        params=path("fits"),
+        card=path("cards"),
+        curves=path("curves"),
     log:
         OUT + "/logs/fit/{dataset}/{variant}/fold{fold}.log",
     # before scores, which are short: they fill the other cores while the last fits run
@@ -39,7 +39,7 @@ rule fit:
         seed=STUDY.seed,
         device=STUDY.device,
         # not an output: it outlives a job that is killed, and the next one goes on from it
-        checkpoint=OUT + "/checkpoints/{dataset}/{variant}/fold{fold}.safetensors",
+        checkpoint=path("checkpoints"),
         code=lambda w: code("fit", models.modules()[spec(w).family]),
     script:
         "../scripts/fit.py"
@@ -51,8 +51,8 @@ rule score:
         split=rules.split.output,
         fit=rules.fit.output,
     output:
-        scores=OUT + "/scores/{dataset}/{variant}/fold{fold}.zarr.zip",
-        predictions=OUT + "/predictions/{dataset}/{variant}/fold{fold}.zarr.zip",
+        scores=path("scores"),
+        predictions=path("predictions"),
     log:
         OUT + "/logs/score/{dataset}/{variant}/fold{fold}.log",
     resources:
@@ -70,7 +70,7 @@ rule export:
     input:
         rules.score.output.predictions,
     output:
-        OUT + "/predictions/{dataset}/{variant}/fold{fold}.csv",
+        path("exports"),
     log:
         OUT + "/logs/export/{dataset}/{variant}/fold{fold}.log",
     resources:
@@ -88,8 +88,8 @@ rule dynamics:
         split=rules.split.output,
         fit=rules.fit.output,
     output:
-        product=OUT + "/dynamics/{dataset}/{variant}/fold{fold}.zarr.zip",
-        table=OUT + "/dynamics/{dataset}/{variant}/fold{fold}.csv",
+        product=path("dynamics"),
+        table=path("dynamics_tables"),
     log:
         OUT + "/logs/dynamics/{dataset}/{variant}/fold{fold}.log",
     resources:

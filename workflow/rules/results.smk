@@ -1,20 +1,47 @@
 # Audits, the comparison, figures and the report.
 
 
-def stems(dataset, folds=FOLDS):
-    return [
-        f"{dataset}/{variant}/fold{fold}"
-        for variant in VARIANTS[dataset]
-        for fold in folds
-    ]
+def signed(dataset):
+    """Whether a recording has networks under Dale's law whose dynamics are dissected."""
+    specs = [VARIANTS[dataset][name].model for name in flowing(dataset)]
+    return any(m.family == "dale" or getattr(m, "dale", False) for m in specs)
 
 
-def every(pattern):
-    """A product of all variants of all recordings."""
+def plastic(dataset):
+    return any(
+        VARIANTS[dataset][name].model.family == "stp" for name in flowing(dataset)
+    )
+
+
+def saturating(dataset):
+    """Whether a recording has networks of tanh units, for which there is a mean-field theory."""
+    return any(VARIANTS[dataset][name].model.saturates for name in flowing(dataset))
+
+
+# What is known of each recording before anything is computed; figures ask it whether they apply.
+FACTS = {
+    dataset: products.Facts(
+        dataset=dataset,
+        track=STUDY.datasets[dataset].track,
+        folds=STUDY.folds,
+        variants=tuple(variants),
+        recurrent=tuple(recurrent(dataset)),
+        flowing=tuple(flowing(dataset)),
+        roles=frozenset(v.model.role for v in variants.values()),
+        tasks={task: tuple(able(task, dataset)) for task in products.TASKS},
+        signed=signed(dataset),
+        plastic=plastic(dataset),
+        saturating=saturating(dataset),
+    )
+    for dataset, variants in VARIANTS.items()
+}
+WHOLE = products.Facts(carried=tuple(CARRIED))
+
+
+def every(product):
+    """A product of all variants and folds of all recordings."""
     return [
-        f"{OUT}/{pattern.format(stem=stem)}"
-        for dataset in VARIANTS
-        for stem in stems(dataset)
+        file for facts in FACTS.values() for file in products.files(OUT, product, facts)
     ]
 
 
@@ -38,18 +65,18 @@ rule audit:
     input:
         trials=rules.preprocess.output,
         split=rules.split.output,
-        fits=lambda w: [f"{OUT}/fits/{stem}.safetensors" for stem in stems(w.dataset)],
-        scores=lambda w: [f"{OUT}/scores/{stem}.zarr.zip" for stem in stems(w.dataset)],
+        fits=lambda w: products.files(OUT, "fits", FACTS[w.dataset]),
+        scores=lambda w: products.files(OUT, "scores", FACTS[w.dataset]),
         starts=lambda w: list(started(w.dataset).values()),
     output:
-        OUT + "/audits/{dataset}.json",
+        path("audits"),
     log:
         OUT + "/logs/audit/{dataset}.log",
     resources:
         mem_mb=8000,
         runtime=120,
     params:
-        table=lambda w: list(zip(*[(v, f) for v in VARIANTS[w.dataset] for f in FOLDS])),
+        table=lambda w: list(zip(*products.labels("fits", FACTS[w.dataset]))),
         canaries=lambda w: canaries(w.dataset),
         started=lambda w: list(started(w.dataset)),
         code=lambda w: code(
@@ -62,16 +89,16 @@ rule audit:
 
 rule compare:
     input:
-        scores=every("scores/{stem}.zarr.zip"),
-        cards=every("fits/{stem}.json"),
+        scores=every("scores"),
+        cards=[file.replace(".safetensors", ".json") for file in every("fits")],
         trials=expand(rules.preprocess.output, dataset=VARIANTS),
         splits=expand(rules.split.output, dataset=VARIANTS),
     output:
-        comparison=OUT + "/comparison.csv",
-        variants=OUT + "/variants.csv",
-        budget=OUT + "/budget.csv",
-        sessions=OUT + "/sessions.csv",
-        timing=OUT + "/timing.csv",
+        comparison=path("comparison"),
+        variants=path("variants"),
+        budget=path("budget"),
+        sessions=path("sessions"),
+        timing=path("timing"),
     log:
         OUT + "/logs/compare.log",
     resources:
@@ -92,6 +119,23 @@ rule compare:
         "../scripts/compare.py"
 
 
+FIGURES = figures.registry()
+# Of the whole study, and of each recording, in the order of the report.
+DRAWN = {
+    facts.dataset: [
+        name
+        for name, figure in FIGURES.items()
+        if (figure.scope == "study") == (facts is WHOLE) and figure.applies(facts)
+    ]
+    for facts in (WHOLE, *FACTS.values())
+}
+SMOOTHED = {
+    dataset: path("cosmoothing", dataset=dataset)
+    for dataset, source in STUDY.datasets.items()
+    if STUDY.cosmoothing and source.track == "counts"
+}
+
+
 def drawn(name):
     """Outputs of a figure."""
     return {
@@ -99,227 +143,99 @@ def drawn(name):
     }
 
 
-def tables(w):
-    """Figures stand on the comparison, and on audits that passed."""
-    return [rules.compare.output.comparison, rules.compare.output.variants] + expand(
-        rules.audit.output, dataset=VARIANTS
-    )
+def scope(kind):
+    """Names of the figures of the whole study, or of those of a recording, as a wildcard constraint."""
+    return "|".join(name for name, figure in FIGURES.items() if figure.scope == kind)
 
 
-def dissected(dataset, suffix="zarr.zip"):
-    return [
-        f"{OUT}/dynamics/{dataset}/{variant}/fold0.{suffix}"
-        for variant in flowing(dataset)
-    ]
+def figure_facts(w):
+    return FACTS[w.dataset] if "dataset" in w.keys() else WHOLE
 
 
-def signed(dataset):
-    """Whether a recording has networks under Dale's law whose dynamics are dissected."""
-    specs = [VARIANTS[dataset][name].model for name in flowing(dataset)]
-    return any(m.family == "dale" or getattr(m, "dale", False) for m in specs)
+def figure_inputs(w):
+    """What a figure needs; it stands on the comparison, and on audits that passed."""
+    facts = figure_facts(w)
+    needs = {need: products.files(OUT, need, facts) for need in FIGURES[w.figure].needs}
+    return needs | {
+        "comparison": [path("comparison")],
+        "audits": [path("audits", dataset=dataset) for dataset in VARIANTS],
+    }
 
 
-def plastic(dataset):
-    return any(
-        VARIANTS[dataset][name].model.family == "stp" for name in flowing(dataset)
-    )
-
-
-def saturating(dataset):
-    """Whether a recording has networks of tanh units, for which there is a mean-field theory."""
-    return any(VARIANTS[dataset][name].model.saturates for name in flowing(dataset))
-
-
-OVERALL = [
-    (
-        "ladder",
-        "The ladder of baselines",
-        "Gain over the null against what a predictor knows; bars: 95 % intervals, rings: the mean prediction of the members. L0 null, L0' no past, L1 and L2 Markov chains of order 1 and more, L3 hidden Markov models, L4 networks that see the chain's states, L5 coupled regressions, L6 networks of limited memory, L7 networks.",
-    ),
-    (
-        "scores",
-        "Held-out score by model",
-        "Gain over the null on test trials; bars: 95 % intervals over trials and members.",
-    ),
-    (
-        "order",
-        "Order of the chain",
-        "Markov chains of every order fitted, beside the recurrent models (lines: mean over members).",
-    ),
-]
-if CARRIED:
-    OVERALL.append(
-        (
-            "forgetting",
-            "Sessions learned one after another",
-            "Left: score on the test trials of each session (columns) after each stage of learning (rows, from above), over that session's null; ± half the 95 % interval over trials and members. Below the diagonal stand sessions that were learned before, above it those not yet seen. Right: how the score of a session changed since it was learned. ACC: mean of the last row; BWT: mean change of the earlier sessions, below 0 where they are forgotten.",
-        )
-    )
-
-
-def both(dataset):
-    """Whether a recording of counts has networks and chains."""
-    roles = {v.model.role for v in VARIANTS[dataset].values()}
-    return (
-        STUDY.datasets[dataset].track == "counts" and {"recurrent", "markov"} <= roles
-    )
-
-
-PER_DATASET = {
-    "trial": lambda dataset: True,
-    "curves": recurrent,
-    "units": both,
-    "horizon": lambda dataset: able("forecasts", dataset),
-    "memory": lambda dataset: able("memory", dataset),
-    "generation": lambda dataset: able("generation", dataset),
-    "states": flowing,
-    "members": flowing,
-    "points": flowing,
-    "jacobian_spectra": flowing,
-    "weight_spectra": flowing,
-    "mean_field": saturating,
-    "lyapunov": flowing,
-    "twins": flowing,
-    "gradients": flowing,
-    "balance": signed,
-    "release": plastic,
-    "seeds": flowing,
-}
-DISSECTIONS = [
-    "states",
-    "members",
-    "points",
-    "jacobian_spectra",
-    "weight_spectra",
-    "mean_field",
-    "lyapunov",
-    "twins",
-    "gradients",
-    "balance",
-    "release",
-    "seeds",
-]
-FIGURES = {
-    dataset: [name for name, drawable in PER_DATASET.items() if drawable(dataset)]
-    for dataset in VARIANTS
-}
-SMOOTHED = {
-    dataset: f"{OUT}/cosmoothing/{dataset}.csv"
-    for dataset, source in STUDY.datasets.items()
-    if STUDY.cosmoothing and source.track == "counts"
-}
+def figure_labels(w):
+    """Keys of the files that a figure is handed, product by product."""
+    facts = figure_facts(w)
+    return {need: products.labels(need, facts) for need in FIGURES[w.figure].needs}
 
 
 rule figure_study:
     input:
-        tables,
-        lambda w: (
-            expand(rules.forgetting.output, variant=CARRIED)
-            if w.figure == "forgetting"
-            else []
-        ),
+        unpack(figure_inputs),
     output:
         **drawn("{figure}"),
     log:
         OUT + "/logs/figures/{figure}.log",
     wildcard_constraints:
-        figure="|".join(name for name, _, _ in OVERALL),
+        figure=scope("study"),
     resources:
         mem_mb=2000,
         runtime=10,
     params:
-        out=OUT,
-        figure=lambda w: w.figure,
+        labels=figure_labels,
         code=lambda w: code("figure", f"cortseq.figures.{w.figure}"),
     script:
         "../scripts/figure.py"
 
 
 rule figure_recording:
-    # one recording: a trial with its predictions, training curves
     input:
-        tables,
-        lambda w: [
-            f"{OUT}/predictions/{stem}.zarr.zip" for stem in stems(w.dataset, [0])
-        ],
+        unpack(figure_inputs),
     output:
         **drawn("{figure}_{dataset}"),
     log:
         OUT + "/logs/figures/{figure}_{dataset}.log",
     wildcard_constraints:
-        figure="trial|curves|units",
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        out=OUT,
-        figure=lambda w: w.figure,
-        code=lambda w: code("figure", f"cortseq.figures.{w.figure}"),
-    script:
-        "../scripts/figure.py"
-
-
-rule figure_dynamics:
-    # the dynamics of the chosen recurrent variants
-    input:
-        tables,
-        lambda w: dissected(w.dataset),
-    output:
-        **drawn("{figure}_{dataset}"),
-    log:
-        OUT + "/logs/figures/{figure}_{dataset}.log",
-    wildcard_constraints:
-        figure="|".join(DISSECTIONS),
+        figure=scope("recording"),
     resources:
         mem_mb=4000,
         runtime=10,
     params:
-        out=OUT,
-        figure=lambda w: w.figure,
+        labels=figure_labels,
         code=lambda w: code("figure", f"cortseq.figures.{w.figure}"),
     script:
         "../scripts/figure.py"
 
 
-rule figure_task:
-    # forecasts, limited memory, free runs
-    input:
-        tables,
-        lambda w: {
-            "horizon": done("forecasts", w.dataset, "zarr.zip"),
-            "memory": done("memory", w.dataset, "zarr.zip"),
-            "generation": done("generation", w.dataset, "csv"),
-        }[w.figure],
-    output:
-        **drawn("{figure}_{dataset}"),
-    log:
-        OUT + "/logs/figures/{figure}_{dataset}.log",
-    wildcard_constraints:
-        figure="horizon|memory|generation",
-    resources:
-        mem_mb=4000,
-        runtime=10,
-    params:
-        out=OUT,
-        figure=lambda w: w.figure,
-        code=lambda w: code("figure", f"cortseq.figures.{w.figure}"),
-    script:
-        "../scripts/figure.py"
+def printed():
+    """Figures in the order of the report, with their words and their file."""
+    entries = []
+    for facts in (WHOLE, *FACTS.values()):
+        for figure in DRAWN[facts.dataset]:
+            name = f"{figure}_{facts.dataset}" if facts.dataset else figure
+            words = {
+                "title": FIGURES[figure].title,
+                "caption": FIGURES[figure].text(facts),
+            }
+            entries.append({"name": name, "dataset": facts.dataset, **words})
+    return entries
 
 
 rule report:
     input:
-        tables,
-        cosmoothing=list(SMOOTHED.values()),
-        dynamics=[file for dataset in VARIANTS for file in dissected(dataset, "csv")],
+        comparison=rules.compare.output.comparison,
+        variants=rules.compare.output.variants,
         timing=rules.compare.output.timing,
-        template=Path(workflow.current_basedir).parent / "report" / "report.html.jinja",
-        overall=[f"{OUT}/figures/{name}.svg" for name, _, _ in OVERALL],
-        figures=[
-            f"{OUT}/figures/{name}_{dataset}.svg"
-            for dataset in FIGURES
-            for name in FIGURES[dataset]
+        trials=expand(rules.preprocess.output, dataset=VARIANTS),
+        splits=expand(rules.split.output, dataset=VARIANTS),
+        audits=expand(rules.audit.output, dataset=VARIANTS),
+        cards=[
+            path("cards", dataset=dataset, variant="null", fold=0)
+            for dataset in VARIANTS
         ],
+        cosmoothing=list(SMOOTHED.values()),
+        dynamics=every("dynamics_tables"),
+        figures=[f"{OUT}/figures/{entry['name']}.svg" for entry in printed()],
+        template=Path(workflow.current_basedir).parent / "report" / "report.html.jinja",
     output:
         OUT + "/report.html",
     log:
@@ -328,15 +244,14 @@ rule report:
         mem_mb=2000,
         runtime=10,
     params:
-        out=OUT,
-        overall=OVERALL,
-        figures=FIGURES,
-        cosmoothing=SMOOTHED,
+        datasets=list(VARIANTS),
+        figures=printed(),
+        smoothed=list(SMOOTHED),
+        dissected={d: products.labels("dynamics_tables", f) for d, f in FACTS.items()},
         study={
             key: getattr(STUDY, key)
             for key in ("study", "seed", "folds", "members", "burn_in")
         },
-        template=lambda w, input: str(input.template),
         code=code("report"),
     script:
         "../scripts/report.py"

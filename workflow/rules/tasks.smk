@@ -2,10 +2,16 @@
 # what is left of earlier sessions.
 
 
+# Which models can do a task, and the settings of the study that it uses.
 ABLE = {
     "forecasts": lambda model: bool(STUDY.horizons) and model.has_forecast,
     "memory": lambda model: model.has_flow,
     "generation": lambda model: model.role != "null",
+}
+SETTINGS = {
+    "forecasts": ("seed", "burn_in", "horizons", "samples", "forecast_trials"),
+    "memory": ("burn_in",),
+    "generation": ("seed", "burn_in"),
 }
 
 
@@ -18,95 +24,43 @@ def able(task, dataset):
     return found
 
 
-def candidates(task, pattern):
+def candidates(product):
     """Input function: a product of every variant of a model that can do the task."""
     return lambda w: [
-        f"{OUT}/{pattern.format(stem=f'{w.dataset}/{variant}/fold{w.fold}')}"
-        for variant in able(task, w.dataset)[w.model]
+        path(product, dataset=w.dataset, variant=variant, fold=w.fold)
+        for variant in able(w.task, w.dataset)[w.model]
     ]
 
 
-def done(task, dataset, suffix):
-    """Products of a task for all models and folds of a recording."""
-    return [
-        f"{OUT}/{task}/{dataset}/{model}/fold{fold}.{suffix}"
-        for model in able(task, dataset)
-        for fold in FOLDS
-    ]
+def families(w):
+    """Code of the candidates' families."""
+    variants = able(w.task, w.dataset)[w.model]
+    return {models.modules()[VARIANTS[w.dataset][v].model.family] for v in variants}
 
 
-def families(task):
-    """Names and code of the candidates' families."""
-    return lambda w: {
-        models.modules()[VARIANTS[w.dataset][v].model.family]
-        for v in able(task, w.dataset)[w.model]
-    }
-
-
-rule forecast:
+rule task:
+    # forecasts, limited memory, free runs
     input:
         trials=rules.preprocess.output,
         split=rules.split.output,
-        fits=candidates("forecasts", "fits/{stem}.safetensors"),
-        scores=candidates("forecasts", "scores/{stem}.zarr.zip"),
+        fits=candidates("fits"),
+        scores=candidates("scores"),
     output:
-        OUT + "/forecasts/{dataset}/{model}/fold{fold}.zarr.zip",
+        OUT + "/{task}/{dataset}/{model}/fold{fold}.{suffix}",
     log:
-        OUT + "/logs/forecast/{dataset}/{model}/fold{fold}.log",
+        OUT + "/logs/{task}/{dataset}/{model}/fold{fold}.{suffix}.log",
+    wildcard_constraints:
+        task="|".join(products.TASKS),
+        suffix=r"zarr\.zip|csv",
     resources:
         mem_mb=8000,
         runtime=120,
     params:
-        variants=lambda w: able("forecasts", w.dataset)[w.model],
-        study={
-            key: getattr(STUDY, key)
-            for key in ("seed", "burn_in", "horizons", "samples", "forecast_trials")
-        },
-        code=lambda w: code("forecast", *families("forecasts")(w)),
+        variants=lambda w: able(w.task, w.dataset)[w.model],
+        study=lambda w: {key: getattr(STUDY, key) for key in SETTINGS[w.task]},
+        code=lambda w: code("task", *families(w)),
     script:
-        "../scripts/forecast.py"
-
-
-rule memory:
-    input:
-        trials=rules.preprocess.output,
-        split=rules.split.output,
-        fits=candidates("memory", "fits/{stem}.safetensors"),
-        scores=candidates("memory", "scores/{stem}.zarr.zip"),
-    output:
-        OUT + "/memory/{dataset}/{model}/fold{fold}.zarr.zip",
-    log:
-        OUT + "/logs/memory/{dataset}/{model}/fold{fold}.log",
-    resources:
-        mem_mb=8000,
-        runtime=60,
-    params:
-        variants=lambda w: able("memory", w.dataset)[w.model],
-        study={key: getattr(STUDY, key) for key in ("burn_in",)},
-        code=lambda w: code("memory", *families("memory")(w)),
-    script:
-        "../scripts/memory.py"
-
-
-rule generation:
-    input:
-        trials=rules.preprocess.output,
-        split=rules.split.output,
-        fits=candidates("generation", "fits/{stem}.safetensors"),
-        scores=candidates("generation", "scores/{stem}.zarr.zip"),
-    output:
-        OUT + "/generation/{dataset}/{model}/fold{fold}.csv",
-    log:
-        OUT + "/logs/generation/{dataset}/{model}/fold{fold}.log",
-    resources:
-        mem_mb=8000,
-        runtime=60,
-    params:
-        variants=lambda w: able("generation", w.dataset)[w.model],
-        study={key: getattr(STUDY, key) for key in ("seed", "burn_in")},
-        code=lambda w: code("generation", *families("generation")(w)),
-    script:
-        "../scripts/generation.py"
+        "../scripts/task.py"
 
 
 rule cosmooth:
@@ -115,7 +69,7 @@ rule cosmooth:
         trials=rules.preprocess.output,
         split=rules.split.output,
     output:
-        OUT + "/cosmoothing/{dataset}.csv",
+        path("cosmoothing"),
     log:
         OUT + "/logs/cosmooth/{dataset}.log",
     resources:
@@ -143,10 +97,10 @@ CARRIED = [
 ]
 
 
-def in_sequence(pattern):
+def in_sequence(variant):
     """Fits to the sessions of the sequence, the folds of the first session first."""
-    return lambda w: [
-        f"{OUT}/fits/{dataset}/{pattern.format(variant=w.variant)}/fold{fold}.safetensors"
+    return [
+        path("fits", dataset=dataset, variant=variant, fold=fold)
         for dataset in STUDY.sequence
         for fold in FOLDS
     ]
@@ -156,10 +110,10 @@ rule forgetting:
     input:
         trials=expand(rules.preprocess.output, dataset=STUDY.sequence),
         splits=expand(rules.split.output, dataset=STUDY.sequence),
-        fits=in_sequence("{variant}"),
-        nulls=in_sequence("null"),
+        fits=lambda w: in_sequence(w.variant),
+        nulls=lambda w: in_sequence("null"),
     output:
-        OUT + "/forgetting/{variant}.csv",
+        path("forgetting"),
     log:
         OUT + "/logs/forgetting/{variant}.log",
     resources:
@@ -173,6 +127,7 @@ rule forgetting:
         code=lambda w: code(
             "forgetting",
             models.modules()[VARIANTS[STUDY.sequence[0]][w.variant].model.family],
+            models.modules()["null"],
         ),
     script:
         "../scripts/forgetting.py"

@@ -13,7 +13,7 @@ rule theory:
             else []
         ),
     output:
-        OUT + "/theory/{phenomenon}.zarr.zip",
+        path("theory"),
     log:
         OUT + "/logs/theory/{phenomenon}.log",
     wildcard_constraints:
@@ -23,7 +23,7 @@ rule theory:
         runtime=240,
     params:
         phenomenon=lambda w: w.phenomenon,
-        settings=settings,
+        settings=lambda w: canonical(settings(w)),
         seed=STUDY.seed,
         code=lambda w: code("theory", f"cortseq.textbook.phenomena.{w.phenomenon}"),
     script:

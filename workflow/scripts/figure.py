@@ -1,13 +1,16 @@
-"""Draw one figure of the study (rule figure_*); the module of the same name knows how."""
+"""Draw one figure, of the study or of a recording, from the products that its entry says it needs."""
 
 import importlib
 
-from cortseq.figures import gather, style
+from cortseq.figures import style
 from cortseq.jobs import job
+from cortseq.products import Products
 
 with job(snakemake) as say:
-    name = snakemake.params.figure
-    arguments = getattr(gather, name)(snakemake.params.out, snakemake.wildcards.get("dataset"))
-    figure, table = importlib.import_module(f"cortseq.figures.{name}").draw(**arguments)
-    style.save(figure, table, snakemake.output.svg.removesuffix(".svg"))
+    name, labels = snakemake.wildcards.figure, snakemake.params.labels
+    figure = importlib.import_module(f"cortseq.figures.{name}").FIGURE
+    given = {need: list(zip(keys, getattr(snakemake.input, need))) for need, keys in labels.items()}
+    products = Products(snakemake.wildcards.get("dataset", ""), given)
+    drawing, table = figure.draw(**figure.read(products))
+    style.save(drawing, table, snakemake.output.svg.removesuffix(".svg"))
     say(f"{snakemake.output.svg}: {len(table)} rows drawn")

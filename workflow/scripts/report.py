@@ -2,46 +2,32 @@
 
 from pathlib import Path
 
-from cortseq import recording as rec
 from cortseq import report, store
-from cortseq.figures import gather
+from cortseq.figures import base
 from cortseq.jobs import job
 
 with job(snakemake):
-    params, out = snakemake.params, snakemake.params.out
-    audits, recordings, figures = {}, {}, []
-    for name, title, caption in params.overall:
-        svg = Path(f"{out}/figures/{name}.svg").read_text()
-        figures.append({"name": name, "title": title, "caption": caption, "dataset": "", "svg": svg})
-    for dataset, names in params.figures.items():
-        recording = store.read(f"{out}/trials/{dataset}.zarr.zip")
-        manifest = store.read_json(f"{out}/splits/{dataset}.json")
-        recordings[dataset] = report.facts(recording, manifest)
-        audits[dataset] = store.read_json(f"{out}/audits/{dataset}.json")
-        texts = report.captions(dataset, rec.track(recording))
-        for name in names:
-            svg = Path(f"{out}/figures/{name}_{dataset}.svg").read_text()
-            title, caption = texts[name]
-            figures.append(
-                {
-                    "name": f"{name}_{dataset}",
-                    "title": title,
-                    "caption": caption,
-                    "dataset": dataset,
-                    "svg": svg,
-                }
-            )
-    card = store.read_json(f"{out}/fits/{next(iter(params.figures))}/null/fold0.json")
+    params, files = snakemake.params, snakemake.input
+    variants, tables = store.read_table(files.variants), map(store.read_table, files.dynamics)
+    recordings, audits, dynamics = {}, {}, {}
+    for dataset, *paths in zip(params.datasets, files.trials, files.splits, files.audits):
+        trials, manifest, audit = paths
+        recordings[dataset] = report.facts(store.read(trials), store.read_json(manifest))
+        audits[dataset] = store.read_json(audit)
+        known = {variant: next(tables) for variant, _ in params.dissected[dataset]}
+        best = base.chosen(variants, dataset, "recurrent")
+        dynamics[dataset] = {variant: known[variant] for variant in best if variant in known}
+    drawn = zip(params.figures, files.figures)
     page = report.render(
-        Path(params.template).read_text(),
+        Path(files.template).read_text(),
         params.study,
-        gather.comparison_table(out),
-        store.read_table(f"{out}/timing.csv"),
+        store.read_table(files.comparison),
+        store.read_table(files.timing),
         audits,
         recordings,
-        figures,
-        card["versions"],
-        {dataset: store.read_table(path) for dataset, path in params.cosmoothing.items()},
-        {dataset: gather.dynamics_tables(out, dataset) for dataset in recordings},
+        [figure | {"svg": Path(svg).read_text()} for figure, svg in drawn],
+        store.read_json(files.cards[0])["versions"],
+        dict(zip(params.smoothed, map(store.read_table, files.cosmoothing))),
+        dynamics,
     )
     store.write_text(page, snakemake.output[0])

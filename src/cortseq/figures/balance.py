@@ -7,7 +7,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Facts, Products
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -63,3 +64,28 @@ def _histogram(ax, one: xr.Dataset, table: pd.DataFrame) -> None:
     late = f"; lag {lag:+.1f} {unit}" if np.isfinite(lag) else ""
     ax.set_title(f"median {known.median():.2f}{late}", loc="left", fontsize=7.5)
     ax.set_xlabel("balance index")
+
+
+def read(products: Products) -> dict:
+    """Networks under Dale's law only."""
+    return base.dissections(products, "balance_index")
+
+
+def applies(facts: Facts) -> bool:
+    return facts.signed
+
+
+FIGURE = base.Figure(
+    title="Excitation and inhibition",
+    caption=(
+        "Whether excitatory and inhibitory currents cancel in networks whose units are either excitatory "
+        "or inhibitory (Dale's law). Above: mean currents on test trials; input and bias count by their "
+        "sign. Below: balance index of every unit, 0 where the currents cancel. Lag: by how much "
+        "inhibition follows excitation."
+    ),
+    needs=base.DISSECTED,
+    applies=applies,
+    read=read,
+    draw=draw,
+    place=310,
+)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Facts, Products
 
 
 def draw(curves: dict[str, pd.DataFrame], event: str) -> tuple[Figure, pd.DataFrame]:
@@ -52,3 +53,32 @@ def draw(curves: dict[str, pd.DataFrame], event: str) -> tuple[Figure, pd.DataFr
             )
     tables = [table.assign(variant=name) for name, table in trained.items()]
     return fig, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["variant"])
+
+
+_EVENTS = {"bits_per_spike": "spike", "bits_per_symbol": "symbol", "nats_per_sample": "sample"}
+
+
+def read(products: Products) -> dict:
+    """Of the first fold, in the order of the study."""
+    metric = base.metric(products.read("comparison"), products.dataset)
+    return {"curves": dict(products.each("curves")), "event": _EVENTS[metric]}
+
+
+def applies(facts: Facts) -> bool:
+    return bool(facts.recurrent)
+
+
+FIGURE = base.Figure(
+    title="Training",
+    caption=(
+        "Loss of every network and random restart against the epoch (one pass over the training trials). "
+        "A validation curve (thick) that still falls at its end means that training stopped too early; "
+        "one that rises while training (thin) falls means overfitting, which is why the weights at its "
+        "minimum (dot) are kept."
+    ),
+    needs=("comparison", "curves"),
+    applies=applies,
+    read=read,
+    draw=draw,
+    place=120,
+)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Facts, Products
 
 
 def draw(tables: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
@@ -60,3 +61,32 @@ def _changes(ax, table: pd.DataFrame, unit: str) -> None:
     summary = table.set_index("quantity").loc[["ACC", "BWT"]]
     said = [f"{q} {r['value']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" for q, r in summary.iterrows()]
     ax.set_title("\n".join(said), loc="left", fontsize=7.5)
+
+
+def read(products: Products) -> dict:
+    """Variants that learned sessions one after another, in the order of the study."""
+    return {"tables": dict(products.each("forgetting"))}
+
+
+def applies(facts: Facts) -> bool:
+    return bool(facts.carried)
+
+
+FIGURE = base.Figure(
+    title="Sessions learned one after another",
+    caption=(
+        "What a network keeps of earlier sessions while it learns later ones. Left: score on the test "
+        "trials of each session (columns) after each stage of learning (rows, from the top), as a gain "
+        "over that session's null, ± half the 95 % interval over trials and random restarts. Entries "
+        "below the diagonal belong to sessions learned earlier, entries above it to sessions not yet "
+        "seen. Right: change of a session's score since it was learned; a curve below 0 means that the "
+        "session is being forgotten. ACC: mean of the last row. BWT (backward transfer): mean change of "
+        "the earlier sessions."
+    ),
+    needs=("forgetting",),
+    applies=applies,
+    read=read,
+    draw=draw,
+    scope="study",
+    place=40,
+)

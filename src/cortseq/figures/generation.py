@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Facts, Products
 
 BEST = {"correlation": 1.0}  # of a measure; 0 of the others
 
@@ -49,3 +50,28 @@ def _panel(ax, part: pd.DataFrame, models: list[str], measure: str) -> None:
     room = 0.06 * (high - low) if np.isfinite(high - low) and high > low else 0.1
     ax.set_xlim(low - room, high + room)
     ax.set_xlabel(f"{measure} ({'1' if measure in BEST else '0'} is best)")
+
+
+def read(products: Products) -> dict:
+    """Tables of the first fold, model by model."""
+    tables = {model: folds[0] for model, folds in products.folds("generation").items()}
+    return {"table": pd.concat([table.assign(model=model) for model, table in tables.items()])}
+
+
+def applies(facts: Facts) -> bool:
+    return bool(facts.tasks.get("generation"))
+
+
+FIGURE = base.Figure(
+    title="Free-running simulation",
+    caption=(
+        "Whether a model left to itself produces data like the recording. Each panel compares one "
+        "statistic of simulated and recorded test trials; each dot is a random restart. The black line is "
+        "one half of the recorded trials against the other, which a perfect model reaches."
+    ),
+    needs=("generation",),
+    applies=applies,
+    read=read,
+    draw=draw,
+    place=160,
+)

@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -84,3 +84,20 @@ def _reach(ax, one: xr.Dataset, table: pd.DataFrame, colour: str, marker: str) -
             ":k",
             lw=0.9,
         )
+
+
+FIGURE = base.Figure(
+    title="How far back the state reaches",
+    caption=(
+        "How long an event leaves a trace. Left: the factor by which a gradient shrinks or grows over k "
+        "steps along the recorded input (norm of the Jacobian product); a steep fall means that training "
+        "could not learn longer dependencies. Right: share of the observed past (positive lags) and "
+        "future (negative lags) that a linear read-out recovers from the state on test trials, mean over "
+        "units or labels."
+    ),
+    needs=base.DISSECTED,
+    applies=base.flowing,
+    read=base.dissections,
+    draw=draw,
+    place=290,
+)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Facts, Products
+from cortseq.scoring import tasks
 
 
 def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
@@ -51,3 +53,30 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
         ax.set_title(f"{int(table['trials'].max())} test trials; dotted: plug-in, no likelihood", loc="left")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
     return fig, table
+
+
+def read(products: Products) -> dict:
+    folds = products.folds("forecasts")
+    table = tasks.horizon_table(folds, int(folds["null"][0].attrs["burn_in"]))
+    return {"table": table, "metric": base.metric(products.read("comparison"), products.dataset)}
+
+
+def applies(facts: Facts) -> bool:
+    return bool(facts.tasks.get("forecasts"))
+
+
+FIGURE = base.Figure(
+    title="Predictions further ahead",
+    caption=(
+        "How fast predictions lose their worth with distance: gain over the null of predictions several "
+        "bins ahead, scored on the same bins at every distance. A curve that meets the dashed lines "
+        "(models that know no past) has nothing left to say there. Networks: mean probability over "
+        "sampled futures. Dotted: the network's expectation fed back instead of samples, shown for "
+        "comparison because it is not a likelihood."
+    ),
+    needs=("comparison", "forecasts"),
+    applies=applies,
+    read=read,
+    draw=draw,
+    place=140,
+)

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from cortseq.dynamics.spectra import time_constants_and_frequencies
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Facts
 
 _REACH = 3.0  # of the axes: one wild eigenvalue must not hide the unit circle
 
@@ -101,3 +102,24 @@ def _modes(ax, table: pd.DataFrame, one: xr.Dataset) -> None:
 
 def _frequency_label(one: xr.Dataset) -> str:
     return "frequency (Hz)" if style.timed(one) else "frequency (1/symbol)"
+
+
+def _caption(facts: Facts) -> str:
+    unit = " in units of symbols" if facts.track == "symbols" else ""
+    return (
+        "How fast small deviations from a fixed point grow, decay or rotate. Above: eigenvalues of the closed loop per "
+        "step; a mode inside the unit circle decays. Dashed: the disc that entries of the same variances without "
+        "structure would fill, at the point nearest to the data; eigenvalues outside it come from structure. Below: the "
+        f"decaying modes as time constants and frequencies{unit}."
+    )
+
+
+FIGURE = base.Figure(
+    title="Jacobian spectra at the fixed points",
+    caption=_caption,
+    needs=base.DISSECTED,
+    applies=base.flowing,
+    read=base.dissections,
+    draw=draw,
+    place=240,
+)

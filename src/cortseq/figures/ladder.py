@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Products
 from cortseq.scoring.ladder import RUNGS
 
 
@@ -62,3 +63,29 @@ def _rungs(ax, rungs: list[str]) -> None:
         if low:
             ax.axhline(low - 0.5, color="0.88", lw=0.6, zorder=0)
     ax.set_ylim(-0.7, len(rungs) - 0.3)
+
+
+def read(products: Products) -> dict:
+    """Averaged members too: a ring in the row of their model."""
+    return {"comparison": products.read("comparison")}
+
+
+FIGURE = base.Figure(
+    title="The ladder of baselines",
+    caption=(
+        "How well each model predicts held-out trials, sorted by what it may know of the past. Look for "
+        "the lowest rung that reaches the networks: nothing above it is needed to explain their score. "
+        "Points: gain over the null (training mean), mean over random restarts; bars: 95 % intervals; "
+        "rings: the mean prediction of all restarts; black line: the exact filter of a synthetic "
+        "recording. Rungs: L0 the null; L0' models that know no recent past, such as the PSTH (mean "
+        "response at each time in the trial); L1 and L2 Markov chains of order 1 and of higher order; L3 "
+        "hidden Markov models; L4 networks that see only the chain's discrete states; L5 regressions on "
+        "recent spikes of all units; L6 networks that see only the last bins; L7 networks that see the "
+        "whole past."
+    ),
+    needs=("comparison",),
+    read=read,
+    draw=draw,
+    scope="study",
+    place=10,
+)

@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -63,3 +63,19 @@ def _panel(ax, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
         )
     ax.set_xlabel("rank of the exponent")
     ax.set_xticks(range(1, int(table["index"].max()) + 1))
+
+
+FIGURE = base.Figure(
+    title="Lyapunov exponents",
+    caption=(
+        "Whether nearby states of the closed loop part (exponent above 0: chaos) or meet (below 0). A "
+        "network is called chaotic only where the 95 % interval over at least five random restarts, each "
+        "from ten starting points, lies above zero and every restart agrees; with fewer restarts there is "
+        "no verdict."
+    ),
+    needs=base.DISSECTED,
+    applies=base.flowing,
+    read=base.dissections,
+    draw=draw,
+    place=270,
+)

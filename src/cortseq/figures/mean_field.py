@@ -8,7 +8,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Facts, Products
 from cortseq.theory.random_networks import mean_field_map
 
 
@@ -62,3 +63,29 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
             "mean_field": one["mean_field_exponent"].values,
         }
     )
+
+
+def read(products: Products) -> dict:
+    """Networks of tanh units only."""
+    return base.dissections(products, "gain")
+
+
+def applies(facts: Facts) -> bool:
+    return facts.saturating
+
+
+FIGURE = base.Figure(
+    title="Weights and mean-field theory",
+    caption=(
+        "Whether the fitted weights are more than random numbers of the right size. Largest Lyapunov "
+        "exponent (above 0: chaos) of h' = tanh(W h) with the fitted recurrent weights W alone (no leak, "
+        "bias or input), with the same entries shuffled, and of random networks with infinitely many "
+        "units at the same gain. Where fitted weights differ from their shuffled controls, their "
+        "structure is the reason."
+    ),
+    needs=base.DISSECTED,
+    applies=applies,
+    read=read,
+    draw=draw,
+    place=260,
+)

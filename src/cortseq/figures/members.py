@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from cortseq.dynamics.summary import MOST
-from cortseq.figures import style
+from cortseq.figures import base, style
 
 _MOST_MEMBERS = 4
 _TRIALS = 12
@@ -76,3 +76,19 @@ def _table(one: xr.Dataset, member: int) -> pd.DataFrame:
     found = pd.DataFrame({"kind": "fixed point", "stable": one["stable"].values[member]})
     found["shared"], (found["pc1"], found["pc2"]) = _shared(one, member), points.T
     return pd.concat([states, found]).dropna(subset="pc1").assign(member=member)
+
+
+FIGURE = base.Figure(
+    title="Random restarts of one model",
+    caption=(
+        "Whether restarts that predict equally well found the same dynamics. Up to four restarts of each "
+        "model in the plane of the first one's principal components; a linear map between the states "
+        "takes the others there. What the data decide looks the same in every panel of a row; what "
+        "differs is an accident of the restart."
+    ),
+    needs=base.DISSECTED,
+    applies=base.flowing,
+    read=base.dissections,
+    draw=draw,
+    place=220,
+)

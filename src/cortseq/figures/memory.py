@@ -5,7 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Facts, Products
+from cortseq.scoring import tasks
 
 
 def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
@@ -51,3 +53,50 @@ def _panel(ax, rows: pd.DataFrame, colours: dict, title: str) -> None:
     ticks = sorted(rows["memory"].unique())
     ax.set_xticks(ticks, ticks)
     ax.minorticks_off()
+
+
+def read(products: Products) -> dict:
+    tables, rows = [], []
+    for model, folds in products.folds("memory").items():
+        tables.append(tasks.memory_rerun(folds, int(folds[0].attrs["burn_in"])).assign(model=model))
+    attrs = folds[0].attrs
+    for model, k, full, short in _retrained(products):
+        continuous, burn_in = bool(attrs["continuous"]), int(attrs["burn_in"])
+        row = tasks.memory_retrained(full, short, k, attrs["track"], continuous, burn_in)
+        rows.append(row | {"model": model})
+    metric = base.metric(products.read("comparison"), products.dataset)
+    return {"table": pd.concat([*tables, pd.DataFrame(rows)]), "metric": metric}
+
+
+def _retrained(products: Products):
+    """(model, k, scores of all folds with the whole past, with k bins) of variants that differ in that only."""
+    table = products.read("variants")
+    networks = table[(table["dataset"] == products.dataset) & (table["role"] == "recurrent")]
+    model_of = dict(zip(networks["variant"], networks["model"], strict=True))
+    specs = {variant: products.read("cards", variant, 0)["model"] for variant in model_of}
+    for short, spec in specs.items():
+        full = [variant for variant, other in specs.items() if other == spec | {"memory": None}]
+        if spec["memory"] is not None and full:
+            pair = (products.folds("scores", name)[name] for name in (full[0], short))
+            yield model_of[full[0]], spec["memory"], *pair
+
+
+def applies(facts: Facts) -> bool:
+    return bool(facts.tasks.get("memory"))
+
+
+FIGURE = base.Figure(
+    title="What the distant past is worth",
+    caption=(
+        "Score with the whole past minus score with the last k bins: above zero, bins further back than k "
+        "help the prediction. Left: the same network restarted from its start state k bins before each "
+        "prediction; it was not trained for that, so a gain here can also be the cost of the restart. "
+        "Right: networks trained on windows of k bins, a fair comparison. A claim of long memory needs a "
+        "gain that stays above zero on the right."
+    ),
+    needs=("comparison", "variants", "memory", "cards", "scores"),
+    applies=applies,
+    read=read,
+    draw=draw,
+    place=150,
+)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Products
 
 
 def draw(variants: pd.DataFrame, comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -75,3 +76,24 @@ def _label(key: tuple, swept: list[str], several: bool) -> str:
         if value != "":
             words.append(f"{int(value)} states" if name == "states" else str(value).replace("_", "-"))
     return ", ".join(words) or "Markov chain"
+
+
+def read(products: Products) -> dict:
+    models = base.without_averages(products.read("comparison"))
+    return {"variants": products.read("variants"), "comparison": models}
+
+
+FIGURE = base.Figure(
+    title="Order of the Markov chain",
+    caption=(
+        "Whether a longer memory helps a Markov chain, and whether that reaches the networks. The order "
+        "is the number of past bins the chain knows. A curve that is flat from some order on says that "
+        "the chain cannot use more of the past; networks (horizontal lines, mean over random restarts) "
+        "beyond the whole curve use what no chain here can."
+    ),
+    needs=("variants", "comparison"),
+    read=read,
+    draw=draw,
+    scope="study",
+    place=30,
+)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cortseq.dynamics.summary import NEAR
-from cortseq.figures import style
+from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -91,3 +91,20 @@ def _distances(ax, table: pd.DataFrame) -> None:
     ax.set_xscale("log")
     ax.set_xlim(0.8e-3, 1e2)
     ax.set_xlabel("distance to the data\n(rms spreads)")
+
+
+FIGURE = base.Figure(
+    title="The search for fixed points",
+    caption=(
+        "Whether the search found all fixed points, and whether the data say anything about them. Above: "
+        "distinct fixed points against the number of starting points; a curve that still rises means that "
+        "some are missing. Below: largest eigenvalue modulus at each point (above 1: unstable) against "
+        "the distance to the nearest visited state. Points in the grey part lie further from the data "
+        "than these are spread: no recording speaks for or against them."
+    ),
+    needs=base.DISSECTED,
+    applies=base.flowing,
+    read=base.dissections,
+    draw=draw,
+    place=230,
+)

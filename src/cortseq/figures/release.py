@@ -7,7 +7,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Facts, Products
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -101,3 +102,29 @@ def _cue(ax, one: xr.Dataset) -> None:
             ax.plot(one["time"].values, trace, color=colour, lw=0.9, label=label if member == 0 else None)
     ax.axhline(0.5, color="0.6", lw=0.7)
     ax.set_title(f"cue: {one.attrs['label_name'].replace('_', ' ')}", loc="left", fontsize=7.5)
+
+
+def read(products: Products) -> dict:
+    """Plastic networks only."""
+    return base.dissections(products, "efficacy")
+
+
+def applies(facts: Facts) -> bool:
+    return facts.plastic
+
+
+FIGURE = base.Figure(
+    title="Plastic synapses",
+    caption=(
+        "What synapses with short-term plasticity do during a trial. Top: facilitation u, resources x and "
+        "release u x on test trials. Below: what each synapse releases at a constant rate; a falling line "
+        "passes low rates, a line with a peak a band of rates. Where trials have a label, the last row "
+        "shows how well it is read from the rates and from u x (chance: 0.5): a memory is silent where it "
+        "is read from u x and not from the rates."
+    ),
+    needs=base.DISSECTED,
+    applies=applies,
+    read=read,
+    draw=draw,
+    place=320,
+)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Products
 
 
 def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -62,3 +63,23 @@ def _legend(fig: Figure, comparison: pd.DataFrame) -> None:
     fig.legend(
         handles, [{"markov": "Markov chain"}.get(r, r) for r in roles], loc="outside lower center", ncols=4
     )
+
+
+def read(products: Products) -> dict:
+    return {"comparison": base.without_averages(products.read("comparison"))}
+
+
+FIGURE = base.Figure(
+    title="Held-out score by model",
+    caption=(
+        "How well each model predicts the bins of test trials, which it never saw, as a gain over the "
+        "null (training mean). Points further to the right are better; models whose bars lie apart differ "
+        "beyond the chance of trials and random restarts. Points: mean over restarts; bars: 95 % "
+        "intervals; black lines: what is attainable, where the recording is synthetic."
+    ),
+    needs=("comparison",),
+    read=read,
+    draw=draw,
+    scope="study",
+    place=20,
+)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from cortseq.dynamics.laboratory import SAME_POINT
 from cortseq.dynamics.similarity import against_seeds, linear_map, match_fixed_points, spectral_distance
 from cortseq.dynamics.summary import NEAR
-from cortseq.figures import style
+from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -147,3 +147,19 @@ def _ticks(ax, at, names) -> None:
     ax.set_xticks(at, [style.wrapped(n, 12) for n in names], rotation=90)
     ax.set_yticks(at, [style.wrapped(n, 12) for n in names])
     ax.tick_params(length=0, labelsize=6)
+
+
+FIGURE = base.Figure(
+    title="Differences between models and between restarts",
+    caption=(
+        "Whether two models tell different stories, with the difference between random restarts of one "
+        "model as the ruler: restarts differ by what the data do not decide, and models say something "
+        "different only where they are further apart than that. Lower panels: read from row to column; "
+        "their diagonals compare one restart with another."
+    ),
+    needs=base.DISSECTED,
+    applies=base.flowing,
+    read=base.dissections,
+    draw=draw,
+    place=330,
+)

@@ -8,7 +8,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from cortseq.dynamics.summary import MOST
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Facts
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -178,3 +179,25 @@ def _others(one: xr.Dataset) -> dict[str, np.ndarray]:
     if "condition_projected" in one:
         found["fixed point of a condition"] = one["condition_projected"].values
     return found
+
+
+def _caption(facts: Facts) -> str:
+    held = "each of the most frequent symbols" if facts.track == "symbols" else "the mean of each condition"
+    return (
+        "Where a network's hidden state goes and what would move it there. Lines: states of the first random restart in "
+        "the plane of their first two principal components while it reads test trials. Arrows, fixed points (circles) "
+        "and slow points (crosses) belong to the closed loop, in which the network's own expectation replaces the "
+        "recording; they need not lie where the recording drives the state. Diamonds: the fixed point nearest to the data "
+        f"with the input held at {held}."
+    )
+
+
+FIGURE = base.Figure(
+    title="Phase portraits",
+    caption=_caption,
+    needs=base.DISSECTED,
+    applies=base.flowing,
+    read=base.dissections,
+    draw=draw,
+    place=210,
+)

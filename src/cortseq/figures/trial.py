@@ -8,7 +8,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from cortseq import recording as rec
-from cortseq.figures import style
+from cortseq import splits
+from cortseq.figures import base, style
+from cortseq.products import Products
 
 
 def draw(recording: xr.Dataset, predictions: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -127,3 +129,30 @@ def _signal(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
     axes[0, 0].legend(ncols=len(panels), loc="lower left", bbox_to_anchor=(0, 1))
     axes[-1, 0].set_xlabel("time (s)")
     return fig, _long(panels, time, one["channel"].values[:n])
+
+
+def read(products: Products) -> dict:
+    """The variants that validation chose, of the first fold; the null where there is neither network nor chain."""
+    table = products.read("variants")
+    ranked = [base.chosen(table, products.dataset, role) for role in ("recurrent", "markov")]
+    names = [best[0] for best in ranked if best] or ["null"]
+    recording, _ = splits.fold_of(products.read("trials"), products.read("splits"), 0)
+    return {
+        "recording": recording,
+        "predictions": {name: products.read("predictions", name, 0) for name in names},
+    }
+
+
+FIGURE = base.Figure(
+    title="One recorded trial and its predictions",
+    caption=(
+        "A test trial with a typical number of events, next to what the best network and the best Markov "
+        "chain (chosen on validation trials) expected. Each bin is predicted from earlier bins of the "
+        "same trial only. Look for structure in the recording that one model predicts and the other "
+        "misses."
+    ),
+    needs=("variants", "trials", "splits", "predictions"),
+    read=read,
+    draw=draw,
+    place=110,
+)

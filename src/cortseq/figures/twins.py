@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
 
 _SHOWN = {"closed": ("-", "closed loop (mean)"), "sampled": ("--", "sampled, the same noise for both")}
 _FLOOR = 1e-16  # what rounding leaves of a distance; twins that met lie there
@@ -62,3 +62,18 @@ def _handle(dash: str, text: str):
     from matplotlib.lines import Line2D
 
     return Line2D([], [], ls=dash, lw=1.0, color="0.2", label=text)
+
+
+FIGURE = base.Figure(
+    title="Twin trajectories",
+    caption=(
+        "What happens to two runs that begin 1e-6 apart: above 1 they part, below 1 they meet. Solid: the "
+        "closed loop. Dashed: each run draws its own observations with the same random numbers; draws "
+        "have no derivative, so there is no exponent, and a jump is a draw that came out differently."
+    ),
+    needs=base.DISSECTED,
+    applies=base.flowing,
+    read=base.dissections,
+    draw=draw,
+    place=280,
+)

@@ -7,7 +7,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
+from cortseq.products import Facts, Products
 
 
 def draw(products: dict[str, list[xr.Dataset]]) -> tuple[Figure, pd.DataFrame]:
@@ -57,3 +58,30 @@ def _unit_sums(folds: list[xr.Dataset]) -> pd.DataFrame:
         index = pd.Index(fold["unit"].values, name="unit")
         each.append(pd.DataFrame({"unit_score": score, "unit_events": sums["unit_events"].values}, index))
     return pd.concat(each).groupby(level=0, sort=False).sum()
+
+
+def read(products: Products) -> dict:
+    """Scores of all folds of the null, the network and the chain that validation chose."""
+    table = products.read("variants")
+    best = [base.chosen(table, products.dataset, role)[0] for role in ("recurrent", "markov")]
+    return {"products": {name: products.folds("scores", name)[name] for name in ["null", *best]}}
+
+
+def applies(facts: Facts) -> bool:
+    return facts.track == "counts" and {"recurrent", "markov"} <= facts.roles
+
+
+FIGURE = base.Figure(
+    title="Unit by unit",
+    caption=(
+        "Whether the network's advantage is shared by many units or carried by few. Each dot is a unit "
+        "(area: its spikes); axes: how well the expected counts of the best network and of the best "
+        "Markov chain predict that unit's test spikes, in bits per spike over its training mean. Units "
+        "above the diagonal are predicted better by the network."
+    ),
+    needs=("variants", "scores"),
+    applies=applies,
+    read=read,
+    draw=draw,
+    place=130,
+)

@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from cortseq.figures import style
+from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -65,3 +65,20 @@ def _panel(ax, name: str, table: pd.DataFrame) -> None:
     )
     ax.set_xlabel("real part")
     ax.set_ylabel("imaginary part")
+
+
+FIGURE = base.Figure(
+    title="Spectra of the recurrent weights",
+    caption=(
+        "Which directions of the recurrent weights stand out from chance. Circle: where the eigenvalues "
+        "of random weights of the same variance end. An eigenvalue counts as an outlier (orange) if its "
+        "modulus exceeds the largest of 95 % of matrices with the same weights in shuffled places (within "
+        "the columns of a sign class for networks whose units are either excitatory or inhibitory). LSTM: "
+        "the candidate block."
+    ),
+    needs=base.DISSECTED,
+    applies=base.flowing,
+    read=base.dissections,
+    draw=draw,
+    place=250,
+)

@@ -1,0 +1,71 @@
+"""What a figure declares about itself, and what several figures read alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cortseq.products import Facts, Products
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _always(facts: Facts) -> bool:
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A figure of the study (`scope` "study") or of each recording ("recording").
+
+    Its rule takes the inputs from `needs`, the report its title, caption and place.
+    """
+
+    title: str
+    caption: str | Callable[[Facts], str]  # what to look at, and what it means
+    needs: tuple[str, ...]  # names of products (`cortseq.products.PATHS`)
+    draw: Callable[
+        ..., tuple[Any, pd.DataFrame]
+    ]  # the matplotlib figure and a table with exactly what is drawn
+    read: Callable[[Products], dict[str, Any]]  # arguments of `draw` from the products
+    applies: Callable[[Facts], bool] = _always
+    scope: str = "recording"
+    place: int = 1000  # order in the report
+
+    def text(self, facts: Facts) -> str:
+        """Return the caption in the words of one recording."""
+        return self.caption(facts) if callable(self.caption) else self.caption
+
+
+def without_averages(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the rows of averaged members, which are no models of their own."""
+    return comparison[~comparison["averaged"]]
+
+
+def chosen(variants: pd.DataFrame, dataset: str, role: str) -> list[str]:
+    """Return the variants of a role that validation chose on one recording, the best first."""
+    rows = variants[(variants["dataset"] == dataset) & (variants["role"] == role) & variants["chosen"]]
+    return rows.sort_values("valid", ascending=False, kind="stable")["variant"].tolist()
+
+
+def metric(comparison: pd.DataFrame, dataset: str) -> str:
+    """Return the metric of one recording, such as "bits_per_spike"."""
+    return comparison[comparison["dataset"] == dataset]["metric"].iloc[0]
+
+
+def flowing(facts: Facts) -> bool:
+    """Tell whether the dynamics of some variant are dissected."""
+    return bool(facts.flowing)
+
+
+DISSECTED = ("variants", "dynamics")
+
+
+def dissections(products: Products, variable: str = "") -> dict[str, Any]:
+    """Read the dissections of the chosen networks, the best first; of those only that have a variable, if one is named."""
+    known = {variant: fold for variant, fold in products.keys("dynamics")}
+    names = chosen(products.read("variants"), products.dataset, "recurrent")
+    found = {name: products.read("dynamics", name, known[name]) for name in names if name in known}
+    return {"dissections": {name: one for name, one in found.items() if not variable or variable in one}}

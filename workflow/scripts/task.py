@@ -1,0 +1,25 @@
+"""Forecasts, scores from limited memory or free runs, of the variant of a model that is best on validation."""
+
+from cortseq import models, splits, store
+from cortseq.jobs import job
+from cortseq.scoring import generation, tasks
+
+with job(snakemake) as say:
+    task, files, study = snakemake.wildcards.task, snakemake.input, snakemake.params.study
+    scores = {name: store.read(path) for name, path in zip(snakemake.params.variants, files.scores)}
+    variant = tasks.best(scores, study["burn_in"])
+    fit = models.load(dict(zip(snakemake.params.variants, files.fits))[variant])
+    fold = int(snakemake.wildcards.fold)
+    recording, roles = splits.fold_of(store.read(files.trials[0]), store.read_json(files.split[0]), fold)
+    if task == "generation":
+        table = generation.compare(fit, recording, roles["test"], study["seed"])
+        store.write_table(table.assign(variant=variant, role=fit.model.role), snakemake.output[0])
+    else:
+        if task == "forecasts":
+            trials = tasks.spread(roles["test"], study["forecast_trials"])
+            settings = study["horizons"], study["samples"], study["seed"]
+            found = tasks.forecast(fit, recording, trials, *settings)
+        else:
+            found = tasks.recall(fit, recording, roles["test"])
+        store.write(found.assign_attrs(variant=variant, burn_in=study["burn_in"]), snakemake.output[0])
+    say(f"{task} of {variant}")
