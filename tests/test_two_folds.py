@@ -3,7 +3,6 @@
 Every number of the tables is computed again here with numpy, from trials, manifests, fits and scores.
 """
 
-import importlib
 import os
 import shutil
 import subprocess
@@ -15,7 +14,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from cortseq import models, splits, store
+from cortseq import figures, models, splits, store
+from cortseq.products import Facts
+from cortseq.products import Products as Finished
 from cortseq.scoring import generation
 
 ROOT = Path(__file__).parents[1]
@@ -60,8 +61,11 @@ TARGETS = [
 
 def figure(name: str, out: Path, session: str) -> pd.DataFrame:
     """The table of a figure of one recording, drawn from the products of the study."""
-    arguments = getattr(importlib.import_module("cortseq.figures.gather"), name)(str(out), session)
-    return importlib.import_module(f"cortseq.figures.{name}").draw(**arguments)[1]
+    table = store.read_table(out / "variants.csv")
+    mine = table[table["dataset"] == session]
+    facts = Facts(session, "counts", 2, tuple(mine["variant"]), roles=frozenset(mine["role"]))
+    drawn = figures.registry()[name]
+    return drawn.draw(**drawn.read(Finished.below(str(out), drawn.needs, facts)))[1]
 
 
 class Products:
