@@ -106,6 +106,13 @@ def test_members_epochs_steps_and_purposes_have_noise_of_their_own():
     assert all(np.array_equal(np.sort(o), np.arange(40)) for o in orders)
 
 
+def test_members_start_apart_and_each_as_it_would_alone():
+    train, _ = data()
+    model = models.Rate(hidden=4)
+    two, one = (model.initial(train, n, 3)["recurrent"] for n in (2, 1))
+    assert torch.equal(two[0], one[0]) and (two[0] - two[1]).abs().max() > 0.1
+
+
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("settings", [{"hidden_dropout": 0.4}, {"input_noise": 0.5}, {"batch": 4}])
 def test_members_that_start_alike_part(settings, batched):
