@@ -175,3 +175,16 @@ def test_windows_of_a_limited_memory_change_from_epoch_to_epoch():
     train, _ = data()
     first, second = (windows.draw(train, 9, 0, epoch) for epoch in (1, 2))
     assert first.y.shape == second.y.shape and not np.array_equal(first.y, second.y)
+
+
+def test_a_checkpoint_belongs_to_one_seed():
+    """Fits that begin with an earlier one have the same parameters at the start whatever their seed."""
+    from cortseq.training import checkpoints
+
+    train, valid = data()
+    model = models.Rate(hidden=4)
+    params = model.initial(train, 1, 0)
+    first, again, other = (
+        checkpoints.identity(model, params, train, valid, seed, "cpu", [[0]]) for seed in (0, 0, 1)
+    )
+    assert first == again != other
