@@ -416,3 +416,17 @@ def test_changes_of_three_sessions_are_from_when_each_was_learned():
     earlier = [score["c", x] - score[x, x] for x in "ab"]
     assert found.loc["BWT", "c", "earlier"]["value"] == pytest.approx(np.mean(earlier))
     assert found.loc["ACC", "c", "all"]["value"] == pytest.approx(np.mean([score["c", x] for x in "abc"]))
+
+
+def test_figures_show_the_variants_that_are_best_on_validation(tmp_path):
+    from cortseq import store
+    from cortseq.figures import gather
+
+    table = pd.DataFrame(
+        {
+            "dataset": ["d", "d", "d", "other"], "variant": ["a", "b", "c", "e"], "role": ["recurrent"] * 4,
+            "chosen": [True, True, False, True], "valid": [0.1, 0.3, 0.9, 0.5], "test": [0.4, 0.2, 0.9, 0.5],
+        }
+    )  # fmt: skip
+    store.write_table(table, tmp_path / "variants.csv")
+    assert gather._chosen(str(tmp_path), "d", "recurrent")["variant"].tolist() == ["b", "a"]

@@ -168,3 +168,21 @@ def test_spikes_of_missing_bins_are_no_events(lively):
     masked = lively.copy(deep=True)
     masked["valid"].values[:, 5:] = False
     assert Data.of(masked).n_events().sum() == lively["counts"].values[:, :5].sum()
+
+
+def test_a_state_without_a_spike_of_a_unit_still_expects_some():
+    """Unit 1 is silent in one of two states: its rate there is shrunk towards the mean, and never 0."""
+    state = np.tile([0, 0, 1, 1], (30, 3))[..., None]
+    y = np.where(state == 0, [6, 0], [0, 5]) + np.zeros((30, 12, 2), int)
+    fit = models.Markov(states=2).fit(counts(y), range(20), range(20, 30))
+    assert fit.params["rate"].min() > 1e-5 and fit.params["rate"].max() == pytest.approx(6, abs=0.3)
+
+
+def test_the_prior_of_a_hidden_state_is_worth_so_many_bins_of_all():
+    """(spikes + 10 m) / (bins + 10), m the rate of all bins."""
+    from cortseq.models.state_emissions import PoissonStates
+
+    emission = PoissonStates(2, prior=10.0)
+    emission.pool({"sums": np.array([[30.0, 10.0, 20.0]])})  # spikes of two units, bins
+    found = emission.maximise({"sums": np.array([[30.0, 0.0, 5.0], [0.0, 10.0, 15.0]])})["rate"]
+    assert np.allclose(found, [[(30 + 15) / 15, 5 / 15], [15 / 25, (10 + 5) / 25]])

@@ -107,6 +107,13 @@ def test_members_epochs_steps_and_purposes_have_noise_of_their_own():
     assert all(np.array_equal(np.sort(o), np.arange(40)) for o in orders)
 
 
+def test_members_start_apart_and_each_as_it_would_alone():
+    train, _ = data()
+    model = models.Rate(hidden=4)
+    two, one = (model.initial(train, n, 3)["recurrent"] for n in (2, 1))
+    assert torch.equal(two[0], one[0]) and (two[0] - two[1]).abs().max() > 0.1
+
+
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("settings", [{"hidden_dropout": 0.4}, {"input_noise": 0.5}, {"batch": 4}])
 def test_members_that_start_alike_part(settings, batched):
@@ -169,3 +176,16 @@ def test_windows_of_a_limited_memory_change_from_epoch_to_epoch():
     train, _ = data()
     first, second = (windows.draw(train, 9, 0, epoch) for epoch in (1, 2))
     assert first.y.shape == second.y.shape and not np.array_equal(first.y, second.y)
+
+
+def test_a_checkpoint_belongs_to_one_seed():
+    """Fits that begin with an earlier one have the same parameters at the start whatever their seed."""
+    from cortseq.training import checkpoints
+
+    train, valid = data()
+    model = models.Rate(hidden=4)
+    params = model.initial(train, 1, 0)
+    first, again, other = (
+        checkpoints.identity(model, params, train, valid, seed, "cpu", [[0]]) for seed in (0, 0, 1)
+    )
+    assert first == again != other

@@ -34,7 +34,7 @@ def main() -> int:
     if missing:
         print(f"{report.FILE} is not written: {len(missing)} of {len(every)} faults have not been run")
         return 0
-    page = report.page([known[f.key()] for _, f in every], harness.ROOT)
+    page = report.page([known[f.key()] for _, f in every])
     (harness.ROOT / report.FILE).write_text(page)
     print(f"{report.FILE} written")
     return 0

@@ -7,6 +7,7 @@ which another file calls.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import queue
@@ -38,7 +39,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one fault: `by` is the first test that failed on it, "" where none did."""
+    """What became of one fault: `by` is the first test that failed on it, "" where none did; at which commit."""
 
     area: str
     breaks: str
@@ -46,6 +47,7 @@ class Result:
     caught: bool
     by: str
     seconds: float
+    commit: str = "unknown"
 
 
 class Worker:
@@ -78,7 +80,7 @@ class Worker:
             _forget(where.path)
         if caught_by:
             self._check_passes(caught_by)
-        return Result(area, fault.breaks, fault.inside, bool(by), by, time.monotonic() - start)
+        return Result(area, fault.breaks, fault.inside, bool(by), by, time.monotonic() - start, commit())
 
     def _write(self, where: Place, text: str) -> None:
         self.count += 1
@@ -227,6 +229,13 @@ def known() -> dict[str, Result]:
     """Remembered results by the key of their fault."""
     content = json.loads(_KNOWN.read_text()) if _KNOWN.exists() else {}
     return {key: Result(**value) for key, value in content.items()}
+
+
+@functools.cache
+def commit() -> str:
+    """The commit of the working copy when the first fault was seeded."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ FAULTS = [
     Fault(
         "Rates of population states are not shrunk: a state without a spike has rate 0.",
         "_rates", "return (total + b * mean) / (n + b)", "return total / np.maximum(n, 1)",
-        ("test_markov.py", "test_baselines.py -k noise"),
+        ("test_models_by_hand.py -k without_a_spike",),
     ),
     Fault(
         "The sd of population states is about means that hold the bin itself.",
@@ -170,7 +170,7 @@ FAULTS = [
         "The prior of hidden states is worth nothing.",
         "PoissonStates.maximise", 'self.prior * self.overall["rate"]) / (s[:, -1:] + self.prior)',
         '1e-9 * self.overall["rate"]) / (s[:, -1:] + 1e-9)',
-        EM,
+        ("test_models_by_hand.py -k prior",),
     ),
     Fault(
         "The regression keeps its last penalty, not the one that is best on validation.",

@@ -79,7 +79,7 @@ FAULTS = [
     Fault(
         "All members of a network start with the same weights.",
         "Recurrent.initial", "np.random.default_rng([seed, member, 1])", "np.random.default_rng([seed, 0, 1])",
-        ("test_training.py -k same_seed",),
+        ("test_one_step.py -k start_apart",),
     ),
     Fault(
         "The skip of the read-out sees the bin that it predicts.",

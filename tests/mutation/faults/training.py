@@ -137,7 +137,7 @@ FAULTS = [
     ),
     Fault(
         "A checkpoint of another seed is taken for one's own.",
-        "identity", 'model.model_dump(mode="json"), seed, device', 'model.model_dump(mode="json"), device', ("test_checkpoints.py",),
+        "identity", 'model.model_dump(mode="json"), seed, device', 'model.model_dump(mode="json"), device', ("test_one_step.py -k checkpoint",),
     ),
     Fault(
         "A checkpoint forgets the moments of the optimiser.",
