@@ -418,9 +418,8 @@ def test_changes_of_three_sessions_are_from_when_each_was_learned():
     assert found.loc["ACC", "c", "all"]["value"] == pytest.approx(np.mean([score["c", x] for x in "abc"]))
 
 
-def test_figures_show_the_variants_that_are_best_on_validation(tmp_path):
-    from cortseq import store
-    from cortseq.figures import gather
+def test_figures_show_the_variants_that_are_best_on_validation():
+    from cortseq.figures import base
 
     table = pd.DataFrame(
         {
@@ -428,5 +427,4 @@ def test_figures_show_the_variants_that_are_best_on_validation(tmp_path):
             "chosen": [True, True, False, True], "valid": [0.1, 0.3, 0.9, 0.5], "test": [0.4, 0.2, 0.9, 0.5],
         }
     )  # fmt: skip
-    store.write_table(table, tmp_path / "variants.csv")
-    assert gather._chosen(str(tmp_path), "d", "recurrent")["variant"].tolist() == ["b", "a"]
+    assert base.chosen(table, "d", "recurrent") == ["b", "a"]

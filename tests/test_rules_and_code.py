@@ -89,9 +89,9 @@ def test_the_code_of_a_family_is_in_the_fingerprint_of_its_jobs(jobs, rule):
     assert len(set.union(*found.values())) == len(found) == (1 if rule == "dynamics" else 3)
 
 
-@pytest.mark.parametrize("rule", ["forecast", "generation"])
-def test_the_code_of_a_family_is_in_the_fingerprint_of_its_tasks(jobs, rule):
-    found = codes(jobs, rule, "model")
+@pytest.mark.parametrize("task", ["forecasts", "generation"])
+def test_the_code_of_a_family_is_in_the_fingerprint_of_its_tasks(jobs, task):
+    found = codes([job for job in jobs if job.get("task") == task], "task", "model")
     assert len(set.union(*found.values())) == len(found) >= 2
 
 
@@ -240,7 +240,7 @@ def test_forecasts_are_of_the_test_trials_of_their_fold(products_of, scored):
         )
         target = out / f"forecasts/d/psth/fold{fold}.zarr.zip"
         run(
-            "forecast", out, input=given, wildcards=SimpleNamespace(fold=str(fold)),
+            "task", out, input=given, wildcards=SimpleNamespace(task="forecasts", fold=str(fold)),
             params=SimpleNamespace(variants=["psth"], study=study), output=[str(target)],
         )  # fmt: skip
         found = store.read(target)

@@ -101,7 +101,7 @@ FAULTS = [
     ),
     Fault(
         "Figures show the variants that are best on test.",
-        "_chosen", 'sort_values("valid"', 'sort_values("test"', ("test_folds_and_burn_in.py -k figures_show",),
+        "chosen", 'sort_values("valid"', 'sort_values("test"', ("test_folds_and_burn_in.py -k figures_show",),
     ),
     Fault(
         "The report states rates per bin as Hz.",

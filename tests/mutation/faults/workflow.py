@@ -73,11 +73,11 @@ FAULTS = [
     ),
     Fault(
         "Forecasts are of validation trials.",
-        "script forecast.py", 'tasks.spread(roles["test"]', 'tasks.spread(roles["valid"]', RULES,
+        "script task.py", 'tasks.spread(roles["test"]', 'tasks.spread(roles["valid"]', RULES,
     ),
     Fault(
         "A session is learned from the first fold of the one before.",
-        "earlier", "/fold{fold}.safetensors", "/fold0.safetensors", RULES,
+        "earlier", "fold=fold", "fold=0", RULES,
     ),
     Fault(
         "Co-smoothing repeats the first fold.",
