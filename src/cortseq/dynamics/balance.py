@@ -22,10 +22,12 @@ _FEWEST_BINS = 8  # that two traces must share for a lag to be tried
 
 @dataclass(frozen=True)
 class Balance:
-    """excitatory >= 0 and inhibitory <= 0 currents (trial, time, unit).
+    """Excitatory and inhibitory currents, and how far and how late they cancel.
 
-    index (unit,): mean over bins of |E + I| / (|E| + |I|), 0 balanced, 1 one-sided. lag (unit,): bins by which
-    inhibition follows excitation, at the peak of their correlation; NaN where either is constant.
+    excitatory >= 0 and inhibitory <= 0 currents (trial, time, unit).
+
+    index (unit,): mean over bins of |E + I| / (|E| + |I|), 0 balanced, 1 one-sided. lag (unit,): bins by
+    which inhibition follows excitation, at the peak of their correlation; NaN where either is constant.
     """
 
     excitatory: np.ndarray
@@ -35,15 +37,17 @@ class Balance:
 
 
 def balance(weights, rates, external=None, max_lag: int = 10) -> Balance:
-    """Currents W r by the sign of the weights, with external currents by their own sign.
+    """Return currents W r by the sign of the weights, with external currents by their own sign.
 
     van Vreeswijk & Sompolinsky 1998, Neural Comput 10:1321: with K inputs of strength 1/sqrt(K) the index and
     the lag fall as 1/sqrt(K).
 
     Parameters
     ----------
-    weights : (n, n), column = presynaptic unit. rates : (trial, time, n) or (time, n), >= 0; NaN: a missing
-    bin. external : (..., n), added to E where positive, to I where negative. max_lag : in bins.
+    weights : (n, n), column = presynaptic unit.
+    rates : (trial, time, n) or (time, n), >= 0; NaN: a missing bin.
+    external : (..., n), added to E where positive, to I where negative.
+    max_lag : in bins.
     """
     w, r = np.asarray(weights, dtype=np.float64), np.asarray(rates, dtype=np.float64)
     r = r[None] if r.ndim == 2 else r
@@ -58,7 +62,7 @@ def balance(weights, rates, external=None, max_lag: int = 10) -> Balance:
 
 
 def balance_index(excitatory, inhibitory) -> np.ndarray:
-    """|E + I| / (|E| + |I|), mean over bins with current, of currents (trial, time, unit); (unit,)."""
+    """Return |E + I| / (|E| + |I|), mean over bins with current, of currents (trial, time, unit); (unit,)."""
     e, i = excitatory, inhibitory
     total = e - i
     index = np.divide(np.abs(e + i), total, out=np.full_like(e, np.nan), where=total > 0)
@@ -68,7 +72,9 @@ def balance_index(excitatory, inhibitory) -> np.ndarray:
 
 
 def tracking_lag(leader, follower, max_lag: int) -> np.ndarray:
-    """Bins by which `follower` (trial, time, unit) is late, at the peak of the pooled correlation, (unit,).
+    """Return the bins by which `follower` is late, (unit,).
+
+    At the peak of the pooled correlation of two signals (trial, time, unit).
 
     Each trace is centred over all bins of a unit; the peak is refined by a parabola through three lags.
     Negative: the follower is ahead. NaN where a trace is constant or the peak lies at the edge.
@@ -106,7 +112,9 @@ def _peak(lags: np.ndarray, curve: np.ndarray) -> float:
 
 
 def balance_of_fit(fit, recording: xr.Dataset, member: int = 0, trials=None, max_lag: int = 10) -> Balance:
-    """Currents of one member of a network under Dale's law on the recorded input, in units of its activity.
+    """Return currents of one member of a network under Dale's law on the recorded input.
+
+    In units of its activity.
 
     Of plastic synapses the presynaptic rate is h u x / U, u and x
     as relaxed within the bin. The input U x + b counts as external.

@@ -28,8 +28,14 @@ _FEWEST_STEPS = 20
 
 @dataclass(frozen=True)
 class EchoState:
-    """holds : bool. slope : conditional Lyapunov exponent, nats per step. distance : the largest between any
-    two states at the end. distances (time,) : the same before the first input and after each one.
+    """Result of `echo_state_test`.
+
+    Attributes
+    ----------
+    holds : bool.
+    slope : conditional Lyapunov exponent, nats per step.
+    distance : the largest between any two states at the end.
+    distances : (time,) the same before the first input and after each one.
     """
 
     holds: bool
@@ -39,7 +45,7 @@ class EchoState:
 
 
 def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) -> EchoState:
-    """Do all starts end on one trajectory under this input?
+    """Test whether all starts end on one trajectory under this input.
 
     The slope is the growth rate of small differences along the driven trajectories, over the second half of
     the input, mean over starts. It is local: with two attractors it is negative and the property fails. So it
@@ -49,8 +55,10 @@ def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) 
 
     Parameters
     ----------
-    flow_with_input : torch float64 (d,), (m,) -> (d,). inputs : (time, m), at least 20.
-    starts : (n, d), n >= 2; 20 and more say something. seed : of the tangent vectors.
+    flow_with_input : torch float64 (d,), (m,) -> (d,).
+    inputs : (time, m), at least 20.
+    starts : (n, d), n >= 2; 20 and more say something.
+    seed : of the tangent vectors.
 
     Raises
     ------
@@ -64,7 +72,10 @@ def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) 
 
 
 def _test(push: Callable, inputs, starts, seed: int) -> EchoState:
-    """The test with what a step does to states and tangent vectors, all under one input (n, m)."""
+    """Run the test with what a step does to states and tangent vectors.
+
+    All under one input (n, m).
+    """
     inputs, states = as_states(inputs), as_states(starts)
     if inputs.ndim != 2 or len(inputs) < _FEWEST_STEPS:
         raise CortseqError(
@@ -107,7 +118,7 @@ def _test(push: Callable, inputs, starts, seed: int) -> EchoState:
 def echo_state_of_fit(
     fit, recording: xr.Dataset, member: int = 0, trials=None, n_starts: int = 20, seed: int = 0
 ) -> EchoState:
-    """`echo_state_test` of one member on its recorded input, trials one after another.
+    """Return `echo_state_test` of one member on its recorded input, trials one after another.
 
     Starts are visited states in which every component is drawn on its own: inside the range of each, and
     further apart than the states themselves.
@@ -135,7 +146,9 @@ class EchoStateBounds:
 
 
 def echo_state_bounds(weights, leak: float = 1.0, slope: float = 1.0) -> EchoStateBounds:
-    """What weights alone say of h' = (1 - a) h + a phi(W h + U x), a = leak, |phi'| <= slope.
+    """Bound the echo state of h' = (1 - a) h + a phi(W h + U x) from its weights.
+
+    a = leak, |phi'| <= slope.
 
     For a linear reservoir `necessary` decides. For tanh the truth lies between, and depends on the input:
     radius < 1 does not make it hold, and drive restores it where radius > 1. Jaeger 2001; Yildiz, Jaeger &

@@ -21,11 +21,14 @@ _TEMPORARIES = 10  # vectors of length d that one tangent needs on its way throu
 
 
 def jacobian(flow: Step, states) -> np.ndarray:
-    """dF_i/ds_j at each state, exact: by the flow's own tangent map where it has one, else automatic differentiation.
+    """Return dF_i/ds_j at each state, exact.
+
+    By the flow's own tangent map where it has one, else automatic differentiation.
 
     Parameters
     ----------
-    flow : torch float64 (d,) -> (d,). states : (n, d), or (d,) for one state.
+    flow : torch float64 (d,) -> (d,).
+    states : (n, d), or (d,) for one state.
 
     Returns
     -------
@@ -34,20 +37,24 @@ def jacobian(flow: Step, states) -> np.ndarray:
 
     Raises
     ------
-    CortseqError : no states, values that are not finite, or a flow that does not map a torch tensor (d,) to one.
+    CortseqError : no states, values that are not finite, or a flow that does not map a torch tensor (d,) to
+    one.
     """
     states = as_states(states)
     return jacobian_tensor(checked(flow), torch.atleast_2d(states)).reshape(*states.shape, -1).numpy()
 
 
 def jacobian_tensor(flow: Step, states: torch.Tensor) -> torch.Tensor:
-    """The same of any function (d,) -> (m,) for a tensor (n, d), (n, m, d), in chunks that bound memory."""
+    """Return Jacobians (n, m, d) of any function (d,) -> (m,) at states (n, d).
+
+    Computed in chunks that bound memory.
+    """
     parts = [_chunk(flow, part) for part in states.split(chunk_size(states.shape[1]))]
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def jacobians_along(step, states: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-    """dF(s, x)/ds at every pair of a state (n, d) and an input (n, m), (n, d, d)."""
+    """Return dF(s, x)/ds at every pair of a state (n, d) and an input (n, m), (n, d, d)."""
     size = chunk_size(states.shape[1])
     try:
         every = torch.func.vmap(torch.func.jacrev(step))
@@ -76,7 +83,7 @@ def push_each(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> tuple[
 
 
 def chunk_size(dim: int) -> int:
-    """How many Jacobians are computed at once."""
+    """Return how many Jacobians are computed at once."""
     return max(1, min(1024, _DOUBLES // (_TEMPORARIES * dim * dim)))
 
 

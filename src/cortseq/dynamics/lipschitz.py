@@ -23,8 +23,13 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class LipschitzBound:
-    """by_state, by_input (member,): the two constants. ratio (member,): largest |dh| over its bound.
-    violations, steps (member,): how many steps exceed the bound, of how many.
+    """Lipschitz constants of each member and how its steps compare with the bound.
+
+    Attributes
+    ----------
+    by_state, by_input : (member,) the two constants.
+    ratio : (member,) largest |dh| over its bound.
+    violations, steps : (member,) how many steps exceed the bound, of how many.
     """
 
     by_state: np.ndarray
@@ -35,10 +40,12 @@ class LipschitzBound:
 
 
 def lipschitz_bound(fit, recording: xr.Dataset, trials=None) -> LipschitzBound:
-    """|h_{t+1} - h_t| <= ((1 - a) + a L |W|) |h_t - h_{t-1}| + a L |U| |x_t - x_{t-1}| on the recorded input.
+    """Check the Lipschitz bound of a rate network on the recorded input.
 
-    L = 1 for tanh and ReLU; with a leak per unit (1 - a) is its largest value, a |W| and a |U| are |diag(a) W|
-    and |diag(a) U|. Zero violations are expected: this is a theorem about the update rule.
+    |h_{t+1} - h_t| <= ((1 - a) + a L |W|) |h_t - h_{t-1}| + a L |U| |x_t - x_{t-1}| on the recorded input.
+
+    L = 1 for tanh and ReLU; with a leak per unit (1 - a) is its largest value, a |W| and a |U| are |diag(a)
+    W| and |diag(a) U|. Zero violations are expected: this is a theorem about the update rule.
 
     Raises
     ------
@@ -53,7 +60,10 @@ def lipschitz_bound(fit, recording: xr.Dataset, trials=None) -> LipschitzBound:
 
 
 def constants(fit, member: int = 0) -> tuple[float, float, np.ndarray, np.ndarray]:
-    """(by_state, by_input, leak a (hidden,), W (hidden, hidden)) of one member of a family with such a bound."""
+    """Return the two Lipschitz constants, the leak and the weights of one member.
+
+    (by_state, by_input, leak a (hidden,), W (hidden, hidden)), for families that have such a bound.
+    """
     p = {name: value[member].double() for name, value in fit.params.items()}
     with torch.no_grad():
         q = fit.model.derive(p)

@@ -12,7 +12,7 @@ from cortseq.matrices import square
 
 
 def numerical_abscissa(matrix) -> float:
-    """Largest eigenvalue of (A + A^H)/2: growth rate of |x| at t = 0 for dx/dt = A x, at worst.
+    """Return largest eigenvalue of (A + A^H)/2: growth rate of |x| at t = 0 for dx/dt = A x, at worst.
 
     Trefethen & Embree 2005, Spectra and Pseudospectra, chapter 14.
     """
@@ -21,7 +21,7 @@ def numerical_abscissa(matrix) -> float:
 
 
 def henrici(matrix) -> float:
-    """Departure from normality sqrt(|A|_F^2 - sum_i |lambda_i|^2); 0 if and only if A is normal.
+    """Return departure from normality sqrt(|A|_F^2 - sum_i |lambda_i|^2); 0 if and only if A is normal.
 
     It is the Frobenius norm of the strictly upper part of the Schur form, from which it is computed
     because the difference cancels. Henrici 1962, Numer Math 4:24.
@@ -33,7 +33,12 @@ def henrici(matrix) -> float:
 
 @dataclass(frozen=True)
 class Modes:
-    """time_constants (s; negative: growing, inf: neutral) and frequencies (Hz, signed)."""
+    """Time constants and frequencies of the modes of a map.
+
+    Attributes
+    ----------
+    time_constants : (s; negative: growing, inf: neutral) and frequencies (Hz, signed).
+    """
 
     time_constants: np.ndarray
     frequencies: np.ndarray
@@ -49,7 +54,7 @@ def time_constants_and_frequencies(eigenvalues, bin_width: float) -> Modes:
 
 
 def bulk_radius(weights, signs=None) -> float:
-    """Radius of the disc that the eigenvalues of an unstructured matrix fill, from its variances.
+    """Return radius of the disc that the eigenvalues of an unstructured matrix fill, from its variances.
 
     R^2 = sum_j sigma_j^2, with sigma_j^2 the variance of the off-diagonal entries in the columns of j's
     sign class. One class: the circular law, R^2 = N sigma^2 (Girko 1985). Two classes: Rajan & Abbott
@@ -57,7 +62,8 @@ def bulk_radius(weights, signs=None) -> float:
 
     Parameters
     ----------
-    weights : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
+    weights : (n, n), column = presynaptic unit.
+    signs : (n,) class of each column; None: one class.
     """
     w = square(weights)
     classes = ((w.ravel()[entries], n) for entries, n in _classes(len(w), signs))
@@ -66,7 +72,10 @@ def bulk_radius(weights, signs=None) -> float:
 
 @dataclass(frozen=True)
 class Outliers:
-    """Per eigenvalue, largest modulus first: eigenvalues (n,) complex128, p_values, is_outlier (p < 0.05)."""
+    """Eigenvalues of a weight matrix with their permutation p values.
+
+    Per eigenvalue, largest modulus first: eigenvalues (n,) complex128, p_values, is_outlier (p < 0.05).
+    """
 
     eigenvalues: np.ndarray
     bulk_radius: float
@@ -77,7 +86,7 @@ class Outliers:
 def outliers(
     weights, signs=None, n_permutations: int = 1000, seed: int = 0, keep_row_sums: bool = False
 ) -> Outliers:
-    """Eigenvalues further out than shuffling the weights explains.
+    """Return eigenvalues further out than shuffling the weights explains.
 
     Null: the off-diagonal entries of the columns of one sign class are permuted among themselves (Dale's
     law and the diagonal stay). p = (1 + number of permutations whose largest modulus >= |lambda|) /
@@ -85,10 +94,12 @@ def outliers(
 
     Parameters
     ----------
-    weights : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
+    weights : (n, n), column = presynaptic unit.
+    signs : (n,) class of each column; None: one class.
     keep_row_sums : shuffle within each row only. Rows that sum to zero confine the eigenvalues of a balanced
-    network (Rajan & Abbott 2006), and shuffles that break the sums throw them out: without this, outliers of such
-    a matrix are missed up to nearly twice the radius. With it, what the sums themselves bring about is no outlier.
+        network (Rajan & Abbott 2006), and shuffles that break the sums throw them out: without this, outliers
+        of such a matrix are missed up to nearly twice the radius. With it, what the sums themselves bring
+        about is no outlier.
 
     Raises
     ------

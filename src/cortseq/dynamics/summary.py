@@ -1,4 +1,7 @@
-"""One line per dynamical quantity of a fitted variant: its value, its uncertainty, and whether the members agree."""
+"""One line per dynamical quantity of a fitted variant.
+
+Its value, its uncertainty, and whether the members agree.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,12 @@ Kind = Literal["size", "sign", "count"]
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is told of a variant. values : (member,) or (member, trial) out of the product. kind : what members
-    must agree on: the size to 25 %, the sign, or the exact count. left_out : variable (group, member) of the same
-    number with one group of trials left out each, where trials enter but are not averaged over."""
+    """One line of the summary: a dynamical quantity and how it is read from a product.
+
+    What is told of a variant. values : (member,) or (member, trial) out of the product. kind : what members
+    must agree on: the size to 25 %, the sign, or the exact count. left_out : variable (group, member) of the
+    same number with one group of trials left out each, where trials enter but are not averaged over.
+    """
 
     name: str
     unit: str
@@ -38,7 +44,7 @@ def _of(variable: str) -> Callable[[xr.Dataset], np.ndarray]:
 
 
 def _slowest(found: xr.Dataset) -> np.ndarray:
-    """Time constant of the slowest decaying mode at the fixed point nearest to the data, s."""
+    """Return time constant of the slowest decaying mode at the fixed point nearest to the data, s."""
     modulus = np.hypot(found["nearest_eigenvalues_real"].values, found["nearest_eigenvalues_imag"].values)
     modulus = np.where(modulus < 1, modulus, np.nan)
     known = np.isfinite(modulus).any(1)
@@ -48,7 +54,7 @@ def _slowest(found: xr.Dataset) -> np.ndarray:
 
 
 def _horizon(found: xr.Dataset) -> np.ndarray:
-    """Lag at which gradients fall to 1/e, bins; that of the longest lag where they never do."""
+    """Return lag at which gradients fall to 1/e, bins; that of the longest lag where they never do."""
     values = found["gradient_horizon"].values
     return np.where(np.isinf(values), float(found["lag"].values.max()), values)
 
@@ -95,13 +101,13 @@ QUANTITIES = (
 
 
 def summarise(found: xr.Dataset) -> pd.DataFrame:
-    """The table of a product of `laboratory.examine`, in the order of QUANTITIES.
+    """Return the table of a product of `laboratory.examine`, in the order of QUANTITIES.
 
     Returns
     -------
-    quantity, unit, map, members, value (mean over members), low, high (95 %: the t interval over members and, where
-    trials enter, 1.96 standard errors over trials, added in squares), sd (over members), verdict: "identified", "not
-    identifiable: ..." or "one member", each : the members' values, separated by spaces.
+    quantity, unit, map, members, value (mean over members), low, high (95 %: the t interval over members and,
+    where trials enter, 1.96 standard errors over trials, added in squares), sd (over members), verdict:
+    "identified", "not identifiable: ..." or "one member", each : the members' values, separated by spaces.
     """
     rows = []
     for quantity in QUANTITIES:
@@ -114,7 +120,7 @@ def summarise(found: xr.Dataset) -> pd.DataFrame:
 
 
 def _not_done(found: xr.Dataset) -> list[dict]:
-    """A line without a value for every analysis that could not be done."""
+    """Return a line without a value for every analysis that could not be done."""
     reasons = list(found.attrs.get("not_done", []))
     if "lyapunov" not in found and "chaotic_reason" in found.attrs:
         reasons.append(f"largest Lyapunov exponent: {found.attrs['chaotic_reason']}")
@@ -150,7 +156,7 @@ def _row(values: np.ndarray, quantity: Quantity, left_out: np.ndarray | None) ->
 
 
 def verdict(values: np.ndarray, kind: Kind) -> str:
-    """Whether the members (member,) say the same."""
+    """Return whether the members (member,) say the same."""
     values = np.asarray(values, dtype=np.float64)
     known = values[~np.isnan(values)]
     if len(values) < 2:
@@ -180,7 +186,9 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _interval(values: np.ndarray, left_out: np.ndarray | None = None) -> tuple[float, float]:
-    """95 % interval of the mean over members, from the spread over members and, where known, over trials.
+    """Return the 95 % interval of the mean over members.
+
+    From the spread over members and, where known, over trials.
 
     Members share their trials: the spread of their means holds nothing of what trials do to all alike.
     """
@@ -197,7 +205,10 @@ def _interval(values: np.ndarray, left_out: np.ndarray | None = None) -> tuple[f
 
 
 def _error_over_trials(values: np.ndarray, left_out: np.ndarray | None) -> float:
-    """Standard error over trials of the mean over members: of the trials' means, or by the jackknife; 0 without."""
+    """Return the standard error over trials of the mean over members.
+
+    Of the trials' means, or by the jackknife; 0 without.
+    """
     if left_out is not None and len(left_out) > 1:
         without = _mean(left_out, 1)
         without = without[np.isfinite(without)]

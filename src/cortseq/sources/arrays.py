@@ -64,6 +64,7 @@ class ArraySource(Sampled):
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
+        """Track of the recording: counts, symbols or signal."""
         return "signal" if self.signal else "counts"
 
     @model_validator(mode="after")
@@ -83,10 +84,11 @@ class ArraySource(Sampled):
         return self
 
     def archive(self, file: Path | None) -> Archive:
-        """The opened file."""
+        """Return the opened file."""
         raise NotImplementedError
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         archive = self.archive(file)
         return self._load_spikes(archive) if self.spike_times else self._load_dense(archive)
 
@@ -124,7 +126,7 @@ class ArraySource(Sampled):
         return describe(raw.assign({key: ("event", values) for key, values in event.items()}), "events")
 
     def _load_trains(self, archive: Archive, trains: Mapping[str, np.ndarray]) -> xr.Dataset:
-        """Units whose spikes are stored apart from each other."""
+        """Return units whose spikes are stored apart from each other."""
         for key in ("spike_units", "spike_trials", "covariates"):
             if getattr(self, key):
                 raise CortseqError(
@@ -138,7 +140,7 @@ class ArraySource(Sampled):
         return _label_units(raw, labels, "unit", archive)
 
     def _with_trials(self, raw: xr.Dataset, archive: Archive, trials: np.ndarray) -> xr.Dataset:
-        """Adds the coordinate `trial` and the covariates, whose length is the number of trials."""
+        """Add the coordinate `trial` and the covariates, whose length is the number of trials."""
         values = {k: archive.squeezed(key, f"covariates.{k}") for k, key in self.covariates.items()}
         lengths = {len(v) for v in values.values()} or {int(trials.max()) + 1}
         if len(lengths) > 1 or trials.max() >= min(lengths) or trials.min() < 0:
@@ -200,31 +202,33 @@ class Archive:
 
     @property
     def keys(self) -> list[str]:
+        """Return the names of the arrays."""
         raise NotImplementedError
 
     def read(self, key: str) -> np.ndarray:
-        """The array of a key that is there."""
+        """Return the array of a key that is there."""
         raise NotImplementedError
 
     def trains(self, key: str | None, option: str) -> Mapping[str, np.ndarray] | None:
-        """Spike times by unit where `key` holds one array per unit; None where it is one array."""
+        """Return spike times by unit where `key` holds one array per unit; None where it is one array."""
         return None
 
     def get(self, key: str | None, option: str) -> np.ndarray:
-        """The array `key`, named in the study under `option`."""
+        """Return the array `key`, named in the study under `option`."""
         if key not in self.keys:
             raise self.missing(key, option)
         assert key is not None
         return self.read(key)
 
     def missing(self, key: str | None, option: str) -> CortseqError:
+        """Return the error that says that no array has this key."""
         return CortseqError(
             f"the file has no such {self.item}", file=self.file, key=option, value=key,
             fix=f"it holds {self.keys}",
         )  # fmt: skip
 
     def squeezed(self, key: str, option: str) -> np.ndarray:
-        """A vector, also where it was stored as (n, 1)."""
+        """Return a vector, also where it was stored as (n, 1)."""
         values = self.get(key, option)
         if values.ndim == 2 and 1 in values.shape:
             values = values.ravel()
@@ -235,7 +239,7 @@ class Archive:
         return values
 
     def spike_labels(self, key: str | None, option: str, times: np.ndarray) -> np.ndarray:
-        """Whole numbers, one per spike."""
+        """Return whole numbers, one per spike."""
         values = self.get(key, option).ravel()
         self.same_length(values, len(times), option, key)
         if values.dtype.kind not in "iuf" or (values != np.floor(values)).any():
@@ -243,13 +247,14 @@ class Archive:
         return values.astype(np.int64)
 
     def same_length(self, values: np.ndarray, length: int, option: str, key: str | None) -> None:
+        """Raise a CortseqError unless `values` has so many rows."""
         if len(values) != length:
             raise CortseqError(
                 f"has {len(values)} values, {length} are needed", file=self.file, key=option, value=key
             )
 
     def summaries(self) -> list[str]:
-        """Lines of `inspect`: every array, then what the arrays look like."""
+        """Return lines of `inspect`: every array, then what the arrays look like."""
         lines, arrays = [], {}
         for key in self.keys:
             try:
@@ -308,7 +313,7 @@ def dense(
     file: Path | None,
     key: str,
 ) -> xr.Dataset:
-    """Raw samples of an array whose axes are named, transposed to (trial,) time, unit | channel."""
+    """Return raw samples of an array whose axes are named, transposed to (trial,) time, unit | channel."""
     feature = "channel" if track == "signal" else "unit"
     axes = [feature if axis in ("unit", "channel") else axis for axis in axes]
     if values.ndim != len(axes):
@@ -332,14 +337,14 @@ def dense(
 
 
 def clocked(raw: xr.Dataset, width: float, dirt: dict | None = None) -> xr.Dataset:
-    """Samples of `width` s, described; a continuous array gets its times, from 0."""
+    """Return samples of `width` s, described; a continuous array gets its times, from 0."""
     if "trial" not in raw.dims:
         raw = raw.assign_coords(time=np.arange(raw.sizes["time"]) * width)
     return describe(raw, "samples", dirt, bin_width=width)
 
 
 def step(time: np.ndarray, file: Path | None) -> float:
-    """The bin width of regular times; gaps are rare and clocks jitter, so the median is the width."""
+    """Return the bin width of regular times; gaps are rare and clocks jitter, so the median is the width."""
     steps = np.diff(time)
     width = float(np.median(steps)) if len(steps) else 0.0
     if width <= 0 or (abs(steps / width - 1) > _JITTER).mean() > 0.05:
@@ -373,7 +378,7 @@ def _summary(values: np.ndarray) -> str:
 
 
 def _constant(values: np.ndarray) -> str:
-    """Rows or columns of a table that never vary: dead channels."""
+    """Return rows or columns of a table that never vary: dead channels."""
     if values.ndim != 2 or min(values.shape) < 2:
         return ""
     with np.errstate(invalid="ignore"):
@@ -382,7 +387,7 @@ def _constant(values: np.ndarray) -> str:
 
 
 def _guess(arrays: dict[str, Any]) -> list[str]:
-    """What the arrays look like: lists of equal length, dense counts, times with gaps."""
+    """Return what the arrays look like: lists of equal length, dense counts, times with gaps."""
     lines = []
     lists = [k for k, v in arrays.items() if v.ndim == 1 and v.dtype.kind in "iuf"]
     for n in sorted({len(arrays[k]) for k in lists}, reverse=True):
@@ -408,7 +413,7 @@ def _guess(arrays: dict[str, Any]) -> list[str]:
 
 
 def _guess_times(key: str, values: np.ndarray) -> list[str]:
-    """A line about what looks like a clock: its step, and what is dirty in it."""
+    """Return a line about what looks like a clock: its step, and what is dirty in it."""
     steps = np.diff(values)
     if not np.isfinite(steps).all() or (steps < 0).mean() > 0.1:
         return []

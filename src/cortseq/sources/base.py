@@ -90,11 +90,12 @@ class Source(BaseModel):
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
-        """What the file holds, one line a fact: kind, units, trials or duration, rates, what is dirty."""
+        """Return what the file holds, one line a fact: kind, units, trials or duration, rates, what is dirty."""
         raise NotImplementedError
 
     @property
     def needs_file(self) -> bool:
+        """Whether the entry names a file."""
         return True
 
     @model_validator(mode="after")
@@ -140,13 +141,14 @@ class SymbolSource(Source):
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
+        """Track of the recording: counts, symbols or signal."""
         return "symbols"
 
 
 def describe(
     raw: xr.Dataset, form: Literal["events", "samples"], dirt: dict | None = None, **attrs
 ) -> xr.Dataset:
-    """The raw Dataset with its attributes; entries of `dirt` that counted nothing are left out."""
+    """Return the raw Dataset with its attributes; entries of `dirt` that counted nothing are left out."""
     found = {key: int(n) for key, n in (dirt or {}).items() if n}
     return raw.assign_attrs(form=form, dirt=json.dumps(found), **attrs)
 
@@ -182,13 +184,13 @@ def symbol_dataset(
 
 
 def sorted_labels(labels) -> list[str]:
-    """Labels in order: as numbers where all are whole numbers, else as text."""
+    """Return labels in order: as numbers where all are whole numbers, else as text."""
     numbers = all(label.lstrip("-").isdigit() for label in labels)
     return sorted(labels, key=int if numbers else None)
 
 
 def summarise_symbols(raw: xr.Dataset, kind: str) -> list[str]:
-    """Lines of `inspect` for a raw Dataset of symbols."""
+    """Return lines of `inspect` for a raw Dataset of symbols."""
     lengths = raw["valid"].values.sum(1)
     counts = np.bincount(raw["symbols"].values[raw["valid"].values], minlength=raw.attrs["n_symbols"])
     share = counts / counts.sum()
@@ -206,7 +208,7 @@ def summarise_symbols(raw: xr.Dataset, kind: str) -> list[str]:
 
 
 def summarise_events(raw: xr.Dataset, kind: str) -> list[str]:
-    """Lines of `inspect` for a raw Dataset of spikes."""
+    """Return lines of `inspect` for a raw Dataset of spikes."""
     times, n_units = raw["event_time"].values, raw.sizes["unit"]
     counts = np.bincount(raw["event_unit"].values, minlength=n_units)
     lines = [f"kind: {kind}", f"units: {n_units} ({(counts == 0).sum()} silent), {len(times)} spikes"]
@@ -223,11 +225,12 @@ def summarise_events(raw: xr.Dataset, kind: str) -> list[str]:
 
 
 def summarise_rates(rates: np.ndarray) -> str:
+    """Return one line on the firing rates (unit,), Hz."""
     return f"rates {rates.min():.2f} to {rates.max():.2f} Hz (mean {rates.mean():.2f})"
 
 
 def dominant(counts: np.ndarray, rates: np.ndarray, names: np.ndarray) -> list[str]:
-    """A line where one unit of several has most of all spikes: a pooled score would be that unit's."""
+    """Return a line where one unit of several has most of all spikes: a pooled score would be that unit's."""
     most = int(np.argmax(counts))
     if (counts > 0).sum() < 3 or counts[most] <= counts.sum() / 2:
         return []
@@ -238,13 +241,13 @@ def dominant(counts: np.ndarray, rates: np.ndarray, names: np.ndarray) -> list[s
 
 
 def summarise_dirt(raw: xr.Dataset) -> str:
-    """What a Dataset dropped, in words."""
+    """Return what a Dataset dropped, in words."""
     found = json.loads(raw.attrs.get("dirt", "{}"))
     return ", ".join(f"{n} {key.replace('_', ' ')}" for key, n in found.items()) or "none"
 
 
 def finite(values, *, file: Path | None, key: str) -> np.ndarray:
-    """`values` as float64; CortseqError where one is NaN or infinite."""
+    """Return `values` as float64; CortseqError where one is NaN or infinite."""
     values = np.asarray(values, float)
     bad = ~np.isfinite(values)
     if bad.any():
@@ -256,7 +259,7 @@ def finite(values, *, file: Path | None, key: str) -> np.ndarray:
 
 
 def whole_counts(values: np.ndarray, *, file: Path | None, key: str) -> np.ndarray:
-    """`values` as integers >= 0; CortseqError where one is negative, fractional or not a number."""
+    """Return `values` as integers >= 0; CortseqError where one is negative, fractional or not a number."""
     if values.dtype.kind in "ub":
         return values.astype(np.uint8) if values.dtype.kind == "b" else values
     if values.dtype.kind not in "if":

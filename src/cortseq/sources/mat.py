@@ -33,6 +33,7 @@ class Mat(ArraySource):
     field: str | None = Field(None, description="field of the structs in the cells that has the spike times")
 
     def archive(self, file: Path | None) -> Archive:
+        """Open the file."""
         return MatArchive(file, self.field)
 
     def _load_trains(self, archive: Archive, trains: Mapping[str, np.ndarray]) -> xr.Dataset:
@@ -41,6 +42,7 @@ class Mat(ArraySource):
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         archive = MatArchive(file, None)
         arrays = [key for key in archive.keys if isinstance(archive.find(key), np.ndarray)]
         lines = [f"kind: MATLAB file, variables {', '.join(archive.keys) or 'none'} (source: mat)"]
@@ -63,13 +65,15 @@ class MatArchive(Archive):
 
     @property
     def keys(self) -> list[str]:
+        """Return the names of the arrays."""
         return sorted(self._variables)
 
     def only(self, keys: list[str]) -> None:
+        """Drop all variables but those of these keys."""
         self._variables = {key: self._variables[key] for key in keys}
 
     def find(self, key: str) -> Tree:
-        """What `name` or `name.field` holds; None where there is no such thing."""
+        """Return what `name` or `name.field` holds; None where there is no such thing."""
         name, *fields = key.split(".")
         tree = self._variables.get(name)
         for name in fields:
@@ -77,6 +81,7 @@ class MatArchive(Archive):
         return tree
 
     def get(self, key: str | None, option: str) -> np.ndarray:
+        """Return the array `key`, named in the study under `option`; one fault is one line."""
         tree = self.find(key or "")
         if tree is None:
             raise self.missing(key, option)
@@ -90,6 +95,7 @@ class MatArchive(Archive):
         return tree
 
     def trains(self, key: str | None, option: str) -> Mapping[str, np.ndarray] | None:
+        """Return spike times (spike,) by unit where `key` holds one array per unit, else None."""
         tree = self.find(key or "")
         if not isinstance(tree, list):
             return None
@@ -112,7 +118,7 @@ class MatArchive(Archive):
 
 
 def _leaves(tree: Tree, field: str | None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple, Tree]]:
-    """Indices (from 1) and value of every unit in cells of cells."""
+    """Yield indices (from 1) and value of every unit in cells of cells."""
     if isinstance(tree, list):
         for i, value in enumerate(tree):
             yield from _leaves(value, field, (*path, str(i + 1)))
@@ -123,7 +129,7 @@ def _leaves(tree: Tree, field: str | None, path: tuple[str, ...] = ()) -> Iterat
 
 
 def _fields(tree: Tree) -> set[str]:
-    """Names of the fields of all structs in cells of cells."""
+    """Return names of the fields of all structs in cells of cells."""
     if isinstance(tree, list):
         return {name for value in tree for name in _fields(value)}
     return set(tree) if isinstance(tree, dict) else set()
@@ -154,7 +160,7 @@ def _read(file: Path | None) -> dict[str, Tree]:
 
 
 def _plain(value: Any) -> Tree:
-    """What scipy read, as lists, dicts and arrays."""
+    """Return what scipy read, as lists, dicts and arrays."""
     if hasattr(value, "toarray"):
         return value.toarray()
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "OVU":
@@ -173,7 +179,7 @@ def _read_73(file: Path | None) -> dict[str, Tree]:
 
 
 def _plain_73(item, content) -> Tree:
-    """What h5py reads, as lists, dicts and arrays: axes are reversed, cells are references."""
+    """Return what h5py reads, as lists, dicts and arrays: axes are reversed, cells are references."""
     if hasattr(item, "items"):
         fields = {name: _plain_73(child, content) for name, child in item.items()}
         apart = [
@@ -198,7 +204,7 @@ def _plain_73(item, content) -> Tree:
 
 
 def _inspect_cells(file: Path, key: str, tree: Tree) -> list[str]:
-    """What cells or a struct hold; cells that look like spike times are read as such."""
+    """Return what cells or a struct hold; cells that look like spike times are read as such."""
     if not isinstance(tree, list):
         return [f"{key}: {_kind(tree)}"]
     fields = sorted(_fields(tree))

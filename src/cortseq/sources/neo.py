@@ -36,6 +36,7 @@ class Neo(Source):
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
+        """Track of the recording: counts, symbols or signal."""
         return "counts" if self.signal is None else "signal"
 
     @model_validator(mode="after")
@@ -47,6 +48,7 @@ class Neo(Source):
         return self
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         assert file is not None
         segments = _segments(file, self.reader)
         return _spikes(segments, file) if self.signal is None else self._signal(segments, file)
@@ -81,6 +83,7 @@ class Neo(Source):
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         segments = _segments(file, None)
         lines = [f"kind: file that Neo reads, {len(segments)} segment(s) (source: neo)"]
         for i, signal in enumerate(segments[0].analogsignals):
@@ -93,7 +96,7 @@ class Neo(Source):
 
 
 def _segments(file: Path, reader: str | None) -> list:
-    """The segments of the first block."""
+    """Return the segments of the first block."""
     try:
         import neo
     except ImportError as error:
@@ -121,7 +124,7 @@ def _segments(file: Path, reader: str | None) -> list:
 
 
 def _first_block(stream) -> list:
-    """Some readers know blocks, the simplest only a segment."""
+    """Return the first block; some readers know blocks, the simplest only a segment."""
     kinds = {kind.__name__ for kind in stream.readable_objects}
     return list(stream.read_block().segments) if "Block" in kinds else [stream.read_segment()]
 
@@ -149,7 +152,7 @@ def _spikes(segments: list, file: Path) -> xr.Dataset:
 
 
 def _name(train, i: int, taken: dict) -> str:
-    """The unit's name where the file has a good one, else its number."""
+    """Return the unit's name where the file has a good one, else its number."""
     return str(train.name) if train.name and str(train.name) not in taken else str(i)
 
 

@@ -20,10 +20,12 @@ class Npz(ArraySource):
     source: Literal["npz"] = "npz"
 
     def archive(self, file: Path | None) -> Archive:
+        """Open the file."""
         return NpzArchive(file)
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         archive = NpzArchive(file)
         return [f"kind: NumPy archive of {len(archive.keys)} arrays (source: npz)", *archive.summaries()]
 
@@ -44,9 +46,11 @@ class NpzArchive(Archive):
 
     @property
     def keys(self) -> list[str]:
+        """Return the names of the arrays."""
         return sorted(self._content.files)
 
     def read(self, key: str) -> np.ndarray:
+        """Read the array of a key."""
         try:
             return self._content[key]
         except ValueError as error:

@@ -20,9 +20,10 @@ class Suite2p(Sampled):
 
     `signal: fluorescence` is F - neuropil * Fneu, `signal: deconvolved` is spks. Where there is an
     `iscell.npy`, regions below `min_probability` of being a cell, or that a person marked as none, are left
-    out. Suite2p's baseline and deconvolution look ahead in time: one-step predictions of `deconvolved` are flattered,
-    by whichever model, and fluorescence is the default. Names may have a common prefix (`mouse1_F.npy`). `ops.npy` is a pickle and never read: the frame rate
-    stands in the study. Pachitariu et al. 2016 bioRxiv 061507.
+    out. Suite2p's baseline and deconvolution look ahead in time: one-step predictions of `deconvolved` are
+    flattered, by whichever model, and fluorescence is the default. Names may have a common prefix
+    (`mouse1_F.npy`). `ops.npy` is a pickle and never read: the frame rate stands in the study. Pachitariu et
+    al. 2016 bioRxiv 061507.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("*F.npy", "*Fneu.npy", "*spks.npy", "*iscell.npy")
@@ -36,6 +37,7 @@ class Suite2p(Sampled):
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
+        """Track of the recording: counts, symbols or signal."""
         return "signal"
 
     @model_validator(mode="after")
@@ -47,6 +49,7 @@ class Suite2p(Sampled):
         return self
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         assert file is not None and self.native is not None
         if self.signal == "deconvolved":
             values = _array(file, "spks")
@@ -66,7 +69,7 @@ class Suite2p(Sampled):
         return clocked(raw, self.native, {"regions_that_are_no_cells": int((~cells).sum())})
 
     def _cells(self, folder: Path, n: int) -> np.ndarray:
-        """Which regions are cells, (region,) bool; all where the folder does not say."""
+        """Return which regions are cells, (region,) bool; all where the folder does not say."""
         if _find(folder, "iscell") is None:
             return np.ones(n, bool)
         table = _array(folder, "iscell")
@@ -82,6 +85,7 @@ class Suite2p(Sampled):
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         from cortseq.sources.arrays import _summary
 
         lines = ["kind: suite2p folder (source: suite2p; give frame_rate_hz)"]
@@ -97,7 +101,7 @@ class Suite2p(Sampled):
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """`name.npy`, or the one file that ends in `_name.npy`."""
+    """Return `name.npy`, or the one file that ends in `_name.npy`."""
     if (folder / f"{name}.npy").is_file():
         return folder / f"{name}.npy"
     found = sorted(folder.glob(f"*_{name}.npy"))

@@ -69,10 +69,12 @@ class Synthetic(Source):
 
     @property
     def needs_file(self) -> bool:
+        """Whether the entry names a file."""
         return False
 
     @property
     def track(self) -> Track:
+        """Track of the recording: counts, symbols or signal."""
         return GENERATORS[self.kind].track
 
     @model_validator(mode="before")
@@ -86,6 +88,7 @@ class Synthetic(Source):
         return {k: v if k in cls.model_fields else _option(k, v, options) for k, v in entry.items()}
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         made_by = GENERATORS[self.kind]
         options = dict(self.model_extra or {})
         if "bin_ms" in made_by.options and self.bin_ms is not None:
@@ -131,7 +134,7 @@ def ring(
     grid: Alphabet = 90, turn_hz: NonNegative = 0.8, diffusion_deg: Positive = 4.0,
     reversal: Probability = 0.02, base_hz: Positive = 1.0, peak_hz: Positive = 50.0, kappa: Positive = 4.0,
 ) -> xr.Dataset:  # fmt: skip
-    """A bump on a ring: an angle that turns at constant speed, diffuses, and now and then reverses.
+    """Return a bump on a ring: an angle that turns at constant speed, diffuses, and now and then reverses.
 
     The latent lives on a grid, so that the Bayes filter is exact: state (direction d, angle theta),
     d flips with probability `reversal` per bin, then theta steps by a wrapped normal of mean
@@ -153,7 +156,7 @@ def ring(
 
 
 def ring_transition(grid: int, step: float, sd: float, reversal: float) -> np.ndarray:
-    """Transition matrix (2*grid, 2*grid) of (direction, angle); step and sd in rad per bin.
+    """Return transition matrix (2*grid, 2*grid) of (direction, angle); step and sd in rad per bin.
 
     States 0..grid-1 turn forwards, the others backwards; each block is circulant.
     """
@@ -174,7 +177,7 @@ def hmm(
     rng, *, trials: Whole = 300, units: Whole = 30, bins: Whole = 60, bin_ms: Positive = 20.0,
     states: Alphabet = 8, dwell_ms: Positive = 200.0, rate_hz: Positive = 15.0, spread: Positive = 1.0,
 ) -> xr.Dataset:  # fmt: skip
-    """A Poisson HMM: a random sticky chain of `states`, each with its own firing rates.
+    """Return a Poisson HMM: a random sticky chain of `states`, each with its own firing rates.
 
     Mean dwell time `dwell_ms`, exits drawn from a flat Dirichlet, stationary start; rates are gamma
     distributed with mean `rate_hz` and coefficient of variation `spread`.
@@ -198,7 +201,7 @@ def poisson(
     rng, *, trials: Whole = 100, units: Whole = 20, bins: Whole = 60, bin_ms: Positive = 20.0,
     rate_hz: Positive = 10.0, spread: Positive = 0.5,
 ) -> xr.Dataset:  # fmt: skip
-    """Units that fire at constant rates, independently: nothing to predict beyond the mean.
+    """Return units that fire at constant rates, independently: nothing to predict beyond the mean.
 
     Rates are gamma distributed with mean `rate_hz` and coefficient of variation `spread`.
     """
@@ -214,7 +217,9 @@ def chaotic(
     neurons: Whole = 50, gain: NonNegative = 1.5, tau_ms: Positive = 100.0, rate_hz: Positive = 15.0,
     depth: NonNegative = 1.5,
 ) -> xr.Dataset:  # fmt: skip
-    """A random rate network, tau dx/dt = -x + J tanh(x), J ~ N(0, gain^2 / neurons), read out as spikes.
+    """Draw spikes of a random rate network, tau dx/dt = -x + J tanh(x).
+
+    J_ij ~ N(0, gain^2 / neurons).
 
     Each trial starts from its own random state and runs 20 tau before recording. Unit n reads a random
     vector w_n of length 1: it fires Poisson at rate_hz * exp(depth * w_n . tanh(x)) Hz.
@@ -236,7 +241,7 @@ def chaotic(
 
 
 def _poisson_hmm(rng, states, initial, transition, expected, bin_width) -> xr.Dataset:
-    """Spikes of a hidden chain with expected counts (state, unit), and their exact likelihood."""
+    """Return spikes of a hidden chain with expected counts (state, unit), and their exact likelihood."""
     raw = _counts(rng, expected[states], bin_width)
     counts = raw["counts"].values
     emission = counts @ np.log(expected).T - expected.sum(1) - gammaln(counts + 1).sum(-1)[..., None]
@@ -244,7 +249,7 @@ def _poisson_hmm(rng, states, initial, transition, expected, bin_width) -> xr.Da
 
 
 def _counts(rng, expected: np.ndarray, bin_width: float) -> xr.Dataset:
-    """Poisson counts with the expected counts (trial, time, unit)."""
+    """Return Poisson counts with the expected counts (trial, time, unit)."""
     dims = ("trial", "time", "unit")
     raw = xr.Dataset(
         {"counts": (dims, rng.poisson(expected).astype(np.int32)), "true_rates": (dims, expected)},
@@ -258,7 +263,7 @@ def _counts(rng, expected: np.ndarray, bin_width: float) -> xr.Dataset:
 
 @generator("symbols")
 def even(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
-    """The even process: ones come in runs of even length; entropy rate 2/3 bit, no finite order.
+    """Return the even process: ones come in runs of even length; entropy rate 2/3 bit, no finite order.
 
     State A emits 0 and stays or 1 and goes to B, each with probability 1/2; B emits 1 and goes to A.
     """
@@ -267,13 +272,13 @@ def even(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
 
 @generator("symbols")
 def golden_mean(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
-    """The golden-mean process: no two zeros in a row; order 1, entropy rate 2/3 bit."""
+    """Return the golden-mean process: no two zeros in a row; order 1, entropy rate 2/3 bit."""
     return _hidden_symbols(rng, processes.golden_mean(), trials, bins)
 
 
 @generator("symbols")
 def reber(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
-    """Strings of Reber's grammar, one after the other, cut anywhere; order 2, entropy rate 3/4 bit."""
+    """Return strings of Reber's grammar, one after the other, cut anywhere; order 2, entropy rate 3/4 bit."""
     return _hidden_symbols(rng, processes.reber(), trials, bins, processes.REBER)
 
 
@@ -290,7 +295,9 @@ def embedded_reber(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset
 def chain(
     rng, *, trials: Whole = 200, bins: Whole = 100, symbols: Alphabet = 5, concentration: Positive = 0.5
 ) -> xr.Dataset:
-    """A Markov chain of order 1, rows of its transition matrix drawn from a Dirichlet; stationary start.
+    """Return a Markov chain of order 1, rows of its transition matrix drawn from a Dirichlet.
+
+    Stationary start.
 
     The matrix is kept as variable `transition` (from, to).
     """
@@ -304,7 +311,9 @@ def lag_copy(
     rng, *, trials: Whole = 200, bins: Whole = 100, symbols: Alphabet = 4, lag: Whole = 6,
     noise: Probability = 0.1,
 ) -> xr.Dataset:  # fmt: skip
-    """x_t copies x_{t-lag}, or with probability `noise` is drawn uniformly anew; the first `lag` are uniform.
+    """Draw symbols that copy the one `lag` before, or are uniform with probability `noise`.
+
+    The first `lag` are uniform.
 
     Chains of order < lag see independent uniform symbols.
     """
@@ -323,7 +332,9 @@ def lag_copy(
 def parity(
     rng, *, trials: Whole = 200, bins: Whole = 100, order: Whole = 4, noise: Probability = 0.05
 ) -> xr.Dataset:
-    """x_t is the parity of the last `order` bits, flipped with probability `noise`; uniform start.
+    """Draw bits that are the parity of the last `order` bits, flipped with probability `noise`.
+
+    Uniform start.
 
     Chains of order < `order` see independent fair coins.
     """
@@ -338,7 +349,10 @@ def parity(
 
 
 def _hidden_symbols(rng, moves: np.ndarray, trials: int, bins: int, labels=None) -> xr.Dataset:
-    """Symbols of a unifilar hidden chain that emits on its transitions, moves[symbol, from, to]; stationary start."""
+    """Return symbols of a unifilar hidden chain that emits on its transitions, moves[symbol, from, to].
+
+    Stationary start.
+    """
     n_symbols, n_states, _ = moves.shape
     initial = stationary(moves.sum(0))
     states = _draw(rng, np.tile(initial, (trials, 1)))
@@ -353,7 +367,7 @@ def _hidden_symbols(rng, moves: np.ndarray, trials: int, bins: int, labels=None)
 def _symbols(
     x: np.ndarray, ceiling: np.ndarray, n_symbols: int, entropy_rate: float, labels=None
 ) -> xr.Dataset:
-    """Raw symbols with their ceiling (nats) and entropy rate (nats per symbol)."""
+    """Return raw symbols with their ceiling (nats) and entropy rate (nats per symbol)."""
     dims = ("trial", "time")
     raw = xr.Dataset(
         {
@@ -371,13 +385,14 @@ def _symbols(
 
 
 def forward_filter(initial: np.ndarray, transition: np.ndarray, log_emission: np.ndarray) -> np.ndarray:
-    """log p(y_t | y_<t) in nats, (trial, time), of a hidden Markov chain, exactly.
+    """Return log p(y_t | y_<t) in nats, (trial, time), of a hidden Markov chain, exactly.
 
     p(y_t | y_<t) = sum_s p(s_t = s | y_<t) p(y_t | s), the belief p(s_t | y_<t) being carried forward.
 
     Parameters
     ----------
-    initial : (state,) distribution in the first bin. transition : (from, to).
+    initial : (state,) distribution in the first bin.
+    transition : (from, to).
     log_emission : (trial, time, state), log p(y_t | s) in nats.
     """
     belief = np.broadcast_to(initial, log_emission[:, 0].shape)
@@ -390,7 +405,10 @@ def forward_filter(initial: np.ndarray, transition: np.ndarray, log_emission: np
 
 
 def symbol_filter(initial: np.ndarray, moves: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-    """log p(x_t | x_<t) in nats, (trial, time), of a chain that emits moves[symbol, from, to], exactly."""
+    """Return log p(x_t | x_<t) of a hidden chain exactly, in nats, (trial, time).
+
+    The chain emits moves[symbol, from, to].
+    """
     belief = np.broadcast_to(initial, (len(symbols), len(initial)))
     log_prob = np.empty(symbols.shape)
     for t in range(symbols.shape[1]):
@@ -402,12 +420,12 @@ def symbol_filter(initial: np.ndarray, moves: np.ndarray, symbols: np.ndarray) -
 
 
 def poisson_log_prob(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """log p of counts (trial, time, unit), summed over units, in nats: sum_n y log mu - mu - log y!."""
+    """Return log p of counts (trial, time, unit), summed over units, in nats: sum_n y log mu - mu - log y!."""
     return (counts * np.log(expected) - expected - gammaln(counts + 1)).sum(-1)
 
 
 def sample_chain(rng, initial: np.ndarray, transition: np.ndarray, trials: int, bins: int) -> np.ndarray:
-    """States (trial, time) of a Markov chain."""
+    """Return states (trial, time) of a Markov chain."""
     states = np.empty((trials, bins), int)
     states[:, 0] = _draw(rng, np.tile(initial, (trials, 1)))
     for t in range(1, bins):
@@ -416,13 +434,13 @@ def sample_chain(rng, initial: np.ndarray, transition: np.ndarray, trials: int, 
 
 
 def _draw(rng, p: np.ndarray) -> np.ndarray:
-    """One index per row of the distributions p (row, index)."""
+    """Return one index per row of the distributions p (row, index)."""
     cumulative = p.cumsum(1)
     return (rng.random((len(p), 1)) * cumulative[:, -1:] >= cumulative).sum(1)
 
 
 def _log(p) -> np.ndarray:
-    """log p with 0 log 0 = 0 once multiplied by p: the floor is the smallest positive number."""
+    """Return log p with 0 log 0 = 0 once multiplied by p: the floor is the smallest positive number."""
     return np.log(np.maximum(p, np.finfo(float).tiny))
 
 

@@ -59,6 +59,7 @@ class Text(Sampled):
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
+        """Track of the recording: counts, symbols or signal."""
         if self.content in ("symbols", "signal"):
             return self.content  # type: ignore[return-value]
         return "counts"
@@ -83,6 +84,7 @@ class Text(Sampled):
         return self
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         lines = _lines(file)[self.skip_lines :]
         if self.content == "symbols":
             sequences = [_split(line, self.separator) for line in lines]
@@ -107,7 +109,7 @@ class Text(Sampled):
         return from_trains(trains, scale=scale, file=file, key="spike_times")
 
     def _spike_table(self, table: np.ndarray, file: Path | None) -> xr.Dataset:
-        """Rows of (trial,) unit, time; trials are numbered from the lowest."""
+        """Return rows of (trial,) unit, time; trials are numbered from the lowest."""
         if table.shape[1] < len(self.columns):
             raise CortseqError(
                 f"the table has {table.shape[1]} columns, not {list(self.columns)}", file=file, key="columns"
@@ -128,6 +130,7 @@ class Text(Sampled):
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         lines = [line for line in _lines(file) if line.strip()]
         separator = "," if file.suffix == ".csv" else None
         if _are_numbers(lines, separator):
@@ -157,7 +160,10 @@ def _split(line: str, separator: str | None) -> list[str]:
 
 
 def _separator(lines: list[str], given: str | None) -> str:
-    """The separator as a regular expression; without one the first of , ; tab that occurs, else white space."""
+    """Return the separator as a regular expression.
+
+    Without one it is the first of comma, semicolon and tab that occurs, else white space.
+    """
     if given is not None and given.strip():
         return re.escape(given)
     first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
@@ -165,7 +171,7 @@ def _separator(lines: list[str], given: str | None) -> str:
 
 
 def _table(lines: list[str], separator: str | None, file: Path | None) -> np.ndarray:
-    """A rectangular table of numbers, (row, column); empty fields are NaN."""
+    """Return a rectangular table of numbers, (row, column); empty fields are NaN."""
     import pandas as pd
     from pandas.errors import EmptyDataError, ParserError
 
@@ -195,7 +201,7 @@ def _table(lines: list[str], separator: str | None, file: Path | None) -> np.nda
 
 
 def _numbers(line: str, separator: str | None, file: Path | None, number: int) -> np.ndarray:
-    """All numbers of a line before its comment."""
+    """Return all numbers of a line before its comment."""
     text = line.partition("#")[0]
     mark = _separator([text], separator)
     fields = text.split() if mark == r"\s+" else [f for f in re.split(mark, text) if f.strip()]

@@ -1,7 +1,8 @@
 """Networks in which strong excitation and strong inhibition cancel: rates, balance and how fast they follow.
 
-Populations of binary units, each with K inputs from every population b, of strength J_ab / sqrt(K), an external
-input sqrt(K) E_a, a threshold, and a time constant tau. van Vreeswijk & Sompolinsky 1998, Neural Comput 10:1321.
+Populations of binary units, each with K inputs from every population b, of strength J_ab / sqrt(K), an
+external input sqrt(K) E_a, a threshold, and a time constant tau. van Vreeswijk & Sompolinsky 1998, Neural
+Comput 10:1321.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ _NODES = 60
 
 @dataclass(frozen=True)
 class BalancedState:
-    """Of every population: rates m (share of active units), mean and sd of the net input, and the balance index, the
-    mean of |E + I| / (|E| + |I|); all (population,). inputs : K."""
+    """Stationary state of every population of a balanced network.
+
+    Of every population: rates m (share of active units), mean and sd of the net input, and the balance index,
+    the mean of |E + I| / (|E| + |I|); all (population,). inputs : K.
+    """
 
     strengths: np.ndarray
     external: np.ndarray
@@ -30,7 +34,9 @@ class BalancedState:
 
 
 def balanced_rates(strengths, external) -> np.ndarray:
-    """m = -J^-1 E, the rates as K -> infinity: linear in the external input, whatever the units' thresholds.
+    """Return m = -J^-1 E, the rates as K -> infinity.
+
+    Linear in the external input, whatever the units' thresholds.
 
     Raises
     ------
@@ -43,7 +49,7 @@ def balanced_rates(strengths, external) -> np.ndarray:
 
 
 def balanced_state(strengths, external, thresholds, inputs: int) -> BalancedState:
-    """The stationary state at finite K, for inputs that are independent given their rates:
+    """Return the stationary state at finite K, for inputs that are independent given their rates.
 
         m = Phi((u - threshold) / sqrt(alpha)),  u = sqrt(K) (J m + E),  alpha = J^2 m (1 - m)
 
@@ -51,8 +57,10 @@ def balanced_state(strengths, external, thresholds, inputs: int) -> BalancedStat
 
     Parameters
     ----------
-    strengths : (population, population) J, column = presynaptic, one sign each. external : (population,) E.
-    thresholds : (population,). inputs : K.
+    strengths : (population, population) J, column = presynaptic, one sign each.
+    external : (population,) E.
+    thresholds : (population,).
+    inputs : K.
 
     Raises
     ------
@@ -80,7 +88,7 @@ def balanced_state(strengths, external, thresholds, inputs: int) -> BalancedStat
 
 
 def _index(j, e, m, inputs: int) -> np.ndarray:
-    """<|E + I| / (E - I)> over independent Gaussian currents E and I."""
+    """Return <|E + I| / (E - I)> over independent Gaussian currents E and I."""
     z, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     weights = weights / weights.sum()
     out = []
@@ -95,7 +103,7 @@ def _index(j, e, m, inputs: int) -> np.ndarray:
 
 
 def _response(state: BalancedState) -> tuple[np.ndarray, np.ndarray]:
-    """dH/dm and dH/ds, H the stationary rate at an input E (1 + s)."""
+    """Return dH/dm and dH/ds, H the stationary rate at an input E (1 + s)."""
     z = (state.mean - _threshold(state)) / state.sd
     slope = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) / state.sd
     by_mean = np.sqrt(state.inputs) * state.strengths
@@ -115,10 +123,10 @@ def balanced_eigenvalues(state: BalancedState) -> np.ndarray:
 
 
 def balanced_lag(state: BalancedState, period: float, tau: float = 1.0) -> float:
-    """Time by which the activity of all units is late behind a slow sine of the external inputs, in units of tau.
+    """Return the lag of the population behind a slow sine of its external input, in tau.
 
-    (1 + i w tau - dH/dm) dm = dH/ds ds; lag = -arg(sum dm) / w for populations of one size. It falls as 1 / sqrt(K), the
-    strength of the feedback.
+    (1 + i w tau - dH/dm) dm = dH/ds ds; lag = -arg(sum dm) / w for populations of one size. It falls as 1 /
+    sqrt(K), the strength of the feedback.
     """
     w = 2 * np.pi / period
     jacobian, drive = _response(state)
@@ -127,13 +135,16 @@ def balanced_lag(state: BalancedState, period: float, tau: float = 1.0) -> float
 
 
 def single_lag(period: float, tau: float = 1.0) -> float:
-    """The same of a unit without partners, tau dm/dt = -m + s: atan(w tau) / w."""
+    """Return the same of a unit without partners, tau dm/dt = -m + s: atan(w tau) / w."""
     w = 2 * np.pi / period
     return float(np.arctan(w * tau) / w)
 
 
 def coin_variation(rate) -> np.ndarray:
-    """sqrt(1 - p): variation (sd / mean) of the intervals of a coin that is thrown once a time constant and comes up
-    with probability p; the Fano factor of its counts is 1 - p. As irregular as spikes of that rate can be that have
-    no memory; a clock has 0."""
+    """Return sqrt(1 - p).
+
+    Variation (sd / mean) of the intervals of a coin that is thrown once a time constant and comes up with
+    probability p; the Fano factor of its counts is 1 - p. As irregular as spikes of that rate can be that
+    have no memory; a clock has 0.
+    """
     return np.sqrt(1 - np.asarray(rate, float))

@@ -25,15 +25,17 @@ def profile_radius(variances) -> float:
 
 
 def predicted_disc(matrix, signs=None) -> tuple[float, float]:
-    """Centre and radius of the disc that a matrix without structure of the same variances fills.
+    """Return centre and radius of the disc that a matrix without structure of the same variances fills.
 
-    Centre: the mean of the diagonal. Radius: that of the variance profile r_i c_j / mean, r and c the mean squares of
-    the rows and columns off the diagonal, entries less the mean of their sign class: R^2 = sum_i r_i c_i / mean
-    (Aljadeff, Stern & Sharpee 2015; Girko's and Rajan & Abbott's circles are those of equal rows).
+    Centre: the mean of the diagonal. Radius: that of the variance profile r_i c_j / mean, r and c the mean
+    squares of the rows and columns off the diagonal, entries less the mean of their sign class: R^2 = sum_i
+    r_i c_i / mean (Aljadeff, Stern & Sharpee 2015; Girko's and Rajan & Abbott's circles are those of equal
+    rows).
 
     Parameters
     ----------
-    matrix : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
+    matrix : (n, n), column = presynaptic unit.
+    signs : (n,) class of each column; None: one class.
 
     Raises
     ------
@@ -55,16 +57,17 @@ def predicted_disc(matrix, signs=None) -> tuple[float, float]:
 
 
 def low_rank_outliers(left, right, radius: float, random=None, terms: int = 3) -> np.ndarray:
-    """Predicted eigenvalues of J + M N^T outside the bulk of J, complex128, largest modulus first.
+    """Return predicted eigenvalues of J + M N^T outside the bulk of J, complex128, largest modulus first.
 
     Tao 2013, Probab Theory Relat Fields 155:231: the eigenvalues of N^T M outside `radius`, where J is
-    independent of M and N. A J that overlaps with them (trained networks; Schuessler et al. 2020, Phys Rev Res
-    2:013111) shifts them: the roots z of det(1 - sum_k N^T J^k M / z^(k+1)) = 0, k = 0 .. `terms`.
+    independent of M and N. A J that overlaps with them (trained networks; Schuessler et al. 2020, Phys Rev
+    Res 2:013111) shifts them: the roots z of det(1 - sum_k N^T J^k M / z^(k+1)) = 0, k = 0 .. `terms`.
 
     Parameters
     ----------
-    left, right : M and N, (n, rank), or (n,) for rank one. radius : of the bulk of J. random : J itself
-    (n, n), for the overlap terms; None: they are taken as 0.
+    left, right : M and N, (n, rank), or (n,) for rank one.
+    radius : of the bulk of J.
+    random : J itself (n, n), for the overlap terms; None: they are taken as 0.
     """
     m, n = (np.asarray(v, dtype=np.float64).reshape(len(v), -1) for v in (left, right))
     if m.shape != n.shape:
@@ -80,7 +83,7 @@ def low_rank_outliers(left, right, radius: float, random=None, terms: int = 3) -
 
 
 def _companion(overlaps: list[np.ndarray]) -> np.ndarray:
-    """The block matrix whose eigenvalues solve det(z^(K+1) 1 - sum_k z^(K-k) C_k) = 0."""
+    """Return the block matrix whose eigenvalues solve det(z^(K+1) 1 - sum_k z^(K-k) C_k) = 0."""
     rank, depth = len(overlaps[0]), len(overlaps)
     below = np.eye(rank * (depth - 1), rank * depth)
     return np.concatenate([np.concatenate(overlaps, 1), below])

@@ -12,7 +12,7 @@ Rule = Literal["euler", "exact"]
 
 
 def to_continuous(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.ndarray:
-    """(lambda_d - 1) / dt for a map that is an Euler step, ln(lambda_d) / dt for an exact flow; 1/s.
+    """Return (lambda_d - 1) / dt for a map that is an Euler step, ln(lambda_d) / dt for an exact flow; 1/s.
 
     The logarithm gives frequencies up to 1 / (2 dt): faster ones are aliased.
     """
@@ -30,7 +30,9 @@ def to_discrete(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.ndarr
 
 
 def euler_limit(eigenvalues) -> float:
-    """The step below which Euler's map of a stable dx/dt = A x is stable: min -2 Re lambda / |lambda|^2, s.
+    """Return the step (s) below which Euler's map of a stable dx/dt = A x is stable.
+
+    min -2 Re lambda / |lambda|^2.
 
     0 where an eigenvalue does not decay, inf where all are 0 or there is none.
     """

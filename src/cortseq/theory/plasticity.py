@@ -1,10 +1,11 @@
 """Short-term plasticity of Tsodyks and Markram in closed form: steady states, filtering, trains of spikes.
 
-Between spikes u returns to U with tau_fac and x to 1 with tau_rec. At a spike u is raised first, u <- u + U (1 - u),
-then u x is released, x <- x (1 - u): a synapse at rest (u = U, x = 1) releases U + U (1 - U). Averaged over a rate r,
-du/dt = (U - u)/tau_fac + U (1 - u) r and dx/dt = (1 - x)/tau_rec - u x r. tau_fac=None: no facilitation, u = U always.
-Rates in Hz, times in s. Tsodyks, Pawelzik & Markram 1998, Neural Comput 10:821 (whose u is 0 at rest, so that the first
-spike releases U); this form: Mongillo, Barak & Tsodyks 2008, Science 319:1543.
+Between spikes u returns to U with tau_fac and x to 1 with tau_rec. At a spike u is raised first, u <- u + U
+(1 - u), then u x is released, x <- x (1 - u): a synapse at rest (u = U, x = 1) releases U + U (1 - U).
+Averaged over a rate r, du/dt = (U - u)/tau_fac + U (1 - u) r and dx/dt = (1 - x)/tau_rec - u x r.
+tau_fac=None: no facilitation, u = U always. Rates in Hz, times in s. Tsodyks, Pawelzik & Markram 1998, Neural
+Comput 10:821 (whose u is 0 at rest, so that the first spike releases U); this form: Mongillo, Barak & Tsodyks
+2008, Science 319:1543.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ class SteadyState(NamedTuple):
 
 
 def stp_steady_state(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> SteadyState:
-    """u = U (1 + tau_fac r) / (1 + U tau_fac r), x = 1 / (1 + u tau_rec r), elementwise in the rate.
+    """Return u = U (1 + tau_fac r) / (1 + U tau_fac r), x = 1 / (1 + u tau_rec r), elementwise in the rate.
 
-    The rate equations at rest. Poisson spikes find u at exactly this mean, but release after raising it, from an x
-    that is correlated with it: `stp_poisson` is exact.
+    The rate equations at rest. Poisson spikes find u at exactly this mean, but release after raising it, from
+    an x that is correlated with it: `stp_poisson` is exact.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def stp_steady_state(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -
 
 
 def stp_response(spike_times, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
-    """Release u x at each spike of a synapse that starts at rest; (spike,).
+    """Return release u x at each spike of a synapse that starts at rest; (spike,).
 
     Raises
     ------
@@ -64,8 +65,11 @@ def stp_response(spike_times, U: float, tau_fac: float | None, tau_rec: float) -
 
 
 def stp_train(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> SteadyState:
-    """u, raised, and x at a spike late in a regular train: u = U + (1 - U) U / (1 - (1 - U) f) and
-    x = (1 - e) / (1 - (1 - u) e), f and e the decays of facilitation and depression within an interval."""
+    """Return u, raised, and x at a spike late in a regular train.
+
+    u = U + (1 - U) U / (1 - (1 - U) f) and x = (1 - e) / (1 - (1 - u) e), f and e the decays of facilitation
+    and depression within an interval.
+    """
     r = _checked(rate_hz, U, tau_fac, tau_rec)
     with np.errstate(divide="ignore"):
         interval = 1 / np.asarray(r)
@@ -77,9 +81,9 @@ def stp_train(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> Stead
 def stp_poisson(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
     """Mean release <u x> per spike of a stationary Poisson train: exact, with the correlation of u and x.
 
-    With y = u - U of the raised u, y' = (1 - U) (U + f y) and x' = 1 - e + (1 - U - y) x e from spike to spike, so
-    b_k = <y^k x> obeys a linear recursion in b_0 .. b_{k+1}; <f^j> = r / (r + j/tau_fac) and so on over exponential
-    intervals. Row k carries (1 - U)^k, so the chain is cut where that is below rounding.
+    With y = u - U of the raised u, y' = (1 - U) (U + f y) and x' = 1 - e + (1 - U - y) x e from spike to
+    spike, so b_k = <y^k x> obeys a linear recursion in b_0 .. b_{k+1}; <f^j> = r / (r + j/tau_fac) and so on
+    over exponential intervals. Row k carries (1 - U)^k, so the chain is cut where that is below rounding.
     """
     rates = _checked(rate_hz, U, tau_fac, tau_rec)
     return np.vectorize(lambda r: _poisson(float(r), U, tau_fac, tau_rec), otypes=[float])(rates)[()]
@@ -106,13 +110,15 @@ def _poisson(r: float, U: float, tau_fac: float | None, tau_rec: float) -> float
 
 
 def stp_frequency_response(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
-    """Transmission r u x (1/s) against the rate: it saturates at 1 / tau_rec."""
+    """Return transmission r u x (1/s) against the rate: it saturates at 1 / tau_rec."""
     u, x = stp_steady_state(rate_hz, U, tau_fac, tau_rec)
     return np.asarray(rate_hz, float) * u * x
 
 
 def stp_peak_rate(U: float, tau_fac: float | None, tau_rec: float) -> float:
-    """The rate at which the release u x is largest, r = (sqrt(tau_fac (1 - U) / (U tau_rec)) - 1) / tau_fac.
+    """Return the rate (Hz) at which the release u x is largest.
+
+    r = (sqrt(tau_fac (1 - U) / (U tau_rec)) - 1) / tau_fac.
 
     1/(u x) = 1/u + tau_rec r and d(1/u)/dr = -tau_fac (1 - U) / (U (1 + tau_fac r)^2). 0 where
     tau_fac (1 - U) <= U tau_rec: release only falls with the rate. Infinite without depression.
@@ -126,7 +132,10 @@ def stp_peak_rate(U: float, tau_fac: float | None, tau_rec: float) -> float:
 
 
 def stp_memory_rate(rate_hz, U: float, tau_fac: float) -> np.ndarray:
-    """How fast u returns to its steady state at a constant rate, 1/tau_fac + U r (1/s): the span of a silent memory."""
+    """Return the rate (1/s) at which u returns to its steady state, 1/tau_fac + U r.
+
+    Its inverse is the span of a silent memory.
+    """
     return 1 / tau_fac + U * _checked(rate_hz, U, tau_fac, 0.0)
 
 
@@ -135,7 +144,7 @@ def _decay(interval, tau: float | None) -> np.ndarray:
 
 
 def _laplace(r: float, s: np.ndarray) -> np.ndarray:
-    """<exp(-s interval)> of a Poisson process."""
+    """Return <exp(-s interval)> of a Poisson process."""
     return r / (r + s)
 
 

@@ -11,7 +11,9 @@ _FORGOTTEN = 1e-17  # rho^k from which an input has left a state in double preci
 
 
 def cyclic_memory(units: int, radius: float) -> float:
-    """N - 1 + r^(2N): lags 1, 2, ... of h' = r P h + w u, P a cyclic shift. Rodan & Tino 2011, IEEE TNN 22:131.
+    """Return N - 1 + r^(2N): lags 1, 2, ... of h' = r P h + w u, P a cyclic shift.
+
+    Rodan & Tino 2011, IEEE TNN 22:131.
 
     Lag k has (1 - r^(2N)) r^(2N floor(k / N)), so that lags 0, 1, ... sum to N.
     """
@@ -19,17 +21,18 @@ def cyclic_memory(units: int, radius: float) -> float:
 
 
 def linear_memory(weights, input_weights, max_lag: int, floor: float = 0.0) -> np.ndarray:
-    """MC_k of h' = W h + w u, u white: the share of u_{t-k} that h_t fixes linearly, k = 0 .. max_lag.
+    """Return MC_k of h' = W h + w u, u white: the share of u_{t-k} that h_t fixes linearly, k = 0 .. max_lag.
 
-    h_t = sum_k v_k u_{t-k}, v_k = W^k w, so MC_k = v_k' (sum_j v_j v_j')^-1 v_k: the squared rows of the right
-    singular vectors of [v_0 v_1 ...]. Jaeger 2001, GMD report 152; White, Lee & Sompolinsky 2004, PRL 92:148102.
-    All lags sum to the rank.
+    h_t = sum_k v_k u_{t-k}, v_k = W^k w, so MC_k = v_k' (sum_j v_j v_j')^-1 v_k: the squared rows of the
+    right singular vectors of [v_0 v_1 ...]. Jaeger 2001, GMD report 152; White, Lee & Sompolinsky 2004, PRL
+    92:148102. All lags sum to the rank.
 
     Parameters
     ----------
-    weights (n, n) of spectral radius < 1, input_weights (n,). floor : directions whose singular value, of units
-    scaled to equal variance, is smaller than this share of the largest count as lost: what a read-out in finite
-    precision can not see.
+    weights : (n, n) of spectral radius < 1
+    input_weights : (n,).
+    floor : directions whose singular value, of units scaled to equal variance, is smaller than this share of
+        the largest count as lost: what a read-out in finite precision can not see.
 
     Raises
     ------
@@ -56,7 +59,7 @@ def linear_memory(weights, input_weights, max_lag: int, floor: float = 0.0) -> n
 
 
 def chain_memory(transition, lags) -> np.ndarray:
-    """R^2 of x_{t-k} from X_t in a stationary two-state chain, lambda^(2k), lambda = P_00 + P_11 - 1.
+    """Return R^2 of x_{t-k} from X_t in a stationary two-state chain, lambda^(2k), lambda = P_00 + P_11 - 1.
 
     A chain of order 1 keeps nothing of its past beyond what X_t carries.
     """
@@ -67,7 +70,10 @@ def chain_memory(transition, lags) -> np.ndarray:
 
 
 def held_up(gain: float) -> float:
-    """The positive solution of h = tanh(g h): where a unit that excites itself with g > 1 stays; 0 for g <= 1."""
+    """Return the positive solution of h = tanh(g h): where a unit that excites itself with g > 1 stays.
+
+    0 for g <= 1.
+    """
     from scipy.optimize import brentq
 
     if gain <= 1:

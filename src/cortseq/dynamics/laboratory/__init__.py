@@ -1,8 +1,11 @@
-"""Every analysis of one fitted variant as one Dataset: what figures of dynamics and the table of verdicts stand on.
+"""Every analysis of one fitted variant as one Dataset.
 
-An analysis is a function of a Subject that returns variables with a leading `member` axis, and nothing where it
-does not apply; where it cannot be done, the attribute `not_done` says why. Variables that end in `left_out`
-(group, member) are a number of each member with one of ten groups of trials left out, for its error.
+What figures of dynamics and the table of verdicts stand on.
+
+An analysis is a function of a Subject that returns variables with a leading `member` axis, and nothing where
+it does not apply; where it cannot be done, the attribute `not_done` says why. Variables that end in
+`left_out` (group, member) are a number of each member with one of ten groups of trials left out, for its
+error.
 """
 
 from __future__ import annotations
@@ -22,11 +25,14 @@ __all__ = ["SAME_POINT", "Subject", "examine"]
 def examine(
     fit, recording: xr.Dataset, train, test, label_name: str = "", seed: int = 0, say=print
 ) -> xr.Dataset:
-    """All analyses of a recurrent Fit.
+    """Run all analyses of a recurrent Fit.
 
     Parameters
     ----------
-    recording : the Recording it was fitted to. train, test : positions of trials; 64 of `test` are used. label_name : covariate of the recording that makes conditions ("" or unknown: none). say : progress.
+    recording : the Recording it was fitted to.
+    train, test : positions of trials; 64 of `test` are used.
+    label_name : covariate of the recording that makes conditions ("" or unknown: none).
+    say : progress.
     """
     test = analyse.spread(test, analyse.MAX_TRIALS)
     label = recording[label_name].values if label_name in recording.coords else None

@@ -16,7 +16,10 @@ _RATES = np.geomspace(0.5, 100, 25)  # Hz, of the frequency response of release
 
 
 def currents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Excitatory and inhibitory currents of a network under Dale's law: mean over trials and units, and balance."""
+    """Return excitatory and inhibitory currents of a network under Dale's law.
+
+    Mean over trials and units, and balance.
+    """
     if "signs" not in found:
         return {}, {}
     each = [
@@ -39,7 +42,7 @@ def currents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def _summarised(balance: Balance, trials: np.ndarray) -> tuple[float, float]:
-    """Mean index and median lag over units, of some of the trials."""
+    """Return mean index and median lag over units, of some of the trials."""
     e, i = balance.excitatory[trials], balance.inhibitory[trials]
     lags = tracking_lag(e, -i, _MAX_LAG)
     known = lags[np.isfinite(lags)]
@@ -47,7 +50,10 @@ def _summarised(balance: Balance, trials: np.ndarray) -> tuple[float, float]:
 
 
 def release(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """u, x and the release u x of plastic synapses through the trial; a cue read from rates and from u x."""
+    """Return u, x and the release u x of plastic synapses through the trial.
+
+    a cue read from rates and from u x.
+    """
     if subject.fit.model.family != "stp":
         return {}, {}
     n = subject.fit.model.hidden  # a skip adds the last bin to (h, u, x)
@@ -70,8 +76,10 @@ def release(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def _responses(subject: Subject) -> np.ndarray:
-    """Steady-state release u x of every synapse at constant presynaptic rates: facilitating ones pass high rates on,
-    depressing ones low rates."""
+    """Return steady-state release u x of every synapse at constant presynaptic rates.
+
+    Facilitating ones pass high rates on, depressing ones low rates.
+    """
     from cortseq.theory.plasticity import stp_steady_state
 
     out = []
@@ -86,7 +94,10 @@ def _responses(subject: Subject) -> np.ndarray:
 
 
 def _cue(subject: Subject) -> np.ndarray | None:
-    """A label of the trial with two to four values; a number is cut at its median, and is NaN where unknown."""
+    """Return a label of the trial with two to four values.
+
+    a number is cut at its median, and is NaN where unknown.
+    """
     label = subject.label
     if label is None or label.ndim != 1:
         return None

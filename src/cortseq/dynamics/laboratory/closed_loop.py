@@ -36,7 +36,10 @@ _LATER = 10  # bins after which what is left of it is asked
 
 
 def vector_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """The closed-loop velocity of member 0 in the plane of its first two components, through the mean state."""
+    """Return the closed-loop velocity of member 0 in the plane of its first two components.
+
+    The plane runs through the mean state.
+    """
     axes, mean = found["components"].values[:2], found["mean"].values
     if len(axes) < 2:
         return {}, {}
@@ -53,7 +56,7 @@ def vector_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def lines(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Whether the slow points of each member make a line attractor."""
+    """Return whether the slow points of each member make a line attractor."""
     holds, reasons = [], []
     for member in range(subject.members):
         points = found["slow_points"].values[member]
@@ -64,7 +67,7 @@ def lines(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Leading Lyapunov exponents of the closed loop, nats per bin, and whether it is chaotic.
+    """Return leading Lyapunov exponents of the closed loop, nats per bin, and whether it is chaotic.
 
     As many as the Kaplan-Yorke dimension asks for: a sum that is still positive says nothing of it.
     """
@@ -99,7 +102,7 @@ def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def _spectrum(flow, start: np.ndarray, seed: int):
-    """Twice as many exponents while those found do not yet sum to less than 0."""
+    """Compute exponents, twice as many while those found do not yet sum to less than 0."""
     k = min(_EXPONENTS, len(start))
     while True:
         found = lyapunov_spectrum(flow, start, k, _STEPS, _WARM_UP, seed)
@@ -109,14 +112,14 @@ def _spectrum(flow, start: np.ndarray, seed: int):
 
 
 def _complete(spectrum, dim: int, name: str) -> float:
-    """NaN where exponents that were not computed may add to it."""
+    """Return an attribute of a spectrum, NaN where exponents not computed may add to it."""
     if spectrum is None or (spectrum.exponents.sum() >= 0 and len(spectrum.exponents) < dim):
         return float("nan")
     return float(getattr(spectrum, name))
 
 
 def _rows(values: list, k: int) -> np.ndarray:
-    """One row each of k, NaN where a member has fewer."""
+    """Return one row of k values per member, NaN where a member has fewer."""
     out = np.full((len(values), k), np.nan)
     for row, value in zip(out, values, strict=True):
         if value is not None:
@@ -125,7 +128,10 @@ def _rows(values: list, k: int) -> np.ndarray:
 
 
 def twins(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Distances of twins that begin 1e-6 apart, in the closed loop and where both draw with the same noise."""
+    """Return distances of twins that begin 1e-6 apart.
+
+    In the closed loop, and in the sampled map where both draw with the same noise.
+    """
     apart, slopes = {}, {}
     for map in ("closed", "sampled"):
         each = []
@@ -143,13 +149,16 @@ def _noisy(fit, member: int, map: str, seed: int):
 
 
 def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """How long the loop remembers a surprise: from the state after a recorded bin and from the one had that bin been as
-    expected, the closed loop runs on; the rms distance of what is expected k bins later, in rms spreads of the
-    expected observation, over visited bins (member, lag), the lag at which it has fallen to 1/e of its first (the last
-    one where it never does: attractors keep what tipped them), and the share of it that is left after 10 bins.
+    """Measure how long the closed loop remembers a surprising bin.
 
-    Modes that the observation does not show, or that no surprise moves, do not count: unlike the largest exponent it
-    is a property of what is predicted, which data can tell.
+    How long the loop remembers a surprise: from the state after a recorded bin and from the one had that bin
+    been as expected, the closed loop runs on; the rms distance of what is expected k bins later, in rms
+    spreads of the expected observation, over visited bins (member, lag), the lag at which it has fallen to
+    1/e of its first (the last one where it never does: attractors keep what tipped them), and the share of it
+    that is left after 10 bins.
+
+    Modes that the observation does not show, or that no surprise moves, do not count: unlike the largest
+    exponent it is a property of what is predicted, which data can tell.
     """
     curves, groups = [], subject.left_out()
     for member in range(subject.members):
@@ -169,7 +178,10 @@ def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def _surprises(subject: Subject, member: int) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distances of the expected observations (bin, lag) after drawn bins, and the trial of each bin."""
+    """Return squared distances of expected observations after drawn bins, (bin, lag).
+
+    Also returns the trial of each bin, (bin,).
+    """
     states = subject.states[member]
     known = np.isfinite(states[:, :-1]).all(-1) & np.isfinite(states[:, 1:]).all(-1)
     trial, time = np.nonzero(known)
@@ -196,7 +208,10 @@ def _left(curve: np.ndarray) -> float:
 
 
 def _span(curve: np.ndarray) -> float:
-    """Lag at which a curve falls to 1/e of its first value, linear between lags; that of its end where it never does."""
+    """Return lag at which a curve falls to 1/e of its first value, linear between lags.
+
+    That of its end where it never does.
+    """
     below = np.flatnonzero(curve <= curve[0] / np.e)
     if not len(below) or not curve[0] > 0:
         return float(len(curve)) if curve[0] > 0 else float("nan")
@@ -205,8 +220,11 @@ def _span(curve: np.ndarray) -> float:
 
 
 def expected(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """The observation expected at each fixed point, (member, point, feature) in its units, and the
-    rms spread of what is expected on test trials: the space that members and models share."""
+    """Compute the observation expected at each fixed point.
+
+    The observation expected at each fixed point, (member, point, feature) in its units, and the
+    rms spread of what is expected on test trials: the space that members and models share.
+    """
     points = found["fixed_points"].values
     there = [subject.fit.expected(p[np.isfinite(p).all(1)], i) for i, p in enumerate(points)]
     out = np.full((*points.shape[:2], there[0].shape[1]), np.nan)

@@ -1,4 +1,7 @@
-"""Analyses of the network under its recorded input: fixed points per condition, echo state, memory, dimension, seeds."""
+"""Analyses of the network under its recorded input.
+
+Fixed points per condition, echo state, memory, dimension, seeds.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,10 @@ _DECODER_BUDGET = 4e9  # bins x dim^2: reservoirs would take minutes
 
 
 def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Fixed points of the open loop with the observation and the recorded inputs held at each condition's mean, or
-    at each frequent symbol."""
+    """Find fixed points of the open loop under the mean input of each condition.
+
+    Observation and recorded inputs are held at each condition's mean, or at each frequent symbol.
+    """
     held = _conditions(subject)
     if not held:
         return {}, {}
@@ -50,7 +55,10 @@ def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def _conditions(subject: Subject) -> dict[str, tuple]:
-    """Observation and recorded inputs (None without) to hold, by condition: means over the bins of each value or quarter of the label."""
+    """Return observation and recorded inputs (None without) to hold, by condition.
+
+    Means over the bins of each value or quarter of the label.
+    """
     data = subject.fit._data(subject.recording, subject.test)
 
     def inputs(at: np.ndarray):
@@ -84,7 +92,7 @@ def _groups(label: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def echo(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Whether 20 starts meet under the recorded input."""
+    """Return whether 20 starts meet under the recorded input."""
     length = subject.recording["valid"].values[subject.test].sum(1).mean()
     trials = analyse.spread(subject.test, int(np.clip(_DRIVEN_BINS / max(length, 1), 1, _DRIVEN_TRIALS)))
     tests = [
@@ -98,13 +106,13 @@ def echo(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def conditional(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """The growth of small differences along each recorded trial, nats per bin."""
+    """Return the growth of small differences along each recorded trial, nats per bin."""
     growth = gradients.conditional_exponents(subject.fit, subject.recording, subject.test, subject.seed)
     return {"conditional_exponent": (("member", "trial"), growth)}, {}
 
 
 def reach(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Norms of dh_t/dh_{t-k} against the lag k; of an LSTM the direct path beside them."""
+    """Return norms of dh_t/dh_{t-k} against the lag k; of an LSTM the direct path beside them."""
     longest = int(subject.recording["valid"].values[subject.test].sum(1).max()) - 1
     lags = np.unique(np.round(np.geomspace(1, max(longest, 1), 14)).astype(int)).tolist()
     n = int(_JACOBIAN_BUDGET / (subject.states.shape[-1] ** 3 * lags[-1]))
@@ -126,7 +134,7 @@ def reach(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def bound(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """The Lipschitz bound on the steps of a rate network; 0 violations are a theorem."""
+    """Return the Lipschitz bound on the steps of a rate network; 0 violations are a theorem."""
     if subject.fit.model.family not in lipschitz.FAMILIES:
         return {}, {}
     checked = lipschitz.lipschitz_bound(subject.fit, subject.recording, subject.test)
@@ -137,7 +145,10 @@ def bound(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def past(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Share of the variance of the observation at lag k (negative: to come) that the state tells, held out."""
+    """Return the share of the observation's variance at lag k that the state tells.
+
+    On held-out trials; negative lags are bins to come.
+    """
     valid = subject.recording["valid"].values
     bins = np.clip(_DECODER_BUDGET / subject.states.shape[-1] ** 2, *_DECODED_BINS)
     n = max(8, int(bins / max(valid[subject.train].sum(1).mean(), 1)))
@@ -157,7 +168,10 @@ def past(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def dimension(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Participation ratio of the driven states. They are exact functions of the recording: there is no noise to take off."""
+    """Return participation ratio of the driven states.
+
+    They are exact functions of the recording: there is no noise to take off.
+    """
     left_out = [_ratios(subject.states[:, trials]) for trials in subject.left_out()]
     return {"participation_ratio": ("member", _ratios(subject.states))} | (
         {"participation_ratio_left_out": (("group", "member"), np.stack(left_out))} if left_out else {}
@@ -170,8 +184,11 @@ def _ratios(states: np.ndarray) -> np.ndarray:
 
 
 def seeds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """How alike the members are: Wasserstein distance of their Jacobian spectra at the point nearest to the
-    data, and R^2 of a linear map between their states on held-out trials. The ruler for any other comparison."""
+    """Measure how alike the members are.
+
+    How alike the members are: Wasserstein distance of their Jacobian spectra at the point nearest to the
+    data, and R^2 of a linear map between their states on held-out trials. The ruler for any other comparison.
+    """
     m = subject.members
     if m < 2:
         return {}, {}
@@ -214,8 +231,11 @@ def _pooled(truth: np.ndarray, guess: np.ndarray) -> float:
 
 
 def common_plane(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """States and fixed points of every member in one plane, that of the first components of member 0: the linear
-    map from a member's states to those of member 0 there, fitted to the same trials, takes its points along."""
+    """Project states and fixed points of every member onto one plane.
+
+    States and fixed points of every member in one plane, that of the first components of member 0: the linear
+    map from a member's states to those of member 0 there, fitted to the same trials, takes its points along.
+    """
     plane = found["projected"].values[..., :2]
     every = np.arange(len(subject.test))
     states, points = [], []

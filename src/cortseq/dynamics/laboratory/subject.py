@@ -31,6 +31,7 @@ class Subject:
 
     @property
     def members(self) -> int:
+        """Number of members of the fit."""
         return self.fit.card["members"]
 
     @cached_property
@@ -40,15 +41,18 @@ class Subject:
         return np.where(valid[..., None], self.fit.states(self.recording, self.test), np.nan)
 
     def visited(self, member: int, n: int) -> np.ndarray:
-        """Up to n visited states, (n, dim)."""
+        """Draw up to n visited states, (n, dim)."""
         return analyse.draw(self.states[member], n, self.seed + member)
 
     def left_out(self) -> list[np.ndarray]:
-        """Positions in `test` without one group of trials each."""
+        """Return positions in `test` without one group of trials each."""
         return leave_out(len(self.test))
 
 
 def leave_out(n: int) -> list[np.ndarray]:
-    """Positions 0 .. n - 1 without one group of trials each, for errors by the jackknife; none of one trial."""
+    """Return the positions 0 .. n - 1 that remain when each group of trials is left out.
+
+    For errors by the jackknife; none of one trial.
+    """
     groups = min(_GROUPS, n) if n > 1 else 0
     return [np.flatnonzero(np.arange(n) % groups != g) for g in range(groups)]

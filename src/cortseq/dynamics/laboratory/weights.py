@@ -17,8 +17,12 @@ _CAPACITY_UNITS = 400  # of a reservoir whose capacity is measured: it takes mor
 
 
 def bulk(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Centre and radius of the disc that weights with the variances of these rows and columns would fill, and the
-    same of the Jacobian at the fixed point nearest to the data where the state is of one kind (no gates, no synapses)."""
+    """Predict the disc that unstructured weights of these variances would fill.
+
+    Centre and radius of the disc that weights with the variances of these rows and columns would fill, and
+    the same of the Jacobian at the fixed point nearest to the data where the state is of one kind (no gates,
+    no synapses).
+    """
     signs = found["signs"].values if "signs" in found else None
     discs = [predicted_disc(w, signs) for w in found["weights"].values]
     variables = {"weight_disc": (("member", "disc"), np.array(discs))}
@@ -33,8 +37,11 @@ def bulk(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def echo_bounds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """What weights alone say of the echo state of a leaky network: it holds for every input where the largest
-    stretch of a step is below 1, and not for the zero input of an unbiased one where the radius is above."""
+    """Bound the echo state of a leaky network from its weights alone.
+
+    What weights alone say of the echo state of a leaky network: it holds for every input where the largest
+    stretch of a step is below 1, and not for the zero input of an unbiased one where the radius is above.
+    """
     if subject.fit.model.family not in lipschitz.FAMILIES:
         return {}, {}
     rows = []
@@ -46,7 +53,7 @@ def echo_bounds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def capacity(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Memory capacity of a reservoir for white input through the weights of its first input."""
+    """Return memory capacity of a reservoir for white input through the weights of its first input."""
     model = subject.fit.model
     if model.family != "esn" or model.hidden > _CAPACITY_UNITS:
         return {}, {}
@@ -64,10 +71,13 @@ def capacity(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def mean_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Largest exponent of h' = tanh(W h) with the fitted W, with its entries in permuted places, and of the mean-field
-    theory at their gain, sqrt(n) times the standard deviation of the entries off the diagonal.
+    """Compare the exponent of h' = tanh(W h) with shuffled weights and mean-field theory.
 
-    Leak, bias and input are left out: where the fitted W parts from its shuffled controls it is its structure that does.
+    Largest exponent of h' = tanh(W h) with the fitted W, with its entries in permuted places, and of the
+    mean-field theory at their gain, sqrt(n) times the standard deviation of the entries off the diagonal.
+
+    Leak, bias and input are left out: where the fitted W parts from its shuffled controls it is its structure
+    that does.
     """
     if not subject.fit.model.saturates or found["weights"].shape[-1] < 2:
         return {}, {}
@@ -90,7 +100,7 @@ def mean_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def _exponent(w: np.ndarray, rng: np.random.Generator) -> float:
-    """Mean over starts of the largest exponent of h' = tanh(W h), nats per step."""
+    """Return mean over starts of the largest exponent of h' = tanh(W h), nats per step."""
     from cortseq.theory.networks import map_step, orbit
 
     starts = rng.normal(size=(_STARTS, len(w)))

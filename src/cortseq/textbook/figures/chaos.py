@@ -12,7 +12,10 @@ from cortseq.textbook.figures.sheet import Sheet, spread
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Lines: mean-field theory. Markers: networks, mean and 95 % interval over networks."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Lines: mean-field theory. Markers: networks, mean and 95 % interval over networks.
+    """
     with style.style():
         sheet = Sheet(2, 4, 5.0)
         _traces(sheet, found)

@@ -11,7 +11,10 @@ from cortseq.textbook.figures.sheet import Sheet
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Lines: laws through the last point (cost), theory without constants (bias). Markers: measured."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Lines: laws through the last point (cost), theory without constants (bias). Markers: measured.
+    """
     with style.style():
         sheet = Sheet(2, 3, 4.8)
         _time(sheet, found, "bins", "bins T", "∝ T")

@@ -14,7 +14,10 @@ COLOURS = (style.BLUE, style.ORANGE)
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Lines: theory. Markers: the leaky network."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Lines: theory. Markers: the leaky network.
+    """
     with style.style():
         sheet = Sheet(2, 3, 4.8)
         _order(sheet, found)

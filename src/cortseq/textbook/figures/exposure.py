@@ -14,7 +14,7 @@ MARKERS = "osD^v*"
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """`found`: of `theory.phenomena.exposure`."""
+    """Draw the panels; return the figure and the table of its numbers."""
     with style.style():
         sheet = Sheet(2, 3, 5.4)
         looks = dict(zip(found["strategy"].values, zip(style.CYCLE, MARKERS), strict=False))

@@ -12,7 +12,10 @@ from cortseq.textbook.figures.sheet import Sheet, spread
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Lines: theory. Markers: networks, mean and 95 % interval over networks where there are several."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Lines: theory. Markers: networks, mean and 95 % interval over networks where there are several.
+    """
     with style.style():
         sheet = Sheet(1, 4, 3.0)
         _products(sheet, found)

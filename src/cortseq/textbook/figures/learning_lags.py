@@ -14,7 +14,11 @@ LOOKS = tuple(zip("osDs^", (style.BLACK, style.SKY, style.BLUE, style.ORANGE, st
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Markers: means over restarts, dots: single restarts; lines in the middle: direct paths at the start, theory."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Markers: means over restarts, dots: single restarts; lines in the middle: direct paths at the start,
+    theory.
+    """
     with style.style():
         sheet = Sheet(1, 3, 2.9)
         _errors(sheet, found)

@@ -13,7 +13,11 @@ ORDER = "order k (symbols)"
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Lines: exact entropies and bounds. Markers: fitted models on held-out sequences. A sixth panel for a recording."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Lines: exact entropies and bounds. Markers: fitted models on held-out sequences. A sixth panel for a
+    recording.
+    """
     with style.style():
         sheet = Sheet(2, 3, 5.4)
         _even(sheet, found)

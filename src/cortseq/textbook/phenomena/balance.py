@@ -1,16 +1,17 @@
 """Dale's law, structure in the weights, and the balance of strong excitation and inhibition.
 
-1. With Dale's law the eigenvalues fill a disc of radius R = sqrt(N (f sigma_E^2 + (1 - f) sigma_I^2)) - if the
-   inputs of every unit sum to zero. Balance on average is not enough: then eigenvalues lie far out of the disc.
-   Rajan & Abbott 2006, PRL 97:188104.
-2. A low-rank part throws out an eigenvalue at its overlap right' left, where that is larger than R; not its norm
-   decides: an orthogonal rank-1 part of any norm has no outlier. Tao 2013, Probab Theory Relat Fields 155:231.
-3. A fixed point loses stability where gain x abscissa(W) = 1, the gain being the slope of the units at that fixed
-   point. (The gain of a neuron, and not the g of a random network's couplings, which is inside W.)
-4. Units with K inputs of strength 1/sqrt(K) stay in range because excitation and inhibition cancel: the part that is
-   left falls as 1/sqrt(K), rates are linear in the drive though the units are not, spikes are as irregular as coins,
-   and the population follows its input faster than a single unit. van Vreeswijk & Sompolinsky 1996, Science
-   274:1724; 1998, Neural Comput 10:1321.
+1. With Dale's law the eigenvalues fill a disc of radius R = sqrt(N (f sigma_E^2 + (1 - f) sigma_I^2)) - if
+   the inputs of every unit sum to zero. Balance on average is not enough: then eigenvalues lie far out of the
+   disc. Rajan & Abbott 2006, PRL 97:188104.
+2. A low-rank part throws out an eigenvalue at its overlap right' left, where that is larger than R; not its
+   norm decides: an orthogonal rank-1 part of any norm has no outlier. Tao 2013, Probab Theory Relat Fields
+   155:231.
+3. A fixed point loses stability where gain x abscissa(W) = 1, the gain being the slope of the units at that
+   fixed point. (The gain of a neuron, and not the g of a random network's couplings, which is inside W.)
+4. Units with K inputs of strength 1/sqrt(K) stay in range because excitation and inhibition cancel: the part
+   that is left falls as 1/sqrt(K), rates are linear in the drive though the units are not, spikes are as
+   irregular as coins, and the population follows its input faster than a single unit. van Vreeswijk &
+   Sompolinsky 1996, Science 274:1724; 1998, Neural Comput 10:1321.
 """
 
 from __future__ import annotations
@@ -46,9 +47,15 @@ def measure(
     cycles: int = 60,
     period: float = 8.0,
 ) -> xr.Dataset:
-    """units : of the random matrices, draws : of each. cases : networks whose stability is simulated. population :
-    binary units of each sign, with `inputs` K of each sign; sweeps : time constants recorded; cycles : of the
-    changing input, of `period` time constants."""
+    """Measure what theory predicts of balanced networks.
+
+    Parameters
+    ----------
+    units : of the random matrices draws : of each.
+    cases : networks whose stability is simulated.
+    population : binary units of each sign, with `inputs` K of each sign sweeps : time constants recorded
+        cycles : of the changing input, of `period` time constants.
+    """
     say("spectra")
     parts = [_dale(units, seed), _outliers(units, overlaps, draws, seed), _growth(cases, seed)]
     parts.append(_residual(units, seed))
@@ -65,7 +72,9 @@ def measure(
 
 
 def dale_matrix(units: int, rng: np.random.Generator, rows_cancel: bool) -> tuple[np.ndarray, np.ndarray]:
-    """W (n, n) of gamma-distributed weights, f of its columns excitatory, means cancelling; and the signs (n,).
+    """Return W (n, n) of gamma-distributed weights, f of its columns excitatory, means cancelling.
+
+    And the signs (n,).
 
     rows_cancel : inhibitory weights of every unit are scaled so that its inputs sum to 0; signs stay.
     """
@@ -140,14 +149,17 @@ def _outliers(units: int, overlaps, draws: int, seed: int):
 
 
 def rank_one(units: int, overlap: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """left, right (n,) with right' left = overlap and |left| |right| = 4."""
+    """Return left, right (n,) with right' left = overlap and |left| |right| = 4."""
     a, b = np.linalg.qr(rng.normal(size=(units, 2)))[0].T
     cosine = overlap / 4
     return 4 * a, cosine * a + np.sqrt(1 - cosine**2) * b
 
 
 def _growth(cases: int, seed: int, n: int = 40, span: float = 60.0, dt: float = 0.1):
-    """dx/dt = -x + tanh(g W x + b) beside a fixed point: growth of a small difference, and gain x abscissa there."""
+    """Return dx/dt = -x + tanh(g W x + b) beside a fixed point.
+
+    Growth of a small difference, and gain x abscissa there.
+    """
     from cortseq.dynamics import stability_margin
 
     rng = np.random.default_rng([seed, 3])
@@ -224,7 +236,10 @@ def _residual(units: int, seed: int):
 
 
 def _columns(seed: int, steps: int = 100_000, n: int = 12):
-    """Adam on random gradients, the worst an optimiser can do to the parametrised signs."""
+    """Check that Dale's law survives Adam on random gradients.
+
+    The worst that an optimiser can do to the parametrised signs.
+    """
     import torch
 
     from cortseq.networks.signed import balanced_start, column_signs, signed_weights
@@ -247,7 +262,7 @@ def _columns(seed: int, steps: int = 100_000, n: int = 12):
 
 
 def network(drive: float, inputs: int) -> balanced.BalancedState:
-    """The theory's state of the binary network at an external drive."""
+    """Return the theory's state of the binary network at an external drive."""
     return balanced.balanced_state(STRENGTHS, drive * np.array(EXTERNAL), THRESHOLDS, inputs)
 
 
@@ -268,7 +283,7 @@ def run(partner, external, sweeps_per_bin: float, warm: int, seed: int, random: 
 
 
 def _balanced(population: int, inputs, drives, drive: float, sweeps: int, seed: int):
-    """Units take turns: a unit's spikes are the turns that find it above threshold."""
+    """Simulate binary units in turn; the spikes of a unit are the turns above threshold."""
     from cortseq.theory import binary
 
     index, rates, theory_index = [], [], []
@@ -314,7 +329,7 @@ def _worst(ratio: np.ndarray) -> float:
 
 
 def _index(partner: np.ndarray, states: np.ndarray, drive: float, some: int = 200, bins: int = 60) -> float:
-    """Mean balance index of some units, from the currents of some bins."""
+    """Return mean balance index of some units, from the currents of some bins."""
     from cortseq.dynamics import balance
 
     n, _, k = partner.shape
@@ -335,10 +350,10 @@ def _index(partner: np.ndarray, states: np.ndarray, drive: float, some: int = 20
 
 
 def _irregular(states: np.ndarray, seed: int, fewest: int = 20):
-    """Variation of the intervals and Fano factor of every unit, against its rate.
+    """Return variation of the intervals and Fano factor of every unit, against its rate.
 
-    Every second turn counts: between two turns of a unit some of its partners have had none, so that its input is in
-    part the same; between every second all have.
+    Every second turn counts: between two turns of a unit some of its partners have had none, so that its
+    input is in part the same; between every second all have.
     """
     states = states[::2]
     spikes = [np.flatnonzero(unit) for unit in states.T]
@@ -381,7 +396,10 @@ def _irregular(states: np.ndarray, seed: int, fewest: int = 20):
 
 
 def _tracking(population: int, inputs, drive: float, cycles: int, period: float, seed: int, bin: float = 0.1):
-    """Units wait exponential times. Lag of the activity of all behind a sine of the external input."""
+    """Simulate binary units that wait exponential times under a sine of the external input.
+
+    Returns the lag of the activity of all units behind it.
+    """
     from cortseq.dynamics import tracking_lag
     from cortseq.theory import binary
 

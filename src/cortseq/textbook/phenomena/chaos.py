@@ -1,13 +1,15 @@
 """Order to chaos in random networks: activity, memory and largest Lyapunov exponent against the gain.
 
-Claim, corrected: dx/dt = -x + J tanh(x) with J_ij ~ N(0, g^2/N) is silent for g < 1 and chaotic for g > 1 as N -> infinity.
-The Jacobian at rest is -1 + J: g is inside J and is not counted twice (the textbook writes variance g^2/N and gJ - I).
-Rest turns unstable where Re(lambda(J)) > 1, when the disc of radius g about -1 crosses the imaginary axis. Above, the variance
-Delta(0), q = <tanh^2>, the autocorrelation and the largest exponent (per tau) are those of `theory.mean_field`; the map
-h' = tanh(J h) has other numbers (per step), those of `theory.mean_field_map`. Finite networks have smaller exponents, by
-an amount that falls as 1/N, so that 1 < g < 1.3 decides nothing at the sizes that can be simulated.
+Claim, corrected: dx/dt = -x + J tanh(x) with J_ij ~ N(0, g^2/N) is silent for g < 1 and chaotic for g > 1 as
+N -> infinity. The Jacobian at rest is -1 + J: g is inside J and is not counted twice (the textbook writes
+variance g^2/N and gJ - I). Rest turns unstable where Re(lambda(J)) > 1, when the disc of radius g about -1
+crosses the imaginary axis. Above, the variance Delta(0), q = <tanh^2>, the autocorrelation and the largest
+exponent (per tau) are those of `theory.mean_field`; the map h' = tanh(J h) has other numbers (per step),
+those of `theory.mean_field_map`. Finite networks have smaller exponents, by an amount that falls as 1/N, so
+that 1 < g < 1.3 decides nothing at the sizes that can be simulated.
 
-Sompolinsky, Crisanti & Sommers 1988, PRL 61:259; Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717; Girko 1985.
+Sompolinsky, Crisanti & Sommers 1988, PRL 61:259; Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717; Girko
+1985.
 """
 
 from __future__ import annotations
@@ -62,9 +64,13 @@ def measure(
     map_gains: Sequence[float] = (0.5, 0.8, 1.5, 2.0, 2.5, 3.0),
     spectrum_units: int = 1000,
 ) -> xr.Dataset:
-    """Networks of `units` units over the gains, of all `sizes` at `size_gain`; the map; a spectrum.
+    """Measure networks of `units` units over the gains, of all `sizes` at `size_gain`; the map; a spectrum.
 
-    n_networks : of `units` units, at each gain. of_size : networks of each of `sizes`. starts : of each network.
+    Parameters
+    ----------
+    n_networks : of `units` units, at each gain.
+    of_size : networks of each of `sizes`.
+    starts : of each network.
     warm_up, duration, step : in tau; the step of a Runge-Kutta integration of fourth order.
     """
     with threads.single():
@@ -114,7 +120,7 @@ def _run(n: int, gain: float, seed, starts: int, warm_up, duration, step, lags) 
 def _map_run(
     n: int, gain: float, seed, starts: int, warm_up: int = 200, steps: int = 500
 ) -> tuple[float, float]:
-    """q and the largest exponent per step of h' = tanh(J h)."""
+    """Return q and the largest exponent per step of h' = tanh(J h)."""
     advance = networks.map_step(networks.random_coupling(n, gain, [*seed, n]))
     start = np.random.default_rng([*seed, n, 1]).normal(size=(starts, n))
     h, exponents = networks.orbit(advance, start, steps, warm_up)
@@ -165,7 +171,7 @@ def _scanned(scan, by_size, maps) -> dict:
 def _traces(
     n: int, seed: int, step: float, gains=(0.9, 2.0), n_units: int = 3, duration: float = 60.0
 ) -> dict:
-    """A few units of one network from a random start, below and above the transition."""
+    """Return a few units of one network from a random start, below and above the transition."""
     start = np.random.default_rng([seed, n, 1]).normal(size=n)
     advances = [networks.rate_step(networks.random_coupling(n, g, [seed, 0, n]), step) for g in gains]
     rows = [networks.orbit(advance, start, round(duration / step))[0][:, 0, :n_units] for advance in advances]
@@ -178,7 +184,10 @@ def _traces(
 
 
 def half_width(lags: np.ndarray, autocorrelation: np.ndarray) -> float:
-    """The first lag at which the autocorrelation is half of that at lag 0, by a cubic spline; NaN if never."""
+    """Return the first lag at which the autocorrelation is half of that at lag 0, by a cubic spline.
+
+    NaN if never.
+    """
     from scipy.interpolate import CubicSpline
 
     if not (autocorrelation < autocorrelation[0] / 2).any():
@@ -188,7 +197,10 @@ def half_width(lags: np.ndarray, autocorrelation: np.ndarray) -> float:
 
 
 def extrapolated(sizes, exponents: np.ndarray) -> tuple[float, float]:
-    """Intercept and slope of the mean exponent against 1/N, weighted by the square root of N times networks."""
+    """Return intercept and slope of the mean exponent against 1/N.
+
+    Sizes are weighted by the square root of N times the number of networks.
+    """
     counts = np.isfinite(exponents).sum(1)
     slope, intercept = np.polyfit(
         1 / np.asarray(sizes, float), np.nanmean(exponents, 1), 1, w=np.sqrt(np.asarray(sizes) * counts)
@@ -197,7 +209,7 @@ def extrapolated(sizes, exponents: np.ndarray) -> tuple[float, float]:
 
 
 def _growth(seed: int, step: float, n: int = 100, gain: float = 1.5) -> Check:
-    """Small perturbations of the silent state grow as the spectral abscissa of -1 + J says."""
+    """Compare the growth of small perturbations of the silent state with the abscissa of -1 + J."""
     coupling = networks.random_coupling(n, gain, [seed, n])
     grown = networks.orbit(networks.rate_step(coupling, step), np.zeros(n), 2000, 1000, seed)[1][0] / step
     predicted = dynamics.spectral_abscissa(coupling - np.eye(n))
@@ -227,9 +239,10 @@ def _checks(found: xr.Dataset, scan: dict, by_size: dict, values: np.ndarray) ->
 
 
 def _activity(found: xr.Dataset, theory, by_size: dict) -> list[Check]:
-    """Variance, q and autocorrelation of the size of which most units were simulated.
+    """Return variance, q and autocorrelation of the size of which most units were simulated.
 
-    Networks of one size differ: one in ten or so has a slow mode, and an autocorrelation that hardly decays in 20 tau.
+    Networks of one size differ: one in ten or so has a slow mode, and an autocorrelation that hardly decays
+    in 20 tau.
     """
     n, runs = max(by_size.items(), key=lambda pair: pair[0] * len(pair[1]))
     within = 0.1 + 30 / n
@@ -278,7 +291,7 @@ def _transition(scan: dict, n: int) -> list[Check]:
 
 
 def _finite_size(found: xr.Dataset, predicted: float) -> list[Check]:
-    """Windows that know N: the bias is downward, and in 1/N."""
+    """Check exponents against windows that know N: the bias is downward, and in 1/N."""
     sizes, exponents = found["size"].values, found["size_lyapunov"].values
     checks = []
     for n, row in zip(sizes, exponents, strict=True):

@@ -1,10 +1,11 @@
 """Learning a chaotic system from noisy observations: which forcing finds its largest exponent.
 
 Teacher forcing on one step learns the next value and not the attractor; in a free run through a chaotic orbit
-gradients explode. Sparse forcing puts the state back on the data once per ln 2 / lambda, generalised forcing pulls it a
-little at every step, so that gradients reach as far as the orbit can be known. The measure is the invariant one: the
-largest Lyapunov exponent of the fitted closed loop, .906 per unit of time for the Lorenz system. Lorenz 1963,
-J Atmos Sci 20:130; Mikhaeil, Monfared & Durstewitz 2022, arXiv:2110.07238; Hess et al. 2023, arXiv:2306.04406.
+gradients explode. Sparse forcing puts the state back on the data once per ln 2 / lambda, generalised forcing
+pulls it a little at every step, so that gradients reach as far as the orbit can be known. The measure is the
+invariant one: the largest Lyapunov exponent of the fitted closed loop, .906 per unit of time for the Lorenz
+system. Lorenz 1963, J Atmos Sci 20:130; Mikhaeil, Monfared & Durstewitz 2022, arXiv:2110.07238; Hess et al.
+2023, arXiv:2306.04406.
 """
 
 from __future__ import annotations
@@ -37,9 +38,15 @@ def measure(
     alpha: float = 0.2,
     exponent_steps: int = 20_000,
 ) -> xr.Dataset:
-    """epochs, members, hidden : of each fit. trials of `bins` samples, dt apart (units of the Lorenz system's time), with
-    white noise of a share `noise` of each channel's sd. alpha : of generalised forcing; sparse forcing comes every
-    ln 2 / (lambda dt) samples. exponent_steps : over which exponents are averaged."""
+    """Measure what theory predicts of training on a chaotic system.
+
+    Parameters
+    ----------
+    epochs, members, hidden : of each fit. trials of `bins` samples, dt apart (units of the Lorenz system's
+        time), with white noise of a share `noise` of each channel's sd.
+    alpha : of generalised forcing; sparse forcing comes every ln 2 / (lambda dt) samples.
+    exponent_steps : over which exponents are averaged.
+    """
     from cortseq import recording as rec
 
     truth = lorenz_exponent(dt, exponent_steps, seed)
@@ -94,13 +101,16 @@ def measure(
 
 
 def _speed(s):
-    """dx/dt of the Lorenz system at sigma 10, rho 28, beta 8/3 of states (..., 3), numpy or torch."""
+    """Return dx/dt of the Lorenz system at sigma 10, rho 28, beta 8/3 of states (..., 3), numpy or torch."""
     x, y, z = s[..., 0], s[..., 1], s[..., 2]
     return 10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z
 
 
 def step(s, dt: float, stack, parts: int = 3):
-    """s(t + dt) by `parts` steps of Runge-Kutta of order 4; `stack`: of three arrays along the last axis."""
+    """Return s(t + dt) by `parts` steps of Runge-Kutta of order 4.
+
+    `stack`: of three arrays along the last axis.
+    """
     h = dt / parts
     for _ in range(parts):
         a = stack(_speed(s))
@@ -112,7 +122,7 @@ def step(s, dt: float, stack, parts: int = 3):
 
 
 def lorenz(trials: int, bins: int, dt: float, seed: int) -> np.ndarray:
-    """Orbits on the attractor, (trial, time, 3)."""
+    """Return orbits on the attractor, (trial, time, 3)."""
     rng = np.random.default_rng([seed, 1])
     s = np.array([1.0, 1.0, 25.0]) + rng.normal(size=(trials, 3))
     out = []
@@ -123,7 +133,7 @@ def lorenz(trials: int, bins: int, dt: float, seed: int) -> np.ndarray:
 
 
 def lorenz_exponent(dt: float, n_steps: int, seed: int) -> float:
-    """Largest exponent per unit of time of the map over dt."""
+    """Return largest exponent per unit of time of the map over dt."""
     import torch
 
     from cortseq.dynamics import leading_exponents
@@ -138,10 +148,10 @@ def lorenz_exponent(dt: float, n_steps: int, seed: int) -> float:
 
 
 def fitted(recording, trials: int, strategy: dict, hidden: int, epochs: int, member: int, seed: int):
-    """A rate network without a skip after `epochs` of Adam under one strategy.
+    """Return a rate network without a skip after `epochs` of Adam under one strategy.
 
-    The last weights, where a `Model.fit` keeps those of the best validation: that is one step ahead with the recording
-    as input, which is not what forcing trains, and picks some early epoch.
+    The last weights, where a `Model.fit` keeps those of the best validation: that is one step ahead with the
+    recording as input, which is not what forcing trains, and picks some early epoch.
     """
     import torch
 
@@ -192,7 +202,7 @@ def closed_exponent(fit, recording, n_steps: int, seed: int) -> float:
 
 
 def free_run(fit, recording, n_steps: int) -> np.ndarray:
-    """The closed loop's own signal from the end of a trial, (step, channel)."""
+    """Return the closed loop's own signal from the end of a trial, (step, channel)."""
     import torch
 
     flow = fit.flow(0, "closed")

@@ -1,10 +1,11 @@
 """What backpropagation through time costs, and what truncating it costs instead.
 
-Claim: a step over T bins of a network of H units takes time linear in T and, for large H, quadratic in H (3 T (H^2 + H (n_in + n_out))
-multiplications a trial); it keeps activations of all bins, O(P + T H) memory. Truncated to windows of k bins memory is flat in T;
-with checkpoints every sqrt(T) bins it grows as sqrt(T), for one more forward pass and the same gradient. Corrected where the
-textbook is silent: truncation biases the gradient. Where a squared gradient grows by chi < 1 a step, the relative error of the
-recurrent weights' gradient is chi^((k-1)/2) if every loss goes back k bins, and far larger, (1 - chi^k)/(k (1 - chi)) under the
+Claim: a step over T bins of a network of H units takes time linear in T and, for large H, quadratic in H (3 T
+(H^2 + H (n_in + n_out)) multiplications a trial); it keeps activations of all bins, O(P + T H) memory.
+Truncated to windows of k bins memory is flat in T; with checkpoints every sqrt(T) bins it grows as sqrt(T),
+for one more forward pass and the same gradient. Corrected where the textbook is silent: truncation biases the
+gradient. Where a squared gradient grows by chi < 1 a step, the relative error of the recurrent weights'
+gradient is chi^((k-1)/2) if every loss goes back k bins, and far larger, (1 - chi^k)/(k (1 - chi)) under the
 root, for the usual windows side by side, in which the first losses go back a few bins only.
 
 Werbos 1990, Proc IEEE 78:1550; Williams & Peng 1990, Neural Comput 2:490; Chen et al. 2016, arXiv:1604.06174;
@@ -60,10 +61,17 @@ def measure(
     biased_bins: int = 96,
     biased_trials: int = 16,
 ) -> xr.Dataset:
-    """Times and kept activations of one training step; gradients truncated at each depth beside the full one.
+    """Measure times and kept activations of one training step.
 
-    bins : T at H = 64. hidden : H at 64 bins. noise : sd of the white input to each unit of the networks of `gains`, whose
-    gradients are truncated; biased_units, biased_bins, biased_trials : their size and what they see.
+    Gradients truncated at each depth beside the full one.
+
+    Parameters
+    ----------
+    bins : T at H = 64.
+    hidden : H at 64 bins.
+    noise : sd of the white input to each unit of the networks of `gains`, whose gradients are truncated
+        biased_units
+    biased_bins, biased_trials : their size and what they see.
     """
     with threads.single():
         say("cost: times against bins and units")
@@ -157,7 +165,10 @@ class _Held:
 
 
 def kept_bytes(settings: dict, n_time: int, trials: int, units: int = 32) -> int:
-    """Most bytes kept for the backward pass in one step of the generic execution: a count, the same in every run."""
+    """Return most bytes kept for the backward pass in one step of the generic execution.
+
+    a count, the same in every run.
+    """
     model, params, data = problems.problem("rate", settings, N_UNITS, units, trials, n_time)
     step = engines.stepper(model, params, data, "generic")
     meter = _Meter()
@@ -167,7 +178,7 @@ def kept_bytes(settings: dict, n_time: int, trials: int, units: int = 32) -> int
 
 
 def _kept_predicted(kept: np.ndarray, bins: np.ndarray) -> np.ndarray:
-    """T, 1 and sqrt(T), through the last point of each mode."""
+    """Draw the laws T, 1 and sqrt(T) through the last point of each mode."""
     laws = np.stack([bins / bins[-1], np.ones(len(bins)), np.sqrt(bins / bins[-1])])
     return kept[:, -1:] * laws
 
@@ -182,7 +193,7 @@ def _gradient(fit, data, settings: dict) -> np.ndarray:
 
 
 def _biases(n: int, gain: float, noise: float, shape, depths, seed: int) -> np.ndarray:
-    """Relative error and cosine of truncated gradients, (window, depth, 2)."""
+    """Return relative error and cosine of truncated gradients, (window, depth, 2)."""
     fit, made = untrained.driven_map_fit(n, gain, noise, shape, 1, seed)
     data = Data.of(made)
     full = _gradient(fit, data, {})
@@ -224,7 +235,7 @@ def _cost_checks(found: xr.Dataset) -> list[Check]:
 
 
 def _bias_checks(found: xr.Dataset, chis) -> list[Check]:
-    """Where the error is large enough to see: the slope of ln error per bin, and the level."""
+    """Compare the slope of ln error per bin, and its level, where the error can be seen."""
     checks = []
     note = "10 %, and what trials of finite length add: their first losses go back less"
     depth = found["depth"].values
@@ -241,7 +252,10 @@ def _bias_checks(found: xr.Dataset, chis) -> list[Check]:
 
 
 def _exact(seed: int) -> list[Check]:
-    """Hand-written backward pass against automatic differentiation and differences; what must equal the full gradient."""
+    """Check the hand-written backward pass against automatic differentiation and differences.
+
+    Also what must equal the full gradient.
+    """
     fit, made = untrained.driven_map_fit(12, 0.9, 0.5, (4, 20), 1, seed)
     data = Data.of(made)
     params = {name: value[0] for name, value in fit.params.items()}

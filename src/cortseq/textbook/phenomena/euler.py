@@ -1,12 +1,16 @@
-"""The Euler step between the rate equation and the network that is trained: order, low-pass filter, false instability.
+"""The Euler step between the rate equation and the network that is trained.
 
-Claim: h' = (1 - a) h + a phi(W h + U x + b), a = dt/tau, is Euler's step of tau dh/dt = -h + phi(W h + U x + b): its error
-at a fixed time is of first order in dt, a = 1 is the vanilla network bit for bit, fixed points do not depend on a, and the leak
-is a low-pass filter with half power at 1/(2 pi tau). Corrected where the textbook is silent: stability is not kept. A mode lambda
-of the equation becomes 1 + dt lambda, so that a damped oscillation turns unstable at dt > -2 Re(lambda)/|lambda|^2, where the
-network oscillates and the equation rests. Exponential Euler, a = 1 - exp(-dt/tau), has the same order; it is exact for the leak alone.
+Order, low-pass filter, false instability.
 
-Euler 1768; Hairer, Norsett & Wanner 1993, Solving ODEs I; Dormand & Prince 1980 (the reference); Certaine 1960 (exponential).
+Claim: h' = (1 - a) h + a phi(W h + U x + b), a = dt/tau, is Euler's step of tau dh/dt = -h + phi(W h + U x +
+b): its error at a fixed time is of first order in dt, a = 1 is the vanilla network bit for bit, fixed points
+do not depend on a, and the leak is a low-pass filter with half power at 1/(2 pi tau). Corrected where the
+textbook is silent: stability is not kept. A mode lambda of the equation becomes 1 + dt lambda, so that a
+damped oscillation turns unstable at dt > -2 Re(lambda)/|lambda|^2, where the network oscillates and the
+equation rests. Exponential Euler, a = 1 - exp(-dt/tau), has the same order; it is exact for the leak alone.
+
+Euler 1768; Hairer, Norsett & Wanner 1993, Solving ODEs I; Dormand & Prince 1980 (the reference); Certaine
+1960 (exponential).
 """
 
 from __future__ import annotations
@@ -50,10 +54,13 @@ def measure(
     mode: tuple[float, float] = (-0.1, 2.0),
     mode_steps: Sequence[float] = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1),
 ) -> xr.Dataset:
-    """Leaky networks (the project's `Rate`) beside the equation that they discretise.
+    """Measure leaky networks (the project's `Rate`) beside the equation that they discretise.
 
-    units, gain, duration (tau), steps (dt/tau) : of the random network whose error is measured. tau (s), filter_step (dt/tau),
-    frequencies (Hz) : of the low-pass filter. mode, mode_steps (dt/tau) : real and imaginary part of lambda, in 1/tau.
+    Parameters
+    ----------
+    units, gain, duration : (tau) steps : (dt/tau) of the random network whose error is measured.
+    tau : (s) filter_step : (dt/tau) frequencies : (Hz) of the low-pass filter.
+    mode, mode_steps : (dt/tau) real and imaginary part of lambda, in 1/tau.
     """
     with threads.single():
         variables: dict = {}
@@ -74,7 +81,10 @@ def measure(
 
 
 def leaky_states(leak: float, weights, drive, start, steps: int, nonlinearity: str = "tanh") -> np.ndarray:
-    """States of the project's `Rate` cell, (step + 1, n), float64; drive (n,) or (step, n) is U x + b of each step."""
+    """Return states of the project's `Rate` cell, (step + 1, n), float64.
+
+    Drive (n,) or (step, n) is U x + b of each step.
+    """
     weights, start = np.asarray(weights, float), np.asarray(start, float)
     n = len(start)
     model = models.Rate(hidden=n, leak=float(leak), nonlinearity=nonlinearity)
@@ -132,7 +142,10 @@ def _convergence(seed: int, n: int, gain: float, duration: float, steps) -> tupl
 
 
 def _against_expm(weights, start) -> Check:
-    """The reference integrator on the linear equation, whose solution is exp((W - 1) t) h0."""
+    """Check the reference integrator on the linear equation.
+
+    Its solution is exp((W - 1) t) h0.
+    """
     from scipy.linalg import expm
 
     exact = expm(np.asarray(weights) - np.eye(len(start))) @ start
@@ -202,7 +215,7 @@ def _response(leak: float, dt: float, frequency: float) -> float:
 
 
 def _worst(ratio: np.ndarray) -> float:
-    """The ratio that is furthest from 1."""
+    """Return the ratio that is furthest from 1."""
     return float(ratio.ravel()[np.abs(np.log(ratio)).argmax()])
 
 
@@ -210,7 +223,7 @@ def _worst(ratio: np.ndarray) -> float:
 
 
 def _instability(mode, steps) -> tuple[dict, dict, list[Check]]:
-    """Two units with -1 + lambda(W) = the mode and its conjugate: their equation comes to rest."""
+    """Return two units with -1 + lambda(W) = the mode and its conjugate: their equation comes to rest."""
     real, imag = mode
     value = complex(real, imag)
     weights = np.array([[1 + real, -imag], [imag, 1 + real]])
@@ -257,7 +270,7 @@ def _instability(mode, steps) -> tuple[dict, dict, list[Check]]:
 
 
 def _growth(leak: float, weights: np.ndarray, steps: int = 200) -> float:
-    """Growth per step of a small state."""
+    """Return growth per step of a small state."""
     states = leaky_states(leak, weights, np.zeros(len(weights)), [1e-9, 0.0], steps)
     return float((np.linalg.norm(states[-1]) / np.linalg.norm(states[0])) ** (1 / steps))
 
@@ -272,7 +285,10 @@ def _threshold(weights: np.ndarray) -> float:
 
 
 def _identities(seed: int, n: int, gain: float, steps: int = 50) -> list[Check]:
-    """a = 1 is the vanilla network bit for bit; a fixed point of one a is one of every a."""
+    """Check that a = 1 is the vanilla network bit for bit.
+
+    A fixed point of one a is a fixed point of every a.
+    """
     rng = np.random.default_rng([seed, 1])
     weights, drive, h = (
         networks.random_coupling(n, gain, seed),

@@ -1,14 +1,16 @@
 """Exposure bias: what teacher forcing leaves for the free run, and what other strategies do about it.
 
-1. Teacher forcing is maximum likelihood: the sum of one-step log-probabilities is the log-probability of the whole.
-   What is not trained is the free run, whose error grows with the horizon even of the best forecast: sigma^2
-   (1 - phi^2h) / (1 - phi^2) for y' = phi y + noise. That growth is no fault of training; only what lies above it is.
+1. Teacher forcing is maximum likelihood: the sum of one-step log-probabilities is the log-probability of the
+   whole. What is not trained is the free run, whose error grows with the horizon even of the best forecast:
+   sigma^2 (1 - phi^2h) / (1 - phi^2) for y' = phi y + noise. That growth is no fault of training; only what
+   lies above it is.
 2. On a chaotic map it is an avalanche: the log of a small error rises with the largest Lyapunov exponent.
-3. Scheduled sampling mixes the network's own draws in. It is not consistent: the minimiser of its loss is not the
-   true conditional distribution unless the teacher's probability ends at 1. Bengio et al. 2015, arXiv:1506.03099;
-   Huszar 2015, arXiv:1511.05101.
+3. Scheduled sampling mixes the network's own draws in. It is not consistent: the minimiser of its loss is not
+   the true conditional distribution unless the teacher's probability ends at 1. Bengio et al. 2015,
+   arXiv:1506.03099; Huszar 2015, arXiv:1511.05101.
 4. Generalised forcing multiplies the tangent by 1 - alpha at every step, so that gradients stay bounded for
-   (1 - alpha) sigma_max <= 1 and grow with exponent lambda + ln(1 - alpha) else. Hess et al. 2023, arXiv:2306.04406.
+   (1 - alpha) sigma_max <= 1 and grow with exponent lambda + ln(1 - alpha) else. Hess et al. 2023,
+   arXiv:2306.04406.
 """
 
 from __future__ import annotations
@@ -53,9 +55,16 @@ def measure(
     chain_epochs: int = 60,
     units: int = 200,
 ) -> xr.Dataset:
-    """trials, bins, hidden, epochs : of the networks fitted to signals by each strategy (map_epochs and map_hidden to
-    the Henon map), judged at `horizons`. twins : pairs of runs. probabilities : of the teacher, on a chain of two
-    symbols. units : of the random network whose gradients are forced."""
+    """Measure what theory predicts of exposure bias.
+
+    Parameters
+    ----------
+    trials, bins, hidden, epochs : of the networks fitted to signals by each strategy (map_epochs and
+        map_hidden to the Henon map), judged at `horizons`.
+    twins : pairs of runs.
+    probabilities : of the teacher, on a chain of two symbols.
+    units : of the random network whose gradients are forced.
+    """
     horizons = np.array(horizons)
     parts = [_signals(trials, bins, hidden, epochs, horizons, seed, say)]
     parts.append(_map(trials, bins, map_hidden, map_epochs, horizons, twins, seed, say))
@@ -70,7 +79,7 @@ def measure(
 
 
 def autoregression(coefficients, trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
-    """y_t = sum_i phi_i y_{t-i} + unit noise after 200 bins, (trial, time, 1)."""
+    """Return y_t = sum_i phi_i y_{t-i} + unit noise after 200 bins, (trial, time, 1)."""
     y = np.zeros((trials, len(coefficients) + 200 + bins))
     noise = rng.normal(size=y.shape)
     for t in range(len(coefficients), y.shape[1]):
@@ -79,7 +88,10 @@ def autoregression(coefficients, trials: int, bins: int, rng: np.random.Generato
 
 
 def henon(trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
-    """x' = 1 - 1.4 x^2 + .3 x_{t-1} on its attractor, (trial, time, 1). Henon 1976, Commun Math Phys 50:69."""
+    """Return x' = 1 - 1.4 x^2 + .3 x_{t-1} on its attractor, (trial, time, 1).
+
+    Henon 1976, Commun Math Phys 50:69.
+    """
     now, before = rng.uniform(-0.1, 0.1, (2, trials))
     out = []
     for _ in range(200 + bins):
@@ -89,7 +101,7 @@ def henon(trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def fitted(y: np.ndarray, strategy: dict, hidden: int, epochs: int, seed: int, **more):
-    """A rate network without a skip, fitted to four fifths of the trials by one strategy."""
+    """Return a rate network without a skip, fitted to four fifths of the trials by one strategy."""
     from cortseq import models
     from cortseq import recording as rec
 
@@ -102,8 +114,10 @@ def fitted(y: np.ndarray, strategy: dict, hidden: int, epochs: int, seed: int, *
 
 
 def free_run(fit, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
-    """Errors y_t - E[y_t | y_<= t-h] (trial, time, horizon) of a fit without skip that is fed its own expectation;
-    NaN in the first bins."""
+    """Return errors y_t - E[y_t | y_<= t-h] of a free run, (trial, time, horizon).
+
+    Of a fit without skip that is fed its own expectation; NaN in the first bins.
+    """
     import torch
 
     from cortseq import recording as rec
@@ -183,7 +197,7 @@ def _worst(ratio: np.ndarray) -> float:
 
 
 def _map(trials, bins, hidden, epochs, horizons, twins, seed, say):
-    """Log error of the free run of networks fitted to the Henon map, and of twin runs of maps."""
+    """Return log error of the free run of networks fitted to the Henon map, and of twin runs of maps."""
     rng = np.random.default_rng([seed, 2])
     y, test = henon(trials, bins, rng), henon(500, bins, rng)
     logs, fits = [], {}
@@ -221,12 +235,15 @@ def _map(trials, bins, hidden, epochs, horizons, twins, seed, say):
 
 
 def _always(flow):
-    """A map without noise, as `twin_divergence` asks for it: seed -> flow."""
+    """Return a map without noise, as `twin_divergence` asks for it: seed -> flow."""
     return lambda seed: flow
 
 
 def _twins(fit, test: np.ndarray, twins: int, seed: int):
-    """Largest exponents and slopes of twin runs: the logistic map at 4 (ln 2), Henon's, and a fitted network."""
+    """Return largest exponents and slopes of twin runs.
+
+    The logistic map at 4 (ln 2), Henon's, and a fitted network.
+    """
     import torch
 
     from cortseq import recording as rec
@@ -261,13 +278,13 @@ def _twins(fit, test: np.ndarray, twins: int, seed: int):
 
 
 def _pairs(frequencies: np.ndarray, number: int = 3000) -> list[np.ndarray]:
-    """Pairs of symbols in their exact frequencies."""
+    """Return pairs of symbols in their exact frequencies."""
     counts = np.rint(number * frequencies).astype(int)
     return [np.array([a, b]) for a in range(2) for b in range(2) for _ in range(counts[a, b])]
 
 
 def _fit_pairs(pairs, valid, teacher_probability: float | None, epochs: int, seed: int):
-    """A small network; None: teacher forcing."""
+    """Return a small network; None: teacher forcing."""
     from cortseq import models
 
     scheduled = {"kind": "scheduled", "decay": "constant", "final": teacher_probability}
@@ -279,10 +296,13 @@ def _fit_pairs(pairs, valid, teacher_probability: float | None, epochs: int, see
 
 
 def _chain(probabilities, epochs: int, seed: int):
-    """The cross-entropy of networks trained with a constant teacher's probability e, bits of the second symbol.
+    """Return the cross-entropy of networks trained with a constant teacher's probability e.
 
-    The weights kept are those of the best validation loss, which is teacher-forced. For the minimiser of the loss that
-    is trained, validation pairs have the law of its inputs: with probability 1 - e the first symbol is independent.
+    In bits of the second symbol.
+
+    The weights kept are those of the best validation loss, which is teacher-forced. For the minimiser of the
+    loss that is trained, validation pairs have the law of its inputs: with probability 1 - e the first symbol
+    is independent.
     """
     pi = stationary(CHAIN)
     truth, independent = pi[:, None] * CHAIN, np.outer(pi, pi)
@@ -323,7 +343,7 @@ def _chain(probabilities, epochs: int, seed: int):
 
 
 def _bits(fit, pi: np.ndarray) -> float:
-    """Expected bits of the second symbol of a pair of the chain under a fit."""
+    """Return expected bits of the second symbol of a pair of the chain under a fit."""
     words = [np.array([a, b]) for a in range(2) for b in range(2)]
     second = np.array([s[1] for s in fit.log_prob_sequences(words)]).reshape(2, 2)
     return float(-(pi[:, None] * CHAIN * second).sum() / np.log(2))
@@ -333,8 +353,11 @@ def _bits(fit, pi: np.ndarray) -> float:
 
 
 def _bounded(units: int, seed: int, gain: float = 1.5, longest: int = 200, apart: float = 1e-7):
-    """h <- (1 - alpha) tanh(W h) + alpha teacher, the teacher an orbit of the same chaotic network: growth of small
-    differences from it, and norms of the product of Jacobians."""
+    """Simulate generalised forcing, h <- (1 - alpha) tanh(W h) + alpha teacher.
+
+    The teacher is an orbit of the same chaotic network. Returns the growth of small differences from it, and
+    norms of the product of Jacobians.
+    """
     rng = np.random.default_rng([seed, 4])
     w = rng.normal(size=(units, units)) * gain / np.sqrt(units)
     bound = 1 - 1 / float(np.linalg.norm(w, 2))

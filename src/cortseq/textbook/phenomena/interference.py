@@ -1,13 +1,15 @@
 """Catastrophic interference: what a step for a new task does to the loss of the old one, and three remedies.
 
-1. After a step d the old loss changes by grad L1 . d + 1/2 d' H1 d to second order, exactly so for a quadratic loss.
-   The first term vanishes only at a minimum of the old task, so that it belongs in the account; the Gauss-Newton form
-   1/2 |J1 d|^2 equals the second term only for outputs linear in the parameters or residuals of zero (of other losses
-   than squares it needs their curvature in the outputs, J' Lambda J).
-2. Steps in the null space of J1 change no output of the old task to first order; elastic weights (EWC) penalise by the
-   diagonal of J' Lambda J; replay trains on both. Kirkpatrick et al. 2017, PNAS 114:3521; Zeng et al. 2019,
-   Nat Mach Intell 1:364; Rolnick et al. 2019, arXiv:1811.11682. What they leave: average score, backward transfer and
-   forgetting (Lopez-Paz & Ranzato 2017, arXiv:1706.08840). Identical tasks cannot be forgotten.
+1. After a step d the old loss changes by grad L1 . d + 1/2 d' H1 d to second order, exactly so for a
+   quadratic loss. The first term vanishes only at a minimum of the old task, so that it belongs in the
+   account; the Gauss-Newton form 1/2 |J1 d|^2 equals the second term only for outputs linear in the
+   parameters or residuals of zero (of other losses than squares it needs their curvature in the outputs, J'
+   Lambda J).
+2. Steps in the null space of J1 change no output of the old task to first order; elastic weights (EWC)
+   penalise by the diagonal of J' Lambda J; replay trains on both. Kirkpatrick et al. 2017, PNAS 114:3521;
+   Zeng et al. 2019, Nat Mach Intell 1:364; Rolnick et al. 2019, arXiv:1811.11682. What they leave: average
+   score, backward transfer and forgetting (Lopez-Paz & Ranzato 2017, arXiv:1706.08840). Identical tasks
+   cannot be forgotten.
 """
 
 from __future__ import annotations
@@ -39,8 +41,11 @@ REMEDIES = ("naive", "null space", "elastic weights", "replay")
 
 @dataclass(frozen=True)
 class Task:
-    """Losses in nats per event as functions of the parameters: of each batch of trials to learn from, and of those to be
-    judged by; outputs (row, readout) of the first batch before the likelihood, and their loss."""
+    """One task: its losses as functions of the parameters.
+
+    Losses in nats per event as functions of the parameters: of each batch of trials to learn from, and of
+    those to be judged by; outputs (row, readout) of the first batch before the likelihood, and their loss.
+    """
 
     name: str
     batches: list[Callable[[dict], Any]]
@@ -66,9 +71,17 @@ def measure(
     elastic: float = 30.0,
     recording: xr.Dataset | None = None,
 ) -> xr.Dataset:
-    """hidden, trials, bins : of the networks and of each task's recording. steps : of Adam per task. etas : sizes of the
-    single steps. kept : eigenvalues of J' Lambda J above this share of the largest are the old task's. elastic : weight
-    of the penalty. recording : its two halves are two more tasks."""
+    """Measure what theory predicts of interference between tasks.
+
+    Parameters
+    ----------
+    hidden, trials, bins : of the networks and of each task's recording.
+    steps : of Adam per task.
+    etas : sizes of the single steps.
+    kept : eigenvalues of J' Lambda J above this share of the largest are the old task's.
+    elastic : weight of the penalty.
+    recording : its two halves are two more tasks.
+    """
     say("single steps")
     parts = [_toy(etas, seed)]
     chains = [_chain_task(i, 3, hidden, trials, bins, seed) for i in range(3)]
@@ -89,7 +102,7 @@ def measure(
 
 
 def _task(model, data, whole: dict, test: np.ndarray, name: str) -> Task:
-    """One task from a recording's Data; `whole`: all its parameters at the start."""
+    """Return one task from a recording's Data; `whole`: all its parameters at the start."""
     from cortseq.networks.recurrent import before, tensors
 
     def parts(index):
@@ -117,7 +130,7 @@ def _task(model, data, whole: dict, test: np.ndarray, name: str) -> Task:
 
 
 def _built(data, hidden: int, seed: int):
-    """A small rate network and its start: learned parameters (dict), all of them, float64."""
+    """Return a small rate network and its start: learned parameters (dict), all of them, float64."""
     from cortseq import models
 
     model = models.Rate(hidden=hidden, leak=1.0, skip=False, input_dropout=0.0)
@@ -127,12 +140,12 @@ def _built(data, hidden: int, seed: int):
 
 
 def cyclic_chain(symbols: int = 4) -> np.ndarray:
-    """Transition (from, to): the next of a cycle nine times of ten, else any symbol."""
+    """Return transition (from, to): the next of a cycle nine times of ten, else any symbol."""
     return 0.9 * np.roll(np.eye(symbols), 1, 1) + 0.1 / symbols
 
 
 def _chain_task(number: int, tasks: int, hidden: int, trials: int, bins: int, seed: int, symbols: int = 4):
-    """Symbols that follow one random cycle nine times of ten; a constant input names the task."""
+    """Return symbols that follow one random cycle nine times of ten; a constant input names the task."""
     from cortseq.data import Data
     from cortseq.sources.synthetic import sample_chain
 
@@ -148,7 +161,7 @@ def _chain_task(number: int, tasks: int, hidden: int, trials: int, bins: int, se
 
 
 def _halves(recording: xr.Dataset, hidden: int, seed: int):
-    """The first and the second half of a recording's trials, at most 120 of them."""
+    """Return the first and the second half of a recording's trials, at most 120 of them."""
     from cortseq.data import Data
 
     n = min(recording.sizes["trial"], 120)
@@ -171,7 +184,7 @@ def _gradient(loss, p: dict) -> tuple[float, dict]:
 
 
 def descend(losses, p: dict, steps: int, project=None, rate: float = 1e-2) -> dict:
-    """Adam on one loss after another, with a rate that falls to 0; `project` maps each step, a flat vector, before it is taken."""
+    """Train with Adam on one loss after another, with a rate that falls to 0."""
     names = list(p)
     mean = {k: torch.zeros_like(v) for k, v in p.items()}
     square = {k: torch.zeros_like(v) for k, v in p.items()}
@@ -208,8 +221,10 @@ def curvature(task: Task, p: dict, rows: int = 400):
 
 
 def _at(task: Task, eta, row, z):
-    """The loss with one row of outputs replaced: its Hessian in that row is Lambda. That of categorical and Poisson
-    outputs does not depend on what came, so that any row serves."""
+    """Return the loss with one row of outputs replaced: its Hessian in that row is Lambda.
+
+    That of categorical and Poisson outputs does not depend on what came, so that any row serves.
+    """
     return task.of_outputs(torch.cat([z[None], eta[1:]]))
 
 
@@ -270,7 +285,7 @@ def _worst(ratio: np.ndarray) -> float:
 
 
 def _steps(start: dict, tasks: list[Task], etas, steps: int):
-    """One step for the second task, from where learning the first ended."""
+    """Take one step for the second task from where learning the first ended."""
     old, new = tasks[:2]
     p = {k: v.detach() for k, v in descend(old.batches, start, steps).items()}
     _, g2 = _gradient(new.loss, p)
@@ -296,7 +311,10 @@ def _steps(start: dict, tasks: list[Task], etas, steps: int):
 
 
 def learn(remedy: str, start: dict, tasks: list[Task], steps: int, kept: float, elastic: float) -> np.ndarray:
-    """Tasks one after another; score = test log-likelihood, nats per event, (task after, task)."""
+    """Learn tasks one after another; return scores (task after, task).
+
+    A score is the test log-likelihood, nats per event.
+    """
     p, scores = start, []
     metrics: list[Any] = []
     anchors: list[Any] = []
@@ -380,7 +398,10 @@ def _remedies(prefix: str, start: dict, tasks: list[Task], steps: int, kept: flo
 
 
 def _best(found: dict, bins: int):
-    """The score of the chains' own law, their entropy, which no model beats: ln m for the first symbol, then the rate."""
+    """Return the score of the chains' own law, their entropy, which no model beats.
+
+    ln m for the first symbol, then the rate.
+    """
     chain = cyclic_chain()
     entropy = (np.log(len(chain)) + (bins - 1) * entropy_rate(markov(chain)) * np.log(2)) / bins
     replay = float(found["acc"][1][REMEDIES.index("replay")])
@@ -391,7 +412,7 @@ def _best(found: dict, bins: int):
 
 
 def _identical(start: dict, task: Task, steps: int):
-    """The same task three times, of so many trials that they are not learned by heart."""
+    """Return the same task three times, of so many trials that they are not learned by heart."""
     found = transfer(learn("naive", start, [task] * 3, steps, 0.0, 0.0))
     checks = [Check("identical tasks: backward transfer (nats/event)", 0.0, found.bwt, -0.005, row="C46",
                     note="judged on test trials, on which a few thousandths are noise")]  # fmt: skip

@@ -1,14 +1,16 @@
 """Learning a long lag: what a gradient that vanishes costs, and what gates give.
 
-Claim, corrected: a first symbol that decides the last one, `lag` symbols later behind random distractors, is learned by vanilla
-networks only over lags of the order of their horizon -1/ln g at the start (g the gain): beyond, the gradient across the
-lag is lost before learning has begun. Gates help, but not by being there: an LSTM with forget bias 1 begins with a direct path of horizon
--1/ln sigmoid(1) = 3.2 steps and fails where the vanilla network does; with a bias whose horizon is of the order of the
-lag it learns (the textbook names the gates only). The horizon at the start is no law of its own: a GRU with update bias 1
-learns lags of several horizons, because learning lengthens them.
+Claim, corrected: a first symbol that decides the last one, `lag` symbols later behind random distractors, is
+learned by vanilla networks only over lags of the order of their horizon -1/ln g at the start (g the gain):
+beyond, the gradient across the lag is lost before learning has begun. Gates help, but not by being there: an
+LSTM with forget bias 1 begins with a direct path of horizon -1/ln sigmoid(1) = 3.2 steps and fails where the
+vanilla network does; with a bias whose horizon is of the order of the lag it learns (the textbook names the
+gates only). The horizon at the start is no law of its own: a GRU with update bias 1 learns lags of several
+horizons, because learning lengthens them.
 
-Bengio, Simard & Frasconi 1994, IEEE Trans Neural Netw 5:157; Hochreiter & Schmidhuber 1997, Neural Comput 9:1735 (experiment 2);
-Gers, Schmidhuber & Cummins 2000, Neural Comput 12:2451; Jozefowicz, Zaremba & Sutskever 2015; Tallec & Ollivier 2018.
+Bengio, Simard & Frasconi 1994, IEEE Trans Neural Netw 5:157; Hochreiter & Schmidhuber 1997, Neural Comput
+9:1735 (experiment 2); Gers, Schmidhuber & Cummins 2000, Neural Comput 12:2451; Jozefowicz, Zaremba &
+Sutskever 2015; Tallec & Ollivier 2018.
 """
 
 from __future__ import annotations
@@ -55,10 +57,12 @@ def measure(
     gain: float = 0.9,
     long_bias: float = 4.0,
 ) -> xr.Dataset:
-    """Error on the last symbol against the lag to the first, for networks trained with the project's own descent.
+    """Measure the error on the last symbol against the lag to the first.
 
-    members : restarts of each network. trials : to learn from, as many to validate and to test on. gain : of the vanilla
-    network at the start. long_bias : of the gates that begin with a long horizon (4: 54 steps).
+    Networks are trained with the project's own descent.
+
+    members : restarts of each network. trials : to learn from, as many to validate and to test on. gain : of
+    the vanilla network at the start. long_bias : of the gates that begin with a long horizon (4: 54 steps).
     """
     with threads.single():
         learning = {
@@ -97,7 +101,10 @@ def measure(
 
 
 def recall(lag: int, trials: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Sequences: a cue (0 or 1), lag - 2 distractors (2 or 3), the probe 4, and the cue again, `lag` after the first."""
+    """Return sequences.
+
+    a cue (0 or 1), lag - 2 distractors (2 or 3), the probe 4, and the cue again, `lag` after the first.
+    """
     cue = rng.integers(2, size=trials)
     noise = rng.integers(2, 4, size=(trials, lag - 2))
     return list(np.column_stack([cue, noise, np.full(trials, 4), cue]))
@@ -120,7 +127,7 @@ def wrong(fit, made: xr.Dataset) -> np.ndarray:
 
 
 def _networks(gain: float, long_bias: float, learning: dict) -> tuple[dict, dict]:
-    """Specifications by name, and the horizon each begins with in theory."""
+    """Return specifications by name, and the horizon each begins with in theory."""
     gated = {**learning, "hidden_dropout": 0.0}
     found = {
         f"vanilla, g = {gain:g}": (models.Rate(leak=1, gain=gain, **learning), -1 / np.log(gain)),
@@ -135,7 +142,10 @@ def _networks(gain: float, long_bias: float, learning: dict) -> tuple[dict, dict
 
 
 def _reach(fit, made: xr.Dataset, lag: int, trials: int = 4) -> np.ndarray:
-    """|dh_t/dh_{t-k}| (spectral) from the state that saw the cue to the one that answers, (member,); geometric mean."""
+    """Return |dh_t/dh_{t-k}| (spectral) from the state that saw the cue to the one that answers, (member,).
+
+    Geometric mean.
+    """
     # the state that saw the cue is that before bin 1, `lag` - 1 steps before the last bin
     norms = dynamics.gradient_norms(fit, made, [lag - 1], trials=range(trials))[..., 0]
     return np.exp(np.log(np.maximum(norms, 1e-300)).mean(1))

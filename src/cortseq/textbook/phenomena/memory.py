@@ -1,14 +1,16 @@
 """The hidden state as a summary of the past, against chains of order one and of order k.
 
-Claim: h_t carries what matters of the whole past, where a chain of order k sees k symbols and needs m^k (m - 1) probabilities to do
-so. On the even process (two hidden states, no finite order) the best chain of order k scores h_k = H(x_{k+1} | x_1 .. x_k), exact by
-`theory.processes`, and comes down to the entropy rate of 2/3 bit only as k grows; a network of a few units reaches it. With a finite
-number of symbols to learn from, held-out loss has its optimum at a finite order. Hidden states move continuously: a rate network
-obeys |dh_{t+1}| <= ((1 - a) + a L |W|) |dh_t| + a L |U| |dx_t|, while a chain over K clusters jumps by at least the distance of two
-centroids. Corrected: higher order is not more expensive by itself (contexts that do not occur cost nothing, and smoothed chains and
-context trees degrade slowly); what it costs is data.
+Claim: h_t carries what matters of the whole past, where a chain of order k sees k symbols and needs m^k (m -
+1) probabilities to do so. On the even process (two hidden states, no finite order) the best chain of order k
+scores h_k = H(x_{k+1} | x_1 .. x_k), exact by `theory.processes`, and comes down to the entropy rate of 2/3
+bit only as k grows; a network of a few units reaches it. With a finite number of symbols to learn from,
+held-out loss has its optimum at a finite order. Hidden states move continuously: a rate network obeys
+|dh_{t+1}| <= ((1 - a) + a L |W|) |dh_t| + a L |U| |dx_t|, while a chain over K clusters jumps by at least the
+distance of two centroids. Corrected: higher order is not more expensive by itself (contexts that do not occur
+cost nothing, and smoothed chains and context trees degrade slowly); what it costs is data.
 
-Weiss 1973; Crutchfield & Young 1989, PRL 63:105; Willems, Shtarkov & Tjalkens 1995, IEEE Trans Inf Theory 41:653.
+Weiss 1973; Crutchfield & Young 1989, PRL 63:105; Willems, Shtarkov & Tjalkens 1995, IEEE Trans Inf Theory
+41:653.
 """
 
 from __future__ import annotations
@@ -57,12 +59,17 @@ def measure(
     signal_trials: int = 210,
     signal_length: int = 500,
 ) -> xr.Dataset:
-    """Held-out bits per symbol against order, and step lengths of states.
+    """Measure held-out bits per symbol against order, and step lengths of states.
 
-    trials, length : sequences to learn from and as many to test on. hidden, epochs : of the LSTM. symbols, lag : of the
-    lag-copy source. few : numbers of symbols that additive chains of the even process learn from. clusters : K. signal_trials,
-    signal_length : of the signal on which the bound is checked, more than 1e5 steps. recording : symbols of a study (setting
-    `dataset`), on whose last quarter of trials chains are scored.
+    Parameters
+    ----------
+    trials, length : sequences to learn from and as many to test on.
+    hidden, epochs : of the LSTM.
+    symbols, lag : of the lag-copy source.
+    few : numbers of symbols that additive chains of the even process learn from.
+    clusters : K.
+    signal_trials, signal_length : of the signal on which the bound is checked, more than 1e5 steps.
+    recording : symbols of a study (setting `dataset`), on whose last quarter of trials chains are scored.
     """
     with threads.single():
         variables: dict = {}
@@ -89,7 +96,7 @@ def measure(
 
 
 def _drawn(kind: str, seed, trials: int, length: int, **options) -> xr.Dataset:
-    """A recording of a synthetic source, with its exact log-probabilities (`ceiling`)."""
+    """Return a recording of a synthetic source, with its exact log-probabilities (`ceiling`)."""
     raw = synthetic.Synthetic.model_validate(dict(kind=kind, trials=trials, bins=length, **options)).load(
         None, seed
     )
@@ -98,9 +105,10 @@ def _drawn(kind: str, seed, trials: int, length: int, **options) -> xr.Dataset:
 
 
 def held_out_bits(fit, made: xr.Dataset, rate: float, trials) -> float:
-    """Bits per symbol on test trials, relative to the source: h + mean of log2 p_source - log2 p_fit.
+    """Return bits per symbol on test trials, relative to the source: h + mean of log2 p_source - log2 p_fit.
 
-    Both are read on the same symbols, so that the luck of the draw cancels. The first SKIPPED symbols do not count.
+    Both are read on the same symbols, so that the luck of the draw cancels. The first SKIPPED symbols do not
+    count.
     """
     score = fit.log_prob(made, trials).mean(0)[:, SKIPPED:]
     ceiling = made["ceiling"].values[list(trials), SKIPPED:]
@@ -170,7 +178,10 @@ def _binary(p: float) -> float:
 def _lag_copy(
     seed, say, orders, symbols, lag, trials, length, noise: float = 0.1
 ) -> tuple[dict, dict, list[Check]]:
-    """The past matters at one lag only: chains gain nothing below that order."""
+    """Measure chains on a source whose past matters at one lag only.
+
+    Chains gain nothing below that order.
+    """
     moves = processes.lag_copy(symbols, lag, noise)
     orders = [k for k in orders if k <= lag + 3]
     exact, rate = processes.order_entropies(moves, max(orders))[orders], processes.entropy_rate(moves)
@@ -198,7 +209,10 @@ def _lag_copy(
 
 
 def _finite_data(seed, say, orders, few, trials, length) -> tuple[dict, dict, list[Check]]:
-    """Additive chains, which do not fall back on shorter contexts, learn the even process from few symbols."""
+    """Fit additive chains to the even process from few symbols.
+
+    They do not fall back on shorter contexts.
+    """
     exact = processes.order_entropies(processes.even(), max(orders))
     rate = processes.entropy_rate(processes.even())
     test = _drawn("even", [seed, 1], trials, length)
@@ -248,7 +262,10 @@ def _all(model, made: xr.Dataset):
 def smooth_signal(
     trials: int, length: int, rng: np.random.Generator, memory: float = 0.98, turn: float = 0.1
 ) -> np.ndarray:
-    """A noisy rotation in the plane of variance 1: z' = r e^(i turn) z + sqrt(1 - r^2) noise, (trial, time, 2)."""
+    """Return a noisy rotation in the plane of variance 1.
+
+    z' = r e^(i turn) z + sqrt(1 - r^2) noise, (trial, time, 2).
+    """
     noise = rng.normal(size=(trials, length, 2)) @ np.array([1, 1j]) / np.sqrt(2)
     z = np.empty((trials, length), complex)
     z[:, 0] = noise[:, 0]

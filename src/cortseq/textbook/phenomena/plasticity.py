@@ -1,14 +1,16 @@
 """Short-term plasticity: what a synapse passes on at each rate, and a memory that no spike shows.
 
-1. Facilitation (u) and depression (x) settle at u = U (1 + tau_fac r) / (1 + U tau_fac r), x = 1 / (1 + u tau_rec r),
-   in the equations of the mean. Poisson spikes find u and x correlated and release after raising u, which moves the
-   release per spike by some per cent: exact values by a recursion over moments (.4196, .1954, .0905 at
-   5, 20, 50 Hz for U = .2, 1.5 s, .2 s; simulated trains of some thousand spikes scatter about these by 1 per cent).
-   Tsodyks, Pawelzik & Markram 1998, Neural Comput 10:821.
-2. Transmission r u x saturates at 1 / tau_rec: above that the rate is invisible. Release per spike falls with the rate
-   if tau_fac (1 - U) < U tau_rec, else it peaks at r = (sqrt(tau_fac (1 - U) / (U tau_rec)) - 1) / tau_fac.
-3. A cue leaves its units' synapses facilitated. In a delay in which all fire alike the rates say nothing of it and u x
-   does, until u has decayed with rate 1/tau_fac + U r0. Mongillo, Barak & Tsodyks 2008, Science 319:1543.
+1. Facilitation (u) and depression (x) settle at u = U (1 + tau_fac r) / (1 + U tau_fac r), x = 1 / (1 + u
+   tau_rec r), in the equations of the mean. Poisson spikes find u and x correlated and release after raising
+   u, which moves the release per spike by some per cent: exact values by a recursion over moments (.4196,
+   .1954, .0905 at 5, 20, 50 Hz for U = .2, 1.5 s, .2 s; simulated trains of some thousand spikes scatter
+   about these by 1 per cent). Tsodyks, Pawelzik & Markram 1998, Neural Comput 10:821.
+2. Transmission r u x saturates at 1 / tau_rec: above that the rate is invisible. Release per spike falls with
+   the rate if tau_fac (1 - U) < U tau_rec, else it peaks at r = (sqrt(tau_fac (1 - U) / (U tau_rec)) - 1) /
+   tau_fac.
+3. A cue leaves its units' synapses facilitated. In a delay in which all fire alike the rates say nothing of
+   it and u x does, until u has decayed with rate 1/tau_fac + U r0. Mongillo, Barak & Tsodyks 2008, Science
+   319:1543.
 """
 
 from __future__ import annotations
@@ -44,8 +46,15 @@ def measure(
     cue_rate: float = 40.0,
     delay: float = 2.0,
 ) -> xr.Dataset:
-    """rates (Hz), spikes : of Poisson trains. train_rate, train_spikes : of a regular train. trials, units,
-    background (Hz), cue_rate (Hz), delay (s) : of the memory experiment, half of the units cued in each trial."""
+    """Measure what theory predicts of plastic synapses.
+
+    Parameters
+    ----------
+    rates : (Hz) spikes : of Poisson trains.
+    train_rate, train_spikes : of a regular train.
+    trials, units, background : (Hz) cue_rate : (Hz) delay : (s) of the memory experiment, half of the units
+        cued in each trial.
+    """
     say("steady states")
     parts = [_steady(np.array(rates), spikes, seed), _peak(), _train(train_rate, train_spikes)]
     say("silent memory")
@@ -62,7 +71,7 @@ def measure(
 def settle(
     rates: np.ndarray, U: float, tau_fac: float | None, tau_rec: float, span: float = 20.0, dt: float = 2e-3
 ):
-    """u and x after `span` seconds of the equations of the mean from rest (Runge-Kutta), both (rate,)."""
+    """Return u and x after `span` seconds of the equations of the mean from rest (Runge-Kutta), both (rate,)."""
 
     def speed(u, x):
         du = 0 * u if tau_fac is None else (U - u) / tau_fac + U * (1 - u) * rates
@@ -81,7 +90,7 @@ def settle(
 
 
 def poisson_release(rate: float, spikes: int, rng: np.random.Generator, **synapse) -> tuple[float, float]:
-    """Mean release per spike of a Poisson train after 10 s, and its standard error from 20 blocks."""
+    """Return mean release per spike of a Poisson train after 10 s, and its standard error from 20 blocks."""
     times = rng.exponential(1 / rate, spikes).cumsum()
     release = theory.stp_response(times, **synapse)[times > 10]
     blocks = [b.mean() for b in np.array_split(release, 20)]
@@ -133,7 +142,7 @@ def _steady(rates: np.ndarray, spikes: int, seed: int):
 
 
 def _peak(step: float = 0.02):
-    """Release of the equations of the mean on a fine grid of rates, for its peak."""
+    """Return release of the equations of the mean on a fine grid of rates, for its peak."""
     synapse = SYNAPSES["facilitating"]
     predicted = theory.stp_peak_rate(**synapse)
     rates = np.arange(step, 3 * predicted, step)
@@ -147,7 +156,7 @@ def _peak(step: float = 0.02):
 
 
 def _train(rate: float, spikes: int):
-    """Release at each spike of a regular train from rest, and long after."""
+    """Return release at each spike of a regular train from rest, and long after."""
     times = np.arange(spikes) / rate
     rows = np.array([theory.stp_response(times, **s) for s in SYNAPSES.values()])
     long = np.arange(2000) / rate
@@ -184,8 +193,11 @@ def _train(rate: float, spikes: int):
 
 
 def simulate_cue(trials, units, background, cue_rate, delay, rng, cue_span=0.3, dt=5e-3, bin=0.1):
-    """Poisson units under a cue, then a delay: labels (trial,), bin ends (s after the cue), counts, u and x
-    (trial, bin, unit). The first half of the units is cued where the label is 0, else the second."""
+    """Return Poisson units under a cue, then a delay.
+
+    Labels (trial,), bin ends (s after the cue), counts, u and x (trial, bin, unit). The first half of the
+    units is cued where the label is 0, else the second.
+    """
     synapse = SYNAPSES["facilitating"]
     U, fac, rec = (synapse[k] for k in ("U", "tau_fac", "tau_rec"))
     labels = np.arange(trials) % 2
@@ -259,7 +271,10 @@ def _memory(trials, units, background, cue_rate, delay, seed: int):
 
 
 def _static(seed: int):
-    """The plastic cell with its synapses held at rest (no use, so that u x / U = 1) beside a rate cell without them."""
+    """Return the plastic cell with its synapses held at rest beside a rate cell without them.
+
+    Held at rest: no use, so that u x / U = 1.
+    """
     import torch
 
     from cortseq import models

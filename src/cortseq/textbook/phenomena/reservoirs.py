@@ -1,13 +1,13 @@
 """Reservoirs: when a network forgets its start, and what it remembers of its input.
 
-1. The spectral radius decides the echo-state property of *linear* reservoirs only: W^t -> 0 if and only if rho < 1,
-   whatever the norm. Of tanh units rho < 1 is not sufficient (a network of rho = .5 that has two attractors under
-   constant input), and under drive not necessary: noise at every unit makes a network of gain > 1 forget. The number
-   that decides is the largest exponent under the input. Jaeger 2001, GMD report 148; Yildiz, Jaeger & Kiebel 2012,
-   Neural Netw 35:1; Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717.
-2. A linear reservoir of N units remembers N inputs in all, a cyclic one N - 1 + r^(2N) beyond the present; in finite
-   precision a random one loses what falls below rounding. Jaeger 2001, GMD report 152; Rodan & Tino 2011, IEEE Trans
-   Neural Netw 22:131.
+1. The spectral radius decides the echo-state property of *linear* reservoirs only: W^t -> 0 if and only if
+   rho < 1, whatever the norm. Of tanh units rho < 1 is not sufficient (a network of rho = .5 that has two
+   attractors under constant input), and under drive not necessary: noise at every unit makes a network of
+   gain > 1 forget. The number that decides is the largest exponent under the input. Jaeger 2001, GMD report
+   148; Yildiz, Jaeger & Kiebel 2012, Neural Netw 35:1; Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717.
+2. A linear reservoir of N units remembers N inputs in all, a cyclic one N - 1 + r^(2N) beyond the present; in
+   finite precision a random one loses what falls below rounding. Jaeger 2001, GMD report 152; Rodan & Tino
+   2011, IEEE Trans Neural Netw 22:131.
 3. With a ridge read-out such a fixed network solves tasks that a linear filter of the input does not.
 """
 
@@ -45,8 +45,14 @@ def measure(
     task_units: int = 300,
     task_steps: int = 4000,
 ) -> xr.Dataset:
-    """units, steps, gain, noises : of the tanh network and the sd of its drive. sizes at `radius`, radii at `size`:
-    reservoirs whose memory is measured over `lengths` inputs. task_units, task_steps : of the two tasks."""
+    """Measure what theory predicts of reservoirs.
+
+    Parameters
+    ----------
+    units, steps, gain, noises : of the tanh network and the sd of its drive. sizes at `radius`, radii at
+        `size`: reservoirs whose memory is measured over `lengths` inputs.
+    task_units, task_steps : of the two tasks.
+    """
     say("echo states")
     parts = [_linear(seed), _trap(seed), _driven(gain, noises, units, steps, seed), _scaled(seed)]
     say("memory capacity")
@@ -70,7 +76,7 @@ def _random(n: int, radius: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _linear(seed: int, n: int = 50, radii=(0.9, 0.99, 1.01), longest: int = 400):
-    """|W^t| of linear reservoirs, and of a nilpotent one whose norm is 10."""
+    """Return |W^t| of linear reservoirs, and of a nilpotent one whose norm is 10."""
     from cortseq.dynamics import echo_state_bounds, echo_state_test
 
     rng = np.random.default_rng([seed, 1])
@@ -123,7 +129,10 @@ def _forgets(test, w: np.ndarray, rng: np.random.Generator, steps: int = 600) ->
 
 
 def _trap(seed: int, steps: int = 40, starts: int = 20):
-    """h' = tanh(W h + c): the radius is .5 and there are two attractors, h_1 = +- the solution of h = tanh(1.8 h)."""
+    """Return h' = tanh(W h + c).
+
+    The radius is .5 and there are two attractors, h_1 = +- the solution of h = tanh(1.8 h).
+    """
     import torch
 
     from cortseq.dynamics import echo_state_bounds, echo_state_test
@@ -155,7 +164,7 @@ def _trap(seed: int, steps: int = 40, starts: int = 20):
 
 
 def _driven(gain: float, noises, units: int, steps: int, seed: int):
-    """h' = tanh(J h + s xi) of gain > 1: exponent along the drive, and the distance of 20 copies."""
+    """Return h' = tanh(J h + s xi) of gain > 1: exponent along the drive, and the distance of 20 copies."""
     import torch
 
     from cortseq.dynamics import echo_state_test
@@ -191,7 +200,7 @@ def _driven(gain: float, noises, units: int, steps: int, seed: int):
 
 
 def _scaled(seed: int):
-    """A reservoir scaled to a radius, of its leaky map where it leaks."""
+    """Return a reservoir scaled to a radius, of its leaky map where it leaks."""
     from cortseq.networks.families.esn import scaled_reservoir
 
     rng = np.random.default_rng([seed, 4])
@@ -207,7 +216,7 @@ def _scaled(seed: int):
 
 
 def cyclic(n: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """radius times a cyclic shift (n, n), and input into one unit (n,)."""
+    """Return radius times a cyclic shift (n, n), and input into one unit (n,)."""
     return radius * np.roll(np.eye(n), 1, 0), np.eye(n)[0]
 
 
@@ -253,7 +262,11 @@ def _memory(sizes, radii, radius: float, size: int, lengths: int, seed: int):
 
 
 def _summary(size: int, radius: float, lengths: int, seed: int, stay: float = 0.85):
-    """R^2 of past inputs read from a state: a reservoir under white input, and a chain, whose state is X_t alone."""
+    """Return R^2 of past inputs read from the states of a reservoir.
+
+    R^2 of past inputs read from a state: a reservoir under white input, and a chain, whose state is X_t
+    alone.
+    """
     from cortseq.dynamics import decode_past
 
     rng = np.random.default_rng([seed, 6])
@@ -294,7 +307,9 @@ def _summary(size: int, radius: float, lengths: int, seed: int, stay: float = 0.
 
 
 def narma(steps: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Input uniform on [0, .5] and y_{t+1} = .3 y_t + .05 y_t sum_{i<10} y_{t-i} + 1.5 u_{t-9} u_t + .1, (time,).
+    """Return input (time,) and target (time,) of the NARMA-10 task.
+
+    y_{t+1} = .3 y_t + .05 y_t sum_{i<10} y_{t-i} + 1.5 u_{t-9} u_t + .1, u uniform on [0, .5].
 
     Atiya & Parlos 2000, IEEE Trans Neural Netw 11:697.
     """
@@ -305,9 +320,12 @@ def narma(steps: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
 
 def mackey_glass(steps: int, rng: np.random.Generator, delay: float = 17.0, dt: float = 0.1) -> np.ndarray:
-    """dx/dt = .2 x(t - delay) / (1 + x(t - delay)^10) - .1 x, one sample per unit of time, after 200 units; (time,).
+    """Return the Mackey-Glass series, one sample per unit of time, (time,).
 
-    Runge-Kutta of order 4, the delayed value interpolated at half steps. Mackey & Glass 1977, Science 197:287.
+    dx/dt = .2 x(t - delay) / (1 + x(t - delay)^10) - .1 x, after 200 units of time.
+
+    Runge-Kutta of order 4, the delayed value interpolated at half steps. Mackey & Glass 1977, Science
+    197:287.
     """
     back, each, warm = round(delay / dt), round(1 / dt), 200
     x = [1.2 + 0.1 * v for v in rng.uniform(-1, 1, back + 1)]
@@ -323,12 +341,15 @@ def mackey_glass(steps: int, rng: np.random.Generator, delay: float = 17.0, dt: 
 
 
 def nrmse(truth: np.ndarray, guess: np.ndarray) -> float:
-    """sqrt(mean (y - guess)^2 / variance of y)."""
+    """Return sqrt(mean (y - guess)^2 / variance of y)."""
     return float(np.sqrt(((truth - guess) ** 2).mean() / truth.var()))
 
 
 def reservoir_states(u: np.ndarray, units: int, radius: float, scale: float, leak: float, seed: int):
-    """States after each input (time, units) of h' = (1 - a) h + a tanh(W h + scale u w + b), and its weights."""
+    """Return states (time, units) of a leaky reservoir after each input, and its weights.
+
+    h' = (1 - a) h + a tanh(W h + scale u w + b).
+    """
     from cortseq.networks.families.esn import scaled_reservoir
     from cortseq.networks.training.kernels import reservoir
 
@@ -345,7 +366,7 @@ def reservoir_states(u: np.ndarray, units: int, radius: float, scale: float, lea
 
 
 def _read_out(features: np.ndarray, target: np.ndarray, warm: int = 200) -> float:
-    """NRMSE on the second half of a ridge read-out fitted to the first."""
+    """Return NRMSE on the second half of a ridge read-out fitted to the first."""
     from cortseq.dynamics.ridge import ridge
 
     half = len(target) // 2
@@ -355,7 +376,7 @@ def _read_out(features: np.ndarray, target: np.ndarray, warm: int = 200) -> floa
 
 
 def _filter(u: np.ndarray, taps: int) -> np.ndarray:
-    """The last `taps` inputs, (time, taps): all that a linear filter sees."""
+    """Return the last `taps` inputs, (time, taps): all that a linear filter sees."""
     return np.lib.stride_tricks.sliding_window_view(np.append(np.zeros(taps - 1), u), taps)
 
 
@@ -394,7 +415,7 @@ def _tasks(units: int, steps: int, seed: int):
 
 
 def _reservoirpy(q: dict, given: np.ndarray, wanted: np.ndarray) -> float:
-    """NRMSE of the same read-out on the states of reservoirpy's reservoir with the same weights."""
+    """Return NRMSE of the same read-out on the states of reservoirpy's reservoir with the same weights."""
     from reservoirpy.nodes import Reservoir
 
     node = Reservoir(lr=float(q["leak"][0]), W=q["recurrent"], Win=q["input_weight"], bias=q["bias"])
@@ -402,7 +423,7 @@ def _reservoirpy(q: dict, given: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def _readouts(seed: int):
-    """Ridge against scikit-learn; what training leaves of the reservoir; a read-out of counts."""
+    """Return ridge against scikit-learn; what training leaves of the reservoir; a read-out of counts."""
     from sklearn.linear_model import Ridge
 
     from cortseq import models
