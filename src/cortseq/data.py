@@ -51,9 +51,15 @@ class Data:
         if "inputs" in recording:
             inputs = recording["inputs"].transpose("trial", "time", "input").values
         return cls(
-            kind, y, recording["valid"].values, inputs, recording.attrs["bin_width"], int(n),
-            rec.observation(recording), int(recording.attrs.get("support", 0)),
-        )  # fmt: skip
+            kind,
+            y,
+            recording["valid"].values,
+            inputs,
+            recording.attrs["bin_width"],
+            int(n),
+            rec.observation(recording),
+            int(recording.attrs.get("support", 0)),
+        )
 
     def at(self, index) -> Data:
         """Return some trials, or with an index (trial, time) some bins of them."""

@@ -48,7 +48,10 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
 
 
 def _part(recording: xr.Dataset, source: Source) -> xr.Dataset:
-    """Return the trials between two shares of all: parts that meet neither share a trial nor leave one out."""
+    """Return the trials between two shares of all.
+
+    Parts that meet neither share a trial nor leave one out.
+    """
     if source.part is None:
         return recording
     n = recording.sizes["trial"]

@@ -198,7 +198,7 @@ def from_counts(
     dirt: dict | None = None,
     observation: str = "poisson",
 ) -> xr.Dataset:
-    """Return a Recording from counts (trial, time, unit): integers >= 0; `observation` as in `from_spikes`."""
+    """Return a Recording from counts (trial, time, unit) >= 0; `observation` as in `from_spikes`."""
     counts = np.asarray(counts)
     if counts.dtype.kind != "u":
         values = counts if valid is None else counts[np.asarray(valid, bool)]

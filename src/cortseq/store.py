@@ -27,7 +27,10 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`, renamed onto it when the block ends well and removed otherwise."""
+    """Yield a temporary name beside `path`.
+
+    Renamed onto it when the block ends well, removed otherwise.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -56,7 +56,10 @@ class LyapunovSpectrum:
 
     @property
     def entropy(self) -> float:
-        """Sum of the positive exponents, nats per step: an upper bound of the metric entropy (Ruelle 1978)."""
+        """Sum of the positive exponents, nats per step.
+
+        An upper bound of the metric entropy (Ruelle 1978).
+        """
         return entropy(self.exponents)
 
 

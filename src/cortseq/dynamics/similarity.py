@@ -153,9 +153,12 @@ class AgainstSeeds:
 
 
 def against_seeds(
-    distance: Callable[[Any, Any], float], first: Sequence, second: Sequence, n_permutations: int = 1000,
+    distance: Callable[[Any, Any], float],
+    first: Sequence,
+    second: Sequence,
+    n_permutations: int = 1000,
     seed: int = 0,
-) -> AgainstSeeds:  # fmt: skip
+) -> AgainstSeeds:
     """Return whether two models differ by more than two seeds of one model do.
 
     Parameters

@@ -24,9 +24,17 @@ Kind = Literal["size", "sign", "count"]
 class Quantity:
     """One line of the summary: a dynamical quantity and how it is read from a product.
 
-    What is told of a variant. values : (member,) or (member, trial) out of the product. kind : what members
-    must agree on: the size to 25 %, the sign, or the exact count. left_out : variable (group, member) of the
-    same number with one group of trials left out each, where trials enter but are not averaged over.
+    Attributes
+    ----------
+    name : as the table shows it.
+    unit : "" for none; "time" and "bin" stand for the recording's own.
+    map : what it is a number of: the closed, open or sampled map, or the weights.
+    kind : what members must agree on: the size to 25 %, the sign, or the exact count.
+    needs : variable of the product without which there is no line.
+    values : function of the product, (member,) or (member, trial); None: the variable `needs` itself.
+    left_out : whether the product holds `<needs>_left_out` (group, member), the same number with one group of
+        trials left out each: where trials enter but are not averaged over.
+    least : what a size or a count cannot be below.
     """
 
     name: str
@@ -34,13 +42,19 @@ class Quantity:
     map: Literal["closed", "open", "sampled", "weights"]
     kind: Kind
     needs: str
-    values: Callable[[xr.Dataset], np.ndarray]
-    left_out: str = ""
+    values: Callable[[xr.Dataset], np.ndarray] | None = None
+    left_out: bool = False
     least: float = 0.0  # what a size or a count cannot be below: intervals end there
 
+    def read(self, found: xr.Dataset) -> np.ndarray:
+        """Return the values (member,) or (member, trial) of a product."""
+        values = found[self.needs].values if self.values is None else self.values(found)
+        return np.asarray(values, dtype=np.float64)
 
-def _of(variable: str) -> Callable[[xr.Dataset], np.ndarray]:
-    return lambda found: found[variable].values.astype(float)
+    def without(self, found: xr.Dataset) -> np.ndarray | None:
+        """Return the values (group, member) with groups of trials left out; None where there are none."""
+        variable = f"{self.needs}_left_out"
+        return found[variable].values if self.left_out and variable in found else None
 
 
 def _slowest(found: xr.Dataset) -> np.ndarray:
@@ -66,38 +80,91 @@ def _near(found: xr.Dataset) -> np.ndarray:
 QUANTITIES = (
     Quantity("fixed points", "", "closed", "count", "speed", lambda f: np.isfinite(f["speed"].values).sum(1)),
     Quantity("fixed points near the data", "", "closed", "count", "distance", _near),
-    Quantity("stable fixed points", "", "closed", "count", "stable", lambda f: (f["stable"].values == 1).sum(1)),
-    Quantity("fixed points most members share", "", "closed", "count", "shared", lambda f: (f["shared"].values >= MOST).sum(1)),
-    Quantity("line attractor", "", "closed", "count", "line_attractor", _of("line_attractor")),
-    Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius", _of("nearest_radius")),
+    Quantity(
+        "stable fixed points", "", "closed", "count", "stable", lambda f: (f["stable"].values == 1).sum(1)
+    ),
+    Quantity(
+        "fixed points most members share",
+        "",
+        "closed",
+        "count",
+        "shared",
+        lambda f: (f["shared"].values >= MOST).sum(1),
+    ),
+    Quantity("line attractor", "", "closed", "count", "line_attractor"),
+    Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius"),
     Quantity("slowest time constant", "time", "closed", "size", "nearest_radius", _slowest),
-    Quantity("departure from normality", "", "closed", "size", "henrici", _of("henrici")),
-    Quantity("numerical abscissa of (J - 1)/dt", "1/time", "closed", "size", "numerical_abscissa", _of("numerical_abscissa"), least=-np.inf),
-    Quantity("transient growth", "", "closed", "size", "transient_peak", _of("transient_peak")),
-    Quantity("largest Lyapunov exponent", "nats/bin", "closed", "sign", "leading_exponents", _of("leading_exponents")),
-    Quantity("Kaplan-Yorke dimension", "", "closed", "size", "kaplan_yorke", _of("kaplan_yorke")),
-    Quantity("entropy", "nats/bin", "closed", "size", "entropy", _of("entropy")),
-    Quantity("a surprise lasts (to 1/e; at most 30)", "bins", "closed", "size", "surprise_span", _of("surprise_span"), "surprise_span_left_out"),
-    Quantity("share of a surprise left after 10 bins", "", "closed", "size", "surprise_left", _of("surprise_left"), "surprise_left_left_out"),
-    Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope", _of("sampled_twin_slope")),
-    Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent", _of("conditional_exponent")),
-    Quantity("echo state (share of members)", "", "open", "count", "echo_holds", _of("echo_holds")),
-    Quantity("stretch of a step (< 1: echo state)", "", "open", "size", "echo_stretch", _of("echo_stretch")),
-    Quantity("radius at rest (> 1: no echo state there)", "", "weights", "size", "echo_radius", _of("echo_radius")),
-    Quantity("memory capacity", "bins", "open", "size", "memory_capacity", _of("memory_capacity")),
+    Quantity("departure from normality", "", "closed", "size", "henrici"),
+    Quantity(
+        "numerical abscissa of (J - 1)/dt", "1/time", "closed", "size", "numerical_abscissa", least=-np.inf
+    ),
+    Quantity("transient growth", "", "closed", "size", "transient_peak"),
+    Quantity("largest Lyapunov exponent", "nats/bin", "closed", "sign", "leading_exponents"),
+    Quantity("Kaplan-Yorke dimension", "", "closed", "size", "kaplan_yorke"),
+    Quantity("entropy", "nats/bin", "closed", "size", "entropy"),
+    Quantity(
+        "a surprise lasts (to 1/e; at most 30)", "bins", "closed", "size", "surprise_span", left_out=True
+    ),
+    Quantity("share of a surprise left after 10 bins", "", "closed", "size", "surprise_left", left_out=True),
+    Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope"),
+    Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent"),
+    Quantity("echo state (share of members)", "", "open", "count", "echo_holds"),
+    Quantity("stretch of a step (< 1: echo state)", "", "open", "size", "echo_stretch"),
+    Quantity("radius at rest (> 1: no echo state there)", "", "weights", "size", "echo_radius"),
+    Quantity("memory capacity", "bins", "open", "size", "memory_capacity"),
     Quantity("gradient horizon (at most the trial)", "bins", "open", "size", "gradient_horizon", _horizon),
-    Quantity("trials whose gradient vanishes", "share", "open", "size", "vanishing", _of("vanishing")),
-    Quantity("trials whose gradient explodes", "share", "open", "size", "exploding", _of("exploding")),
-    Quantity("participation ratio", "", "open", "size", "participation_ratio", _of("participation_ratio"), "participation_ratio_left_out"),
-    Quantity("balance index", "", "open", "size", "balance_index", lambda f: _mean(f["balance_index"].values, 1), "balance_index_left_out"),
-    Quantity("tracking lag", "bins", "open", "size", "tracking_lag", lambda f: np.nanmedian(f["tracking_lag"].values, 1), "tracking_lag_left_out", -np.inf),
-    Quantity("weight outliers", "", "weights", "count", "outlier_p", lambda f: (f["outlier_p"].values < 0.05).sum(1)),
-    Quantity("gain of the weights", "", "weights", "size", "gain", _of("gain")),
-    Quantity("exponent of tanh(W h), fitted W", "nats/step", "weights", "sign", "weights_exponent", _of("weights_exponent")),
-    Quantity("the same, W shuffled", "nats/step", "weights", "sign", "shuffled_exponent", lambda f: f["shuffled_exponent"].values.mean(1)),
-    Quantity("the same, mean-field theory", "nats/step", "weights", "sign", "mean_field_exponent", _of("mean_field_exponent")),
-    Quantity("states told by another member (R²)", "", "open", "size", "states_r2", lambda f: _mean(f["states_r2"].values, 1), "states_r2_left_out", -np.inf),
-)  # fmt: skip
+    Quantity("trials whose gradient vanishes", "share", "open", "size", "vanishing"),
+    Quantity("trials whose gradient explodes", "share", "open", "size", "exploding"),
+    Quantity("participation ratio", "", "open", "size", "participation_ratio", left_out=True),
+    Quantity(
+        "balance index",
+        "",
+        "open",
+        "size",
+        "balance_index",
+        lambda f: _mean(f["balance_index"].values, 1),
+        left_out=True,
+    ),
+    Quantity(
+        "tracking lag",
+        "bins",
+        "open",
+        "size",
+        "tracking_lag",
+        lambda f: np.nanmedian(f["tracking_lag"].values, 1),
+        left_out=True,
+        least=-np.inf,
+    ),
+    Quantity(
+        "weight outliers",
+        "",
+        "weights",
+        "count",
+        "outlier_p",
+        lambda f: (f["outlier_p"].values < 0.05).sum(1),
+    ),
+    Quantity("gain of the weights", "", "weights", "size", "gain"),
+    Quantity("exponent of tanh(W h), fitted W", "nats/step", "weights", "sign", "weights_exponent"),
+    Quantity(
+        "the same, W shuffled",
+        "nats/step",
+        "weights",
+        "sign",
+        "shuffled_exponent",
+        lambda f: f["shuffled_exponent"].values.mean(1),
+    ),
+    Quantity("the same, mean-field theory", "nats/step", "weights", "sign", "mean_field_exponent"),
+    Quantity(
+        "states told by another member (R²)",
+        "",
+        "open",
+        "size",
+        "states_r2",
+        lambda f: _mean(f["states_r2"].values, 1),
+        left_out=True,
+        least=-np.inf,
+    ),
+)
 
 
 def summarise(found: xr.Dataset) -> pd.DataFrame:
@@ -112,10 +179,8 @@ def summarise(found: xr.Dataset) -> pd.DataFrame:
     rows = []
     for quantity in QUANTITIES:
         if quantity.needs in found:
-            values = np.asarray(quantity.values(found), dtype=np.float64)
-            left_out = found[quantity.left_out].values if quantity.left_out in found else None
             row = {"quantity": quantity.name, "unit": _unit(quantity, found), "map": quantity.map}
-            rows.append(row | _row(values, quantity, left_out))
+            rows.append(row | _row(quantity.read(found), quantity, quantity.without(found)))
     return pd.DataFrame([*rows, *_not_done(found)])
 
 
@@ -126,9 +191,16 @@ def _not_done(found: xr.Dataset) -> list[dict]:
         reasons.append(f"largest Lyapunov exponent: {found.attrs['chaotic_reason']}")
     members = found.sizes["member"]
     return [
-        {"quantity": name, "unit": "", "map": "", "members": members, "verdict": f"not done: {reason}", "each": ""}
+        {
+            "quantity": name,
+            "unit": "",
+            "map": "",
+            "members": members,
+            "verdict": f"not done: {reason}",
+            "each": "",
+        }
         for name, reason in (line.split(": ", 1) for line in reasons)
-    ]  # fmt: skip
+    ]
 
 
 def _unit(quantity: Quantity, found: xr.Dataset) -> str:

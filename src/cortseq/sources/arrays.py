@@ -112,9 +112,11 @@ class ArraySource(Sampled):
         if not np.isin(units, names).all():
             raise CortseqError(
                 f"units run from {units.min()} to {units.max()}, {len(names)} are labelled",
-                file=archive.file, key="spike_units", value=self.spike_units,
+                file=archive.file,
+                key="spike_units",
+                value=self.spike_units,
                 fix="give one label per unit, units numbered from 0",
-            )  # fmt: skip
+            )
         event = {"event_time": times * SECONDS[self.time_unit], "event_unit": np.searchsorted(names, units)}
         raw = _label_units(xr.Dataset(coords={"unit": names}), labels, "unit", archive)
         if self.spike_trials:
@@ -130,9 +132,11 @@ class ArraySource(Sampled):
         for key in ("spike_units", "spike_trials", "covariates"):
             if getattr(self, key):
                 raise CortseqError(
-                    "is of no use where every unit has its own list of spikes", file=archive.file, key=key,
+                    "is of no use where every unit has its own list of spikes",
+                    file=archive.file,
+                    key=key,
                     fix="remove it",
-                )  # fmt: skip
+                )
         raw = from_trains(
             trains, scale=SECONDS[self.time_unit], file=archive.file, key=f"spike_times: {self.spike_times}"
         )
@@ -147,9 +151,11 @@ class ArraySource(Sampled):
             raise CortseqError(
                 f"trials run from {trials.min() + self.first_trial} to {trials.max() + self.first_trial}, "
                 f"there are {sorted(lengths)} counted from {self.first_trial}",
-                file=archive.file, key="spike_trials", value=self.spike_trials,
+                file=archive.file,
+                key="spike_trials",
+                value=self.spike_trials,
                 fix="set first_trial to the number of the first trial, give one covariate value per trial",
-            )  # fmt: skip
+            )
         variables = {f"covariate_{label}": ("trial", v) for label, v in values.items()}
         return raw.assign_coords(trial=np.arange(min(lengths))).assign(variables)
 
@@ -173,9 +179,12 @@ class ArraySource(Sampled):
         archive.same_length(time[:n], n, "time", self.time)  # a camera may run on after the last good frame
         if (np.diff(time) < 0).any():
             raise CortseqError(
-                "time runs backwards", file=archive.file, key="time", value=self.time,
+                "time runs backwards",
+                file=archive.file,
+                key="time",
+                value=self.time,
                 fix="remove `time:` and give native_bin_ms",
-            )  # fmt: skip
+            )
         width = self.native or step(time[:n], archive.file)
         return describe(raw.assign_coords(time=time[:n]), "samples", dirt, bin_width=width)
 
@@ -223,9 +232,12 @@ class Archive:
     def missing(self, key: str | None, option: str) -> CortseqError:
         """Return the error that says that no array has this key."""
         return CortseqError(
-            f"the file has no such {self.item}", file=self.file, key=option, value=key,
+            f"the file has no such {self.item}",
+            file=self.file,
+            key=option,
+            value=key,
             fix=f"it holds {self.keys}",
-        )  # fmt: skip
+        )
 
     def squeezed(self, key: str, option: str) -> np.ndarray:
         """Return a vector, also where it was stored as (n, 1)."""
@@ -269,9 +281,13 @@ class Archive:
 
 
 def from_trains(
-    trains: Mapping[str, np.ndarray], *, scale: float = 1.0, file: Path | None, key: str,
+    trains: Mapping[str, np.ndarray],
+    *,
+    scale: float = 1.0,
+    file: Path | None,
+    key: str,
     trials: Sequence[np.ndarray] | None = None,
-) -> xr.Dataset:  # fmt: skip
+) -> xr.Dataset:
     """Raw events of units stored apart: name -> times (in units of `scale` s), and their trial numbers.
 
     NaN, with which rectangular tables are padded, is left out; spikes are put in order, and of two spikes
@@ -319,8 +335,10 @@ def dense(
     if values.ndim != len(axes):
         raise CortseqError(
             f"the array has shape {values.shape}, not one axis each for {axes}",
-            file=file, key="axes", fix="name every axis of the array",
-        )  # fmt: skip
+            file=file,
+            key="axes",
+            fix="name every axis of the array",
+        )
     if values.size == 0:
         raise CortseqError(f"the array is empty, shape {values.shape}", file=file, key=track)
     if track == "counts":
@@ -349,9 +367,11 @@ def step(time: np.ndarray, file: Path | None) -> float:
     width = float(np.median(steps)) if len(steps) else 0.0
     if width <= 0 or (abs(steps / width - 1) > _JITTER).mean() > 0.05:
         raise CortseqError(
-            "times are irregular, so the bin width is not known", file=file, key="time",
+            "times are irregular, so the bin width is not known",
+            file=file,
+            key="time",
             fix="set native_bin_ms",
-        )  # fmt: skip
+        )
     return width
 
 

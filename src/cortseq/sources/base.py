@@ -75,7 +75,9 @@ class Source(BaseModel):
     max_units: int | None = Field(None, ge=1, description="keep the units with the highest training rate")
     part: Part | None = Field(
         None,
-        description="[from, to], shares of the recording's trials in their recorded order: [0, 0.5] is the first half",
+        description=(
+            "[from, to], shares of the recording's trials in their recorded order: [0, 0.5] is the first half"
+        ),
     )
     max_trials: int | None = Field(None, ge=2, description="keep the first trials only")
 
@@ -90,7 +92,10 @@ class Source(BaseModel):
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
-        """Return what the file holds, one line a fact: kind, units, trials or duration, rates, what is dirty."""
+        """Return what the file holds, one line a fact.
+
+        Kind, units, trials or duration, rates, what is dirty.
+        """
         raise NotImplementedError
 
     @property
@@ -118,7 +123,8 @@ class Source(BaseModel):
             raise ValueError(f"part: [from, to] must end after it starts (got {list(self.part)})")
         if self.stratify and self.stratify not in self.covariates:
             raise ValueError(
-                f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add it there"
+                f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add "
+                f"it there"
             )
         if self.observation and self.track != "counts":
             raise ValueError(f"observation: is for counts, this source gives {self.track} -- remove the key")
@@ -172,8 +178,11 @@ def symbol_dataset(
     if outside := sorted_labels(found - set(labels)):
         raise CortseqError(
             f"a label lies outside the alphabet {labels}",
-            file=file, key="alphabet", value=outside[0], fix="add it to the alphabet or correct the file",
-        )  # fmt: skip
+            file=file,
+            key="alphabet",
+            value=outside[0],
+            fix="add it to the alphabet or correct the file",
+        )
     index = {label: i for i, label in enumerate(labels)}
     valid = np.arange(max(map(len, kept)))[None] < np.array([[len(s)] for s in kept])
     symbols = np.zeros(valid.shape, np.int16)
@@ -236,7 +245,8 @@ def dominant(counts: np.ndarray, rates: np.ndarray, names: np.ndarray) -> list[s
         return []
     share = 100 * counts[most] / counts.sum()
     return [
-        f"dirty: unit {names[most]} fires at {rates[most]:.1f} Hz and has {share:.0f} % of all spikes (max_rate_hz)"
+        f"dirty: unit {names[most]} fires at {rates[most]:.1f} Hz and has {share:.0f} % of all spikes "
+        f"(max_rate_hz)"
     ]
 
 
@@ -253,8 +263,10 @@ def finite(values, *, file: Path | None, key: str) -> np.ndarray:
     if bad.any():
         raise CortseqError(
             f"{bad.sum()} of {bad.size} times are NaN or infinite",
-            file=file, key=key, fix="remove them from the file",
-        )  # fmt: skip
+            file=file,
+            key=key,
+            fix="remove them from the file",
+        )
     return values
 
 
@@ -271,6 +283,9 @@ def whole_counts(values: np.ndarray, *, file: Path | None, key: str) -> np.ndarr
     if bad.any():
         raise CortseqError(
             f"counts must be whole numbers >= 0, {bad.sum()} are not",
-            file=file, key=key, value=float(values[bad][0]), fix="real values are read with `signal:`",
-        )  # fmt: skip
+            file=file,
+            key=key,
+            value=float(values[bad][0]),
+            fix="real values are read with `signal:`",
+        )
     return values if values.dtype.kind == "i" else values.astype(np.int32)

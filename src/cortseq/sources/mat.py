@@ -89,9 +89,12 @@ class MatArchive(Archive):
             return np.array(tree)
         if not isinstance(tree, np.ndarray) or tree.dtype.kind not in "iufbU":
             raise CortseqError(
-                f"is {_kind(tree)}, not a matrix of numbers", file=self.file, key=option, value=key,
+                f"is {_kind(tree)}, not a matrix of numbers",
+                file=self.file,
+                key=option,
+                value=key,
                 fix="a cell array of spike times is named in spike_times, a field of a struct as name.field",
-            )  # fmt: skip
+            )
         return tree
 
     def trains(self, key: str | None, option: str) -> Mapping[str, np.ndarray] | None:
@@ -103,15 +106,19 @@ class MatArchive(Archive):
         where: dict = {"file": self.file, "key": option, "value": key}
         if not found:
             raise CortseqError(
-                f"the cells hold no struct with the field {self._field!r}" if self._field else "the cells are empty",
-                **where, fix=f"fields: {sorted(_fields(tree))}",
-            )  # fmt: skip
+                f"the cells hold no struct with the field {self._field!r}"
+                if self._field
+                else "the cells are empty",
+                **where,
+                fix=f"fields: {sorted(_fields(tree))}",
+            )
         for path, leaf in found.items():
             if not isinstance(leaf, np.ndarray) or leaf.dtype.kind not in "iuf":
                 raise CortseqError(
-                    f"cell {'.'.join(path)} holds {_kind(leaf)}, not spike times", **where,
+                    f"cell {'.'.join(path)} holds {_kind(leaf)}, not spike times",
+                    **where,
                     fix="name the field that has them with `field:`",
-                )  # fmt: skip
+                )
         depth = min(map(len, found))
         first = next((i for i in range(depth) if len({path[i] for path in found}) > 1), depth - 1)
         return {".".join(path[first:]): leaf for path, leaf in found.items()}

@@ -26,9 +26,23 @@ class Neo(Source):
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (
-        ".abf", ".axgd", ".axgx", ".edf", ".ncs", ".nev", ".nex", ".nix", ".nse", ".ntt", ".plx", ".rhd", ".rhs",
-        ".smr", ".smrx", ".tdt",
-    )  # fmt: skip
+        ".abf",
+        ".axgd",
+        ".axgx",
+        ".edf",
+        ".ncs",
+        ".nev",
+        ".nex",
+        ".nix",
+        ".nse",
+        ".ntt",
+        ".plx",
+        ".rhd",
+        ".rhs",
+        ".smr",
+        ".smrx",
+        ".tdt",
+    )
 
     source: Literal["neo"] = "neo"
     reader: str | None = Field(None, description="class of neo.io, AxonIO say; default: by the file's suffix")
@@ -105,9 +119,12 @@ def _segments(file: Path, reader: str | None) -> list:
         raise CortseqError("is a pickle, which is never read", file=file, fix="save it in another format")
     if reader is not None and not hasattr(neo.io, reader):
         raise CortseqError(
-            "neo has no such reader", file=file, key="reader", value=reader,
+            "neo has no such reader",
+            file=file,
+            key="reader",
+            value=reader,
             fix=f"one of {sorted(io.__name__ for io in neo.io.iolist)}",
-        )  # fmt: skip
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -133,9 +150,11 @@ def _spikes(segments: list, file: Path) -> xr.Dataset:
     counts = {len(segment.spiketrains) for segment in segments}
     if len(counts) > 1 or counts == {0}:
         raise CortseqError(
-            f"the segments hold {sorted(counts)} spike trains", file=file, key="signal",
+            f"the segments hold {sorted(counts)} spike trains",
+            file=file,
+            key="signal",
             fix="read an analog signal by `signal:`" if counts == {0} else "each must have all units",
-        )  # fmt: skip
+        )
     trains: dict[str, np.ndarray] = {}
     trials = []
     for i in range(counts.pop()):

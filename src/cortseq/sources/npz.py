@@ -56,8 +56,10 @@ class NpzArchive(Archive):
         except ValueError as error:
             raise CortseqError(
                 "holds Python objects (pickle), which are never read",
-                file=self.file, key=key, fix="save it again as a plain array of numbers or text",
-            ) from error  # fmt: skip
+                file=self.file,
+                key=key,
+                fix="save it again as a plain array of numbers or text",
+            ) from error
 
 
 SOURCE = Npz

@@ -68,16 +68,20 @@ class Nwb(Source):
             if self.intervals or self.align:
                 raise CortseqError(
                     "is of no use with window_ms a number",
-                    file=file, key="intervals" if self.intervals else "align",
+                    file=file,
+                    key="intervals" if self.intervals else "align",
                     fix="remove it, or give window_ms as [start, stop]",
-                )  # fmt: skip
+                )
             return None
         tables = dict(nwb.intervals or {})
         if self.intervals and self.intervals not in tables:
             raise CortseqError(
-                "the file has no such interval table", file=file, key="intervals", value=self.intervals,
+                "the file has no such interval table",
+                file=file,
+                key="intervals",
+                value=self.intervals,
                 fix=f"it has {sorted(tables)}" if tables else "give window_ms as a number to cut windows",
-            )  # fmt: skip
+            )
         return tables.get(self.intervals or "trials")
 
     def _with_trials(self, raw: xr.Dataset, table, file: Path) -> tuple[xr.Dataset, dict[str, int]]:
@@ -173,7 +177,10 @@ def _units(nwb, file: Path) -> xr.Dataset:
 
 
 def _scalars(column) -> np.ndarray | None:
-    """Return a column of one number or text per row; None for anything else (ragged, references, matrices)."""
+    """Return a column of one number or text per row.
+
+    None for anything else: ragged columns, references, matrices.
+    """
     if hasattr(column, "target"):
         return None
     values = np.asarray(column.data[:])
@@ -189,8 +196,11 @@ def _column(table, name: str, file: Path, key: str = "intervals") -> np.ndarray:
     if name not in table.colnames:
         raise CortseqError(
             f"the table {table.name} has no such column",
-            file=file, key=key, value=name, fix=f"it has {list(table.colnames)}",
-        )  # fmt: skip
+            file=file,
+            key=key,
+            value=name,
+            fix=f"it has {list(table.colnames)}",
+        )
     values = _scalars(table[name])
     if values is None:
         rows = [table[name][i] for i in range(len(table))]
@@ -213,15 +223,21 @@ def _with_series(raw: xr.Dataset, label: str, name: str, nwb, file: Path) -> xr.
     if base not in series or (column and not column.isdigit()):
         raise CortseqError(
             "neither a column of the trial table nor a time series of the file",
-            file=file, key=f"covariates.{label}", value=name, fix=f"series: {sorted(series)}",
-        )  # fmt: skip
+            file=file,
+            key=f"covariates.{label}",
+            value=name,
+            fix=f"series: {sorted(series)}",
+        )
     values = np.asarray(series[base].data[:])
     values = values[:, None] if values.ndim == 1 else values
     if (values.shape[1] > 1 and not column) or int(column or 0) >= values.shape[1]:
         raise CortseqError(
             f"the series has {values.shape[1]} columns",
-            file=file, key=f"covariates.{label}", value=name, fix=f"choose one: {base}[0]",
-        )  # fmt: skip
+            file=file,
+            key=f"covariates.{label}",
+            value=name,
+            fix=f"choose one: {base}[0]",
+        )
     time = finite(series_time(series[base]), file=file, key=f"{base}.timestamps")
     raw = raw.assign_coords({f"time_{label}": (f"time_{label}", time)})
     return raw.assign({f"series_{label}": (f"time_{label}", values[:, int(column or 0)])})

@@ -59,9 +59,11 @@ class Suite2p(Sampled):
                 neuropil = _array(file, "Fneu")
                 if neuropil.shape != values.shape:
                     raise CortseqError(
-                        f"F has shape {values.shape}, Fneu {neuropil.shape}", file=file, key="signal",
+                        f"F has shape {values.shape}, Fneu {neuropil.shape}",
+                        file=file,
+                        key="signal",
                         fix="use a folder of one run of suite2p",
-                    )  # fmt: skip
+                    )
                 values = values - self.neuropil * neuropil
         cells = self._cells(file, len(values))
         raw = dense(values[cells], "signal", ("channel", "time"), file=file, key=f"signal: {self.signal}")
@@ -78,9 +80,12 @@ class Suite2p(Sampled):
         cells = (table[:, 0] > 0) & (table[:, 1] >= self.min_probability)
         if not cells.any():
             raise CortseqError(
-                "no region is a cell", file=folder, key="min_probability", value=self.min_probability,
+                "no region is a cell",
+                file=folder,
+                key="min_probability",
+                value=self.min_probability,
                 fix="lower it",
-            )  # fmt: skip
+            )
         return cells
 
     @classmethod
@@ -118,9 +123,11 @@ def _array(folder: Path, name: str) -> np.ndarray:
     file = _find(folder, name)
     if file is None:
         raise CortseqError(
-            "the folder has no such file", file=folder, key=f"{name}.npy",
+            "the folder has no such file",
+            file=folder,
+            key=f"{name}.npy",
             fix=f"it has {sorted(f.name for f in folder.glob('*.npy'))}",
-        )  # fmt: skip
+        )
     try:
         values = np.load(file, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:

@@ -101,8 +101,10 @@ class Synthetic(Source):
             if name not in latents:
                 raise CortseqError(
                     f"{self.kind} has no such covariate",
-                    key=f"covariates.{label}", value=name, fix=f"one of {sorted(latents)}",
-                )  # fmt: skip
+                    key=f"covariates.{label}",
+                    value=name,
+                    fix=f"one of {sorted(latents)}",
+                )
             raw[f"covariate_{label}"] = latents[name]
         return raw.drop_vars([f"latent_{name}" for name in latents])
 
@@ -130,10 +132,20 @@ def _option(key: str, value, options: dict[str, Any]):
 
 @generator("counts")
 def ring(
-    rng, *, trials: Whole = 300, units: Whole = 60, bins: Whole = 60, bin_ms: Positive = 20.0,
-    grid: Alphabet = 90, turn_hz: NonNegative = 0.8, diffusion_deg: Positive = 4.0,
-    reversal: Probability = 0.02, base_hz: Positive = 1.0, peak_hz: Positive = 50.0, kappa: Positive = 4.0,
-) -> xr.Dataset:  # fmt: skip
+    rng,
+    *,
+    trials: Whole = 300,
+    units: Whole = 60,
+    bins: Whole = 60,
+    bin_ms: Positive = 20.0,
+    grid: Alphabet = 90,
+    turn_hz: NonNegative = 0.8,
+    diffusion_deg: Positive = 4.0,
+    reversal: Probability = 0.02,
+    base_hz: Positive = 1.0,
+    peak_hz: Positive = 50.0,
+    kappa: Positive = 4.0,
+) -> xr.Dataset:
     """Return a bump on a ring: an angle that turns at constant speed, diffuses, and now and then reverses.
 
     The latent lives on a grid, so that the Bayes filter is exact: state (direction d, angle theta),
@@ -174,9 +186,17 @@ def ring_transition(grid: int, step: float, sd: float, reversal: float) -> np.nd
 
 @generator("counts")
 def hmm(
-    rng, *, trials: Whole = 300, units: Whole = 30, bins: Whole = 60, bin_ms: Positive = 20.0,
-    states: Alphabet = 8, dwell_ms: Positive = 200.0, rate_hz: Positive = 15.0, spread: Positive = 1.0,
-) -> xr.Dataset:  # fmt: skip
+    rng,
+    *,
+    trials: Whole = 300,
+    units: Whole = 30,
+    bins: Whole = 60,
+    bin_ms: Positive = 20.0,
+    states: Alphabet = 8,
+    dwell_ms: Positive = 200.0,
+    rate_hz: Positive = 15.0,
+    spread: Positive = 1.0,
+) -> xr.Dataset:
     """Return a Poisson HMM: a random sticky chain of `states`, each with its own firing rates.
 
     Mean dwell time `dwell_ms`, exits drawn from a flat Dirichlet, stationary start; rates are gamma
@@ -198,9 +218,15 @@ def hmm(
 
 @generator("counts")
 def poisson(
-    rng, *, trials: Whole = 100, units: Whole = 20, bins: Whole = 60, bin_ms: Positive = 20.0,
-    rate_hz: Positive = 10.0, spread: Positive = 0.5,
-) -> xr.Dataset:  # fmt: skip
+    rng,
+    *,
+    trials: Whole = 100,
+    units: Whole = 20,
+    bins: Whole = 60,
+    bin_ms: Positive = 20.0,
+    rate_hz: Positive = 10.0,
+    spread: Positive = 0.5,
+) -> xr.Dataset:
     """Return units that fire at constant rates, independently: nothing to predict beyond the mean.
 
     Rates are gamma distributed with mean `rate_hz` and coefficient of variation `spread`.
@@ -213,10 +239,18 @@ def poisson(
 
 @generator("counts")
 def chaotic(
-    rng, *, trials: Whole = 300, units: Whole = 50, bins: Whole = 60, bin_ms: Positive = 20.0,
-    neurons: Whole = 50, gain: NonNegative = 1.5, tau_ms: Positive = 100.0, rate_hz: Positive = 15.0,
+    rng,
+    *,
+    trials: Whole = 300,
+    units: Whole = 50,
+    bins: Whole = 60,
+    bin_ms: Positive = 20.0,
+    neurons: Whole = 50,
+    gain: NonNegative = 1.5,
+    tau_ms: Positive = 100.0,
+    rate_hz: Positive = 15.0,
     depth: NonNegative = 1.5,
-) -> xr.Dataset:  # fmt: skip
+) -> xr.Dataset:
     """Draw spikes of a random rate network, tau dx/dt = -x + J tanh(x).
 
     J_ij ~ N(0, gain^2 / neurons).
@@ -308,9 +342,14 @@ def chain(
 
 @generator("symbols")
 def lag_copy(
-    rng, *, trials: Whole = 200, bins: Whole = 100, symbols: Alphabet = 4, lag: Whole = 6,
+    rng,
+    *,
+    trials: Whole = 200,
+    bins: Whole = 100,
+    symbols: Alphabet = 4,
+    lag: Whole = 6,
     noise: Probability = 0.1,
-) -> xr.Dataset:  # fmt: skip
+) -> xr.Dataset:
     """Draw symbols that copy the one `lag` before, or are uniform with probability `noise`.
 
     The first `lag` are uniform.
@@ -420,7 +459,10 @@ def symbol_filter(initial: np.ndarray, moves: np.ndarray, symbols: np.ndarray) -
 
 
 def poisson_log_prob(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return log p of counts (trial, time, unit), summed over units, in nats: sum_n y log mu - mu - log y!."""
+    """Return log p of counts (trial, time, unit), summed over units, in nats, (trial, time).
+
+    sum_n y log mu - mu - log y!
+    """
     return (counts * np.log(expected) - expected - gammaln(counts + 1)).sum(-1)
 
 

@@ -123,9 +123,11 @@ class Text(Sampled):
         groups = {str(name): unit == name for name in np.unique(unit)}
         raw = from_trains(
             {name: column["time"][rows] for name, rows in groups.items()},
-            scale=SECONDS[self.time_unit], file=file, key="columns: time",
+            scale=SECONDS[self.time_unit],
+            file=file,
+            key="columns: time",
             trials=None if trial is None else [trial[rows] for rows in groups.values()],
-        )  # fmt: skip
+        )
         return raw if trial is None else raw.assign_coords(trial=np.arange(trial.max() + 1))
 
     @classmethod
@@ -181,9 +183,11 @@ def _table(lines: list[str], separator: str | None, file: Path | None) -> np.nda
     short = next((i for i, width in enumerate(widths) if width != widths[0]), None)
     if short is not None:
         raise CortseqError(
-            f"row {short + 1} has {widths[short]} fields, the first has {widths[0]}", file=file, key="content",
+            f"row {short + 1} has {widths[short]} fields, the first has {widths[0]}",
+            file=file,
+            key="content",
             fix="complete it, or check `content:` and `separator:`",
-        )  # fmt: skip
+        )
     try:
         table = pd.read_csv(io.StringIO("\n".join(rows)), header=None, sep=mark)
     except (EmptyDataError, ParserError) as error:
@@ -194,9 +198,12 @@ def _table(lines: list[str], separator: str | None, file: Path | None) -> np.nda
         if cells.dtype.kind not in "iuf":
             wrong = np.flatnonzero(pd.to_numeric(cells, errors="coerce").isna() & cells.notna())[0]
             raise CortseqError(
-                f"row {wrong + 1}, column {column + 1} is not a number", file=file, key="content",
-                value=str(cells[wrong]), fix="skip a header with `skip_lines:`",
-            )  # fmt: skip
+                f"row {wrong + 1}, column {column + 1} is not a number",
+                file=file,
+                key="content",
+                value=str(cells[wrong]),
+                fix="skip a header with `skip_lines:`",
+            )
     return table.to_numpy()
 
 

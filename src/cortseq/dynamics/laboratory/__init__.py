@@ -52,8 +52,26 @@ def examine(
 
 
 ANALYSES = (
-    closed_loop.vector_field, closed_loop.lines, closed_loop.exponents, closed_loop.twins, closed_loop.expected,
-    closed_loop.surprise, closed_loop.shared, open_loop.conditions, open_loop.echo, open_loop.conditional, open_loop.reach, open_loop.bound, open_loop.past,
-    open_loop.dimension, open_loop.seeds, open_loop.common_plane, weights.bulk, weights.echo_bounds,
-    weights.capacity, weights.mean_field, cells.currents, cells.release,
-)  # fmt: skip
+    closed_loop.vector_field,
+    closed_loop.lines,
+    closed_loop.exponents,
+    closed_loop.twins,
+    closed_loop.expected,
+    closed_loop.surprise,
+    closed_loop.shared,
+    open_loop.conditions,
+    open_loop.echo,
+    open_loop.conditional,
+    open_loop.reach,
+    open_loop.bound,
+    open_loop.past,
+    open_loop.dimension,
+    open_loop.seeds,
+    open_loop.common_plane,
+    weights.bulk,
+    weights.echo_bounds,
+    weights.capacity,
+    weights.mean_field,
+    cells.currents,
+    cells.release,
+)

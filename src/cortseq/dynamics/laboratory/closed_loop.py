@@ -238,7 +238,10 @@ def expected(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def shared(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """For each fixed point the share of the other members that have it: a point where they expect the same."""
+    """Return for each fixed point the share of the other members that have it.
+
+    A member has it where it expects the same at one of its own.
+    """
     m, there = subject.members, found["expected"].values
     if m < 2:
         return {}, {}

@@ -1,4 +1,4 @@
-"""Change of an old task's loss after a step for a new one, and what remedies keep over a sequence of tasks."""
+"""Change of an old task's loss after a step for a new one, and what remedies keep over tasks."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ from cortseq.theory.spectra import dale_bulk_radius, low_rank_outliers
 
 CLAIM = (
     "Under Dale's law eigenvalues fill a disc only where every unit's inputs cancel; structure throws out an "
-    "eigenvalue at its overlap; with K inputs of strength 1/sqrt(K) balance makes rates linear and activity irregular."
+    "eigenvalue at its overlap; with K inputs of strength 1/sqrt(K) balance makes rates linear and "
+    "activity irregular."
 )
 EXCITATORY, MEANS, SDS = 0.8, (1.0, 4.0), (0.7, 1.6)  # of |weights|, times sqrt(N); E and I
 # excitatory and inhibitory binary units: J (column = presynaptic), E at drive 1, thresholds
@@ -100,11 +101,15 @@ def _dale(units: int, seed: int):
     checks = [
         near("largest modulus, rows that cancel", radius, cancelled, 0.08, "C35", relative=True),
         Check(
-            "largest modulus, rows that cancel on average only", radius, free, 1.15 * radius, row="C35",
+            "largest modulus, rows that cancel on average only",
+            radius,
+            free,
+            1.15 * radius,
+            row="C35",
             note="predicted is the radius that the formula gives; without zero row sums it does not hold",
         ),
         near("radius from the entries", radius, bulk_radius(w, signs), 0.03, "C35", relative=True),
-    ]  # fmt: skip
+    ]
     part = {
         "spectrum": (("rows", "eigenvalue", "part"), np.stack([values.real, values.imag], -1)),
         "bulk_radius": ((), radius),
@@ -135,10 +140,18 @@ def _outliers(units: int, overlaps, draws: int, seed: int):
     finite = "finite N: overlaps with the random part move it"
     checks = [
         near("outlier of overlap 2", predicted[at], found[:, at].mean(), 0.15, "C34", finite),
-        near("the same, overlaps with the bulk kept", shifted[:, at].mean(), found[:, at].mean(), 0.02, "C34"),
-        Check("largest modulus, orthogonal rank 1 of norm 4", 1.0, found[:, none].mean(), high=1.3, row="C34",
-              note="no outlier is predicted for N -> infinity; order 6 predicts what finite N leaves"),
-    ]  # fmt: skip
+        near(
+            "the same, overlaps with the bulk kept", shifted[:, at].mean(), found[:, at].mean(), 0.02, "C34"
+        ),
+        Check(
+            "largest modulus, orthogonal rank 1 of norm 4",
+            1.0,
+            found[:, none].mean(),
+            high=1.3,
+            row="C34",
+            note="no outlier is predicted for N -> infinity; order 6 predicts what finite N leaves",
+        ),
+    ]
     part = {
         "overlap": ("overlap", np.array(overlaps)),
         "outlier": (("draw", "overlap"), found),
@@ -224,9 +237,15 @@ def _residual(units: int, seed: int):
     whole = np.sort(np.abs(np.linalg.eigvals(w)) / np.sqrt(units * w.var()))
     checks = [
         Check("rank of the structured part", 1.0, found.rank, 1, 1, "C51"),
-        Check("p of the circular law for the rest", 0.5, found.p_value, 0.01, row="C51",
-              note="any p above .01 holds"),
-    ]  # fmt: skip
+        Check(
+            "p of the circular law for the rest",
+            0.5,
+            found.p_value,
+            0.01,
+            row="C51",
+            note="any p above .01 holds",
+        ),
+    ]
     part = {
         "radius_of_rest": ("eigenvalue", radii),
         "radius_of_all": ("eigenvalue", whole),
@@ -296,10 +315,11 @@ def _balanced(population: int, inputs, drives, drive: float, sweeps: int, seed: 
     across = np.array(
         [
             run(partner, np.tile(d * np.array(EXTERNAL), (sweeps, 1)), 1, 30, seed, False)
-            .reshape(sweeps, 2, -1).mean((0, 2))
+            .reshape(sweeps, 2, -1)
+            .mean((0, 2))
             for d in drives
         ]
-    )  # fmt: skip
+    )
     asymptotic = np.array([balanced.balanced_rates(STRENGTHS, d * np.array(EXTERNAL)) for d in drives])
     finite = np.array([network(d, inputs[-1]).rates for d in drives])
     slope = np.polyfit(np.log(inputs), np.log(index), 1)[0]
@@ -432,9 +452,21 @@ def _tracking(population: int, inputs, drive: float, cycles: int, period: float,
     }
     slope, theory_slope = (np.polyfit(np.log(inputs), np.log(v), 1)[0] for v in (lags, predicted))
     checks = [
-        Check("lag at the largest K over that of a single unit", predicted[-1] / alone, lags[-1] / alone, high=0.5, row="C32"),
+        Check(
+            "lag at the largest K over that of a single unit",
+            predicted[-1] / alone,
+            lags[-1] / alone,
+            high=0.5,
+            row="C32",
+        ),
         near("lag at the largest K (tau)", predicted[-1], lags[-1], 0.03, "C32"),
-        near("slope of ln lag against ln K", theory_slope, slope, 0.15, "C32",
-             "-1/2 as K -> infinity; the theory's own slope over these K is what is predicted"),
-    ]  # fmt: skip
+        near(
+            "slope of ln lag against ln K",
+            theory_slope,
+            slope,
+            0.15,
+            "C32",
+            "-1/2 as K -> infinity; the theory's own slope over these K is what is predicted",
+        ),
+    ]
     return part, checks

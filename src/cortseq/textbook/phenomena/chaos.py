@@ -33,13 +33,17 @@ else:
 
 CLAIM = (
     "dx/dt = -x + J tanh(x), J_ij ~ N(0, g^2/N), is silent below g = 1 and chaotic above, with the variance, "
-    "autocorrelation and largest Lyapunov exponent of mean-field theory; finite networks lie below it by order 1/N"
+    "autocorrelation and largest Lyapunov exponent of mean-field theory; finite networks lie below it by "
+    "order 1/N"
 )
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One network: variance, q, autocorrelation (lag,), exponents per tau (start,), largest |x| at the end."""
+    """What was measured on one network.
+
+    Variance, q, autocorrelation (lag,), exponents per tau (start,), largest |x| at the end.
+    """
 
     variance: float
     q: float

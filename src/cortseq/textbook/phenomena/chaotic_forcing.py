@@ -20,7 +20,8 @@ from cortseq.checks import Check, near, phenomenon
 _RATE = 5e-3  # of learning, at first
 _STARTS = 50  # orbits over which an exponent is averaged
 CLAIM = (
-    "Fitted to noisy data of the Lorenz system, sparse and generalised teacher forcing recover its largest exponent; "
+    "Fitted to noisy data of the Lorenz system, sparse and generalised teacher forcing recover its largest "
+    "exponent; "
     "one-step teacher forcing need not."
 )
 
@@ -92,11 +93,27 @@ def measure(
     reached = f"{epochs} epochs, {members} members, dt {dt:g}, noise {noise:g} sd"
     for name, values in zip(strategies, exponents, strict=True):
         if name == "teacher":
-            checks.append(Check(f"{name}: largest exponent (median of members)", truth, np.median(values), row="C45",
-                                note=f"reported; {reached}"))  # fmt: skip
+            checks.append(
+                Check(
+                    f"{name}: largest exponent (median of members)",
+                    truth,
+                    np.median(values),
+                    row="C45",
+                    note=f"reported; {reached}",
+                )
+            )
         else:
-            checks.append(near(f"{name}: largest exponent (median of members)", truth, np.median(values), 0.1, "C45",
-                               reached, relative=True))  # fmt: skip
+            checks.append(
+                near(
+                    f"{name}: largest exponent (median of members)",
+                    truth,
+                    np.median(values),
+                    0.1,
+                    "C45",
+                    reached,
+                    relative=True,
+                )
+            )
     return phenomenon(part, CLAIM, checks, dt=dt, noise=noise)
 
 

@@ -39,7 +39,8 @@ else:
     engines, threads = lazy("cortseq.networks.training.engines"), lazy("cortseq.compiled.threads")
 
 CLAIM = (
-    "BPTT takes time linear in T and towards quadratic in H and keeps activations of all bins; truncation makes memory flat and "
+    "BPTT takes time linear in T and towards quadratic in H and keeps activations of all bins; truncation "
+    "makes memory flat and "
     "biases the gradient by chi^((k-1)/2), checkpoints make it sqrt(T) and leave the gradient as it is"
 )
 MODES: dict[str, dict] = {"full": {}, "truncated": {"truncate": 16}, "checkpointed": {"checkpointed": True}}
@@ -219,10 +220,18 @@ def _cost_checks(found: xr.Dataset) -> list[Check]:
     work = np.diff(np.log(found["time_of_hidden_predicted"].values)) / np.diff(hidden)
     checks = [
         Check("slope of time against T", 1.0, slope, 0.85, 1.15, "C17", TIMED),
-        Check("slope of time against H, largest two", float(work[-1]), float(local[-1]), 1.5, 2.3, "C17", TIMED),
-        Check("by how much that slope exceeds the one of the smallest two", float(work[-1] - work[0]),
-              float(local[-1] - local[0]), low=0.0, row="C17", note=TIMED),
-    ]  # fmt: skip
+        Check(
+            "slope of time against H, largest two", float(work[-1]), float(local[-1]), 1.5, 2.3, "C17", TIMED
+        ),
+        Check(
+            "by how much that slope exceeds the one of the smallest two",
+            float(work[-1] - work[0]),
+            float(local[-1] - local[0]),
+            low=0.0,
+            row="C17",
+            note=TIMED,
+        ),
+    ]
     expected = {
         "full": (1.0, 0.05, "C17"),
         "truncated": (0.0, 0.05, "C18"),

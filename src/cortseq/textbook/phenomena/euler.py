@@ -35,8 +35,10 @@ else:
     torch, models, threads = lazy("torch"), lazy("cortseq.models"), lazy("cortseq.compiled.threads")
 
 CLAIM = (
-    "the leaky network is Euler's step of the rate equation, of first order in dt, a low-pass filter with half power at "
-    "1/(2 pi tau), vanilla at dt = tau; modes lambda turn unstable at dt > -2 Re(lambda)/|lambda|^2, the equation does not"
+    "the leaky network is Euler's step of the rate equation, of first order in dt, a low-pass filter with "
+    "half power at "
+    "1/(2 pi tau), vanilla at dt = tau; modes lambda turn unstable at dt > -2 Re(lambda)/|lambda|^2, the "
+    "equation does not"
 )
 RULES = ("Euler", "exponential")
 
@@ -263,9 +265,15 @@ def _instability(mode, steps) -> tuple[dict, dict, list[Check]]:
         near("step at which the network turns unstable (tau)", threshold, found, 1e-3, "C22", relative=True),
         Check("late |h| below the threshold", 0, late[runs[1]], high=0.5, row="C22"),
         Check("late |h| of the equation", 0, late["exact"], high=0.01, row="C22"),
-        Check("late |h| at twice the threshold: an oscillation that the equation does not have", 0, late[runs[2]], 0.1, row="C22",
-              note="predicted by the equation: 0; the network oscillates"),
-    ]  # fmt: skip
+        Check(
+            "late |h| at twice the threshold: an oscillation that the equation does not have",
+            0,
+            late[runs[2]],
+            0.1,
+            row="C22",
+            note="predicted by the equation: 0; the network oscillates",
+        ),
+    ]
     return variables, coords, checks
 
 

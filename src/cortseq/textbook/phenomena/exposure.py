@@ -24,7 +24,8 @@ from cortseq.theory.exposure import autoregressive_error, moving_average_error, 
 from cortseq.theory.random_networks import mean_field_map
 
 CLAIM = (
-    "Teacher forcing is maximum likelihood; the free run's error grows even for the best forecast, on chaotic maps with "
+    "Teacher forcing is maximum likelihood; the free run's error grows even for the best forecast, on "
+    "chaotic maps with "
     "the largest exponent; scheduled sampling is not consistent; generalised forcing bounds the gradients."
 )
 STRATEGIES = {
@@ -106,9 +107,18 @@ def fitted(y: np.ndarray, strategy: dict, hidden: int, epochs: int, seed: int, *
     from cortseq import recording as rec
 
     kind = models.Rate.model_validate(
-        {"hidden": hidden, "epochs": epochs, "strategy": strategy, "leak": 1.0, "skip": False, "input_dropout": 0.0,
-         "patience": epochs, "batch": 16, **more}
-    )  # fmt: skip
+        {
+            "hidden": hidden,
+            "epochs": epochs,
+            "strategy": strategy,
+            "leak": 1.0,
+            "skip": False,
+            "input_dropout": 0.0,
+            "patience": epochs,
+            "batch": 16,
+            **more,
+        }
+    )
     n = len(y)
     return kind.fit(rec.from_signal(y, bin_width=1.0), range(n // 5, n), range(n // 5), seed=seed)
 
@@ -168,15 +178,29 @@ def _signals(trials, bins, hidden, epochs, horizons, seed, say):
     one = autoregressive_error(AUTOREGRESSIONS["AR(1)"][0], 1.0, horizons)
     excess = errors / floors[:, None]
     checks = [
-        Check("AR(1): error of the best forecast over the closed form, worst horizon", 1.0, _worst(oracle[0] / one),
-              0.98, 1.02, "C42"),
+        Check(
+            "AR(1): error of the best forecast over the closed form, worst horizon",
+            1.0,
+            _worst(oracle[0] / one),
+            0.98,
+            1.02,
+            "C42",
+        ),
         Check("AR(2): the same", 1.0, _worst(oracle[1] / floors[1]), 0.97, 1.03, "C42"),
-    ]  # fmt: skip
+    ]
     for i, name in enumerate(AUTOREGRESSIONS):
         for s, label in enumerate(STRATEGIES):
-            checks.append(Check(f"{name}, {label}: free-run error over the best, worst horizon", 1.0, excess[i, s].max(),
-                                0.95, 1.15 if label == "teacher" else np.nan, "C42",
-                                "" if label == "teacher" else "how far above is what is reported"))  # fmt: skip
+            checks.append(
+                Check(
+                    f"{name}, {label}: free-run error over the best, worst horizon",
+                    1.0,
+                    excess[i, s].max(),
+                    0.95,
+                    1.15 if label == "teacher" else np.nan,
+                    "C42",
+                    "" if label == "teacher" else "how far above is what is reported",
+                )
+            )
     return part, checks
 
 
@@ -222,15 +246,30 @@ def _map(trials, bins, hidden, epochs, horizons, twins, seed, say):
         "largest_exponent": ("map", np.array(list(exponents.values())), {"units": "nats/step"}),
     }
     checks = [
-        near(f"{name}: slope of the log distance of twins (nats/step)", exponents[name], slopes[name], 0.1, "C43",
-             relative=True)
+        near(
+            f"{name}: slope of the log distance of twins (nats/step)",
+            exponents[name],
+            slopes[name],
+            0.1,
+            "C43",
+            relative=True,
+        )
         for name in exponents
-    ]  # fmt: skip
+    ]
     small = np.exp(logs[0]) < 0.3  # before saturation
     if small.sum() > 2:
         slope = np.polyfit(horizons[small], logs[0][small], 1)[0]
-        checks.append(near("teacher, Henon: slope of the log free-run error before saturation", exponents["Henon"], slope,
-                           0.1, "C43", "of a fitted network; the error of each step adds", relative=True))  # fmt: skip
+        checks.append(
+            near(
+                "teacher, Henon: slope of the log free-run error before saturation",
+                exponents["Henon"],
+                slope,
+                0.1,
+                "C43",
+                "of a fitted network; the error of each step adds",
+                relative=True,
+            )
+        )
     return part, checks
 
 
@@ -289,9 +328,15 @@ def _fit_pairs(pairs, valid, teacher_probability: float | None, epochs: int, see
 
     scheduled = {"kind": "scheduled", "decay": "constant", "final": teacher_probability}
     model = models.Rate.model_validate(
-        {"hidden": 6, "epochs": epochs, "batch": 1000, "input_dropout": 0.0, "patience": epochs,
-         "strategy": {"kind": "teacher"} if teacher_probability is None else scheduled}
-    )  # fmt: skip
+        {
+            "hidden": 6,
+            "epochs": epochs,
+            "batch": 1000,
+            "input_dropout": 0.0,
+            "patience": epochs,
+            "strategy": {"kind": "teacher"} if teacher_probability is None else scheduled,
+        }
+    )
     return model.fit_sequences(pairs, 2, valid, seed=seed)
 
 
@@ -326,14 +371,30 @@ def _chain(probabilities, epochs: int, seed: int):
     total = sum(np.exp(s.sum()) for s in plain.log_prob_sequences(words))
     checks += [
         Check("teacher's probability 1 against teacher forcing, largest difference", 0.0, same, 0, 0, "C44"),
-        Check(f"teacher's probability {least:g}, weights chosen by teacher-forced validation: bits",
-              scheduled_sampling(CHAIN, least).bits, chosen, row="C44",
-              note="reported: such a choice prefers the epoch that is least inconsistent"),
-        near("probabilities of all words of 6 symbols, summed", 1.0, total, 1e-10, "C40",
-             "the sum of one-step log-probabilities is that of the word"),
-        Check("cross-entropy less the entropy rate, teacher forcing (bits)", 0.0,
-              _bits(plain, pi) - entropy_rate(markov(CHAIN)), -1e-9, 0.005, "C41"),
-    ]  # fmt: skip
+        Check(
+            f"teacher's probability {least:g}, weights chosen by teacher-forced validation: bits",
+            scheduled_sampling(CHAIN, least).bits,
+            chosen,
+            row="C44",
+            note="reported: such a choice prefers the epoch that is least inconsistent",
+        ),
+        near(
+            "probabilities of all words of 6 symbols, summed",
+            1.0,
+            total,
+            1e-10,
+            "C40",
+            "the sum of one-step log-probabilities is that of the word",
+        ),
+        Check(
+            "cross-entropy less the entropy rate, teacher forcing (bits)",
+            0.0,
+            _bits(plain, pi) - entropy_rate(markov(CHAIN)),
+            -1e-9,
+            0.005,
+            "C41",
+        ),
+    ]
     part = {
         "probability": ("probability", np.array(probabilities)),
         "bits": ("probability", measured, {"units": "bits"}),

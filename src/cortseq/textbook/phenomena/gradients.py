@@ -37,8 +37,10 @@ else:
     threads = lazy("cortseq.compiled.threads")
 
 CLAIM = (
-    "|dh_t/dh_{t-k}| changes as exp(lambda k), lambda the largest Lyapunov exponent along the orbit: it vanishes where "
-    "sigma_max(W) max phi' < 1, and may vanish or explode above; an LSTM's forget gates set the direct path only"
+    "|dh_t/dh_{t-k}| changes as exp(lambda k), lambda the largest Lyapunov exponent along the orbit: it "
+    "vanishes where "
+    "sigma_max(W) max phi' < 1, and may vanish or explode above; an LSTM's forget gates set the direct "
+    "path only"
 )
 WARM_UP = 100  # steps before the first that counts
 

@@ -32,8 +32,10 @@ else:
     torch = lazy("torch")
 
 CLAIM = (
-    "A step for a new task changes the old loss by its slope and curvature along the step; Gauss-Newton is exact only for "
-    "linear outputs or zero residuals; null-space steps, elastic weights and replay keep what naive learning forgets."
+    "A step for a new task changes the old loss by its slope and curvature along the step; Gauss-Newton is "
+    "exact only for "
+    "linear outputs or zero residuals; null-space steps, elastic weights and replay keep what naive "
+    "learning forgets."
 )
 _BATCH = 50  # trials of a gradient step, about
 REMEDIES = ("naive", "null space", "elastic weights", "replay")
@@ -267,11 +269,24 @@ def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
     projected = measured_loss_change(loss, p, {"w": -etas[0] * g2["w"] @ free})
     ratio = found["measured"] / (found["first"] + found["second"])
     checks = [
-        Check("quadratic toy: measured over predicted change, worst step", 1.0, _worst(ratio), 1 - 1e-6, 1 + 1e-6, "C47"),
-        Check("quadratic toy: measured over Gauss-Newton, worst step", 1.0, _worst(found["measured"] / found["gauss_newton"]),
-              1 - 1e-6, 1 + 1e-6, "C48"),
+        Check(
+            "quadratic toy: measured over predicted change, worst step",
+            1.0,
+            _worst(ratio),
+            1 - 1e-6,
+            1 + 1e-6,
+            "C47",
+        ),
+        Check(
+            "quadratic toy: measured over Gauss-Newton, worst step",
+            1.0,
+            _worst(found["measured"] / found["gauss_newton"]),
+            1 - 1e-6,
+            1 + 1e-6,
+            "C48",
+        ),
         Check("quadratic toy: change after a null-space step", 0.0, abs(projected), high=1e-25, row="C49"),
-    ]  # fmt: skip
+    ]
     part = {
         "eta": ("eta", np.array(etas)),
         "term": ("term", list(found)),
@@ -295,15 +310,29 @@ def _steps(start: dict, tasks: list[Task], etas, steps: int):
     ratio = found["measured"] / (found["first"] + found["second"])
     checks = [
         near("network: measured over predicted change, smallest step", 1.0, ratio[0], 0.01, "C47"),
-        Check("network: first-order share of the predicted change, smallest step", 0.0,
-              abs(found["first"][0]) / abs(found["first"][0] + found["second"][0]), row="C47",
-              note="0 at a minimum of the old task; reported"),
-        Check("network: Gauss-Newton over the full second order, smallest step", 1.0,
-              found["gauss_newton"][0] / found["second"][0], row="C48", note="1 for residuals of zero, about which they scatter where the old task is learned; reported"),
-        Check("the same before the old task is learned", 1.0, begun["gauss_newton"][0] / begun["second"][0], row="C48",
-              note="residuals are large: the outputs' own curvature counts; reported"),
+        Check(
+            "network: first-order share of the predicted change, smallest step",
+            0.0,
+            abs(found["first"][0]) / abs(found["first"][0] + found["second"][0]),
+            row="C47",
+            note="0 at a minimum of the old task; reported",
+        ),
+        Check(
+            "network: Gauss-Newton over the full second order, smallest step",
+            1.0,
+            found["gauss_newton"][0] / found["second"][0],
+            row="C48",
+            note="1 for residuals of zero, about which they scatter where the old task is learned; reported",
+        ),
+        Check(
+            "the same before the old task is learned",
+            1.0,
+            begun["gauss_newton"][0] / begun["second"][0],
+            row="C48",
+            note="residuals are large: the outputs' own curvature counts; reported",
+        ),
         Check("network: Gauss-Newton, least of all steps", 0.0, found["gauss_newton"].min(), 0.0, row="C48"),
-    ]  # fmt: skip
+    ]
     return {"network_change": (("term", "eta"), np.array(list(found.values())))}, checks
 
 
@@ -380,8 +409,16 @@ def _remedies(prefix: str, start: dict, tasks: list[Task], steps: int, kept: flo
             for r, t in found.items()
         ]
     naive = found["naive"].bwt
-    checks = [Check("naive learning: backward transfer (nats/event)", 0.0, naive, high=-0.1, row="C46",
-                    note="0 would be no forgetting")]  # fmt: skip
+    checks = [
+        Check(
+            "naive learning: backward transfer (nats/event)",
+            0.0,
+            naive,
+            high=-0.1,
+            row="C46",
+            note="0 would be no forgetting",
+        )
+    ]
     for remedy in REMEDIES[1:]:
         checks.append(
             Check(
@@ -392,8 +429,15 @@ def _remedies(prefix: str, start: dict, tasks: list[Task], steps: int, kept: flo
                 row="C49",
             )
         )
-        checks.append(Check(f"{remedy}: average score over naive learning (nats/event)", 0.0, found[remedy].acc - found["naive"].acc,
-                            low=0.0, row="C49"))  # fmt: skip
+        checks.append(
+            Check(
+                f"{remedy}: average score over naive learning (nats/event)",
+                0.0,
+                found[remedy].acc - found["naive"].acc,
+                low=0.0,
+                row="C49",
+            )
+        )
     return part, checks
 
 
@@ -414,6 +458,14 @@ def _best(found: dict, bins: int):
 def _identical(start: dict, task: Task, steps: int):
     """Return the same task three times, of so many trials that they are not learned by heart."""
     found = transfer(learn("naive", start, [task] * 3, steps, 0.0, 0.0))
-    checks = [Check("identical tasks: backward transfer (nats/event)", 0.0, found.bwt, -0.005, row="C46",
-                    note="judged on test trials, on which a few thousandths are noise")]  # fmt: skip
+    checks = [
+        Check(
+            "identical tasks: backward transfer (nats/event)",
+            0.0,
+            found.bwt,
+            -0.005,
+            row="C46",
+            note="judged on test trials, on which a few thousandths are noise",
+        )
+    ]
     return {}, checks

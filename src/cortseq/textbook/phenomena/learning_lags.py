@@ -38,7 +38,8 @@ else:
     base, threads = lazy("cortseq.models.base"), lazy("cortseq.compiled.threads")
 
 CLAIM = (
-    "vanilla networks learn lags of the order of their horizon -1/ln g only; gated ones learn longer lags, an LSTM if "
+    "vanilla networks learn lags of the order of their horizon -1/ln g only; gated ones learn longer lags, "
+    "an LSTM if "
     "its forget bias begins with a horizon -1/ln sigmoid(b) of that order"
 )
 SYMBOLS = 5  # two cues, two distractors, the probe before the answer
@@ -66,9 +67,13 @@ def measure(
     """
     with threads.single():
         learning = {
-            "hidden": hidden, "epochs": epochs, "patience": epochs, "batch": batch, "learning_rate": learning_rate,
+            "hidden": hidden,
+            "epochs": epochs,
+            "patience": epochs,
+            "batch": batch,
+            "learning_rate": learning_rate,
             "input_dropout": 0.0,
-        }  # fmt: skip
+        }
         specifications, horizons = _networks(gain, long_bias, learning)
         shape = (len(specifications), len(lags), members)
         error, before, after = (np.full(shape, np.nan) for _ in range(3))
@@ -115,7 +120,10 @@ def _recording(lag: int, trials: int, rng: np.random.Generator) -> xr.Dataset:
 
 
 def _scored(made: xr.Dataset):
-    """Only the answer counts: nothing can be learned about the distractors, whose gradients would be noise."""
+    """Score the answer only.
+
+    Nothing can be learned about the distractors, whose gradients would be noise.
+    """
     data = Data.of(made)
     return replace(data, scored=data.valid & (np.arange(data.y.shape[1]) == data.y.shape[1] - 1))
 
@@ -159,9 +167,29 @@ def _checks(found: xr.Dataset) -> list[Check]:
     best = str(gated["network"][int(gated.isel(lag=-1).values.argmin())].values)
     lstm = gated.isel(lag=-1).values[:2]
     return [
-        Check("error of the LSTM with bias 1 less that of the one with the longer horizon, longest lag", 0.5,
-              float(lstm[0] - lstm[1]), low=0.1, row="C16"),
-        Check(f"error at lag {shortest}, worst network", 0, float(error.isel(lag=0).max()), high=0.1, row="C14"),
-        Check(f"error of the vanilla network at lag {longest}", 0.5, float(vanilla[-1]), low=0.4, row="C14", note="chance is .5"),
-        Check(f"error of the best gated network at lag {longest} ({best})", 0, float(gated.isel(lag=-1).min()), high=0.2, row="C16"),
-    ]  # fmt: skip
+        Check(
+            "error of the LSTM with bias 1 less that of the one with the longer horizon, longest lag",
+            0.5,
+            float(lstm[0] - lstm[1]),
+            low=0.1,
+            row="C16",
+        ),
+        Check(
+            f"error at lag {shortest}, worst network", 0, float(error.isel(lag=0).max()), high=0.1, row="C14"
+        ),
+        Check(
+            f"error of the vanilla network at lag {longest}",
+            0.5,
+            float(vanilla[-1]),
+            low=0.4,
+            row="C14",
+            note="chance is .5",
+        ),
+        Check(
+            f"error of the best gated network at lag {longest} ({best})",
+            0,
+            float(gated.isel(lag=-1).min()),
+            high=0.2,
+            row="C16",
+        ),
+    ]

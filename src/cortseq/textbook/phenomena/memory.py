@@ -37,8 +37,10 @@ else:
 rec = lazy("cortseq.recording")
 
 CLAIM = (
-    "a network reaches the entropy rate of the even process, which no chain of finite order does; held-out loss of chains "
-    "has its optimum at a finite order; hidden states obey a Lipschitz bound, states of a chain jump between centroids"
+    "a network reaches the entropy rate of the even process, which no chain of finite order does; held-out "
+    "loss of chains "
+    "has its optimum at a finite order; hidden states obey a Lipschitz bound, states of a chain jump "
+    "between centroids"
 )
 SKIPPED = 20  # first symbols of a sequence, in which nothing is known of the past yet
 
@@ -154,11 +156,22 @@ def _even(seed, say, orders, trials, length, hidden, epochs) -> tuple[dict, dict
     ]
     checks += [
         Check("bits of the LSTM, even process", rate, network, rate - 0.002, 0.672, "C06"),
-        Check("bits of the LSTM restarted k symbols before, lowest above the exact h_k", 0,
-              float(np.min(np.subtract(truncated, exact[seen]))), low=-0.003, row="C06"),
-        Check(f"best chain up to order {largest} over what order {largest} can reach", exact[largest], min(markov + tree),
-              low=exact[largest] - 0.002, row="C06", note="exact h_k are a floor of every chain"),
-    ]  # fmt: skip
+        Check(
+            "bits of the LSTM restarted k symbols before, lowest above the exact h_k",
+            0,
+            float(np.min(np.subtract(truncated, exact[seen]))),
+            low=-0.003,
+            row="C06",
+        ),
+        Check(
+            f"best chain up to order {largest} over what order {largest} can reach",
+            exact[largest],
+            min(markov + tree),
+            low=exact[largest] - 0.002,
+            row="C06",
+            note="exact h_k are a floor of every chain",
+        ),
+    ]
     if largest <= 8:
         everything = processes.excess_entropy(moves)
         area = float(processes.order_entropies(moves, 200).sum() - 201 * rate)

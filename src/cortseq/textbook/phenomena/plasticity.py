@@ -24,7 +24,8 @@ from cortseq.checks import Check, near, phenomenon
 from cortseq.theory import plasticity as theory
 
 CLAIM = (
-    "Steady release falls with the rate in depressing synapses and peaks at an intermediate rate in facilitating ones; "
+    "Steady release falls with the rate in depressing synapses and peaks at an intermediate rate in "
+    "facilitating ones; "
     "transmission saturates at 1/tau_rec; a facilitated trace holds a cue that the rates do not show."
 )
 SYNAPSES: dict[str, dict[str, Any]] = {
@@ -71,7 +72,10 @@ def measure(
 def settle(
     rates: np.ndarray, U: float, tau_fac: float | None, tau_rec: float, span: float = 20.0, dt: float = 2e-3
 ):
-    """Return u and x after `span` seconds of the equations of the mean from rest (Runge-Kutta), both (rate,)."""
+    """Return u and x after `span` seconds of the equations of the mean, both (rate,).
+
+    From rest, by Runge-Kutta.
+    """
 
     def speed(u, x):
         du = 0 * u if tau_fac is None else (U - u) / tau_fac + U * (1 - u) * rates
@@ -129,11 +133,29 @@ def _steady(rates: np.ndarray, spikes: int, seed: int):
     for name, row, truth, rough in zip(SYNAPSES, measured, exact, predicted.prod(1), strict=True):
         for r, m, t, mean in zip(rates, row, truth, rough, strict=True):
             if r in (5, 20, 50):
-                checks.append(near(f"{name}: release per Poisson spike at {r:g} Hz", t, m, 0.02, "C36",
-                                   f"the equations of the mean give {mean:.4f}", relative=True))  # fmt: skip
+                checks.append(
+                    near(
+                        f"{name}: release per Poisson spike at {r:g} Hz",
+                        t,
+                        m,
+                        0.02,
+                        "C36",
+                        f"the equations of the mean give {mean:.4f}",
+                        relative=True,
+                    )
+                )
     saturated = rates[-1] * measured[0, -1]
-    checks.append(near("depressing: transmission at the highest rate (1/s)", 1 / SYNAPSES["depressing"]["tau_rec"],
-                       saturated, 0.05, "C39", "approached as r -> infinity", relative=True))  # fmt: skip
+    checks.append(
+        near(
+            "depressing: transmission at the highest rate (1/s)",
+            1 / SYNAPSES["depressing"]["tau_rec"],
+            saturated,
+            0.05,
+            "C39",
+            "approached as r -> infinity",
+            relative=True,
+        )
+    )
     falls = bool((np.diff(measured[0]) < 0).all())
     checks.append(
         Check("depressing: release falls with the rate (1: always)", 1.0, float(falls), 1, 1, "C39")
@@ -296,8 +318,9 @@ def _static(seed: int):
         # rest is reached at once; a power of two, so that no rounding is added
         frozen = model.step(
             {**q, "fac_rate": 0 * q["fac_rate"] + 2.0**900, "rec_rate": 0 * q["rec_rate"] + 2.0**900},
-            (frozen, use, torch.ones(8, dtype=torch.float64)), drive,
-        )[0]  # fmt: skip
+            (frozen, use, torch.ones(8, dtype=torch.float64)),
+            drive,
+        )[0]
         h = still.step(
             {"recurrent": p["recurrent"], "leak": torch.full((1,), 0.5, dtype=torch.float64)}, (h,), drive
         )[0]

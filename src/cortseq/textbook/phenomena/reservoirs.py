@@ -22,7 +22,8 @@ from cortseq.checks import Check, near, phenomenon
 from cortseq.theory import random_networks, reservoirs
 
 CLAIM = (
-    "The spectral radius decides the echo-state property of linear reservoirs only; for tanh units it is neither "
+    "The spectral radius decides the echo-state property of linear reservoirs only; for tanh units it is "
+    "neither "
     "sufficient nor, under drive, necessary. A linear reservoir of N units remembers at most N inputs."
 )
 # rho = .499, and yet two attractors under this constant input (W, input)
@@ -92,13 +93,33 @@ def _linear(seed: int, n: int = 50, radii=(0.9, 0.99, 1.01), longest: int = 400)
     bounds = echo_state_bounds(nilpotent)
     expected = np.array(radii) < 1
     checks = [
-        Check("radii at which starts meet if and only if rho < 1", len(radii), int((np.array(holds) == expected).sum()),
-              len(radii), row="C27"),
-        Check("slope of ln|W^t| over ln rho, worst", 1.0, _worst(np.array(slopes) / np.log(radii)), 0.95, 1.05, "C27"),
-        Check("|W^2| of the nilpotent reservoir of norm 10", 0.0, _power_norms(nilpotent, 2)[2], 0, 1e-12, "C27"),
-        Check("its echo states, of radius 0 (1: it has them)", float(bounds.necessary),
-              float(_forgets(echo_state_test, nilpotent, rng)), 1, 1, "C27"),
-    ]  # fmt: skip
+        Check(
+            "radii at which starts meet if and only if rho < 1",
+            len(radii),
+            int((np.array(holds) == expected).sum()),
+            len(radii),
+            row="C27",
+        ),
+        Check(
+            "slope of ln|W^t| over ln rho, worst",
+            1.0,
+            _worst(np.array(slopes) / np.log(radii)),
+            0.95,
+            1.05,
+            "C27",
+        ),
+        Check(
+            "|W^2| of the nilpotent reservoir of norm 10", 0.0, _power_norms(nilpotent, 2)[2], 0, 1e-12, "C27"
+        ),
+        Check(
+            "its echo states, of radius 0 (1: it has them)",
+            float(bounds.necessary),
+            float(_forgets(echo_state_test, nilpotent, rng)),
+            1,
+            1,
+            "C27",
+        ),
+    ]
     part = {
         "power": ("power", times),
         "linear_radius": ("linear_radius", np.array(radii)),
@@ -149,12 +170,18 @@ def _trap(seed: int, steps: int = 40, starts: int = 20):
     # the second unit is held at 1, so that the first sees tanh(1.8 h + 1.868 - 1.868)
     up = reservoirs.held_up(TRAP[0][0])
     checks = [
-        Check("spectral radius of the counter-example", 1.0, echo_state_bounds(w).radius, high=0.999, row="C28",
-              note="below 1: the textbook's condition is fulfilled"),
+        Check(
+            "spectral radius of the counter-example",
+            1.0,
+            echo_state_bounds(w).radius,
+            high=0.999,
+            row="C28",
+            note="below 1: the textbook's condition is fulfilled",
+        ),
         near("upper attractor, first unit", up, ends[-1], 1e-3, "C28"),
         near("lower attractor, first unit", -up, ends[0], 1e-3, "C28"),
         Check("its echo states (0: it has none)", 0.0, float(found.holds), 0, 0, "C28"),
-    ]  # fmt: skip
+    ]
     part = {
         "trap_step": ("trap_step", np.arange(steps + 1)),
         "trap": (("start", "trap_step"), np.array(path)[:, :, 0].T),
@@ -180,14 +207,38 @@ def _driven(gain: float, noises, units: int, steps: int, seed: int):
     strongest = int(np.argmax(noises))
     typical = np.sqrt(units * random_networks.mean_field_map(gain).q)
     checks = [
-        near("exponent at the strongest drive (nats/step)", predicted[strongest], slopes[strongest], 0.08, "C28b",
-             relative=True),
-        Check("largest error of the exponent over drives (nats/step)", 0.0, np.abs(slopes - predicted)[forced].max(),
-              high=0.06, row="C28b", note="one network of finite size"),
-        Check("distance of copies without drive", typical, found[int(np.argmin(noises))].distance, 0.1 * typical,
-              row="C28b", note="predicted: the distance sqrt(N q) of a typical state from 0; the copies stay apart"),
-        Check("distance of copies under the strongest drive", 0.0, found[strongest].distance, high=1e-12, row="C28b"),
-    ]  # fmt: skip
+        near(
+            "exponent at the strongest drive (nats/step)",
+            predicted[strongest],
+            slopes[strongest],
+            0.08,
+            "C28b",
+            relative=True,
+        ),
+        Check(
+            "largest error of the exponent over drives (nats/step)",
+            0.0,
+            np.abs(slopes - predicted)[forced].max(),
+            high=0.06,
+            row="C28b",
+            note="one network of finite size",
+        ),
+        Check(
+            "distance of copies without drive",
+            typical,
+            found[int(np.argmin(noises))].distance,
+            0.1 * typical,
+            row="C28b",
+            note="predicted: the distance sqrt(N q) of a typical state from 0; the copies stay apart",
+        ),
+        Check(
+            "distance of copies under the strongest drive",
+            0.0,
+            found[strongest].distance,
+            high=1e-12,
+            row="C28b",
+        ),
+    ]
     part = {
         "noise": ("noise", np.array(noises)),
         "exponent": ("noise", slopes, {"units": "nats/step"}),
@@ -242,13 +293,31 @@ def _memory(sizes, radii, radius: float, size: int, lengths: int, seed: int):
     )
     both = np.concatenate([by_size, by_radius])
     checks = [
-        Check("memory of cyclic reservoirs over N - 1 + r^2N, worst", 1.0, _worst(both[:, 0, 1] / both[:, 0, 0]),
-              0.96, 1.02, "C30"),
-        Check("memory of random reservoirs over prediction, worst", 1.0, _worst(both[:, 1, 1] / both[:, 1, 0]),
-              0.9, 1.05, "C30", note="what least squares can see in double precision"),
-        Check("memory over N, largest of all reservoirs", 1.0,
-              max((by_size[..., 1] / np.array(sizes)[:, None]).max(), by_radius[..., 1].max() / size), high=1.0, row="C30"),
-    ]  # fmt: skip
+        Check(
+            "memory of cyclic reservoirs over N - 1 + r^2N, worst",
+            1.0,
+            _worst(both[:, 0, 1] / both[:, 0, 0]),
+            0.96,
+            1.02,
+            "C30",
+        ),
+        Check(
+            "memory of random reservoirs over prediction, worst",
+            1.0,
+            _worst(both[:, 1, 1] / both[:, 1, 0]),
+            0.9,
+            1.05,
+            "C30",
+            note="what least squares can see in double precision",
+        ),
+        Check(
+            "memory over N, largest of all reservoirs",
+            1.0,
+            max((by_size[..., 1] / np.array(sizes)[:, None]).max(), by_radius[..., 1].max() / size),
+            high=1.0,
+            row="C30",
+        ),
+    ]
     part = {
         "size": ("size", np.array(sizes)),
         "radius": ("radius", np.array(radii)),
@@ -289,11 +358,23 @@ def _summary(size: int, radius: float, lengths: int, seed: int, stay: float = 0.
     predicted = reservoirs.chain_memory(transition, lags)
     exact = reservoirs.linear_memory(w, into, int(lags[-1]))
     checks = [
-        near("R^2 over lags of a linear reservoir, summed", exact[1:].sum(), reservoir[1:].clip(0).sum(), 0.03, "C53",
-             "the memory capacity", relative=True),
-        Check("largest error of R^2 of a chain's state over lambda^2k", 0.0, np.abs(of_chain - predicted).max(),
-              high=0.05, row="C53"),
-    ]  # fmt: skip
+        near(
+            "R^2 over lags of a linear reservoir, summed",
+            exact[1:].sum(),
+            reservoir[1:].clip(0).sum(),
+            0.03,
+            "C53",
+            "the memory capacity",
+            relative=True,
+        ),
+        Check(
+            "largest error of R^2 of a chain's state over lambda^2k",
+            0.0,
+            np.abs(of_chain - predicted).max(),
+            high=0.05,
+            row="C53",
+        ),
+    ]
     part = {
         "lag": ("lag", lags),
         "decoded": (("state", "lag"), np.stack([reservoir, of_chain])),
@@ -399,8 +480,16 @@ def _tasks(units: int, steps: int, seed: int):
     errors = np.array(found)
     checks = []
     for name, (ours, linear), peer in zip(tasks, errors, theirs, strict=True):
-        checks.append(Check(f"NRMSE of {name} over that of a linear filter", 1.0, ours / linear, high=0.9, row="C26",
-                            note="predicted: no better than 50 taps of the input"))  # fmt: skip
+        checks.append(
+            Check(
+                f"NRMSE of {name} over that of a linear filter",
+                1.0,
+                ours / linear,
+                high=0.9,
+                row="C26",
+                note="predicted: no better than 50 taps of the input",
+            )
+        )
         if np.isfinite(peer):
             checks.append(
                 near(f"NRMSE of {name} beside reservoirpy's states", peer, ours, 0.02, "C26", relative=True)
