@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def fingerprint(*roots: str | Path) -> str:
-    """Hex digest of modules by name ("cortseq.networks.families.rate") or of script files by path."""
+    """Return hex digest of modules by name ("cortseq.networks.families.rate") or of script files by path."""
     seen: dict[str, str] = {}
     waiting = [str(root) for root in roots]
     while waiting:
@@ -27,7 +27,7 @@ def fingerprint(*roots: str | Path) -> str:
 
 @functools.cache
 def _read(name: str) -> tuple[str, tuple[str, ...]]:
-    """Digest of one file's syntax tree, and the cortseq modules it imports."""
+    """Return digest of one file's syntax tree, and the cortseq modules it imports."""
     path = Path(name) if name.endswith(".py") else _path(name)
     if path is None:
         raise ModuleNotFoundError(name)
@@ -55,6 +55,9 @@ def _imports(tree: ast.AST) -> set[str]:
 
 @functools.cache
 def _path(name: str) -> Path | None:
-    """The file of a cortseq module. Nothing is imported to find it: that would bring torch into every run of Snakemake."""
+    """Return the file of a cortseq module.
+
+    Nothing is imported to find it: that would bring torch into every run of Snakemake.
+    """
     inside = Path(__file__).parent.joinpath(*name.split(".")[1:])
     return next((p for p in (inside / "__init__.py", inside.with_suffix(".py")) if p.is_file()), None)
