@@ -19,6 +19,8 @@ def even() -> np.ndarray:
     State A emits 0 and stays or 1 and goes to B, each with probability 1/2; B emits 1 and goes to A.
 
     Ones come in runs of even length; no finite order. Weiss 1973, Monatsh Math 77:462.
+
+    Returns moves (2, 2, 2): (symbol, from, to).
     """
     moves = np.zeros((2, 2, 2))
     moves[0, 0, 0] = moves[1, 0, 1] = 0.5
@@ -27,7 +29,10 @@ def even() -> np.ndarray:
 
 
 def golden_mean() -> np.ndarray:
-    """Return the golden-mean process: no two zeros in a row, else fair coins; order 1."""
+    """Return the golden-mean process: no two zeros in a row, else fair coins; order 1.
+
+    Returns moves (2, 2, 2): (symbol, from, to).
+    """
     moves = np.zeros((2, 2, 2))
     moves[1, 0, 0] = moves[0, 0, 1] = 0.5
     moves[1, 1, 0] = 1.0
@@ -47,6 +52,8 @@ def lag_copy(symbols: int, lag: int, noise: float) -> np.ndarray:
     """Return a source that copies the symbol `lag` before, or draws uniformly with `noise`.
 
     x_t = x_{t-lag} with probability 1 - noise; states are the last `lag` symbols.
+
+    Returns moves (symbols, symbols**lag, symbols**lag): (symbol, from, to).
     """
     p = np.full((symbols, symbols), noise / symbols) + (1 - noise) * np.eye(symbols)
     return _shift_register(symbols, lag, lambda state: p[state // symbols ** (lag - 1)])
@@ -56,6 +63,8 @@ def parity(order: int, noise: float) -> np.ndarray:
     """Return a source of parities of the last `order` bits, flipped with probability `noise`.
 
     States are those bits.
+
+    Returns moves (2, 2**order, 2**order): (symbol, from, to).
     """
 
     def row(state: int) -> np.ndarray:
@@ -85,6 +94,8 @@ def reber() -> np.ndarray:
 
     6 fair choices in 8 symbols per string on average: entropy rate 3/4 bit. Reber 1967, J Verb Learn Verb
     Behav 6:855.
+
+    Returns moves (7, 7, 7): (symbol, from, to).
     """
     return _graph([*_REBER_EDGES, (6, "E", 0)], 7)
 
@@ -96,6 +107,8 @@ def embedded_reber() -> np.ndarray:
 
     7 fair choices in 12 symbols per string on average: entropy rate 7/12 bit. Hochreiter & Schmidhuber 1997,
     Neural Comput 9:1735.
+
+    Returns moves (7, 19, 19): (symbol, from, to).
     """
     edges = [(0, "B", 1), (18, "E", 0)]
     for letter, first in (("T", 2), ("P", 10)):
@@ -116,7 +129,16 @@ def _graph(edges, n_states: int) -> np.ndarray:
 
 
 def stationary(transition: np.ndarray) -> np.ndarray:
-    """Return the distribution p = p @ transition of an irreducible chain, by least squares with sum p = 1."""
+    """Return the distribution p = p @ transition of an irreducible chain, by least squares with sum p = 1.
+
+    Parameters
+    ----------
+    transition : (from, to) probabilities.
+
+    Returns
+    -------
+    (state,) probabilities.
+    """
     n = len(transition)
     equations = np.vstack([transition.T - np.eye(n), np.ones(n)])
     p = np.linalg.lstsq(equations, np.append(np.zeros(n), 1.0), rcond=None)[0].clip(0)
@@ -129,6 +151,10 @@ def entropy_rate(moves: np.ndarray) -> float:
     h = -sum_s pi_s sum_x p(x|s) log2 p(x|s), exact (Crutchfield & Young 1989, PRL 63:105).
 
     Raises CortseqError if the source is not unifilar: its entropy rate has no closed form.
+
+    Parameters
+    ----------
+    moves : (symbol, from, to) probabilities.
     """
     if (np.count_nonzero(moves, axis=2) > 1).any():
         raise CortseqError(
@@ -161,7 +187,16 @@ def order_entropies(moves: np.ndarray, orders: int) -> np.ndarray:
 
 
 def block_entropies(moves: np.ndarray, length: int) -> np.ndarray:
-    """Return H(x_1 .. x_L) for L = 0..length: sums of h_k."""
+    """Return H(x_1 .. x_L) for L = 0..length: sums of h_k.
+
+    Parameters
+    ----------
+    moves : (symbol, from, to) probabilities.
+
+    Returns
+    -------
+    (length + 1,), bits.
+    """
     return np.concatenate([[0.0], np.cumsum(order_entropies(moves, length - 1))]) if length else np.zeros(1)
 
 
@@ -169,6 +204,12 @@ def excess_entropy(moves: np.ndarray, orders: int = 200, tolerance: float = 1e-9
     """Return E = sum_k (h_k - h), the information that the past holds about the future; unifilar sources.
 
     Raises CortseqError where h_k has not come within `tolerance` of h at k = orders.
+
+    Parameters
+    ----------
+    moves : (symbol, from, to) probabilities.
+    orders : longest contexts in the sum.
+    tolerance : of h_k - h at the end, bits per symbol.
     """
     gaps = order_entropies(moves, orders) - entropy_rate(moves)
     if gaps[-1] > tolerance:

@@ -130,7 +130,13 @@ def dissect(
 
 
 def spread(trials, n: int) -> np.ndarray:
-    """Return up to n of the trials, evenly over all: they may be sorted by a covariate."""
+    """Return up to n of the trials, evenly over all: they may be sorted by a covariate.
+
+    Parameters
+    ----------
+    trials : (trial,) positions.
+    n : how many at most.
+    """
     trials = np.asarray(trials, int)
     return trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)]
 
@@ -145,7 +151,16 @@ def _by_member(states: np.ndarray, members: int) -> list[np.ndarray]:
 
 
 def draw(states: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Draw up to n visited states, each once."""
+    """Draw up to n visited states, each once.
+
+    Parameters
+    ----------
+    states : (trial, time, dim), NaN where a bin is missing.
+
+    Returns
+    -------
+    (n, dim), fewer where fewer were visited.
+    """
     flat = states.reshape(-1, states.shape[-1])
     flat = flat[np.isfinite(flat).all(1)]
     if not len(flat):

@@ -215,15 +215,24 @@ class Archive:
         raise NotImplementedError
 
     def read(self, key: str) -> np.ndarray:
-        """Return the array of a key that is there."""
+        """Return the array of a key that is there.
+
+        Of any shape, as it is stored.
+        """
         raise NotImplementedError
 
     def trains(self, key: str | None, option: str) -> Mapping[str, np.ndarray] | None:
-        """Return spike times by unit where `key` holds one array per unit; None where it is one array."""
+        """Return spike times by unit where `key` holds one array per unit; None where it is one array.
+
+        Times are (spike,) per unit.
+        """
         return None
 
     def get(self, key: str | None, option: str) -> np.ndarray:
-        """Return the array `key`, named in the study under `option`."""
+        """Return the array `key`, named in the study under `option`.
+
+        Of any shape, as it is stored.
+        """
         if key not in self.keys:
             raise self.missing(key, option)
         assert key is not None
@@ -251,7 +260,16 @@ class Archive:
         return values
 
     def spike_labels(self, key: str | None, option: str, times: np.ndarray) -> np.ndarray:
-        """Return whole numbers, one per spike."""
+        """Return whole numbers, one per spike.
+
+        Parameters
+        ----------
+        times : (spike,) whose number the labels must have.
+
+        Returns
+        -------
+        (spike,) integers.
+        """
         values = self.get(key, option).ravel()
         self.same_length(values, len(times), option, key)
         if values.dtype.kind not in "iuf" or (values != np.floor(values)).any():
@@ -259,7 +277,13 @@ class Archive:
         return values.astype(np.int64)
 
     def same_length(self, values: np.ndarray, length: int, option: str, key: str | None) -> None:
-        """Raise a CortseqError unless `values` has so many rows."""
+        """Raise a CortseqError unless `values` has so many rows.
+
+        Parameters
+        ----------
+        values : (row, ...).
+        length : rows there must be.
+        """
         if len(values) != length:
             raise CortseqError(
                 f"has {len(values)} values, {length} are needed", file=self.file, key=option, value=key
@@ -293,6 +317,10 @@ def from_trains(
     NaN, with which rectangular tables are padded, is left out; spikes are put in order, and of two spikes
     of one unit at one instant (in one trial) one is left out. Each is counted in `dirt`. An infinite time
     and a recording without any spike are errors.
+
+    Parameters
+    ----------
+    trains : name of each unit -> its spike times (spike,), in units of `scale` s.
     """
     dirt = {"spike_times_nan": 0, "spikes_out_of_order": 0, "spikes_at_the_same_time": 0}
     times, unit, trial = [], [], []
@@ -362,7 +390,16 @@ def clocked(raw: xr.Dataset, width: float, dirt: dict | None = None) -> xr.Datas
 
 
 def step(time: np.ndarray, file: Path | None) -> float:
-    """Return the bin width of regular times; gaps are rare and clocks jitter, so the median is the width."""
+    """Return the bin width of regular times; gaps are rare and clocks jitter, so the median is the width.
+
+    Parameters
+    ----------
+    time : (sample,) s.
+
+    Returns
+    -------
+    s.
+    """
     steps = np.diff(time)
     width = float(np.median(steps)) if len(steps) else 0.0
     if width <= 0 or (abs(steps / width - 1) > _JITTER).mean() > 0.05:

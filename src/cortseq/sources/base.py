@@ -239,7 +239,14 @@ def summarise_rates(rates: np.ndarray) -> str:
 
 
 def dominant(counts: np.ndarray, rates: np.ndarray, names: np.ndarray) -> list[str]:
-    """Return a line where one unit of several has most of all spikes: a pooled score would be that unit's."""
+    """Return a line where one unit of several has most of all spikes: a pooled score would be that unit's.
+
+    Parameters
+    ----------
+    counts : (unit,) spikes.
+    rates : (unit,) Hz.
+    names : (unit,).
+    """
     most = int(np.argmax(counts))
     if (counts > 0).sum() < 3 or counts[most] <= counts.sum() / 2:
         return []
@@ -257,7 +264,12 @@ def summarise_dirt(raw: xr.Dataset) -> str:
 
 
 def finite(values, *, file: Path | None, key: str) -> np.ndarray:
-    """Return `values` as float64; CortseqError where one is NaN or infinite."""
+    """Return `values` as float64; CortseqError where one is NaN or infinite.
+
+    Parameters
+    ----------
+    values : of any shape; the result has the same.
+    """
     values = np.asarray(values, float)
     bad = ~np.isfinite(values)
     if bad.any():
@@ -271,7 +283,12 @@ def finite(values, *, file: Path | None, key: str) -> np.ndarray:
 
 
 def whole_counts(values: np.ndarray, *, file: Path | None, key: str) -> np.ndarray:
-    """Return `values` as integers >= 0; CortseqError where one is negative, fractional or not a number."""
+    """Return `values` as integers >= 0; CortseqError where one is negative, fractional or not a number.
+
+    Parameters
+    ----------
+    values : of any shape; the result has the same.
+    """
     if values.dtype.kind in "ub":
         return values.astype(np.uint8) if values.dtype.kind == "b" else values
     if values.dtype.kind not in "if":

@@ -52,7 +52,10 @@ class Hdf5Archive(Archive):
         return self._keys
 
     def read(self, key: str) -> np.ndarray:
-        """Read the array of a key."""
+        """Read the array of a key.
+
+        Of any shape, as it is stored.
+        """
         with open_hdf5(self.file) as content:
             try:
                 dataset = content[key]
@@ -64,7 +67,10 @@ class Hdf5Archive(Archive):
         return values.astype(str) if values.dtype.kind in "OS" else values
 
     def get(self, key: str | None, option: str) -> np.ndarray:
-        """Return the array `key`, named in the study under `option`; one fault is one line."""
+        """Return the array `key`, named in the study under `option`; one fault is one line.
+
+        Of any shape, as it is stored.
+        """
         return super().get(key and key.strip("/"), option)
 
     def trains(self, key: str | None, option: str) -> Mapping[str, np.ndarray] | None:

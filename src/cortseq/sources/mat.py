@@ -81,7 +81,10 @@ class MatArchive(Archive):
         return tree
 
     def get(self, key: str | None, option: str) -> np.ndarray:
-        """Return the array `key`, named in the study under `option`; one fault is one line."""
+        """Return the array `key`, named in the study under `option`; one fault is one line.
+
+        Of any shape, as it is stored.
+        """
         tree = self.find(key or "")
         if tree is None:
             raise self.missing(key, option)

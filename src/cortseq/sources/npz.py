@@ -50,7 +50,10 @@ class NpzArchive(Archive):
         return sorted(self._content.files)
 
     def read(self, key: str) -> np.ndarray:
-        """Read the array of a key."""
+        """Read the array of a key.
+
+        Of any shape, as it is stored.
+        """
         try:
             return self._content[key]
         except ValueError as error:

@@ -244,7 +244,12 @@ def _with_series(raw: xr.Dataset, label: str, name: str, nwb, file: Path) -> xr.
 
 
 def series_time(series) -> np.ndarray:
-    """Return times of a TimeSeries in s."""
+    """Return times of a TimeSeries in s.
+
+    Returns
+    -------
+    (sample,).
+    """
     if series.timestamps is not None:
         return np.asarray(series.timestamps[:], float)
     return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate

@@ -118,7 +118,12 @@ def _threshold(state: BalancedState) -> np.ndarray:
 
 
 def balanced_eigenvalues(state: BalancedState) -> np.ndarray:
-    """Of -1 + dH/dm, per tau: units that are updated at random times relax with tau dm/dt = -m + H(m)."""
+    """Of -1 + dH/dm, per tau: units that are updated at random times relax with tau dm/dt = -m + H(m).
+
+    Returns
+    -------
+    (population,) complex128, 1/tau.
+    """
     return np.linalg.eigvals(_response(state)[0] - np.eye(len(state.rates)))
 
 
@@ -146,5 +151,7 @@ def coin_variation(rate) -> np.ndarray:
     Variation (sd / mean) of the intervals of a coin that is thrown once a time constant and comes up with
     probability p; the Fano factor of its counts is 1 - p. As irregular as spikes of that rate can be that
     have no memory; a clock has 0.
+
+    Elementwise in the rate, of any shape, per time constant.
     """
     return np.sqrt(1 - np.asarray(rate, float))

@@ -15,6 +15,12 @@ def to_continuous(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.nda
     """Return (lambda_d - 1) / dt for a map that is an Euler step, ln(lambda_d) / dt for an exact flow; 1/s.
 
     The logarithm gives frequencies up to 1 / (2 dt): faster ones are aliased.
+
+    Parameters
+    ----------
+    eigenvalues : of the map, of any shape; the result has the same.
+    bin_width : dt, s.
+    rule : whether the map is an Euler step or the exact flow.
     """
     values = np.asarray(eigenvalues, dtype=np.complex128)
     if _rule(rule) == "euler":
@@ -24,7 +30,14 @@ def to_continuous(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.nda
 
 
 def to_discrete(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.ndarray:
-    """1 + dt lambda for an Euler step, exp(dt lambda) for the exact flow; the inverse of `to_continuous`."""
+    """1 + dt lambda for an Euler step, exp(dt lambda) for the exact flow; the inverse of `to_continuous`.
+
+    Parameters
+    ----------
+    eigenvalues : 1/s, of any shape; the result has the same.
+    bin_width : dt, s.
+    rule : whether the map is an Euler step or the exact flow.
+    """
     values = np.asarray(eigenvalues, dtype=np.complex128)
     return 1 + bin_width * values if _rule(rule) == "euler" else np.exp(bin_width * values)
 

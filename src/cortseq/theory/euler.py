@@ -8,7 +8,10 @@ from cortseq.theory.conversion import euler_limit, to_continuous
 
 
 def euler_eigenvalue(eigenvalue, dt) -> np.ndarray:
-    """Return 1 + dt lambda: what a mode exp(lambda t) of the equation becomes in one Euler step."""
+    """Return 1 + dt lambda: what a mode exp(lambda t) of the equation becomes in one Euler step.
+
+    Elementwise, of any shape; `dt` in the inverse unit of the eigenvalue.
+    """
     return 1 + dt * np.asarray(eigenvalue)
 
 
@@ -16,6 +19,8 @@ def continuous_eigenvalue(eigenvalue, dt: float, exact: bool = False) -> np.ndar
     """Return the rate (per unit of dt) of a mode of a map.
 
     (mu - 1)/dt for an Euler step, ln(mu)/dt (principal value) for an exact flow.
+
+    Elementwise, of any shape.
     """
     return to_continuous(eigenvalue, dt, "exact" if exact else "euler")
 
@@ -40,12 +45,18 @@ def euler_is_stable(gain: float, eigenvalues, leak: float) -> bool:
 
 
 def low_pass(frequency, tau: float) -> np.ndarray:
-    """Return |H| = 1 / sqrt(1 + (2 pi f tau)^2) of tau dh/dt = -h + x; half power at 1/(2 pi tau)."""
+    """Return |H| = 1 / sqrt(1 + (2 pi f tau)^2) of tau dh/dt = -h + x; half power at 1/(2 pi tau).
+
+    Elementwise in the frequency (Hz, with tau in s), of any shape.
+    """
     return 1 / np.sqrt(1 + (2 * np.pi * np.asarray(frequency) * tau) ** 2)
 
 
 def leak_low_pass(frequency, leak: float, dt: float) -> np.ndarray:
-    """Return |H| = a / |1 - (1 - a) exp(-2 pi i f dt)| of h' = (1 - a) h + a x."""
+    """Return |H| = a / |1 - (1 - a) exp(-2 pi i f dt)| of h' = (1 - a) h + a x.
+
+    Elementwise in the frequency (Hz, with dt in s), of any shape.
+    """
     return leak / np.abs(1 - (1 - leak) * np.exp(-2j * np.pi * np.asarray(frequency) * dt))
 
 

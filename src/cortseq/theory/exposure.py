@@ -15,6 +15,8 @@ def autoregressive_error(coefficient: float, noise_variance: float, horizon) -> 
 
     Mean squared error of the best forecast h steps ahead of y' = phi y + noise; h sigma^2 for |phi| = 1. h =
     1 is the teacher-forced error.
+
+    Elementwise in the horizon (steps), of any shape.
     """
     h = np.asarray(horizon, float)
     square = coefficient**2
@@ -27,6 +29,11 @@ def moving_average_error(coefficients, noise_variance: float, horizon) -> np.nda
     Of y' = sum_i phi_i y_{t-i} + noise, psi its response to one noise.
 
     Box & Jenkins 1970. `coefficients`: phi_1, phi_2, ...; for one it is `autoregressive_error`.
+
+    Parameters
+    ----------
+    coefficients : phi, (lag,).
+    horizon : steps, of any shape; the result has the same.
     """
     phi, h = np.atleast_1d(np.asarray(coefficients, float)), np.asarray(horizon)
     psi = np.zeros(int(h.max()) + len(phi))

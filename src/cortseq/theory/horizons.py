@@ -11,12 +11,17 @@ def forget_horizon(bias) -> np.ndarray:
     """Return -1 / ln sigmoid(b).
 
     Steps in which an LSTM's direct path, the product of forget gates at bias b, falls to 1/e.
+
+    Elementwise in the bias, of any shape.
     """
     return 1 / np.logaddexp(0, -np.asarray(bias, float))
 
 
 def gradient_growth(exponent: float, lags) -> np.ndarray:
-    """Return exp(lambda k), the typical norm of dh_t/dh_{t-k} relative to lag 0."""
+    """Return exp(lambda k), the typical norm of dh_t/dh_{t-k} relative to lag 0.
+
+    Elementwise in the lags (steps), of any shape; `exponent` in nats per step.
+    """
     return np.exp(exponent * np.asarray(lags))
 
 

@@ -70,7 +70,10 @@ def gauss_newton(
 
 
 def measured_loss_change(loss: Callable[[Params], torch.Tensor], params: Params, step: Params) -> float:
-    """Return L(params + d) - L(params)."""
+    """Return L(params + d) - L(params).
+
+    Parameters and step are trees of arrays of equal shapes; the loss is a scalar ().
+    """
     moved = torch.utils._pytree.tree_map(lambda p, d: p + d, params, step)
     with torch.no_grad():
         return float(loss(moved) - loss(params))

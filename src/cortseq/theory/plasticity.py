@@ -84,6 +84,8 @@ def stp_poisson(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> np.
     With y = u - U of the raised u, y' = (1 - U) (U + f y) and x' = 1 - e + (1 - U - y) x e from spike to
     spike, so b_k = <y^k x> obeys a linear recursion in b_0 .. b_{k+1}; <f^j> = r / (r + j/tau_fac) and so on
     over exponential intervals. Row k carries (1 - U)^k, so the chain is cut where that is below rounding.
+
+    Elementwise in the rate (Hz), of any shape; time constants in s.
     """
     rates = _checked(rate_hz, U, tau_fac, tau_rec)
     return np.vectorize(lambda r: _poisson(float(r), U, tau_fac, tau_rec), otypes=[float])(rates)[()]
@@ -110,7 +112,10 @@ def _poisson(r: float, U: float, tau_fac: float | None, tau_rec: float) -> float
 
 
 def stp_frequency_response(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
-    """Return transmission r u x (1/s) against the rate: it saturates at 1 / tau_rec."""
+    """Return transmission r u x (1/s) against the rate: it saturates at 1 / tau_rec.
+
+    Elementwise in the rate (Hz), of any shape; time constants in s.
+    """
     u, x = stp_steady_state(rate_hz, U, tau_fac, tau_rec)
     return np.asarray(rate_hz, float) * u * x
 
@@ -135,6 +140,8 @@ def stp_memory_rate(rate_hz, U: float, tau_fac: float) -> np.ndarray:
     """Return the rate (1/s) at which u returns to its steady state, 1/tau_fac + U r.
 
     Its inverse is the span of a silent memory.
+
+    Elementwise in the rate (Hz), of any shape.
     """
     return 1 / tau_fac + U * _checked(rate_hz, U, tau_fac, 0.0)
 

@@ -62,6 +62,15 @@ def chain_memory(transition, lags) -> np.ndarray:
     """Return R^2 of x_{t-k} from X_t in a stationary two-state chain, lambda^(2k), lambda = P_00 + P_11 - 1.
 
     A chain of order 1 keeps nothing of its past beyond what X_t carries.
+
+    Parameters
+    ----------
+    transition : (2, 2), (from, to).
+    lags : k, (lag,).
+
+    Returns
+    -------
+    (lag,).
     """
     p = np.asarray(transition, float)
     if p.shape != (2, 2) or not np.allclose(p.sum(1), 1) or not stationary(p).all():

@@ -45,7 +45,10 @@ class Subject:
         return analyse.draw(self.states[member], n, self.seed + member)
 
     def left_out(self) -> list[np.ndarray]:
-        """Return positions in `test` without one group of trials each."""
+        """Return positions in `test` without one group of trials each.
+
+        One array (trial,) per group.
+        """
         return leave_out(len(self.test))
 
 
@@ -53,6 +56,8 @@ def leave_out(n: int) -> list[np.ndarray]:
     """Return the positions 0 .. n - 1 that remain when each group of trials is left out.
 
     For errors by the jackknife; none of one trial.
+
+    One array (position,) per group.
     """
     groups = min(_GROUPS, n) if n > 1 else 0
     return [np.flatnonzero(np.arange(n) % groups != g) for g in range(groups)]

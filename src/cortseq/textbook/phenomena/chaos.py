@@ -191,6 +191,11 @@ def half_width(lags: np.ndarray, autocorrelation: np.ndarray) -> float:
     """Return the first lag at which the autocorrelation is half of that at lag 0, by a cubic spline.
 
     NaN if never.
+
+    Parameters
+    ----------
+    lags : (lag,), in tau.
+    autocorrelation : (lag,).
     """
     from scipy.interpolate import CubicSpline
 
@@ -204,6 +209,11 @@ def extrapolated(sizes, exponents: np.ndarray) -> tuple[float, float]:
     """Return intercept and slope of the mean exponent against 1/N.
 
     Sizes are weighted by the square root of N times the number of networks.
+
+    Parameters
+    ----------
+    sizes : (size,) units.
+    exponents : (size,), per tau, mean over networks.
     """
     counts = np.isfinite(exponents).sum(1)
     slope, intercept = np.polyfit(

@@ -102,7 +102,13 @@ def henon(trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def fitted(y: np.ndarray, strategy: dict, hidden: int, epochs: int, seed: int, **more):
-    """Return a rate network without a skip, fitted to four fifths of the trials by one strategy."""
+    """Return a rate network without a skip, fitted to four fifths of the trials by one strategy.
+
+    Parameters
+    ----------
+    y : (trial, time, channel).
+    strategy : settings of the training strategy.
+    """
     from cortseq import models
     from cortseq import recording as rec
 

@@ -109,6 +109,10 @@ def recall(lag: int, trials: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Return sequences.
 
     a cue (0 or 1), lag - 2 distractors (2 or 3), the probe 4, and the cue again, `lag` after the first.
+
+    Returns
+    -------
+    A list of `trials` sequences (lag + 1,) of labels.
     """
     cue = rng.integers(2, size=trials)
     noise = rng.integers(2, 4, size=(trials, lag - 2))

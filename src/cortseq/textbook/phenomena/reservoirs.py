@@ -422,7 +422,12 @@ def mackey_glass(steps: int, rng: np.random.Generator, delay: float = 17.0, dt: 
 
 
 def nrmse(truth: np.ndarray, guess: np.ndarray) -> float:
-    """Return sqrt(mean (y - guess)^2 / variance of y)."""
+    """Return sqrt(mean (y - guess)^2 / variance of y).
+
+    Parameters
+    ----------
+    truth, guess : (time,).
+    """
     return float(np.sqrt(((truth - guess) ** 2).mean() / truth.var()))
 
 
