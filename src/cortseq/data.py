@@ -18,11 +18,17 @@ Params = dict[str, Any]
 class Data:
     """A recording as plain arrays.
 
-    A recording as arrays: y is (trial, time, feature) for counts and signals, (trial, time) for symbols.
-
-    `observation` is what a bin is drawn from (`cortseq.recording.OBSERVATIONS`), `support` the largest count
-    that "conway_maxwell" gives a probability to (else 0).
-    `valid`: bins that were observed. `scored`: those of them whose log-probability counts; None: all.
+    Attributes
+    ----------
+    track : "counts", "symbols" or "signal".
+    y : (trial, time, feature) counts or samples, or (trial, time) symbols.
+    valid : (trial, time) bool, bins that were observed.
+    inputs : (trial, time, input), None without any.
+    bin_width : s (1 on symbols without a clock).
+    n_features : units, channels or symbols.
+    observation : what a bin is drawn from (`cortseq.recording.OBSERVATIONS`).
+    support : largest count that "conway_maxwell" gives a probability to, else 0.
+    scored : (trial, time) bool, the valid bins whose log-probability counts; None: all.
     """
 
     track: str

@@ -24,13 +24,17 @@ Push = Callable[["torch.Tensor", "torch.Tensor"], "tuple[torch.Tensor, torch.Ten
 class Flow:
     """One step of a dynamical system, s' = F(s), on a flat state.
 
-    s' = F(s): torch float64 (dim,) -> (dim,), or (n, dim) -> (n, dim) if `function` takes batches.
+    Every analysis of `cortseq.dynamics` takes any callable (d,) -> (d,) in place of a Flow.
 
-    `map` names which of a fitted model's maps it is: "open" loop (input held), "closed" loop (input
-    replaced by its expectation given the state) or "sampled" (input drawn). Every analysis of this
-    package takes any callable (d,) -> (d,) in place of a Flow. `push`, where one is known in closed form:
-    F(s) and DF(s) V of a state (d,) and the columns of V (d, k); of n states and frames (n, d, k) at once
-    with `batches`.
+    Attributes
+    ----------
+    function : torch float64 (dim,) -> (dim,), or (n, dim) -> (n, dim) if it takes batches.
+    dim : numbers in a state.
+    map : which of a fitted model's maps it is: "open" loop (input held), "closed" loop (input replaced by its
+        expectation given the state) or "sampled" (input drawn).
+    push : F(s) and DF(s) V of a state (dim,) and the columns of V (dim, k), where one is known in closed
+        form; of n states (n, dim) and frames (n, dim, k) at once with `batches`.
+    batches : whether `push` takes many states at once.
     """
 
     function: Step

@@ -159,7 +159,7 @@ def _events(raw: xr.Dataset, source: Source) -> xr.Dataset:
 def _intervals(raw: xr.Dataset, source: Source, bin_width: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Return starts and stops of the trials (s, absolute), (trial,) each.
 
-    And the time of the first bin on the trial's clock.
+    Returns also the time of the first bin on the trial's clock, s.
     """
     window = _window(source)
     if "interval_start" in raw:

@@ -15,7 +15,15 @@ ROUNDS, ENOUGH = (3, 41), 4.0  # fewest and most rounds; seconds after which no 
 
 @dataclass(frozen=True)
 class Law:
-    """y ~ x^slope with the 95 % interval of the slope."""
+    """Power law y ~ x^slope with the 95 % interval of its slope.
+
+    Attributes
+    ----------
+    name : what was measured.
+    slope : exponent.
+    low : lower end of the interval.
+    high : upper end.
+    """
 
     name: str
     slope: float

@@ -24,10 +24,13 @@ _FEWEST_BINS = 8  # that two traces must share for a lag to be tried
 class Balance:
     """Excitatory and inhibitory currents, and how far and how late they cancel.
 
-    excitatory >= 0 and inhibitory <= 0 currents (trial, time, unit).
-
-    index (unit,): mean over bins of |E + I| / (|E| + |I|), 0 balanced, 1 one-sided. lag (unit,): bins by
-    which inhibition follows excitation, at the peak of their correlation; NaN where either is constant.
+    Attributes
+    ----------
+    excitatory : (trial, time, unit) currents >= 0, in units of the weights times the rates.
+    inhibitory : (trial, time, unit) currents <= 0.
+    index : (unit,) mean over bins of |E + I| / (|E| + |I|): 0 balanced, 1 one-sided.
+    lag : (unit,) bins by which inhibition follows excitation, at the peak of their correlation; NaN where
+        either is constant.
     """
 
     excitatory: np.ndarray

@@ -96,7 +96,13 @@ def _auc(x: np.ndarray, cue: np.ndarray, train, test, penalty: float) -> float:
 
 @dataclass(frozen=True)
 class SilentMemory:
-    """Area under the curve of the cue from the rates and from the efficacies u x, both (member, time)."""
+    """How well a cue is read from rates and from synapses: area under the ROC curve.
+
+    Attributes
+    ----------
+    rates : (member, time) read from the rates.
+    efficacy : (member, time) read from the efficacies u x.
+    """
 
     rates: np.ndarray
     efficacy: np.ndarray

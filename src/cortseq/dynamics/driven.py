@@ -24,14 +24,17 @@ DrivenTangent = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torc
 
 @dataclass(frozen=True)
 class Driven:
-    """Open loop of one member along recorded trials.
+    """Open loop of one member along recorded trials, s_{t+1} = F(s_t, x_t), torch float64.
 
-    One member's s_{t+1} = F(s_t, x_t) and what it was driven by, torch float64.
-
-    step : (dim,), (m,) -> (dim,), or both with a leading axis. inputs (trial, time, m): encoded observations
-    and the recording's inputs. states (trial, time, dim) before each bin. last (trial,): position of each
-    trial's last valid bin. sizes : of the parts of the state, such as (h, c). tangent : DF v by the state in
-    closed form, of n states (n, dim), inputs (n, m) and vectors (n, dim), where the family writes it.
+    Attributes
+    ----------
+    step : (dim,), (m,) -> (dim,), or both with a leading axis.
+    inputs : (trial, time, m) encoded observations and the recording's inputs.
+    states : (trial, time, dim) before each bin.
+    last : (trial,) position of each trial's last valid bin.
+    sizes : of the parts of the state, such as (h, c).
+    tangent : DF v by the state in closed form, of n states (n, dim), inputs (n, m) and vectors (n, dim),
+        where the family writes it.
     """
 
     step: DrivenStep

@@ -133,10 +133,15 @@ def echo_state_of_fit(
 
 @dataclass(frozen=True)
 class EchoStateBounds:
-    """sigma_max of W, radius of (1 - a) 1 + a W, and what they decide.
+    """Norm and radius of reservoir weights, and what they decide of the echo state.
 
-    sufficient : sigma_max max|phi'| < 1, every input is forgotten. necessary : radius < 1, without which the
-    zero input of an unbiased network (phi(0) = 0, phi'(0) = 1) is not.
+    Attributes
+    ----------
+    sigma_max : largest singular value of W.
+    radius : of (1 - a) 1 + a W.
+    sufficient : sigma_max max|phi'| < 1: every input is forgotten.
+    necessary : radius < 1, without which the zero input of an unbiased network (phi(0) = 0, phi'(0) = 1) is
+        not forgotten.
     """
 
     sigma_max: float

@@ -27,16 +27,23 @@ _RETURNED = 0.1
 
 @dataclass(frozen=True)
 class FixedPoints:
-    """Fixed and slow points of a map that a search found.
+    """Fixed points that a search found, sorted by norm, n >= 0, and slow points.
 
-    Unique fixed points, sorted by norm; n may be 0.
-
-    states (n, d); speeds (n,) = |F(s) - s|; jacobians (n, d, d); eigenvalues (n, d) complex128, largest
-    modulus first; stable (n,) bool; distances (n,) to the nearest start, in units of the rms spread of the
-    starts. `slow_states`, `slow_speeds`: where the search ended at a minimum of the speed that is no fixed
-    point. `n_converged` of the `n_starts` starts reached a fixed point, `reached` (n_starts,) says which, -1
-    where none; `typical_speed` is the median speed at the starts. `map` : which map they are of, "own" for a
-    callable that is no `Flow`.
+    Attributes
+    ----------
+    states : (n, d).
+    speeds : (n,) |F(s) - s|.
+    jacobians : (n, d, d).
+    eigenvalues : (n, d) complex128, largest modulus first.
+    stable : (n,) bool.
+    distances : (n,) to the nearest start, in units of the rms spread of the starts.
+    slow_states : (k, d) where the search ended at a minimum of the speed that is no fixed point.
+    slow_speeds : (k,) speeds there.
+    n_converged : starts that reached a fixed point.
+    n_starts : all starts.
+    typical_speed : median speed at the starts.
+    reached : (n_starts,) position of the point that each start reached, -1 where none.
+    map : which map they are of, "own" for a callable that is no `Flow`.
     """
 
     states: np.ndarray

@@ -24,7 +24,11 @@ _SHUFFLES = 100
 class MemoryCapacity:
     """Memory capacity of a reservoir, in all and by lag.
 
-    total = sum of per_lag (max_lag,), the capacities of lags 1 .. max_lag; null : what chance gives a lag.
+    Attributes
+    ----------
+    total : sum of `per_lag`, in steps.
+    per_lag : (max_lag,) capacities of lags 1 .. max_lag, between 0 and 1.
+    null : what chance gives a lag.
     """
 
     total: float

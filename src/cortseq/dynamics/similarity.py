@@ -88,9 +88,14 @@ def match_fixed_points(
 
 @dataclass(frozen=True)
 class LinearMap:
-    """Affine map between the states of two models and its fit.
+    """Affine map between the states of two models, b = weight a + bias, and its fit.
 
-    b = weight a + bias; r2 on held-out trials, variance of all components pooled, and per component.
+    Attributes
+    ----------
+    weight : (e, d).
+    bias : (e,).
+    r2 : on held-out trials, variance of all components pooled.
+    r2_per_component : (e,) the same of each component.
     """
 
     weight: np.ndarray

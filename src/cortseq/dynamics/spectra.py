@@ -37,7 +37,8 @@ class Modes:
 
     Attributes
     ----------
-    time_constants : (s; negative: growing, inf: neutral) and frequencies (Hz, signed).
+    time_constants : (mode,) s; negative: growing, inf: neutral.
+    frequencies : (mode,) Hz, signed.
     """
 
     time_constants: np.ndarray
@@ -74,7 +75,12 @@ def bulk_radius(weights, signs=None) -> float:
 class Outliers:
     """Eigenvalues of a weight matrix with their permutation p values.
 
-    Per eigenvalue, largest modulus first: eigenvalues (n,) complex128, p_values, is_outlier (p < 0.05).
+    Attributes
+    ----------
+    eigenvalues : (n,) complex128, largest modulus first.
+    bulk_radius : of the disc that unstructured weights fill.
+    p_values : (n,) family-wise p of each eigenvalue.
+    is_outlier : (n,) bool, p < 0.05.
     """
 
     eigenvalues: np.ndarray

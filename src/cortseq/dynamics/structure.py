@@ -14,10 +14,16 @@ _QUARTER_CIRCLE_MEDIAN = 0.8079455  # of the singular values of a random matrix 
 
 @dataclass(frozen=True)
 class Structure:
-    """Weight matrix taken apart: class means, a low-rank part and a rest.
+    """Weight matrix taken apart: weights = block + low_rank + residual.
 
-    weights = block + low_rank + residual (n, n); rank of the middle one; p_value that the residual's
-    eigenvalues fill a disc evenly (Kolmogorov-Smirnov of |lambda|^2 / R^2, R^2 = n var).
+    Attributes
+    ----------
+    block : (n, n) mean of each class of columns.
+    low_rank : (n, n).
+    residual : (n, n).
+    rank : of `low_rank`.
+    p_value : that the residual's eigenvalues fill a disc evenly (Kolmogorov-Smirnov of |lambda|^2 / R^2, R^2
+        = n var).
     """
 
     block: np.ndarray

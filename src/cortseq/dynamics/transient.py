@@ -21,8 +21,12 @@ _DOUBLINGS = 34  # of _EVERY: a radius of 1 - 1e-11 has decayed by then, after w
 class TransientGrowth:
     """Largest transient growth of a linear system, and the curve it was found on.
 
-    peak = max over t >= 0 of |exp(A t)| or |A^t| (spectral norm), where it is (`time`), and the curve
-    `norms` at `times` on which it was found. peak is inf for an unstable matrix.
+    Attributes
+    ----------
+    peak : max over t >= 0 of |exp(A t)| or |A^t| (spectral norm); inf for an unstable matrix.
+    time : where the peak is.
+    times : (point,) of the curve, in steps or in the time unit of A.
+    norms : (point,) spectral norms at `times`.
     """
 
     peak: float

@@ -20,8 +20,15 @@ _NODES = 60
 class BalancedState:
     """Stationary state of every population of a balanced network.
 
-    Of every population: rates m (share of active units), mean and sd of the net input, and the balance index,
-    the mean of |E + I| / (|E| + |I|); all (population,). inputs : K.
+    Attributes
+    ----------
+    strengths : (population, population), from column to row.
+    external : (population,) external input.
+    rates : (population,) share of active units.
+    mean : (population,) mean of the net input.
+    sd : (population,) its standard deviation.
+    index : (population,) balance index, the mean of |E + I| / (|E| + |I|).
+    inputs : K, inputs of a unit from each population.
     """
 
     strengths: np.ndarray

@@ -49,8 +49,8 @@ class ScheduledSampling:
 
     Attributes
     ----------
-    transition : (from, to) that training ends at, and its cross-entropy on the data, bits for the second
-        symbol.
+    transition : (from, to) that training ends at.
+    bits : its cross-entropy on the data, bits for the second symbol.
     """
 
     transition: np.ndarray

@@ -18,7 +18,13 @@ Params = Any  # a tensor, or any nest of tuples, lists and dicts of them; a step
 
 @dataclass(frozen=True)
 class LossChange:
-    """The two terms of the change of the loss; `predicted` is their sum."""
+    """Predicted change of a loss after a step; `predicted` is the sum of both terms.
+
+    Attributes
+    ----------
+    first : grad L . d.
+    second : 1/2 d' H d.
+    """
 
     first: float
     second: float
@@ -34,9 +40,9 @@ def loss_change(loss: Callable[[Params], torch.Tensor], params: Params, step: Pa
 
     Parameters
     ----------
-    loss : params -> scalar, the old task.
-    params : where it is.
-    step : d, such as -eta times the new task's gradient. Float64 for small steps. At a minimum of the old
+    loss : params -> scalar (), the old task.
+    params : where it is, arrays by name.
+    step : d, arrays of the shapes of `params`, such as -eta times the new task's gradient. Float64 for small steps. At a minimum of the old
         task `first` vanishes and 1/2 eta^2 g2' H1 g2 is left.
     """
     gradient, hessian_step = torch.func.jvp(torch.func.grad(loss), (params,), (step,))[:2]

@@ -20,7 +20,13 @@ _MOMENTS = 300  # at most: (1 - U)^300 is below 1e-9 for U > 0.07
 
 
 class SteadyState(NamedTuple):
-    """u, the fraction used, and x, the fraction available; release per spike u x."""
+    """Steady state of a plastic synapse; release per spike is u x.
+
+    Attributes
+    ----------
+    u : (rate,) fraction used.
+    x : (rate,) fraction available.
+    """
 
     u: np.ndarray
     x: np.ndarray

@@ -25,11 +25,17 @@ _TERMS = 512  # of a series, at most
 
 @dataclass(frozen=True)
 class MeanField:
-    """Mean-field state of dx/dt = -x + J tanh(x).
+    """Mean-field state of dx/dt = -x + J tanh(x), J_ij ~ N(0, gain^2/N).
 
-    Of dx/dt = -x + J tanh(x): variance <x^2> = Delta(0), q = <tanh(x)^2>, lags (tau), autocorrelation
-    Delta(lag) = <x(t) x(t + lag)>, half_width the lag at which it is halved, lyapunov the largest exponent
-    per tau.
+    Attributes
+    ----------
+    gain : standard deviation of J times sqrt(N).
+    variance : <x^2> = Delta(0).
+    q : <tanh(x)^2>.
+    lags : (lag,) tau.
+    autocorrelation : (lag,) Delta(lag) = <x(t) x(t + lag)>.
+    half_width : lag (tau) at which it is halved.
+    lyapunov : largest exponent, nats per tau.
     """
 
     gain: float
@@ -45,8 +51,13 @@ class MeanField:
 class MeanFieldMap:
     """Mean-field state of the map h' = tanh(J h + noise z).
 
-    Of h' = tanh(J h + noise z): variance Delta of the whole input, q = <h^2>, chi = gain^2 <tanh'^2> the
-    growth of a squared perturbation, lyapunov = ln(chi) / 2 per step.
+    Attributes
+    ----------
+    gain : standard deviation of J times sqrt(N).
+    variance : Delta, of the whole input.
+    q : <h^2>.
+    chi : gain^2 <tanh'^2>, growth of a squared perturbation in a step.
+    lyapunov : ln(chi) / 2, nats per step.
     """
 
     gain: float

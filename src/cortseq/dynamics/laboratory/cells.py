@@ -52,7 +52,7 @@ def _summarised(balance: Balance, trials: np.ndarray) -> tuple[float, float]:
 def release(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     """Return u, x and the release u x of plastic synapses through the trial.
 
-    a cue read from rates and from u x.
+    Also a cue read from rates and from u x.
     """
     if subject.fit.model.family != "stp":
         return {}, {}
@@ -96,7 +96,7 @@ def _responses(subject: Subject) -> np.ndarray:
 def _cue(subject: Subject) -> np.ndarray | None:
     """Return a label of the trial with two to four values.
 
-    a number is cut at its median, and is NaN where unknown.
+    A number is cut at its median, and is NaN where unknown.
     """
     label = subject.label
     if label is None or label.ndim != 1:

@@ -17,9 +17,16 @@ _GROUPS = 10  # of trials, for jackknife errors
 
 @dataclass(frozen=True)
 class Subject:
-    """A recurrent fit and the trials it is examined on: decoders learn on `train`, all else sees `test`.
+    """A recurrent fit and the trials it is examined on.
 
+    Attributes
+    ----------
+    fit : of a recurrent model.
+    recording : the Recording it was fitted to.
+    train : (trial,) positions that decoders learn on.
+    test : (trial,) positions that all else sees.
     label : (trial,) or (trial, time) covariate of all trials of the recording, None without one.
+    seed : of every random choice.
     """
 
     fit: Any

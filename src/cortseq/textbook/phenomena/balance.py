@@ -75,7 +75,7 @@ def measure(
 def dale_matrix(units: int, rng: np.random.Generator, rows_cancel: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return W (n, n) of gamma-distributed weights, f of its columns excitatory, means cancelling.
 
-    And the signs (n,).
+    Returns also the signs (n,).
 
     rows_cancel : inhibitory weights of every unit are scaled so that its inputs sum to 0; signs stay.
     """

@@ -42,7 +42,13 @@ CLAIM = (
 class _Run:
     """What was measured on one network.
 
-    Variance, q, autocorrelation (lag,), exponents per tau (start,), largest |x| at the end.
+    Attributes
+    ----------
+    variance : <x^2>.
+    q : <tanh(x)^2>.
+    autocorrelation : (lag,).
+    exponents : (start,) nats per tau.
+    last : largest |x| at the end.
     """
 
     variance: float

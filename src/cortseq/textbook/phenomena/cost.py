@@ -168,7 +168,7 @@ class _Held:
 def kept_bytes(settings: dict, n_time: int, trials: int, units: int = 32) -> int:
     """Return most bytes kept for the backward pass in one step of the generic execution.
 
-    a count, the same in every run.
+    A count, the same in every run.
     """
     model, params, data = problems.problem("rate", settings, N_UNITS, units, trials, n_time)
     step = engines.stepper(model, params, data, "generic")

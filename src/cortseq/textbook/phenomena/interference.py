@@ -43,10 +43,15 @@ REMEDIES = ("naive", "null space", "elastic weights", "replay")
 
 @dataclass(frozen=True)
 class Task:
-    """One task: its losses as functions of the parameters.
+    """One task: its losses, nats per event, as functions of the parameters.
 
-    Losses in nats per event as functions of the parameters: of each batch of trials to learn from, and of
-    those to be judged by; outputs (row, readout) of the first batch before the likelihood, and their loss.
+    Attributes
+    ----------
+    name : of the task.
+    batches : losses of each batch of trials to learn from.
+    test : loss of the trials to be judged by.
+    outputs : (row, readout) of the first batch, before the likelihood.
+    of_outputs : loss of these outputs.
     """
 
     name: str

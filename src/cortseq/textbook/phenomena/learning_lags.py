@@ -106,9 +106,9 @@ def measure(
 
 
 def recall(lag: int, trials: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return sequences.
+    """Draw sequences that end with the symbol that they began with.
 
-    a cue (0 or 1), lag - 2 distractors (2 or 3), the probe 4, and the cue again, `lag` after the first.
+    A cue (0 or 1), lag - 2 distractors (2 or 3), the probe 4, and the cue again, `lag` after the first.
 
     Returns
     -------
