@@ -43,7 +43,8 @@ def loss_change(loss: Callable[[Params], torch.Tensor], params: Params, step: Pa
     loss : params -> scalar (), the old task.
     params : where it is, arrays by name.
     step : d, arrays of the shapes of `params`, such as -eta times the new task's gradient.
-        Float64 for small steps. At a minimum of the old task `first` vanishes and 1/2 eta^2 g2' H1 g2 is left.
+        Float64 for small steps. At a minimum of the old task `first` vanishes and 1/2 eta^2 g2' H1 g2 is
+        left.
     """
     gradient, hessian_step = torch.func.jvp(torch.func.grad(loss), (params,), (step,))[:2]
     return LossChange(_dot(gradient, step), _dot(hessian_step, step) / 2)
