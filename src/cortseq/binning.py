@@ -76,7 +76,7 @@ def _by_trial(times, units, trials, start, width, shape, steps, flat):
     place = np.empty(_BLOCK, np.int64)
     n_trials, n_bins, n_units = shape
     per_trial, per_bin, per_unit = float(steps[0]), float(steps[1]), float(steps[2])
-    one, outside = flat.dtype.type(1), 0
+    unit_count, outside = flat.dtype.type(1), 0
     for first in range(0, times.size, _BLOCK):
         t, u = times[first : first + _BLOCK], units[first : first + _BLOCK]
         right = True
@@ -97,7 +97,7 @@ def _by_trial(times, units, trials, start, width, shape, steps, flat):
             if at < 0:
                 outside += 1
                 continue
-            flat[at] += one
+            flat[at] += unit_count
             if flat[at] == 0:  # it did not fit
                 return _FULL
     return outside
@@ -109,7 +109,7 @@ def _by_interval(times, units, begin, end, reach, order, width, shape, steps, fl
 
     `order` holds their numbers, reach[i] the latest end of the first i + 1.
     """
-    one, outside, last = flat.dtype.type(1), 0, -1
+    unit_count, outside, last = flat.dtype.type(1), 0, -1
     for e in range(times.size):
         t, u = times[e], units[e]
         if u < 0 or u >= shape[2]:
@@ -124,7 +124,7 @@ def _by_interval(times, units, begin, end, reach, order, width, shape, steps, fl
                 b = np.floor((t - begin[i]) / width + EDGE)
                 if b < shape[1]:
                     place = order[i] * steps[0] + np.int64(b) * steps[1] + u * steps[2]
-                    flat[place] += one
+                    flat[place] += unit_count
                     if flat[place] == 0:
                         return _FULL
                 else:

@@ -44,6 +44,11 @@ def near(
     return Check(what, float(predicted), float(measured), predicted - margin, predicted + margin, row, note)
 
 
+def worst(ratio: np.ndarray) -> float:
+    """Return the ratio, of any shape, that is furthest from 1."""
+    return float(ratio.flat[np.abs(ratio - 1).argmax()])
+
+
 def phenomenon(
     variables: dict[str, Any],
     claim: str,

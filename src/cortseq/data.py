@@ -41,7 +41,7 @@ class Data:
     support: int = 0
     scored: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Fill in the track's default observation."""
         object.__setattr__(self, "observation", self.observation or rec.OBSERVATIONS[self.track][0])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -99,7 +99,7 @@ def checked(flow: Step) -> Step:
     return replace(flow, function=step) if isinstance(flow, Flow) else step
 
 
-def one(function: Callable, *arguments):
+def evaluate(function: Callable[..., Any], *arguments):
     """Return what a user's function makes of one state, outside of torch's transforms.
 
     Raises
@@ -130,7 +130,7 @@ def batched(flow: Step) -> Step:
         try:
             return mapped(states)
         except NOT_VECTORISABLE:
-            return torch.stack([one(step, state) for state in states])
+            return torch.stack([evaluate(step, state) for state in states])
 
     return together
 

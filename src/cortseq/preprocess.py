@@ -329,7 +329,7 @@ def _symbols(raw: xr.Dataset) -> xr.Dataset:
 # -- labels ----------------------------------------------------------------------------------------
 
 
-def _covariates(raw: xr.Dataset) -> dict:
+def _covariates(raw: xr.Dataset) -> dict[str, Any]:
     prefix = "covariate_"
     return {str(v).removeprefix(prefix): raw[v].values for v in raw.data_vars if str(v).startswith(prefix)}
 

@@ -43,8 +43,8 @@ def markov(transition: np.ndarray) -> np.ndarray:
     """Return a chain of order 1 with transition (from, to): the state is the last symbol."""
     m = len(transition)
     moves = np.zeros((m, m, m))
-    each = np.arange(m)
-    moves[each, :, each] = np.asarray(transition).T
+    states = np.arange(m)
+    moves[states, :, states] = np.asarray(transition).T
     return moves
 
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -90,12 +90,12 @@ def with_observation(recording: xr.Dataset, name: str) -> xr.Dataset:
     return check(changed)
 
 
-def provenance(recording: xr.Dataset) -> dict:
+def provenance(recording: xr.Dataset) -> dict[str, Any]:
     """Return where a recording comes from (source, file, sha256, settings)."""
     return json.loads(recording.attrs.get("provenance", "{}"))
 
 
-def dirt(recording: xr.Dataset) -> dict:
+def dirt(recording: xr.Dataset) -> dict[str, Any]:
     """Return what was dropped on the way, and how much of it."""
     return json.loads(recording.attrs.get("dirt", "{}"))
 
@@ -109,7 +109,7 @@ def from_spikes(
     bin_width: float,
     n_trials: int | None = None,
     unit_names: Sequence | np.ndarray | None = None,
-    covariates: dict | None = None,
+    covariates: dict[str, Any] | None = None,
     observation: str = "poisson",
 ) -> xr.Dataset:
     """Bin a list of spikes.
@@ -193,9 +193,9 @@ def from_counts(
     valid=None,
     time_start: float = 0.0,
     unit_names=None,
-    covariates: dict | None = None,
-    coords: dict | None = None,
-    dirt: dict | None = None,
+    covariates: dict[str, Any] | None = None,
+    coords: dict[str, Any] | None = None,
+    dirt: dict[str, Any] | None = None,
     observation: str = "poisson",
 ) -> xr.Dataset:
     """Return a Recording from counts (trial, time, unit) >= 0; `observation` as in `from_spikes`."""

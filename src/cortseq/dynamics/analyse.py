@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq.dynamics.attractors import slow_points
 from cortseq.dynamics.fixed_points import FixedPoints, fixed_points, rms_spread
@@ -26,7 +28,7 @@ _MAPS = {"open": "open (input held)", "closed": "closed (mean)", "sampled": "sam
 
 
 def dissect_fit(
-    fit, recording: xr.Dataset, trials, label_name: str = "", seed: int = 0, **settings
+    fit: Any, recording: xr.Dataset, trials: ArrayLike, label_name: str = "", seed: int = 0, **settings: Any
 ) -> xr.Dataset:
     """Dissect every member of a recurrent Fit.
 
@@ -63,9 +65,9 @@ def dissect_fit(
 
 def dissect(
     flows: Sequence[Step],
-    states,
+    states: ArrayLike,
     weights: Sequence[np.ndarray],
-    signs=None,
+    signs: ArrayLike | None = None,
     *,
     bin_width: float,
     seed: int,
@@ -129,7 +131,7 @@ def dissect(
     return xr.Dataset(found, attrs=attrs)
 
 
-def spread(trials, n: int) -> np.ndarray:
+def spread(trials: ArrayLike, n: int) -> np.ndarray:
     """Return up to n of the trials, evenly over all: they may be sorted by a covariate.
 
     Parameters
@@ -169,7 +171,7 @@ def draw(states: np.ndarray, n: int, seed: int) -> np.ndarray:
     return flat[np.sort(rng.choice(len(flat), min(n, len(flat)), replace=False))]
 
 
-def _projections(states: np.ndarray, points: list[FixedPoints]) -> dict:
+def _projections(states: np.ndarray, points: list[FixedPoints]) -> dict[str, Any]:
     """Return principal components of the states of member 0, and its states and fixed points in them."""
     flat = states.reshape(-1, states.shape[-1])
     flat = flat[np.isfinite(flat).all(1)]
@@ -192,7 +194,7 @@ def _projections(states: np.ndarray, points: list[FixedPoints]) -> dict:
     }
 
 
-def _points(points: list[FixedPoints]) -> dict:
+def _points(points: list[FixedPoints]) -> dict[str, Any]:
     """Return fixed points of all members, padded with NaN."""
     n = _n_points(points)
     eigenvalues, slow = [p.eigenvalues for p in points], [slow_points(p) for p in points]
@@ -209,7 +211,7 @@ def _points(points: list[FixedPoints]) -> dict:
     }
 
 
-def _nearest(points: list[FixedPoints], bin_width: float) -> dict:
+def _nearest(points: list[FixedPoints], bin_width: float) -> dict[str, Any]:
     """Return the Jacobian at each member's fixed point nearest to the data: spectrum and non-normality.
 
     `numerical_abscissa` is that of (J - 1) / bin_width: the rate at which the fastest perturbation grows at
@@ -254,11 +256,11 @@ def _padded(arrays: list[np.ndarray], n: int) -> np.ndarray:
     return out
 
 
-def _weights(weights: Sequence[np.ndarray], signs, n_permutations: int, seed: int) -> dict:
+def _weights(weights: Sequence[np.ndarray], signs, n_permutations: int, seed: int) -> dict[str, Any]:
     """Return recurrent weights, their spectra, bulk radii and the p-value of every eigenvalue."""
     matrices = np.stack([np.asarray(w, dtype=np.float64) for w in weights])
     found = [outliers(w, signs, n_permutations, seed + member) for member, w in enumerate(matrices)]
-    variables: dict = {
+    variables: dict[str, Any] = {
         "weights": (("member", "hidden", "hidden_in"), matrices),
         "weight_eigenvalues_real": (("member", "hidden"), np.stack([f.eigenvalues.real for f in found])),
         "weight_eigenvalues_imag": (("member", "hidden"), np.stack([f.eigenvalues.imag for f in found])),

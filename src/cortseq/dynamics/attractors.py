@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.dynamics.fixed_points import FixedPoints
 from cortseq.dynamics.jacobians import jacobian
@@ -44,7 +45,7 @@ class LineAttractor:
     length: float
 
 
-def line_attractor(flow: Step, states) -> LineAttractor:
+def line_attractor(flow: Step, states: ArrayLike) -> LineAttractor:
     """Test whether slow and fixed points (n, d) form a line.
 
     A line integrates an input and remembers a continuous value.
@@ -95,8 +96,8 @@ def _longest_path(points: np.ndarray) -> np.ndarray:
 
     tree = minimum_spanning_tree(squareform(pdist(points)))
     far, before = shortest_path(tree, directed=False, return_predecessors=True)
-    first, here = np.unravel_index(far.argmax(), far.shape)
-    path = [here]
+    first, last = np.unravel_index(far.argmax(), far.shape)
+    path = [last]
     while path[-1] != first:
         path.append(before[first, path[-1]])
     return np.array(path)

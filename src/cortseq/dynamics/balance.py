@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import driven
@@ -39,7 +40,9 @@ class Balance:
     lag: np.ndarray
 
 
-def balance(weights, rates, external=None, max_lag: int = 10) -> Balance:
+def balance(
+    weights: ArrayLike, rates: ArrayLike, external: ArrayLike | None = None, max_lag: int = 10
+) -> Balance:
     """Return currents W r by the sign of the weights, with external currents by their own sign.
 
     van Vreeswijk & Sompolinsky 1998, Neural Comput 10:1321: with K inputs of strength 1/sqrt(K) the index and
@@ -114,7 +117,9 @@ def _peak(lags: np.ndarray, curve: np.ndarray) -> float:
     return float(lags[i] + (0.5 * (left - right) / bend if bend < 0 else 0.0))
 
 
-def balance_of_fit(fit, recording: xr.Dataset, member: int = 0, trials=None, max_lag: int = 10) -> Balance:
+def balance_of_fit(
+    fit: Any, recording: xr.Dataset, member: int = 0, trials: ArrayLike | None = None, max_lag: int = 10
+) -> Balance:
     """Return currents of one member of a network under Dale's law on the recorded input.
 
     In units of its activity.

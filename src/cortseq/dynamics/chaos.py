@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
+from cortseq.dynamics.intervals import half_width
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor, push_each
 from cortseq.errors import CortseqError
 from cortseq.flow import Step, as_states, batched, checked, map_of, push_of
@@ -28,7 +30,7 @@ Push = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 def leading_exponents(
-    flow: Step, states, n_steps: int = 1000, warm_up: int = 500, seed: int = 0
+    flow: Step, states: ArrayLike, n_steps: int = 1000, warm_up: int = 500, seed: int = 0
 ) -> np.ndarray:
     """Return the largest Lyapunov exponent from each of many states at once, nats per step, (n,).
 
@@ -128,8 +130,10 @@ def _pushes(flow: Step, states: torch.Tensor) -> Iterator[tuple[torch.Tensor, Pu
                 path.append(step(path[-1]))
             states, every = path.pop(), torch.cat(path)
             far = every.abs().amax(1).reshape(-1, n)
-            for here, jacobians in zip(far, jacobian_tensor(flow, every).reshape(-1, n, d, d), strict=True):
-                yield here, partial(_applied, jacobians)
+            for distances, jacobians in zip(
+                far, jacobian_tensor(flow, every).reshape(-1, n, d, d), strict=True
+            ):
+                yield distances, partial(_applied, jacobians)
         else:
             moved: list[
                 torch.Tensor
@@ -154,7 +158,7 @@ def _applied(jacobians: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     return (jacobians @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
-def _pushed(push, states: torch.Tensor, moved: list, vectors: torch.Tensor) -> torch.Tensor:
+def _pushed(push, states: torch.Tensor, moved: list[Any], vectors: torch.Tensor) -> torch.Tensor:
     new, images = push(states, vectors)
     moved.append(new)
     return images
@@ -182,7 +186,7 @@ class ChaosVerdict:
 
 
 def chaos_verdict(
-    flows: Sequence[Step], starts, n_steps: int = 1000, warm_up: int = 500, seed: int = 0
+    flows: Sequence[Step], starts: ArrayLike, n_steps: int = 1000, warm_up: int = 500, seed: int = 0
 ) -> ChaosVerdict:
     """Judge whether the dynamics that several seeds share are chaotic.
 
@@ -266,14 +270,12 @@ def _judge(orbits: list[_Orbits], maps: list[str], low: float, high: float) -> t
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
     """Return 95 % t interval of the mean; -inf counts as the lowest finite value."""
-    from scipy.stats import t
-
     if len(values) < 2:
         return -np.inf, np.inf
     if np.isneginf(values).all():
         return -np.inf, -np.inf
     values = np.maximum(values, values[~np.isneginf(values)].min())
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    half = half_width(values)
     return float(values.mean() - half), float(values.mean() + half)
 
 
@@ -294,7 +296,7 @@ class TwinDivergence:
 
 def twin_divergence(
     flow_of: Callable[[int], Step],
-    states,
+    states: ArrayLike,
     distance: float = 1e-6,
     n_steps: int = 100,
     saturation: float = 1e-2,

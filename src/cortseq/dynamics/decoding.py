@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq.dynamics.ridge import ridge
 from cortseq.dynamics.similarity import explained
@@ -16,7 +18,12 @@ PENALTIES = tuple(10.0 ** np.arange(-10, 5))  # the last leave hardly more than 
 
 
 def decode_past(
-    states, targets, lags: Sequence[int], train, test, penalties: Sequence[float] = PENALTIES
+    states: ArrayLike,
+    targets: ArrayLike,
+    lags: Sequence[int],
+    train,
+    test,
+    penalties: Sequence[float] = PENALTIES,
 ) -> np.ndarray:
     """Return R^2 of y_{t-k} read linearly from the state s_t, on held-out trials, (lag, target).
 
@@ -53,7 +60,7 @@ def decode_past(
     return np.array(out)
 
 
-def decode_cue(features, cue, train, test, penalty: float = 1.0) -> np.ndarray:
+def decode_cue(features: ArrayLike, cue: ArrayLike, train, test, penalty: float = 1.0) -> np.ndarray:
     """Return area under the ROC curve of a label of the trial, read from the features of each bin, (time,).
 
     Logistic regression per bin on the trials `train` (L2, features standardised), judged on `test`; 0.5 is
@@ -108,7 +115,9 @@ class SilentMemory:
     efficacy: np.ndarray
 
 
-def silent_memory(fit, recording: xr.Dataset, cue, train, test, penalty: float = 1.0) -> SilentMemory:
+def silent_memory(
+    fit: Any, recording: xr.Dataset, cue: ArrayLike, train, test, penalty: float = 1.0
+) -> SilentMemory:
     """Return a cue decoded through the delay from a plastic network's activity, and from its synapses.
 
     It is silent where the rates are at chance and u x is not: then the cue lives in the synapses alone.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
 
-def participation_ratio(covariance) -> float:
+def participation_ratio(covariance: ArrayLike) -> float:
     """Return (tr C)^2 / tr(C^2), between 1 (a line) and d (a ball); NaN where nothing varies.
 
     Parameters
@@ -19,7 +20,9 @@ def participation_ratio(covariance) -> float:
     return float(np.trace(c) ** 2 / total) if total > 0 else float("nan")
 
 
-def corrected_participation_ratio(samples, noise_variance=None, n_effective: float | None = None) -> float:
+def corrected_participation_ratio(
+    samples: ArrayLike, noise_variance=None, n_effective: float | None = None
+) -> float:
     """Return the participation ratio of what lies under independent noise, from few samples.
 
     With S the sample covariance of n samples and D the noise, tr C = tr S - tr D and

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.jacobians import push_each
@@ -44,7 +45,7 @@ class Driven:
     sizes: tuple[int, ...]
     tangent: DrivenTangent | None = None
 
-    def push(self, states: torch.Tensor, inputs: torch.Tensor, vectors: torch.Tensor) -> tuple:
+    def push(self, states: torch.Tensor, inputs: torch.Tensor, vectors: torch.Tensor) -> tuple[Any, ...]:
         """Return F(s, x) and DF(s, x) v by the state.
 
         For n states (n, dim), inputs (n, m) and vectors (n, dim).
@@ -63,7 +64,7 @@ class Driven:
         return torch.cat([x[: n + 1] for x, n in zip(self.inputs, self.last, strict=True)])
 
 
-def driven(fit, recording: xr.Dataset, member: int = 0, trials=None) -> Driven:
+def driven(fit: Any, recording: xr.Dataset, member: int = 0, trials: ArrayLike | None = None) -> Driven:
     """Return the open loop of one member of a recurrent Fit.
 
     Raises

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import DrivenStep, driven
@@ -44,7 +45,9 @@ class EchoState:
     distances: np.ndarray
 
 
-def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) -> EchoState:
+def echo_state_test(
+    flow_with_input: DrivenStep, inputs: ArrayLike, starts: ArrayLike, seed: int = 0
+) -> EchoState:
     """Test whether all starts end on one trajectory under this input.
 
     The slope is the growth rate of small differences along the driven trajectories, over the second half of
@@ -65,13 +68,13 @@ def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) 
     CortseqError : fewer inputs or starts, equal starts, or a trajectory that leaves the finite numbers.
     """
 
-    def push(states, inputs, vectors):
+    def push(states: ArrayLike, inputs: ArrayLike, vectors):
         return push_each(checked(partial(_given, flow_with_input, inputs[0])), states, vectors)
 
     return _test(push, inputs, starts, seed)
 
 
-def _test(push: Callable, inputs, starts, seed: int) -> EchoState:
+def _test(push: Callable[..., Any], inputs, starts, seed: int) -> EchoState:
     """Run the test with what a step does to states and tangent vectors.
 
     All under one input (n, m).
@@ -116,7 +119,12 @@ def _test(push: Callable, inputs, starts, seed: int) -> EchoState:
 
 
 def echo_state_of_fit(
-    fit, recording: xr.Dataset, member: int = 0, trials=None, n_starts: int = 20, seed: int = 0
+    fit: Any,
+    recording: xr.Dataset,
+    member: int = 0,
+    trials: ArrayLike | None = None,
+    n_starts: int = 20,
+    seed: int = 0,
 ) -> EchoState:
     """Return `echo_state_test` of one member on its recorded input, trials one after another.
 
@@ -150,7 +158,7 @@ class EchoStateBounds:
     necessary: bool
 
 
-def echo_state_bounds(weights, leak: float = 1.0, slope: float = 1.0) -> EchoStateBounds:
+def echo_state_bounds(weights: ArrayLike, leak: float = 1.0, slope: float = 1.0) -> EchoStateBounds:
     """Bound the echo state of h' = (1 - a) h + a phi(W h + U x) from its weights.
 
     a = leak, |phi'| <= slope.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.jacobians import chunk_size, jacobian_tensor
@@ -78,7 +79,7 @@ class FixedPoints:
 
 def fixed_points(
     flow: Step,
-    starts,
+    starts: ArrayLike,
     tolerance: float = 1e-9,
     max_steps: int = 100,
     distinct: float = 1e-4,

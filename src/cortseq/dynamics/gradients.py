@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import Driven, driven
@@ -24,7 +25,11 @@ _ORDERS: dict[str, int | str] = {"spectral": 2, "frobenius": "fro"}
 
 
 def gradient_norms(
-    fit, recording: xr.Dataset, lags: Sequence[int], trials=None, norm: Norm = "spectral"
+    fit: Any,
+    recording: xr.Dataset,
+    lags: Sequence[int],
+    trials: ArrayLike | None = None,
+    norm: Norm = "spectral",
 ) -> np.ndarray:
     """Return |dh_t/dh_{t-k}| of the whole state at the last valid bin t of each trial, (member, trial, lag).
 
@@ -74,7 +79,9 @@ def _products(step, states, inputs, longest: int):
                 yield product
 
 
-def forget_path_norms(fit, recording: xr.Dataset, lags: Sequence[int], trials=None) -> np.ndarray:
+def forget_path_norms(
+    fit: Any, recording: xr.Dataset, lags: Sequence[int], trials: ArrayLike | None = None
+) -> np.ndarray:
     """Return the direct path of an LSTM's memory, (member, trial, lag).
 
     max over units of f_{t-1} f_{t-2} .. f_{t-k}, f the forget gates.
@@ -101,7 +108,7 @@ def forget_path_norms(fit, recording: xr.Dataset, lags: Sequence[int], trials=No
     return np.stack(members)
 
 
-def _forget_gates(fit, member: int, loop: Driven) -> np.ndarray:
+def _forget_gates(fit: Any, member: int, loop: Driven) -> np.ndarray:
     """Return f at every step, (trial, time, hidden)."""
     p = {name: value[member].double() for name, value in fit.params.items()}
     h = loop.states[..., : loop.sizes[0]]
@@ -110,7 +117,9 @@ def _forget_gates(fit, member: int, loop: Driven) -> np.ndarray:
         return torch.sigmoid(gates.chunk(4, -1)[1]).numpy()
 
 
-def conditional_exponents(fit, recording: xr.Dataset, trials=None, seed: int = 0) -> np.ndarray:
+def conditional_exponents(
+    fit: Any, recording: xr.Dataset, trials: ArrayLike | None = None, seed: int = 0
+) -> np.ndarray:
     """Return growth of small differences along each trial, nats per bin, (member, trial).
 
     The largest Lyapunov exponent of the driven network; the first quarter of a trial aligns the tangent
@@ -150,7 +159,7 @@ class GradientReach:
     exploding: np.ndarray
 
 
-def gradient_reach(norms, lags: Sequence[int], factor: float = 100.0) -> GradientReach:
+def gradient_reach(norms: ArrayLike, lags: Sequence[int], factor: float = 100.0) -> GradientReach:
     """Summarise how far back gradients reach from their norms (member, trial, lag).
 
     What the norms (member, trial, lag) say: a trial's gradient vanishes (explodes) when at its longest lag

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, one, push_of
+from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, evaluate, push_of
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +61,7 @@ def jacobians_along(step, states: torch.Tensor, inputs: torch.Tensor) -> torch.T
         return torch.cat([every(s, x) for s, x in zip(states.split(size), inputs.split(size), strict=True)])
     except NOT_VECTORISABLE:
         given = [partial(_swapped, step, x) for x in inputs]
-        return torch.stack([one(_jacobian, flow, s) for flow, s in zip(given, states, strict=True)])
+        return torch.stack([evaluate(_jacobian, flow, s) for flow, s in zip(given, states, strict=True)])
 
 
 def _swapped(step, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
@@ -78,7 +78,7 @@ def push_each(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> tuple[
         return torch.func.vmap(push, randomness="different")(states, vectors)
     except NOT_VECTORISABLE:
         jacobians = jacobian_tensor(flow, states)
-        new = torch.stack([one(flow, state) for state in states])
+        new = torch.stack([evaluate(flow, state) for state in states])
         return new, (jacobians @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
@@ -96,7 +96,7 @@ def _chunk(flow: Step, states: torch.Tensor) -> torch.Tensor:
     try:
         return torch.func.vmap(torch.func.jacrev(flow), randomness="different")(states)
     except NOT_VECTORISABLE:
-        return torch.stack([one(_jacobian, flow, s) for s in states])
+        return torch.stack([evaluate(_jacobian, flow, s) for s in states])
 
 
 def _jacobian(flow: Step, state: torch.Tensor) -> torch.Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import driven
@@ -39,7 +40,7 @@ class LipschitzBound:
     steps: np.ndarray
 
 
-def lipschitz_bound(fit, recording: xr.Dataset, trials=None) -> LipschitzBound:
+def lipschitz_bound(fit: Any, recording: xr.Dataset, trials: ArrayLike | None = None) -> LipschitzBound:
     """Check the Lipschitz bound of a rate network on the recorded input.
 
     |h_{t+1} - h_t| <= ((1 - a) + a L |W|) |h_t - h_{t-1}| + a L |U| |x_t - x_{t-1}| on the recorded input.
@@ -59,7 +60,7 @@ def lipschitz_bound(fit, recording: xr.Dataset, trials=None) -> LipschitzBound:
     return LipschitzBound(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def constants(fit, member: int = 0) -> tuple[float, float, np.ndarray, np.ndarray]:
+def constants(fit: Any, member: int = 0) -> tuple[float, float, np.ndarray, np.ndarray]:
     """Return the two Lipschitz constants, the leak and the weights of one member.
 
     (by_state, by_input, leak a (hidden,), W (hidden, hidden)), for families that have such a bound.
@@ -72,7 +73,7 @@ def constants(fit, member: int = 0) -> tuple[float, float, np.ndarray, np.ndarra
     return float(by_state), float(np.linalg.norm(a[:, None] * q["input_weight"].numpy(), 2)), a, w
 
 
-def _member(fit, recording, trials, member: int) -> tuple:
+def _member(fit: Any, recording: xr.Dataset, trials, member: int) -> tuple[Any, ...]:
     loop = driven(fit, recording, member, trials)
     by_state, by_input, _, _ = constants(fit, member)
     moved = (loop.states[:, 1:] - loop.states[:, :-1]).norm(dim=-1).numpy()

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg.blas import dsyrk, dtrsm
 from scipy.linalg.lapack import dpotrf
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor
 from cortseq.errors import CortseqError
-from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, map_of, one
+from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, evaluate, map_of
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +128,7 @@ def lyapunov_spectrum(
     return LyapunovSpectrum(means[order], errors[order], len(logs), converged, map_of(flow))
 
 
-def kaplan_yorke(exponents) -> float:
+def kaplan_yorke(exponents: ArrayLike) -> float:
     """Return the Kaplan-Yorke dimension of exponents (k,).
 
     j + (lambda_1 + ... + lambda_j) / |lambda_{j+1}|, j the most exponents whose sum is not negative.
@@ -141,7 +142,7 @@ def kaplan_yorke(exponents) -> float:
     return float(j) if j in (0, len(values)) else float(j + sums[j - 1] / abs(values[j]))
 
 
-def entropy(exponents) -> float:
+def entropy(exponents: ArrayLike) -> float:
     """Sum of the positive exponents (Pesin 1977), nats per step."""
     return float(np.maximum(np.asarray(exponents, dtype=np.float64), 0).sum())
 
@@ -149,7 +150,7 @@ def entropy(exponents) -> float:
 class _Frame:
     """Orthonormal tangent vectors, renewed by QR when their images have grown apart."""
 
-    def __init__(self, vectors: np.ndarray):
+    def __init__(self, vectors: np.ndarray) -> None:
         self.vectors, self.longest = vectors, _LONGEST
         self.age, self.interval, self.fastest = 0, 1, 1e-12
 
@@ -239,7 +240,7 @@ def _by_jacobians(flow: Step, state: torch.Tensor, frame: _Frame) -> Images:
     while True:
         states = [state]
         for _ in range(chunk):
-            states.append(one(flow, states[-1]))
+            states.append(evaluate(flow, states[-1]))
         state = states.pop()
         for before, jacobian in zip(states, jacobian_tensor(flow, torch.stack(states)).numpy(), strict=True):
             yield before, jacobian @ frame.vectors
@@ -263,5 +264,5 @@ def _push(flow: Step, state: torch.Tensor, frame: torch.Tensor) -> tuple[torch.T
     try:
         new, image = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")(frame)
     except NOT_VECTORISABLE:
-        return one(flow, state), jacobian_tensor(flow, state.unsqueeze(0))[0] @ frame
+        return evaluate(flow, state), jacobian_tensor(flow, state.unsqueeze(0))[0] @ frame
     return new[0], image

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.matrices import square
 
-PHI: dict[str, Callable] = {
+PHI: dict[str, Callable[..., Any]] = {
     "identity": lambda x: x,
     "tanh": np.tanh,
     "relu": lambda x: np.maximum(x, 0),
@@ -37,8 +38,8 @@ class MemoryCapacity:
 
 
 def memory_capacity(
-    weights,
-    input_weights,
+    weights: ArrayLike,
+    input_weights: ArrayLike,
     max_lag: int,
     n_steps: int,
     leak: float = 1.0,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.dynamics.fixed_points import rms_spread
 from cortseq.dynamics.ridge import ridge
@@ -57,7 +58,7 @@ class FixedPointMatch:
 
 
 def match_fixed_points(
-    reference, found, tolerance: float = 0.1, scale: float | None = None, stable=None
+    reference: ArrayLike, found, tolerance: float = 0.1, scale: float | None = None, stable=None
 ) -> FixedPointMatch:
     """Return one-to-one pairs of fixed points within `tolerance`, as many and as near as possible.
 
@@ -125,8 +126,8 @@ def linear_map(a, b, train, test, penalties: Sequence[float] = tuple(10.0 ** np.
     x, y = (v[train][known[train]] for v in (a, b))
     weight, bias = ridge(x, y, penalties, np.nonzero(known[train])[0])
     truth, guess = b[test][known[test]], a[test][known[test]] @ weight.T + bias
-    pooled, each = explained(truth, guess)
-    return LinearMap(weight, bias, pooled, each)
+    pooled, per_component = explained(truth, guess)
+    return LinearMap(weight, bias, pooled, per_component)
 
 
 def explained(truth: np.ndarray, guess: np.ndarray) -> tuple[float, np.ndarray]:

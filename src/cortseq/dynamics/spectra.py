@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.dynamics.fixed_points import sorted_eigenvalues
 from cortseq.errors import CortseqError
 from cortseq.matrices import square
 
 
-def numerical_abscissa(matrix) -> float:
+def numerical_abscissa(matrix: ArrayLike) -> float:
     """Return largest eigenvalue of (A + A^H)/2: growth rate of |x| at t = 0 for dx/dt = A x, at worst.
 
     Trefethen & Embree 2005, Spectra and Pseudospectra, chapter 14.
@@ -20,7 +21,7 @@ def numerical_abscissa(matrix) -> float:
     return float(np.linalg.eigvalsh((a + a.conj().T) / 2)[-1])
 
 
-def henrici(matrix) -> float:
+def henrici(matrix: ArrayLike) -> float:
     """Return departure from normality sqrt(|A|_F^2 - sum_i |lambda_i|^2); 0 if and only if A is normal.
 
     It is the Frobenius norm of the strictly upper part of the Schur form, from which it is computed
@@ -45,7 +46,7 @@ class Modes:
     frequencies: np.ndarray
 
 
-def time_constants_and_frequencies(eigenvalues, bin_width: float) -> Modes:
+def time_constants_and_frequencies(eigenvalues: ArrayLike, bin_width: float) -> Modes:
     """Eigenvalues of a map with step dt in seconds and Hz: -dt / ln|lambda|, arg(lambda) / (2 pi dt)."""
     values = np.asarray(eigenvalues, dtype=np.complex128)
     with np.errstate(divide="ignore"):
@@ -54,7 +55,7 @@ def time_constants_and_frequencies(eigenvalues, bin_width: float) -> Modes:
     return Modes(decay, np.angle(values) / (2 * np.pi * bin_width))
 
 
-def bulk_radius(weights, signs=None) -> float:
+def bulk_radius(weights: ArrayLike, signs: ArrayLike | None = None) -> float:
     """Return radius of the disc that the eigenvalues of an unstructured matrix fill, from its variances.
 
     R^2 = sum_j sigma_j^2, with sigma_j^2 the variance of the off-diagonal entries in the columns of j's
@@ -90,7 +91,11 @@ class Outliers:
 
 
 def outliers(
-    weights, signs=None, n_permutations: int = 1000, seed: int = 0, keep_row_sums: bool = False
+    weights: ArrayLike,
+    signs: ArrayLike | None = None,
+    n_permutations: int = 1000,
+    seed: int = 0,
+    keep_row_sums: bool = False,
 ) -> Outliers:
     """Return eigenvalues further out than shuffling the weights explains.
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+
+from cortseq.dynamics.intervals import half_width
 
 AGREE = 0.25  # sd over members relative to their mean, up to which a size counts as identified
 NEAR = 1.0  # rms spreads of the visited states, up to which a fixed point is near them
@@ -184,7 +186,7 @@ def summarise(found: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame([*rows, *_not_done(found)])
 
 
-def _not_done(found: xr.Dataset) -> list[dict]:
+def _not_done(found: xr.Dataset) -> list[dict[str, Any]]:
     """Return a line without a value for every analysis that could not be done."""
     reasons = list(found.attrs.get("not_done", []))
     if "lyapunov" not in found and "chaotic_reason" in found.attrs:
@@ -210,7 +212,7 @@ def _unit(quantity: Quantity, found: xr.Dataset) -> str:
     return quantity.unit if timed else quantity.unit.replace("bin", "symbol")
 
 
-def _row(values: np.ndarray, quantity: Quantity, left_out: np.ndarray | None) -> dict:
+def _row(values: np.ndarray, quantity: Quantity, left_out: np.ndarray | None) -> dict[str, Any]:
     per_member = values if values.ndim == 1 else _mean(values, 1)
     low, high = _interval(values, left_out)
     if quantity.kind != "sign":
@@ -264,14 +266,12 @@ def _interval(values: np.ndarray, left_out: np.ndarray | None = None) -> tuple[f
 
     Members share their trials: the spread of their means holds nothing of what trials do to all alike.
     """
-    from scipy.stats import t
-
     per_member = values if values.ndim == 1 else _mean(values, 1)
     m, middle = len(per_member), float(np.mean(per_member))
     trials = _error_over_trials(values, left_out)
     if not np.isfinite(per_member).all() or (m < 2 and not trials > 0):
         return float("nan"), float("nan")
-    members = t.ppf(0.975, m - 1) * per_member.std(ddof=1) / np.sqrt(m) if m > 1 else 0.0
+    members = half_width(per_member) if m > 1 else 0.0
     half = float(np.hypot(members, 1.96 * trials))
     return middle - half, middle + half
 

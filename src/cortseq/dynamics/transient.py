@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.matrices import spectral_abscissa, spectral_radius, square
@@ -35,7 +36,9 @@ class TransientGrowth:
     norms: np.ndarray
 
 
-def transient_growth(matrix, kind: Literal["discrete", "continuous"] = "discrete") -> TransientGrowth:
+def transient_growth(
+    matrix: ArrayLike, kind: Literal["discrete", "continuous"] = "discrete"
+) -> TransientGrowth:
     """Return the largest growth of any perturbation at any time, of x' = A x or dx/dt = A x.
 
     The curve ends at the first m with |A^m| <= 1/2, for then |A^(qm + r)| <= |A^m|^q |A^r|: nothing later

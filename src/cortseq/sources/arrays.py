@@ -206,7 +206,7 @@ class Archive:
 
     item: ClassVar[str] = "array"
 
-    def __init__(self, file: Path | None):
+    def __init__(self, file: Path | None) -> None:
         self.file = file
 
     @property
@@ -382,7 +382,7 @@ def dense(
     return raw.assign_coords({feature: np.arange(raw.sizes[feature])})
 
 
-def clocked(raw: xr.Dataset, width: float, dirt: dict | None = None) -> xr.Dataset:
+def clocked(raw: xr.Dataset, width: float, dirt: dict[str, Any] | None = None) -> xr.Dataset:
     """Return samples of `width` s, described; a continuous array gets its times, from 0."""
     if "trial" not in raw.dims:
         raw = raw.assign_coords(time=np.arange(raw.sizes["time"]) * width)

@@ -152,7 +152,7 @@ class SymbolSource(Source):
 
 
 def describe(
-    raw: xr.Dataset, form: Literal["events", "samples"], dirt: dict | None = None, **attrs
+    raw: xr.Dataset, form: Literal["events", "samples"], dirt: dict[str, Any] | None = None, **attrs: Any
 ) -> xr.Dataset:
     """Return the raw Dataset with its attributes; entries of `dirt` that counted nothing are left out."""
     found = {key: int(n) for key, n in (dirt or {}).items() if n}
@@ -164,7 +164,7 @@ def symbol_dataset(
     *,
     file: Path | None = None,
     alphabet: Sequence[str] | None = None,
-    dirt: dict | None = None,
+    dirt: dict[str, Any] | None = None,
 ) -> xr.Dataset:
     """Sequences of labels as padded integers: labels sorted (or in the order of `alphabet`) are 0, 1, ...
 

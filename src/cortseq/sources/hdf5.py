@@ -40,7 +40,7 @@ class Hdf5Archive(Archive):
 
     item: ClassVar[str] = "dataset"
 
-    def __init__(self, file: Path | None):
+    def __init__(self, file: Path | None) -> None:
         super().__init__(file)
         with open_hdf5(file) as content:
             self._groups = _groups(content)

@@ -58,7 +58,7 @@ class MatArchive(Archive):
 
     item: ClassVar[str] = "variable"
 
-    def __init__(self, file: Path | None, field: str | None):
+    def __init__(self, file: Path | None, field: str | None) -> None:
         super().__init__(file)
         self._field = field
         self._variables = _read(file)
@@ -127,7 +127,9 @@ class MatArchive(Archive):
         return {".".join(path[first:]): leaf for path, leaf in found.items()}
 
 
-def _leaves(tree: Tree, field: str | None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple, Tree]]:
+def _leaves(
+    tree: Tree, field: str | None, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[Any, ...], Tree]]:
     """Yield indices (from 1) and value of every unit in cells of cells."""
     if isinstance(tree, list):
         for i, value in enumerate(tree):

@@ -33,7 +33,7 @@ class Npz(ArraySource):
 class NpzArchive(Archive):
     """An npz file; pickled objects are never read."""
 
-    def __init__(self, file: Path | None):
+    def __init__(self, file: Path | None) -> None:
         super().__init__(file)
         try:
             self._content = np.load(file, allow_pickle=False)  # type: ignore[arg-type]

@@ -132,7 +132,7 @@ def _option(key: str, value, options: dict[str, Any]):
 
 @generator("counts")
 def ring(
-    rng,
+    rng: np.random.Generator,
     *,
     trials: Whole = 300,
     units: Whole = 60,
@@ -186,7 +186,7 @@ def ring_transition(grid: int, step: float, sd: float, reversal: float) -> np.nd
 
 @generator("counts")
 def hmm(
-    rng,
+    rng: np.random.Generator,
     *,
     trials: Whole = 300,
     units: Whole = 30,
@@ -218,7 +218,7 @@ def hmm(
 
 @generator("counts")
 def poisson(
-    rng,
+    rng: np.random.Generator,
     *,
     trials: Whole = 100,
     units: Whole = 20,
@@ -239,7 +239,7 @@ def poisson(
 
 @generator("counts")
 def chaotic(
-    rng,
+    rng: np.random.Generator,
     *,
     trials: Whole = 300,
     units: Whole = 50,
@@ -274,7 +274,7 @@ def chaotic(
     return _counts(rng, expected, bin_ms / 1e3)
 
 
-def _poisson_hmm(rng, states, initial, transition, expected, bin_width) -> xr.Dataset:
+def _poisson_hmm(rng: np.random.Generator, states, initial, transition, expected, bin_width) -> xr.Dataset:
     """Return spikes of a hidden chain with expected counts (state, unit), and their exact likelihood."""
     raw = _counts(rng, expected[states], bin_width)
     counts = raw["counts"].values
@@ -282,7 +282,7 @@ def _poisson_hmm(rng, states, initial, transition, expected, bin_width) -> xr.Da
     return raw.assign(ceiling=(("trial", "time"), forward_filter(initial, transition, emission)))
 
 
-def _counts(rng, expected: np.ndarray, bin_width: float) -> xr.Dataset:
+def _counts(rng: np.random.Generator, expected: np.ndarray, bin_width: float) -> xr.Dataset:
     """Return Poisson counts with the expected counts (trial, time, unit)."""
     dims = ("trial", "time", "unit")
     raw = xr.Dataset(
@@ -296,7 +296,7 @@ def _counts(rng, expected: np.ndarray, bin_width: float) -> xr.Dataset:
 
 
 @generator("symbols")
-def even(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
+def even(rng: np.random.Generator, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
     """Return the even process: ones come in runs of even length; entropy rate 2/3 bit, no finite order.
 
     State A emits 0 and stays or 1 and goes to B, each with probability 1/2; B emits 1 and goes to A.
@@ -305,19 +305,19 @@ def even(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
 
 
 @generator("symbols")
-def golden_mean(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
+def golden_mean(rng: np.random.Generator, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
     """Return the golden-mean process: no two zeros in a row; order 1, entropy rate 2/3 bit."""
     return _hidden_symbols(rng, processes.golden_mean(), trials, bins)
 
 
 @generator("symbols")
-def reber(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
+def reber(rng: np.random.Generator, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
     """Return strings of Reber's grammar, one after the other, cut anywhere; order 2, entropy rate 3/4 bit."""
     return _hidden_symbols(rng, processes.reber(), trials, bins, processes.REBER)
 
 
 @generator("symbols")
-def embedded_reber(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
+def embedded_reber(rng: np.random.Generator, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
     """Strings B (T|P) reber (the same T|P) E, one after the other; entropy rate 7/12 bit, no finite order.
 
     The second symbol of a string decides its last but one, six and more symbols later.
@@ -327,7 +327,12 @@ def embedded_reber(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset
 
 @generator("symbols")
 def chain(
-    rng, *, trials: Whole = 200, bins: Whole = 100, symbols: Alphabet = 5, concentration: Positive = 0.5
+    rng: np.random.Generator,
+    *,
+    trials: Whole = 200,
+    bins: Whole = 100,
+    symbols: Alphabet = 5,
+    concentration: Positive = 0.5,
 ) -> xr.Dataset:
     """Return a Markov chain of order 1, rows of its transition matrix drawn from a Dirichlet.
 
@@ -342,7 +347,7 @@ def chain(
 
 @generator("symbols")
 def lag_copy(
-    rng,
+    rng: np.random.Generator,
     *,
     trials: Whole = 200,
     bins: Whole = 100,
@@ -369,7 +374,12 @@ def lag_copy(
 
 @generator("symbols")
 def parity(
-    rng, *, trials: Whole = 200, bins: Whole = 100, order: Whole = 4, noise: Probability = 0.05
+    rng: np.random.Generator,
+    *,
+    trials: Whole = 200,
+    bins: Whole = 100,
+    order: Whole = 4,
+    noise: Probability = 0.05,
 ) -> xr.Dataset:
     """Draw bits that are the parity of the last `order` bits, flipped with probability `noise`.
 
@@ -387,7 +397,9 @@ def parity(
     return _symbols(x, ceiling, 2, -(p * _log(p)).sum())
 
 
-def _hidden_symbols(rng, moves: np.ndarray, trials: int, bins: int, labels=None) -> xr.Dataset:
+def _hidden_symbols(
+    rng: np.random.Generator, moves: np.ndarray, trials: int, bins: int, labels=None
+) -> xr.Dataset:
     """Return symbols of a unifilar hidden chain that emits on its transitions, moves[symbol, from, to].
 
     Stationary start.
@@ -466,7 +478,9 @@ def poisson_log_prob(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return (counts * np.log(expected) - expected - gammaln(counts + 1)).sum(-1)
 
 
-def sample_chain(rng, initial: np.ndarray, transition: np.ndarray, trials: int, bins: int) -> np.ndarray:
+def sample_chain(
+    rng: np.random.Generator, initial: np.ndarray, transition: np.ndarray, trials: int, bins: int
+) -> np.ndarray:
     """Return states (trial, time) of a Markov chain."""
     states = np.empty((trials, bins), int)
     states[:, 0] = _draw(rng, np.tile(initial, (trials, 1)))
@@ -475,7 +489,7 @@ def sample_chain(rng, initial: np.ndarray, transition: np.ndarray, trials: int, 
     return states
 
 
-def _draw(rng, p: np.ndarray) -> np.ndarray:
+def _draw(rng: np.random.Generator, p: np.ndarray) -> np.ndarray:
     """Return one index per row of the distributions p (row, index)."""
     cumulative = p.cumsum(1)
     return (rng.random((len(p), 1)) * cumulative[:, -1:] >= cumulative).sum(1)

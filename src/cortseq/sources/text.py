@@ -100,12 +100,12 @@ class Text(Sampled):
         scale = SECONDS[self.time_unit]
         if self.content == "spikes":
             return self._spike_table(_table(lines, self.separator, file), file)
-        each = [_numbers(line, self.separator, file, i + 1) for i, line in enumerate(lines)]
+        rows = [_numbers(line, self.separator, file, i + 1) for i, line in enumerate(lines)]
         if self.content == "spike_times":
-            each = [np.concatenate([*each, np.empty(0)])]
+            rows = [np.concatenate([*rows, np.empty(0)])]
         else:
-            each = [times for times, line in zip(each, lines, strict=True) if not line.startswith("#")]
-        trains = {str(i): times for i, times in enumerate(each)}
+            rows = [times for times, line in zip(rows, lines, strict=True) if not line.startswith("#")]
+        trains = {str(i): times for i, times in enumerate(rows)}
         return from_trains(trains, scale=scale, file=file, key="spike_times")
 
     def _spike_table(self, table: np.ndarray, file: Path | None) -> xr.Dataset:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
@@ -40,7 +41,7 @@ class BalancedState:
     inputs: int
 
 
-def balanced_rates(strengths, external) -> np.ndarray:
+def balanced_rates(strengths: ArrayLike, external: ArrayLike) -> np.ndarray:
     """Return m = -J^-1 E, the rates as K -> infinity.
 
     Linear in the external input, whatever the units' thresholds.
@@ -55,7 +56,9 @@ def balanced_rates(strengths, external) -> np.ndarray:
     return m
 
 
-def balanced_state(strengths, external, thresholds, inputs: int) -> BalancedState:
+def balanced_state(
+    strengths: ArrayLike, external: ArrayLike, thresholds: ArrayLike, inputs: int
+) -> BalancedState:
     """Return the stationary state at finite K, for inputs that are independent given their rates.
 
         m = Phi((u - threshold) / sqrt(alpha)),  u = sqrt(K) (J m + E),  alpha = J^2 m (1 - m)
@@ -81,7 +84,7 @@ def balanced_state(strengths, external, thresholds, inputs: int) -> BalancedStat
     def moments(m):
         return np.sqrt(inputs) * (j @ m + e), np.sqrt(j**2 @ (m * (1 - m)))
 
-    def excess(logits):
+    def excess(logits: ArrayLike):
         m = expit(logits)
         u, sd = moments(m)
         return (u - threshold - sd * ndtri(m)) / np.sqrt(inputs)

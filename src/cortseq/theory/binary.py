@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
 
 def partners(population: int, n_populations: int, inputs: int, rng: np.random.Generator) -> np.ndarray:
@@ -16,7 +17,16 @@ def partners(population: int, n_populations: int, inputs: int, rng: np.random.Ge
     return out
 
 
-def simulate(partner, strengths, external, thresholds, start, updates: int, seed: int, random: bool):
+def simulate(
+    partner,
+    strengths: ArrayLike,
+    external: ArrayLike,
+    thresholds: ArrayLike,
+    start,
+    updates: int,
+    seed: int,
+    random: bool,
+):
     """Return states after every bin of `updates` single-unit updates, (bin, unit), 0 or 1.
 
     Parameters

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.matrices import spectral_abscissa, square
 
 
-def profile_radius(variances) -> float:
+def profile_radius(variances: ArrayLike) -> float:
     """Radius of the bulk of a matrix with independent centred entries: R^2 = radius of S, S_ij = var(W_ij).
 
     Girko's circle for equal variances, N sigma^2; Rajan & Abbott's for columns of two classes. Entries with
@@ -24,7 +25,7 @@ def profile_radius(variances) -> float:
     return float(np.sqrt(np.abs(np.linalg.eigvals(s)).max()))
 
 
-def predicted_disc(matrix, signs=None) -> tuple[float, float]:
+def predicted_disc(matrix: ArrayLike, signs: ArrayLike | None = None) -> tuple[float, float]:
     """Return centre and radius of the disc that a matrix without structure of the same variances fills.
 
     Centre: the mean of the diagonal. Radius: that of the variance profile r_i c_j / mean, r and c the mean
@@ -49,8 +50,8 @@ def predicted_disc(matrix, signs=None) -> tuple[float, float]:
     classes = np.zeros(n) if signs is None else np.asarray(signs)
     squares = np.zeros((n, n))
     for name in np.unique(classes):
-        mine = off & (classes == name)
-        squares[mine] = (w[mine] - w[mine].mean()) ** 2
+        entries = off & (classes == name)
+        squares[entries] = (w[entries] - w[entries].mean()) ** 2
     mean, centre = squares[off].mean(), float(np.diagonal(w).mean())
     rows, columns = (squares.sum(axis) / (n - 1) for axis in (1, 0))
     return centre, float(np.sqrt(rows @ columns / mean)) if mean > 0 else 0.0
@@ -89,7 +90,7 @@ def _companion(overlaps: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.concatenate(overlaps, 1), below])
 
 
-def stability_margin(weights, gains=1.0) -> float:
+def stability_margin(weights: ArrayLike, gains=1.0) -> float:
     """1 - abscissa(diag(gains) W): dx/dt = -x + phi(W x) grows from a fixed point where it is negative.
 
     `gains` : phi' at the *actual* fixed point, one number or (n,). For one gain this is the textbook's

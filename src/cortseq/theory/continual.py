@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
@@ -26,7 +27,7 @@ class Transfer:
     forgetting: np.ndarray
 
 
-def transfer(scores) -> Transfer:
+def transfer(scores: ArrayLike) -> Transfer:
     """Of R (task after, task), the score on task j after learning task i, higher is better.
 
     ACC = mean_j R_Tj, BWT = mean_{j<T} (R_Tj - R_jj). Lopez-Paz & Ranzato 2017, arXiv:1706.08840; forgetting

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
 Rule = Literal["euler", "exact"]
 
 
-def to_continuous(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.ndarray:
+def to_continuous(eigenvalues: ArrayLike, bin_width: float, rule: Rule = "euler") -> np.ndarray:
     """Return (lambda_d - 1) / dt for a map that is an Euler step, ln(lambda_d) / dt for an exact flow; 1/s.
 
     The logarithm gives frequencies up to 1 / (2 dt): faster ones are aliased.
@@ -29,7 +30,7 @@ def to_continuous(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.nda
         return np.log(values) / bin_width
 
 
-def to_discrete(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.ndarray:
+def to_discrete(eigenvalues: ArrayLike, bin_width: float, rule: Rule = "euler") -> np.ndarray:
     """1 + dt lambda for an Euler step, exp(dt lambda) for the exact flow; the inverse of `to_continuous`.
 
     Parameters
@@ -42,7 +43,7 @@ def to_discrete(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.ndarr
     return 1 + bin_width * values if _rule(rule) == "euler" else np.exp(bin_width * values)
 
 
-def euler_limit(eigenvalues) -> float:
+def euler_limit(eigenvalues: ArrayLike) -> float:
     """Return the step (s) below which Euler's map of a stable dx/dt = A x is stable.
 
     min -2 Re lambda / |lambda|^2.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.theory.conversion import euler_limit, to_continuous
 
@@ -25,7 +26,7 @@ def continuous_eigenvalue(eigenvalue, dt: float, exact: bool = False) -> np.ndar
     return to_continuous(eigenvalue, dt, "exact" if exact else "euler")
 
 
-def euler_largest_step(eigenvalues) -> float:
+def euler_largest_step(eigenvalues: ArrayLike) -> float:
     """Return the step at which Euler turns unstable, the least -2 Re(lambda) / |lambda|^2.
 
     There |1 + dt lambda| = 1.
@@ -36,7 +37,7 @@ def euler_largest_step(eigenvalues) -> float:
     return euler_limit(eigenvalues)
 
 
-def euler_is_stable(gain: float, eigenvalues, leak: float) -> bool:
+def euler_is_stable(gain: float, eigenvalues: ArrayLike, leak: float) -> bool:
     """Test whether Euler's map is stable: |1 - a + a gain lambda| < 1, a = dt/tau.
 
     For all eigenvalues of W; for a -> 0 this is Re(lambda) < 1/gain.
@@ -44,7 +45,7 @@ def euler_is_stable(gain: float, eigenvalues, leak: float) -> bool:
     return bool((np.abs(1 - leak + leak * gain * np.asarray(eigenvalues)) < 1).all())
 
 
-def low_pass(frequency, tau: float) -> np.ndarray:
+def low_pass(frequency: ArrayLike, tau: float) -> np.ndarray:
     """Return |H| = 1 / sqrt(1 + (2 pi f tau)^2) of tau dh/dt = -h + x; half power at 1/(2 pi tau).
 
     Elementwise in the frequency (Hz, with tau in s), of any shape.
@@ -52,7 +53,7 @@ def low_pass(frequency, tau: float) -> np.ndarray:
     return 1 / np.sqrt(1 + (2 * np.pi * np.asarray(frequency) * tau) ** 2)
 
 
-def leak_low_pass(frequency, leak: float, dt: float) -> np.ndarray:
+def leak_low_pass(frequency: ArrayLike, leak: float, dt: float) -> np.ndarray:
     """Return |H| = a / |1 - (1 - a) exp(-2 pi i f dt)| of h' = (1 - a) h + a x.
 
     Elementwise in the frequency (Hz, with dt in s), of any shape.
@@ -65,7 +66,9 @@ def exponential_leak(dt: float, tau: float) -> float:
     return float(-np.expm1(-dt / tau))
 
 
-def rate_equation(weights, drive, start, times, tau: float = 1.0, linear: bool = False) -> np.ndarray:
+def rate_equation(
+    weights: ArrayLike, drive, start, times, tau: float = 1.0, linear: bool = False
+) -> np.ndarray:
     """Integrate the rate equation tau dh/dt = -h + phi(W h + drive); h (time, n).
 
     At each of `times`, which ascend from that of `start`.
@@ -81,7 +84,9 @@ def rate_equation(weights, drive, start, times, tau: float = 1.0, linear: bool =
     return _integrated(weights, drive, start, times, tau, linear, None)[:, : len(start)]
 
 
-def euler_error(weights, drive, start, times, tau: float = 1.0, exponential: bool = False) -> np.ndarray:
+def euler_error(
+    weights: ArrayLike, drive, start, times, tau: float = 1.0, exponential: bool = False
+) -> np.ndarray:
     """Return the leading coefficient e(t) of the error of Euler's steps, (time, n).
 
     h_Euler(t) - h(t) = dt e(t) + O(dt^2).

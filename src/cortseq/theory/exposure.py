@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.processes import stationary
@@ -23,7 +24,7 @@ def autoregressive_error(coefficient: float, noise_variance: float, horizon) -> 
     return noise_variance * (h if square == 1 else (1 - square**h) / (1 - square))
 
 
-def moving_average_error(coefficients, noise_variance: float, horizon) -> np.ndarray:
+def moving_average_error(coefficients: ArrayLike, noise_variance: float, horizon) -> np.ndarray:
     """Return the mean squared error of the best forecast h steps ahead, sigma^2 sum_{j<h} psi_j^2.
 
     Of y' = sum_i phi_i y_{t-i} + noise, psi its response to one noise.
@@ -57,7 +58,7 @@ class ScheduledSampling:
     bits: float
 
 
-def scheduled_sampling(transition, teacher_probability: float) -> ScheduledSampling:
+def scheduled_sampling(transition: ArrayLike, teacher_probability: float) -> ScheduledSampling:
     """Return the minimiser of the scheduled-sampling loss for pairs from a stationary chain P.
 
     With probability e the second symbol is predicted from the true first one, else from a sample of the

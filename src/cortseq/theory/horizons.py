@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
@@ -17,7 +18,7 @@ def forget_horizon(bias) -> np.ndarray:
     return 1 / np.logaddexp(0, -np.asarray(bias, float))
 
 
-def gradient_growth(exponent: float, lags) -> np.ndarray:
+def gradient_growth(exponent: float, lags: ArrayLike) -> np.ndarray:
     """Return exp(lambda k), the typical norm of dh_t/dh_{t-k} relative to lag 0.
 
     Elementwise in the lags (steps), of any shape; `exponent` in nats per step.

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
@@ -32,7 +33,7 @@ class SteadyState(NamedTuple):
     x: np.ndarray
 
 
-def stp_steady_state(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> SteadyState:
+def stp_steady_state(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: float) -> SteadyState:
     """Return u = U (1 + tau_fac r) / (1 + U tau_fac r), x = 1 / (1 + u tau_rec r), elementwise in the rate.
 
     The rate equations at rest. Poisson spikes find u at exactly this mean, but release after raising it, from
@@ -70,7 +71,7 @@ def stp_response(spike_times, U: float, tau_fac: float | None, tau_rec: float) -
     return release
 
 
-def stp_train(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> SteadyState:
+def stp_train(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: float) -> SteadyState:
     """Return u, raised, and x at a spike late in a regular train.
 
     u = U + (1 - U) U / (1 - (1 - U) f) and x = (1 - e) / (1 - (1 - u) e), f and e the decays of facilitation
@@ -84,7 +85,7 @@ def stp_train(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> Stead
     return SteadyState(u, (1 - e) / (1 - (1 - u) * e))
 
 
-def stp_poisson(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
+def stp_poisson(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
     """Mean release <u x> per spike of a stationary Poisson train: exact, with the correlation of u and x.
 
     With y = u - U of the raised u, y' = (1 - U) (U + f y) and x' = 1 - e + (1 - U - y) x e from spike to
@@ -117,7 +118,7 @@ def _poisson(r: float, U: float, tau_fac: float | None, tau_rec: float) -> float
     return float(U * b[0] + b[1])
 
 
-def stp_frequency_response(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
+def stp_frequency_response(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
     """Return transmission r u x (1/s) against the rate: it saturates at 1 / tau_rec.
 
     Elementwise in the rate (Hz), of any shape; time constants in s.
@@ -142,7 +143,7 @@ def stp_peak_rate(U: float, tau_fac: float | None, tau_rec: float) -> float:
     return max(0.0, float((np.sqrt(tau_fac * (1 - U) / (U * tau_rec)) - 1) / tau_fac))
 
 
-def stp_memory_rate(rate_hz, U: float, tau_fac: float) -> np.ndarray:
+def stp_memory_rate(rate_hz: ArrayLike, U: float, tau_fac: float) -> np.ndarray:
     """Return the rate (1/s) at which u returns to its steady state, 1/tau_fac + U r.
 
     Its inverse is the span of a silent memory.

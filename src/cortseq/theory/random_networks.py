@@ -223,7 +223,7 @@ def _converged(series: np.ndarray, tolerance: float) -> bool:
 class _Orbit:
     """The particle's path as Delta = Delta0 sech(psi): dt/dpsi is smooth, bounded and never 0."""
 
-    def __init__(self, gain: float, variance: float):
+    def __init__(self, gain: float, variance: float) -> None:
         self.gain, self.variance = gain, variance
         self.covariance = _covariance(variance)
         self.slope = self.covariance.deriv() / variance  # <tanh'(x) tanh'(y)>, Price's theorem

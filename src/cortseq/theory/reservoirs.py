@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.processes import stationary
@@ -20,7 +21,9 @@ def cyclic_memory(units: int, radius: float) -> float:
     return units - 1 + radius ** (2 * units)
 
 
-def linear_memory(weights, input_weights, max_lag: int, floor: float = 0.0) -> np.ndarray:
+def linear_memory(
+    weights: ArrayLike, input_weights: ArrayLike, max_lag: int, floor: float = 0.0
+) -> np.ndarray:
     """Return MC_k of h' = W h + w u, u white: the share of u_{t-k} that h_t fixes linearly, k = 0 .. max_lag.
 
     h_t = sum_k v_k u_{t-k}, v_k = W^k w, so MC_k = v_k' (sum_j v_j v_j')^-1 v_k: the squared rows of the
@@ -58,7 +61,7 @@ def linear_memory(weights, input_weights, max_lag: int, floor: float = 0.0) -> n
     return (kept[:, : max_lag + 1] ** 2).sum(0)
 
 
-def chain_memory(transition, lags) -> np.ndarray:
+def chain_memory(transition: ArrayLike, lags: ArrayLike) -> np.ndarray:
     """Return R^2 of x_{t-k} from X_t in a stationary two-state chain, lambda^(2k), lambda = P_00 + P_11 - 1.
 
     A chain of order 1 keeps nothing of its past beyond what X_t carries.

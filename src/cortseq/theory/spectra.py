@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.theory import bulk as disc
@@ -24,7 +25,7 @@ def dale_bulk_radius(n: int, fraction_excitatory: float, sigma_e: float, sigma_i
     return float(np.sqrt(n * (f * sigma_e**2 + (1 - f) * sigma_i**2)))
 
 
-def block_bulk_radius(variances, sizes) -> float:
+def block_bulk_radius(variances: ArrayLike, sizes: ArrayLike) -> float:
     """Return R^2 = largest eigenvalue of variances[a, b] sizes[b], for independent entries of mean 0.
 
     Parameters

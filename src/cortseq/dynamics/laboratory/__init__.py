@@ -10,6 +10,9 @@ error.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -23,7 +26,13 @@ __all__ = ["SAME_POINT", "Subject", "examine"]
 
 
 def examine(
-    fit, recording: xr.Dataset, train, test, label_name: str = "", seed: int = 0, say=print
+    fit: Any,
+    recording: xr.Dataset,
+    train,
+    test,
+    label_name: str = "",
+    seed: int = 0,
+    say: Callable[[str], Any] = print,
 ) -> xr.Dataset:
     """Run all analyses of a recurrent Fit.
 

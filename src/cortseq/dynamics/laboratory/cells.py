@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,25 +16,25 @@ _MAX_LAG = 10
 _RATES = np.geomspace(0.5, 100, 25)  # Hz, of the frequency response of release
 
 
-def currents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def currents(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return excitatory and inhibitory currents of a network under Dale's law.
 
     Mean over trials and units, and balance.
     """
     if "signs" not in found:
         return {}, {}
-    each = [
+    balances = [
         balance_of_fit(subject.fit, subject.recording, member, subject.test, _MAX_LAG)
         for member in range(subject.members)
     ]
     over = partial(np.nanmean, axis=(0, 2))
     variables = {
-        "excitation": (("member", "time"), np.stack([over(b.excitatory) for b in each])),
-        "inhibition": (("member", "time"), np.stack([over(b.inhibitory) for b in each])),
-        "balance_index": (("member", "hidden"), np.stack([b.index for b in each])),
-        "tracking_lag": (("member", "hidden"), np.stack([b.lag for b in each])),
+        "excitation": (("member", "time"), np.stack([over(b.excitatory) for b in balances])),
+        "inhibition": (("member", "time"), np.stack([over(b.inhibitory) for b in balances])),
+        "balance_index": (("member", "hidden"), np.stack([b.index for b in balances])),
+        "tracking_lag": (("member", "hidden"), np.stack([b.lag for b in balances])),
     }
-    without = [[_summarised(b, trials) for b in each] for trials in subject.left_out()]
+    without = [[_summarised(b, trials) for b in balances] for trials in subject.left_out()]
     if without:
         index, lag = np.moveaxis(np.array(without), -1, 0)
         variables["balance_index_left_out"] = (("group", "member"), index)
@@ -49,7 +50,7 @@ def _summarised(balance: Balance, trials: np.ndarray) -> tuple[float, float]:
     return float(np.nanmean(balance_index(e, i))), float(np.median(known)) if len(known) else float("nan")
 
 
-def release(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def release(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return u, x and the release u x of plastic synapses through the trial.
 
     Also a cue read from rates and from u x.

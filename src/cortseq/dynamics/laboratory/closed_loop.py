@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -35,7 +35,7 @@ _SURPRISES, _SURPRISE_STEPS = 400, 30  # bins whose surprise is followed, and fo
 _LATER = 10  # bins after which what is left of it is asked
 
 
-def vector_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def vector_field(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the closed-loop velocity of member 0 in the plane of its first two components.
 
     The plane runs through the mean state.
@@ -55,7 +55,7 @@ def vector_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return {"grid": (plane, grid), "velocity": (plane, moved.reshape(grid.shape))}, {}
 
 
-def lines(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def lines(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return whether the slow points of each member make a line attractor."""
     holds, reasons = [], []
     for member in range(subject.members):
@@ -66,7 +66,7 @@ def lines(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return {"line_attractor": ("member", np.array(holds))}, {"line_attractor_reasons": reasons}
 
 
-def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return leading Lyapunov exponents of the closed loop, nats per bin, and whether it is chaotic.
 
     As many as the Kaplan-Yorke dimension asks for: a sum that is still positive says nothing of it.
@@ -118,7 +118,7 @@ def _complete(spectrum, dim: int, name: str) -> float:
     return float(getattr(spectrum, name))
 
 
-def _rows(values: list, k: int) -> np.ndarray:
+def _rows(values: list[Any], k: int) -> np.ndarray:
     """Return one row of k values per member, NaN where a member has fewer."""
     out = np.full((len(values), k), np.nan)
     for row, value in zip(out, values, strict=True):
@@ -127,28 +127,28 @@ def _rows(values: list, k: int) -> np.ndarray:
     return out
 
 
-def twins(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def twins(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return distances of twins that begin 1e-6 apart.
 
     In the closed loop, and in the sampled map where both draw with the same noise.
     """
     apart, slopes = {}, {}
     for map in ("closed", "sampled"):
-        each = []
+        curves = []
         for member in range(subject.members):
             flow = partial(_noisy, subject.fit, member, map)
             starts = subject.visited(member, _TWINS)
-            each.append(twin_divergence(flow, starts, n_steps=_TWIN_STEPS, seed=subject.seed))
-        apart[f"{map}_twins"] = ("member", "twin", "twin_step"), np.stack([e.distances for e in each])
-        slopes[f"{map}_twin_slope"] = "member", np.array([e.slope for e in each])
+            curves.append(twin_divergence(flow, starts, n_steps=_TWIN_STEPS, seed=subject.seed))
+        apart[f"{map}_twins"] = ("member", "twin", "twin_step"), np.stack([e.distances for e in curves])
+        slopes[f"{map}_twin_slope"] = "member", np.array([e.slope for e in curves])
     return apart | slopes, {}
 
 
-def _noisy(fit, member: int, map: str, seed: int):
+def _noisy(fit: Any, member: int, map: str, seed: int):
     return fit.flow(member, map, seed=seed)
 
 
-def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure how long the closed loop remembers a surprising bin.
 
     How long the loop remembers a surprise: from the state after a recorded bin and from the one had that bin
@@ -166,9 +166,9 @@ def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
         scale = float(found["expected_spread"][member])
         # bins of all trials, then of all but one group of them
         kept = [np.full(len(trials), True), *(np.isin(trials, group) for group in groups)]
-        curves.append([np.sqrt(squares[mine].mean(0)) / scale for mine in kept])
+        curves.append([np.sqrt(squares[positions].mean(0)) / scale for positions in kept])
     every = np.array(curves)  # (member, group, lag)
-    variables: dict = {"surprise": (("member", "surprise_lag"), every[:, 0])}
+    variables: dict[str, Any] = {"surprise": (("member", "surprise_lag"), every[:, 0])}
     for name, of in (("surprise_span", _span), ("surprise_left", _left)):
         values = np.array([[of(curve) for curve in row] for row in every])
         variables[name] = ("member", values[:, 0])
@@ -219,16 +219,16 @@ def _span(curve: np.ndarray) -> float:
     return float(i - 1 + (curve[i - 1] - curve[0] / np.e) / (curve[i - 1] - curve[i]))
 
 
-def expected(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def expected(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Compute the observation expected at each fixed point.
 
     The observation expected at each fixed point, (member, point, feature) in its units, and the
     rms spread of what is expected on test trials: the space that members and models share.
     """
     points = found["fixed_points"].values
-    there = [subject.fit.expected(p[np.isfinite(p).all(1)], i) for i, p in enumerate(points)]
-    out = np.full((*points.shape[:2], there[0].shape[1]), np.nan)
-    for row, values in zip(out, there, strict=True):
+    expectations = [subject.fit.expected(p[np.isfinite(p).all(1)], i) for i, p in enumerate(points)]
+    out = np.full((*points.shape[:2], expectations[0].shape[1]), np.nan)
+    for row, values in zip(out, expectations, strict=True):
         row[: len(values)] = values
     visited = (subject.fit.expected(subject.visited(i, 500), i) for i in range(subject.members))
     return {
@@ -237,20 +237,20 @@ def expected(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     }, {}
 
 
-def shared(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def shared(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return for each fixed point the share of the other members that have it.
 
     A member has it where it expects the same at one of its own.
     """
-    m, there = subject.members, found["expected"].values
+    m, expectations = subject.members, found["expected"].values
     if m < 2:
         return {}, {}
-    known, scale = np.isfinite(there).all(-1), float(found["expected_spread"].mean())
+    known, scale = np.isfinite(expectations).all(-1), float(found["expected_spread"].mean())
     share = np.where(known, 0.0, np.nan)
     for a in range(m):
         for b in range(m):
             if a != b and known[a].any() and known[b].any():
-                pair = there[b][known[b]], there[a][known[a]]
+                pair = expectations[b][known[b]], expectations[a][known[a]]
                 same = similarity.match_fixed_points(*pair, SAME_POINT, scale)
                 share[a, same.pairs[:, 1]] += 1 / (m - 1)
     return {"shared": (found["speed"].dims, share)}, {}

@@ -6,6 +6,7 @@ Fixed points per condition, echo state, memory, dimension, seeds.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -22,7 +23,7 @@ _DECODED_BINS = 4000, 40_000  # that a decoder of the past is fitted to: fewest,
 _DECODER_BUDGET = 4e9  # bins x dim^2: reservoirs would take minutes
 
 
-def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Find fixed points of the open loop under the mean input of each condition.
 
     Observation and recorded inputs are held at each condition's mean, or at each frequent symbol.
@@ -54,7 +55,7 @@ def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     }, {"conditions": list(held)}
 
 
-def _conditions(subject: Subject) -> dict[str, tuple]:
+def _conditions(subject: Subject) -> dict[str, tuple[Any, ...]]:
     """Return observation and recorded inputs (None without) to hold, by condition.
 
     Means over the bins of each value or quarter of the label.
@@ -91,7 +92,7 @@ def _groups(label: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
     return {name: at for name, at in found.items() if at.any()}
 
 
-def echo(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def echo(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return whether 20 starts meet under the recorded input."""
     length = subject.recording["valid"].values[subject.test].sum(1).mean()
     trials = analyse.spread(subject.test, int(np.clip(_DRIVEN_BINS / max(length, 1), 1, _DRIVEN_TRIALS)))
@@ -105,20 +106,20 @@ def echo(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     }, {}
 
 
-def conditional(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def conditional(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the growth of small differences along each recorded trial, nats per bin."""
     growth = gradients.conditional_exponents(subject.fit, subject.recording, subject.test, subject.seed)
     return {"conditional_exponent": (("member", "trial"), growth)}, {}
 
 
-def reach(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def reach(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return norms of dh_t/dh_{t-k} against the lag k; of an LSTM the direct path beside them."""
     longest = int(subject.recording["valid"].values[subject.test].sum(1).max()) - 1
     lags = np.unique(np.round(np.geomspace(1, max(longest, 1), 14)).astype(int)).tolist()
     n = int(_JACOBIAN_BUDGET / (subject.states.shape[-1] ** 3 * lags[-1]))
     trials = analyse.spread(subject.test, int(np.clip(n, 2, _DRIVEN_TRIALS)))
     at = ("member", "driven_trial", "lag")
-    variables: dict = {
+    variables: dict[str, Any] = {
         "lag": ("lag", lags),
         "gradient_norm": (at, gradients.gradient_norms(subject.fit, subject.recording, lags, trials)),
     }
@@ -133,7 +134,7 @@ def reach(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return variables, {}
 
 
-def bound(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def bound(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the Lipschitz bound on the steps of a rate network; 0 violations are a theorem."""
     if subject.fit.model.family not in lipschitz.FAMILIES:
         return {}, {}
@@ -144,7 +145,7 @@ def bound(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     }, {}
 
 
-def past(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def past(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the share of the observation's variance at lag k that the state tells.
 
     On held-out trials; negative lags are bins to come.
@@ -167,7 +168,7 @@ def past(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return {"decoded_lag": ("decoded_lag", lags), "decoded": (("member", "decoded_lag"), told)}, {}
 
 
-def dimension(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def dimension(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return participation ratio of the driven states.
 
     They are exact functions of the recording: there is no noise to take off.
@@ -183,7 +184,7 @@ def _ratios(states: np.ndarray) -> np.ndarray:
     return np.array([participation_ratio(np.cov(f[np.isfinite(f).all(1)], rowvar=False)) for f in flat])
 
 
-def seeds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def seeds(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure how alike the members are.
 
     How alike the members are: Wasserstein distance of their Jacobian spectra at the point nearest to the
@@ -202,7 +203,7 @@ def seeds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return {"spectral_distance": (pair, apart)} | _told_by_others(subject), {}
 
 
-def _told_by_others(subject: Subject) -> dict:
+def _told_by_others(subject: Subject) -> dict[str, Any]:
     """R^2 of the states of every member from those of every other, on the second half of the trials."""
     m, half = subject.members, len(subject.test) // 2
     if not half:
@@ -218,7 +219,7 @@ def _told_by_others(subject: Subject) -> dict:
                 guess = across(subject.states[a])
                 for g, trials in enumerate(kept):
                     left_out[g, a, b] = _pooled(subject.states[b][trials], guess[trials])
-    found: dict = {"states_r2": (("member", "other"), r2)}
+    found: dict[str, Any] = {"states_r2": (("member", "other"), r2)}
     if kept:
         mean = np.ma.masked_invalid(left_out).mean(2).filled(np.nan)  # over the others
         found["states_r2_left_out"] = (("states_group", "member"), mean)
@@ -230,7 +231,7 @@ def _pooled(truth: np.ndarray, guess: np.ndarray) -> float:
     return similarity.explained(truth[known], guess[known])[0]
 
 
-def common_plane(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def common_plane(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Project states and fixed points of every member onto one plane.
 
     States and fixed points of every member in one plane, that of the first components of member 0: the linear

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -16,7 +18,7 @@ _STEPS, _WARM_UP, _STARTS = 600, 200, 4  # of the map h' = tanh(W h)
 _CAPACITY_UNITS = 400  # of a reservoir whose capacity is measured: it takes more than 4 n steps of n^2
 
 
-def bulk(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def bulk(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Predict the disc that unstructured weights of these variances would fill.
 
     Centre and radius of the disc that weights with the variances of these rows and columns would fill, and
@@ -28,15 +30,16 @@ def bulk(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     variables = {"weight_disc": (("member", "disc"), np.array(discs))}
     if found.sizes["hidden"] == found.sizes["dim"]:
         jacobians = found["nearest_jacobian"].values
-        there = np.isfinite(jacobians).all((1, 2))
+        known_points = np.isfinite(jacobians).all((1, 2))
         discs = [
-            predicted_disc(a) if known else (np.nan,) * 2 for a, known in zip(jacobians, there, strict=True)
+            predicted_disc(a) if known else (np.nan,) * 2
+            for a, known in zip(jacobians, known_points, strict=True)
         ]
         variables["jacobian_disc"] = (("member", "disc"), np.array(discs))
     return variables, {}
 
 
-def echo_bounds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def echo_bounds(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Bound the echo state of a leaky network from its weights alone.
 
     What weights alone say of the echo state of a leaky network: it holds for every input where the largest
@@ -52,7 +55,7 @@ def echo_bounds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return {"echo_stretch": ("member", stretch), "echo_radius": ("member", radius)}, {}
 
 
-def capacity(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def capacity(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return memory capacity of a reservoir for white input through the weights of its first input."""
     model = subject.fit.model
     if model.family != "esn" or model.hidden > _CAPACITY_UNITS:
@@ -70,7 +73,7 @@ def capacity(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     }, {}
 
 
-def mean_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
+def mean_field(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Compare the exponent of h' = tanh(W h) with shuffled weights and mean-field theory.
 
     Largest exponent of h' = tanh(W h) with the fitted W, with its entries in permuted places, and of the

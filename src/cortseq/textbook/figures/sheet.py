@@ -23,13 +23,13 @@ class Sheet:
     height: float
     parts: list[pd.DataFrame] = field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Make the figure and its axes."""
         self.figure, axes = style.figure(self.rows, self.columns, style.PAGE, self.height)
         self._free = list(axes.flat)
         self._letters = iter("abcdefghijkl")
 
-    def panel(self, title: str, x: str, y: str, **scales) -> Panel:
+    def panel(self, title: str, x: str, y: str, **scales: Any) -> Panel:
         """Return the next free axes; `scales` go to `Axes.set`, such as xscale="log"."""
         ax = self._free.pop(0)
         ax.set(xlabel=x, ylabel=y, **scales)
@@ -61,13 +61,13 @@ class Panel:
     ax: Any
     title: str
 
-    def predicted(self, x, y, label: str, listed: bool | str = True, **look) -> None:
+    def predicted(self, x, y, label: str, listed: bool | str = True, **look: Any) -> None:
         """Draw a line of theory through points x, y (point,)."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         self.ax.plot(x, y, **{"lw": 1.2, "label": _listed(label, listed), **look})
         self._note(label, "predicted", x, y, np.nan, np.nan)
 
-    def measured(self, x, y, label: str, low=None, high=None, listed: bool | str = True, **look) -> None:
+    def measured(self, x, y, label: str, low=None, high=None, listed: bool | str = True, **look: Any) -> None:
         """Draw measured points, with intervals where their ends `low` and `high` are given."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         look = {"ls": "", "marker": "o", "ms": 3, "label": _listed(label, listed), **look}
@@ -96,8 +96,8 @@ class Panel:
         )
 
     def _note(self, label: str, kind: str, x, y, low, high) -> None:
-        each = {"x": x, "y": y, "low": low, "high": high}
-        rows = {name: np.broadcast_to(v, y.shape).ravel() for name, v in each.items()}
+        columns = {"x": x, "y": y, "low": low, "high": high}
+        rows = {name: np.broadcast_to(v, y.shape).ravel() for name, v in columns.items()}
         self.sheet.parts.append(pd.DataFrame({"panel": self.title, "series": label, "kind": kind, **rows}))
 
 

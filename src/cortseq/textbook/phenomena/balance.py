@@ -16,10 +16,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
-from cortseq.checks import Check, near, phenomenon
+from cortseq.checks import Check, near, phenomenon, worst
 from cortseq.theory import balanced
 from cortseq.theory.spectra import dale_bulk_radius, low_rank_outliers
 
@@ -35,7 +38,7 @@ STRENGTHS, EXTERNAL, THRESHOLDS = ((0.2, -0.8), (1.0, -1.5)), (0.25, 0.0), (0.15
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     units: int = 600,
     overlaps=(0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0),
     draws: int = 5,
@@ -337,15 +340,11 @@ def _balanced(population: int, inputs, drives, drive: float, sweeps: int, seed: 
     checks = [
         near("slope of ln balance index against ln K", -0.5, slope, 0.1, "C32"),
         near("balance index at the largest K", theory_index[-1], index[-1], 0.1, "C32", relative=True),
-        near("rates over m = -J^-1 E at the largest K, worst", 1.0, _worst(across / asymptotic), 0.05, "C32"),
-        near("rates over those of finite K, worst", 1.0, _worst(across / finite), 0.03, "C32"),
+        near("rates over m = -J^-1 E at the largest K, worst", 1.0, worst(across / asymptotic), 0.05, "C32"),
+        near("rates over those of finite K, worst", 1.0, worst(across / finite), 0.03, "C32"),
     ]
     irregular, more = _irregular(states, seed)
     return part | irregular, checks + more
-
-
-def _worst(ratio: np.ndarray) -> float:
-    return float(ratio.flat[np.abs(ratio - 1).argmax()])
 
 
 def _index(partner: np.ndarray, states: np.ndarray, drive: float, some: int = 200, bins: int = 60) -> float:
@@ -439,9 +438,9 @@ def _tracking(population: int, inputs, drive: float, cycles: int, period: float,
             for part in pieces
         ]
         # the state after a bin belongs to its end, the input to the whole bin
-        each = np.array(late) * bin + bin / 2
-        lags.append(each.mean())
-        spread.append(each.std(ddof=1) / np.sqrt(len(each)))
+        times = np.array(late) * bin + bin / 2
+        lags.append(times.mean())
+        spread.append(times.std(ddof=1) / np.sqrt(len(times)))
         predicted.append(balanced.balanced_lag(network(drive, k), period))
     alone = balanced.single_lag(period)
     part = {

@@ -14,9 +14,9 @@ Sompolinsky, Crisanti & Sommers 1988, PRL 61:259; Molgedey, Schuchhardt & Schust
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -60,7 +60,7 @@ class _Run:
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     gains: Sequence[float] = (0.5, 0.7, 0.9, 1.5, 1.75, 2.0, 2.5, 3.0),
     units: int = 500,
     n_networks: int = 5,
@@ -85,7 +85,13 @@ def measure(
     """
     with threads.single():
         lags = np.arange(round(20 / step) + 1) * step
-        how: dict = {"starts": starts, "warm_up": warm_up, "duration": duration, "step": step, "lags": lags}
+        how: dict[str, Any] = {
+            "starts": starts,
+            "warm_up": warm_up,
+            "duration": duration,
+            "step": step,
+            "lags": lags,
+        }
         scan = {}
         for gain in gains:
             say(f"chaos: {n_networks} networks of {units} units at gain {gain:g}")
@@ -137,7 +143,7 @@ def _map_run(
     return float(np.mean(h**2)), float(exponents.mean())
 
 
-def _predicted(gains, map_gains, lags, size_gain) -> dict:
+def _predicted(gains, map_gains, lags, size_gain) -> dict[str, Any]:
     top = max(*gains, *map_gains) + 0.1
     line = np.unique(np.concatenate([np.linspace(min(*gains, *map_gains), 1, 6), np.linspace(1.02, top, 22)]))
     fields, maps = [mean_field(g) for g in line], [mean_field_map(g) for g in line]
@@ -154,7 +160,7 @@ def _predicted(gains, map_gains, lags, size_gain) -> dict:
     }
 
 
-def _scanned(scan, by_size, maps) -> dict:
+def _scanned(scan, by_size, maps) -> dict[str, Any]:
     def table(runs, value):
         most = max(map(len, runs.values()))
         return [[*map(value, some), *[np.nan] * (most - len(some))] for some in runs.values()]
@@ -180,7 +186,7 @@ def _scanned(scan, by_size, maps) -> dict:
 
 def _traces(
     n: int, seed: int, step: float, gains=(0.9, 2.0), n_units: int = 3, duration: float = 60.0
-) -> dict:
+) -> dict[str, Any]:
     """Return a few units of one network from a random start, below and above the transition."""
     start = np.random.default_rng([seed, n, 1]).normal(size=n)
     advances = [networks.rate_step(networks.random_coupling(n, g, [seed, 0, n]), step) for g in gains]
@@ -238,7 +244,9 @@ def _growth(seed: int, step: float, n: int = 100, gain: float = 1.5) -> Check:
     )
 
 
-def _checks(found: xr.Dataset, scan: dict, by_size: dict, values: np.ndarray) -> list[Check]:
+def _checks(
+    found: xr.Dataset, scan: dict[str, Any], by_size: dict[str, Any], values: np.ndarray
+) -> list[Check]:
     n = found.attrs["units"]
     radius, theory = np.abs(values), mean_field(found.attrs["size_gain"])
     checks = [
@@ -258,7 +266,7 @@ def _checks(found: xr.Dataset, scan: dict, by_size: dict, values: np.ndarray) ->
     return checks
 
 
-def _activity(found: xr.Dataset, theory, by_size: dict) -> list[Check]:
+def _activity(found: xr.Dataset, theory, by_size: dict[str, Any]) -> list[Check]:
     """Return variance, q and autocorrelation of the size of which most units were simulated.
 
     Networks of one size differ: one in ten or so has a slow mode, and an autocorrelation that hardly decays
@@ -286,7 +294,7 @@ def _activity(found: xr.Dataset, theory, by_size: dict) -> list[Check]:
     ]
 
 
-def _transition(scan: dict, n: int) -> list[Check]:
+def _transition(scan: dict[str, Any], n: int) -> list[Check]:
     checks = []
     for gain, runs in scan.items():
         exponents = np.array([run.exponents.mean() for run in runs])

@@ -10,7 +10,9 @@ system. Lorenz 1963, J Atmos Sci 20:130; Mikhaeil, Monfared & Durstewitz 2022, a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -28,7 +30,7 @@ CLAIM = (
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     epochs: int = 500,
     members: int = 1,
     hidden: int = 50,
@@ -61,7 +63,7 @@ def measure(
     rng = np.random.default_rng([seed, 2])
     spread = clean.std((0, 1))
     noisy = rec.from_signal(clean + noise * spread * rng.normal(size=clean.shape), bin_width=dt)
-    fits: dict[str, list] = {}
+    fits: dict[str, list[Any]] = {}
     for name, strategy in strategies.items():
         fits[name] = []
         for member in range(members):
@@ -69,9 +71,12 @@ def measure(
             fits[name].append(fitted(noisy, trials, strategy, hidden, epochs, member, seed))
     say("exponents")
     exponents = np.array(
-        [[closed_exponent(f, noisy, exponent_steps, seed) / dt for f in each] for each in fits.values()]
+        [
+            [closed_exponent(f, noisy, exponent_steps, seed) / dt for f in members_fits]
+            for members_fits in fits.values()
+        ]
     )
-    runs = np.stack([free_run(each[0], noisy, 1500) for each in fits.values()])
+    runs = np.stack([free_run(members_fits[0], noisy, 1500) for members_fits in fits.values()])
     part = {
         "strategy": ("strategy", list(strategies)),
         "exponent": (("strategy", "member"), exponents, {"units": "nats per unit of time"}),
@@ -164,7 +169,15 @@ def lorenz_exponent(dt: float, n_steps: int, seed: int) -> float:
     return float(found.mean() / dt)
 
 
-def fitted(recording, trials: int, strategy: dict, hidden: int, epochs: int, member: int, seed: int):
+def fitted(
+    recording: xr.Dataset,
+    trials: int,
+    strategy: dict[str, Any],
+    hidden: int,
+    epochs: int,
+    member: int,
+    seed: int,
+):
     """Return a rate network without a skip after `epochs` of Adam under one strategy.
 
     The last weights, where a `Model.fit` keeps those of the best validation: that is one step ahead with the
@@ -210,7 +223,7 @@ def fitted(recording, trials: int, strategy: dict, hidden: int, epochs: int, mem
     return replace(fit, params=flat.unpacked(flat.values.detach()))
 
 
-def closed_exponent(fit, recording, n_steps: int, seed: int) -> float:
+def closed_exponent(fit: Any, recording: xr.Dataset, n_steps: int, seed: int) -> float:
     """Largest exponent of the closed loop, nats per step, mean over starts on the recording's trials."""
     from cortseq.dynamics import leading_exponents
 
@@ -218,7 +231,7 @@ def closed_exponent(fit, recording, n_steps: int, seed: int) -> float:
     return float(leading_exponents(fit.flow(0, "closed"), states, n_steps // len(states), 200, seed).mean())
 
 
-def free_run(fit, recording, n_steps: int) -> np.ndarray:
+def free_run(fit: Any, recording: xr.Dataset, n_steps: int) -> np.ndarray:
     """Return the closed loop's own signal from the end of a trial, (step, channel)."""
     import torch
 

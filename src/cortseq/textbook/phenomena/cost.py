@@ -14,8 +14,8 @@ chi: Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -43,14 +43,18 @@ CLAIM = (
     "makes memory flat and "
     "biases the gradient by chi^((k-1)/2), checkpoints make it sqrt(T) and leave the gradient as it is"
 )
-MODES: dict[str, dict] = {"full": {}, "truncated": {"truncate": 16}, "checkpointed": {"checkpointed": True}}
+MODES: dict[str, dict[str, Any]] = {
+    "full": {},
+    "truncated": {"truncate": 16},
+    "checkpointed": {"checkpointed": True},
+}
 TIMED = "of this machine and run: times are not reproducible, slopes are, within their windows"
 N_UNITS = 50  # of the recorded population
 
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     bins: Sequence[int] = (128, 256, 512, 1024, 2048),
     hidden: Sequence[int] = (64, 128, 256, 512, 768),
     memory_bins: Sequence[int] = (64, 128, 256, 512, 1024),
@@ -135,7 +139,7 @@ def _times(shapes: list[tuple[int, int]], trials: int) -> np.ndarray:
 class _Meter:
     """Bytes of the storages that automatic differentiation holds on to, now and at most."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.holders: dict[int, int] = {}
         self.now = self.most = 0
 
@@ -158,14 +162,14 @@ class _Meter:
 class _Held:
     """A tensor kept for the backward pass; its storage counts until this is collected."""
 
-    def __init__(self, meter: _Meter, tensor, key: int, size: int):
+    def __init__(self, meter: _Meter, tensor, key: int, size: int) -> None:
         self.meter, self.tensor, self.key, self.size = meter, tensor, key, size
 
-    def __del__(self):
+    def __del__(self) -> None:
         self.meter.drop(self.key, self.size)
 
 
-def kept_bytes(settings: dict, n_time: int, trials: int, units: int = 32) -> int:
+def kept_bytes(settings: dict[str, Any], n_time: int, trials: int, units: int = 32) -> int:
     """Return most bytes kept for the backward pass in one step of the generic execution.
 
     A count, the same in every run.
@@ -187,7 +191,7 @@ def _kept_predicted(kept: np.ndarray, bins: np.ndarray) -> np.ndarray:
 # -- truncation -------------------------------------------------------------------------------------------
 
 
-def _gradient(fit, data, settings: dict) -> np.ndarray:
+def _gradient(fit: Any, data, settings: dict[str, Any]) -> np.ndarray:
     params = {name: value[0] for name, value in fit.params.items()}
     model = fit.model.model_copy(update=settings)
     return engines.loss_and_gradient(model, params, data)[1]["recurrent"].ravel()
@@ -254,8 +258,8 @@ def _bias_checks(found: xr.Dataset, chis) -> list[Check]:
         slope = np.polyfit(depth[seen], np.log(error[seen]), 1)[0]
         what = f"ln error per bin of depth, gain {gain:g}"
         checks.append(near(what, np.log(chi) / 2, slope, 0.01 + 0.05 * abs(np.log(chi)), "C18", note))
-        one = found.sel(gain=gain).isel(window=1)
-        ratio = np.exp(np.log(one["error"] / one["error_predicted"]).mean())
+        rows = found.sel(gain=gain).isel(window=1)
+        ratio = np.exp(np.log(rows["error"] / rows["error_predicted"]).mean())
         checks.append(near(f"error of windows over its prediction, gain {gain:g}", 1.0, ratio, 0.25, "C18"))
     return checks
 

@@ -15,8 +15,8 @@ Euler 1768; Hairer, Norsett & Wanner 1993, Solving ODEs I; Dormand & Prince 1980
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -45,7 +45,7 @@ RULES = ("Euler", "exponential")
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     units: int = 30,
     gain: float = 1.5,
     duration: float = 3.0,
@@ -65,8 +65,8 @@ def measure(
     mode, mode_steps : (dt/tau) real and imaginary part of lambda, in 1/tau.
     """
     with threads.single():
-        variables: dict = {}
-        coords: dict = {"rule": list(RULES)}
+        variables: dict[str, Any] = {}
+        coords: dict[str, Any] = {"rule": list(RULES)}
         checks: list[Check] = []
         for part in (
             _convergence(seed, units, gain, duration, steps),
@@ -108,7 +108,9 @@ def _leak(step: float, rule: str) -> float:
 # -- order of convergence ---------------------------------------------------------------------------------
 
 
-def _convergence(seed: int, n: int, gain: float, duration: float, steps) -> tuple[dict, dict, list[Check]]:
+def _convergence(
+    seed: int, n: int, gain: float, duration: float, steps
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     rng = np.random.default_rng(seed)
     weights, drive, start = (
         networks.random_coupling(n, gain, seed),
@@ -159,7 +161,9 @@ def _against_expm(weights, start) -> Check:
 # -- low-pass ---------------------------------------------------------------------------------------------
 
 
-def _filter(tau: float, step: float, frequencies: np.ndarray) -> tuple[dict, dict, list[Check]]:
+def _filter(
+    tau: float, step: float, frequencies: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     """One unit without recurrent weights; its rectifier is the identity on a drive that stays positive."""
     dt = step * tau
     line = np.geomspace(frequencies[0], min(frequencies[-1], 0.5 / dt), 200)
@@ -224,7 +228,7 @@ def _worst(ratio: np.ndarray) -> float:
 # -- false instability ------------------------------------------------------------------------------------
 
 
-def _instability(mode, steps) -> tuple[dict, dict, list[Check]]:
+def _instability(mode, steps) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     """Return two units with -1 + lambda(W) = the mode and its conjugate: their equation comes to rest."""
     real, imag = mode
     value = complex(real, imag)

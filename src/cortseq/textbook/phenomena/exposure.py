@@ -15,10 +15,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
-from cortseq.checks import Check, near, phenomenon
+from cortseq.checks import Check, near, phenomenon, worst
 from cortseq.processes import entropy_rate, markov, stationary
 from cortseq.theory.exposure import autoregressive_error, moving_average_error, scheduled_sampling
 from cortseq.theory.random_networks import mean_field_map
@@ -43,7 +46,7 @@ WARM = 10  # bins before states count
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     trials: int = 120,
     bins: int = 40,
     hidden: int = 16,
@@ -101,7 +104,7 @@ def henon(trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
     return np.stack(out[-bins:], 1)[..., None]
 
 
-def fitted(y: np.ndarray, strategy: dict, hidden: int, epochs: int, seed: int, **more):
+def fitted(y: np.ndarray, strategy: dict[str, Any], hidden: int, epochs: int, seed: int, **more: Any):
     """Return a rate network without a skip, fitted to four fifths of the trials by one strategy.
 
     Parameters
@@ -129,7 +132,7 @@ def fitted(y: np.ndarray, strategy: dict, hidden: int, epochs: int, seed: int, *
     return kind.fit(rec.from_signal(y, bin_width=1.0), range(n // 5, n), range(n // 5), seed=seed)
 
 
-def free_run(fit, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
+def free_run(fit: Any, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
     """Return errors y_t - E[y_t | y_<= t-h] of a free run, (trial, time, horizon).
 
     Of a fit without skip that is fed its own expectation; NaN in the first bins.
@@ -152,7 +155,7 @@ def free_run(fit, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
     return out
 
 
-def _signals(trials, bins, hidden, epochs, horizons, seed, say):
+def _signals(trials, bins, hidden, epochs, horizons, seed, say: Callable[[str], Any]):
     rng = np.random.default_rng([seed, 1])
     errors, lows, highs, floors, oracle = [], [], [], [], []
     for name, coefficients in AUTOREGRESSIONS.items():
@@ -181,18 +184,18 @@ def _signals(trials, bins, hidden, epochs, horizons, seed, say):
         "error_high": (dims, highs, units),
         "error_predicted": (("signal", "horizon"), floors, units),
     }
-    one = autoregressive_error(AUTOREGRESSIONS["AR(1)"][0], 1.0, horizons)
+    closed_form = autoregressive_error(AUTOREGRESSIONS["AR(1)"][0], 1.0, horizons)
     excess = errors / floors[:, None]
     checks = [
         Check(
             "AR(1): error of the best forecast over the closed form, worst horizon",
             1.0,
-            _worst(oracle[0] / one),
+            worst(oracle[0] / closed_form),
             0.98,
             1.02,
             "C42",
         ),
-        Check("AR(2): the same", 1.0, _worst(oracle[1] / floors[1]), 0.97, 1.03, "C42"),
+        Check("AR(2): the same", 1.0, worst(oracle[1] / floors[1]), 0.97, 1.03, "C42"),
     ]
     for i, name in enumerate(AUTOREGRESSIONS):
         for s, label in enumerate(STRATEGIES):
@@ -219,14 +222,10 @@ def _best_forecast(y: np.ndarray, coefficients, horizon: int) -> float:
     return float(((y[:, order - 1 + horizon :] - past[0]) ** 2).mean())
 
 
-def _worst(ratio: np.ndarray) -> float:
-    return float(ratio.flat[np.abs(ratio - 1).argmax()])
-
-
 # ------------------------------------------------------------------------------------- chaotic maps
 
 
-def _map(trials, bins, hidden, epochs, horizons, twins, seed, say):
+def _map(trials, bins, hidden, epochs, horizons, twins, seed, say: Callable[[str], Any]):
     """Return log error of the free run of networks fitted to the Henon map, and of twin runs of maps."""
     rng = np.random.default_rng([seed, 2])
     y, test = henon(trials, bins, rng), henon(500, bins, rng)
@@ -284,7 +283,7 @@ def _always(flow):
     return lambda seed: flow
 
 
-def _twins(fit, test: np.ndarray, twins: int, seed: int):
+def _twins(fit: Any, test: np.ndarray, twins: int, seed: int):
     """Return largest exponents and slopes of twin runs.
 
     The logistic map at 4 (ln 2), Henon's, and a fitted network.
@@ -409,7 +408,7 @@ def _chain(probabilities, epochs: int, seed: int):
     return part, checks
 
 
-def _bits(fit, pi: np.ndarray) -> float:
+def _bits(fit: Any, pi: np.ndarray) -> float:
     """Return expected bits of the second symbol of a pair of the chain under a fit."""
     words = [np.array([a, b]) for a in range(2) for b in range(2)]
     second = np.array([s[1] for s in fit.log_prob_sequences(words)]).reshape(2, 2)

@@ -17,8 +17,8 @@ Schmidhuber & Cummins 2000.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -47,7 +47,7 @@ WARM_UP = 100  # steps before the first that counts
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     gains: Sequence[float] = (0.7, 0.9, 1.5, 2.0),
     units: int = 300,
     n_networks: int = 4,

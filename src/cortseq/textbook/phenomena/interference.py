@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 from cortseq._lazy import lazy
-from cortseq.checks import Check, near, phenomenon
+from cortseq.checks import Check, near, phenomenon, worst
 from cortseq.processes import entropy_rate, markov
 from cortseq.theory.continual import transfer
 
@@ -55,20 +55,20 @@ class Task:
     """
 
     name: str
-    batches: list[Callable[[dict], Any]]
-    test: Callable[[dict], Any]
-    outputs: Callable[[dict], Any]
+    batches: list[Callable[[dict[str, Any]], Any]]
+    test: Callable[[dict[str, Any]], Any]
+    outputs: Callable[[dict[str, Any]], Any]
     of_outputs: Callable[[Any], Any]
 
     @property
-    def loss(self) -> Callable[[dict], Any]:
+    def loss(self) -> Callable[[dict[str, Any]], Any]:
         """That of the first batch."""
         return self.batches[0]
 
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     hidden: int = 20,
     trials: int = 1500,
     bins: int = 20,
@@ -108,7 +108,7 @@ def measure(
 # ------------------------------------------------------------------------------------- tasks
 
 
-def _task(model, data, whole: dict, test: np.ndarray, name: str) -> Task:
+def _task(model, data, whole: dict[str, Any], test: np.ndarray, name: str) -> Task:
     """Return one task from a recording's Data; `whole`: all its parameters at the start."""
     from cortseq.networks.recurrent import before, tensors
 
@@ -132,8 +132,8 @@ def _task(model, data, whole: dict, test: np.ndarray, name: str) -> Task:
         return lambda p: of_outputs(outputs(p))
 
     learning = np.flatnonzero(~test)
-    each = [parts(index) for index in np.array_split(learning, max(1, len(learning) // _BATCH))]
-    return Task(name, [loss_of(*b) for b in each], loss_of(*parts(np.flatnonzero(test))), *each[0])
+    batches = [parts(index) for index in np.array_split(learning, max(1, len(learning) // _BATCH))]
+    return Task(name, [loss_of(*b) for b in batches], loss_of(*parts(np.flatnonzero(test))), *batches[0])
 
 
 def _built(data, hidden: int, seed: int):
@@ -184,13 +184,13 @@ def _halves(recording: xr.Dataset, hidden: int, seed: int):
 # ------------------------------------------------------------------------------------- learning
 
 
-def _gradient(loss, p: dict) -> tuple[float, dict]:
+def _gradient(loss, p: dict[str, Any]) -> tuple[float, dict[str, Any]]:
     held = {k: v.detach().requires_grad_() for k, v in p.items()}
     value = loss(held)
     return float(value), dict(zip(held, torch.autograd.grad(value, list(held.values())), strict=True))
 
 
-def descend(losses, p: dict, steps: int, project=None, rate: float = 1e-2) -> dict:
+def descend(losses, p: dict[str, Any], steps: int, project=None, rate: float = 1e-2) -> dict[str, Any]:
     """Train with Adam on one loss after another, with a rate that falls to 0."""
     names = list(p)
     mean = {k: torch.zeros_like(v) for k, v in p.items()}
@@ -208,16 +208,16 @@ def descend(losses, p: dict, steps: int, project=None, rate: float = 1e-2) -> di
     return p
 
 
-def _flat(p: dict):
+def _flat(p: dict[str, Any]):
     return torch.cat([v.flatten() for v in p.values()])
 
 
-def _nested(flat, like: dict) -> dict:
+def _nested(flat, like: dict[str, Any]) -> dict[str, Any]:
     parts = flat.split([v.numel() for v in like.values()])
     return {k: part.reshape(v.shape) for (k, v), part in zip(like.items(), parts, strict=True)}
 
 
-def curvature(task: Task, p: dict, rows: int = 400):
+def curvature(task: Task, p: dict[str, Any], rows: int = 400):
     """J' Lambda J / events of the old task (parameter, parameter), from at most `rows` evenly spaced bins."""
     eta = task.outputs(p).detach()
     some = torch.linspace(0, len(eta) - 1, min(rows, len(eta))).long().unique()
@@ -238,11 +238,11 @@ def _at(task: Task, eta, row, z):
 # ------------------------------------------------------------------------------------- single steps
 
 
-def _changes(loss, outputs, of_outputs, p: dict, g2: dict, etas) -> dict[str, np.ndarray]:
+def _changes(loss, outputs, of_outputs, p: dict[str, Any], g2: dict[str, Any], etas) -> dict[str, np.ndarray]:
     """Measured change of the old loss, its first and second term and the Gauss-Newton form, (eta,) each."""
     from cortseq.theory.interference import gauss_newton, loss_change, measured_loss_change
 
-    out: dict[str, list] = {"measured": [], "first": [], "second": [], "gauss_newton": []}
+    out: dict[str, list[Any]] = {"measured": [], "first": [], "second": [], "gauss_newton": []}
     for eta in etas:
         step = {k: -eta * g for k, g in g2.items()}
         change = loss_change(loss, p, step)
@@ -277,7 +277,7 @@ def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
         Check(
             "quadratic toy: measured over predicted change, worst step",
             1.0,
-            _worst(ratio),
+            worst(ratio),
             1 - 1e-6,
             1 + 1e-6,
             "C47",
@@ -285,7 +285,7 @@ def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
         Check(
             "quadratic toy: measured over Gauss-Newton, worst step",
             1.0,
-            _worst(found["measured"] / found["gauss_newton"]),
+            worst(found["measured"] / found["gauss_newton"]),
             1 - 1e-6,
             1 + 1e-6,
             "C48",
@@ -300,11 +300,7 @@ def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
     return part, checks
 
 
-def _worst(ratio: np.ndarray) -> float:
-    return float(ratio.flat[np.abs(ratio - 1).argmax()])
-
-
-def _steps(start: dict, tasks: list[Task], etas, steps: int):
+def _steps(start: dict[str, Any], tasks: list[Task], etas, steps: int):
     """Take one step for the second task from where learning the first ended."""
     old, new = tasks[:2]
     p = {k: v.detach() for k, v in descend(old.batches, start, steps).items()}
@@ -344,7 +340,9 @@ def _steps(start: dict, tasks: list[Task], etas, steps: int):
 # ------------------------------------------------------------------------------------- sequences of tasks
 
 
-def learn(remedy: str, start: dict, tasks: list[Task], steps: int, kept: float, elastic: float) -> np.ndarray:
+def learn(
+    remedy: str, start: dict[str, Any], tasks: list[Task], steps: int, kept: float, elastic: float
+) -> np.ndarray:
     """Learn tasks one after another; return scores (task after, task).
 
     A score is the test log-likelihood, nats per event.
@@ -387,7 +385,15 @@ def _elastic(loss, diagonals, anchors, weight: float):
     return total
 
 
-def _remedies(prefix: str, start: dict, tasks: list[Task], steps: int, kept: float, elastic: float, say):
+def _remedies(
+    prefix: str,
+    start: dict[str, Any],
+    tasks: list[Task],
+    steps: int,
+    kept: float,
+    elastic: float,
+    say: Callable[[str], Any],
+):
     tables = []
     for remedy in REMEDIES:
         say(f"{prefix.replace('_', ': ')}learning {len(tasks)} tasks, {remedy}")
@@ -446,7 +452,7 @@ def _remedies(prefix: str, start: dict, tasks: list[Task], steps: int, kept: flo
     return part, checks
 
 
-def _best(found: dict, bins: int):
+def _best(found: dict[str, Any], bins: int):
     """Return the score of the chains' own law, their entropy, which no model beats.
 
     ln m for the first symbol, then the rate.
@@ -460,7 +466,7 @@ def _best(found: dict, bins: int):
     ]
 
 
-def _identical(start: dict, task: Task, steps: int):
+def _identical(start: dict[str, Any], task: Task, steps: int):
     """Return the same task three times, of so many trials that they are not learned by heart."""
     found = transfer(learn("naive", start, [task] * 3, steps, 0.0, 0.0))
     checks = [

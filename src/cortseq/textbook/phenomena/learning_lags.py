@@ -15,9 +15,9 @@ Sutskever 2015; Tallec & Ollivier 2018.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -47,7 +47,7 @@ SYMBOLS = 5  # two cues, two distractors, the probe before the answer
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     lags: Sequence[int] = (4, 8, 16, 32),
     members: int = 3,
     hidden: int = 16,
@@ -88,11 +88,11 @@ def measure(
                 before[i, j] = _reach(start, made[2], lag)
                 after[i, j] = _reach(fit, made[2], lag)
         line = np.arange(0, max(lags) + 1)
-        each = ("network", "lag", "member")
+        dims = ("network", "lag", "member")
         variables = {
-            "error": (each, error),
-            "norm_before": (each, before),
-            "norm_after": (each, after),
+            "error": (dims, error),
+            "norm_before": (dims, before),
+            "norm_after": (dims, after),
             "line": ("line", line, {"units": "steps"}),
             "norm_predicted": (
                 ("network", "line"),
@@ -132,13 +132,15 @@ def _scored(made: xr.Dataset):
     return replace(data, scored=data.valid & (np.arange(data.y.shape[1]) == data.y.shape[1] - 1))
 
 
-def wrong(fit, made: xr.Dataset) -> np.ndarray:
+def wrong(fit: Any, made: xr.Dataset) -> np.ndarray:
     """Share of trials whose last symbol is not the likelier of the two cues, (member,); chance is 1/2."""
     p = fit.predict(made)[:, :, -1, :2]
     return (p.argmax(-1) != made["symbols"].values[:, -1]).mean(1)
 
 
-def _networks(gain: float, long_bias: float, learning: dict) -> tuple[dict, dict]:
+def _networks(
+    gain: float, long_bias: float, learning: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return specifications by name, and the horizon each begins with in theory."""
     gated = {**learning, "hidden_dropout": 0.0}
     found = {
@@ -153,7 +155,7 @@ def _networks(gain: float, long_bias: float, learning: dict) -> tuple[dict, dict
     return {name: pair[0] for name, pair in found.items()}, {name: pair[1] for name, pair in found.items()}
 
 
-def _reach(fit, made: xr.Dataset, lag: int, trials: int = 4) -> np.ndarray:
+def _reach(fit: Any, made: xr.Dataset, lag: int, trials: int = 4) -> np.ndarray:
     """Return |dh_t/dh_{t-k}| (spectral) from the state that saw the cue to the one that answers, (member,).
 
     Geometric mean.

@@ -15,8 +15,8 @@ Weiss 1973; Crutchfield & Young 1989, PRL 63:105; Willems, Shtarkov & Tjalkens 1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -47,7 +47,7 @@ SKIPPED = 20  # first symbols of a sequence, in which nothing is known of the pa
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     recording: xr.Dataset | None = None,
     orders: Sequence[int] = (0, 1, 2, 3, 4, 5, 6, 7, 8),
     trials: int = 200,
@@ -74,8 +74,8 @@ def measure(
     recording : symbols of a study (setting `dataset`), on whose last quarter of trials chains are scored.
     """
     with threads.single():
-        variables: dict = {}
-        coords: dict = {"order": list(orders)}
+        variables: dict[str, Any] = {}
+        coords: dict[str, Any] = {"order": list(orders)}
         checks: list[Check] = []
         parts = [
             _even(seed, say, orders, trials, length, hidden, epochs),
@@ -106,7 +106,7 @@ def _drawn(kind: str, seed, trials: int, length: int, **options) -> xr.Dataset:
     return made.assign(ceiling=raw["ceiling"])
 
 
-def held_out_bits(fit, made: xr.Dataset, rate: float, trials) -> float:
+def held_out_bits(fit: Any, made: xr.Dataset, rate: float, trials) -> float:
     """Return bits per symbol on test trials, relative to the source: h + mean of log2 p_source - log2 p_fit.
 
     Both are read on the same symbols, so that the luck of the draw cancels. The first SKIPPED symbols do not
@@ -117,7 +117,9 @@ def held_out_bits(fit, made: xr.Dataset, rate: float, trials) -> float:
     return rate + float((ceiling - score).mean() / np.log(2))
 
 
-def _even(seed, say, orders, trials, length, hidden, epochs) -> tuple[dict, dict, list[Check]]:
+def _even(
+    seed, say: Callable[[str], Any], orders, trials, length, hidden, epochs
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     moves = processes.even()
     exact, rate = processes.order_entropies(moves, max(orders)), processes.entropy_rate(moves)
     made = _drawn("even", seed, 2 * trials + trials // 4, length)
@@ -189,8 +191,8 @@ def _binary(p: float) -> float:
 
 
 def _lag_copy(
-    seed, say, orders, symbols, lag, trials, length, noise: float = 0.1
-) -> tuple[dict, dict, list[Check]]:
+    seed, say: Callable[[str], Any], orders, symbols, lag, trials, length, noise: float = 0.1
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     """Measure chains on a source whose past matters at one lag only.
 
     Chains gain nothing below that order.
@@ -221,7 +223,9 @@ def _lag_copy(
     return variables, {"copy_order": orders}, checks
 
 
-def _finite_data(seed, say, orders, few, trials, length) -> tuple[dict, dict, list[Check]]:
+def _finite_data(
+    seed, say: Callable[[str], Any], orders, few, trials, length
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     """Fit additive chains to the even process from few symbols.
 
     They do not fall back on shorter contexts.
@@ -287,7 +291,9 @@ def smooth_signal(
     return np.stack([z.real, z.imag], -1)
 
 
-def _continuity(seed, say, clusters, trials, length) -> tuple[dict, dict, list[Check]]:
+def _continuity(
+    seed, say: Callable[[str], Any], clusters, trials, length
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     signal = smooth_signal(trials, length, np.random.default_rng([seed, 3]))
     made = rec.from_signal(signal, bin_width=1.0)
     say(f"memory: {trials * length} steps of a rate network and of chains over {clusters} clusters")
@@ -348,7 +354,9 @@ def _jumps(chain, made: xr.Dataset) -> tuple[float, float]:
 # -- a recording ------------------------------------------------------------------------------------------
 
 
-def _of_recording(say, recording: xr.Dataset, orders) -> tuple[dict, dict, list[Check]]:
+def _of_recording(
+    say: Callable[[str], Any], recording: xr.Dataset, orders
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     """Held-out bits of chains and context trees; the last quarter of the trials tests, an eighth chooses."""
     if rec.track(recording) != "symbols":
         raise CortseqError("orders are counted in symbols", key="dataset", fix="name a recording of symbols")

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ SYNAPSES: dict[str, dict[str, Any]] = {
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     rates=(1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0),
     spikes: int = 40_000,
     train_rate: float = 20.0,
@@ -103,7 +104,7 @@ def poisson_release(rate: float, spikes: int, rng: np.random.Generator, **synaps
 
 def _steady(rates: np.ndarray, spikes: int, seed: int):
     rng = np.random.default_rng([seed, 1])
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     for synapse in SYNAPSES.values():
         release = np.array([poisson_release(r, spikes, rng, **synapse) for r in rates])
         steady = np.stack(theory.stp_steady_state(rates, **synapse))
@@ -214,7 +215,9 @@ def _train(rate: float, spikes: int):
 # ------------------------------------------------------------------------------------- silent memory
 
 
-def simulate_cue(trials, units, background, cue_rate, delay, rng, cue_span=0.3, dt=5e-3, bin=0.1):
+def simulate_cue(
+    trials, units, background, cue_rate, delay, rng: np.random.Generator, cue_span=0.3, dt=5e-3, bin=0.1
+):
     """Return Poisson units under a cue, then a delay.
 
     Labels (trial,), bin ends (s after the cue), counts, u and x (trial, bin, unit). The first half of the

@@ -14,11 +14,13 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from cortseq.checks import Check, near, phenomenon
+from cortseq.checks import Check, near, phenomenon, worst
 from cortseq.theory import random_networks, reservoirs
 
 CLAIM = (
@@ -33,7 +35,7 @@ PENALTIES = tuple(10.0 ** np.arange(-9, 1))
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     units: int = 200,
     steps: int = 300,
     gain: float = 1.3,
@@ -103,7 +105,7 @@ def _linear(seed: int, n: int = 50, radii=(0.9, 0.99, 1.01), longest: int = 400)
         Check(
             "slope of ln|W^t| over ln rho, worst",
             1.0,
-            _worst(np.array(slopes) / np.log(radii)),
+            worst(np.array(slopes) / np.log(radii)),
             0.95,
             1.05,
             "C27",
@@ -135,10 +137,6 @@ def _power_norms(w: np.ndarray, longest: int) -> np.ndarray:
         out.append(np.linalg.norm(product, 2))
         product = w @ product
     return np.array(out)
-
-
-def _worst(ratio: np.ndarray) -> float:
-    return float(ratio.flat[np.abs(ratio - 1).argmax()])
 
 
 def _forgets(test, w: np.ndarray, rng: np.random.Generator, steps: int = 600) -> bool:
@@ -296,7 +294,7 @@ def _memory(sizes, radii, radius: float, size: int, lengths: int, seed: int):
         Check(
             "memory of cyclic reservoirs over N - 1 + r^2N, worst",
             1.0,
-            _worst(both[:, 0, 1] / both[:, 0, 0]),
+            worst(both[:, 0, 1] / both[:, 0, 0]),
             0.96,
             1.02,
             "C30",
@@ -304,7 +302,7 @@ def _memory(sizes, radii, radius: float, size: int, lengths: int, seed: int):
         Check(
             "memory of random reservoirs over prediction, worst",
             1.0,
-            _worst(both[:, 1, 1] / both[:, 1, 0]),
+            worst(both[:, 1, 1] / both[:, 1, 0]),
             0.9,
             1.05,
             "C30",
@@ -408,9 +406,9 @@ def mackey_glass(steps: int, rng: np.random.Generator, delay: float = 17.0, dt: 
     Runge-Kutta of order 4, the delayed value interpolated at half steps. Mackey & Glass 1977, Science
     197:287.
     """
-    back, each, warm = round(delay / dt), round(1 / dt), 200
+    back, per_sample, warm = round(delay / dt), round(1 / dt), 200
     x = [1.2 + 0.1 * v for v in rng.uniform(-1, 1, back + 1)]
-    for _ in range((steps + warm) * each):
+    for _ in range((steps + warm) * per_sample):
         now, old, older = x[-1], x[-back], x[-back - 1]
         rise = [0.2 * d / (1 + d**10) for d in (older, (old + older) / 2, old)]
         k1 = rise[0] - 0.1 * now
@@ -418,7 +416,7 @@ def mackey_glass(steps: int, rng: np.random.Generator, delay: float = 17.0, dt: 
         k3 = rise[1] - 0.1 * (now + dt / 2 * k2)
         k4 = rise[2] - 0.1 * (now + dt * k3)
         x.append(now + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
-    return np.array(x[-steps * each :: each])
+    return np.array(x[-steps * per_sample :: per_sample])
 
 
 def nrmse(truth: np.ndarray, guess: np.ndarray) -> float:
@@ -508,7 +506,7 @@ def _tasks(units: int, steps: int, seed: int):
     return part, checks
 
 
-def _reservoirpy(q: dict, given: np.ndarray, wanted: np.ndarray) -> float:
+def _reservoirpy(q: dict[str, Any], given: np.ndarray, wanted: np.ndarray) -> float:
     """Return NRMSE of the same read-out on the states of reservoirpy's reservoir with the same weights."""
     from reservoirpy.nodes import Reservoir
 
