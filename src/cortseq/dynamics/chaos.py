@@ -296,7 +296,7 @@ class TwinDivergence:
 
 def twin_divergence(
     flow_of: Callable[[int], Step],
-    states: ArrayLike,
+    states: Any,
     distance: float = 1e-6,
     n_steps: int = 100,
     saturation: float = 1e-2,

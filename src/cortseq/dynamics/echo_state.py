@@ -45,9 +45,7 @@ class EchoState:
     distances: np.ndarray
 
 
-def echo_state_test(
-    flow_with_input: DrivenStep, inputs: ArrayLike, starts: ArrayLike, seed: int = 0
-) -> EchoState:
+def echo_state_test(flow_with_input: DrivenStep, inputs: Any, starts: Any, seed: int = 0) -> EchoState:
     """Test whether all starts end on one trajectory under this input.
 
     The slope is the growth rate of small differences along the driven trajectories, over the second half of
@@ -68,7 +66,7 @@ def echo_state_test(
     CortseqError : fewer inputs or starts, equal starts, or a trajectory that leaves the finite numbers.
     """
 
-    def push(states: ArrayLike, inputs: ArrayLike, vectors):
+    def push(states: Any, inputs: Any, vectors):
         return push_each(checked(partial(_given, flow_with_input, inputs[0])), states, vectors)
 
     return _test(push, inputs, starts, seed)

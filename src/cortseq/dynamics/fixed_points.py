@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.jacobians import chunk_size, jacobian_tensor
@@ -79,7 +78,7 @@ class FixedPoints:
 
 def fixed_points(
     flow: Step,
-    starts: ArrayLike,
+    starts: Any,
     tolerance: float = 1e-9,
     max_steps: int = 100,
     distinct: float = 1e-4,

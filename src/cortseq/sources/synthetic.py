@@ -10,7 +10,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -46,10 +46,13 @@ class Generator(NamedTuple):
 GENERATORS: dict[str, Generator] = {}
 
 
-def generator(track: Track):
+Make = TypeVar("Make", bound=Callable[..., xr.Dataset])
+
+
+def generator(track: Track) -> Callable[[Make], Make]:
     """Register a function as the generator of the kind that is its name."""
 
-    def register(function):
+    def register(function: Make) -> Make:
         GENERATORS[function.__name__] = Generator(function, track)
         return function
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -38,7 +40,7 @@ def _errors(sheet: Sheet, found: xr.Dataset) -> None:
         panel.measured(lag, rows.mean("member"), name, marker=marker, color=colour, ls="-", lw=0.8, ms=4)
 
 
-def _restarts(panel: Panel, name: str, x, values: xr.DataArray, colour: str) -> None:
+def _restarts(panel: Panel, name: str, x: Any, values: xr.DataArray, colour: str) -> None:
     for i, y in enumerate(values.transpose("member", ...)):
         panel.measured(x, y, f"{name}, restart {i}", listed=False, color=colour, ms=1.25)
 

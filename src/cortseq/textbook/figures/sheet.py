@@ -61,13 +61,22 @@ class Panel:
     ax: Any
     title: str
 
-    def predicted(self, x, y, label: str, listed: bool | str = True, **look: Any) -> None:
+    def predicted(self, x: Any, y: Any, label: str, listed: bool | str = True, **look: Any) -> None:
         """Draw a line of theory through points x, y (point,)."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         self.ax.plot(x, y, **{"lw": 1.2, "label": _listed(label, listed), **look})
         self._note(label, "predicted", x, y, np.nan, np.nan)
 
-    def measured(self, x, y, label: str, low=None, high=None, listed: bool | str = True, **look: Any) -> None:
+    def measured(
+        self,
+        x: Any,
+        y: Any,
+        label: str,
+        low: Any = None,
+        high: Any = None,
+        listed: bool | str = True,
+        **look: Any,
+    ) -> None:
         """Draw measured points, with intervals where their ends `low` and `high` are given."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         look = {"ls": "", "marker": "o", "ms": 3, "label": _listed(label, listed), **look}
@@ -95,13 +104,13 @@ class Panel:
             fontsize=6.5,
         )
 
-    def _note(self, label: str, kind: str, x, y, low, high) -> None:
+    def _note(self, label: str, kind: str, x: Any, y: Any, low: Any, high: Any) -> None:
         columns = {"x": x, "y": y, "low": low, "high": high}
         rows = {name: np.broadcast_to(v, y.shape).ravel() for name, v in columns.items()}
         self.sheet.parts.append(pd.DataFrame({"panel": self.title, "series": label, "kind": kind, **rows}))
 
 
-def spread(values, dim: str):
+def spread(values: Any, dim: str):
     """Return the mean over a dimension of a DataArray and its 95 % interval (Student).
 
     (mean, low, high), NaN left out.

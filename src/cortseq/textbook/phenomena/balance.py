@@ -190,7 +190,7 @@ def _growth(cases: int, seed: int, n: int = 40, span: float = 60.0, dt: float = 
     predicted = np.array([1 - stability_margin(m, s) for m, s in zip(w, slopes, strict=True)])
     bias = np.arctanh(fixed) - np.einsum("cij,cj->ci", w, fixed)
 
-    def speed(x):
+    def speed(x: Any):
         return np.tanh(np.einsum("cij,cj->ci", w, x) + bias) - x
 
     moved = rng.normal(size=fixed.shape)

@@ -122,7 +122,7 @@ def measure(
         return phenomenon(variables, CLAIM, checks, coords, units=units, size_gain=size_gain, step=step)
 
 
-def _run(n: int, gain: float, seed, starts: int, warm_up, duration, step, lags) -> _Run:
+def _run(n: int, gain: float, seed: int, starts: int, warm_up, duration, step, lags) -> _Run:
     advance = networks.rate_step(networks.random_coupling(n, gain, [*seed, n]), step)
     start = np.random.default_rng([*seed, n, 1]).normal(size=(starts, n))
     steps = round(duration / step)
@@ -134,7 +134,7 @@ def _run(n: int, gain: float, seed, starts: int, warm_up, duration, step, lags) 
 
 
 def _map_run(
-    n: int, gain: float, seed, starts: int, warm_up: int = 200, steps: int = 500
+    n: int, gain: float, seed: int, starts: int, warm_up: int = 200, steps: int = 500
 ) -> tuple[float, float]:
     """Return q and the largest exponent per step of h' = tanh(J h)."""
     advance = networks.map_step(networks.random_coupling(n, gain, [*seed, n]))
@@ -143,7 +143,7 @@ def _map_run(
     return float(np.mean(h**2)), float(exponents.mean())
 
 
-def _predicted(gains, map_gains, lags, size_gain) -> dict[str, Any]:
+def _predicted(gains: Sequence[float], map_gains, lags, size_gain) -> dict[str, Any]:
     top = max(*gains, *map_gains) + 0.1
     line = np.unique(np.concatenate([np.linspace(min(*gains, *map_gains), 1, 6), np.linspace(1.02, top, 22)]))
     fields, maps = [mean_field(g) for g in line], [mean_field_map(g) for g in line]
@@ -185,7 +185,12 @@ def _scanned(scan, by_size, maps) -> dict[str, Any]:
 
 
 def _traces(
-    n: int, seed: int, step: float, gains=(0.9, 2.0), n_units: int = 3, duration: float = 60.0
+    n: int,
+    seed: int,
+    step: float,
+    gains: Sequence[float] = (0.9, 2.0),
+    n_units: int = 3,
+    duration: float = 60.0,
 ) -> dict[str, Any]:
     """Return a few units of one network from a random start, below and above the transition."""
     start = np.random.default_rng([seed, n, 1]).normal(size=n)
@@ -217,7 +222,7 @@ def half_width(lags: np.ndarray, autocorrelation: np.ndarray) -> float:
     return float(roots[0])
 
 
-def extrapolated(sizes, exponents: np.ndarray) -> tuple[float, float]:
+def extrapolated(sizes: Sequence[int], exponents: np.ndarray) -> tuple[float, float]:
     """Return intercept and slope of the mean exponent against 1/N.
 
     Sizes are weighted by the square root of N times the number of networks.
@@ -245,7 +250,7 @@ def _growth(seed: int, step: float, n: int = 100, gain: float = 1.5) -> Check:
 
 
 def _checks(
-    found: xr.Dataset, scan: dict[str, Any], by_size: dict[str, Any], values: np.ndarray
+    found: xr.Dataset, scan: dict[float, Any], by_size: dict[int, Any], values: np.ndarray
 ) -> list[Check]:
     n = found.attrs["units"]
     radius, theory = np.abs(values), mean_field(found.attrs["size_gain"])
@@ -266,7 +271,7 @@ def _checks(
     return checks
 
 
-def _activity(found: xr.Dataset, theory, by_size: dict[str, Any]) -> list[Check]:
+def _activity(found: xr.Dataset, theory, by_size: dict[int, Any]) -> list[Check]:
     """Return variance, q and autocorrelation of the size of which most units were simulated.
 
     Networks of one size differ: one in ten or so has a slow mode, and an autocorrelation that hardly decays
@@ -294,7 +299,7 @@ def _activity(found: xr.Dataset, theory, by_size: dict[str, Any]) -> list[Check]
     ]
 
 
-def _transition(scan: dict[str, Any], n: int) -> list[Check]:
+def _transition(scan: dict[float, Any], n: int) -> list[Check]:
     checks = []
     for gain, runs in scan.items():
         exponents = np.array([run.exponents.mean() for run in runs])

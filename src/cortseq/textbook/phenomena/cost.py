@@ -191,7 +191,7 @@ def _kept_predicted(kept: np.ndarray, bins: np.ndarray) -> np.ndarray:
 # -- truncation -------------------------------------------------------------------------------------------
 
 
-def _gradient(fit: Any, data, settings: dict[str, Any]) -> np.ndarray:
+def _gradient(fit: Any, data: Any, settings: dict[str, Any]) -> np.ndarray:
     params = {name: value[0] for name, value in fit.params.items()}
     model = fit.model.model_copy(update=settings)
     return engines.loss_and_gradient(model, params, data)[1]["recurrent"].ravel()

@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def measure(
     bins: int = 40,
     hidden: int = 16,
     epochs: int = 40,
-    horizons=(1, 2, 3, 4, 6, 8, 12, 16, 20),
+    horizons: Sequence[int] = (1, 2, 3, 4, 6, 8, 12, 16, 20),
     map_epochs: int = 60,
     map_hidden: int = 32,
     twins: int = 50,
@@ -155,7 +155,15 @@ def free_run(fit: Any, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
     return out
 
 
-def _signals(trials, bins, hidden, epochs, horizons, seed, say: Callable[[str], Any]):
+def _signals(
+    trials: int,
+    bins: int,
+    hidden: int,
+    epochs: int,
+    horizons: Sequence[int],
+    seed: int,
+    say: Callable[[str], Any],
+):
     rng = np.random.default_rng([seed, 1])
     errors, lows, highs, floors, oracle = [], [], [], [], []
     for name, coefficients in AUTOREGRESSIONS.items():
@@ -225,7 +233,16 @@ def _best_forecast(y: np.ndarray, coefficients, horizon: int) -> float:
 # ------------------------------------------------------------------------------------- chaotic maps
 
 
-def _map(trials, bins, hidden, epochs, horizons, twins, seed, say: Callable[[str], Any]):
+def _map(
+    trials: int,
+    bins: int,
+    hidden: int,
+    epochs: int,
+    horizons: Sequence[int],
+    twins,
+    seed: int,
+    say: Callable[[str], Any],
+):
     """Return log error of the free run of networks fitted to the Henon map, and of twin runs of maps."""
     rng = np.random.default_rng([seed, 2])
     y, test = henon(trials, bins, rng), henon(500, bins, rng)

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ def measure(
     trials: int = 1500,
     bins: int = 20,
     steps: int = 400,
-    etas=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+    etas: Sequence[float] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
     kept: float = 1e-6,
     elastic: float = 30.0,
     recording: xr.Dataset | None = None,
@@ -108,7 +108,7 @@ def measure(
 # ------------------------------------------------------------------------------------- tasks
 
 
-def _task(model, data, whole: dict[str, Any], test: np.ndarray, name: str) -> Task:
+def _task(model: Any, data: Any, whole: dict[str, Any], test: np.ndarray, name: str) -> Task:
     """Return one task from a recording's Data; `whole`: all its parameters at the start."""
     from cortseq.networks.recurrent import before, tensors
 
@@ -123,12 +123,12 @@ def _task(model, data, whole: dict[str, Any], test: np.ndarray, name: str) -> Ta
             q = {**whole, **p}
             return model.readout(q, model.scan(q, x), last)[seen]
 
-        def of_outputs(eta):
+        def of_outputs(eta: Any):
             return -observation.log_prob(whole, eta, y[seen]).sum() / events
 
         return outputs, of_outputs
 
-    def loss_of(outputs, of_outputs):
+    def loss_of(outputs: Any, of_outputs: Any):
         return lambda p: of_outputs(outputs(p))
 
     learning = np.flatnonzero(~test)
@@ -136,7 +136,7 @@ def _task(model, data, whole: dict[str, Any], test: np.ndarray, name: str) -> Ta
     return Task(name, [loss_of(*b) for b in batches], loss_of(*parts(np.flatnonzero(test))), *batches[0])
 
 
-def _built(data, hidden: int, seed: int):
+def _built(data: Any, hidden: int, seed: int):
     """Return a small rate network and its start: learned parameters (dict), all of them, float64."""
     from cortseq import models
 
@@ -184,13 +184,13 @@ def _halves(recording: xr.Dataset, hidden: int, seed: int):
 # ------------------------------------------------------------------------------------- learning
 
 
-def _gradient(loss, p: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+def _gradient(loss: Any, p: dict[str, Any]) -> tuple[float, dict[str, Any]]:
     held = {k: v.detach().requires_grad_() for k, v in p.items()}
     value = loss(held)
     return float(value), dict(zip(held, torch.autograd.grad(value, list(held.values())), strict=True))
 
 
-def descend(losses, p: dict[str, Any], steps: int, project=None, rate: float = 1e-2) -> dict[str, Any]:
+def descend(losses: Any, p: dict[str, Any], steps: int, project=None, rate: float = 1e-2) -> dict[str, Any]:
     """Train with Adam on one loss after another, with a rate that falls to 0."""
     names = list(p)
     mean = {k: torch.zeros_like(v) for k, v in p.items()}
@@ -212,7 +212,7 @@ def _flat(p: dict[str, Any]):
     return torch.cat([v.flatten() for v in p.values()])
 
 
-def _nested(flat, like: dict[str, Any]) -> dict[str, Any]:
+def _nested(flat: Any, like: dict[str, Any]) -> dict[str, Any]:
     parts = flat.split([v.numel() for v in like.values()])
     return {k: part.reshape(v.shape) for (k, v), part in zip(like.items(), parts, strict=True)}
 
@@ -227,7 +227,7 @@ def curvature(task: Task, p: dict[str, Any], rows: int = 400):
     return torch.einsum("rap,raq->pq", jacobian, weighted) * len(eta) / len(some)
 
 
-def _at(task: Task, eta, row, z):
+def _at(task: Task, eta: Any, row: Any, z):
     """Return the loss with one row of outputs replaced: its Hessian in that row is Lambda.
 
     That of categorical and Poisson outputs does not depend on what came, so that any row serves.
@@ -238,7 +238,9 @@ def _at(task: Task, eta, row, z):
 # ------------------------------------------------------------------------------------- single steps
 
 
-def _changes(loss, outputs, of_outputs, p: dict[str, Any], g2: dict[str, Any], etas) -> dict[str, np.ndarray]:
+def _changes(
+    loss: Any, outputs: Any, of_outputs: Any, p: dict[str, Any], g2: dict[str, Any], etas: Sequence[float]
+) -> dict[str, np.ndarray]:
     """Measured change of the old loss, its first and second term and the Gauss-Newton form, (eta,) each."""
     from cortseq.theory.interference import gauss_newton, loss_change, measured_loss_change
 
@@ -253,7 +255,7 @@ def _changes(loss, outputs, of_outputs, p: dict[str, Any], g2: dict[str, Any], e
     return {k: np.array(v) for k, v in out.items()}
 
 
-def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
+def _toy(etas: Sequence[float], seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
     """Two linear regressions, the old one at its minimum: both forms are exact, and a null space is left."""
     from cortseq.theory.interference import measured_loss_change
 
@@ -263,7 +265,7 @@ def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
     y1, y2 = draw(rows, outputs), draw(rows, outputs)
     w = (torch.linalg.pinv(x1) @ y1).T
 
-    def half_squares(x, y):
+    def half_squares(x: Any, y: Any):
         return lambda p: ((x @ p["w"].T - y) ** 2).sum() / 2
 
     p = {"w": w}
@@ -300,7 +302,7 @@ def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
     return part, checks
 
 
-def _steps(start: dict[str, Any], tasks: list[Task], etas, steps: int):
+def _steps(start: dict[str, Any], tasks: list[Task], etas: Sequence[float], steps: int):
     """Take one step for the second task from where learning the first ended."""
     old, new = tasks[:2]
     p = {k: v.detach() for k, v in descend(old.batches, start, steps).items()}
@@ -370,12 +372,12 @@ def learn(
     return np.array(scores)
 
 
-def _mean(losses):
+def _mean(losses: Any):
     """Of one batch of every task so far: what replay of all earlier recordings minimises."""
     return lambda p: sum(loss(p) for loss in losses) / len(losses)
 
 
-def _elastic(loss, diagonals, anchors, weight: float):
+def _elastic(loss: Any, diagonals, anchors, weight: float):
     def total(q):
         here = _flat(q)
         return loss(q) + weight / 2 * sum(

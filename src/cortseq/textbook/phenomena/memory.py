@@ -97,7 +97,7 @@ def measure(
 # -- symbols ----------------------------------------------------------------------------------------------
 
 
-def _drawn(kind: str, seed, trials: int, length: int, **options) -> xr.Dataset:
+def _drawn(kind: str, seed: int, trials: int, length: int, **options) -> xr.Dataset:
     """Return a recording of a synthetic source, with its exact log-probabilities (`ceiling`)."""
     raw = synthetic.Synthetic.model_validate(dict(kind=kind, trials=trials, bins=length, **options)).load(
         None, seed
@@ -106,7 +106,7 @@ def _drawn(kind: str, seed, trials: int, length: int, **options) -> xr.Dataset:
     return made.assign(ceiling=raw["ceiling"])
 
 
-def held_out_bits(fit: Any, made: xr.Dataset, rate: float, trials) -> float:
+def held_out_bits(fit: Any, made: xr.Dataset, rate: float, trials: int) -> float:
     """Return bits per symbol on test trials, relative to the source: h + mean of log2 p_source - log2 p_fit.
 
     Both are read on the same symbols, so that the luck of the draw cancels. The first SKIPPED symbols do not
@@ -118,7 +118,13 @@ def held_out_bits(fit: Any, made: xr.Dataset, rate: float, trials) -> float:
 
 
 def _even(
-    seed, say: Callable[[str], Any], orders, trials, length, hidden, epochs
+    seed: int,
+    say: Callable[[str], Any],
+    orders: Sequence[int],
+    trials: int,
+    length: int,
+    hidden: int,
+    epochs: int,
 ) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     moves = processes.even()
     exact, rate = processes.order_entropies(moves, max(orders)), processes.entropy_rate(moves)
@@ -191,7 +197,14 @@ def _binary(p: float) -> float:
 
 
 def _lag_copy(
-    seed, say: Callable[[str], Any], orders, symbols, lag, trials, length, noise: float = 0.1
+    seed: int,
+    say: Callable[[str], Any],
+    orders: Sequence[int],
+    symbols,
+    lag,
+    trials: int,
+    length: int,
+    noise: float = 0.1,
 ) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     """Measure chains on a source whose past matters at one lag only.
 
@@ -224,7 +237,7 @@ def _lag_copy(
 
 
 def _finite_data(
-    seed, say: Callable[[str], Any], orders, few, trials, length
+    seed: int, say: Callable[[str], Any], orders: Sequence[int], few: Sequence[int], trials: int, length: int
 ) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     """Fit additive chains to the even process from few symbols.
 
@@ -268,7 +281,7 @@ def _finite_data(
     return variables, {"n_symbols": list(few)}, checks
 
 
-def _all(model, made: xr.Dataset):
+def _all(model: Any, made: xr.Dataset):
     """Fit to every sequence of a recording."""
     return model.fit_sequences(list(made["symbols"].values), int(made.attrs["n_symbols"]))
 
@@ -292,7 +305,7 @@ def smooth_signal(
 
 
 def _continuity(
-    seed, say: Callable[[str], Any], clusters, trials, length
+    seed: int, say: Callable[[str], Any], clusters: Sequence[int], trials: int, length: int
 ) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     signal = smooth_signal(trials, length, np.random.default_rng([seed, 3]))
     made = rec.from_signal(signal, bin_width=1.0)
@@ -355,7 +368,7 @@ def _jumps(chain, made: xr.Dataset) -> tuple[float, float]:
 
 
 def _of_recording(
-    say: Callable[[str], Any], recording: xr.Dataset, orders
+    say: Callable[[str], Any], recording: xr.Dataset, orders: Sequence[int]
 ) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     """Held-out bits of chains and context trees; the last quarter of the trials tests, an eighth chooses."""
     if rec.track(recording) != "symbols":

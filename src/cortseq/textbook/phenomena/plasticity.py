@@ -78,7 +78,7 @@ def settle(
     From rest, by Runge-Kutta.
     """
 
-    def speed(u, x):
+    def speed(u, x: Any):
         du = 0 * u if tau_fac is None else (U - u) / tau_fac + U * (1 - u) * rates
         return du, (1 - x) / tau_rec - u * x * rates
 
@@ -216,7 +216,7 @@ def _train(rate: float, spikes: int):
 
 
 def simulate_cue(
-    trials, units, background, cue_rate, delay, rng: np.random.Generator, cue_span=0.3, dt=5e-3, bin=0.1
+    trials: int, units, background, cue_rate, delay, rng: np.random.Generator, cue_span=0.3, dt=5e-3, bin=0.1
 ):
     """Return Poisson units under a cue, then a delay.
 
@@ -246,7 +246,7 @@ def simulate_cue(
     return labels, np.array(times), *(np.stack(v, 1) for v in (counts, us, xs))
 
 
-def _memory(trials, units, background, cue_rate, delay, seed: int):
+def _memory(trials: int, units, background, cue_rate, delay, seed: int):
     from cortseq.dynamics import decode_cue
 
     rng = np.random.default_rng([seed, 2])

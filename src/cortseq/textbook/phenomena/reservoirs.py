@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,9 +39,9 @@ def measure(
     units: int = 200,
     steps: int = 300,
     gain: float = 1.3,
-    noises=(0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0),
-    sizes=(10, 20, 30, 50),
-    radii=(0.5, 0.7, 0.8, 0.9, 0.95, 0.98),
+    noises: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0),
+    sizes: Sequence[int] = (10, 20, 30, 50),
+    radii: Sequence[float] = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98),
     radius: float = 0.9,
     size: int = 30,
     lengths: int = 6000,
@@ -78,7 +78,7 @@ def _random(n: int, radius: float, rng: np.random.Generator) -> np.ndarray:
     return scaled_reservoir(rng.normal(size=(n, n)), radius)
 
 
-def _linear(seed: int, n: int = 50, radii=(0.9, 0.99, 1.01), longest: int = 400):
+def _linear(seed: int, n: int = 50, radii: Sequence[float] = (0.9, 0.99, 1.01), longest: int = 400):
     """Return |W^t| of linear reservoirs, and of a nilpotent one whose norm is 10."""
     from cortseq.dynamics import echo_state_bounds, echo_state_test
 
@@ -188,7 +188,7 @@ def _trap(seed: int, steps: int = 40, starts: int = 20):
     return part, checks
 
 
-def _driven(gain: float, noises, units: int, steps: int, seed: int):
+def _driven(gain: float, noises: Sequence[float], units: int, steps: int, seed: int):
     """Return h' = tanh(J h + s xi) of gain > 1: exponent along the drive, and the distance of 20 copies."""
     import torch
 
@@ -269,7 +269,7 @@ def cyclic(n: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
     return radius * np.roll(np.eye(n), 1, 0), np.eye(n)[0]
 
 
-def _memory(sizes, radii, radius: float, size: int, lengths: int, seed: int):
+def _memory(sizes: Sequence[int], radii: Sequence[float], radius: float, size: int, lengths: int, seed: int):
     from cortseq.dynamics import memory_capacity
 
     rng = np.random.default_rng([seed, 5])
