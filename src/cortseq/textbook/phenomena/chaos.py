@@ -122,7 +122,7 @@ def measure(
         return phenomenon(variables, CLAIM, checks, coords, units=units, size_gain=size_gain, step=step)
 
 
-def _run(n: int, gain: float, seed: int, starts: int, warm_up, duration, step, lags) -> _Run:
+def _run(n: int, gain: float, seed: tuple[int, int], starts: int, warm_up, duration, step, lags) -> _Run:
     advance = networks.rate_step(networks.random_coupling(n, gain, [*seed, n]), step)
     start = np.random.default_rng([*seed, n, 1]).normal(size=(starts, n))
     steps = round(duration / step)
@@ -134,7 +134,7 @@ def _run(n: int, gain: float, seed: int, starts: int, warm_up, duration, step, l
 
 
 def _map_run(
-    n: int, gain: float, seed: int, starts: int, warm_up: int = 200, steps: int = 500
+    n: int, gain: float, seed: tuple[int, int], starts: int, warm_up: int = 200, steps: int = 500
 ) -> tuple[float, float]:
     """Return q and the largest exponent per step of h' = tanh(J h)."""
     advance = networks.map_step(networks.random_coupling(n, gain, [*seed, n]))
@@ -222,7 +222,7 @@ def half_width(lags: np.ndarray, autocorrelation: np.ndarray) -> float:
     return float(roots[0])
 
 
-def extrapolated(sizes: Sequence[int], exponents: np.ndarray) -> tuple[float, float]:
+def extrapolated(sizes: np.ndarray, exponents: np.ndarray) -> tuple[float, float]:
     """Return intercept and slope of the mean exponent against 1/N.
 
     Sizes are weighted by the square root of N times the number of networks.

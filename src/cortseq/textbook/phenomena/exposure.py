@@ -160,7 +160,7 @@ def _signals(
     bins: int,
     hidden: int,
     epochs: int,
-    horizons: Sequence[int],
+    horizons: np.ndarray,
     seed: int,
     say: Callable[[str], Any],
 ):
@@ -238,7 +238,7 @@ def _map(
     bins: int,
     hidden: int,
     epochs: int,
-    horizons: Sequence[int],
+    horizons: np.ndarray,
     twins,
     seed: int,
     say: Callable[[str], Any],

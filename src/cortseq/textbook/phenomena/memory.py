@@ -97,7 +97,7 @@ def measure(
 # -- symbols ----------------------------------------------------------------------------------------------
 
 
-def _drawn(kind: str, seed: int, trials: int, length: int, **options) -> xr.Dataset:
+def _drawn(kind: str, seed: int | list[int], trials: int, length: int, **options) -> xr.Dataset:
     """Return a recording of a synthetic source, with its exact log-probabilities (`ceiling`)."""
     raw = synthetic.Synthetic.model_validate(dict(kind=kind, trials=trials, bins=length, **options)).load(
         None, seed
@@ -106,7 +106,7 @@ def _drawn(kind: str, seed: int, trials: int, length: int, **options) -> xr.Data
     return made.assign(ceiling=raw["ceiling"])
 
 
-def held_out_bits(fit: Any, made: xr.Dataset, rate: float, trials: int) -> float:
+def held_out_bits(fit: Any, made: xr.Dataset, rate: float, trials: Sequence[int]) -> float:
     """Return bits per symbol on test trials, relative to the source: h + mean of log2 p_source - log2 p_fit.
 
     Both are read on the same symbols, so that the luck of the draw cancels. The first SKIPPED symbols do not
