@@ -1,4 +1,4 @@
-"""cortseq: does a recurrent network explain a recording better than a Markov chain, and how does it move?"""
+"""Recurrent networks against Markov chains: which explains a recording better, and how it moves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def open(path: str | Path) -> xr.Dataset:
 
 
 def __getattr__(name: str):
-    """`cortseq.models` and so on without importing them before they are used."""
+    """Return `cortseq.models` and so on without importing them before they are used."""
     if name in _MODULES:
         return importlib.import_module(f"cortseq.{name}")
     raise AttributeError(f"module 'cortseq' has no attribute {name!r}")

@@ -10,5 +10,5 @@ class _Lazy(types.ModuleType):
 
 
 def lazy(name: str) -> types.ModuleType:
-    """A stand-in for module `name` that imports it when an attribute is first asked for."""
+    """Return a stand-in for module `name` that imports it when an attribute is first asked for."""
     return _Lazy(name)

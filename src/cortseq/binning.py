@@ -21,12 +21,12 @@ _OPTIONS: Any = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 def n_bins(length: float, width: float) -> int:
-    """Whole bins in `length`; a remainder shorter than a bin is not used."""
+    """Return whole bins in `length`; a remainder shorter than a bin is not used."""
     return int(np.floor(length / width + EDGE))
 
 
 def by_trial(times, units, trials, shape, start: float, width: float) -> tuple[np.ndarray, int] | None:
-    """Counts (trial, bin, unit) of spikes that know their trial, and how many lay outside the bins.
+    """Return counts (trial, bin, unit) of spikes that know their trial, and how many lay outside the bins.
 
     `times` (s, from the start of the trial), integer `units` and `trials` (None: all in the first): (spike,)
     arrays; shape = (trials, bins, units). None where a time is not finite or a label out of range.
@@ -38,11 +38,13 @@ def by_trial(times, units, trials, shape, start: float, width: float) -> tuple[n
 
 
 def by_interval(times, units, starts, stops, shape, width: float) -> tuple[np.ndarray, int] | None:
-    """Counts (trial, bin, unit) of spikes on one clock in trials starts <= t < stops (s), which may overlap.
+    """Return counts (trial, bin, unit) of spikes on one clock, in trials that may overlap.
+
+    Trials are starts <= t < stops (s).
 
     Bins count from the start of each trial. A spike in two trials is counted in both; one in a trial's
-    remainder (beyond the last bin) is counted as outside. A time that is not finite is in no trial. None where
-    a unit is out of range.
+    remainder (beyond the last bin) is counted as outside. A time that is not finite is in no trial. None
+    where a unit is out of range.
     """
     order = np.argsort(starts, kind="stable")
     begin, end = np.asarray(starts, float)[order], np.asarray(stops, float)[order]
@@ -54,7 +56,7 @@ def by_interval(times, units, starts, stops, shape, width: float) -> tuple[np.nd
 
 
 def _widening(kernel, arguments, units, shape) -> tuple[np.ndarray, int] | None:
-    """Runs `kernel` on zeros, laid out as the spikes come: unit by unit, or all units of a bin together."""
+    """Run `kernel` on zeros, laid out as the spikes come: unit by unit, or all units of a bin together."""
     some = np.linspace(0, max(len(units) - 2, 0), 1000).astype(int)
     by_unit = len(units) > 1 and np.mean(units[some] == units[some + 1]) > 0.5
     for kind in _TYPES:
@@ -70,11 +72,11 @@ def _widening(kernel, arguments, units, shape) -> tuple[np.ndarray, int] | None:
 
 @njit(**_OPTIONS)
 def _by_trial(times, units, trials, start, width, shape, steps, flat):
-    """Adds the spikes to `flat`; returns how many were outside, or _FULL or _WRONG."""
+    """Add the spikes to `flat`; returns how many were outside, or _FULL or _WRONG."""
     place = np.empty(_BLOCK, np.int64)
     n_trials, n_bins, n_units = shape
     per_trial, per_bin, per_unit = float(steps[0]), float(steps[1]), float(steps[2])
-    one, outside = flat.dtype.type(1), 0
+    unit_count, outside = flat.dtype.type(1), 0
     for first in range(0, times.size, _BLOCK):
         t, u = times[first : first + _BLOCK], units[first : first + _BLOCK]
         right = True
@@ -95,7 +97,7 @@ def _by_trial(times, units, trials, start, width, shape, steps, flat):
             if at < 0:
                 outside += 1
                 continue
-            flat[at] += one
+            flat[at] += unit_count
             if flat[at] == 0:  # it did not fit
                 return _FULL
     return outside
@@ -103,8 +105,11 @@ def _by_trial(times, units, trials, start, width, shape, steps, flat):
 
 @njit(**_OPTIONS)
 def _by_interval(times, units, begin, end, reach, order, width, shape, steps, flat):
-    """As `_by_trial`; trials sorted by `begin`, `order` their numbers, reach[i] the latest end of the first i + 1."""
-    one, outside, last = flat.dtype.type(1), 0, -1
+    """Count as `_by_trial` does, in trials sorted by `begin`.
+
+    `order` holds their numbers, reach[i] the latest end of the first i + 1.
+    """
+    unit_count, outside, last = flat.dtype.type(1), 0, -1
     for e in range(times.size):
         t, u = times[e], units[e]
         if u < 0 or u >= shape[2]:
@@ -119,7 +124,7 @@ def _by_interval(times, units, begin, end, reach, order, width, shape, steps, fl
                 b = np.floor((t - begin[i]) / width + EDGE)
                 if b < shape[1]:
                     place = order[i] * steps[0] + np.int64(b) * steps[1] + u * steps[2]
-                    flat[place] += one
+                    flat[place] += unit_count
                     if flat[place] == 0:
                         return _FULL
                 else:

@@ -39,9 +39,14 @@ class Check:
 def near(
     what: str, predicted: float, measured: float, within: float, row: str = "", note: str = "", relative=False
 ) -> Check:
-    """A check that `measured` is within `within` (or that share, if relative) of `predicted`."""
+    """Return a check that `measured` is within `within` (or that share, if relative) of `predicted`."""
     margin = within * abs(predicted) if relative else within
     return Check(what, float(predicted), float(measured), predicted - margin, predicted + margin, row, note)
+
+
+def worst(ratio: np.ndarray) -> float:
+    """Return the ratio, of any shape, that is furthest from 1."""
+    return float(ratio.flat[np.abs(ratio - 1).argmax()])
 
 
 def phenomenon(
@@ -51,19 +56,19 @@ def phenomenon(
     coords: dict[str, Any] | None = None,
     **attrs,
 ) -> xr.Dataset:
-    """The product of a phenomenon: what is drawn, the claim in its corrected form, and the checks."""
+    """Return the product of a phenomenon: what is drawn, the claim in its corrected form, and the checks."""
     attrs = {"claim": claim, "checks": json.dumps([asdict(c) for c in checks]), **attrs}
     return xr.Dataset(variables, coords, attrs)
 
 
 def table(found: xr.Dataset) -> pd.DataFrame:
-    """The checks of a product, one row each, with `holds`."""
+    """Return the checks of a product, one row each, with `holds`."""
     checks = [Check(**row) for row in json.loads(found.attrs["checks"])]
     return pd.DataFrame([{**asdict(c), "holds": c.holds} for c in checks])
 
 
 def tally(table: pd.DataFrame) -> str:
-    """How many checks hold; a number without bounds is no check, it is reported."""
+    """Return how many checks hold; a number without bounds is no check, it is reported."""
     bounded = table[["low", "high"]].notna().any(axis=1)
     held = int(table.loc[bounded, "holds"].sum())
     reported = int((~bounded).sum())

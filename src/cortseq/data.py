@@ -16,11 +16,19 @@ Params = dict[str, Any]
 
 @dataclass(frozen=True)
 class Data:
-    """A recording as arrays: y is (trial, time, feature) for counts and signals, (trial, time) for symbols.
+    """A recording as plain arrays.
 
-    `observation` is what a bin is drawn from (`cortseq.recording.OBSERVATIONS`), `support` the largest count
-    that "conway_maxwell" gives a probability to (else 0).
-    `valid`: bins that were observed. `scored`: those of them whose log-probability counts; None: all.
+    Attributes
+    ----------
+    track : "counts", "symbols" or "signal".
+    y : (trial, time, feature) counts or samples, or (trial, time) symbols.
+    valid : (trial, time) bool, bins that were observed.
+    inputs : (trial, time, input), None without any.
+    bin_width : s (1 on symbols without a clock).
+    n_features : units, channels or symbols.
+    observation : what a bin is drawn from (`cortseq.recording.OBSERVATIONS`).
+    support : largest count that "conway_maxwell" gives a probability to, else 0.
+    scored : (trial, time) bool, the valid bins whose log-probability counts; None: all.
     """
 
     track: str
@@ -33,11 +41,13 @@ class Data:
     support: int = 0
     scored: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Fill in the track's default observation."""
         object.__setattr__(self, "observation", self.observation or rec.OBSERVATIONS[self.track][0])
 
     @classmethod
     def of(cls, recording: xr.Dataset, trials=None) -> Data:
+        """Take some trials (all: None) of a Recording as arrays."""
         if trials is not None:
             recording = recording.isel(trial=np.asarray(trials, int))
         kind = rec.track(recording)
@@ -47,12 +57,18 @@ class Data:
         if "inputs" in recording:
             inputs = recording["inputs"].transpose("trial", "time", "input").values
         return cls(
-            kind, y, recording["valid"].values, inputs, recording.attrs["bin_width"], int(n),
-            rec.observation(recording), int(recording.attrs.get("support", 0)),
-        )  # fmt: skip
+            kind,
+            y,
+            recording["valid"].values,
+            inputs,
+            recording.attrs["bin_width"],
+            int(n),
+            rec.observation(recording),
+            int(recording.attrs.get("support", 0)),
+        )
 
     def at(self, index) -> Data:
-        """Some trials, or with an index (trial, time) some bins of them."""
+        """Return some trials, or with an index (trial, time) some bins of them."""
         inputs = None if self.inputs is None else self.inputs[index]
         scored = None if self.scored is None else self.scored[index]
         return replace(self, y=self.y[index], valid=self.valid[index], inputs=inputs, scored=scored)
@@ -64,20 +80,21 @@ class Data:
 
     @property
     def n_inputs(self) -> int:
+        """Number of recorded inputs."""
         return 0 if self.inputs is None else self.inputs.shape[2]
 
     def input_mean(self) -> list[float]:
-        """Mean of the recorded inputs over valid bins, (n_inputs,)."""
+        """Return mean of the recorded inputs over valid bins, (n_inputs,)."""
         return [] if self.inputs is None else self.inputs[self.valid].mean(0).tolist()
 
     def n_events(self) -> np.ndarray:
-        """Events that scores are divided by, (trial, time): spikes, or 1 for a symbol or sample."""
+        """Return events that scores are divided by, (trial, time): spikes, or 1 for a symbol or sample."""
         if self.track == "counts":
             return np.where(self.counted, self.y.sum(-1), 0)
         return self.counted.astype(int)
 
     def digest(self) -> str:
-        """sha256 of everything a model can learn from, as it was handed over."""
+        """Return sha256 of everything a model can learn from, as it was handed over."""
         h = hashlib.sha256(f"{self.track} {self.bin_width!r} {self.n_features}".encode())
         for array in (self.y, self.valid, self.inputs):
             if array is not None:
@@ -86,5 +103,5 @@ class Data:
         return h.hexdigest()
 
     def masked(self, log_prob: np.ndarray) -> np.ndarray:
-        """`log_prob` (..., trial, time) with NaN where a bin is missing."""
+        """Return `log_prob` (..., trial, time) with NaN where a bin is missing."""
         return np.where(self.valid, log_prob, np.nan)

@@ -18,7 +18,10 @@ class CortseqError(Exception):
 
 @contextlib.contextmanager
 def about(*where) -> Iterator[None]:
-    """Errors raised inside name `where` first: the entry and the file that code further down does not know."""
+    """Let errors raised inside name `where` first.
+
+    `where` is the entry and the file, which code further down does not know.
+    """
     try:
         yield
     except CortseqError as error:

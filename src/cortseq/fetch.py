@@ -18,14 +18,14 @@ RAW = Path("data/raw")
 
 
 def file_name(source: Source) -> str:
-    """The file's path under data/raw/."""
+    """Return the file's path under data/raw/."""
     if source.package:
         return f"{source.package}/{source.path}"
     return source.path or PurePosixPath((source.url or "").split("?")[0]).name
 
 
 def raw_path(source: Source) -> Path | None:
-    """The file a `load` job reads: the path as given where that exists, else its place in data/raw/.
+    """Return the file a `load` job reads: the path as given where that exists, else its place in data/raw/.
 
     A folder (`source.parts`) is read where it lies, also in a mirror of CORTSEQ_MIRRORS: it is never copied.
     """
@@ -45,20 +45,20 @@ def _there(source: Source, path: Path) -> bool:
 
 
 def _folders(source: Source, mirrors: list[Path]):
-    """Folders of the name asked for in the mirrors, also a mirror itself."""
+    """Yield folders of the name asked for in the mirrors, also a mirror itself."""
     name = PurePosixPath(str(source.path)).name
     for mirror in mirrors:
         yield from (f for f in [mirror, *sorted(mirror.rglob(name))] if f.name == name and f.is_dir())
 
 
 def mirror_folders(mirrors: list[str]) -> list[Path]:
-    """The study's mirrors, then those of CORTSEQ_MIRRORS (':'-separated)."""
+    """Return the study's mirrors, then those of CORTSEQ_MIRRORS (':'-separated)."""
     more = os.environ.get("CORTSEQ_MIRRORS", "").split(":")
     return [Path(folder) for folder in [*mirrors, *more] if folder]
 
 
 def find(source: Source, mirrors: list[str]) -> Path | None:
-    """The raw file in an installed package or a mirror folder, or None where it must come by URL.
+    """Return the raw file in an installed package or a mirror folder, or None where it must come by URL.
 
     Raises CortseqError where a package lacks it, every candidate has another sha256, or several
     different files carry the name and no sha256 tells which.
@@ -106,7 +106,10 @@ def _in_package(source: Source) -> Path:
 
 
 def verify(source: Source, file: Path) -> str:
-    """The file's sha256, which must be the study's where that names one; of a folder: of all its parts."""
+    """Return the file's sha256, which must be the study's where that names one.
+
+    Of a folder: of all its parts.
+    """
     digest = _digest(source, file)
     if source.sha256 and digest != source.sha256:
         raise CortseqError(
@@ -120,7 +123,10 @@ def verify(source: Source, file: Path) -> str:
 
 
 def _digest(source: Source, path: Path) -> str:
-    """sha256 of a file; of a folder the sha256 of the lines `digest  name` of its parts, as sha256sum prints."""
+    """Return sha256 of a file.
+
+    Of a folder the sha256 of the lines `digest  name` of its parts, as sha256sum prints.
+    """
     if not source.parts:
         return store.sha256(path)
     parts = sorted({part for pattern in source.parts for part in path.glob(pattern)})
@@ -129,7 +135,9 @@ def _digest(source: Source, path: Path) -> str:
 
 
 def available(source: Source, mirrors: list[str]) -> Path | None:
-    """The raw file where it lies now; None where none is needed, or where it must be fetched from its URL.
+    """Return the raw file where it lies now.
+
+    None where none is needed, or where it must be fetched from its URL.
 
     Raises CortseqError where it is nowhere and has no URL, or has another sha256.
     """

@@ -1,12 +1,13 @@
 """A digest of the code a stage uses, so that Snakemake re-runs what changed code touches and no more.
 
 The digest covers the syntax trees, without docstrings, of the named modules and of every cortseq module
-they import (function-level imports included): a comment or a docstring re-runs nothing. Files are known by their
-module's or script's name, never by where they lie: a project that is moved or renamed re-runs nothing either.
+they import (function-level imports included): a comment or a docstring re-runs nothing. Files are known by
+their module's or script's name, never by where they lie: a project that is moved or renamed
+re-runs nothing either.
 Versions of the libraries that the numbers depend on belong to it.
 
-Modules that are found at run time (families by `cortseq.models`, sources, phenomena, figures) are imported by no
-statement: a stage that uses one names it.
+Modules that are found at run time (families by `cortseq.models`, sources, phenomena, figures) are imported by
+no statement: a stage that uses one names it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def fingerprint(*roots: str | Path) -> str:
 
 @functools.cache
 def version(library: str) -> str:
-    """Return the version of an installed library, which is not imported for it; "" of one that is not installed."""
+    """Return the version of an installed library without importing it; "" where it is not installed."""
     try:
         return metadata.version(library)
     except metadata.PackageNotFoundError:
@@ -50,7 +51,7 @@ def version(library: str) -> str:
 
 
 def canonical(value: Any) -> Any:
-    """Return the same content with the keys of every mapping in alphabetical order, for parameters of a rule."""
+    """Return the same content with the keys of every mapping in order, for parameters of a rule."""
     if isinstance(value, Mapping):
         return {key: canonical(value[key]) for key in sorted(value)}
     return [canonical(item) for item in value] if isinstance(value, list) else value
@@ -110,6 +111,6 @@ def _classes() -> dict[str, str]:
 
 @functools.cache
 def _path(name: str) -> Path | None:
-    """The file of a cortseq module. Nothing is imported to find it: that would bring torch into every run of Snakemake."""
+    """Return the file of a cortseq module without importing it, which would bring torch into every run."""
     inside = Path(__file__).parent.joinpath(*name.split(".")[1:])
     return next((p for p in (inside / "__init__.py", inside.with_suffix(".py")) if p.is_file()), None)

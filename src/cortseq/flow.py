@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,12 +22,19 @@ Push = Callable[["torch.Tensor", "torch.Tensor"], "tuple[torch.Tensor, torch.Ten
 
 @dataclass(frozen=True)
 class Flow:
-    """s' = F(s): torch float64 (dim,) -> (dim,), or (n, dim) -> (n, dim) if `function` takes batches.
+    """One step of a dynamical system, s' = F(s), on a flat state.
 
-    `map` names which of a fitted model's maps it is: "open" loop (input held), "closed" loop (input
-    replaced by its expectation given the state) or "sampled" (input drawn). Every analysis of this
-    package takes any callable (d,) -> (d,) in place of a Flow. `push`, where one is known in closed form: F(s) and
-    DF(s) V of a state (d,) and the columns of V (d, k); of n states and frames (n, d, k) at once with `batches`.
+    Every analysis of `cortseq.dynamics` takes any callable (d,) -> (d,) in place of a Flow.
+
+    Attributes
+    ----------
+    function : torch float64 (dim,) -> (dim,), or (n, dim) -> (n, dim) if it takes batches.
+    dim : numbers in a state.
+    map : which of a fitted model's maps it is: "open" loop (input held), "closed" loop (input replaced by its
+        expectation given the state) or "sampled" (input drawn).
+    push : F(s) and DF(s) V of a state (dim,) and the columns of V (dim, k), where one is known in closed
+        form; of n states (n, dim) and frames (n, dim, k) at once with `batches`.
+    batches : whether `push` takes many states at once.
     """
 
     function: Step
@@ -37,6 +44,7 @@ class Flow:
     batches: bool = False
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
+        """Take one step: (dim,) -> (dim,)."""
         return self.function(state)
 
 
@@ -45,7 +53,10 @@ NOT_VECTORISABLE = (RuntimeError, TypeError)
 
 
 def push_of(flow: Step) -> Push | None:
-    """The flow's own tangent map on n states (n, d) and a frame of each (n, d, k); None where it has none."""
+    """Return the flow's own tangent map on n states (n, d) and a frame of each (n, d, k).
+
+    None where it has none.
+    """
     push = getattr(flow, "push", None)
     if push is None or getattr(flow, "batches", False):
         return push
@@ -53,12 +64,15 @@ def push_of(flow: Step) -> Push | None:
 
 
 def map_of(flow: Step) -> str:
-    """Which map a result is of: "open", "closed" or "sampled" of a fitted model, "own" for any other callable."""
+    """Return which map a result is of.
+
+    "open", "closed" or "sampled" of a fitted model, "own" for any other callable.
+    """
     return getattr(flow, "map", "own")
 
 
 def checked(flow: Step) -> Step:
-    """The flow, which must return a torch tensor of the shape of its state; as float64.
+    """Return the flow, which must return a torch tensor of the shape of its state; as float64.
 
     Raises
     ------
@@ -85,8 +99,8 @@ def checked(flow: Step) -> Step:
     return replace(flow, function=step) if isinstance(flow, Flow) else step
 
 
-def one(function: Callable, *arguments):
-    """What a user's function makes of one state, outside of torch's transforms.
+def evaluate(function: Callable[..., Any], *arguments):
+    """Return what a user's function makes of one state, outside of torch's transforms.
 
     Raises
     ------
@@ -103,7 +117,7 @@ def one(function: Callable, *arguments):
 
 
 def batched(flow: Step) -> Step:
-    """The flow on many states at once, (n, d) -> (n, d).
+    """Return the flow on many states at once, (n, d) -> (n, d).
 
     Raises
     ------
@@ -116,13 +130,15 @@ def batched(flow: Step) -> Step:
         try:
             return mapped(states)
         except NOT_VECTORISABLE:
-            return torch.stack([one(step, state) for state in states])
+            return torch.stack([evaluate(step, state) for state in states])
 
     return together
 
 
 def as_states(states) -> torch.Tensor:
-    """numpy or torch, (d,) or (n, d), as a detached float64 tensor on the CPU.
+    """Return numpy or torch states as a detached float64 tensor on the CPU.
+
+    (d,) or (n, d).
 
     Raises
     ------

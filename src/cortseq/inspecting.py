@@ -24,7 +24,7 @@ OWN = ".zarr.zip"
 
 
 def inspect(path: Path) -> list[str]:
-    """One line a fact: kind, units, trials or duration, rates, what is dirty.
+    """Return one line a fact: kind, units, trials or duration, rates, what is dirty.
 
     Raises CortseqError for a missing file and for a suffix that no source reads.
     """
@@ -47,7 +47,7 @@ def inspect(path: Path) -> list[str]:
 
 
 def _folder(path: Path) -> list[str]:
-    """A folder of arrays, by the names of its files."""
+    """Return a folder of arrays, by the names of its files."""
     for source in registry().values():
         if source.parts and any(True for pattern in source.parts for _ in path.glob(pattern)):
             return source.inspect(path)
@@ -81,7 +81,7 @@ def inspect_dataset(dataset: xr.Dataset) -> list[str]:
 
 
 def _kind(track: str, dataset: xr.Dataset) -> str:
-    """Raw recordings carry their form, Recordings do not."""
+    """Describe a raw recording, which carries its form, or a Recording, which does not."""
     return f"raw {track}" if "form" in dataset.attrs else f"Recording of {track}"
 
 
@@ -133,7 +133,7 @@ def _signal(values: np.ndarray) -> list[str]:
 
 
 def _clock(time: np.ndarray, width: float) -> list[str]:
-    """A line about the times of a continuous recording."""
+    """Return a line about the times of a continuous recording."""
     steps = np.diff(time)
     gaps = steps > 2.5 * width
     longest = f" (longest {steps.max():.3g} s)" if gaps.any() else ""
@@ -155,7 +155,7 @@ def _scores(dataset: xr.Dataset) -> list[str]:
 
 
 def _extras(dataset: xr.Dataset) -> list[str]:
-    """Covariates and what a generator knows."""
+    """Return covariates and what a generator knows."""
     names = [str(v) for v in dataset.data_vars]
     found = [n.partition("_")[2] for n in names if n.startswith(("covariate_", "series_"))]
     found += list(dataset.attrs.get("covariates", []))

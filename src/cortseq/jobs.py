@@ -55,7 +55,7 @@ def _limit_threads(n: int) -> None:
 
 
 def peak_memory_mb() -> float:
-    """Peak resident memory of this process, MiB."""
+    """Return peak resident memory of this process, MiB."""
     import resource
 
     scale = 1024**2 if sys.platform == "darwin" else 1024
@@ -63,19 +63,19 @@ def peak_memory_mb() -> float:
 
 
 def gpu_present() -> bool:
-    """Whether an NVIDIA device is visible, without importing torch."""
+    """Return whether an NVIDIA device is visible, without importing torch."""
     return Path("/dev/nvidia0").exists() and os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a fit's numbers depend on."""
+    """Return versions of what a fit's numbers depend on."""
     from importlib.metadata import version
 
     return {name: version(name) for name in ("numpy", "scipy", "scikit-learn", "torch")}
 
 
 def commit() -> str:
-    """The commit of the working copy, "" outside one."""
+    """Return the commit of the working copy, "" outside one."""
     import subprocess
 
     here = Path(__file__).parent

@@ -8,16 +8,22 @@ from cortseq.errors import CortseqError
 
 
 def spectral_radius(matrix) -> float:
-    """max_i |lambda_i|: a map is stable below 1."""
+    """Return max_i |lambda_i|: a map is stable below 1."""
     return float(np.abs(np.linalg.eigvals(square(matrix))).max())
 
 
 def spectral_abscissa(matrix) -> float:
-    """max_i Re lambda_i: dx/dt = A x is stable below 0."""
+    """Return max_i Re lambda_i: dx/dt = A x is stable below 0."""
     return float(np.linalg.eigvals(square(matrix)).real.max())
 
 
 def square(matrix) -> np.ndarray:
+    """Return a finite square matrix (n, n) as float64, or complex128 where it is complex.
+
+    Raises
+    ------
+    CortseqError : it is not square, or holds NaN or infinity.
+    """
     a = np.asarray(matrix)
     if a.ndim != 2 or a.shape[0] != a.shape[1]:
         raise CortseqError("needs a square matrix", value=a.shape)

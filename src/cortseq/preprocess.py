@@ -26,7 +26,7 @@ MISSING = 0.2  # channels missing in more of the samples are dropped: every bin 
 
 
 def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
-    """The Recording of one entry of a study.
+    """Return the Recording of one entry of a study.
 
     Raises
     ------
@@ -48,7 +48,10 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
 
 
 def _part(recording: xr.Dataset, source: Source) -> xr.Dataset:
-    """The trials between two shares of all: parts that meet neither share a trial nor leave one out."""
+    """Return the trials between two shares of all.
+
+    Parts that meet neither share a trial nor leave one out.
+    """
     if source.part is None:
         return recording
     n = recording.sizes["trial"]
@@ -87,13 +90,13 @@ def _select(raw: xr.Dataset, source: Source) -> xr.Dataset:
 
 
 def _window(source: Source) -> tuple[float, float] | None:
-    """[start, stop] of a trial in s, or None."""
+    """Return [start, stop] of a trial in s, or None."""
     window = source.window_ms
     return (window[0] / 1e3, window[1] / 1e3) if isinstance(window, tuple) else None
 
 
 def _length(source: Source) -> float:
-    """Length of the windows cut from a continuous recording, s."""
+    """Return length of the windows cut from a continuous recording, s."""
     if isinstance(source.window_ms, tuple):
         raise CortseqError(
             "[start, stop] is for recordings with trials, this one is continuous",
@@ -154,7 +157,10 @@ def _events(raw: xr.Dataset, source: Source) -> xr.Dataset:
 
 
 def _intervals(raw: xr.Dataset, source: Source, bin_width: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """Starts and stops (s, absolute) of the trials, and the time of their first bin on the trial's clock."""
+    """Return starts and stops of the trials (s, absolute), (trial,) each.
+
+    Returns also the time of the first bin on the trial's clock, s.
+    """
     window = _window(source)
     if "interval_start" in raw:
         if window is None:
@@ -215,7 +221,7 @@ def _without_missing_channels(raw: xr.Dataset) -> xr.Dataset:
 
 
 def _factor(source: Source, native: float) -> int:
-    """Native bins per bin."""
+    """Return native bins per bin."""
     if source.bin_ms is None:
         return 1
     factor = round(source.bin_ms / 1e3 / native)
@@ -227,7 +233,10 @@ def _factor(source: Source, native: float) -> int:
 
 
 def _cut(raw: xr.Dataset, kind: str, source: Source, native: float, factor: int) -> xr.Dataset:
-    """Windows of a continuous recording; none spans a gap in time (steps of more than GAP samples and MIN_GAP)."""
+    """Return windows of a continuous recording.
+
+    None spans a gap in time (steps of more than GAP samples and MIN_GAP).
+    """
     per_bin = max(round(_length(source) / native) // factor * factor, 0)
     if per_bin < factor or per_bin == 0:
         raise _bin_too_wide(factor * native, _length(source))
@@ -258,7 +267,10 @@ def _cut(raw: xr.Dataset, kind: str, source: Source, native: float, factor: int)
 
 
 def _rebin(raw: xr.Dataset, kind: str, factor: int) -> xr.Dataset:
-    """Sum counts, average signals over `factor` bins; a remainder is not used. Labels: the middle bin's."""
+    """Sum counts or average signals over `factor` bins; a remainder is not used.
+
+    Labels are those of the middle bin.
+    """
     if factor == 1:
         return raw
     whole = raw.isel(time=slice(0, raw.sizes["time"] // factor * factor))
@@ -317,7 +329,7 @@ def _symbols(raw: xr.Dataset) -> xr.Dataset:
 # -- labels ----------------------------------------------------------------------------------------
 
 
-def _covariates(raw: xr.Dataset) -> dict:
+def _covariates(raw: xr.Dataset) -> dict[str, Any]:
     prefix = "covariate_"
     return {str(v).removeprefix(prefix): raw[v].values for v in raw.data_vars if str(v).startswith(prefix)}
 
@@ -327,7 +339,7 @@ def _series(raw: xr.Dataset) -> list[str]:
 
 
 def _with_labels(recording: xr.Dataset, raw: xr.Dataset) -> xr.Dataset:
-    """Labels of units or channels (brain area, ...) go along."""
+    """Carry labels of units or channels (brain area, ...) along."""
     feature = "channel" if "signal" in recording else "unit"
     for name, value in raw.coords.items():
         if value.dims == (feature,) and name != feature:
@@ -336,7 +348,7 @@ def _with_labels(recording: xr.Dataset, raw: xr.Dataset) -> xr.Dataset:
 
 
 def _with_series(recording: xr.Dataset, raw: xr.Dataset) -> xr.Dataset:
-    """A behaviour series at the middle of each bin."""
+    """Return a behaviour series at the middle of each bin."""
     middle = (
         recording["start"].values[:, None]
         + (np.arange(recording.sizes["time"]) + 0.5) * recording.attrs["bin_width"]
@@ -350,7 +362,7 @@ def _with_series(recording: xr.Dataset, raw: xr.Dataset) -> xr.Dataset:
 
 
 def _nearest_in_time(wanted: np.ndarray, times: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The sample nearest to each wanted time: interpolation would be wrong for angles."""
+    """Return the sample nearest to each wanted time: interpolation would be wrong for angles."""
     right = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
     left = right - (wanted - times[right - 1] <= times[right] - wanted)
     return values[left] if len(times) > 1 else np.full(np.shape(wanted), values[0])

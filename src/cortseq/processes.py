@@ -14,9 +14,13 @@ _SAME = 12  # decimals: beliefs that agree to these are one
 
 
 def even() -> np.ndarray:
-    """State A emits 0 and stays or 1 and goes to B, each with probability 1/2; B emits 1 and goes to A.
+    """Return the even process, in which ones come in runs of even length.
+
+    State A emits 0 and stays or 1 and goes to B, each with probability 1/2; B emits 1 and goes to A.
 
     Ones come in runs of even length; no finite order. Weiss 1973, Monatsh Math 77:462.
+
+    Returns moves (2, 2, 2): (symbol, from, to).
     """
     moves = np.zeros((2, 2, 2))
     moves[0, 0, 0] = moves[1, 0, 1] = 0.5
@@ -25,7 +29,10 @@ def even() -> np.ndarray:
 
 
 def golden_mean() -> np.ndarray:
-    """No two zeros in a row, else fair coins: order 1."""
+    """Return the golden-mean process: no two zeros in a row, else fair coins; order 1.
+
+    Returns moves (2, 2, 2): (symbol, from, to).
+    """
     moves = np.zeros((2, 2, 2))
     moves[1, 0, 0] = moves[0, 0, 1] = 0.5
     moves[1, 1, 0] = 1.0
@@ -33,22 +40,32 @@ def golden_mean() -> np.ndarray:
 
 
 def markov(transition: np.ndarray) -> np.ndarray:
-    """A chain of order 1 with transition (from, to): the state is the last symbol."""
+    """Return a chain of order 1 with transition (from, to): the state is the last symbol."""
     m = len(transition)
     moves = np.zeros((m, m, m))
-    each = np.arange(m)
-    moves[each, :, each] = np.asarray(transition).T
+    states = np.arange(m)
+    moves[states, :, states] = np.asarray(transition).T
     return moves
 
 
 def lag_copy(symbols: int, lag: int, noise: float) -> np.ndarray:
-    """x_t copies x_{t-lag}, or with probability `noise` is drawn uniformly anew; states are the last `lag` symbols."""
+    """Return a source that copies the symbol `lag` before, or draws uniformly with `noise`.
+
+    x_t = x_{t-lag} with probability 1 - noise; states are the last `lag` symbols.
+
+    Returns moves (symbols, symbols**lag, symbols**lag): (symbol, from, to).
+    """
     p = np.full((symbols, symbols), noise / symbols) + (1 - noise) * np.eye(symbols)
     return _shift_register(symbols, lag, lambda state: p[state // symbols ** (lag - 1)])
 
 
 def parity(order: int, noise: float) -> np.ndarray:
-    """x_t is the parity of the last `order` bits, flipped with probability `noise`; states are those bits."""
+    """Return a source of parities of the last `order` bits, flipped with probability `noise`.
+
+    States are those bits.
+
+    Returns moves (2, 2**order, 2**order): (symbol, from, to).
+    """
 
     def row(state: int) -> np.ndarray:
         odd = bin(state).count("1") % 2
@@ -73,18 +90,25 @@ _REBER_EDGES = (  # (from, symbol, to); edges of one state are equally likely
 
 
 def reber() -> np.ndarray:
-    """Strings of Reber's grammar, one after the other; symbols are the letters of REBER.
+    """Return strings of Reber's grammar, one after the other; symbols are the letters of REBER.
 
-    6 fair choices in 8 symbols per string on average: entropy rate 3/4 bit. Reber 1967, J Verb Learn Verb Behav 6:855.
+    6 fair choices in 8 symbols per string on average: entropy rate 3/4 bit. Reber 1967, J Verb Learn Verb
+    Behav 6:855.
+
+    Returns moves (7, 7, 7): (symbol, from, to).
     """
     return _graph([*_REBER_EDGES, (6, "E", 0)], 7)
 
 
 def embedded_reber() -> np.ndarray:
-    """Strings B (T|P) reber (the same T|P) E, one after the other: the second symbol is needed many symbols later.
+    """Return strings B (T|P) reber (the same T|P) E, one after the other.
+
+    The second symbol is needed many symbols later.
 
     7 fair choices in 12 symbols per string on average: entropy rate 7/12 bit. Hochreiter & Schmidhuber 1997,
     Neural Comput 9:1735.
+
+    Returns moves (7, 19, 19): (symbol, from, to).
     """
     edges = [(0, "B", 1), (18, "E", 0)]
     for letter, first in (("T", 2), ("P", 10)):
@@ -105,7 +129,16 @@ def _graph(edges, n_states: int) -> np.ndarray:
 
 
 def stationary(transition: np.ndarray) -> np.ndarray:
-    """The distribution p = p @ transition of an irreducible chain, by least squares with sum p = 1."""
+    """Return the distribution p = p @ transition of an irreducible chain, by least squares with sum p = 1.
+
+    Parameters
+    ----------
+    transition : (from, to) probabilities.
+
+    Returns
+    -------
+    (state,) probabilities.
+    """
     n = len(transition)
     equations = np.vstack([transition.T - np.eye(n), np.ones(n)])
     p = np.linalg.lstsq(equations, np.append(np.zeros(n), 1.0), rcond=None)[0].clip(0)
@@ -113,9 +146,15 @@ def stationary(transition: np.ndarray) -> np.ndarray:
 
 
 def entropy_rate(moves: np.ndarray) -> float:
-    """h = -sum_s pi_s sum_x p(x|s) log2 p(x|s), exact for a unifilar source (Crutchfield & Young 1989).
+    """Return the entropy rate of a unifilar source in bits per symbol.
+
+    h = -sum_s pi_s sum_x p(x|s) log2 p(x|s), exact (Crutchfield & Young 1989, PRL 63:105).
 
     Raises CortseqError if the source is not unifilar: its entropy rate has no closed form.
+
+    Parameters
+    ----------
+    moves : (symbol, from, to) probabilities.
     """
     if (np.count_nonzero(moves, axis=2) > 1).any():
         raise CortseqError(
@@ -125,7 +164,9 @@ def entropy_rate(moves: np.ndarray) -> float:
 
 
 def order_entropies(moves: np.ndarray, orders: int) -> np.ndarray:
-    """h_k = H(x_{k+1} | x_1 .. x_k) for k = 0..orders: what the best chain of order k scores; (order,).
+    """Return the order-k entropies h_k = H(x_{k+1} | x_1 .. x_k), k = 0 .. orders, (order,).
+
+    What the best chain of order k scores, bits per symbol.
 
     Words that leave the same belief about the hidden state have the same future, so the sum over words of k
     symbols is one over distinct beliefs (the mixed states of Crutchfield & Young 1989). Exact for any hidden
@@ -146,14 +187,29 @@ def order_entropies(moves: np.ndarray, orders: int) -> np.ndarray:
 
 
 def block_entropies(moves: np.ndarray, length: int) -> np.ndarray:
-    """H(x_1 .. x_L) for L = 0..length: sums of h_k."""
+    """Return H(x_1 .. x_L) for L = 0..length: sums of h_k.
+
+    Parameters
+    ----------
+    moves : (symbol, from, to) probabilities.
+
+    Returns
+    -------
+    (length + 1,), bits.
+    """
     return np.concatenate([[0.0], np.cumsum(order_entropies(moves, length - 1))]) if length else np.zeros(1)
 
 
 def excess_entropy(moves: np.ndarray, orders: int = 200, tolerance: float = 1e-9) -> float:
-    """E = sum_k (h_k - h), the information that the past holds about the future; unifilar sources.
+    """Return E = sum_k (h_k - h), the information that the past holds about the future; unifilar sources.
 
     Raises CortseqError where h_k has not come within `tolerance` of h at k = orders.
+
+    Parameters
+    ----------
+    moves : (symbol, from, to) probabilities.
+    orders : longest contexts in the sum.
+    tolerance : of h_k - h at the end, bits per symbol.
     """
     gaps = order_entropies(moves, orders) - entropy_rate(moves)
     if gaps[-1] > tolerance:

@@ -1,6 +1,7 @@
 """Where the products of a study lie, which of them exist, and how a job reads those it was given.
 
-A product has one path pattern here and nowhere else: rules, figures and the report name a product, never a folder.
+A product has one path pattern here and nowhere else: rules, figures and the report name a product,
+not a folder.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def path(out: str, product: str, **wildcards: Any) -> str:
 
 
 def keys(product: str, facts: Facts) -> list[dict[str, Any]]:
-    """Return the wildcards (without `dataset`) of every file of a product that belongs to a recording or study."""
+    """Return the wildcards (without `dataset`) of every file of a product of a recording or study."""
     pattern, folds = PATHS[product], range(facts.folds)
     if product in TASKS:
         return [{"model": model, "fold": fold} for model in facts.tasks.get(product, ()) for fold in folds]
@@ -101,7 +102,7 @@ class Products:
     """The files that a job was given, by product and key; a file is read when it is asked for."""
 
     def __init__(self, dataset: str, given: Mapping[str, list[tuple[tuple, str]]]):
-        """`dataset`: "" for the whole study; `given`: product -> pairs of a key, such as (variant, fold), and a path."""
+        """`dataset`: "" for the whole study; `given`: product -> pairs of a key and a path."""
         self.dataset = dataset
         self._files = {name: {tuple(key): file for key, file in pairs} for name, pairs in given.items()}
 
@@ -118,7 +119,7 @@ class Products:
         return list(self._files[product])
 
     def folds(self, product: str, only: str = "") -> dict[str, list[Any]]:
-        """Return the contents of one fold after the other, by variant or model (all of them, or `only` one)."""
+        """Return the contents of all folds, by variant or model (all of them, or `only` one)."""
         found: dict[str, list[Any]] = {}
         for key in self._files[product]:
             if key[0] == only or not only:

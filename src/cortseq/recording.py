@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -51,7 +51,7 @@ METRICS = {"counts": "bits_per_spike", "symbols": "bits_per_symbol", "signal": "
 
 
 def track(recording: xr.Dataset) -> str:
-    """Which of the three tracks a recording is on: "counts", "symbols" or "signal"."""
+    """Return which of the three tracks a recording is on: "counts", "symbols" or "signal"."""
     found = [name for name in TRACKS if name in recording]
     if len(found) != 1:
         raise CortseqError(f"a recording holds exactly one of {sorted(TRACKS)}, this one {found}")
@@ -59,14 +59,14 @@ def track(recording: xr.Dataset) -> str:
 
 
 def observations(recording: xr.Dataset) -> np.ndarray:
-    """What was recorded, (trial, time, feature); symbols are (trial, time)."""
+    """Return what was recorded, (trial, time, feature); symbols are (trial, time)."""
     kind = track(recording)
     dims = ("trial", "time") + ((TRACKS[kind],) if TRACKS[kind] else ())
     return recording[kind].transpose(*dims).values
 
 
 def features(recording: xr.Dataset) -> list[str]:
-    """Names of the units, channels or labels; [] where they have none."""
+    """Return names of the units, channels or labels; [] where they have none."""
     dimension = TRACKS[track(recording)]
     if dimension is None:
         return [str(label) for label in recording.attrs.get("labels", [])]
@@ -74,12 +74,12 @@ def features(recording: xr.Dataset) -> list[str]:
 
 
 def observation(recording: xr.Dataset) -> str:
-    """The distribution that models of this recording give to a bin: one of `OBSERVATIONS`."""
+    """Return the distribution that models of this recording give to a bin: one of `OBSERVATIONS`."""
     return recording.attrs.get("observation", OBSERVATIONS[track(recording)][0])
 
 
 def with_observation(recording: xr.Dataset, name: str) -> xr.Dataset:
-    """The recording under another observation model; CortseqError where its track has no such one.
+    """Return the recording under another observation model; CortseqError where its track has no such one.
 
     The support of "conway_maxwell" is 0 .. twice the largest count + 20: a count beyond it is not to be met.
     """
@@ -90,13 +90,13 @@ def with_observation(recording: xr.Dataset, name: str) -> xr.Dataset:
     return check(changed)
 
 
-def provenance(recording: xr.Dataset) -> dict:
-    """Where a recording comes from (source, file, sha256, settings)."""
+def provenance(recording: xr.Dataset) -> dict[str, Any]:
+    """Return where a recording comes from (source, file, sha256, settings)."""
     return json.loads(recording.attrs.get("provenance", "{}"))
 
 
-def dirt(recording: xr.Dataset) -> dict:
-    """What was dropped on the way, and how much of it."""
+def dirt(recording: xr.Dataset) -> dict[str, Any]:
+    """Return what was dropped on the way, and how much of it."""
     return json.loads(recording.attrs.get("dirt", "{}"))
 
 
@@ -109,7 +109,7 @@ def from_spikes(
     bin_width: float,
     n_trials: int | None = None,
     unit_names: Sequence | np.ndarray | None = None,
-    covariates: dict | None = None,
+    covariates: dict[str, Any] | None = None,
     observation: str = "poisson",
 ) -> xr.Dataset:
     """Bin a list of spikes.
@@ -121,7 +121,9 @@ def from_spikes(
     Parameters
     ----------
     times, units, trials : (event,) arrays; time in s from the start of the trial, two integer labels.
-    window : start and stop in s. bin_width : s. n_trials : where trailing trials have no spike.
+    window : start and stop in s.
+    bin_width : s.
+    n_trials : where trailing trials have no spike.
     unit_names : names of units 0, 1, ...; without them the labels that occur.
     observation : "poisson", "negative_binomial" or "conway_maxwell".
 
@@ -169,7 +171,7 @@ def from_spikes(
 
 
 def _integers(key: str, labels: np.ndarray, n: int) -> np.ndarray:
-    """Labels of another type as integers; the range of integers is checked while binning."""
+    """Return labels of another type as integers; the range of integers is checked while binning."""
     if labels.dtype.kind in "iu":
         return labels
     _in_range(key, labels, n)
@@ -191,12 +193,12 @@ def from_counts(
     valid=None,
     time_start: float = 0.0,
     unit_names=None,
-    covariates: dict | None = None,
-    coords: dict | None = None,
-    dirt: dict | None = None,
+    covariates: dict[str, Any] | None = None,
+    coords: dict[str, Any] | None = None,
+    dirt: dict[str, Any] | None = None,
     observation: str = "poisson",
 ) -> xr.Dataset:
-    """A Recording from counts (trial, time, unit): integers >= 0; `observation` as in `from_spikes`."""
+    """Return a Recording from counts (trial, time, unit) >= 0; `observation` as in `from_spikes`."""
     counts = np.asarray(counts)
     if counts.dtype.kind != "u":
         values = counts if valid is None else counts[np.asarray(valid, bool)]
@@ -219,7 +221,7 @@ def from_counts(
 def from_symbols(
     sequences: Sequence[np.ndarray], *, n_symbols: int | None = None, covariates=None, labels=None
 ) -> xr.Dataset:
-    """A Recording from sequences of labels 0..n_symbols-1, of any lengths (padded, masked)."""
+    """Return a Recording from sequences of labels 0..n_symbols-1, of any lengths (padded, masked)."""
     for s in sequences:
         _whole_labels(np.asarray(s))
     sequences = [np.asarray(s, int) for s in sequences]
@@ -245,7 +247,7 @@ def _whole_labels(s: np.ndarray) -> None:
 def from_signal(
     signal, *, bin_width: float, valid=None, channel_names=None, covariates=None, coords=None
 ) -> xr.Dataset:
-    """A Recording from real values (trial, time, channel); NaN samples are masked whole bins."""
+    """Return a Recording from real values (trial, time, channel); NaN samples are masked whole bins."""
     signal = np.asarray(signal, float)
     missing = np.isnan(signal).any(-1)
     valid = ~missing if valid is None else np.asarray(valid, bool) & ~missing
@@ -288,7 +290,7 @@ def _build(kind, values, bin_width, valid, time_start, covariates, coords, dirt,
 
 
 def check(recording: xr.Dataset) -> xr.Dataset:
-    """The recording itself, or a CortseqError that says what is wrong with it."""
+    """Return the recording itself, or a CortseqError that says what is wrong with it."""
     kind = track(recording)
     values, valid = observations(recording), recording["valid"].values
     if observation(recording) not in OBSERVATIONS[kind]:

@@ -27,7 +27,10 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed onto it when the block ends well and removed otherwise."""
+    """Yield a temporary name beside `path`.
+
+    Renamed onto it when the block ends well, removed otherwise.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -94,6 +97,7 @@ def write_json(content, path: str | Path) -> None:
 
 
 def read_json(path: str | Path):
+    """Read a JSON file."""
     return json.loads(Path(path).read_text())
 
 
@@ -114,11 +118,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def write_text(text: str, path: str | Path) -> None:
+    """Write a text file in one move: readers see the old file or the new one."""
     with atomic(path) as temporary:
         temporary.write_text(text)
 
 
 def sha256(path: str | Path) -> str:
-    """Digest of a file."""
+    """Return digest of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

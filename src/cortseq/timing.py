@@ -15,7 +15,15 @@ ROUNDS, ENOUGH = (3, 41), 4.0  # fewest and most rounds; seconds after which no 
 
 @dataclass(frozen=True)
 class Law:
-    """y ~ x^slope with the 95 % interval of the slope."""
+    """Power law y ~ x^slope with the 95 % interval of its slope.
+
+    Attributes
+    ----------
+    name : what was measured.
+    slope : exponent.
+    low : lower end of the interval.
+    high : upper end.
+    """
 
     name: str
     slope: float
@@ -26,7 +34,7 @@ class Law:
 def in_turns(
     functions: list[Callable[[], Any]], clock: Callable[[], float] = time.process_time
 ) -> list[float]:
-    """Median seconds of each function; all take their turn once a round.
+    """Return median seconds of each function; all take their turn once a round.
 
     A turn is one call; what a function needs to warm up, `compare` has called before.
     """
@@ -42,7 +50,7 @@ def in_turns(
 
 
 def law(name: str, x, y) -> Law:
-    """Least squares on logarithms; Student's interval."""
+    """Return least squares on logarithms; Student's interval."""
     from scipy import stats
 
     fit = stats.linregress(np.log(x), np.log(y))

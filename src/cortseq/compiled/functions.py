@@ -24,7 +24,7 @@ _C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(1 / math.factorial(k)) for k in range
 
 @intrinsic
 def _power_of_two(typing_context, k):
-    """2^k of an int32 in -126..127, by its bits."""
+    """Return 2^k of an int32 in -126..127, by its bits."""
 
     def code(context, builder, signature, arguments):
         shifted = builder.shl(
@@ -37,7 +37,7 @@ def _power_of_two(typing_context, k):
 
 @njit(forceinline=True, **OPTIONS)
 def _reduced(x):
-    """expm1(r) and 2^k with x = k ln 2 + r."""
+    """Return expm1(r) and 2^k with x = k ln 2 + r."""
     k = np.floor(x * _LOG2E + np.float32(0.5))
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
     p = _C5 + r * (_C6 + r * _C7)
@@ -59,12 +59,12 @@ def _tanh32(x):
 
 
 def exp(x):
-    """e^x; in single precision x is held between -87 and 88."""
+    """Return e^x; in single precision x is held between -87 and 88."""
     return np.exp(x)
 
 
 def tanh(x):
-    """Hyperbolic tangent."""
+    """Return hyperbolic tangent."""
     return np.tanh(x)
 
 

@@ -1,9 +1,9 @@
 """Products of matrices as small as those of a training step.
 
-Four rows and one vector of columns of the result are summed up in registers. The factor on the right is packed
-into panels as wide as a vector once a step, so that the hundreds of products with it read memory in order.
-BLAS packs both factors in every call. Every entry is one sum in the order of the inner index, whatever the
-processor: results repeat.
+Four rows and one vector of columns of the result are summed up in registers. The factor on the right is
+packed into panels as wide as a vector once a step, so that the hundreds of products with it read memory in
+order. BLAS packs both factors in every call. Every entry is one sum in the order of the inner index, whatever
+the processor: results repeat.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ROWS = 64  # of the factors of a transposed product: a panel of them stays in t
 
 
 def packed(b: np.ndarray) -> np.ndarray:
-    """Panels (panel, row, lane) of b (row, column), the last one filled up with zeros."""
+    """Return panels (panel, row, lane) of b (row, column), the last one filled up with zeros."""
     width = lanes(b.itemsize)
     panels = aligned((-(-b.shape[1] // width), len(b), width), b.dtype)
     _pack(b, panels)
@@ -38,14 +38,14 @@ def _pack(b, panels):
 
 
 def unpacked(panels: np.ndarray, n: int) -> np.ndarray:
-    """The matrix of `n` columns that `packed` made into panels."""
+    """Return the matrix of `n` columns that `packed` made into panels."""
     count, rows, width = panels.shape
     return panels.swapaxes(0, 1).reshape(rows, count * width)[:, :n]
 
 
 @njit(**OPTIONS)
 def multiply(a, panels, out):
-    """out = a b, panels = packed(b); a and out C-contiguous."""
+    """Compute out = a b, panels = packed(b); a and out C-contiguous."""
     m, n = out.shape
     inner, width = panels.shape[1:]
     for p in range(len(panels)):
@@ -73,7 +73,7 @@ def multiply(a, panels, out):
 
 @njit(**OPTIONS)
 def add_transposed(total, a, b):
-    """total += a^T b, all C-contiguous."""
+    """Add a^T b to total: total += a^T b, all C-contiguous."""
     m, n = total.shape
     width = lanes(total.itemsize)
     for first in range(0, len(a), _ROWS):
@@ -103,7 +103,7 @@ def add_transposed(total, a, b):
 
 @njit(**OPTIONS)
 def add_rows(total, a):
-    """total += the sum of the rows of a, C-contiguous."""
+    """Add to total the sum of the rows of a, C-contiguous."""
     n, width = len(total), lanes(total.itemsize)
     for j in range(0, n, width):
         count = min(n - j, width)

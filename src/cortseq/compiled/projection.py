@@ -40,7 +40,7 @@ def project(indptr, unit, value, rows, first, keep, threshold, scale, panels, bi
 
 @njit(forceinline=True, **OPTIONS)
 def _sum(units, values, first, stop, panel, total):
-    """total + the events first..stop."""
+    """Return total + the events first..stop."""
     for e in range(first, stop):
         total = add(total, values, e, load(panel, units[e] * panel.shape[1]))
     return total
@@ -48,7 +48,7 @@ def _sum(units, values, first, stop, panel, total):
 
 @njit(**OPTIONS)
 def project_gradient(indptr, unit, value, rows, first, keep, threshold, scale, d_z, d_panels):
-    """Adds value * d_z[t, k] to the gradient of U[:, unit] over all events; as `project`."""
+    """Add value * d_z[t, k] to the gradient of U[:, unit] over all events; as `project`."""
     n_time, n_trials, size = d_z.shape
     units, values = np.empty(d_panels.shape[1], unit.dtype), np.empty(d_panels.shape[1], value.dtype)
     width = d_panels.shape[2]
@@ -66,7 +66,7 @@ def project_gradient(indptr, unit, value, rows, first, keep, threshold, scale, d
 
 @njit(forceinline=True, **OPTIONS)
 def _scatter(units, values, first, stop, d, panel):
-    """Adds d times its value to every event's row of `panel`."""
+    """Add d times its value to every event's row of `panel`."""
     for e in range(first, stop):
         to = units[e] * panel.shape[1]
         store(panel, to, add(load(panel, to), values, e, d))
@@ -74,7 +74,7 @@ def _scatter(units, values, first, stop, d, panel):
 
 @njit(**OPTIONS)
 def _keep(indptr, unit, value, row, keep, threshold, scale, units, values):
-    """Units and scaled values of the events of one row that survive dropout; returns how many."""
+    """Return units and scaled values of the events of one row that survive dropout; returns how many."""
     n = 0
     for e in range(indptr[row], indptr[row + 1]):
         if keep[unit[e]] >= threshold:

@@ -18,7 +18,7 @@ _CONTROLLER = ThreadpoolController()
 
 @contextmanager
 def single() -> Iterator[None]:
-    """BLAS, and torch where it is imported, hold to one thread inside the block."""
+    """Hold BLAS, and torch where it is imported, to one thread inside the block."""
     torch = sys.modules.get("torch")  # jobs of models that are no networks do without it
     before = torch.get_num_threads() if torch else 1
     with _CONTROLLER.limit(limits=1):

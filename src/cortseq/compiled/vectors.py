@@ -19,7 +19,8 @@ from numba.extending import intrinsic, models, register_model
 
 from cortseq.compiled.functions import OPTIONS
 
-# Four registers of AVX-512, two of AVX2, four of NEON: with four rows of a product in the air, half of them all.
+# Four registers of AVX-512, two of AVX2, four of NEON: with four rows of a product in the air, half of
+# them all.
 BYTES = 256 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 64
 _INDEX = ir.IntType(32)
 _ALIGN = 4  # bytes, what is certain; `aligned` arrays are faster
@@ -42,12 +43,15 @@ class _Model(models.PrimitiveModel):
 
 @njit(**OPTIONS)
 def lanes(itemsize):
-    """Numbers of `itemsize` bytes in a vector."""
+    """Return numbers of `itemsize` bytes in a vector."""
     return BYTES // itemsize
 
 
 def aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """An empty array that begins with a cache line: no vector then lies in one line more than it must."""
+    """Return an empty array that begins with a cache line.
+
+    No vector then lies in one line more than it must.
+    """
     size, line = math.prod(shape) * np.dtype(dtype).itemsize, 64
     raw = np.empty(size + line, np.uint8)
     first = -raw.ctypes.data % line
@@ -55,21 +59,21 @@ def aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
 
 
 def _vector(array) -> Vector:
-    """The vector of an array's numbers."""
+    """Return the vector of an array's numbers."""
     if array.layout != "C":
         raise TypingError("vectors are of C-contiguous arrays only")
     return Vector(array.dtype)
 
 
 def _at(context, builder, array_type, array, index):
-    """Pointer to a vector whose first number is element `index` of `array`."""
+    """Return pointer to a vector whose first number is element `index` of `array`."""
     kind = context.get_value_type(Vector(array_type.dtype))
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), kind.as_pointer()), kind
 
 
 def _spread(builder, number, kind):
-    """A vector of one number."""
+    """Return a vector of one number."""
     nothing = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(nothing, number, ir.Constant(_INDEX, 0))
     return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_INDEX, kind.count), None))
@@ -90,7 +94,7 @@ def _intrinsic(builder, name, kind, result, arguments):
 
 @intrinsic
 def zeros(typing_context, array):
-    """A vector of zeros of the type of `array`."""
+    """Return a vector of zeros of the type of `array`."""
 
     def code(context, builder, signature, arguments):
         return ir.Constant(context.get_value_type(signature.return_type), None)
@@ -100,7 +104,7 @@ def zeros(typing_context, array):
 
 @intrinsic
 def load(typing_context, array, index):
-    """array[index], array[index + 1] ..."""
+    """Return array[index], array[index + 1] ..."""
 
     def code(context, builder, signature, arguments):
         value = builder.load(_at(context, builder, signature.args[0], *arguments)[0])
@@ -124,7 +128,7 @@ def load_first(typing_context, array, index, count):
 
 @intrinsic
 def store(typing_context, array, index, vector):
-    """array[index], array[index + 1] ... = vector."""
+    """Store a vector: array[index], array[index + 1] ... = vector."""
 
     def code(context, builder, signature, arguments):
         pointer, _ = _at(context, builder, signature.args[0], *arguments[:2])
@@ -149,7 +153,7 @@ def store_first(typing_context, array, index, vector, count):
 
 @intrinsic
 def add(typing_context, total, array, index, vector):
-    """total + array[index] * vector, rounded once."""
+    """Return total + array[index] * vector, rounded once."""
 
     def code(context, builder, signature, arguments):
         total, array, index, vector = arguments
@@ -162,7 +166,7 @@ def add(typing_context, total, array, index, vector):
 
 @intrinsic
 def plus(typing_context, a, b):
-    """a + b."""
+    """Return a + b."""
 
     def code(context, builder, signature, arguments):
         return builder.fadd(*arguments)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq.dynamics.attractors import slow_points
 from cortseq.dynamics.fixed_points import FixedPoints, fixed_points, rms_spread
@@ -17,7 +19,8 @@ from cortseq.flow import Step
 MAX_TRIALS = 64
 _COMPONENTS = 3
 _START_BUDGET = 1.2e6  # starts x dim^2, of a search: large reservoirs would take minutes
-# permutations x hidden^2, of the weight spectra: a reservoir of 1000 units would take minutes; 39 allow p < 0.05
+# permutations x hidden^2, of the weight spectra: a reservoir of 1000 units would take minutes; 39 allow p <
+# 0.05
 _PERMUTATION_BUDGET = 10_000_000
 _FEWEST_PERMUTATIONS = 39
 _LARGEST = 300  # dim of a Jacobian whose transient growth is followed, step by step
@@ -25,14 +28,18 @@ _MAPS = {"open": "open (input held)", "closed": "closed (mean)", "sampled": "sam
 
 
 def dissect_fit(
-    fit, recording: xr.Dataset, trials, label_name: str = "", seed: int = 0, **settings
+    fit: Any, recording: xr.Dataset, trials: ArrayLike, label_name: str = "", seed: int = 0, **settings: Any
 ) -> xr.Dataset:
-    """`dissect` for every member of a recurrent Fit, on its closed-loop map and its states in `trials`.
+    """Dissect every member of a recurrent Fit.
+
+    On its closed-loop map and its states in `trials`; see `dissect`.
 
     Parameters
     ----------
-    fit : cortseq.models Fit. recording : the Recording it was fitted to. trials : positions; 64 of
-    them are used. label_name : covariate of the recording that labels the states ("" or unknown: none).
+    fit : cortseq.models Fit.
+    recording : the Recording it was fitted to.
+    trials : positions; 64 of them are used.
+    label_name : covariate of the recording that labels the states ("" or unknown: none).
     """
     from cortseq.data import Data
 
@@ -58,9 +65,9 @@ def dissect_fit(
 
 def dissect(
     flows: Sequence[Step],
-    states,
+    states: ArrayLike,
     weights: Sequence[np.ndarray],
-    signs=None,
+    signs: ArrayLike | None = None,
     *,
     bin_width: float,
     seed: int,
@@ -69,17 +76,19 @@ def dissect(
     label=None,
     label_name: str = "",
 ) -> xr.Dataset:
-    """States in principal components, fixed points with Jacobian spectra, weight spectra with outliers.
+    """Find principal components, fixed points with Jacobian spectra, and weight spectra.
 
     Parameters
     ----------
-    flows, weights : one per member; weights (hidden, hidden), column = presynaptic unit.
-    states : visited states (trial, time, dim) of member 0, or (member, trial, time, dim); NaN where a
-        bin is missing. Starts of the search are drawn from them (of member 0 where there is no other).
+    flows, weights : one per member
+    weights : (hidden, hidden), column = presynaptic unit.
+    states : visited states (trial, time, dim) of member 0, or (member, trial, time, dim); NaN where a bin is
+        missing. Starts of the search are drawn from them (of member 0 where there is no other).
     signs : (hidden,) sign of each unit's outgoing weights under Dale's law, else None.
     n_starts : of the search per member; fewer, down to 8, where dim > 96.
     n_permutations : of the weights per member; fewer, down to 39, where hidden > 223.
-    bin_width : s per step. label : (trial,) or (trial, time), of the states.
+    bin_width : s per step.
+    label : (trial,) or (trial, time), of the states.
 
     Returns
     -------
@@ -122,14 +131,20 @@ def dissect(
     return xr.Dataset(found, attrs=attrs)
 
 
-def spread(trials, n: int) -> np.ndarray:
-    """Up to n of the trials, evenly over all: they may be sorted by a covariate."""
+def spread(trials: ArrayLike, n: int) -> np.ndarray:
+    """Return up to n of the trials, evenly over all: they may be sorted by a covariate.
+
+    Parameters
+    ----------
+    trials : (trial,) positions.
+    n : how many at most.
+    """
     trials = np.asarray(trials, int)
     return trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)]
 
 
 def _by_member(states: np.ndarray, members: int) -> list[np.ndarray]:
-    """Visited states (trial, time, dim) of every member."""
+    """Return visited states (trial, time, dim) of every member."""
     if states.ndim == 3:
         return [states] * members
     if states.ndim != 4 or len(states) != members:
@@ -138,7 +153,16 @@ def _by_member(states: np.ndarray, members: int) -> list[np.ndarray]:
 
 
 def draw(states: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Up to n visited states, each once."""
+    """Draw up to n visited states, each once.
+
+    Parameters
+    ----------
+    states : (trial, time, dim), NaN where a bin is missing.
+
+    Returns
+    -------
+    (n, dim), fewer where fewer were visited.
+    """
     flat = states.reshape(-1, states.shape[-1])
     flat = flat[np.isfinite(flat).all(1)]
     if not len(flat):
@@ -147,8 +171,8 @@ def draw(states: np.ndarray, n: int, seed: int) -> np.ndarray:
     return flat[np.sort(rng.choice(len(flat), min(n, len(flat)), replace=False))]
 
 
-def _projections(states: np.ndarray, points: list[FixedPoints]) -> dict:
-    """Principal components of the states of member 0, and its states and fixed points in them."""
+def _projections(states: np.ndarray, points: list[FixedPoints]) -> dict[str, Any]:
+    """Return principal components of the states of member 0, and its states and fixed points in them."""
     flat = states.reshape(-1, states.shape[-1])
     flat = flat[np.isfinite(flat).all(1)]
     mean = flat.mean(0)
@@ -170,8 +194,8 @@ def _projections(states: np.ndarray, points: list[FixedPoints]) -> dict:
     }
 
 
-def _points(points: list[FixedPoints]) -> dict:
-    """Fixed points of all members, padded with NaN."""
+def _points(points: list[FixedPoints]) -> dict[str, Any]:
+    """Return fixed points of all members, padded with NaN."""
     n = _n_points(points)
     eigenvalues, slow = [p.eigenvalues for p in points], [slow_points(p) for p in points]
     per_point = ("member", "point")
@@ -187,10 +211,11 @@ def _points(points: list[FixedPoints]) -> dict:
     }
 
 
-def _nearest(points: list[FixedPoints], bin_width: float) -> dict:
-    """The Jacobian at each member's fixed point nearest to the data: spectrum and non-normality.
+def _nearest(points: list[FixedPoints], bin_width: float) -> dict[str, Any]:
+    """Return the Jacobian at each member's fixed point nearest to the data: spectrum and non-normality.
 
-    `numerical_abscissa` is that of (J - 1) / bin_width: the rate at which the fastest perturbation grows at first.
+    `numerical_abscissa` is that of (J - 1) / bin_width: the rate at which the fastest perturbation grows at
+    first.
     """
     dim = points[0].states.shape[-1]
     jacobians = np.full((len(points), dim, dim), np.nan)
@@ -212,7 +237,7 @@ def _nearest(points: list[FixedPoints], bin_width: float) -> dict:
 
 
 def _peak(jacobian: np.ndarray) -> float:
-    """Largest growth on the way; NaN of large ones, and of integrators that nothing brings back."""
+    """Return largest growth on the way; NaN of large ones, and of integrators that nothing brings back."""
     try:
         return transient_growth(jacobian).peak if len(jacobian) <= _LARGEST else float("nan")
     except CortseqError:
@@ -224,18 +249,18 @@ def _n_points(points: list[FixedPoints]) -> int:
 
 
 def _padded(arrays: list[np.ndarray], n: int) -> np.ndarray:
-    """Arrays (m, ...) of unequal m as one (len(arrays), n, ...), NaN where there is nothing."""
+    """Return arrays (m, ...) of unequal m as one (len(arrays), n, ...), NaN where there is nothing."""
     out = np.full((len(arrays), n, *arrays[0].shape[1:]), np.nan)
     for row, array in zip(out, arrays, strict=True):
         row[: len(array)] = array
     return out
 
 
-def _weights(weights: Sequence[np.ndarray], signs, n_permutations: int, seed: int) -> dict:
-    """Recurrent weights, their spectra, bulk radii and the p-value of every eigenvalue."""
+def _weights(weights: Sequence[np.ndarray], signs, n_permutations: int, seed: int) -> dict[str, Any]:
+    """Return recurrent weights, their spectra, bulk radii and the p-value of every eigenvalue."""
     matrices = np.stack([np.asarray(w, dtype=np.float64) for w in weights])
     found = [outliers(w, signs, n_permutations, seed + member) for member, w in enumerate(matrices)]
-    variables: dict = {
+    variables: dict[str, Any] = {
         "weights": (("member", "hidden", "hidden_in"), matrices),
         "weight_eigenvalues_real": (("member", "hidden"), np.stack([f.eigenvalues.real for f in found])),
         "weight_eigenvalues_imag": (("member", "hidden"), np.stack([f.eigenvalues.imag for f in found])),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.dynamics.fixed_points import FixedPoints
 from cortseq.dynamics.jacobians import jacobian
@@ -20,10 +21,17 @@ _SHARE = 0.8  # of the points of a chain, and of all points on the chain
 
 @dataclass(frozen=True)
 class LineAttractor:
-    """holds : whether slow points make a line attractor; closed : whether the line is a ring; reason : why not.
+    """Whether slow points make a line or ring attractor, and the line.
 
-    chain (k,) : positions of the points in their order along the line. neutral (k,) : the eigenvalue nearest 1.
-    alignment (k,) : |cos| of its eigenvector with the chain. transverse (k,) : largest modulus of the others.
+    Attributes
+    ----------
+    holds : whether slow points make a line attractor
+    closed : whether the line is a ring
+    reason : why not.
+    chain : (k,) positions of the points in their order along the line.
+    neutral : (k,) the eigenvalue nearest 1.
+    alignment : (k,) |cos| of its eigenvector with the chain.
+    transverse : (k,) largest modulus of the others.
     length : of the chain, in units of the state.
     """
 
@@ -37,16 +45,19 @@ class LineAttractor:
     length: float
 
 
-def line_attractor(flow: Step, states) -> LineAttractor:
-    """Whether slow and fixed points (n, d) form a line: integration of an input, memory of a continuous value.
+def line_attractor(flow: Step, states: ArrayLike) -> LineAttractor:
+    """Test whether slow and fixed points (n, d) form a line.
+
+    A line integrates an input and remembers a continuous value.
 
     The chain is the longest path in the minimum spanning tree of the points. It is a line attractor when 80 %
-    of the points lie on it and at 80 % of these the Jacobian has one eigenvalue within 0.05 of 1 along the chain
-    and all others inside 0.98. Seung 1996, PNAS 93:13339; Mante et al. 2013, Nature 503:78.
+    of the points lie on it and at 80 % of these the Jacobian has one eigenvalue within 0.05 of 1 along the
+    chain and all others inside 0.98. Seung 1996, PNAS 93:13339; Mante et al. 2013, Nature 503:78.
 
     Parameters
     ----------
-    flow : torch float64 (d,) -> (d,). states : slow and fixed points, as `slow_points` collects them.
+    flow : torch float64 (d,) -> (d,).
+    states : slow and fixed points, as `slow_points` collects them.
     """
     points = np.atleast_2d(np.asarray(states, dtype=np.float64))
     if points.ndim != 2 or not np.isfinite(points).all():
@@ -73,27 +84,27 @@ def line_attractor(flow: Step, states) -> LineAttractor:
 
 
 def slow_points(points: FixedPoints, slow: float = 0.05) -> np.ndarray:
-    """Fixed points, and minima of the speed below `slow` times the typical speed, (n, d)."""
+    """Return fixed points, and minima of the speed below `slow` times the typical speed, (n, d)."""
     crawling = points.slow_speeds < slow * points.typical_speed
     return np.concatenate([points.states, points.slow_states[crawling]])
 
 
 def _longest_path(points: np.ndarray) -> np.ndarray:
-    """Positions along the longest path in the minimum spanning tree."""
+    """Return positions along the longest path in the minimum spanning tree."""
     from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
     from scipy.spatial.distance import pdist, squareform
 
     tree = minimum_spanning_tree(squareform(pdist(points)))
     far, before = shortest_path(tree, directed=False, return_predecessors=True)
-    first, here = np.unravel_index(far.argmax(), far.shape)
-    path = [here]
+    first, last = np.unravel_index(far.argmax(), far.shape)
+    path = [last]
     while path[-1] != first:
         path.append(before[first, path[-1]])
     return np.array(path)
 
 
 def _tangents(line: np.ndarray, closed: bool) -> np.ndarray:
-    """Unit vectors along the chain, (k, d)."""
+    """Return unit vectors along the chain, (k, d)."""
     if closed:
         line = np.concatenate([line[-1:], line, line[:1]])
         tangents = line[2:] - line[:-2]
@@ -103,7 +114,10 @@ def _tangents(line: np.ndarray, closed: bool) -> np.ndarray:
 
 
 def _along(jacobians: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per point: the eigenvalue nearest 1, how well its eigenvector lies along, the largest other modulus."""
+    """Return for each point the eigenvalue nearest 1, its alignment and the largest other.
+
+    Alignment: |cos| of the eigenvector with the line. The largest other is a modulus. All (k,).
+    """
     values, vectors = np.linalg.eig(jacobians)
     every = np.arange(len(values))
     at = np.abs(values - 1).argmin(1)

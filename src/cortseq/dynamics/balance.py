@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import driven
@@ -22,10 +23,15 @@ _FEWEST_BINS = 8  # that two traces must share for a lag to be tried
 
 @dataclass(frozen=True)
 class Balance:
-    """excitatory >= 0 and inhibitory <= 0 currents (trial, time, unit).
+    """Excitatory and inhibitory currents, and how far and how late they cancel.
 
-    index (unit,): mean over bins of |E + I| / (|E| + |I|), 0 balanced, 1 one-sided. lag (unit,): bins by which
-    inhibition follows excitation, at the peak of their correlation; NaN where either is constant.
+    Attributes
+    ----------
+    excitatory : (trial, time, unit) currents >= 0, in units of the weights times the rates.
+    inhibitory : (trial, time, unit) currents <= 0.
+    index : (unit,) mean over bins of |E + I| / (|E| + |I|): 0 balanced, 1 one-sided.
+    lag : (unit,) bins by which inhibition follows excitation, at the peak of their correlation; NaN where
+        either is constant.
     """
 
     excitatory: np.ndarray
@@ -34,16 +40,20 @@ class Balance:
     lag: np.ndarray
 
 
-def balance(weights, rates, external=None, max_lag: int = 10) -> Balance:
-    """Currents W r by the sign of the weights, with external currents by their own sign.
+def balance(
+    weights: ArrayLike, rates: ArrayLike, external: ArrayLike | None = None, max_lag: int = 10
+) -> Balance:
+    """Return currents W r by the sign of the weights, with external currents by their own sign.
 
     van Vreeswijk & Sompolinsky 1998, Neural Comput 10:1321: with K inputs of strength 1/sqrt(K) the index and
     the lag fall as 1/sqrt(K).
 
     Parameters
     ----------
-    weights : (n, n), column = presynaptic unit. rates : (trial, time, n) or (time, n), >= 0; NaN: a missing
-    bin. external : (..., n), added to E where positive, to I where negative. max_lag : in bins.
+    weights : (n, n), column = presynaptic unit.
+    rates : (trial, time, n) or (time, n), >= 0; NaN: a missing bin.
+    external : (..., n), added to E where positive, to I where negative.
+    max_lag : in bins.
     """
     w, r = np.asarray(weights, dtype=np.float64), np.asarray(rates, dtype=np.float64)
     r = r[None] if r.ndim == 2 else r
@@ -58,7 +68,7 @@ def balance(weights, rates, external=None, max_lag: int = 10) -> Balance:
 
 
 def balance_index(excitatory, inhibitory) -> np.ndarray:
-    """|E + I| / (|E| + |I|), mean over bins with current, of currents (trial, time, unit); (unit,)."""
+    """Return |E + I| / (|E| + |I|), mean over bins with current, of currents (trial, time, unit); (unit,)."""
     e, i = excitatory, inhibitory
     total = e - i
     index = np.divide(np.abs(e + i), total, out=np.full_like(e, np.nan), where=total > 0)
@@ -68,7 +78,9 @@ def balance_index(excitatory, inhibitory) -> np.ndarray:
 
 
 def tracking_lag(leader, follower, max_lag: int) -> np.ndarray:
-    """Bins by which `follower` (trial, time, unit) is late, at the peak of the pooled correlation, (unit,).
+    """Return the bins by which `follower` is late, (unit,).
+
+    At the peak of the pooled correlation of two signals (trial, time, unit).
 
     Each trace is centred over all bins of a unit; the peak is refined by a parabola through three lags.
     Negative: the follower is ahead. NaN where a trace is constant or the peak lies at the edge.
@@ -105,8 +117,12 @@ def _peak(lags: np.ndarray, curve: np.ndarray) -> float:
     return float(lags[i] + (0.5 * (left - right) / bend if bend < 0 else 0.0))
 
 
-def balance_of_fit(fit, recording: xr.Dataset, member: int = 0, trials=None, max_lag: int = 10) -> Balance:
-    """Currents of one member of a network under Dale's law on the recorded input, in units of its activity.
+def balance_of_fit(
+    fit: Any, recording: xr.Dataset, member: int = 0, trials: ArrayLike | None = None, max_lag: int = 10
+) -> Balance:
+    """Return currents of one member of a network under Dale's law on the recorded input.
+
+    In units of its activity.
 
     Of plastic synapses the presynaptic rate is h u x / U, u and x
     as relaxed within the bin. The input U x + b counts as external.

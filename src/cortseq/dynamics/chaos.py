@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
+from cortseq.dynamics.intervals import half_width
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor, push_each
 from cortseq.errors import CortseqError
 from cortseq.flow import Step, as_states, batched, checked, map_of, push_of
@@ -28,18 +30,20 @@ Push = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 def leading_exponents(
-    flow: Step, states, n_steps: int = 1000, warm_up: int = 500, seed: int = 0
+    flow: Step, states: ArrayLike, n_steps: int = 1000, warm_up: int = 500, seed: int = 0
 ) -> np.ndarray:
-    """The largest Lyapunov exponent from each of many states at once, nats per step, (n,).
+    """Return the largest Lyapunov exponent from each of many states at once, nats per step, (n,).
 
     Parameters
     ----------
-    flow : torch float64 (d,) -> (d,). states : (n, d). seed : of the tangent vectors.
+    flow : torch float64 (d,) -> (d,).
+    states : (n, d).
+    seed : of the tangent vectors.
 
     Raises
     ------
-    CortseqError : a trajectory leaves the finite numbers, no states, or a flow that does not map a torch tensor
-    (d,) to one.
+    CortseqError : a trajectory leaves the finite numbers, no states, or a flow that does not map a torch
+    tensor (d,) to one.
     """
     found = _follow(flow, states, n_steps, warm_up, seed)
     if found.stopped is not None:
@@ -53,8 +57,13 @@ def leading_exponents(
 
 @dataclass(frozen=True)
 class _Orbits:
-    """growth (2, n) : ln |tangent vector|, nats, in either half of the run. farthest (4, n) : largest |component|
-    of the states in every quarter of warm-up and run. stopped : the step at which one was not finite, or None.
+    """Growth of tangent vectors along many orbits, and how far the orbits went.
+
+    Attributes
+    ----------
+    growth : (2, n) ln |tangent vector|, nats, in either half of the run.
+    farthest : (4, n) largest |component| of the states in every quarter of warm-up and run.
+    stopped : the step at which one was not finite, or None.
     """
 
     growth: np.ndarray
@@ -69,13 +78,20 @@ class _Orbits:
 
     @property
     def bounded(self) -> bool:
-        """Whether no orbit left the finite numbers or grew by a quarter and more from each quarter to the next."""
+        """Whether every orbit is bounded.
+
+        An orbit is not where it leaves the finite numbers, or grows by a quarter and more from each quarter
+        of the run to the next.
+        """
         grows = self.farthest[1:] / _GROWS > self.farthest[:-1]
         return self.stopped is None and not grows.all(0).any()
 
 
 def _follow(flow: Step, states, n_steps: int, warm_up: int, seed: int) -> _Orbits:
-    """One tangent vector along the orbit of every state, of length 1 again after every step."""
+    """Follow one tangent vector along the orbit of every state.
+
+    It has length 1 again after every step.
+    """
     if n_steps < 2 or warm_up < 0:
         raise CortseqError("two steps or more, after a warm-up of 0 or more", value=(n_steps, warm_up))
     states = torch.atleast_2d(as_states(states))
@@ -99,7 +115,10 @@ def _follow(flow: Step, states, n_steps: int, warm_up: int, seed: int) -> _Orbit
 
 
 def _pushes(flow: Step, states: torch.Tensor) -> Iterator[tuple[torch.Tensor, Push]]:
-    """For each step how far the states (n, d) are out, (n,), and what it does to tangent vectors (n, d) there."""
+    """Yield for each step how far the states (n, d) are out, (n,), and its tangent map.
+
+    The tangent map takes vectors (n, d) at the states before the step to their images (n, d).
+    """
     n, d = states.shape
     push = _of_one(push_of(flow))
     together = push is None and d <= SMALL and map_of(flow) != "sampled"
@@ -111,8 +130,10 @@ def _pushes(flow: Step, states: torch.Tensor) -> Iterator[tuple[torch.Tensor, Pu
                 path.append(step(path[-1]))
             states, every = path.pop(), torch.cat(path)
             far = every.abs().amax(1).reshape(-1, n)
-            for here, jacobians in zip(far, jacobian_tensor(flow, every).reshape(-1, n, d, d), strict=True):
-                yield here, partial(_applied, jacobians)
+            for distances, jacobians in zip(
+                far, jacobian_tensor(flow, every).reshape(-1, n, d, d), strict=True
+            ):
+                yield distances, partial(_applied, jacobians)
         else:
             moved: list[
                 torch.Tensor
@@ -122,7 +143,7 @@ def _pushes(flow: Step, states: torch.Tensor) -> Iterator[tuple[torch.Tensor, Pu
 
 
 def _of_one(push):
-    """A tangent map of frames as one of single vectors (n, d)."""
+    """Return a tangent map of frames as one of single vectors (n, d)."""
     if push is None:
         return None
 
@@ -137,7 +158,7 @@ def _applied(jacobians: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     return (jacobians @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
-def _pushed(push, states: torch.Tensor, moved: list, vectors: torch.Tensor) -> torch.Tensor:
+def _pushed(push, states: torch.Tensor, moved: list[Any], vectors: torch.Tensor) -> torch.Tensor:
     new, images = push(states, vectors)
     moved.append(new)
     return images
@@ -145,10 +166,15 @@ def _pushed(push, states: torch.Tensor, moved: list, vectors: torch.Tensor) -> t
 
 @dataclass(frozen=True)
 class ChaosVerdict:
-    """chaotic : True, False, or None where the seeds do not agree or too little was looked at; reason : why.
+    """Whether a map is chaotic, with the exponents that say so.
 
-    exponents (seed, start): largest, nats per step, NaN where an orbit left the finite numbers. low, high : 95 %
-    interval of the mean over seeds. map : which map they are of, "own" for callables that are no `Flow`.
+    Attributes
+    ----------
+    chaotic : True, False, or None where the seeds do not agree or too little was looked at
+    reason : why.
+    exponents : (seed, start) largest, nats per step, NaN where an orbit left the finite numbers.
+    low, high : 95 % interval of the mean over seeds.
+    map : which map they are of, "own" for callables that are no `Flow`.
     """
 
     chaotic: bool | None
@@ -160,20 +186,22 @@ class ChaosVerdict:
 
 
 def chaos_verdict(
-    flows: Sequence[Step], starts, n_steps: int = 1000, warm_up: int = 500, seed: int = 0
+    flows: Sequence[Step], starts: ArrayLike, n_steps: int = 1000, warm_up: int = 500, seed: int = 0
 ) -> ChaosVerdict:
-    """Whether the dynamics that several seeds (members of a fit, draws of a random network) share are chaotic.
+    """Judge whether the dynamics that several seeds share are chaotic.
 
-    Chaotic, all of: the closed loop, or a map of one's own; >= 5 seeds with >= 10 starts each; bounded orbits;
-    the t interval of the largest exponent over seeds (each the mean of its starts) and every seed above
-    ln(T) / T, T = `n_steps`; and in every seed the second half of the run grows by half as much as the first
-    or more. A tangent vector of a map that is not chaotic may grow as t^p (shear between orbits that turn at
-    different rates), which over a finite run is an exponent of p ln((warm_up + T) / warm_up) / T above 0: with a
-    warm-up of T/4 or more the bound excludes p <= 3, with a shorter one the growth fades in the second half.
-    Exponents below ln(T) / T need longer runs.
+    The seeds are members of a fit, or draws of a random network.
 
-    Not chaotic: the same number of bounded orbits, with the interval and every seed below 0; an exponent of -inf
-    counts as the lowest finite one of the seeds in the interval.
+    Chaotic, all of: the closed loop, or a map of one's own; >= 5 seeds with >= 10 starts each; bounded
+    orbits; the t interval of the largest exponent over seeds (each the mean of its starts) and every seed
+    above ln(T) / T, T = `n_steps`; and in every seed the second half of the run grows by half as much as the
+    first or more. A tangent vector of a map that is not chaotic may grow as t^p (shear between orbits that
+    turn at different rates), which over a finite run is an exponent of p ln((warm_up + T) / warm_up) / T
+    above 0: with a warm-up of T/4 or more the bound excludes p <= 3, with a shorter one the growth fades in
+    the second half. Exponents below ln(T) / T need longer runs.
+
+    Not chaotic: the same number of bounded orbits, with the interval and every seed below 0; an exponent of
+    -inf counts as the lowest finite one of the seeds in the interval.
 
     No verdict: everything else. An orbit is not bounded where it leaves the finite numbers, or where in every
     quarter of warm-up and run its largest component exceeds that of the quarter before by a quarter and more:
@@ -181,7 +209,8 @@ def chaos_verdict(
 
     Parameters
     ----------
-    flows : one per seed. starts : (start, d) for all, or (seed, start, d).
+    flows : one per seed.
+    starts : (start, d) for all, or (seed, start, d).
 
     Raises
     ------
@@ -197,7 +226,7 @@ def chaos_verdict(
 
 
 def _starts(starts, n: int) -> np.ndarray:
-    """(seed, start, d) of starts (start, d) or (seed, start, d)."""
+    """Return (seed, start, d) of starts (start, d) or (seed, start, d)."""
     starts = np.asarray(starts, dtype=np.float64)
     if not n:
         raise CortseqError("there are no flows", key="flows", fix="give one per seed")
@@ -211,7 +240,7 @@ def _starts(starts, n: int) -> np.ndarray:
 
 
 def _judge(orbits: list[_Orbits], maps: list[str], low: float, high: float) -> tuple[bool | None, str]:
-    """The verdict and its reason; see `chaos_verdict`."""
+    """Return the verdict and its reason; see `chaos_verdict`."""
     means = np.array([o.exponents.mean() for o in orbits])
     first, second = np.array([o.growth.mean(1) for o in orbits]).T
     other = [name for name in maps if name not in ("closed", "own")]
@@ -240,23 +269,25 @@ def _judge(orbits: list[_Orbits], maps: list[str], low: float, high: float) -> t
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % t interval of the mean; -inf counts as the lowest finite value."""
-    from scipy.stats import t
-
+    """Return 95 % t interval of the mean; -inf counts as the lowest finite value."""
     if len(values) < 2:
         return -np.inf, np.inf
     if np.isneginf(values).all():
         return -np.inf, -np.inf
     values = np.maximum(values, values[~np.isneginf(values)].min())
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    half = half_width(values)
     return float(values.mean() - half), float(values.mean() + half)
 
 
 @dataclass(frozen=True)
 class TwinDivergence:
-    """distances (twin, time), before the first step and after each one; slope : of the mean ln distance
-    against time up to the first step where half of the twins are apart by `saturation`, nats per step (-inf:
-    the twins met).
+    """Distances of twin trajectories and the rate at which they part.
+
+    Attributes
+    ----------
+    distances : (twin, time), before the first step and after each one
+    slope : of the mean ln distance against time up to the first step where half of the twins are apart by
+        `saturation`, nats per step (-inf: the twins met).
     """
 
     distances: np.ndarray
@@ -265,13 +296,15 @@ class TwinDivergence:
 
 def twin_divergence(
     flow_of: Callable[[int], Step],
-    states,
+    states: Any,
     distance: float = 1e-6,
     n_steps: int = 100,
     saturation: float = 1e-2,
     seed: int = 0,
 ) -> TwinDivergence:
-    """How fast two runs with common noise part, of a map whose draws have no derivative.
+    """Measure how fast two runs with common noise part.
+
+    For maps whose draws have no derivative.
 
     Both twins take step t with `flow_of(seed + t)`, so their random numbers begin alike at every step. For a
     deterministic map the slope is the largest Lyapunov exponent, while distances are small.
@@ -279,7 +312,9 @@ def twin_divergence(
     Parameters
     ----------
     flow_of : seed -> flow, such as `lambda s: fit.flow(0, "sampled", seed=s)`; `lambda s: flow` for a map
-    without noise. states : (n, d) starts, best on the attractor. distance : at the start.
+        without noise.
+    states : (n, d) starts, best on the attractor.
+    distance : at the start.
     """
     states = torch.atleast_2d(as_states(states))
     moves = torch.from_numpy(np.random.default_rng(seed).normal(size=states.shape))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq.dynamics.ridge import ridge
 from cortseq.dynamics.similarity import explained
@@ -16,17 +18,23 @@ PENALTIES = tuple(10.0 ** np.arange(-10, 5))  # the last leave hardly more than 
 
 
 def decode_past(
-    states, targets, lags: Sequence[int], train, test, penalties: Sequence[float] = PENALTIES
+    states: ArrayLike,
+    targets: ArrayLike,
+    lags: Sequence[int],
+    train,
+    test,
+    penalties: Sequence[float] = PENALTIES,
 ) -> np.ndarray:
-    """R^2 of y_{t-k} read linearly from the state s_t, on held-out trials, (lag, target).
+    """Return R^2 of y_{t-k} read linearly from the state s_t, on held-out trials, (lag, target).
 
-    Ridge fitted on the trials `train`, its penalty chosen on whole trials left out there. Negative lags ask for
-    the future.
-    Of a linear reservoir under white input the lags sum to the memory capacity.
+    Ridge fitted on the trials `train`, its penalty chosen on whole trials left out there. Negative lags ask
+    for the future. Of a linear reservoir under white input the lags sum to the memory capacity.
 
     Parameters
     ----------
-    states : (trial, time, d). targets : (trial, time, k) or (trial, time). NaN: a missing bin. lags : in bins.
+    states : (trial, time, d).
+    targets : (trial, time, k) or (trial, time). NaN: a missing bin.
+    lags : in bins.
     train, test : positions of trials, disjoint.
 
     Raises
@@ -52,15 +60,17 @@ def decode_past(
     return np.array(out)
 
 
-def decode_cue(features, cue, train, test, penalty: float = 1.0) -> np.ndarray:
-    """Area under the ROC curve of a label of the trial, read from the features of each bin, (time,).
+def decode_cue(features: ArrayLike, cue: ArrayLike, train, test, penalty: float = 1.0) -> np.ndarray:
+    """Return area under the ROC curve of a label of the trial, read from the features of each bin, (time,).
 
     Logistic regression per bin on the trials `train` (L2, features standardised), judged on `test`; 0.5 is
     chance. Of more than two labels the mean over pairs (Hand & Till 2001, Mach Learn 45:171).
 
     Parameters
     ----------
-    features : (trial, time, d); NaN: a missing bin. cue : (trial,) labels; NaN: unknown. penalty : inverse of sklearn's C.
+    features : (trial, time, d); NaN: a missing bin.
+    cue : (trial,) labels; NaN: unknown.
+    penalty : inverse of sklearn's C.
 
     Returns
     -------
@@ -93,21 +103,31 @@ def _auc(x: np.ndarray, cue: np.ndarray, train, test, penalty: float) -> float:
 
 @dataclass(frozen=True)
 class SilentMemory:
-    """Area under the curve of the cue from the rates and from the efficacies u x, both (member, time)."""
+    """How well a cue is read from rates and from synapses: area under the ROC curve.
+
+    Attributes
+    ----------
+    rates : (member, time) read from the rates.
+    efficacy : (member, time) read from the efficacies u x.
+    """
 
     rates: np.ndarray
     efficacy: np.ndarray
 
 
-def silent_memory(fit, recording: xr.Dataset, cue, train, test, penalty: float = 1.0) -> SilentMemory:
-    """A cue decoded through the delay from a plastic network's activity, and from its synapses.
+def silent_memory(
+    fit: Any, recording: xr.Dataset, cue: ArrayLike, train, test, penalty: float = 1.0
+) -> SilentMemory:
+    """Return a cue decoded through the delay from a plastic network's activity, and from its synapses.
 
     It is silent where the rates are at chance and u x is not: then the cue lives in the synapses alone.
     Mongillo, Barak & Tsodyks 2008, Science 319:1543; Masse et al. 2019, Nat Neurosci 22:1159.
 
     Parameters
     ----------
-    fit : of an stp model. cue : (trial,) labels of all trials of the recording. train, test : positions.
+    fit : of an stp model.
+    cue : (trial,) labels of all trials of the recording.
+    train, test : positions.
     """
     if fit.model.family != "stp":
         raise CortseqError(f"a {fit.model.family} model has no plastic synapse", fix="give the fit of an stp")

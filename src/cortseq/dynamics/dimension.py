@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
 
-def participation_ratio(covariance) -> float:
-    """(tr C)^2 / tr(C^2), between 1 (a line) and d (a ball); NaN where nothing varies.
+def participation_ratio(covariance: ArrayLike) -> float:
+    """Return (tr C)^2 / tr(C^2), between 1 (a line) and d (a ball); NaN where nothing varies.
 
     Parameters
     ----------
@@ -19,19 +20,23 @@ def participation_ratio(covariance) -> float:
     return float(np.trace(c) ** 2 / total) if total > 0 else float("nan")
 
 
-def corrected_participation_ratio(samples, noise_variance=None, n_effective: float | None = None) -> float:
-    """The participation ratio of what lies under independent noise, from few samples.
+def corrected_participation_ratio(
+    samples: ArrayLike, noise_variance=None, n_effective: float | None = None
+) -> float:
+    """Return the participation ratio of what lies under independent noise, from few samples.
 
     With S the sample covariance of n samples and D the noise, tr C = tr S - tr D and
     tr C^2 = tr S^2 - 2 tr S D + tr D^2, after the bias of (tr S)^2 and tr S^2 is solved for (normal samples):
     E tr S^2 = tr S'^2 + (tr S'^2 + (tr S')^2) / (n - 1),  E (tr S)^2 = (tr S')^2 + 2 tr S'^2 / (n - 1),
-    S' = C + D. Noise alone fills all dimensions and few samples fill few: the plain ratio is wrong either way.
+    S' = C + D. Noise alone fills all dimensions and few samples fill few: the plain ratio is wrong either
+    way.
 
     Parameters
     ----------
-    samples : (n, d), rows with NaN are left out. noise_variance : (d,) of each sample, such as the mean count
-    of each unit for Poisson counts; None: no noise. n_effective : independent samples, fewer than rows of
-    a slow process.
+    samples : (n, d), rows with NaN are left out.
+    noise_variance : (d,) of each sample, such as the mean count of each unit for Poisson counts; None: no
+        noise.
+    n_effective : independent samples, fewer than rows of a slow process.
 
     Returns
     -------

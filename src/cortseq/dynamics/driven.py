@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.jacobians import push_each
@@ -24,12 +25,17 @@ DrivenTangent = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torc
 
 @dataclass(frozen=True)
 class Driven:
-    """One member's s_{t+1} = F(s_t, x_t) and what it was driven by, torch float64.
+    """Open loop of one member along recorded trials, s_{t+1} = F(s_t, x_t), torch float64.
 
-    step : (dim,), (m,) -> (dim,), or both with a leading axis. inputs (trial, time, m): encoded observations
-    and the recording's inputs. states (trial, time, dim) before each bin. last (trial,): position of each
-    trial's last valid bin. sizes : of the parts of the state, such as (h, c). tangent : DF v by the state in closed form,
-    of n states (n, dim), inputs (n, m) and vectors (n, dim), where the family writes it.
+    Attributes
+    ----------
+    step : (dim,), (m,) -> (dim,), or both with a leading axis.
+    inputs : (trial, time, m) encoded observations and the recording's inputs.
+    states : (trial, time, dim) before each bin.
+    last : (trial,) position of each trial's last valid bin.
+    sizes : of the parts of the state, such as (h, c).
+    tangent : DF v by the state in closed form, of n states (n, dim), inputs (n, m) and vectors (n, dim),
+        where the family writes it.
     """
 
     step: DrivenStep
@@ -39,8 +45,11 @@ class Driven:
     sizes: tuple[int, ...]
     tangent: DrivenTangent | None = None
 
-    def push(self, states: torch.Tensor, inputs: torch.Tensor, vectors: torch.Tensor) -> tuple:
-        """F(s, x) and DF(s, x) v by the state, for n states (n, dim), inputs (n, m) and vectors (n, dim)."""
+    def push(self, states: torch.Tensor, inputs: torch.Tensor, vectors: torch.Tensor) -> tuple[Any, ...]:
+        """Return F(s, x) and DF(s, x) v by the state.
+
+        For n states (n, dim), inputs (n, m) and vectors (n, dim).
+        """
         with torch.no_grad():
             if self.tangent is not None:
                 return self.step(states, inputs), self.tangent(states, inputs, vectors)
@@ -55,12 +64,13 @@ class Driven:
         return torch.cat([x[: n + 1] for x, n in zip(self.inputs, self.last, strict=True)])
 
 
-def driven(fit, recording: xr.Dataset, member: int = 0, trials=None) -> Driven:
-    """The open loop of one member of a recurrent Fit.
+def driven(fit: Any, recording: xr.Dataset, member: int = 0, trials: ArrayLike | None = None) -> Driven:
+    """Return the open loop of one member of a recurrent Fit.
 
     Raises
     ------
-    CortseqError : a fit that has no state, no such member, or one that restarts before each prediction (`memory`).
+    CortseqError : a fit that has no state, no such member, or one that restarts before each prediction
+    (`memory`).
     """
     from cortseq.networks.recurrent import tensors
 

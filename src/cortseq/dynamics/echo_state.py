@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import DrivenStep, driven
@@ -28,8 +29,14 @@ _FEWEST_STEPS = 20
 
 @dataclass(frozen=True)
 class EchoState:
-    """holds : bool. slope : conditional Lyapunov exponent, nats per step. distance : the largest between any
-    two states at the end. distances (time,) : the same before the first input and after each one.
+    """Result of `echo_state_test`.
+
+    Attributes
+    ----------
+    holds : bool.
+    slope : conditional Lyapunov exponent, nats per step.
+    distance : the largest between any two states at the end.
+    distances : (time,) the same before the first input and after each one.
     """
 
     holds: bool
@@ -38,8 +45,8 @@ class EchoState:
     distances: np.ndarray
 
 
-def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) -> EchoState:
-    """Do all starts end on one trajectory under this input?
+def echo_state_test(flow_with_input: DrivenStep, inputs: Any, starts: Any, seed: int = 0) -> EchoState:
+    """Test whether all starts end on one trajectory under this input.
 
     The slope is the growth rate of small differences along the driven trajectories, over the second half of
     the input, mean over starts. It is local: with two attractors it is negative and the property fails. So it
@@ -49,22 +56,27 @@ def echo_state_test(flow_with_input: DrivenStep, inputs, starts, seed: int = 0) 
 
     Parameters
     ----------
-    flow_with_input : torch float64 (d,), (m,) -> (d,). inputs : (time, m), at least 20.
-    starts : (n, d), n >= 2; 20 and more say something. seed : of the tangent vectors.
+    flow_with_input : torch float64 (d,), (m,) -> (d,).
+    inputs : (time, m), at least 20.
+    starts : (n, d), n >= 2; 20 and more say something.
+    seed : of the tangent vectors.
 
     Raises
     ------
     CortseqError : fewer inputs or starts, equal starts, or a trajectory that leaves the finite numbers.
     """
 
-    def push(states, inputs, vectors):
+    def push(states: Any, inputs: Any, vectors):
         return push_each(checked(partial(_given, flow_with_input, inputs[0])), states, vectors)
 
     return _test(push, inputs, starts, seed)
 
 
-def _test(push: Callable, inputs, starts, seed: int) -> EchoState:
-    """The test with what a step does to states and tangent vectors, all under one input (n, m)."""
+def _test(push: Callable[..., Any], inputs, starts, seed: int) -> EchoState:
+    """Run the test with what a step does to states and tangent vectors.
+
+    All under one input (n, m).
+    """
     inputs, states = as_states(inputs), as_states(starts)
     if inputs.ndim != 2 or len(inputs) < _FEWEST_STEPS:
         raise CortseqError(
@@ -105,9 +117,14 @@ def _test(push: Callable, inputs, starts, seed: int) -> EchoState:
 
 
 def echo_state_of_fit(
-    fit, recording: xr.Dataset, member: int = 0, trials=None, n_starts: int = 20, seed: int = 0
+    fit: Any,
+    recording: xr.Dataset,
+    member: int = 0,
+    trials: ArrayLike | None = None,
+    n_starts: int = 20,
+    seed: int = 0,
 ) -> EchoState:
-    """`echo_state_test` of one member on its recorded input, trials one after another.
+    """Return `echo_state_test` of one member on its recorded input, trials one after another.
 
     Starts are visited states in which every component is drawn on its own: inside the range of each, and
     further apart than the states themselves.
@@ -122,10 +139,15 @@ def echo_state_of_fit(
 
 @dataclass(frozen=True)
 class EchoStateBounds:
-    """sigma_max of W, radius of (1 - a) 1 + a W, and what they decide.
+    """Norm and radius of reservoir weights, and what they decide of the echo state.
 
-    sufficient : sigma_max max|phi'| < 1, every input is forgotten. necessary : radius < 1, without which the
-    zero input of an unbiased network (phi(0) = 0, phi'(0) = 1) is not.
+    Attributes
+    ----------
+    sigma_max : largest singular value of W.
+    radius : of (1 - a) 1 + a W.
+    sufficient : sigma_max max|phi'| < 1: every input is forgotten.
+    necessary : radius < 1, without which the zero input of an unbiased network (phi(0) = 0, phi'(0) = 1) is
+        not forgotten.
     """
 
     sigma_max: float
@@ -134,8 +156,10 @@ class EchoStateBounds:
     necessary: bool
 
 
-def echo_state_bounds(weights, leak: float = 1.0, slope: float = 1.0) -> EchoStateBounds:
-    """What weights alone say of h' = (1 - a) h + a phi(W h + U x), a = leak, |phi'| <= slope.
+def echo_state_bounds(weights: ArrayLike, leak: float = 1.0, slope: float = 1.0) -> EchoStateBounds:
+    """Bound the echo state of h' = (1 - a) h + a phi(W h + U x) from its weights.
+
+    a = leak, |phi'| <= slope.
 
     For a linear reservoir `necessary` decides. For tanh the truth lies between, and depends on the input:
     radius < 1 does not make it hold, and drive restores it where radius > 1. Jaeger 2001; Yildiz, Jaeger &

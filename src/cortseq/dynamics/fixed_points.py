@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,14 +27,23 @@ _RETURNED = 0.1
 
 @dataclass(frozen=True)
 class FixedPoints:
-    """Unique fixed points, sorted by norm; n may be 0.
+    """Fixed points that a search found, sorted by norm, n >= 0, and slow points.
 
-    states (n, d); speeds (n,) = |F(s) - s|; jacobians (n, d, d); eigenvalues (n, d) complex128, largest
-    modulus first; stable (n,) bool; distances (n,) to the nearest start, in units of the rms spread of the
-    starts. `slow_states`, `slow_speeds`: where the search ended at a minimum of the speed that is no fixed
-    point. `n_converged` of the `n_starts` starts reached a fixed point, `reached` (n_starts,) says which, -1
-    where none; `typical_speed` is the median speed at the starts. `map` : which map they are of, "own" for a
-    callable that is no `Flow`.
+    Attributes
+    ----------
+    states : (n, d).
+    speeds : (n,) |F(s) - s|.
+    jacobians : (n, d, d).
+    eigenvalues : (n, d) complex128, largest modulus first.
+    stable : (n,) bool.
+    distances : (n,) to the nearest start, in units of the rms spread of the starts.
+    slow_states : (k, d) where the search ended at a minimum of the speed that is no fixed point.
+    slow_speeds : (k,) speeds there.
+    n_converged : starts that reached a fixed point.
+    n_starts : all starts.
+    typical_speed : median speed at the starts.
+    reached : (n_starts,) position of the point that each start reached, -1 where none.
+    map : which map they are of, "own" for a callable that is no `Flow`.
     """
 
     states: np.ndarray
@@ -52,10 +61,10 @@ class FixedPoints:
     map: str = "closed"
 
     def saturation(self) -> np.ndarray:
-        """Expected number of distinct points that 1, 2, ... n_starts of the starts reach, (n_starts,).
+        """Return expected number of distinct points that 1, 2, ... n_starts of the starts reach, (n_starts,).
 
-        Rarefaction: sum_i 1 - C(n - n_i, m) / C(n, m), with n_i starts at point i. A curve that still rises at its
-        end says that more starts would find more points. Hurlbert 1971, Ecology 52:577.
+        Rarefaction: sum_i 1 - C(n - n_i, m) / C(n, m), with n_i starts at point i. A curve that still rises
+        at its end says that more starts would find more points. Hurlbert 1971, Ecology 52:577.
         """
         from scipy.special import gammaln
 
@@ -69,7 +78,7 @@ class FixedPoints:
 
 def fixed_points(
     flow: Step,
-    starts,
+    starts: Any,
     tolerance: float = 1e-9,
     max_steps: int = 100,
     distinct: float = 1e-4,
@@ -78,7 +87,7 @@ def fixed_points(
     max_returns: int = 1000,
     seed: int = 0,
 ) -> FixedPoints:
-    """Roots of F(s) - s, by Levenberg-Marquardt from all starts at once.
+    """Find roots of F(s) - s by Levenberg-Marquardt from all starts at once.
 
     Minimises q = 1/2 |F(s) - s|^2 with exact Jacobians and step halving, then polishes with Newton steps.
     The starts are also left to settle under the flow, so that no attractor they lead to is missed; where
@@ -88,9 +97,10 @@ def fixed_points(
 
     Parameters
     ----------
-    flow : torch float64 (d,) -> (d,). starts : (n, d), best drawn from visited states.
-    tolerance : speed of a fixed point, `distinct` : least distance between two, `perturbation` : size of
-        the test of stability; all three in units of the rms spread of the starts.
+    flow : torch float64 (d,) -> (d,).
+    starts : (n, d), best drawn from visited states.
+    tolerance : speed of a fixed point, `distinct` : least distance between two, `perturbation` : size of the
+        test of stability; all three in units of the rms spread of the starts.
     max_steps, max_settling, max_returns : of the search, of the settling, of the test of stability.
     seed : of the perturbations.
 
@@ -145,20 +155,23 @@ def fixed_points(
 
 
 def rms_spread(states: np.ndarray) -> float:
-    """Root mean squared distance of states (n, d) to their mean; 1 where they do not spread."""
+    """Return root mean squared distance of states (n, d) to their mean; 1 where they do not spread."""
     spread = float(np.sqrt(((states - states.mean(0)) ** 2).sum(1).mean()))
     return spread if spread > 1e-12 * (1 + np.abs(states).max()) else 1.0
 
 
 def sorted_eigenvalues(matrices: np.ndarray) -> np.ndarray:
-    """Eigenvalues (n, d) complex128 of (n, d, d), largest modulus first."""
+    """Return eigenvalues (n, d) complex128 of (n, d, d), largest modulus first."""
     values = np.linalg.eigvals(matrices).astype(np.complex128)
     order = np.lexsort((-values.imag, -values.real, -np.abs(values).round(12)), axis=-1)
     return np.take_along_axis(values, order, -1)
 
 
 def _settled(step, states, n_steps: int, slow: float):
-    """Where the flow itself takes the states, if it comes nearly to rest; else the mean of where it goes on."""
+    """Return where the flow takes the states, (m, d).
+
+    The last state where the flow comes nearly to rest, else the mean of where it goes on.
+    """
     total = torch.zeros_like(states)
     for i in range(n_steps):
         states = step(states)
@@ -169,7 +182,7 @@ def _settled(step, states, n_steps: int, slow: float):
 
 
 def _search(flow, step, starts, tolerance: float, distance: float, max_steps: int):
-    """States and speeds where the search from each start ends."""
+    """Return states and speeds where the search from each start ends."""
     states = starts.clone()
     speeds = (step(states) - states).norm(dim=1).nan_to_num(nan=torch.inf)
     damping = torch.full_like(speeds, 1e-2)
@@ -191,7 +204,9 @@ def _search(flow, step, starts, tolerance: float, distance: float, max_steps: in
 
 
 def _descend(flow, step, states, damping):
-    """One damped step (A'A + mu) p = -A'r, r = F(s) - s, A = dF/ds - 1; states, speeds and next mu.
+    """Take one damped step (A'A + mu) p = -A'r, r = F(s) - s, A = dF/ds - 1.
+
+    Returns states (n, d), speeds (n,) and the next mu (n,).
 
     Of several mu (with none, about the last one) and of p, p/2, p/4 ... the best is taken: one Jacobian
     costs as much as dozens of evaluations of the flow.
@@ -219,7 +234,7 @@ def _descend(flow, step, states, damping):
 
 
 def _polish(flow, step, points, n_steps: int = 3):
-    """Newton steps to rounding, each only where it helps; points and their speeds."""
+    """Take Newton steps to rounding, each only where it helps; points and their speeds."""
     eye = torch.eye(points.shape[1], dtype=points.dtype)
     speeds = (step(points) - points).norm(dim=1)
     for _ in range(n_steps):
@@ -234,12 +249,15 @@ def _polish(flow, step, points, n_steps: int = 3):
 
 
 def _apart(a, b):
-    """Distances (n, m) of states (n, d) and (m, d), from differences: products lose what is far from the origin."""
+    """Return distances (n, m) of states (n, d) and (m, d).
+
+    From differences: products lose what is far from the origin.
+    """
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _distinct(points, speeds, distance: float) -> list[int]:
-    """Positions of points further apart than `distance`, the slowest of each cluster."""
+    """Return positions of points further apart than `distance`, the slowest of each cluster."""
     apart = _apart(points, points)
     kept: list[int] = []
     for i in speeds.argsort(stable=True).tolist():
@@ -255,7 +273,7 @@ def _order(points: np.ndarray, grain: float) -> np.ndarray:
 
 
 def _returns(step, points, size: float, max_steps: int, seed: int):
-    """Whether all perturbed copies of each point come back to a tenth of their first distance.
+    """Return whether all perturbed copies of each point come back to a tenth of their first distance.
 
     Copies that are still on their way at `max_steps` count as returned when they are nearer than at first.
     """

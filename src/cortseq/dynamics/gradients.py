@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import Driven, driven
@@ -24,17 +25,22 @@ _ORDERS: dict[str, int | str] = {"spectral": 2, "frobenius": "fro"}
 
 
 def gradient_norms(
-    fit, recording: xr.Dataset, lags: Sequence[int], trials=None, norm: Norm = "spectral"
+    fit: Any,
+    recording: xr.Dataset,
+    lags: Sequence[int],
+    trials: ArrayLike | None = None,
+    norm: Norm = "spectral",
 ) -> np.ndarray:
-    """|dh_t/dh_{t-k}| of the whole state at the last valid bin t of each trial, (member, trial, lag).
+    """Return |dh_t/dh_{t-k}| of the whole state at the last valid bin t of each trial, (member, trial, lag).
 
-    dh_t/dh_{t-k} = J_{t-1} J_{t-2} ... J_{t-k}, the newest factor on the left, with the exact Jacobians of the
-    cell on the recorded input (open loop). Bengio, Simard & Frasconi 1994, IEEE Trans Neural Netw 5:157.
+    dh_t/dh_{t-k} = J_{t-1} J_{t-2} ... J_{t-k}, the newest factor on the left, with the exact Jacobians of
+    the cell on the recorded input (open loop). Bengio, Simard & Frasconi 1994, IEEE Trans Neural Netw 5:157.
 
     Parameters
     ----------
-    fit : of a recurrent model. lags : k >= 0, in bins. norm : "spectral" (largest singular value), which
-    bounds every gradient, or "frobenius".
+    fit : of a recurrent model.
+    lags : k >= 0, in bins.
+    norm : "spectral" (largest singular value), which bounds every gradient, or "frobenius".
 
     Returns
     -------
@@ -56,7 +62,10 @@ def _member_norms(loop: Driven, lags: np.ndarray, norm: str) -> np.ndarray:
 
 
 def _products(step, states, inputs, longest: int):
-    """The products for k = 0, 1, ... of the steps that the rows of `states` and `inputs` are, the last first."""
+    """Yield the product of the last k Jacobians for k = 0, 1, 2 and so on, each (d, d).
+
+    Rows of `states` and `inputs` are the steps; the newest factor is on the left.
+    """
     product = torch.eye(states.shape[1], dtype=torch.float64)
     yield product
     states, inputs = states.flip(0)[:longest], inputs.flip(0)[:longest]
@@ -70,8 +79,12 @@ def _products(step, states, inputs, longest: int):
                 yield product
 
 
-def forget_path_norms(fit, recording: xr.Dataset, lags: Sequence[int], trials=None) -> np.ndarray:
-    """The direct path of an LSTM's memory alone: max over units of f_{t-1} ... f_{t-k}, (member, trial, lag).
+def forget_path_norms(
+    fit: Any, recording: xr.Dataset, lags: Sequence[int], trials: ArrayLike | None = None
+) -> np.ndarray:
+    """Return the direct path of an LSTM's memory, (member, trial, lag).
+
+    max over units of f_{t-1} f_{t-2} .. f_{t-k}, f the forget gates.
 
     The part of dc_t/dc_{t-k} that no gate mediates, the constant error carousel (Hochreiter & Schmidhuber
     1997). `gradient_norms` is the full path, through (h, c) and all gates.
@@ -95,8 +108,8 @@ def forget_path_norms(fit, recording: xr.Dataset, lags: Sequence[int], trials=No
     return np.stack(members)
 
 
-def _forget_gates(fit, member: int, loop: Driven) -> np.ndarray:
-    """f at every step, (trial, time, hidden)."""
+def _forget_gates(fit: Any, member: int, loop: Driven) -> np.ndarray:
+    """Return f at every step, (trial, time, hidden)."""
     p = {name: value[member].double() for name, value in fit.params.items()}
     h = loop.states[..., : loop.sizes[0]]
     with torch.no_grad():
@@ -104,8 +117,10 @@ def _forget_gates(fit, member: int, loop: Driven) -> np.ndarray:
         return torch.sigmoid(gates.chunk(4, -1)[1]).numpy()
 
 
-def conditional_exponents(fit, recording: xr.Dataset, trials=None, seed: int = 0) -> np.ndarray:
-    """Growth of small differences of the state along each recorded trial, nats per bin, (member, trial).
+def conditional_exponents(
+    fit: Any, recording: xr.Dataset, trials: ArrayLike | None = None, seed: int = 0
+) -> np.ndarray:
+    """Return growth of small differences along each trial, nats per bin, (member, trial).
 
     The largest Lyapunov exponent of the driven network; the first quarter of a trial aligns the tangent
     vector and does not count. Slopes of `gradient_norms` approach it over long lags.
@@ -129,8 +144,13 @@ def conditional_exponents(fit, recording: xr.Dataset, trials=None, seed: int = 0
 
 @dataclass(frozen=True)
 class GradientReach:
-    """slope : of ln norm against lag, nats per bin. horizon : lag at which the norm is 1/e (inf: never within
-    the lags); both (member, trial). vanishing, exploding (member,): shares of the trials.
+    """How far back gradients reach, by trial, and how many vanish or explode.
+
+    Attributes
+    ----------
+    slope : of ln norm against lag, nats per bin.
+    horizon : lag at which the norm is 1/e (inf: never within the lags); both (member, trial).
+    vanishing, exploding : (member,) shares of the trials.
     """
 
     slope: np.ndarray
@@ -139,8 +159,10 @@ class GradientReach:
     exploding: np.ndarray
 
 
-def gradient_reach(norms, lags: Sequence[int], factor: float = 100.0) -> GradientReach:
-    """What the norms (member, trial, lag) say: a trial's gradient vanishes (explodes) when at its longest lag
+def gradient_reach(norms: ArrayLike, lags: Sequence[int], factor: float = 100.0) -> GradientReach:
+    """Summarise how far back gradients reach from their norms (member, trial, lag).
+
+    What the norms (member, trial, lag) say: a trial's gradient vanishes (explodes) when at its longest lag
     the norm is below 1 / factor (above factor). Slopes are over the longer half of the lags.
     """
     at, norms = _checked(lags), np.asarray(norms, dtype=np.float64)
@@ -168,7 +190,7 @@ def _slope(lags: np.ndarray, logs: np.ndarray) -> float:
 
 
 def _horizon(lags: np.ndarray, logs: np.ndarray) -> float:
-    """First crossing of -1, linear in ln norm between lags; at lag 0 it is 0."""
+    """Return first crossing of -1, linear in ln norm between lags; at lag 0 it is 0."""
     known = ~np.isnan(logs)
     lags, logs = np.append(0, lags[known]), np.append(0.0, logs[known])
     below = np.flatnonzero(logs <= -1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, one, push_of
+from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, evaluate, push_of
 
 if TYPE_CHECKING:
     import torch
@@ -21,11 +21,14 @@ _TEMPORARIES = 10  # vectors of length d that one tangent needs on its way throu
 
 
 def jacobian(flow: Step, states) -> np.ndarray:
-    """dF_i/ds_j at each state, exact: by the flow's own tangent map where it has one, else automatic differentiation.
+    """Return dF_i/ds_j at each state, exact.
+
+    By the flow's own tangent map where it has one, else automatic differentiation.
 
     Parameters
     ----------
-    flow : torch float64 (d,) -> (d,). states : (n, d), or (d,) for one state.
+    flow : torch float64 (d,) -> (d,).
+    states : (n, d), or (d,) for one state.
 
     Returns
     -------
@@ -34,27 +37,31 @@ def jacobian(flow: Step, states) -> np.ndarray:
 
     Raises
     ------
-    CortseqError : no states, values that are not finite, or a flow that does not map a torch tensor (d,) to one.
+    CortseqError : no states, values that are not finite, or a flow that does not map a torch tensor (d,) to
+    one.
     """
     states = as_states(states)
     return jacobian_tensor(checked(flow), torch.atleast_2d(states)).reshape(*states.shape, -1).numpy()
 
 
 def jacobian_tensor(flow: Step, states: torch.Tensor) -> torch.Tensor:
-    """The same of any function (d,) -> (m,) for a tensor (n, d), (n, m, d), in chunks that bound memory."""
+    """Return Jacobians (n, m, d) of any function (d,) -> (m,) at states (n, d).
+
+    Computed in chunks that bound memory.
+    """
     parts = [_chunk(flow, part) for part in states.split(chunk_size(states.shape[1]))]
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def jacobians_along(step, states: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-    """dF(s, x)/ds at every pair of a state (n, d) and an input (n, m), (n, d, d)."""
+    """Return dF(s, x)/ds at every pair of a state (n, d) and an input (n, m), (n, d, d)."""
     size = chunk_size(states.shape[1])
     try:
         every = torch.func.vmap(torch.func.jacrev(step))
         return torch.cat([every(s, x) for s, x in zip(states.split(size), inputs.split(size), strict=True)])
     except NOT_VECTORISABLE:
         given = [partial(_swapped, step, x) for x in inputs]
-        return torch.stack([one(_jacobian, flow, s) for flow, s in zip(given, states, strict=True)])
+        return torch.stack([evaluate(_jacobian, flow, s) for flow, s in zip(given, states, strict=True)])
 
 
 def _swapped(step, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
@@ -71,12 +78,12 @@ def push_each(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> tuple[
         return torch.func.vmap(push, randomness="different")(states, vectors)
     except NOT_VECTORISABLE:
         jacobians = jacobian_tensor(flow, states)
-        new = torch.stack([one(flow, state) for state in states])
+        new = torch.stack([evaluate(flow, state) for state in states])
         return new, (jacobians @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
 def chunk_size(dim: int) -> int:
-    """How many Jacobians are computed at once."""
+    """Return how many Jacobians are computed at once."""
     return max(1, min(1024, _DOUBLES // (_TEMPORARIES * dim * dim)))
 
 
@@ -89,7 +96,7 @@ def _chunk(flow: Step, states: torch.Tensor) -> torch.Tensor:
     try:
         return torch.func.vmap(torch.func.jacrev(flow), randomness="different")(states)
     except NOT_VECTORISABLE:
-        return torch.stack([one(_jacobian, flow, s) for s in states])
+        return torch.stack([evaluate(_jacobian, flow, s) for s in states])
 
 
 def _jacobian(flow: Step, state: torch.Tensor) -> torch.Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.driven import driven
@@ -23,8 +24,13 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class LipschitzBound:
-    """by_state, by_input (member,): the two constants. ratio (member,): largest |dh| over its bound.
-    violations, steps (member,): how many steps exceed the bound, of how many.
+    """Lipschitz constants of each member and how its steps compare with the bound.
+
+    Attributes
+    ----------
+    by_state, by_input : (member,) the two constants.
+    ratio : (member,) largest |dh| over its bound.
+    violations, steps : (member,) how many steps exceed the bound, of how many.
     """
 
     by_state: np.ndarray
@@ -34,11 +40,13 @@ class LipschitzBound:
     steps: np.ndarray
 
 
-def lipschitz_bound(fit, recording: xr.Dataset, trials=None) -> LipschitzBound:
-    """|h_{t+1} - h_t| <= ((1 - a) + a L |W|) |h_t - h_{t-1}| + a L |U| |x_t - x_{t-1}| on the recorded input.
+def lipschitz_bound(fit: Any, recording: xr.Dataset, trials: ArrayLike | None = None) -> LipschitzBound:
+    """Check the Lipschitz bound of a rate network on the recorded input.
 
-    L = 1 for tanh and ReLU; with a leak per unit (1 - a) is its largest value, a |W| and a |U| are |diag(a) W|
-    and |diag(a) U|. Zero violations are expected: this is a theorem about the update rule.
+    |h_{t+1} - h_t| <= ((1 - a) + a L |W|) |h_t - h_{t-1}| + a L |U| |x_t - x_{t-1}| on the recorded input.
+
+    L = 1 for tanh and ReLU; with a leak per unit (1 - a) is its largest value, a |W| and a |U| are |diag(a)
+    W| and |diag(a) U|. Zero violations are expected: this is a theorem about the update rule.
 
     Raises
     ------
@@ -52,8 +60,11 @@ def lipschitz_bound(fit, recording: xr.Dataset, trials=None) -> LipschitzBound:
     return LipschitzBound(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def constants(fit, member: int = 0) -> tuple[float, float, np.ndarray, np.ndarray]:
-    """(by_state, by_input, leak a (hidden,), W (hidden, hidden)) of one member of a family with such a bound."""
+def constants(fit: Any, member: int = 0) -> tuple[float, float, np.ndarray, np.ndarray]:
+    """Return the two Lipschitz constants, the leak and the weights of one member.
+
+    (by_state, by_input, leak a (hidden,), W (hidden, hidden)), for families that have such a bound.
+    """
     p = {name: value[member].double() for name, value in fit.params.items()}
     with torch.no_grad():
         q = fit.model.derive(p)
@@ -62,7 +73,7 @@ def constants(fit, member: int = 0) -> tuple[float, float, np.ndarray, np.ndarra
     return float(by_state), float(np.linalg.norm(a[:, None] * q["input_weight"].numpy(), 2)), a, w
 
 
-def _member(fit, recording, trials, member: int) -> tuple:
+def _member(fit: Any, recording: xr.Dataset, trials, member: int) -> tuple[Any, ...]:
     loop = driven(fit, recording, member, trials)
     by_state, by_input, _, _ = constants(fit, member)
     moved = (loop.states[:, 1:] - loop.states[:, :-1]).norm(dim=-1).numpy()

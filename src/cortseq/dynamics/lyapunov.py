@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg.blas import dsyrk, dtrsm
 from scipy.linalg.lapack import dpotrf
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor
 from cortseq.errors import CortseqError
-from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, map_of, one
+from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, evaluate, map_of
 
 if TYPE_CHECKING:
     import torch
@@ -33,9 +34,13 @@ _SAFE = 1e-7  # smallest over largest diagonal of R: its square is what rounding
 
 @dataclass(frozen=True)
 class LyapunovSpectrum:
-    """exponents (k,) in nats per step, descending, and their standard errors (k,).
+    """Leading Lyapunov exponents of a map with their standard errors.
 
-    n_steps : averaged over. converged : whether the errors are below the tolerance that was asked for.
+    Attributes
+    ----------
+    exponents : (k,) in nats per step, descending, and their standard errors (k,).
+    n_steps : averaged over.
+    converged : whether the errors are below the tolerance that was asked for.
     map : which map they are of, "own" for a callable that is no `Flow`.
     """
 
@@ -47,12 +52,15 @@ class LyapunovSpectrum:
 
     @property
     def kaplan_yorke_dimension(self) -> float:
-        """See `kaplan_yorke`."""
+        """Kaplan-Yorke dimension; see `kaplan_yorke`."""
         return kaplan_yorke(self.exponents)
 
     @property
     def entropy(self) -> float:
-        """Sum of the positive exponents, nats per step: an upper bound of the metric entropy (Ruelle 1978)."""
+        """Sum of the positive exponents, nats per step.
+
+        An upper bound of the metric entropy (Ruelle 1978).
+        """
         return entropy(self.exponents)
 
 
@@ -66,26 +74,30 @@ def lyapunov_spectrum(
     tolerance: float | None = None,
     max_steps: int = 1_000_000,
 ) -> LyapunovSpectrum:
-    """The leading Lyapunov exponents, lambda_i = lim 1/T sum_t ln R_ii(t).
+    """Return the leading Lyapunov exponents, lambda_i = lim 1/T sum_t ln R_ii(t).
 
     Tangent vectors Q are carried along a trajectory, Q(t+1) R(t+1) = DF(s_t) Q(t), and made orthonormal as
-    often as their growth demands: at every step of a map with a wide spectrum, at every fiftieth of a slow one.
-    Benettin et al. 1980, Meccanica 15:9. Standard errors from the means of overlapping blocks (Meketon &
+    often as their growth demands: at every step of a map with a wide spectrum, at every fiftieth of a slow
+    one. Benettin et al. 1980, Meccanica 15:9. Standard errors from the means of overlapping blocks (Meketon &
     Schmeiser 1984, Winter Simulation Conf. 227), the largest over blocks of 1/20 to 1/2 of the run: what is
     correlated for longer than a block makes its error too small. A run shorter than a few correlation times
     shows too little of them whatever is done.
 
     Parameters
     ----------
-    flow : torch float64 (d,) -> (d,). state : (d,) start. n_exponents : how many, None: all d.
-    n_steps : averaged over. warm_up : steps before, of the state and of the tangent vectors.
-    seed : of the first tangent vectors. tolerance : go on, doubling the steps, until no standard error is
-    larger at two doublings in a row, or for `max_steps`; None: `n_steps` and no more.
+    flow : torch float64 (d,) -> (d,).
+    state : (d,) start.
+    n_exponents : how many, None: all d.
+    n_steps : averaged over.
+    warm_up : steps before, of the state and of the tangent vectors.
+    seed : of the first tangent vectors.
+    tolerance : go on, doubling the steps, until no standard error is larger at two doublings in a row, or for
+        `max_steps`; None: `n_steps` and no more.
 
     Raises
     ------
-    CortseqError : the trajectory leaves the finite numbers, fewer than 20 steps, or a flow that does not map a
-    torch tensor (d,) to one.
+    CortseqError : the trajectory leaves the finite numbers, fewer than 20 steps, or a flow that does not map
+    a torch tensor (d,) to one.
     """
     state = as_states(state).flatten()
     d = len(state)
@@ -116,8 +128,10 @@ def lyapunov_spectrum(
     return LyapunovSpectrum(means[order], errors[order], len(logs), converged, map_of(flow))
 
 
-def kaplan_yorke(exponents) -> float:
-    """j + (lambda_1 + ... + lambda_j) / |lambda_{j+1}|, j the most exponents whose sum is not negative.
+def kaplan_yorke(exponents: ArrayLike) -> float:
+    """Return the Kaplan-Yorke dimension of exponents (k,).
+
+    j + (lambda_1 + ... + lambda_j) / |lambda_{j+1}|, j the most exponents whose sum is not negative.
 
     0 where all are negative; the number of exponents where their whole sum is not: more are needed, or the
     map does not contract. Kaplan & Yorke 1979.
@@ -128,7 +142,7 @@ def kaplan_yorke(exponents) -> float:
     return float(j) if j in (0, len(values)) else float(j + sums[j - 1] / abs(values[j]))
 
 
-def entropy(exponents) -> float:
+def entropy(exponents: ArrayLike) -> float:
     """Sum of the positive exponents (Pesin 1977), nats per step."""
     return float(np.maximum(np.asarray(exponents, dtype=np.float64), 0).sum())
 
@@ -136,7 +150,7 @@ def entropy(exponents) -> float:
 class _Frame:
     """Orthonormal tangent vectors, renewed by QR when their images have grown apart."""
 
-    def __init__(self, vectors: np.ndarray):
+    def __init__(self, vectors: np.ndarray) -> None:
         self.vectors, self.longest = vectors, _LONGEST
         self.age, self.interval, self.fastest = 0, 1, 1e-12
 
@@ -146,12 +160,12 @@ class _Frame:
         self.interval = min(self.interval, self.longest)
 
     def move(self, images: np.ndarray) -> bool:
-        """Takes the images after one more step; whether they are due to be renewed."""
+        """Take the images after one more step; whether they are due to be renewed."""
         self.vectors, self.age = images, self.age + 1
         return self.age >= self.interval
 
     def renew(self) -> tuple[int, np.ndarray]:
-        """Steps since the last time, and ln diag R over these."""
+        """Return steps since the last time, and ln diag R over these."""
         self.vectors, logs = _factorise(self.vectors)
         age, self.age = self.age, 0
         with np.errstate(invalid="ignore"):  # directions that the map annihilates
@@ -162,10 +176,11 @@ class _Frame:
 
 
 def _factorise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Q and ln |diag R| of images = Q R, by Cholesky's factor of the Gram matrix while that is safe.
+    """Return Q and ln |diag R| of images = Q R, by Cholesky's factor of the Gram matrix while that is safe.
 
-    R'R = A'A, Q = A R^-1: twice as fast as reflections. Q departs from orthonormal by the square of the spread
-    of R times rounding, which costs nothing here: what R misses of a volume stays in Q, and the next R counts it.
+    R'R = A'A, Q = A R^-1: twice as fast as reflections. Q departs from orthonormal by the square of the
+    spread of R times rounding, which costs nothing here: what R misses of a volume stays in Q, and the next R
+    counts it.
     """
     gram = dsyrk(1.0, images.T)
     r, failed = dpotrf(gram, overwrite_a=1)
@@ -178,7 +193,7 @@ def _factorise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _carry(steps: Images, frame: _Frame, n_steps: int) -> np.ndarray:
-    """ln R_ii of each of n_steps, (n_steps, k); steps between two factorisations share their mean."""
+    """Return ln R_ii of each of n_steps, (n_steps, k); steps between two factorisations share their mean."""
     out = np.empty((n_steps, frame.vectors.shape[1]))
     with np.errstate(invalid="ignore", over="ignore"):  # what overflows is seen at the next factorisation
         for t in range(n_steps):
@@ -198,7 +213,7 @@ def _carry(steps: Images, frame: _Frame, n_steps: int) -> np.ndarray:
 
 
 def _errors(logs: np.ndarray) -> np.ndarray:
-    """Standard errors of the mean over steps (n, k), the largest over lengths of blocks; NaN for -inf.
+    """Return standard errors of the mean over steps (n, k), the largest over lengths of blocks; NaN for -inf.
 
     The mean squared distance of the means of overlapping blocks of b steps to the mean of all n is
     var(mean) (n - b) / b on the average, if blocks are not correlated.
@@ -212,7 +227,7 @@ def _errors(logs: np.ndarray) -> np.ndarray:
 
 
 def _by_push(flow, state: torch.Tensor, frame: _Frame) -> Images:
-    """States and images of the frame by the closed form that comes with the flow."""
+    """Yield states and images of the frame by the closed form that comes with the flow."""
     while True:
         before = state
         state, image = flow.push(before, torch.from_numpy(frame.vectors))
@@ -220,19 +235,19 @@ def _by_push(flow, state: torch.Tensor, frame: _Frame) -> Images:
 
 
 def _by_jacobians(flow: Step, state: torch.Tensor, frame: _Frame) -> Images:
-    """The same from whole Jacobians of many steps at once: fastest for most of the spectrum."""
+    """Yield the same from whole Jacobians of many steps at once: fastest for most of the spectrum."""
     chunk, flow = min(chunk_size(len(state)), _LOOK_AHEAD), checked(flow)
     while True:
         states = [state]
         for _ in range(chunk):
-            states.append(one(flow, states[-1]))
+            states.append(evaluate(flow, states[-1]))
         state = states.pop()
         for before, jacobian in zip(states, jacobian_tensor(flow, torch.stack(states)).numpy(), strict=True):
             yield before, jacobian @ frame.vectors
 
 
 def _by_products(flow: Step, state: torch.Tensor, frame: _Frame) -> Images:
-    """The same from k Jacobian-vector products: fastest for a few exponents of many."""
+    """Yield the same from k Jacobian-vector products: fastest for a few exponents of many."""
     flow = checked(flow)
     while True:
         before = state
@@ -241,7 +256,7 @@ def _by_products(flow: Step, state: torch.Tensor, frame: _Frame) -> Images:
 
 
 def _push(flow: Step, state: torch.Tensor, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """F(s) and DF(s) Q for the columns of Q."""
+    """Return F(s) and DF(s) Q for the columns of Q."""
 
     def push(vector):
         return torch.func.jvp(flow, (state,), (vector,))
@@ -249,5 +264,5 @@ def _push(flow: Step, state: torch.Tensor, frame: torch.Tensor) -> tuple[torch.T
     try:
         new, image = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")(frame)
     except NOT_VECTORISABLE:
-        return one(flow, state), jacobian_tensor(flow, state.unsqueeze(0))[0] @ frame
+        return evaluate(flow, state), jacobian_tensor(flow, state.unsqueeze(0))[0] @ frame
     return new[0], image

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.matrices import square
 
-PHI: dict[str, Callable] = {
+PHI: dict[str, Callable[..., Any]] = {
     "identity": lambda x: x,
     "tanh": np.tanh,
     "relu": lambda x: np.maximum(x, 0),
@@ -22,7 +23,14 @@ _SHUFFLES = 100
 
 @dataclass(frozen=True)
 class MemoryCapacity:
-    """total = sum of per_lag (max_lag,), the capacities of lags 1 .. max_lag; null : what chance gives a lag."""
+    """Memory capacity of a reservoir, in all and by lag.
+
+    Attributes
+    ----------
+    total : sum of `per_lag`, in steps.
+    per_lag : (max_lag,) capacities of lags 1 .. max_lag, between 0 and 1.
+    null : what chance gives a lag.
+    """
 
     total: float
     per_lag: np.ndarray
@@ -30,8 +38,8 @@ class MemoryCapacity:
 
 
 def memory_capacity(
-    weights,
-    input_weights,
+    weights: ArrayLike,
+    input_weights: ArrayLike,
     max_lag: int,
     n_steps: int,
     leak: float = 1.0,
@@ -42,12 +50,14 @@ def memory_capacity(
 
     h_t = (1 - a) h_{t-1} + a phi(W h_{t-1} + w u_t), a = leak, u uniform on [-1, 1]. Read-outs are least
     squares, fitted to one half of the steps and judged on the other, both ways. The mean r^2 of 100 shuffled
-    inputs, c, is taken off each lag, (r^2 - c) / (1 - c); lags that are no better than the best of these are 0
-    (Dambre et al. 2012, Sci Rep 2:514). Lags 0, 1, ... sum to at most N. Jaeger 2001, GMD report 152.
+    inputs, c, is taken off each lag, (r^2 - c) / (1 - c); lags that are no better than the best of these are
+    0 (Dambre et al. 2012, Sci Rep 2:514). Lags 0, 1, ... sum to at most N. Jaeger 2001, GMD report 152.
 
     Parameters
     ----------
-    weights (n, n), input_weights (n,). n_steps : of both halves, more than 4 n, after a washout.
+    weights : (n, n)
+    input_weights : (n,).
+    n_steps : of both halves, more than 4 n, after a washout.
 
     Raises
     ------
@@ -76,7 +86,7 @@ def memory_capacity(
 
 
 def _run(w: np.ndarray, into: np.ndarray, u: np.ndarray, leak: float, phi) -> np.ndarray:
-    """States after every input, (time, n)."""
+    """Return states after every input, (time, n)."""
     states = np.empty((len(u), len(w)))
     h = np.zeros(len(w))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -89,7 +99,7 @@ def _run(w: np.ndarray, into: np.ndarray, u: np.ndarray, leak: float, phi) -> np
 
 
 def _explained(states: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Squared correlation of each target (time, k) with its prediction, mean over the two halves."""
+    """Return squared correlation of each target (time, k) with its prediction, mean over the two halves."""
     halves = np.array_split(np.arange(len(states)), 2)
     r2 = []
     for fitted, judged in (halves, halves[::-1]):

@@ -15,7 +15,7 @@ _LEAST = 1e-4  # of the root mean square over features
 def ridge(
     x: np.ndarray, y: np.ndarray, penalties: Sequence[float], groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (k, d) and intercepts (k,) that minimise sum |y - W x - b|^2 + penalty n |W|^2, n rows.
+    """Return weights (k, d) and intercepts (k,) that minimise sum |y - W x - b|^2 + penalty n |W|^2, n rows.
 
     Features are standardised for the penalty, intercepts are free. Every target has its own penalty: the one
     that predicts groups left out best, in 5 folds of whole groups. Neighbouring bins of a trial are nearly
@@ -23,7 +23,9 @@ def ridge(
 
     Parameters
     ----------
-    x (n, d), y (n, k). groups (n,) : the trial of each row; rows of one group only are cut into 5 blocks.
+    x : (n, d)
+    y : (n, k).
+    groups : (n,) the trial of each row; rows of one group only are cut into 5 blocks.
 
     Raises
     ------
@@ -44,15 +46,18 @@ def ridge(
 
 
 def _scale(x: np.ndarray) -> np.ndarray:
-    """Standard deviations, infinite for what hardly varies: a unit that stirs in no training trial says nothing
-    about them, and would be thousands of its deviations off when it does in a test trial."""
+    """Return the standard deviation of each feature, infinite where it hardly varies.
+
+    Standard deviations, infinite for what hardly varies: a unit that stirs in no training trial says nothing
+    about them, and would be thousands of its deviations off when it does in a test trial.
+    """
     spread = x.std(0)
     stirs = (spread > 1e-12 * (1 + np.abs(x.mean(0)))) & (spread > _LEAST * np.sqrt((spread**2).mean()))
     return np.where(stirs, spread, np.inf)
 
 
 def _folds(groups: np.ndarray) -> list[np.ndarray]:
-    """Masks of the rows to leave out, each of every fifth group."""
+    """Return masks of the rows to leave out, each of every fifth group."""
     names, of_row = np.unique(groups, return_inverse=True)
     if len(names) < 2:
         of_row = np.arange(len(groups)) * _FOLDS // len(groups)
@@ -61,7 +66,7 @@ def _folds(groups: np.ndarray) -> list[np.ndarray]:
 
 
 def _path(moments: np.ndarray, d: int, penalties: np.ndarray) -> np.ndarray:
-    """Intercept and weights (penalty, 1 + d, k) of all penalties from one eigendecomposition.
+    """Return intercept and weights (penalty, 1 + d, k) of all penalties from one eigendecomposition.
 
     moments : sums of products of (1, d features, k targets) with each other.
     """
@@ -74,7 +79,7 @@ def _path(moments: np.ndarray, d: int, penalties: np.ndarray) -> np.ndarray:
 
 
 def _errors(moments: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """Sums of squared errors (penalty, k) on the rows of the moments."""
+    """Return sums of squared errors (penalty, k) on the rows of the moments."""
     m = coefficients.shape[1]
     of_guess = (coefficients * (moments[:m, :m] @ coefficients - 2 * moments[:m, m:])).sum(1)
     return np.diag(moments)[m:] + of_guess

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.dynamics.fixed_points import rms_spread
 from cortseq.dynamics.ridge import ridge
@@ -14,7 +15,9 @@ from cortseq.errors import CortseqError
 
 
 def spectral_distance(a, b) -> float:
-    """Wasserstein-1 distance of two sets of eigenvalues in the complex plane, each with total weight 1.
+    """Return the Wasserstein-1 distance of two sets of eigenvalues in the complex plane.
+
+    Each set has total weight 1.
 
     Of equal numbers it is the mean distance of the best pairing; else a linear programme.
     """
@@ -36,9 +39,15 @@ def _paired(costs: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class FixedPointMatch:
-    """recall : share of the reference's points that are found; precision : share of the found ones that are in
-    the reference; agree : share of the pairs of the same stability (NaN without); pairs (k, 2) positions
-    (reference, found); distances (k,) in units of the reference's rms spread.
+    """How well the fixed points of two models agree.
+
+    Attributes
+    ----------
+    recall : share of the reference's points that are found
+    precision : share of the found ones that are in the reference
+    agree : share of the pairs of the same stability (NaN without)
+    pairs : (k, 2) positions (reference, found)
+    distances : (k,) in units of the reference's rms spread.
     """
 
     recall: float
@@ -49,15 +58,16 @@ class FixedPointMatch:
 
 
 def match_fixed_points(
-    reference, found, tolerance: float = 0.1, scale: float | None = None, stable=None
+    reference: ArrayLike, found, tolerance: float = 0.1, scale: float | None = None, stable=None
 ) -> FixedPointMatch:
-    """One-to-one pairs of fixed points within `tolerance`, as many and as near as possible.
+    """Return one-to-one pairs of fixed points within `tolerance`, as many and as near as possible.
 
     Parameters
     ----------
     reference, found : (n, d) and (m, d), in one space: map the states of another model with `linear_map`.
     tolerance : in units of `scale`, the rms spread of the reference points by default; give that of the
-    visited states where there are few points. stable : (n,) and (m,) bool, to compare stability.
+        visited states where there are few points.
+    stable : (n,) and (m,) bool, to compare stability.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -79,7 +89,15 @@ def match_fixed_points(
 
 @dataclass(frozen=True)
 class LinearMap:
-    """b = weight a + bias; r2 on held-out trials, variance of all components pooled, and per component."""
+    """Affine map between the states of two models, b = weight a + bias, and its fit.
+
+    Attributes
+    ----------
+    weight : (e, d).
+    bias : (e,).
+    r2 : on held-out trials, variance of all components pooled.
+    r2_per_component : (e,) the same of each component.
+    """
 
     weight: np.ndarray
     bias: np.ndarray
@@ -87,11 +105,12 @@ class LinearMap:
     r2_per_component: np.ndarray
 
     def __call__(self, states) -> np.ndarray:
+        """Map states (..., d) of the one model to states (..., e) of the other."""
         return np.asarray(states, dtype=np.float64) @ self.weight.T + self.bias
 
 
 def linear_map(a, b, train, test, penalties: Sequence[float] = tuple(10.0 ** np.arange(-8, 1))) -> LinearMap:
-    """The affine map that predicts states b of one model from states a of another on the same trials.
+    """Return the affine map that predicts states b of one model from states a of another on the same trials.
 
     Ridge on the trials `train`, its penalty (per sample, of the standardised states) chosen on whole trials
     left out there; judged on `test`.
@@ -107,12 +126,15 @@ def linear_map(a, b, train, test, penalties: Sequence[float] = tuple(10.0 ** np.
     x, y = (v[train][known[train]] for v in (a, b))
     weight, bias = ridge(x, y, penalties, np.nonzero(known[train])[0])
     truth, guess = b[test][known[test]], a[test][known[test]] @ weight.T + bias
-    pooled, each = explained(truth, guess)
-    return LinearMap(weight, bias, pooled, each)
+    pooled, per_component = explained(truth, guess)
+    return LinearMap(weight, bias, pooled, per_component)
 
 
 def explained(truth: np.ndarray, guess: np.ndarray) -> tuple[float, np.ndarray]:
-    """1 - residual / variance about the mean: of all columns pooled, and per column (NaN: no variance)."""
+    """Return R^2 = 1 - residual / variance about the mean.
+
+    Of all columns pooled, and per column (feature,), NaN where one has no variance.
+    """
     residual, total = ((truth - guess) ** 2).sum(0), ((truth - truth.mean(0)) ** 2).sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(1 - residual.sum() / total.sum()), np.where(total > 0, 1 - residual / total, np.nan)
@@ -120,9 +142,14 @@ def explained(truth: np.ndarray, guess: np.ndarray) -> tuple[float, np.ndarray]:
 
 @dataclass(frozen=True)
 class AgainstSeeds:
-    """between : mean distance of members of different models; within : of members of one model, mean over
-    both; ratio = between / within, about 1 where the models differ no more than two seeds do; p_value : of a
-    permutation of the members between the models, one-sided.
+    """Distance between two models with the distance between seeds as ruler.
+
+    Attributes
+    ----------
+    between : mean distance of members of different models
+    within : of members of one model, mean over both; ratio = between / within, about 1 where the models
+        differ no more than two seeds do
+    p_value : of a permutation of the members between the models, one-sided.
     """
 
     between: float
@@ -132,15 +159,18 @@ class AgainstSeeds:
 
 
 def against_seeds(
-    distance: Callable[[Any, Any], float], first: Sequence, second: Sequence, n_permutations: int = 1000,
+    distance: Callable[[Any, Any], float],
+    first: Sequence,
+    second: Sequence,
+    n_permutations: int = 1000,
     seed: int = 0,
-) -> AgainstSeeds:  # fmt: skip
-    """Whether two models differ by more than two seeds of one model do.
+) -> AgainstSeeds:
+    """Return whether two models differ by more than two seeds of one model do.
 
     Parameters
     ----------
-    distance : of two members, symmetric, such as `spectral_distance`. first, second : the members of each
-    model, at least two.
+    distance : of two members, symmetric, such as `spectral_distance`.
+    first, second : the members of each model, at least two.
     """
     if min(len(first), len(second)) < 2:
         raise CortseqError("two members of each model are needed", value=(len(first), len(second)))
@@ -159,6 +189,6 @@ def against_seeds(
 
 
 def _means(apart: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Mean distance between the groups, and of pairs inside each, averaged over both."""
+    """Return mean distance between the groups, and of pairs inside each, averaged over both."""
     inside = [apart[np.ix_(g, g)].sum() / (g.sum() * (g.sum() - 1)) for g in (group, ~group)]
     return float(apart[np.ix_(group, ~group)].mean()), float(np.mean(inside))

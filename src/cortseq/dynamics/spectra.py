@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.dynamics.fixed_points import sorted_eigenvalues
 from cortseq.errors import CortseqError
 from cortseq.matrices import square
 
 
-def numerical_abscissa(matrix) -> float:
-    """Largest eigenvalue of (A + A^H)/2: growth rate of |x| at t = 0 for dx/dt = A x, at worst.
+def numerical_abscissa(matrix: ArrayLike) -> float:
+    """Return largest eigenvalue of (A + A^H)/2: growth rate of |x| at t = 0 for dx/dt = A x, at worst.
 
     Trefethen & Embree 2005, Spectra and Pseudospectra, chapter 14.
     """
@@ -20,8 +21,8 @@ def numerical_abscissa(matrix) -> float:
     return float(np.linalg.eigvalsh((a + a.conj().T) / 2)[-1])
 
 
-def henrici(matrix) -> float:
-    """Departure from normality sqrt(|A|_F^2 - sum_i |lambda_i|^2); 0 if and only if A is normal.
+def henrici(matrix: ArrayLike) -> float:
+    """Return departure from normality sqrt(|A|_F^2 - sum_i |lambda_i|^2); 0 if and only if A is normal.
 
     It is the Frobenius norm of the strictly upper part of the Schur form, from which it is computed
     because the difference cancels. Henrici 1962, Numer Math 4:24.
@@ -33,13 +34,19 @@ def henrici(matrix) -> float:
 
 @dataclass(frozen=True)
 class Modes:
-    """time_constants (s; negative: growing, inf: neutral) and frequencies (Hz, signed)."""
+    """Time constants and frequencies of the modes of a map.
+
+    Attributes
+    ----------
+    time_constants : (mode,) s; negative: growing, inf: neutral.
+    frequencies : (mode,) Hz, signed.
+    """
 
     time_constants: np.ndarray
     frequencies: np.ndarray
 
 
-def time_constants_and_frequencies(eigenvalues, bin_width: float) -> Modes:
+def time_constants_and_frequencies(eigenvalues: ArrayLike, bin_width: float) -> Modes:
     """Eigenvalues of a map with step dt in seconds and Hz: -dt / ln|lambda|, arg(lambda) / (2 pi dt)."""
     values = np.asarray(eigenvalues, dtype=np.complex128)
     with np.errstate(divide="ignore"):
@@ -48,8 +55,8 @@ def time_constants_and_frequencies(eigenvalues, bin_width: float) -> Modes:
     return Modes(decay, np.angle(values) / (2 * np.pi * bin_width))
 
 
-def bulk_radius(weights, signs=None) -> float:
-    """Radius of the disc that the eigenvalues of an unstructured matrix fill, from its variances.
+def bulk_radius(weights: ArrayLike, signs: ArrayLike | None = None) -> float:
+    """Return radius of the disc that the eigenvalues of an unstructured matrix fill, from its variances.
 
     R^2 = sum_j sigma_j^2, with sigma_j^2 the variance of the off-diagonal entries in the columns of j's
     sign class. One class: the circular law, R^2 = N sigma^2 (Girko 1985). Two classes: Rajan & Abbott
@@ -57,7 +64,8 @@ def bulk_radius(weights, signs=None) -> float:
 
     Parameters
     ----------
-    weights : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
+    weights : (n, n), column = presynaptic unit.
+    signs : (n,) class of each column; None: one class.
     """
     w = square(weights)
     classes = ((w.ravel()[entries], n) for entries, n in _classes(len(w), signs))
@@ -66,7 +74,15 @@ def bulk_radius(weights, signs=None) -> float:
 
 @dataclass(frozen=True)
 class Outliers:
-    """Per eigenvalue, largest modulus first: eigenvalues (n,) complex128, p_values, is_outlier (p < 0.05)."""
+    """Eigenvalues of a weight matrix with their permutation p values.
+
+    Attributes
+    ----------
+    eigenvalues : (n,) complex128, largest modulus first.
+    bulk_radius : of the disc that unstructured weights fill.
+    p_values : (n,) family-wise p of each eigenvalue.
+    is_outlier : (n,) bool, p < 0.05.
+    """
 
     eigenvalues: np.ndarray
     bulk_radius: float
@@ -75,9 +91,13 @@ class Outliers:
 
 
 def outliers(
-    weights, signs=None, n_permutations: int = 1000, seed: int = 0, keep_row_sums: bool = False
+    weights: ArrayLike,
+    signs: ArrayLike | None = None,
+    n_permutations: int = 1000,
+    seed: int = 0,
+    keep_row_sums: bool = False,
 ) -> Outliers:
-    """Eigenvalues further out than shuffling the weights explains.
+    """Return eigenvalues further out than shuffling the weights explains.
 
     Null: the off-diagonal entries of the columns of one sign class are permuted among themselves (Dale's
     law and the diagonal stay). p = (1 + number of permutations whose largest modulus >= |lambda|) /
@@ -85,10 +105,12 @@ def outliers(
 
     Parameters
     ----------
-    weights : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
+    weights : (n, n), column = presynaptic unit.
+    signs : (n,) class of each column; None: one class.
     keep_row_sums : shuffle within each row only. Rows that sum to zero confine the eigenvalues of a balanced
-    network (Rajan & Abbott 2006), and shuffles that break the sums throw them out: without this, outliers of such
-    a matrix are missed up to nearly twice the radius. With it, what the sums themselves bring about is no outlier.
+        network (Rajan & Abbott 2006), and shuffles that break the sums throw them out: without this, outliers
+        of such a matrix are missed up to nearly twice the radius. With it, what the sums themselves bring
+        about is no outlier.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.matrices import square
@@ -14,8 +15,17 @@ _QUARTER_CIRCLE_MEDIAN = 0.8079455  # of the singular values of a random matrix 
 
 @dataclass(frozen=True)
 class Structure:
-    """weights = block + low_rank + residual (n, n); rank of the middle one; p_value that the residual's eigenvalues
-    fill a disc evenly (Kolmogorov-Smirnov of |lambda|^2 / R^2, R^2 = n var)."""
+    """Weight matrix taken apart: weights = block + low_rank + residual.
+
+    Attributes
+    ----------
+    block : (n, n) mean of each class of columns.
+    low_rank : (n, n).
+    residual : (n, n).
+    rank : of `low_rank`.
+    p_value : that the residual's eigenvalues fill a disc evenly (Kolmogorov-Smirnov of |lambda|^2 / R^2, R^2
+        = n var).
+    """
 
     block: np.ndarray
     low_rank: np.ndarray
@@ -24,17 +34,18 @@ class Structure:
     p_value: float
 
 
-def structure(weights, classes=None, margin: float = 1.05) -> Structure:
+def structure(weights: ArrayLike, classes=None, margin: float = 1.05) -> Structure:
     """Take the mean of every class of columns off, then what stands out of the singular values of the rest.
 
-    A random matrix of variance s^2 has singular values up to 2 s sqrt(n) (Marchenko & Pastur 1967); s is read from
-    their median, which a low-rank part hardly moves. Eigenvalues of the residual repel each other, so that the test
-    of the circular law (Girko 1985) is conservative.
+    A random matrix of variance s^2 has singular values up to 2 s sqrt(n) (Marchenko & Pastur 1967); s is read
+    from their median, which a low-rank part hardly moves. Eigenvalues of the residual repel each other, so
+    that the test of the circular law (Girko 1985) is conservative.
 
     Parameters
     ----------
-    weights : (n, n), column = presynaptic unit. classes : (n,) of the columns; None: one class. margin : how far
-    above the edge a singular value must lie.
+    weights : (n, n), column = presynaptic unit.
+    classes : (n,) of the columns; None: one class.
+    margin : how far above the edge a singular value must lie.
     """
     from scipy.stats import kstest
 

@@ -1,14 +1,19 @@
-"""One line per dynamical quantity of a fitted variant: its value, its uncertainty, and whether the members agree."""
+"""One line per dynamical quantity of a fitted variant.
+
+Its value, its uncertainty, and whether the members agree.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+
+from cortseq.dynamics.intervals import half_width
 
 AGREE = 0.25  # sd over members relative to their mean, up to which a size counts as identified
 NEAR = 1.0  # rms spreads of the visited states, up to which a fixed point is near them
@@ -19,26 +24,43 @@ Kind = Literal["size", "sign", "count"]
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is told of a variant. values : (member,) or (member, trial) out of the product. kind : what members
-    must agree on: the size to 25 %, the sign, or the exact count. left_out : variable (group, member) of the same
-    number with one group of trials left out each, where trials enter but are not averaged over."""
+    """One line of the summary: a dynamical quantity and how it is read from a product.
+
+    Attributes
+    ----------
+    name : as the table shows it.
+    unit : "" for none; "time" and "bin" stand for the recording's own.
+    map : what it is a number of: the closed, open or sampled map, or the weights.
+    kind : what members must agree on: the size to 25 %, the sign, or the exact count.
+    needs : variable of the product without which there is no line.
+    values : function of the product, (member,) or (member, trial); None: the variable `needs` itself.
+    left_out : whether the product holds `<needs>_left_out` (group, member), the same number with one group of
+        trials left out each: where trials enter but are not averaged over.
+    least : what a size or a count cannot be below.
+    """
 
     name: str
     unit: str
     map: Literal["closed", "open", "sampled", "weights"]
     kind: Kind
     needs: str
-    values: Callable[[xr.Dataset], np.ndarray]
-    left_out: str = ""
+    values: Callable[[xr.Dataset], np.ndarray] | None = None
+    left_out: bool = False
     least: float = 0.0  # what a size or a count cannot be below: intervals end there
 
+    def read(self, found: xr.Dataset) -> np.ndarray:
+        """Return the values (member,) or (member, trial) of a product."""
+        values = found[self.needs].values if self.values is None else self.values(found)
+        return np.asarray(values, dtype=np.float64)
 
-def _of(variable: str) -> Callable[[xr.Dataset], np.ndarray]:
-    return lambda found: found[variable].values.astype(float)
+    def without(self, found: xr.Dataset) -> np.ndarray | None:
+        """Return the values (group, member) with groups of trials left out; None where there are none."""
+        variable = f"{self.needs}_left_out"
+        return found[variable].values if self.left_out and variable in found else None
 
 
 def _slowest(found: xr.Dataset) -> np.ndarray:
-    """Time constant of the slowest decaying mode at the fixed point nearest to the data, s."""
+    """Return time constant of the slowest decaying mode at the fixed point nearest to the data, s."""
     modulus = np.hypot(found["nearest_eigenvalues_real"].values, found["nearest_eigenvalues_imag"].values)
     modulus = np.where(modulus < 1, modulus, np.nan)
     known = np.isfinite(modulus).any(1)
@@ -48,7 +70,7 @@ def _slowest(found: xr.Dataset) -> np.ndarray:
 
 
 def _horizon(found: xr.Dataset) -> np.ndarray:
-    """Lag at which gradients fall to 1/e, bins; that of the longest lag where they never do."""
+    """Return lag at which gradients fall to 1/e, bins; that of the longest lag where they never do."""
     values = found["gradient_horizon"].values
     return np.where(np.isinf(values), float(found["lag"].values.max()), values)
 
@@ -60,69 +82,127 @@ def _near(found: xr.Dataset) -> np.ndarray:
 QUANTITIES = (
     Quantity("fixed points", "", "closed", "count", "speed", lambda f: np.isfinite(f["speed"].values).sum(1)),
     Quantity("fixed points near the data", "", "closed", "count", "distance", _near),
-    Quantity("stable fixed points", "", "closed", "count", "stable", lambda f: (f["stable"].values == 1).sum(1)),
-    Quantity("fixed points most members share", "", "closed", "count", "shared", lambda f: (f["shared"].values >= MOST).sum(1)),
-    Quantity("line attractor", "", "closed", "count", "line_attractor", _of("line_attractor")),
-    Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius", _of("nearest_radius")),
+    Quantity(
+        "stable fixed points", "", "closed", "count", "stable", lambda f: (f["stable"].values == 1).sum(1)
+    ),
+    Quantity(
+        "fixed points most members share",
+        "",
+        "closed",
+        "count",
+        "shared",
+        lambda f: (f["shared"].values >= MOST).sum(1),
+    ),
+    Quantity("line attractor", "", "closed", "count", "line_attractor"),
+    Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius"),
     Quantity("slowest time constant", "time", "closed", "size", "nearest_radius", _slowest),
-    Quantity("departure from normality", "", "closed", "size", "henrici", _of("henrici")),
-    Quantity("numerical abscissa of (J - 1)/dt", "1/time", "closed", "size", "numerical_abscissa", _of("numerical_abscissa"), least=-np.inf),
-    Quantity("transient growth", "", "closed", "size", "transient_peak", _of("transient_peak")),
-    Quantity("largest Lyapunov exponent", "nats/bin", "closed", "sign", "leading_exponents", _of("leading_exponents")),
-    Quantity("Kaplan-Yorke dimension", "", "closed", "size", "kaplan_yorke", _of("kaplan_yorke")),
-    Quantity("entropy", "nats/bin", "closed", "size", "entropy", _of("entropy")),
-    Quantity("a surprise lasts (to 1/e; at most 30)", "bins", "closed", "size", "surprise_span", _of("surprise_span"), "surprise_span_left_out"),
-    Quantity("share of a surprise left after 10 bins", "", "closed", "size", "surprise_left", _of("surprise_left"), "surprise_left_left_out"),
-    Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope", _of("sampled_twin_slope")),
-    Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent", _of("conditional_exponent")),
-    Quantity("echo state (share of members)", "", "open", "count", "echo_holds", _of("echo_holds")),
-    Quantity("stretch of a step (< 1: echo state)", "", "open", "size", "echo_stretch", _of("echo_stretch")),
-    Quantity("radius at rest (> 1: no echo state there)", "", "weights", "size", "echo_radius", _of("echo_radius")),
-    Quantity("memory capacity", "bins", "open", "size", "memory_capacity", _of("memory_capacity")),
+    Quantity("departure from normality", "", "closed", "size", "henrici"),
+    Quantity(
+        "numerical abscissa of (J - 1)/dt", "1/time", "closed", "size", "numerical_abscissa", least=-np.inf
+    ),
+    Quantity("transient growth", "", "closed", "size", "transient_peak"),
+    Quantity("largest Lyapunov exponent", "nats/bin", "closed", "sign", "leading_exponents"),
+    Quantity("Kaplan-Yorke dimension", "", "closed", "size", "kaplan_yorke"),
+    Quantity("entropy", "nats/bin", "closed", "size", "entropy"),
+    Quantity(
+        "a surprise lasts (to 1/e; at most 30)", "bins", "closed", "size", "surprise_span", left_out=True
+    ),
+    Quantity("share of a surprise left after 10 bins", "", "closed", "size", "surprise_left", left_out=True),
+    Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope"),
+    Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent"),
+    Quantity("echo state (share of members)", "", "open", "count", "echo_holds"),
+    Quantity("stretch of a step (< 1: echo state)", "", "open", "size", "echo_stretch"),
+    Quantity("radius at rest (> 1: no echo state there)", "", "weights", "size", "echo_radius"),
+    Quantity("memory capacity", "bins", "open", "size", "memory_capacity"),
     Quantity("gradient horizon (at most the trial)", "bins", "open", "size", "gradient_horizon", _horizon),
-    Quantity("trials whose gradient vanishes", "share", "open", "size", "vanishing", _of("vanishing")),
-    Quantity("trials whose gradient explodes", "share", "open", "size", "exploding", _of("exploding")),
-    Quantity("participation ratio", "", "open", "size", "participation_ratio", _of("participation_ratio"), "participation_ratio_left_out"),
-    Quantity("balance index", "", "open", "size", "balance_index", lambda f: _mean(f["balance_index"].values, 1), "balance_index_left_out"),
-    Quantity("tracking lag", "bins", "open", "size", "tracking_lag", lambda f: np.nanmedian(f["tracking_lag"].values, 1), "tracking_lag_left_out", -np.inf),
-    Quantity("weight outliers", "", "weights", "count", "outlier_p", lambda f: (f["outlier_p"].values < 0.05).sum(1)),
-    Quantity("gain of the weights", "", "weights", "size", "gain", _of("gain")),
-    Quantity("exponent of tanh(W h), fitted W", "nats/step", "weights", "sign", "weights_exponent", _of("weights_exponent")),
-    Quantity("the same, W shuffled", "nats/step", "weights", "sign", "shuffled_exponent", lambda f: f["shuffled_exponent"].values.mean(1)),
-    Quantity("the same, mean-field theory", "nats/step", "weights", "sign", "mean_field_exponent", _of("mean_field_exponent")),
-    Quantity("states told by another member (R²)", "", "open", "size", "states_r2", lambda f: _mean(f["states_r2"].values, 1), "states_r2_left_out", -np.inf),
-)  # fmt: skip
+    Quantity("trials whose gradient vanishes", "share", "open", "size", "vanishing"),
+    Quantity("trials whose gradient explodes", "share", "open", "size", "exploding"),
+    Quantity("participation ratio", "", "open", "size", "participation_ratio", left_out=True),
+    Quantity(
+        "balance index",
+        "",
+        "open",
+        "size",
+        "balance_index",
+        lambda f: _mean(f["balance_index"].values, 1),
+        left_out=True,
+    ),
+    Quantity(
+        "tracking lag",
+        "bins",
+        "open",
+        "size",
+        "tracking_lag",
+        lambda f: np.nanmedian(f["tracking_lag"].values, 1),
+        left_out=True,
+        least=-np.inf,
+    ),
+    Quantity(
+        "weight outliers",
+        "",
+        "weights",
+        "count",
+        "outlier_p",
+        lambda f: (f["outlier_p"].values < 0.05).sum(1),
+    ),
+    Quantity("gain of the weights", "", "weights", "size", "gain"),
+    Quantity("exponent of tanh(W h), fitted W", "nats/step", "weights", "sign", "weights_exponent"),
+    Quantity(
+        "the same, W shuffled",
+        "nats/step",
+        "weights",
+        "sign",
+        "shuffled_exponent",
+        lambda f: f["shuffled_exponent"].values.mean(1),
+    ),
+    Quantity("the same, mean-field theory", "nats/step", "weights", "sign", "mean_field_exponent"),
+    Quantity(
+        "states told by another member (R²)",
+        "",
+        "open",
+        "size",
+        "states_r2",
+        lambda f: _mean(f["states_r2"].values, 1),
+        left_out=True,
+        least=-np.inf,
+    ),
+)
 
 
 def summarise(found: xr.Dataset) -> pd.DataFrame:
-    """The table of a product of `laboratory.examine`, in the order of QUANTITIES.
+    """Return the table of a product of `laboratory.examine`, in the order of QUANTITIES.
 
     Returns
     -------
-    quantity, unit, map, members, value (mean over members), low, high (95 %: the t interval over members and, where
-    trials enter, 1.96 standard errors over trials, added in squares), sd (over members), verdict: "identified", "not
-    identifiable: ..." or "one member", each : the members' values, separated by spaces.
+    quantity, unit, map, members, value (mean over members), low, high (95 %: the t interval over members and,
+    where trials enter, 1.96 standard errors over trials, added in squares), sd (over members), verdict:
+    "identified", "not identifiable: ..." or "one member", each : the members' values, separated by spaces.
     """
     rows = []
     for quantity in QUANTITIES:
         if quantity.needs in found:
-            values = np.asarray(quantity.values(found), dtype=np.float64)
-            left_out = found[quantity.left_out].values if quantity.left_out in found else None
             row = {"quantity": quantity.name, "unit": _unit(quantity, found), "map": quantity.map}
-            rows.append(row | _row(values, quantity, left_out))
+            rows.append(row | _row(quantity.read(found), quantity, quantity.without(found)))
     return pd.DataFrame([*rows, *_not_done(found)])
 
 
-def _not_done(found: xr.Dataset) -> list[dict]:
-    """A line without a value for every analysis that could not be done."""
+def _not_done(found: xr.Dataset) -> list[dict[str, Any]]:
+    """Return a line without a value for every analysis that could not be done."""
     reasons = list(found.attrs.get("not_done", []))
     if "lyapunov" not in found and "chaotic_reason" in found.attrs:
         reasons.append(f"largest Lyapunov exponent: {found.attrs['chaotic_reason']}")
     members = found.sizes["member"]
     return [
-        {"quantity": name, "unit": "", "map": "", "members": members, "verdict": f"not done: {reason}", "each": ""}
+        {
+            "quantity": name,
+            "unit": "",
+            "map": "",
+            "members": members,
+            "verdict": f"not done: {reason}",
+            "each": "",
+        }
         for name, reason in (line.split(": ", 1) for line in reasons)
-    ]  # fmt: skip
+    ]
 
 
 def _unit(quantity: Quantity, found: xr.Dataset) -> str:
@@ -132,7 +212,7 @@ def _unit(quantity: Quantity, found: xr.Dataset) -> str:
     return quantity.unit if timed else quantity.unit.replace("bin", "symbol")
 
 
-def _row(values: np.ndarray, quantity: Quantity, left_out: np.ndarray | None) -> dict:
+def _row(values: np.ndarray, quantity: Quantity, left_out: np.ndarray | None) -> dict[str, Any]:
     per_member = values if values.ndim == 1 else _mean(values, 1)
     low, high = _interval(values, left_out)
     if quantity.kind != "sign":
@@ -150,7 +230,7 @@ def _row(values: np.ndarray, quantity: Quantity, left_out: np.ndarray | None) ->
 
 
 def verdict(values: np.ndarray, kind: Kind) -> str:
-    """Whether the members (member,) say the same."""
+    """Return whether the members (member,) say the same."""
     values = np.asarray(values, dtype=np.float64)
     known = values[~np.isnan(values)]
     if len(values) < 2:
@@ -180,24 +260,27 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _interval(values: np.ndarray, left_out: np.ndarray | None = None) -> tuple[float, float]:
-    """95 % interval of the mean over members, from the spread over members and, where known, over trials.
+    """Return the 95 % interval of the mean over members.
+
+    From the spread over members and, where known, over trials.
 
     Members share their trials: the spread of their means holds nothing of what trials do to all alike.
     """
-    from scipy.stats import t
-
     per_member = values if values.ndim == 1 else _mean(values, 1)
     m, middle = len(per_member), float(np.mean(per_member))
     trials = _error_over_trials(values, left_out)
     if not np.isfinite(per_member).all() or (m < 2 and not trials > 0):
         return float("nan"), float("nan")
-    members = t.ppf(0.975, m - 1) * per_member.std(ddof=1) / np.sqrt(m) if m > 1 else 0.0
+    members = half_width(per_member) if m > 1 else 0.0
     half = float(np.hypot(members, 1.96 * trials))
     return middle - half, middle + half
 
 
 def _error_over_trials(values: np.ndarray, left_out: np.ndarray | None) -> float:
-    """Standard error over trials of the mean over members: of the trials' means, or by the jackknife; 0 without."""
+    """Return the standard error over trials of the mean over members.
+
+    Of the trials' means, or by the jackknife; 0 without.
+    """
     if left_out is not None and len(left_out) > 1:
         without = _mean(left_out, 1)
         without = without[np.isfinite(without)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.matrices import spectral_abscissa, spectral_radius, square
@@ -19,8 +20,14 @@ _DOUBLINGS = 34  # of _EVERY: a radius of 1 - 1e-11 has decayed by then, after w
 
 @dataclass(frozen=True)
 class TransientGrowth:
-    """peak = max over t >= 0 of |exp(A t)| or |A^t| (spectral norm), where it is (`time`), and the curve
-    `norms` at `times` on which it was found. peak is inf for an unstable matrix.
+    """Largest transient growth of a linear system, and the curve it was found on.
+
+    Attributes
+    ----------
+    peak : max over t >= 0 of |exp(A t)| or |A^t| (spectral norm); inf for an unstable matrix.
+    time : where the peak is.
+    times : (point,) of the curve, in steps or in the time unit of A.
+    norms : (point,) spectral norms at `times`.
     """
 
     peak: float
@@ -29,17 +36,19 @@ class TransientGrowth:
     norms: np.ndarray
 
 
-def transient_growth(matrix, kind: Literal["discrete", "continuous"] = "discrete") -> TransientGrowth:
-    """The largest growth of any perturbation at any time, of x' = A x or dx/dt = A x.
+def transient_growth(
+    matrix: ArrayLike, kind: Literal["discrete", "continuous"] = "discrete"
+) -> TransientGrowth:
+    """Return the largest growth of any perturbation at any time, of x' = A x or dx/dt = A x.
 
     The curve ends at the first m with |A^m| <= 1/2, for then |A^(qm + r)| <= |A^m|^q |A^r|: nothing later
     exceeds what was seen, and no pseudospectrum or Kreiss constant is needed. In continuous time exp(A t) is
     followed on a grid of 1 / (8 |A|). Trefethen & Embree 2005, chapters 14, 15.
 
-    What has not decayed by step 1024, such as a line attractor of a fitted network, is followed by A^2, A^4, ...:
-    64 points for each doubling of the time, up to radii of 1 - 1e-11. The largest point of the curve is refined
-    between its neighbours, so that a later peak is exact where it is wider than 1/32 of its time; growth that
-    comes and goes faster so late (slow modes that turn fast) is seen where the grid meets it.
+    What has not decayed by step 1024, such as a line attractor of a fitted network, is followed by A^2, A^4,
+    ...: 64 points for each doubling of the time, up to radii of 1 - 1e-11. The largest point of the curve is
+    refined between its neighbours, so that a later peak is exact where it is wider than 1/32 of its time;
+    growth that comes and goes faster so late (slow modes that turn fast) is seen where the grid meets it.
 
     Raises
     ------
@@ -69,7 +78,10 @@ def transient_growth(matrix, kind: Literal["discrete", "continuous"] = "discrete
 
 
 def _curve(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """t and |P^t| for t = 0, 1, ..., from some time on in strides that double with it, until it is 1/2."""
+    """Return times t and norms |P^t| until the norm is 1/2.
+
+    t = 0, 1, 2 and so on, from some time on in strides that double with it.
+    """
     product, steps, norms = np.eye(len(power)), [0], [1.0]
     stride, until = 1, _EVERY
     while norms[-1] > 0.5:
@@ -89,7 +101,7 @@ def _curve(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _between(growth: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
-    """The largest growth between two times, and its time."""
+    """Return the largest growth between two times, and its time."""
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(

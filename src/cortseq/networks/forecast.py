@@ -1,4 +1,4 @@
-"""What a recurrent network says about bins further ahead than the next (LIKELIHOOD.md, task T2).
+"""What a recurrent network says about bins further ahead than the next (docs/likelihood.md#prediction-tasks).
 
     p(y_t | y_0 .. y_{t-h}) = E p(y_t | s_t),    the mean over futures y_{t-h+1} .. y_{t-1} drawn from the network
 

@@ -1,4 +1,4 @@
-"""The maps of a fitted network as flows, with tangents in closed form (DYNAMICS.md, sections 0 and 2).
+"""The maps of a fitted network as flows, with tangents in closed form (docs/dynamics.md#three-maps).
 
 The state s is the cell's, and with a skip the standardised signal of the bin before:
 

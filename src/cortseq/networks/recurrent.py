@@ -1,6 +1,6 @@
 """What all recurrent models share: a cell, a start state learned from training trials, a read-out.
 
-With states s_t and observations y_t (LIKELIHOOD.md, DYNAMICS.md):
+With states s_t and observations y_t (docs/likelihood.md, docs/dynamics.md):
 
     s_{t+1} = F(s_t, [encode(y_t), u_{t+1}]),    p(y_t | y_<t) = observation(C output(s_t) + d)
 
@@ -478,7 +478,7 @@ class Recurrent(Model):
     def flow_of(
         self, params: Params, shape: dict, member: int, map: str, input=None, seed: int = 0, inputs=None
     ):
-        """The map of one member on its whole flat state, float64 (DYNAMICS.md, section 0).
+        """The map of one member on its whole flat state, float64 (docs/dynamics.md#three-maps).
 
         ``map``: "open" holds `input` (one bin as recorded, (feature,); of symbols a label or the probabilities of
         all; None: the zero input), "closed" feeds back the expected observation E[y|s], "sampled" a draw from it

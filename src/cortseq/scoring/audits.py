@@ -1,4 +1,4 @@
-"""Audits that run before any figure (LIKELIHOOD.md, section 7): a failed one stops the workflow.
+"""Audits that run before any figure (docs/likelihood.md#audits): a failed one stops the workflow.
 
 Each returns an `Audit`; those that stop name the model and the trial. Audits that fit models are in `probes`.
 """

@@ -1,4 +1,4 @@
-"""Co-smoothing (LIKELIHOOD.md, task T3): held-out units at all times from held-in units at all times.
+"""Co-smoothing (docs/likelihood.md#prediction-tasks): held-out units at all times from held-in units at all times.
 
 The task of the Neural Latents Benchmark (Pei et al. 2021, arXiv:2109.04463), in its bits/spike. Every predictor here
 is a smoother, or knows no neural data at all (`null`, `psth`); a causal filter is never in this table.

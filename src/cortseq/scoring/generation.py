@@ -1,4 +1,4 @@
-"""Free-running simulation against recorded trials (LIKELIHOOD.md, task T4).
+"""Free-running simulation against recorded trials (docs/likelihood.md#prediction-tasks).
 
 Each statistic is a vector of numbers made of some trials; a measure says how well two such vectors agree. The
 recording is its own ruler: its test trials are split at random in halves. A model is measured between a half and

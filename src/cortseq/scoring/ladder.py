@@ -1,4 +1,4 @@
-"""The ladder of baselines (LIKELIHOOD.md, section 3): which rung a model stands on."""
+"""The ladder of baselines (docs/likelihood.md#the-ladder-of-baselines): which rung a model stands on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audits that fit models (LIKELIHOOD.md, section 7): canary, refit, normalisation, and surrogates, which never stop."""
+"""Audits that fit models (docs/likelihood.md#audits): canary, refit, normalisation, surrogates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prediction tasks beside the next bin (LIKELIHOOD.md, section 2): products, and the tables made of them.
+"""The prediction tasks beside the next bin (docs/likelihood.md#prediction-tasks): products and their tables.
 
 Products keep log-probabilities bin by bin, like those of the score stage; burn-in is cut here, for all alike.
 """

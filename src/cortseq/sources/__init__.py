@@ -9,7 +9,7 @@ _SHARED = {"base", "arrays"}
 
 
 def registry() -> dict[str, type[Source]]:
-    """Source name -> class, found by looking at the modules of this package."""
+    """Return source name -> class, found by looking at the modules of this package."""
     found: dict[str, type[Source]] = {}
     for info in sorted(pkgutil.iter_modules(__path__), key=lambda m: m.name):
         if info.name not in _SHARED:

@@ -32,11 +32,13 @@ class Annotations(SymbolSource):
     )
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         assert file is not None
         return symbol_dataset(READERS[self.format](file), file=file, alphabet=self.alphabet)
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         known: dict[str, Format] = {".xml": "birdsong-recognition-dataset", ".mat": "bengalese-finch-mat"}
         form = known[file.suffix.lower()]
         raw = cls.model_validate({"path": str(file), "format": form}).load(file, 0)
@@ -78,7 +80,7 @@ def _bengalese_finch_mat(file: Path) -> list[list[str]]:
 
 
 def _label(value) -> str:
-    """Syllable types are whole numbers that MATLAB stores as doubles."""
+    """Read syllable types, whole numbers that MATLAB stores as doubles."""
     if isinstance(value, str):
         return str(value)
     if not np.isfinite(value) or value != int(value):

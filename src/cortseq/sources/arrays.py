@@ -64,6 +64,7 @@ class ArraySource(Sampled):
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
+        """Track of the recording: counts, symbols or signal."""
         return "signal" if self.signal else "counts"
 
     @model_validator(mode="after")
@@ -83,10 +84,11 @@ class ArraySource(Sampled):
         return self
 
     def archive(self, file: Path | None) -> Archive:
-        """The opened file."""
+        """Return the opened file."""
         raise NotImplementedError
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         archive = self.archive(file)
         return self._load_spikes(archive) if self.spike_times else self._load_dense(archive)
 
@@ -110,9 +112,11 @@ class ArraySource(Sampled):
         if not np.isin(units, names).all():
             raise CortseqError(
                 f"units run from {units.min()} to {units.max()}, {len(names)} are labelled",
-                file=archive.file, key="spike_units", value=self.spike_units,
+                file=archive.file,
+                key="spike_units",
+                value=self.spike_units,
                 fix="give one label per unit, units numbered from 0",
-            )  # fmt: skip
+            )
         event = {"event_time": times * SECONDS[self.time_unit], "event_unit": np.searchsorted(names, units)}
         raw = _label_units(xr.Dataset(coords={"unit": names}), labels, "unit", archive)
         if self.spike_trials:
@@ -124,13 +128,15 @@ class ArraySource(Sampled):
         return describe(raw.assign({key: ("event", values) for key, values in event.items()}), "events")
 
     def _load_trains(self, archive: Archive, trains: Mapping[str, np.ndarray]) -> xr.Dataset:
-        """Units whose spikes are stored apart from each other."""
+        """Return units whose spikes are stored apart from each other."""
         for key in ("spike_units", "spike_trials", "covariates"):
             if getattr(self, key):
                 raise CortseqError(
-                    "is of no use where every unit has its own list of spikes", file=archive.file, key=key,
+                    "is of no use where every unit has its own list of spikes",
+                    file=archive.file,
+                    key=key,
                     fix="remove it",
-                )  # fmt: skip
+                )
         raw = from_trains(
             trains, scale=SECONDS[self.time_unit], file=archive.file, key=f"spike_times: {self.spike_times}"
         )
@@ -138,16 +144,18 @@ class ArraySource(Sampled):
         return _label_units(raw, labels, "unit", archive)
 
     def _with_trials(self, raw: xr.Dataset, archive: Archive, trials: np.ndarray) -> xr.Dataset:
-        """Adds the coordinate `trial` and the covariates, whose length is the number of trials."""
+        """Add the coordinate `trial` and the covariates, whose length is the number of trials."""
         values = {k: archive.squeezed(key, f"covariates.{k}") for k, key in self.covariates.items()}
         lengths = {len(v) for v in values.values()} or {int(trials.max()) + 1}
         if len(lengths) > 1 or trials.max() >= min(lengths) or trials.min() < 0:
             raise CortseqError(
                 f"trials run from {trials.min() + self.first_trial} to {trials.max() + self.first_trial}, "
                 f"there are {sorted(lengths)} counted from {self.first_trial}",
-                file=archive.file, key="spike_trials", value=self.spike_trials,
+                file=archive.file,
+                key="spike_trials",
+                value=self.spike_trials,
                 fix="set first_trial to the number of the first trial, give one covariate value per trial",
-            )  # fmt: skip
+            )
         variables = {f"covariate_{label}": ("trial", v) for label, v in values.items()}
         return raw.assign_coords(trial=np.arange(min(lengths))).assign(variables)
 
@@ -171,9 +179,12 @@ class ArraySource(Sampled):
         archive.same_length(time[:n], n, "time", self.time)  # a camera may run on after the last good frame
         if (np.diff(time) < 0).any():
             raise CortseqError(
-                "time runs backwards", file=archive.file, key="time", value=self.time,
+                "time runs backwards",
+                file=archive.file,
+                key="time",
+                value=self.time,
                 fix="remove `time:` and give native_bin_ms",
-            )  # fmt: skip
+            )
         width = self.native or step(time[:n], archive.file)
         return describe(raw.assign_coords(time=time[:n]), "samples", dirt, bin_width=width)
 
@@ -195,36 +206,50 @@ class Archive:
 
     item: ClassVar[str] = "array"
 
-    def __init__(self, file: Path | None):
+    def __init__(self, file: Path | None) -> None:
         self.file = file
 
     @property
     def keys(self) -> list[str]:
+        """Return the names of the arrays."""
         raise NotImplementedError
 
     def read(self, key: str) -> np.ndarray:
-        """The array of a key that is there."""
+        """Return the array of a key that is there.
+
+        Of any shape, as it is stored.
+        """
         raise NotImplementedError
 
     def trains(self, key: str | None, option: str) -> Mapping[str, np.ndarray] | None:
-        """Spike times by unit where `key` holds one array per unit; None where it is one array."""
+        """Return spike times by unit where `key` holds one array per unit; None where it is one array.
+
+        Times are (spike,) per unit.
+        """
         return None
 
     def get(self, key: str | None, option: str) -> np.ndarray:
-        """The array `key`, named in the study under `option`."""
+        """Return the array `key`, named in the study under `option`.
+
+        Of any shape, as it is stored.
+        """
         if key not in self.keys:
             raise self.missing(key, option)
         assert key is not None
         return self.read(key)
 
     def missing(self, key: str | None, option: str) -> CortseqError:
+        """Return the error that says that no array has this key."""
         return CortseqError(
-            f"the file has no such {self.item}", file=self.file, key=option, value=key,
+            f"the file has no such {self.item}",
+            file=self.file,
+            key=option,
+            value=key,
             fix=f"it holds {self.keys}",
-        )  # fmt: skip
+        )
 
     def squeezed(self, key: str, option: str) -> np.ndarray:
-        """A vector, also where it was stored as (n, 1)."""
+        """Return a vector, also where it was stored as (n, 1)."""
         values = self.get(key, option)
         if values.ndim == 2 and 1 in values.shape:
             values = values.ravel()
@@ -235,7 +260,16 @@ class Archive:
         return values
 
     def spike_labels(self, key: str | None, option: str, times: np.ndarray) -> np.ndarray:
-        """Whole numbers, one per spike."""
+        """Return whole numbers, one per spike.
+
+        Parameters
+        ----------
+        times : (spike,) whose number the labels must have.
+
+        Returns
+        -------
+        (spike,) integers.
+        """
         values = self.get(key, option).ravel()
         self.same_length(values, len(times), option, key)
         if values.dtype.kind not in "iuf" or (values != np.floor(values)).any():
@@ -243,13 +277,20 @@ class Archive:
         return values.astype(np.int64)
 
     def same_length(self, values: np.ndarray, length: int, option: str, key: str | None) -> None:
+        """Raise a CortseqError unless `values` has so many rows.
+
+        Parameters
+        ----------
+        values : (row, ...).
+        length : rows there must be.
+        """
         if len(values) != length:
             raise CortseqError(
                 f"has {len(values)} values, {length} are needed", file=self.file, key=option, value=key
             )
 
     def summaries(self) -> list[str]:
-        """Lines of `inspect`: every array, then what the arrays look like."""
+        """Return lines of `inspect`: every array, then what the arrays look like."""
         lines, arrays = [], {}
         for key in self.keys:
             try:
@@ -264,14 +305,22 @@ class Archive:
 
 
 def from_trains(
-    trains: Mapping[str, np.ndarray], *, scale: float = 1.0, file: Path | None, key: str,
+    trains: Mapping[str, np.ndarray],
+    *,
+    scale: float = 1.0,
+    file: Path | None,
+    key: str,
     trials: Sequence[np.ndarray] | None = None,
-) -> xr.Dataset:  # fmt: skip
+) -> xr.Dataset:
     """Raw events of units stored apart: name -> times (in units of `scale` s), and their trial numbers.
 
     NaN, with which rectangular tables are padded, is left out; spikes are put in order, and of two spikes
     of one unit at one instant (in one trial) one is left out. Each is counted in `dirt`. An infinite time
     and a recording without any spike are errors.
+
+    Parameters
+    ----------
+    trains : name of each unit -> its spike times (spike,), in units of `scale` s.
     """
     dirt = {"spike_times_nan": 0, "spikes_out_of_order": 0, "spikes_at_the_same_time": 0}
     times, unit, trial = [], [], []
@@ -308,14 +357,16 @@ def dense(
     file: Path | None,
     key: str,
 ) -> xr.Dataset:
-    """Raw samples of an array whose axes are named, transposed to (trial,) time, unit | channel."""
+    """Return raw samples of an array whose axes are named, transposed to (trial,) time, unit | channel."""
     feature = "channel" if track == "signal" else "unit"
     axes = [feature if axis in ("unit", "channel") else axis for axis in axes]
     if values.ndim != len(axes):
         raise CortseqError(
             f"the array has shape {values.shape}, not one axis each for {axes}",
-            file=file, key="axes", fix="name every axis of the array",
-        )  # fmt: skip
+            file=file,
+            key="axes",
+            fix="name every axis of the array",
+        )
     if values.size == 0:
         raise CortseqError(f"the array is empty, shape {values.shape}", file=file, key=track)
     if track == "counts":
@@ -331,22 +382,33 @@ def dense(
     return raw.assign_coords({feature: np.arange(raw.sizes[feature])})
 
 
-def clocked(raw: xr.Dataset, width: float, dirt: dict | None = None) -> xr.Dataset:
-    """Samples of `width` s, described; a continuous array gets its times, from 0."""
+def clocked(raw: xr.Dataset, width: float, dirt: dict[str, Any] | None = None) -> xr.Dataset:
+    """Return samples of `width` s, described; a continuous array gets its times, from 0."""
     if "trial" not in raw.dims:
         raw = raw.assign_coords(time=np.arange(raw.sizes["time"]) * width)
     return describe(raw, "samples", dirt, bin_width=width)
 
 
 def step(time: np.ndarray, file: Path | None) -> float:
-    """The bin width of regular times; gaps are rare and clocks jitter, so the median is the width."""
+    """Return the bin width of regular times; gaps are rare and clocks jitter, so the median is the width.
+
+    Parameters
+    ----------
+    time : (sample,) s.
+
+    Returns
+    -------
+    s.
+    """
     steps = np.diff(time)
     width = float(np.median(steps)) if len(steps) else 0.0
     if width <= 0 or (abs(steps / width - 1) > _JITTER).mean() > 0.05:
         raise CortseqError(
-            "times are irregular, so the bin width is not known", file=file, key="time",
+            "times are irregular, so the bin width is not known",
+            file=file,
+            key="time",
             fix="set native_bin_ms",
-        )  # fmt: skip
+        )
     return width
 
 
@@ -373,7 +435,7 @@ def _summary(values: np.ndarray) -> str:
 
 
 def _constant(values: np.ndarray) -> str:
-    """Rows or columns of a table that never vary: dead channels."""
+    """Return rows or columns of a table that never vary: dead channels."""
     if values.ndim != 2 or min(values.shape) < 2:
         return ""
     with np.errstate(invalid="ignore"):
@@ -382,7 +444,7 @@ def _constant(values: np.ndarray) -> str:
 
 
 def _guess(arrays: dict[str, Any]) -> list[str]:
-    """What the arrays look like: lists of equal length, dense counts, times with gaps."""
+    """Return what the arrays look like: lists of equal length, dense counts, times with gaps."""
     lines = []
     lists = [k for k, v in arrays.items() if v.ndim == 1 and v.dtype.kind in "iuf"]
     for n in sorted({len(arrays[k]) for k in lists}, reverse=True):
@@ -408,7 +470,7 @@ def _guess(arrays: dict[str, Any]) -> list[str]:
 
 
 def _guess_times(key: str, values: np.ndarray) -> list[str]:
-    """A line about what looks like a clock: its step, and what is dirty in it."""
+    """Return a line about what looks like a clock: its step, and what is dirty in it."""
     steps = np.diff(values)
     if not np.isfinite(steps).all() or (steps < 0).mean() > 0.1:
         return []

@@ -75,7 +75,9 @@ class Source(BaseModel):
     max_units: int | None = Field(None, ge=1, description="keep the units with the highest training rate")
     part: Part | None = Field(
         None,
-        description="[from, to], shares of the recording's trials in their recorded order: [0, 0.5] is the first half",
+        description=(
+            "[from, to], shares of the recording's trials in their recorded order: [0, 0.5] is the first half"
+        ),
     )
     max_trials: int | None = Field(None, ge=2, description="keep the first trials only")
 
@@ -90,11 +92,15 @@ class Source(BaseModel):
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
-        """What the file holds, one line a fact: kind, units, trials or duration, rates, what is dirty."""
+        """Return what the file holds, one line a fact.
+
+        Kind, units, trials or duration, rates, what is dirty.
+        """
         raise NotImplementedError
 
     @property
     def needs_file(self) -> bool:
+        """Whether the entry names a file."""
         return True
 
     @model_validator(mode="after")
@@ -117,7 +123,8 @@ class Source(BaseModel):
             raise ValueError(f"part: [from, to] must end after it starts (got {list(self.part)})")
         if self.stratify and self.stratify not in self.covariates:
             raise ValueError(
-                f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add it there"
+                f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add "
+                f"it there"
             )
         if self.observation and self.track != "counts":
             raise ValueError(f"observation: is for counts, this source gives {self.track} -- remove the key")
@@ -140,13 +147,14 @@ class SymbolSource(Source):
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
+        """Track of the recording: counts, symbols or signal."""
         return "symbols"
 
 
 def describe(
-    raw: xr.Dataset, form: Literal["events", "samples"], dirt: dict | None = None, **attrs
+    raw: xr.Dataset, form: Literal["events", "samples"], dirt: dict[str, Any] | None = None, **attrs: Any
 ) -> xr.Dataset:
-    """The raw Dataset with its attributes; entries of `dirt` that counted nothing are left out."""
+    """Return the raw Dataset with its attributes; entries of `dirt` that counted nothing are left out."""
     found = {key: int(n) for key, n in (dirt or {}).items() if n}
     return raw.assign_attrs(form=form, dirt=json.dumps(found), **attrs)
 
@@ -156,7 +164,7 @@ def symbol_dataset(
     *,
     file: Path | None = None,
     alphabet: Sequence[str] | None = None,
-    dirt: dict | None = None,
+    dirt: dict[str, Any] | None = None,
 ) -> xr.Dataset:
     """Sequences of labels as padded integers: labels sorted (or in the order of `alphabet`) are 0, 1, ...
 
@@ -170,8 +178,11 @@ def symbol_dataset(
     if outside := sorted_labels(found - set(labels)):
         raise CortseqError(
             f"a label lies outside the alphabet {labels}",
-            file=file, key="alphabet", value=outside[0], fix="add it to the alphabet or correct the file",
-        )  # fmt: skip
+            file=file,
+            key="alphabet",
+            value=outside[0],
+            fix="add it to the alphabet or correct the file",
+        )
     index = {label: i for i, label in enumerate(labels)}
     valid = np.arange(max(map(len, kept)))[None] < np.array([[len(s)] for s in kept])
     symbols = np.zeros(valid.shape, np.int16)
@@ -182,13 +193,13 @@ def symbol_dataset(
 
 
 def sorted_labels(labels) -> list[str]:
-    """Labels in order: as numbers where all are whole numbers, else as text."""
+    """Return labels in order: as numbers where all are whole numbers, else as text."""
     numbers = all(label.lstrip("-").isdigit() for label in labels)
     return sorted(labels, key=int if numbers else None)
 
 
 def summarise_symbols(raw: xr.Dataset, kind: str) -> list[str]:
-    """Lines of `inspect` for a raw Dataset of symbols."""
+    """Return lines of `inspect` for a raw Dataset of symbols."""
     lengths = raw["valid"].values.sum(1)
     counts = np.bincount(raw["symbols"].values[raw["valid"].values], minlength=raw.attrs["n_symbols"])
     share = counts / counts.sum()
@@ -206,7 +217,7 @@ def summarise_symbols(raw: xr.Dataset, kind: str) -> list[str]:
 
 
 def summarise_events(raw: xr.Dataset, kind: str) -> list[str]:
-    """Lines of `inspect` for a raw Dataset of spikes."""
+    """Return lines of `inspect` for a raw Dataset of spikes."""
     times, n_units = raw["event_time"].values, raw.sizes["unit"]
     counts = np.bincount(raw["event_unit"].values, minlength=n_units)
     lines = [f"kind: {kind}", f"units: {n_units} ({(counts == 0).sum()} silent), {len(times)} spikes"]
@@ -223,40 +234,61 @@ def summarise_events(raw: xr.Dataset, kind: str) -> list[str]:
 
 
 def summarise_rates(rates: np.ndarray) -> str:
+    """Return one line on the firing rates (unit,), Hz."""
     return f"rates {rates.min():.2f} to {rates.max():.2f} Hz (mean {rates.mean():.2f})"
 
 
 def dominant(counts: np.ndarray, rates: np.ndarray, names: np.ndarray) -> list[str]:
-    """A line where one unit of several has most of all spikes: a pooled score would be that unit's."""
+    """Return a line where one unit of several has most of all spikes: a pooled score would be that unit's.
+
+    Parameters
+    ----------
+    counts : (unit,) spikes.
+    rates : (unit,) Hz.
+    names : (unit,).
+    """
     most = int(np.argmax(counts))
     if (counts > 0).sum() < 3 or counts[most] <= counts.sum() / 2:
         return []
     share = 100 * counts[most] / counts.sum()
     return [
-        f"dirty: unit {names[most]} fires at {rates[most]:.1f} Hz and has {share:.0f} % of all spikes (max_rate_hz)"
+        f"dirty: unit {names[most]} fires at {rates[most]:.1f} Hz and has {share:.0f} % of all spikes "
+        f"(max_rate_hz)"
     ]
 
 
 def summarise_dirt(raw: xr.Dataset) -> str:
-    """What a Dataset dropped, in words."""
+    """Return what a Dataset dropped, in words."""
     found = json.loads(raw.attrs.get("dirt", "{}"))
     return ", ".join(f"{n} {key.replace('_', ' ')}" for key, n in found.items()) or "none"
 
 
 def finite(values, *, file: Path | None, key: str) -> np.ndarray:
-    """`values` as float64; CortseqError where one is NaN or infinite."""
+    """Return `values` as float64; CortseqError where one is NaN or infinite.
+
+    Parameters
+    ----------
+    values : of any shape; the result has the same.
+    """
     values = np.asarray(values, float)
     bad = ~np.isfinite(values)
     if bad.any():
         raise CortseqError(
             f"{bad.sum()} of {bad.size} times are NaN or infinite",
-            file=file, key=key, fix="remove them from the file",
-        )  # fmt: skip
+            file=file,
+            key=key,
+            fix="remove them from the file",
+        )
     return values
 
 
 def whole_counts(values: np.ndarray, *, file: Path | None, key: str) -> np.ndarray:
-    """`values` as integers >= 0; CortseqError where one is negative, fractional or not a number."""
+    """Return `values` as integers >= 0; CortseqError where one is negative, fractional or not a number.
+
+    Parameters
+    ----------
+    values : of any shape; the result has the same.
+    """
     if values.dtype.kind in "ub":
         return values.astype(np.uint8) if values.dtype.kind == "b" else values
     if values.dtype.kind not in "if":
@@ -268,6 +300,9 @@ def whole_counts(values: np.ndarray, *, file: Path | None, key: str) -> np.ndarr
     if bad.any():
         raise CortseqError(
             f"counts must be whole numbers >= 0, {bad.sum()} are not",
-            file=file, key=key, value=float(values[bad][0]), fix="real values are read with `signal:`",
-        )  # fmt: skip
+            file=file,
+            key=key,
+            value=float(values[bad][0]),
+            fix="real values are read with `signal:`",
+        )
     return values if values.dtype.kind == "i" else values.astype(np.int32)

@@ -25,10 +25,12 @@ class Hdf5(ArraySource):
     source: Literal["hdf5"] = "hdf5"
 
     def archive(self, file: Path | None) -> Archive:
+        """Open the file."""
         return Hdf5Archive(file)
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         archive = Hdf5Archive(file)
         return [f"kind: HDF5 file of {len(archive.keys)} datasets (source: hdf5)", *archive.summaries()]
 
@@ -38,7 +40,7 @@ class Hdf5Archive(Archive):
 
     item: ClassVar[str] = "dataset"
 
-    def __init__(self, file: Path | None):
+    def __init__(self, file: Path | None) -> None:
         super().__init__(file)
         with open_hdf5(file) as content:
             self._groups = _groups(content)
@@ -46,9 +48,14 @@ class Hdf5Archive(Archive):
 
     @property
     def keys(self) -> list[str]:
+        """Return the names of the arrays."""
         return self._keys
 
     def read(self, key: str) -> np.ndarray:
+        """Read the array of a key.
+
+        Of any shape, as it is stored.
+        """
         with open_hdf5(self.file) as content:
             try:
                 dataset = content[key]
@@ -60,9 +67,14 @@ class Hdf5Archive(Archive):
         return values.astype(str) if values.dtype.kind in "OS" else values
 
     def get(self, key: str | None, option: str) -> np.ndarray:
+        """Return the array `key`, named in the study under `option`; one fault is one line.
+
+        Of any shape, as it is stored.
+        """
         return super().get(key and key.strip("/"), option)
 
     def trains(self, key: str | None, option: str) -> Mapping[str, np.ndarray] | None:
+        """Return spike times (spike,) by unit where `key` holds one array per unit, else None."""
         group = (key or "").strip("/")
         if group not in self._groups:
             return None
@@ -73,7 +85,7 @@ class Hdf5Archive(Archive):
 
 
 def open_hdf5(file: Path | None):
-    """The file as h5py opens it."""
+    """Return the file as h5py opens it."""
     try:
         import h5py
     except ImportError as error:
@@ -85,7 +97,7 @@ def open_hdf5(file: Path | None):
 
 
 def _groups(content) -> dict[str, list[str]]:
-    """Path of every group -> paths of the datasets right inside it."""
+    """Return path of every group -> paths of the datasets right inside it."""
     import h5py
 
     found: dict[str, list[str]] = {"": []}

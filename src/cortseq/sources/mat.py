@@ -33,6 +33,7 @@ class Mat(ArraySource):
     field: str | None = Field(None, description="field of the structs in the cells that has the spike times")
 
     def archive(self, file: Path | None) -> Archive:
+        """Open the file."""
         return MatArchive(file, self.field)
 
     def _load_trains(self, archive: Archive, trains: Mapping[str, np.ndarray]) -> xr.Dataset:
@@ -41,6 +42,7 @@ class Mat(ArraySource):
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         archive = MatArchive(file, None)
         arrays = [key for key in archive.keys if isinstance(archive.find(key), np.ndarray)]
         lines = [f"kind: MATLAB file, variables {', '.join(archive.keys) or 'none'} (source: mat)"]
@@ -56,20 +58,22 @@ class MatArchive(Archive):
 
     item: ClassVar[str] = "variable"
 
-    def __init__(self, file: Path | None, field: str | None):
+    def __init__(self, file: Path | None, field: str | None) -> None:
         super().__init__(file)
         self._field = field
         self._variables = _read(file)
 
     @property
     def keys(self) -> list[str]:
+        """Return the names of the arrays."""
         return sorted(self._variables)
 
     def only(self, keys: list[str]) -> None:
+        """Drop all variables but those of these keys."""
         self._variables = {key: self._variables[key] for key in keys}
 
     def find(self, key: str) -> Tree:
-        """What `name` or `name.field` holds; None where there is no such thing."""
+        """Return what `name` or `name.field` holds; None where there is no such thing."""
         name, *fields = key.split(".")
         tree = self._variables.get(name)
         for name in fields:
@@ -77,6 +81,10 @@ class MatArchive(Archive):
         return tree
 
     def get(self, key: str | None, option: str) -> np.ndarray:
+        """Return the array `key`, named in the study under `option`; one fault is one line.
+
+        Of any shape, as it is stored.
+        """
         tree = self.find(key or "")
         if tree is None:
             raise self.missing(key, option)
@@ -84,12 +92,16 @@ class MatArchive(Archive):
             return np.array(tree)
         if not isinstance(tree, np.ndarray) or tree.dtype.kind not in "iufbU":
             raise CortseqError(
-                f"is {_kind(tree)}, not a matrix of numbers", file=self.file, key=option, value=key,
+                f"is {_kind(tree)}, not a matrix of numbers",
+                file=self.file,
+                key=option,
+                value=key,
                 fix="a cell array of spike times is named in spike_times, a field of a struct as name.field",
-            )  # fmt: skip
+            )
         return tree
 
     def trains(self, key: str | None, option: str) -> Mapping[str, np.ndarray] | None:
+        """Return spike times (spike,) by unit where `key` holds one array per unit, else None."""
         tree = self.find(key or "")
         if not isinstance(tree, list):
             return None
@@ -97,22 +109,28 @@ class MatArchive(Archive):
         where: dict = {"file": self.file, "key": option, "value": key}
         if not found:
             raise CortseqError(
-                f"the cells hold no struct with the field {self._field!r}" if self._field else "the cells are empty",
-                **where, fix=f"fields: {sorted(_fields(tree))}",
-            )  # fmt: skip
+                f"the cells hold no struct with the field {self._field!r}"
+                if self._field
+                else "the cells are empty",
+                **where,
+                fix=f"fields: {sorted(_fields(tree))}",
+            )
         for path, leaf in found.items():
             if not isinstance(leaf, np.ndarray) or leaf.dtype.kind not in "iuf":
                 raise CortseqError(
-                    f"cell {'.'.join(path)} holds {_kind(leaf)}, not spike times", **where,
+                    f"cell {'.'.join(path)} holds {_kind(leaf)}, not spike times",
+                    **where,
                     fix="name the field that has them with `field:`",
-                )  # fmt: skip
+                )
         depth = min(map(len, found))
         first = next((i for i in range(depth) if len({path[i] for path in found}) > 1), depth - 1)
         return {".".join(path[first:]): leaf for path, leaf in found.items()}
 
 
-def _leaves(tree: Tree, field: str | None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple, Tree]]:
-    """Indices (from 1) and value of every unit in cells of cells."""
+def _leaves(
+    tree: Tree, field: str | None, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[Any, ...], Tree]]:
+    """Yield indices (from 1) and value of every unit in cells of cells."""
     if isinstance(tree, list):
         for i, value in enumerate(tree):
             yield from _leaves(value, field, (*path, str(i + 1)))
@@ -123,7 +141,7 @@ def _leaves(tree: Tree, field: str | None, path: tuple[str, ...] = ()) -> Iterat
 
 
 def _fields(tree: Tree) -> set[str]:
-    """Names of the fields of all structs in cells of cells."""
+    """Return names of the fields of all structs in cells of cells."""
     if isinstance(tree, list):
         return {name for value in tree for name in _fields(value)}
     return set(tree) if isinstance(tree, dict) else set()
@@ -154,7 +172,7 @@ def _read(file: Path | None) -> dict[str, Tree]:
 
 
 def _plain(value: Any) -> Tree:
-    """What scipy read, as lists, dicts and arrays."""
+    """Return what scipy read, as lists, dicts and arrays."""
     if hasattr(value, "toarray"):
         return value.toarray()
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "OVU":
@@ -173,7 +191,7 @@ def _read_73(file: Path | None) -> dict[str, Tree]:
 
 
 def _plain_73(item, content) -> Tree:
-    """What h5py reads, as lists, dicts and arrays: axes are reversed, cells are references."""
+    """Return what h5py reads, as lists, dicts and arrays: axes are reversed, cells are references."""
     if hasattr(item, "items"):
         fields = {name: _plain_73(child, content) for name, child in item.items()}
         apart = [
@@ -198,7 +216,7 @@ def _plain_73(item, content) -> Tree:
 
 
 def _inspect_cells(file: Path, key: str, tree: Tree) -> list[str]:
-    """What cells or a struct hold; cells that look like spike times are read as such."""
+    """Return what cells or a struct hold; cells that look like spike times are read as such."""
     if not isinstance(tree, list):
         return [f"{key}: {_kind(tree)}"]
     fields = sorted(_fields(tree))

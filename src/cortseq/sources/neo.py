@@ -26,9 +26,23 @@ class Neo(Source):
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (
-        ".abf", ".axgd", ".axgx", ".edf", ".ncs", ".nev", ".nex", ".nix", ".nse", ".ntt", ".plx", ".rhd", ".rhs",
-        ".smr", ".smrx", ".tdt",
-    )  # fmt: skip
+        ".abf",
+        ".axgd",
+        ".axgx",
+        ".edf",
+        ".ncs",
+        ".nev",
+        ".nex",
+        ".nix",
+        ".nse",
+        ".ntt",
+        ".plx",
+        ".rhd",
+        ".rhs",
+        ".smr",
+        ".smrx",
+        ".tdt",
+    )
 
     source: Literal["neo"] = "neo"
     reader: str | None = Field(None, description="class of neo.io, AxonIO say; default: by the file's suffix")
@@ -36,6 +50,7 @@ class Neo(Source):
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
+        """Track of the recording: counts, symbols or signal."""
         return "counts" if self.signal is None else "signal"
 
     @model_validator(mode="after")
@@ -47,29 +62,30 @@ class Neo(Source):
         return self
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         assert file is not None
         segments = _segments(file, self.reader)
         return _spikes(segments, file) if self.signal is None else self._signal(segments, file)
 
-    def _signal(self, segments: list, file: Path) -> xr.Dataset:
-        each = [self._find(segment.analogsignals, file) for segment in segments]
-        widths = [float(s.sampling_period.rescale("s").magnitude) for s in each]
-        shapes = {np.shape(s)[1] for s in each}
+    def _signal(self, segments: list[Any], file: Path) -> xr.Dataset:
+        parts = [self._find(segment.analogsignals, file) for segment in segments]
+        widths = [float(s.sampling_period.rescale("s").magnitude) for s in parts]
+        shapes = {np.shape(s)[1] for s in parts}
         if len(shapes) > 1 or not np.allclose(widths, widths[0]):
             raise CortseqError(
                 f"the segments differ in channels {sorted(shapes)} or sample width", file=file, key="signal"
             )
-        values = np.full((len(each), max(map(len, each)), shapes.pop()), np.nan)
-        for trial, signal in enumerate(each):
+        values = np.full((len(parts), max(map(len, parts)), shapes.pop()), np.nan)
+        for trial, signal in enumerate(parts):
             values[trial, : len(signal)] = signal.magnitude
         axes = ("trial", "time", "channel")
         raw = dense(values, "signal", axes, file=file, key=f"signal: {self.signal}")
-        if len(each) > 1:
+        if len(parts) > 1:
             return clocked(raw, widths[0])
         raw = clocked(raw.isel(trial=0), widths[0])
-        return raw.assign_coords(time=raw["time"] + float(each[0].t_start.rescale("s").magnitude))
+        return raw.assign_coords(time=raw["time"] + float(parts[0].t_start.rescale("s").magnitude))
 
-    def _find(self, signals: list, file: Path) -> Any:
+    def _find(self, signals: list[Any], file: Path) -> Any:
         names = [s.name for s in signals]
         if isinstance(self.signal, int) and 0 <= self.signal < len(signals):
             return signals[self.signal]
@@ -81,6 +97,7 @@ class Neo(Source):
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         segments = _segments(file, None)
         lines = [f"kind: file that Neo reads, {len(segments)} segment(s) (source: neo)"]
         for i, signal in enumerate(segments[0].analogsignals):
@@ -92,8 +109,8 @@ class Neo(Source):
         return lines
 
 
-def _segments(file: Path, reader: str | None) -> list:
-    """The segments of the first block."""
+def _segments(file: Path, reader: str | None) -> list[Any]:
+    """Return the segments of the first block."""
     try:
         import neo
     except ImportError as error:
@@ -102,9 +119,12 @@ def _segments(file: Path, reader: str | None) -> list:
         raise CortseqError("is a pickle, which is never read", file=file, fix="save it in another format")
     if reader is not None and not hasattr(neo.io, reader):
         raise CortseqError(
-            "neo has no such reader", file=file, key="reader", value=reader,
+            "neo has no such reader",
+            file=file,
+            key="reader",
+            value=reader,
             fix=f"one of {sorted(io.__name__ for io in neo.io.iolist)}",
-        )  # fmt: skip
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -120,36 +140,38 @@ def _segments(file: Path, reader: str | None) -> list:
     return segments
 
 
-def _first_block(stream) -> list:
-    """Some readers know blocks, the simplest only a segment."""
+def _first_block(stream) -> list[Any]:
+    """Return the first block; some readers know blocks, the simplest only a segment."""
     kinds = {kind.__name__ for kind in stream.readable_objects}
     return list(stream.read_block().segments) if "Block" in kinds else [stream.read_segment()]
 
 
-def _spikes(segments: list, file: Path) -> xr.Dataset:
+def _spikes(segments: list[Any], file: Path) -> xr.Dataset:
     counts = {len(segment.spiketrains) for segment in segments}
     if len(counts) > 1 or counts == {0}:
         raise CortseqError(
-            f"the segments hold {sorted(counts)} spike trains", file=file, key="signal",
+            f"the segments hold {sorted(counts)} spike trains",
+            file=file,
+            key="signal",
             fix="read an analog signal by `signal:`" if counts == {0} else "each must have all units",
-        )  # fmt: skip
+        )
     trains: dict[str, np.ndarray] = {}
     trials = []
     for i in range(counts.pop()):
-        each = [np.asarray(s.spiketrains[i].rescale("s").magnitude, float) for s in segments]
+        parts = [np.asarray(s.spiketrains[i].rescale("s").magnitude, float) for s in segments]
         if len(segments) > 1:
-            each = [
-                t - float(s.spiketrains[i].t_start.rescale("s")) for t, s in zip(each, segments, strict=True)
+            parts = [
+                t - float(s.spiketrains[i].t_start.rescale("s")) for t, s in zip(parts, segments, strict=True)
             ]
-        trains[_name(segments[0].spiketrains[i], i, trains)] = np.concatenate(each)
-        trials.append(np.repeat(np.arange(len(each)), list(map(len, each))))
+        trains[_name(segments[0].spiketrains[i], i, trains)] = np.concatenate(parts)
+        trials.append(np.repeat(np.arange(len(parts)), list(map(len, parts))))
     several = len(segments) > 1
     raw = from_trains(trains, file=file, key="spiketrains", trials=trials if several else None)
     return raw.assign_coords(trial=np.arange(len(segments))) if several else raw
 
 
-def _name(train, i: int, taken: dict) -> str:
-    """The unit's name where the file has a good one, else its number."""
+def _name(train, i: int, taken: dict[str, Any]) -> str:
+    """Return the unit's name where the file has a good one, else its number."""
     return str(train.name) if train.name and str(train.name) not in taken else str(i)
 
 

@@ -20,10 +20,12 @@ class Npz(ArraySource):
     source: Literal["npz"] = "npz"
 
     def archive(self, file: Path | None) -> Archive:
+        """Open the file."""
         return NpzArchive(file)
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         archive = NpzArchive(file)
         return [f"kind: NumPy archive of {len(archive.keys)} arrays (source: npz)", *archive.summaries()]
 
@@ -31,7 +33,7 @@ class Npz(ArraySource):
 class NpzArchive(Archive):
     """An npz file; pickled objects are never read."""
 
-    def __init__(self, file: Path | None):
+    def __init__(self, file: Path | None) -> None:
         super().__init__(file)
         try:
             self._content = np.load(file, allow_pickle=False)  # type: ignore[arg-type]
@@ -44,16 +46,23 @@ class NpzArchive(Archive):
 
     @property
     def keys(self) -> list[str]:
+        """Return the names of the arrays."""
         return sorted(self._content.files)
 
     def read(self, key: str) -> np.ndarray:
+        """Read the array of a key.
+
+        Of any shape, as it is stored.
+        """
         try:
             return self._content[key]
         except ValueError as error:
             raise CortseqError(
                 "holds Python objects (pickle), which are never read",
-                file=self.file, key=key, fix="save it again as a plain array of numbers or text",
-            ) from error  # fmt: skip
+                file=self.file,
+                key=key,
+                fix="save it again as a plain array of numbers or text",
+            ) from error
 
 
 SOURCE = Npz

@@ -41,6 +41,7 @@ class Nwb(Source):
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
+        """Track of the recording: counts, symbols or signal."""
         return "counts"
 
     @property
@@ -48,6 +49,7 @@ class Nwb(Source):
         return not isinstance(self.window_ms, int | float)
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         assert file is not None
         with open_nwb(file) as nwb:
             raw = _units(nwb, file)
@@ -61,21 +63,25 @@ class Nwb(Source):
         return describe(raw, "events", dirt)
 
     def _table(self, nwb, file: Path):
-        """The table of trials; None where windows are cut instead."""
+        """Return the table of trials; None where windows are cut instead."""
         if not self._wants_table:
             if self.intervals or self.align:
                 raise CortseqError(
                     "is of no use with window_ms a number",
-                    file=file, key="intervals" if self.intervals else "align",
+                    file=file,
+                    key="intervals" if self.intervals else "align",
                     fix="remove it, or give window_ms as [start, stop]",
-                )  # fmt: skip
+                )
             return None
         tables = dict(nwb.intervals or {})
         if self.intervals and self.intervals not in tables:
             raise CortseqError(
-                "the file has no such interval table", file=file, key="intervals", value=self.intervals,
+                "the file has no such interval table",
+                file=file,
+                key="intervals",
+                value=self.intervals,
                 fix=f"it has {sorted(tables)}" if tables else "give window_ms as a number to cut windows",
-            )  # fmt: skip
+            )
         return tables.get(self.intervals or "trials")
 
     def _with_trials(self, raw: xr.Dataset, table, file: Path) -> tuple[xr.Dataset, dict[str, int]]:
@@ -110,6 +116,7 @@ class Nwb(Source):
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         with open_nwb(file) as nwb:
             return [
                 f"kind: NWB file {nwb.identifier} (source: nwb)",
@@ -125,7 +132,7 @@ class Nwb(Source):
 
 @contextlib.contextmanager
 def open_nwb(file: Path) -> Iterator[Any]:
-    """The NWB file as pynwb reads it; what pynwb warns about old files is of no use to a user."""
+    """Yield the NWB file as pynwb reads it; what pynwb warns about old files is of no use to a user."""
     try:
         import pynwb
     except ImportError as error:
@@ -145,7 +152,10 @@ def open_nwb(file: Path) -> Iterator[Any]:
 
 
 def _units(nwb, file: Path) -> xr.Dataset:
-    """Spikes of all units, ordered by time, and the units' scalar columns as coordinates."""
+    """Return spikes of all units ordered by time, with the units' scalar columns.
+
+    The columns are coordinates.
+    """
     if nwb.units is None or "spike_times" not in nwb.units.colnames:
         raise CortseqError(
             "has no table of units with spike times", file=file, key="units", fix="choose another file"
@@ -167,7 +177,10 @@ def _units(nwb, file: Path) -> xr.Dataset:
 
 
 def _scalars(column) -> np.ndarray | None:
-    """A column of one number or text per row; None for anything else (ragged, references, matrices)."""
+    """Return a column of one number or text per row.
+
+    None for anything else: ragged columns, references, matrices.
+    """
     if hasattr(column, "target"):
         return None
     values = np.asarray(column.data[:])
@@ -179,12 +192,15 @@ def _scalars(column) -> np.ndarray | None:
 
 
 def _column(table, name: str, file: Path, key: str = "intervals") -> np.ndarray:
-    """A column of an interval table, one value per row; lists of tags are joined."""
+    """Return a column of an interval table, one value per row; lists of tags are joined."""
     if name not in table.colnames:
         raise CortseqError(
             f"the table {table.name} has no such column",
-            file=file, key=key, value=name, fix=f"it has {list(table.colnames)}",
-        )  # fmt: skip
+            file=file,
+            key=key,
+            value=name,
+            fix=f"it has {list(table.colnames)}",
+        )
     values = _scalars(table[name])
     if values is None:
         rows = [table[name][i] for i in range(len(table))]
@@ -193,7 +209,7 @@ def _column(table, name: str, file: Path, key: str = "intervals") -> np.ndarray:
 
 
 def _all_series(nwb) -> dict[str, Any]:
-    """Every TimeSeries of the file with numbers in it, by name."""
+    """Return every TimeSeries of the file with numbers in it, by name."""
     import pynwb
 
     series = (o for o in nwb.objects.values() if isinstance(o, pynwb.TimeSeries))
@@ -201,28 +217,39 @@ def _all_series(nwb) -> dict[str, Any]:
 
 
 def _with_series(raw: xr.Dataset, label: str, name: str, nwb, file: Path) -> xr.Dataset:
-    """A behaviour series as `series_<label>`; a column of a matrix is named `name[column]`."""
+    """Return a behaviour series as `series_<label>`; a column of a matrix is named `name[column]`."""
     series = _all_series(nwb)
     base, _, column = name.rstrip("]").partition("[")
     if base not in series or (column and not column.isdigit()):
         raise CortseqError(
             "neither a column of the trial table nor a time series of the file",
-            file=file, key=f"covariates.{label}", value=name, fix=f"series: {sorted(series)}",
-        )  # fmt: skip
+            file=file,
+            key=f"covariates.{label}",
+            value=name,
+            fix=f"series: {sorted(series)}",
+        )
     values = np.asarray(series[base].data[:])
     values = values[:, None] if values.ndim == 1 else values
     if (values.shape[1] > 1 and not column) or int(column or 0) >= values.shape[1]:
         raise CortseqError(
             f"the series has {values.shape[1]} columns",
-            file=file, key=f"covariates.{label}", value=name, fix=f"choose one: {base}[0]",
-        )  # fmt: skip
+            file=file,
+            key=f"covariates.{label}",
+            value=name,
+            fix=f"choose one: {base}[0]",
+        )
     time = finite(series_time(series[base]), file=file, key=f"{base}.timestamps")
     raw = raw.assign_coords({f"time_{label}": (f"time_{label}", time)})
     return raw.assign({f"series_{label}": (f"time_{label}", values[:, int(column or 0)])})
 
 
 def series_time(series) -> np.ndarray:
-    """Times of a TimeSeries in s."""
+    """Return times of a TimeSeries in s.
+
+    Returns
+    -------
+    (sample,).
+    """
     if series.timestamps is not None:
         return np.asarray(series.timestamps[:], float)
     return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate

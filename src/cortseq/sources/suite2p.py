@@ -20,9 +20,10 @@ class Suite2p(Sampled):
 
     `signal: fluorescence` is F - neuropil * Fneu, `signal: deconvolved` is spks. Where there is an
     `iscell.npy`, regions below `min_probability` of being a cell, or that a person marked as none, are left
-    out. Suite2p's baseline and deconvolution look ahead in time: one-step predictions of `deconvolved` are flattered,
-    by whichever model, and fluorescence is the default. Names may have a common prefix (`mouse1_F.npy`). `ops.npy` is a pickle and never read: the frame rate
-    stands in the study. Pachitariu et al. 2016 bioRxiv 061507.
+    out. Suite2p's baseline and deconvolution look ahead in time: one-step predictions of `deconvolved` are
+    flattered, by whichever model, and fluorescence is the default. Names may have a common prefix
+    (`mouse1_F.npy`). `ops.npy` is a pickle and never read: the frame rate stands in the study. Pachitariu et
+    al. 2016 bioRxiv 061507.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("*F.npy", "*Fneu.npy", "*spks.npy", "*iscell.npy")
@@ -36,6 +37,7 @@ class Suite2p(Sampled):
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
+        """Track of the recording: counts, symbols or signal."""
         return "signal"
 
     @model_validator(mode="after")
@@ -47,6 +49,7 @@ class Suite2p(Sampled):
         return self
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         assert file is not None and self.native is not None
         if self.signal == "deconvolved":
             values = _array(file, "spks")
@@ -56,9 +59,11 @@ class Suite2p(Sampled):
                 neuropil = _array(file, "Fneu")
                 if neuropil.shape != values.shape:
                     raise CortseqError(
-                        f"F has shape {values.shape}, Fneu {neuropil.shape}", file=file, key="signal",
+                        f"F has shape {values.shape}, Fneu {neuropil.shape}",
+                        file=file,
+                        key="signal",
                         fix="use a folder of one run of suite2p",
-                    )  # fmt: skip
+                    )
                 values = values - self.neuropil * neuropil
         cells = self._cells(file, len(values))
         raw = dense(values[cells], "signal", ("channel", "time"), file=file, key=f"signal: {self.signal}")
@@ -66,7 +71,7 @@ class Suite2p(Sampled):
         return clocked(raw, self.native, {"regions_that_are_no_cells": int((~cells).sum())})
 
     def _cells(self, folder: Path, n: int) -> np.ndarray:
-        """Which regions are cells, (region,) bool; all where the folder does not say."""
+        """Return which regions are cells, (region,) bool; all where the folder does not say."""
         if _find(folder, "iscell") is None:
             return np.ones(n, bool)
         table = _array(folder, "iscell")
@@ -75,13 +80,17 @@ class Suite2p(Sampled):
         cells = (table[:, 0] > 0) & (table[:, 1] >= self.min_probability)
         if not cells.any():
             raise CortseqError(
-                "no region is a cell", file=folder, key="min_probability", value=self.min_probability,
+                "no region is a cell",
+                file=folder,
+                key="min_probability",
+                value=self.min_probability,
                 fix="lower it",
-            )  # fmt: skip
+            )
         return cells
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         from cortseq.sources.arrays import _summary
 
         lines = ["kind: suite2p folder (source: suite2p; give frame_rate_hz)"]
@@ -97,7 +106,7 @@ class Suite2p(Sampled):
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """`name.npy`, or the one file that ends in `_name.npy`."""
+    """Return `name.npy`, or the one file that ends in `_name.npy`."""
     if (folder / f"{name}.npy").is_file():
         return folder / f"{name}.npy"
     found = sorted(folder.glob(f"*_{name}.npy"))
@@ -114,9 +123,11 @@ def _array(folder: Path, name: str) -> np.ndarray:
     file = _find(folder, name)
     if file is None:
         raise CortseqError(
-            "the folder has no such file", file=folder, key=f"{name}.npy",
+            "the folder has no such file",
+            file=folder,
+            key=f"{name}.npy",
             fix=f"it has {sorted(f.name for f in folder.glob('*.npy'))}",
-        )  # fmt: skip
+        )
     try:
         values = np.load(file, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:

@@ -10,7 +10,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -46,10 +46,13 @@ class Generator(NamedTuple):
 GENERATORS: dict[str, Generator] = {}
 
 
-def generator(track: Track):
+Make = TypeVar("Make", bound=Callable[..., xr.Dataset])
+
+
+def generator(track: Track) -> Callable[[Make], Make]:
     """Register a function as the generator of the kind that is its name."""
 
-    def register(function):
+    def register(function: Make) -> Make:
         GENERATORS[function.__name__] = Generator(function, track)
         return function
 
@@ -69,10 +72,12 @@ class Synthetic(Source):
 
     @property
     def needs_file(self) -> bool:
+        """Whether the entry names a file."""
         return False
 
     @property
     def track(self) -> Track:
+        """Track of the recording: counts, symbols or signal."""
         return GENERATORS[self.kind].track
 
     @model_validator(mode="before")
@@ -86,6 +91,7 @@ class Synthetic(Source):
         return {k: v if k in cls.model_fields else _option(k, v, options) for k, v in entry.items()}
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         made_by = GENERATORS[self.kind]
         options = dict(self.model_extra or {})
         if "bin_ms" in made_by.options and self.bin_ms is not None:
@@ -98,8 +104,10 @@ class Synthetic(Source):
             if name not in latents:
                 raise CortseqError(
                     f"{self.kind} has no such covariate",
-                    key=f"covariates.{label}", value=name, fix=f"one of {sorted(latents)}",
-                )  # fmt: skip
+                    key=f"covariates.{label}",
+                    value=name,
+                    fix=f"one of {sorted(latents)}",
+                )
             raw[f"covariate_{label}"] = latents[name]
         return raw.drop_vars([f"latent_{name}" for name in latents])
 
@@ -127,11 +135,21 @@ def _option(key: str, value, options: dict[str, Any]):
 
 @generator("counts")
 def ring(
-    rng, *, trials: Whole = 300, units: Whole = 60, bins: Whole = 60, bin_ms: Positive = 20.0,
-    grid: Alphabet = 90, turn_hz: NonNegative = 0.8, diffusion_deg: Positive = 4.0,
-    reversal: Probability = 0.02, base_hz: Positive = 1.0, peak_hz: Positive = 50.0, kappa: Positive = 4.0,
-) -> xr.Dataset:  # fmt: skip
-    """A bump on a ring: an angle that turns at constant speed, diffuses, and now and then reverses.
+    rng: np.random.Generator,
+    *,
+    trials: Whole = 300,
+    units: Whole = 60,
+    bins: Whole = 60,
+    bin_ms: Positive = 20.0,
+    grid: Alphabet = 90,
+    turn_hz: NonNegative = 0.8,
+    diffusion_deg: Positive = 4.0,
+    reversal: Probability = 0.02,
+    base_hz: Positive = 1.0,
+    peak_hz: Positive = 50.0,
+    kappa: Positive = 4.0,
+) -> xr.Dataset:
+    """Return a bump on a ring: an angle that turns at constant speed, diffuses, and now and then reverses.
 
     The latent lives on a grid, so that the Bayes filter is exact: state (direction d, angle theta),
     d flips with probability `reversal` per bin, then theta steps by a wrapped normal of mean
@@ -153,7 +171,7 @@ def ring(
 
 
 def ring_transition(grid: int, step: float, sd: float, reversal: float) -> np.ndarray:
-    """Transition matrix (2*grid, 2*grid) of (direction, angle); step and sd in rad per bin.
+    """Return transition matrix (2*grid, 2*grid) of (direction, angle); step and sd in rad per bin.
 
     States 0..grid-1 turn forwards, the others backwards; each block is circulant.
     """
@@ -171,10 +189,18 @@ def ring_transition(grid: int, step: float, sd: float, reversal: float) -> np.nd
 
 @generator("counts")
 def hmm(
-    rng, *, trials: Whole = 300, units: Whole = 30, bins: Whole = 60, bin_ms: Positive = 20.0,
-    states: Alphabet = 8, dwell_ms: Positive = 200.0, rate_hz: Positive = 15.0, spread: Positive = 1.0,
-) -> xr.Dataset:  # fmt: skip
-    """A Poisson HMM: a random sticky chain of `states`, each with its own firing rates.
+    rng: np.random.Generator,
+    *,
+    trials: Whole = 300,
+    units: Whole = 30,
+    bins: Whole = 60,
+    bin_ms: Positive = 20.0,
+    states: Alphabet = 8,
+    dwell_ms: Positive = 200.0,
+    rate_hz: Positive = 15.0,
+    spread: Positive = 1.0,
+) -> xr.Dataset:
+    """Return a Poisson HMM: a random sticky chain of `states`, each with its own firing rates.
 
     Mean dwell time `dwell_ms`, exits drawn from a flat Dirichlet, stationary start; rates are gamma
     distributed with mean `rate_hz` and coefficient of variation `spread`.
@@ -195,10 +221,16 @@ def hmm(
 
 @generator("counts")
 def poisson(
-    rng, *, trials: Whole = 100, units: Whole = 20, bins: Whole = 60, bin_ms: Positive = 20.0,
-    rate_hz: Positive = 10.0, spread: Positive = 0.5,
-) -> xr.Dataset:  # fmt: skip
-    """Units that fire at constant rates, independently: nothing to predict beyond the mean.
+    rng: np.random.Generator,
+    *,
+    trials: Whole = 100,
+    units: Whole = 20,
+    bins: Whole = 60,
+    bin_ms: Positive = 20.0,
+    rate_hz: Positive = 10.0,
+    spread: Positive = 0.5,
+) -> xr.Dataset:
+    """Return units that fire at constant rates, independently: nothing to predict beyond the mean.
 
     Rates are gamma distributed with mean `rate_hz` and coefficient of variation `spread`.
     """
@@ -210,11 +242,21 @@ def poisson(
 
 @generator("counts")
 def chaotic(
-    rng, *, trials: Whole = 300, units: Whole = 50, bins: Whole = 60, bin_ms: Positive = 20.0,
-    neurons: Whole = 50, gain: NonNegative = 1.5, tau_ms: Positive = 100.0, rate_hz: Positive = 15.0,
+    rng: np.random.Generator,
+    *,
+    trials: Whole = 300,
+    units: Whole = 50,
+    bins: Whole = 60,
+    bin_ms: Positive = 20.0,
+    neurons: Whole = 50,
+    gain: NonNegative = 1.5,
+    tau_ms: Positive = 100.0,
+    rate_hz: Positive = 15.0,
     depth: NonNegative = 1.5,
-) -> xr.Dataset:  # fmt: skip
-    """A random rate network, tau dx/dt = -x + J tanh(x), J ~ N(0, gain^2 / neurons), read out as spikes.
+) -> xr.Dataset:
+    """Draw spikes of a random rate network, tau dx/dt = -x + J tanh(x).
+
+    J_ij ~ N(0, gain^2 / neurons).
 
     Each trial starts from its own random state and runs 20 tau before recording. Unit n reads a random
     vector w_n of length 1: it fires Poisson at rate_hz * exp(depth * w_n . tanh(x)) Hz.
@@ -235,16 +277,16 @@ def chaotic(
     return _counts(rng, expected, bin_ms / 1e3)
 
 
-def _poisson_hmm(rng, states, initial, transition, expected, bin_width) -> xr.Dataset:
-    """Spikes of a hidden chain with expected counts (state, unit), and their exact likelihood."""
+def _poisson_hmm(rng: np.random.Generator, states, initial, transition, expected, bin_width) -> xr.Dataset:
+    """Return spikes of a hidden chain with expected counts (state, unit), and their exact likelihood."""
     raw = _counts(rng, expected[states], bin_width)
     counts = raw["counts"].values
     emission = counts @ np.log(expected).T - expected.sum(1) - gammaln(counts + 1).sum(-1)[..., None]
     return raw.assign(ceiling=(("trial", "time"), forward_filter(initial, transition, emission)))
 
 
-def _counts(rng, expected: np.ndarray, bin_width: float) -> xr.Dataset:
-    """Poisson counts with the expected counts (trial, time, unit)."""
+def _counts(rng: np.random.Generator, expected: np.ndarray, bin_width: float) -> xr.Dataset:
+    """Return Poisson counts with the expected counts (trial, time, unit)."""
     dims = ("trial", "time", "unit")
     raw = xr.Dataset(
         {"counts": (dims, rng.poisson(expected).astype(np.int32)), "true_rates": (dims, expected)},
@@ -257,8 +299,8 @@ def _counts(rng, expected: np.ndarray, bin_width: float) -> xr.Dataset:
 
 
 @generator("symbols")
-def even(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
-    """The even process: ones come in runs of even length; entropy rate 2/3 bit, no finite order.
+def even(rng: np.random.Generator, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
+    """Return the even process: ones come in runs of even length; entropy rate 2/3 bit, no finite order.
 
     State A emits 0 and stays or 1 and goes to B, each with probability 1/2; B emits 1 and goes to A.
     """
@@ -266,19 +308,19 @@ def even(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
 
 
 @generator("symbols")
-def golden_mean(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
-    """The golden-mean process: no two zeros in a row; order 1, entropy rate 2/3 bit."""
+def golden_mean(rng: np.random.Generator, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
+    """Return the golden-mean process: no two zeros in a row; order 1, entropy rate 2/3 bit."""
     return _hidden_symbols(rng, processes.golden_mean(), trials, bins)
 
 
 @generator("symbols")
-def reber(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
-    """Strings of Reber's grammar, one after the other, cut anywhere; order 2, entropy rate 3/4 bit."""
+def reber(rng: np.random.Generator, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
+    """Return strings of Reber's grammar, one after the other, cut anywhere; order 2, entropy rate 3/4 bit."""
     return _hidden_symbols(rng, processes.reber(), trials, bins, processes.REBER)
 
 
 @generator("symbols")
-def embedded_reber(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
+def embedded_reber(rng: np.random.Generator, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset:
     """Strings B (T|P) reber (the same T|P) E, one after the other; entropy rate 7/12 bit, no finite order.
 
     The second symbol of a string decides its last but one, six and more symbols later.
@@ -288,9 +330,16 @@ def embedded_reber(rng, *, trials: Whole = 200, bins: Whole = 100) -> xr.Dataset
 
 @generator("symbols")
 def chain(
-    rng, *, trials: Whole = 200, bins: Whole = 100, symbols: Alphabet = 5, concentration: Positive = 0.5
+    rng: np.random.Generator,
+    *,
+    trials: Whole = 200,
+    bins: Whole = 100,
+    symbols: Alphabet = 5,
+    concentration: Positive = 0.5,
 ) -> xr.Dataset:
-    """A Markov chain of order 1, rows of its transition matrix drawn from a Dirichlet; stationary start.
+    """Return a Markov chain of order 1, rows of its transition matrix drawn from a Dirichlet.
+
+    Stationary start.
 
     The matrix is kept as variable `transition` (from, to).
     """
@@ -301,10 +350,17 @@ def chain(
 
 @generator("symbols")
 def lag_copy(
-    rng, *, trials: Whole = 200, bins: Whole = 100, symbols: Alphabet = 4, lag: Whole = 6,
+    rng: np.random.Generator,
+    *,
+    trials: Whole = 200,
+    bins: Whole = 100,
+    symbols: Alphabet = 4,
+    lag: Whole = 6,
     noise: Probability = 0.1,
-) -> xr.Dataset:  # fmt: skip
-    """x_t copies x_{t-lag}, or with probability `noise` is drawn uniformly anew; the first `lag` are uniform.
+) -> xr.Dataset:
+    """Draw symbols that copy the one `lag` before, or are uniform with probability `noise`.
+
+    The first `lag` are uniform.
 
     Chains of order < lag see independent uniform symbols.
     """
@@ -321,9 +377,16 @@ def lag_copy(
 
 @generator("symbols")
 def parity(
-    rng, *, trials: Whole = 200, bins: Whole = 100, order: Whole = 4, noise: Probability = 0.05
+    rng: np.random.Generator,
+    *,
+    trials: Whole = 200,
+    bins: Whole = 100,
+    order: Whole = 4,
+    noise: Probability = 0.05,
 ) -> xr.Dataset:
-    """x_t is the parity of the last `order` bits, flipped with probability `noise`; uniform start.
+    """Draw bits that are the parity of the last `order` bits, flipped with probability `noise`.
+
+    Uniform start.
 
     Chains of order < `order` see independent fair coins.
     """
@@ -337,8 +400,13 @@ def parity(
     return _symbols(x, ceiling, 2, -(p * _log(p)).sum())
 
 
-def _hidden_symbols(rng, moves: np.ndarray, trials: int, bins: int, labels=None) -> xr.Dataset:
-    """Symbols of a unifilar hidden chain that emits on its transitions, moves[symbol, from, to]; stationary start."""
+def _hidden_symbols(
+    rng: np.random.Generator, moves: np.ndarray, trials: int, bins: int, labels=None
+) -> xr.Dataset:
+    """Return symbols of a unifilar hidden chain that emits on its transitions, moves[symbol, from, to].
+
+    Stationary start.
+    """
     n_symbols, n_states, _ = moves.shape
     initial = stationary(moves.sum(0))
     states = _draw(rng, np.tile(initial, (trials, 1)))
@@ -353,7 +421,7 @@ def _hidden_symbols(rng, moves: np.ndarray, trials: int, bins: int, labels=None)
 def _symbols(
     x: np.ndarray, ceiling: np.ndarray, n_symbols: int, entropy_rate: float, labels=None
 ) -> xr.Dataset:
-    """Raw symbols with their ceiling (nats) and entropy rate (nats per symbol)."""
+    """Return raw symbols with their ceiling (nats) and entropy rate (nats per symbol)."""
     dims = ("trial", "time")
     raw = xr.Dataset(
         {
@@ -371,13 +439,14 @@ def _symbols(
 
 
 def forward_filter(initial: np.ndarray, transition: np.ndarray, log_emission: np.ndarray) -> np.ndarray:
-    """log p(y_t | y_<t) in nats, (trial, time), of a hidden Markov chain, exactly.
+    """Return log p(y_t | y_<t) in nats, (trial, time), of a hidden Markov chain, exactly.
 
     p(y_t | y_<t) = sum_s p(s_t = s | y_<t) p(y_t | s), the belief p(s_t | y_<t) being carried forward.
 
     Parameters
     ----------
-    initial : (state,) distribution in the first bin. transition : (from, to).
+    initial : (state,) distribution in the first bin.
+    transition : (from, to).
     log_emission : (trial, time, state), log p(y_t | s) in nats.
     """
     belief = np.broadcast_to(initial, log_emission[:, 0].shape)
@@ -390,7 +459,10 @@ def forward_filter(initial: np.ndarray, transition: np.ndarray, log_emission: np
 
 
 def symbol_filter(initial: np.ndarray, moves: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-    """log p(x_t | x_<t) in nats, (trial, time), of a chain that emits moves[symbol, from, to], exactly."""
+    """Return log p(x_t | x_<t) of a hidden chain exactly, in nats, (trial, time).
+
+    The chain emits moves[symbol, from, to].
+    """
     belief = np.broadcast_to(initial, (len(symbols), len(initial)))
     log_prob = np.empty(symbols.shape)
     for t in range(symbols.shape[1]):
@@ -402,12 +474,17 @@ def symbol_filter(initial: np.ndarray, moves: np.ndarray, symbols: np.ndarray) -
 
 
 def poisson_log_prob(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """log p of counts (trial, time, unit), summed over units, in nats: sum_n y log mu - mu - log y!."""
+    """Return log p of counts (trial, time, unit), summed over units, in nats, (trial, time).
+
+    sum_n y log mu - mu - log y!
+    """
     return (counts * np.log(expected) - expected - gammaln(counts + 1)).sum(-1)
 
 
-def sample_chain(rng, initial: np.ndarray, transition: np.ndarray, trials: int, bins: int) -> np.ndarray:
-    """States (trial, time) of a Markov chain."""
+def sample_chain(
+    rng: np.random.Generator, initial: np.ndarray, transition: np.ndarray, trials: int, bins: int
+) -> np.ndarray:
+    """Return states (trial, time) of a Markov chain."""
     states = np.empty((trials, bins), int)
     states[:, 0] = _draw(rng, np.tile(initial, (trials, 1)))
     for t in range(1, bins):
@@ -415,14 +492,14 @@ def sample_chain(rng, initial: np.ndarray, transition: np.ndarray, trials: int, 
     return states
 
 
-def _draw(rng, p: np.ndarray) -> np.ndarray:
-    """One index per row of the distributions p (row, index)."""
+def _draw(rng: np.random.Generator, p: np.ndarray) -> np.ndarray:
+    """Return one index per row of the distributions p (row, index)."""
     cumulative = p.cumsum(1)
     return (rng.random((len(p), 1)) * cumulative[:, -1:] >= cumulative).sum(1)
 
 
 def _log(p) -> np.ndarray:
-    """log p with 0 log 0 = 0 once multiplied by p: the floor is the smallest positive number."""
+    """Return log p with 0 log 0 = 0 once multiplied by p: the floor is the smallest positive number."""
     return np.log(np.maximum(p, np.finfo(float).tiny))
 
 

@@ -59,6 +59,7 @@ class Text(Sampled):
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
+        """Track of the recording: counts, symbols or signal."""
         if self.content in ("symbols", "signal"):
             return self.content  # type: ignore[return-value]
         return "counts"
@@ -83,6 +84,7 @@ class Text(Sampled):
         return self
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
+        """Read the file into a raw Dataset; see `Source.load`."""
         lines = _lines(file)[self.skip_lines :]
         if self.content == "symbols":
             sequences = [_split(line, self.separator) for line in lines]
@@ -98,16 +100,16 @@ class Text(Sampled):
         scale = SECONDS[self.time_unit]
         if self.content == "spikes":
             return self._spike_table(_table(lines, self.separator, file), file)
-        each = [_numbers(line, self.separator, file, i + 1) for i, line in enumerate(lines)]
+        rows = [_numbers(line, self.separator, file, i + 1) for i, line in enumerate(lines)]
         if self.content == "spike_times":
-            each = [np.concatenate([*each, np.empty(0)])]
+            rows = [np.concatenate([*rows, np.empty(0)])]
         else:
-            each = [times for times, line in zip(each, lines, strict=True) if not line.startswith("#")]
-        trains = {str(i): times for i, times in enumerate(each)}
+            rows = [times for times, line in zip(rows, lines, strict=True) if not line.startswith("#")]
+        trains = {str(i): times for i, times in enumerate(rows)}
         return from_trains(trains, scale=scale, file=file, key="spike_times")
 
     def _spike_table(self, table: np.ndarray, file: Path | None) -> xr.Dataset:
-        """Rows of (trial,) unit, time; trials are numbered from the lowest."""
+        """Return rows of (trial,) unit, time; trials are numbered from the lowest."""
         if table.shape[1] < len(self.columns):
             raise CortseqError(
                 f"the table has {table.shape[1]} columns, not {list(self.columns)}", file=file, key="columns"
@@ -121,13 +123,16 @@ class Text(Sampled):
         groups = {str(name): unit == name for name in np.unique(unit)}
         raw = from_trains(
             {name: column["time"][rows] for name, rows in groups.items()},
-            scale=SECONDS[self.time_unit], file=file, key="columns: time",
+            scale=SECONDS[self.time_unit],
+            file=file,
+            key="columns: time",
             trials=None if trial is None else [trial[rows] for rows in groups.values()],
-        )  # fmt: skip
+        )
         return raw if trial is None else raw.assign_coords(trial=np.arange(trial.max() + 1))
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
+        """Return what the file holds, one line a fact."""
         lines = [line for line in _lines(file) if line.strip()]
         separator = "," if file.suffix == ".csv" else None
         if _are_numbers(lines, separator):
@@ -157,7 +162,10 @@ def _split(line: str, separator: str | None) -> list[str]:
 
 
 def _separator(lines: list[str], given: str | None) -> str:
-    """The separator as a regular expression; without one the first of , ; tab that occurs, else white space."""
+    """Return the separator as a regular expression.
+
+    Without one it is the first of comma, semicolon and tab that occurs, else white space.
+    """
     if given is not None and given.strip():
         return re.escape(given)
     first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
@@ -165,7 +173,7 @@ def _separator(lines: list[str], given: str | None) -> str:
 
 
 def _table(lines: list[str], separator: str | None, file: Path | None) -> np.ndarray:
-    """A rectangular table of numbers, (row, column); empty fields are NaN."""
+    """Return a rectangular table of numbers, (row, column); empty fields are NaN."""
     import pandas as pd
     from pandas.errors import EmptyDataError, ParserError
 
@@ -175,9 +183,11 @@ def _table(lines: list[str], separator: str | None, file: Path | None) -> np.nda
     short = next((i for i, width in enumerate(widths) if width != widths[0]), None)
     if short is not None:
         raise CortseqError(
-            f"row {short + 1} has {widths[short]} fields, the first has {widths[0]}", file=file, key="content",
+            f"row {short + 1} has {widths[short]} fields, the first has {widths[0]}",
+            file=file,
+            key="content",
             fix="complete it, or check `content:` and `separator:`",
-        )  # fmt: skip
+        )
     try:
         table = pd.read_csv(io.StringIO("\n".join(rows)), header=None, sep=mark)
     except (EmptyDataError, ParserError) as error:
@@ -188,14 +198,17 @@ def _table(lines: list[str], separator: str | None, file: Path | None) -> np.nda
         if cells.dtype.kind not in "iuf":
             wrong = np.flatnonzero(pd.to_numeric(cells, errors="coerce").isna() & cells.notna())[0]
             raise CortseqError(
-                f"row {wrong + 1}, column {column + 1} is not a number", file=file, key="content",
-                value=str(cells[wrong]), fix="skip a header with `skip_lines:`",
-            )  # fmt: skip
+                f"row {wrong + 1}, column {column + 1} is not a number",
+                file=file,
+                key="content",
+                value=str(cells[wrong]),
+                fix="skip a header with `skip_lines:`",
+            )
     return table.to_numpy()
 
 
 def _numbers(line: str, separator: str | None, file: Path | None, number: int) -> np.ndarray:
-    """All numbers of a line before its comment."""
+    """Return all numbers of a line before its comment."""
     text = line.partition("#")[0]
     mark = _separator([text], separator)
     fields = text.split() if mark == r"\s+" else [f for f in re.split(mark, text) if f.strip()]

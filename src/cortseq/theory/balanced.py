@@ -1,7 +1,8 @@
 """Networks in which strong excitation and strong inhibition cancel: rates, balance and how fast they follow.
 
-Populations of binary units, each with K inputs from every population b, of strength J_ab / sqrt(K), an external
-input sqrt(K) E_a, a threshold, and a time constant tau. van Vreeswijk & Sompolinsky 1998, Neural Comput 10:1321.
+Populations of binary units, each with K inputs from every population b, of strength J_ab / sqrt(K), an
+external input sqrt(K) E_a, a threshold, and a time constant tau. van Vreeswijk & Sompolinsky 1998, Neural
+Comput 10:1321.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
@@ -17,8 +19,18 @@ _NODES = 60
 
 @dataclass(frozen=True)
 class BalancedState:
-    """Of every population: rates m (share of active units), mean and sd of the net input, and the balance index, the
-    mean of |E + I| / (|E| + |I|); all (population,). inputs : K."""
+    """Stationary state of every population of a balanced network.
+
+    Attributes
+    ----------
+    strengths : (population, population), from column to row.
+    external : (population,) external input.
+    rates : (population,) share of active units.
+    mean : (population,) mean of the net input.
+    sd : (population,) its standard deviation.
+    index : (population,) balance index, the mean of |E + I| / (|E| + |I|).
+    inputs : K, inputs of a unit from each population.
+    """
 
     strengths: np.ndarray
     external: np.ndarray
@@ -29,8 +41,10 @@ class BalancedState:
     inputs: int
 
 
-def balanced_rates(strengths, external) -> np.ndarray:
-    """m = -J^-1 E, the rates as K -> infinity: linear in the external input, whatever the units' thresholds.
+def balanced_rates(strengths: ArrayLike, external: ArrayLike) -> np.ndarray:
+    """Return m = -J^-1 E, the rates as K -> infinity.
+
+    Linear in the external input, whatever the units' thresholds.
 
     Raises
     ------
@@ -42,8 +56,10 @@ def balanced_rates(strengths, external) -> np.ndarray:
     return m
 
 
-def balanced_state(strengths, external, thresholds, inputs: int) -> BalancedState:
-    """The stationary state at finite K, for inputs that are independent given their rates:
+def balanced_state(
+    strengths: ArrayLike, external: ArrayLike, thresholds: ArrayLike, inputs: int
+) -> BalancedState:
+    """Return the stationary state at finite K, for inputs that are independent given their rates.
 
         m = Phi((u - threshold) / sqrt(alpha)),  u = sqrt(K) (J m + E),  alpha = J^2 m (1 - m)
 
@@ -51,8 +67,10 @@ def balanced_state(strengths, external, thresholds, inputs: int) -> BalancedStat
 
     Parameters
     ----------
-    strengths : (population, population) J, column = presynaptic, one sign each. external : (population,) E.
-    thresholds : (population,). inputs : K.
+    strengths : (population, population) J, column = presynaptic, one sign each.
+    external : (population,) E.
+    thresholds : (population,).
+    inputs : K.
 
     Raises
     ------
@@ -66,7 +84,7 @@ def balanced_state(strengths, external, thresholds, inputs: int) -> BalancedStat
     def moments(m):
         return np.sqrt(inputs) * (j @ m + e), np.sqrt(j**2 @ (m * (1 - m)))
 
-    def excess(logits):
+    def excess(logits: ArrayLike):
         m = expit(logits)
         u, sd = moments(m)
         return (u - threshold - sd * ndtri(m)) / np.sqrt(inputs)
@@ -80,7 +98,7 @@ def balanced_state(strengths, external, thresholds, inputs: int) -> BalancedStat
 
 
 def _index(j, e, m, inputs: int) -> np.ndarray:
-    """<|E + I| / (E - I)> over independent Gaussian currents E and I."""
+    """Return <|E + I| / (E - I)> over independent Gaussian currents E and I."""
     z, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     weights = weights / weights.sum()
     out = []
@@ -95,7 +113,7 @@ def _index(j, e, m, inputs: int) -> np.ndarray:
 
 
 def _response(state: BalancedState) -> tuple[np.ndarray, np.ndarray]:
-    """dH/dm and dH/ds, H the stationary rate at an input E (1 + s)."""
+    """Return dH/dm and dH/ds, H the stationary rate at an input E (1 + s)."""
     z = (state.mean - _threshold(state)) / state.sd
     slope = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) / state.sd
     by_mean = np.sqrt(state.inputs) * state.strengths
@@ -110,15 +128,20 @@ def _threshold(state: BalancedState) -> np.ndarray:
 
 
 def balanced_eigenvalues(state: BalancedState) -> np.ndarray:
-    """Of -1 + dH/dm, per tau: units that are updated at random times relax with tau dm/dt = -m + H(m)."""
+    """Of -1 + dH/dm, per tau: units that are updated at random times relax with tau dm/dt = -m + H(m).
+
+    Returns
+    -------
+    (population,) complex128, 1/tau.
+    """
     return np.linalg.eigvals(_response(state)[0] - np.eye(len(state.rates)))
 
 
 def balanced_lag(state: BalancedState, period: float, tau: float = 1.0) -> float:
-    """Time by which the activity of all units is late behind a slow sine of the external inputs, in units of tau.
+    """Return the lag of the population behind a slow sine of its external input, in tau.
 
-    (1 + i w tau - dH/dm) dm = dH/ds ds; lag = -arg(sum dm) / w for populations of one size. It falls as 1 / sqrt(K), the
-    strength of the feedback.
+    (1 + i w tau - dH/dm) dm = dH/ds ds; lag = -arg(sum dm) / w for populations of one size. It falls as 1 /
+    sqrt(K), the strength of the feedback.
     """
     w = 2 * np.pi / period
     jacobian, drive = _response(state)
@@ -127,13 +150,18 @@ def balanced_lag(state: BalancedState, period: float, tau: float = 1.0) -> float
 
 
 def single_lag(period: float, tau: float = 1.0) -> float:
-    """The same of a unit without partners, tau dm/dt = -m + s: atan(w tau) / w."""
+    """Return the same of a unit without partners, tau dm/dt = -m + s: atan(w tau) / w."""
     w = 2 * np.pi / period
     return float(np.arctan(w * tau) / w)
 
 
 def coin_variation(rate) -> np.ndarray:
-    """sqrt(1 - p): variation (sd / mean) of the intervals of a coin that is thrown once a time constant and comes up
-    with probability p; the Fano factor of its counts is 1 - p. As irregular as spikes of that rate can be that have
-    no memory; a clock has 0."""
+    """Return sqrt(1 - p).
+
+    Variation (sd / mean) of the intervals of a coin that is thrown once a time constant and comes up with
+    probability p; the Fano factor of its counts is 1 - p. As irregular as spikes of that rate can be that
+    have no memory; a clock has 0.
+
+    Elementwise in the rate, of any shape, per time constant.
+    """
     return np.sqrt(1 - np.asarray(rate, float))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
 
 def partners(population: int, n_populations: int, inputs: int, rng: np.random.Generator) -> np.ndarray:
-    """Presynaptic units of every unit, (unit, population, K): K different ones of every population."""
+    """Return presynaptic units of every unit, (unit, population, K): K different ones of every population."""
     n = population * n_populations
     out = np.empty((n, n_populations, inputs), np.int32)
     for unit in range(n):
@@ -16,15 +17,27 @@ def partners(population: int, n_populations: int, inputs: int, rng: np.random.Ge
     return out
 
 
-def simulate(partner, strengths, external, thresholds, start, updates: int, seed: int, random: bool):
-    """States after every bin of `updates` single-unit updates, (bin, unit), 0 or 1.
+def simulate(
+    partner,
+    strengths: ArrayLike,
+    external: ArrayLike,
+    thresholds: ArrayLike,
+    start,
+    updates: int,
+    seed: int,
+    random: bool,
+):
+    """Return states after every bin of `updates` single-unit updates, (bin, unit), 0 or 1.
 
     Parameters
     ----------
-    partner : (unit, population, K). strengths : (population, population), divided by sqrt(K) here. external : (bin,
-    population), times sqrt(K) here. thresholds : (population,). start : (unit,).
-    random : the next unit is drawn anew, so that a unit waits an exponential time; else all take turns, in a new order
-    each time (in one order for ever their feedback is a delay, and oscillates).
+    partner : (unit, population, K).
+    strengths : (population, population), divided by sqrt(K) here.
+    external : (bin, population), times sqrt(K) here.
+    thresholds : (population,).
+    start : (unit,).
+    random : the next unit is drawn anew, so that a unit waits an exponential time; else all take turns, in a
+        new order each time (in one order for ever their feedback is a delay, and oscillates).
     """
     n, n_populations, k = partner.shape
     rng = np.random.default_rng(seed)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.matrices import spectral_abscissa, square
 
 
-def profile_radius(variances) -> float:
+def profile_radius(variances: ArrayLike) -> float:
     """Radius of the bulk of a matrix with independent centred entries: R^2 = radius of S, S_ij = var(W_ij).
 
     Girko's circle for equal variances, N sigma^2; Rajan & Abbott's for columns of two classes. Entries with
@@ -24,16 +25,18 @@ def profile_radius(variances) -> float:
     return float(np.sqrt(np.abs(np.linalg.eigvals(s)).max()))
 
 
-def predicted_disc(matrix, signs=None) -> tuple[float, float]:
-    """Centre and radius of the disc that a matrix without structure of the same variances fills.
+def predicted_disc(matrix: ArrayLike, signs: ArrayLike | None = None) -> tuple[float, float]:
+    """Return centre and radius of the disc that a matrix without structure of the same variances fills.
 
-    Centre: the mean of the diagonal. Radius: that of the variance profile r_i c_j / mean, r and c the mean squares of
-    the rows and columns off the diagonal, entries less the mean of their sign class: R^2 = sum_i r_i c_i / mean
-    (Aljadeff, Stern & Sharpee 2015; Girko's and Rajan & Abbott's circles are those of equal rows).
+    Centre: the mean of the diagonal. Radius: that of the variance profile r_i c_j / mean, r and c the mean
+    squares of the rows and columns off the diagonal, entries less the mean of their sign class: R^2 = sum_i
+    r_i c_i / mean (Aljadeff, Stern & Sharpee 2015; Girko's and Rajan & Abbott's circles are those of equal
+    rows).
 
     Parameters
     ----------
-    matrix : (n, n), column = presynaptic unit. signs : (n,) class of each column; None: one class.
+    matrix : (n, n), column = presynaptic unit.
+    signs : (n,) class of each column; None: one class.
 
     Raises
     ------
@@ -47,24 +50,25 @@ def predicted_disc(matrix, signs=None) -> tuple[float, float]:
     classes = np.zeros(n) if signs is None else np.asarray(signs)
     squares = np.zeros((n, n))
     for name in np.unique(classes):
-        mine = off & (classes == name)
-        squares[mine] = (w[mine] - w[mine].mean()) ** 2
+        entries = off & (classes == name)
+        squares[entries] = (w[entries] - w[entries].mean()) ** 2
     mean, centre = squares[off].mean(), float(np.diagonal(w).mean())
     rows, columns = (squares.sum(axis) / (n - 1) for axis in (1, 0))
     return centre, float(np.sqrt(rows @ columns / mean)) if mean > 0 else 0.0
 
 
 def low_rank_outliers(left, right, radius: float, random=None, terms: int = 3) -> np.ndarray:
-    """Predicted eigenvalues of J + M N^T outside the bulk of J, complex128, largest modulus first.
+    """Return predicted eigenvalues of J + M N^T outside the bulk of J, complex128, largest modulus first.
 
     Tao 2013, Probab Theory Relat Fields 155:231: the eigenvalues of N^T M outside `radius`, where J is
-    independent of M and N. A J that overlaps with them (trained networks; Schuessler et al. 2020, Phys Rev Res
-    2:013111) shifts them: the roots z of det(1 - sum_k N^T J^k M / z^(k+1)) = 0, k = 0 .. `terms`.
+    independent of M and N. A J that overlaps with them (trained networks; Schuessler et al. 2020, Phys Rev
+    Res 2:013111) shifts them: the roots z of det(1 - sum_k N^T J^k M / z^(k+1)) = 0, k = 0 .. `terms`.
 
     Parameters
     ----------
-    left, right : M and N, (n, rank), or (n,) for rank one. radius : of the bulk of J. random : J itself
-    (n, n), for the overlap terms; None: they are taken as 0.
+    left, right : M and N, (n, rank), or (n,) for rank one.
+    radius : of the bulk of J.
+    random : J itself (n, n), for the overlap terms; None: they are taken as 0.
     """
     m, n = (np.asarray(v, dtype=np.float64).reshape(len(v), -1) for v in (left, right))
     if m.shape != n.shape:
@@ -80,13 +84,13 @@ def low_rank_outliers(left, right, radius: float, random=None, terms: int = 3) -
 
 
 def _companion(overlaps: list[np.ndarray]) -> np.ndarray:
-    """The block matrix whose eigenvalues solve det(z^(K+1) 1 - sum_k z^(K-k) C_k) = 0."""
+    """Return the block matrix whose eigenvalues solve det(z^(K+1) 1 - sum_k z^(K-k) C_k) = 0."""
     rank, depth = len(overlaps[0]), len(overlaps)
     below = np.eye(rank * (depth - 1), rank * depth)
     return np.concatenate([np.concatenate(overlaps, 1), below])
 
 
-def stability_margin(weights, gains=1.0) -> float:
+def stability_margin(weights: ArrayLike, gains=1.0) -> float:
     """1 - abscissa(diag(gains) W): dx/dt = -x + phi(W x) grows from a fixed point where it is negative.
 
     `gains` : phi' at the *actual* fixed point, one number or (n,). For one gain this is the textbook's

@@ -5,26 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """acc : mean score of all tasks at the end. bwt : mean over earlier tasks of their score at the end less that when
-    they were learned, < 0 where they were forgotten. forgetting (task after, task): best score so far less the
-    present one, NaN before a task is learned."""
+    """Scores of learning several tasks one after another.
+
+    Attributes
+    ----------
+    acc : mean score of all tasks at the end.
+    bwt : mean over earlier tasks of their score at the end less that when they were learned, < 0 where they
+        were forgotten.
+    forgetting : (task after, task) best score so far less the present one, NaN before a task is learned.
+    """
 
     acc: float
     bwt: float
     forgetting: np.ndarray
 
 
-def transfer(scores) -> Transfer:
+def transfer(scores: ArrayLike) -> Transfer:
     """Of R (task after, task), the score on task j after learning task i, higher is better.
 
-    ACC = mean_j R_Tj, BWT = mean_{j<T} (R_Tj - R_jj). Lopez-Paz & Ranzato 2017, arXiv:1706.08840; forgetting as in
-    Chaudhry et al. 2018, arXiv:1801.10112.
+    ACC = mean_j R_Tj, BWT = mean_{j<T} (R_Tj - R_jj). Lopez-Paz & Ranzato 2017, arXiv:1706.08840; forgetting
+    as in Chaudhry et al. 2018, arXiv:1801.10112.
 
     Raises
     ------

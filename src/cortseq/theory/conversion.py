@@ -5,16 +5,23 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
 Rule = Literal["euler", "exact"]
 
 
-def to_continuous(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.ndarray:
-    """(lambda_d - 1) / dt for a map that is an Euler step, ln(lambda_d) / dt for an exact flow; 1/s.
+def to_continuous(eigenvalues: ArrayLike, bin_width: float, rule: Rule = "euler") -> np.ndarray:
+    """Return (lambda_d - 1) / dt for a map that is an Euler step, ln(lambda_d) / dt for an exact flow; 1/s.
 
     The logarithm gives frequencies up to 1 / (2 dt): faster ones are aliased.
+
+    Parameters
+    ----------
+    eigenvalues : of the map, of any shape; the result has the same.
+    bin_width : dt, s.
+    rule : whether the map is an Euler step or the exact flow.
     """
     values = np.asarray(eigenvalues, dtype=np.complex128)
     if _rule(rule) == "euler":
@@ -23,14 +30,23 @@ def to_continuous(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.nda
         return np.log(values) / bin_width
 
 
-def to_discrete(eigenvalues, bin_width: float, rule: Rule = "euler") -> np.ndarray:
-    """1 + dt lambda for an Euler step, exp(dt lambda) for the exact flow; the inverse of `to_continuous`."""
+def to_discrete(eigenvalues: ArrayLike, bin_width: float, rule: Rule = "euler") -> np.ndarray:
+    """1 + dt lambda for an Euler step, exp(dt lambda) for the exact flow; the inverse of `to_continuous`.
+
+    Parameters
+    ----------
+    eigenvalues : 1/s, of any shape; the result has the same.
+    bin_width : dt, s.
+    rule : whether the map is an Euler step or the exact flow.
+    """
     values = np.asarray(eigenvalues, dtype=np.complex128)
     return 1 + bin_width * values if _rule(rule) == "euler" else np.exp(bin_width * values)
 
 
-def euler_limit(eigenvalues) -> float:
-    """The step below which Euler's map of a stable dx/dt = A x is stable: min -2 Re lambda / |lambda|^2, s.
+def euler_limit(eigenvalues: ArrayLike) -> float:
+    """Return the step (s) below which Euler's map of a stable dx/dt = A x is stable.
+
+    min -2 Re lambda / |lambda|^2.
 
     0 where an eigenvalue does not decay, inf where all are 0 or there is none.
     """

@@ -18,23 +18,33 @@ Params = Any  # a tensor, or any nest of tuples, lists and dicts of them; a step
 
 @dataclass(frozen=True)
 class LossChange:
-    """The two terms of the change of the loss; `predicted` is their sum."""
+    """Predicted change of a loss after a step; `predicted` is the sum of both terms.
+
+    Attributes
+    ----------
+    first : grad L . d.
+    second : 1/2 d' H d.
+    """
 
     first: float
     second: float
 
     @property
     def predicted(self) -> float:
+        """Predicted change of the loss, the sum of both terms."""
         return self.first + self.second
 
 
 def loss_change(loss: Callable[[Params], torch.Tensor], params: Params, step: Params) -> LossChange:
-    """Delta L = grad L . d + 1/2 d' H d, with the exact Hessian (forward over reverse), never formed.
+    """Return Delta L = grad L . d + 1/2 d' H d, with the exact Hessian (forward over reverse), never formed.
 
     Parameters
     ----------
-    loss : params -> scalar, the old task. params : where it is. step : d, such as -eta times the new task's gradient.
-    Float64 for small steps. At a minimum of the old task `first` vanishes and 1/2 eta^2 g2' H1 g2 is left.
+    loss : params -> scalar (), the old task.
+    params : where it is, arrays by name.
+    step : d, arrays of the shapes of `params`, such as -eta times the new task's gradient.
+        Float64 for small steps. At a minimum of the old task `first` vanishes and 1/2 eta^2 g2' H1 g2 is
+        left.
     """
     gradient, hessian_step = torch.func.jvp(torch.func.grad(loss), (params,), (step,))[:2]
     return LossChange(_dot(gradient, step), _dot(hessian_step, step) / 2)
@@ -46,15 +56,20 @@ def gauss_newton(
     params: Params,
     step: Params,
 ) -> float:
-    """1/2 (J d)' Lambda (J d), J the Jacobian of the outputs, Lambda the Hessian of the loss in the outputs.
+    """Return the Gauss-Newton term 1/2 (J d)' Lambda (J d).
 
-    Lambda = 1 for half the sum of squares: 1/2 |J d|^2; 2/n for a mean of n squares; diag(p) - p p' for cross-entropy.
-    Never negative for a loss that is convex in the outputs. Equal to the second term of `loss_change` for outputs
-    linear in the parameters or residuals of zero, else without the outputs' own curvature.
+    J is the Jacobian of the outputs, Lambda the Hessian of the loss in the outputs.
+
+    Lambda = 1 for half the sum of squares: 1/2 |J d|^2; 2/n for a mean of n squares; diag(p) - p p' for
+    cross-entropy. Never negative for a loss that is convex in the outputs. Equal to the second term of
+    `loss_change` for outputs linear in the parameters or residuals of zero, else without the outputs' own
+    curvature.
 
     Parameters
     ----------
-    outputs : params -> tensor. loss : outputs -> scalar. step : d, shaped as params.
+    outputs : params -> tensor.
+    loss : outputs -> scalar.
+    step : d, shaped as params.
     """
     y, change = torch.func.jvp(outputs, (params,), (step,))[:2]
     curved = torch.func.jvp(torch.func.grad(loss), (y.detach(),), (change.detach(),))[1]
@@ -62,7 +77,10 @@ def gauss_newton(
 
 
 def measured_loss_change(loss: Callable[[Params], torch.Tensor], params: Params, step: Params) -> float:
-    """L(params + d) - L(params)."""
+    """Return L(params + d) - L(params).
+
+    Parameters and step are trees of arrays of equal shapes; the loss is a scalar ().
+    """
     moved = torch.utils._pytree.tree_map(lambda p, d: p + d, params, step)
     with torch.no_grad():
         return float(loss(moved) - loss(params))

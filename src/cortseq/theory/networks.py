@@ -11,12 +11,15 @@ Advance = Callable[[np.ndarray], np.ndarray]
 
 
 def random_coupling(n: int, gain: float, seed) -> np.ndarray:
-    """J (n, n), J_ij ~ N(0, gain^2 / n); one seed gives one matrix, scaled by the gain."""
+    """Return J (n, n), J_ij ~ N(0, gain^2 / n); one seed gives one matrix, scaled by the gain."""
     return gain / np.sqrt(n) * np.random.default_rng(seed).normal(size=(n, n))
 
 
 def rate_step(coupling, step: float) -> Advance:
-    """A Runge-Kutta step (fourth order, `step` in tau) of dx/dt = -x + J tanh(x) and of its tangent vectors."""
+    """Return a fourth-order Runge-Kutta step of dx/dt = -x + J tanh(x) and its tangent map.
+
+    `step` is in units of tau.
+    """
     weights = np.ascontiguousarray(np.asarray(coupling).T)
 
     def velocity(both: np.ndarray) -> np.ndarray:
@@ -35,7 +38,7 @@ def rate_step(coupling, step: float) -> Advance:
 
 
 def map_step(coupling) -> Advance:
-    """One step of h' = tanh(J h) and of its tangent vectors."""
+    """Return one step of h' = tanh(J h) and of its tangent vectors."""
     weights = np.ascontiguousarray(np.asarray(coupling).T)
 
     def advance(both: np.ndarray) -> np.ndarray:
@@ -47,9 +50,12 @@ def map_step(coupling) -> Advance:
 
 
 def orbit(advance: Advance, start, steps: int, warm_up: int = 0, seed=0) -> tuple[np.ndarray, np.ndarray]:
-    """States after the warm-up (step, start, n), and the largest exponent of each start, nats per step (start,).
+    """Return states after the warm-up (step, start, n) and the largest exponent of each start.
 
-    As `dynamics.leading_exponents`, where one product with the coupling serves all states and tangent vectors at once.
+    Exponents (start,) are in nats per step.
+
+    As `dynamics.leading_exponents`, where one product with the coupling serves all states and tangent vectors
+    at once.
     """
     x = np.atleast_2d(np.asarray(start, float))
     both = np.concatenate([x, np.random.default_rng(seed).normal(size=x.shape)])

@@ -1,10 +1,11 @@
 """Short-term plasticity of Tsodyks and Markram in closed form: steady states, filtering, trains of spikes.
 
-Between spikes u returns to U with tau_fac and x to 1 with tau_rec. At a spike u is raised first, u <- u + U (1 - u),
-then u x is released, x <- x (1 - u): a synapse at rest (u = U, x = 1) releases U + U (1 - U). Averaged over a rate r,
-du/dt = (U - u)/tau_fac + U (1 - u) r and dx/dt = (1 - x)/tau_rec - u x r. tau_fac=None: no facilitation, u = U always.
-Rates in Hz, times in s. Tsodyks, Pawelzik & Markram 1998, Neural Comput 10:821 (whose u is 0 at rest, so that the first
-spike releases U); this form: Mongillo, Barak & Tsodyks 2008, Science 319:1543.
+Between spikes u returns to U with tau_fac and x to 1 with tau_rec. At a spike u is raised first, u <- u + U
+(1 - u), then u x is released, x <- x (1 - u): a synapse at rest (u = U, x = 1) releases U + U (1 - U).
+Averaged over a rate r, du/dt = (U - u)/tau_fac + U (1 - u) r and dx/dt = (1 - x)/tau_rec - u x r.
+tau_fac=None: no facilitation, u = U always. Rates in Hz, times in s. Tsodyks, Pawelzik & Markram 1998, Neural
+Comput 10:821 (whose u is 0 at rest, so that the first spike releases U); this form: Mongillo, Barak & Tsodyks
+2008, Science 319:1543.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
@@ -19,17 +21,23 @@ _MOMENTS = 300  # at most: (1 - U)^300 is below 1e-9 for U > 0.07
 
 
 class SteadyState(NamedTuple):
-    """u, the fraction used, and x, the fraction available; release per spike u x."""
+    """Steady state of a plastic synapse; release per spike is u x.
+
+    Attributes
+    ----------
+    u : (rate,) fraction used.
+    x : (rate,) fraction available.
+    """
 
     u: np.ndarray
     x: np.ndarray
 
 
-def stp_steady_state(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> SteadyState:
-    """u = U (1 + tau_fac r) / (1 + U tau_fac r), x = 1 / (1 + u tau_rec r), elementwise in the rate.
+def stp_steady_state(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: float) -> SteadyState:
+    """Return u = U (1 + tau_fac r) / (1 + U tau_fac r), x = 1 / (1 + u tau_rec r), elementwise in the rate.
 
-    The rate equations at rest. Poisson spikes find u at exactly this mean, but release after raising it, from an x
-    that is correlated with it: `stp_poisson` is exact.
+    The rate equations at rest. Poisson spikes find u at exactly this mean, but release after raising it, from
+    an x that is correlated with it: `stp_poisson` is exact.
 
     Raises
     ------
@@ -42,7 +50,7 @@ def stp_steady_state(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -
 
 
 def stp_response(spike_times, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
-    """Release u x at each spike of a synapse that starts at rest; (spike,).
+    """Return release u x at each spike of a synapse that starts at rest; (spike,).
 
     Raises
     ------
@@ -63,9 +71,12 @@ def stp_response(spike_times, U: float, tau_fac: float | None, tau_rec: float) -
     return release
 
 
-def stp_train(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> SteadyState:
-    """u, raised, and x at a spike late in a regular train: u = U + (1 - U) U / (1 - (1 - U) f) and
-    x = (1 - e) / (1 - (1 - u) e), f and e the decays of facilitation and depression within an interval."""
+def stp_train(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: float) -> SteadyState:
+    """Return u, raised, and x at a spike late in a regular train.
+
+    u = U + (1 - U) U / (1 - (1 - U) f) and x = (1 - e) / (1 - (1 - u) e), f and e the decays of facilitation
+    and depression within an interval.
+    """
     r = _checked(rate_hz, U, tau_fac, tau_rec)
     with np.errstate(divide="ignore"):
         interval = 1 / np.asarray(r)
@@ -74,12 +85,14 @@ def stp_train(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> Stead
     return SteadyState(u, (1 - e) / (1 - (1 - u) * e))
 
 
-def stp_poisson(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
+def stp_poisson(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
     """Mean release <u x> per spike of a stationary Poisson train: exact, with the correlation of u and x.
 
-    With y = u - U of the raised u, y' = (1 - U) (U + f y) and x' = 1 - e + (1 - U - y) x e from spike to spike, so
-    b_k = <y^k x> obeys a linear recursion in b_0 .. b_{k+1}; <f^j> = r / (r + j/tau_fac) and so on over exponential
-    intervals. Row k carries (1 - U)^k, so the chain is cut where that is below rounding.
+    With y = u - U of the raised u, y' = (1 - U) (U + f y) and x' = 1 - e + (1 - U - y) x e from spike to
+    spike, so b_k = <y^k x> obeys a linear recursion in b_0 .. b_{k+1}; <f^j> = r / (r + j/tau_fac) and so on
+    over exponential intervals. Row k carries (1 - U)^k, so the chain is cut where that is below rounding.
+
+    Elementwise in the rate (Hz), of any shape; time constants in s.
     """
     rates = _checked(rate_hz, U, tau_fac, tau_rec)
     return np.vectorize(lambda r: _poisson(float(r), U, tau_fac, tau_rec), otypes=[float])(rates)[()]
@@ -105,14 +118,19 @@ def _poisson(r: float, U: float, tau_fac: float | None, tau_rec: float) -> float
     return float(U * b[0] + b[1])
 
 
-def stp_frequency_response(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
-    """Transmission r u x (1/s) against the rate: it saturates at 1 / tau_rec."""
+def stp_frequency_response(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
+    """Return transmission r u x (1/s) against the rate: it saturates at 1 / tau_rec.
+
+    Elementwise in the rate (Hz), of any shape; time constants in s.
+    """
     u, x = stp_steady_state(rate_hz, U, tau_fac, tau_rec)
     return np.asarray(rate_hz, float) * u * x
 
 
 def stp_peak_rate(U: float, tau_fac: float | None, tau_rec: float) -> float:
-    """The rate at which the release u x is largest, r = (sqrt(tau_fac (1 - U) / (U tau_rec)) - 1) / tau_fac.
+    """Return the rate (Hz) at which the release u x is largest.
+
+    r = (sqrt(tau_fac (1 - U) / (U tau_rec)) - 1) / tau_fac.
 
     1/(u x) = 1/u + tau_rec r and d(1/u)/dr = -tau_fac (1 - U) / (U (1 + tau_fac r)^2). 0 where
     tau_fac (1 - U) <= U tau_rec: release only falls with the rate. Infinite without depression.
@@ -125,8 +143,13 @@ def stp_peak_rate(U: float, tau_fac: float | None, tau_rec: float) -> float:
     return max(0.0, float((np.sqrt(tau_fac * (1 - U) / (U * tau_rec)) - 1) / tau_fac))
 
 
-def stp_memory_rate(rate_hz, U: float, tau_fac: float) -> np.ndarray:
-    """How fast u returns to its steady state at a constant rate, 1/tau_fac + U r (1/s): the span of a silent memory."""
+def stp_memory_rate(rate_hz: ArrayLike, U: float, tau_fac: float) -> np.ndarray:
+    """Return the rate (1/s) at which u returns to its steady state, 1/tau_fac + U r.
+
+    Its inverse is the span of a silent memory.
+
+    Elementwise in the rate (Hz), of any shape.
+    """
     return 1 / tau_fac + U * _checked(rate_hz, U, tau_fac, 0.0)
 
 
@@ -135,7 +158,7 @@ def _decay(interval, tau: float | None) -> np.ndarray:
 
 
 def _laplace(r: float, s: np.ndarray) -> np.ndarray:
-    """<exp(-s interval)> of a Poisson process."""
+    """Return <exp(-s interval)> of a Poisson process."""
     return r / (r + s)
 
 

@@ -1,8 +1,9 @@
 """Mean-field theory of random tanh networks: variance, autocorrelation and largest Lyapunov exponent.
 
-Sompolinsky, Crisanti & Sommers 1988, PRL 61:259; Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717 (the map).
-Averages are over Gaussian variables, by the trapezoidal rule: its error falls like exp(-2 pi d / h), d the distance
-of the poles of tanh(sqrt(variance) z) from the real axis, where Gauss-Hermite quadrature converges slowly.
+Sompolinsky, Crisanti & Sommers 1988, PRL 61:259; Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717 (the
+map). Averages are over Gaussian variables, by the trapezoidal rule: its error falls like exp(-2 pi d / h), d
+the distance of the poles of tanh(sqrt(variance) z) from the real axis, where Gauss-Hermite quadrature
+converges slowly.
 """
 
 from __future__ import annotations
@@ -24,8 +25,18 @@ _TERMS = 512  # of a series, at most
 
 @dataclass(frozen=True)
 class MeanField:
-    """Of dx/dt = -x + J tanh(x): variance <x^2> = Delta(0), q = <tanh(x)^2>, lags (tau), autocorrelation
-    Delta(lag) = <x(t) x(t + lag)>, half_width the lag at which it is halved, lyapunov the largest exponent per tau."""
+    """Mean-field state of dx/dt = -x + J tanh(x), J_ij ~ N(0, gain^2/N).
+
+    Attributes
+    ----------
+    gain : standard deviation of J times sqrt(N).
+    variance : <x^2> = Delta(0).
+    q : <tanh(x)^2>.
+    lags : (lag,) tau.
+    autocorrelation : (lag,) Delta(lag) = <x(t) x(t + lag)>.
+    half_width : lag (tau) at which it is halved.
+    lyapunov : largest exponent, nats per tau.
+    """
 
     gain: float
     variance: float
@@ -38,8 +49,16 @@ class MeanField:
 
 @dataclass(frozen=True)
 class MeanFieldMap:
-    """Of h' = tanh(J h + noise z): variance Delta of the whole input, q = <h^2>, chi = gain^2 <tanh'^2> the growth
-    of a squared perturbation, lyapunov = ln(chi) / 2 per step."""
+    """Mean-field state of the map h' = tanh(J h + noise z).
+
+    Attributes
+    ----------
+    gain : standard deviation of J times sqrt(N).
+    variance : Delta, of the whole input.
+    q : <h^2>.
+    chi : gain^2 <tanh'^2>, growth of a squared perturbation in a step.
+    lyapunov : ln(chi) / 2, nats per step.
+    """
 
     gain: float
     variance: float
@@ -49,17 +68,21 @@ class MeanFieldMap:
 
 
 def mean_field(gain: float) -> MeanField:
-    """The stationary state of dx/dt = -x + J tanh(x), J_ij ~ N(0, gain^2/N), N -> infinity (time in units of tau).
+    """Return the stationary state of dx/dt = -x + J tanh(x), J_ij ~ N(0, gain^2/N).
 
-    The autocorrelation Delta(t) moves like a particle, Delta'' = -dV/dDelta = Delta - gain^2 C(Delta, Delta0) with
-    C = <tanh(x) tanh(y)> for x, y of variance Delta0 and covariance Delta. It starts at rest and comes to rest at 0:
-    Delta0^2 / 2 = gain^2 Var ln cosh(x). The largest exponent is -1 + sqrt(1 - E0), E0 the ground state of
-    -d^2/dt^2 + 1 - gain^2 <tanh'(x) tanh'(y)>. Gain <= 1: the network is silent, exponent gain - 1.
+    In the limit N -> infinity, time in units of tau.
 
-    All numbers within 1e-6, relative or absolute, whichever is larger: at gains 1.05, 3 and 6 finer quadrature and a
-    longer range change them by less than 1e-8, at gain 2 independent solutions agree to 2e-7. As gain -> 1 time scales grow like 1/(gain - 1): below gain = 1.0001 leading
-    order is returned (variance gain - 1, exponent (gain - 1)^2 / 2), with relative errors of order gain - 1.
-    Lags reach 20 tau, or further where the autocorrelation is slower, to 2000 tau at most. Cost grows as gain^3.
+    The autocorrelation Delta(t) moves like a particle, Delta'' = -dV/dDelta = Delta - gain^2 C(Delta, Delta0)
+    with C = <tanh(x) tanh(y)> for x, y of variance Delta0 and covariance Delta. It starts at rest and comes
+    to rest at 0: Delta0^2 / 2 = gain^2 Var ln cosh(x). The largest exponent is -1 + sqrt(1 - E0), E0 the
+    ground state of -d^2/dt^2 + 1 - gain^2 <tanh'(x) tanh'(y)>. Gain <= 1: the network is silent, exponent
+    gain - 1.
+
+    All numbers within 1e-6, relative or absolute, whichever is larger: at gains 1.05, 3 and 6 finer
+    quadrature and a longer range change them by less than 1e-8, at gain 2 independent solutions agree to
+    2e-7. As gain -> 1 time scales grow like 1/(gain - 1): below gain = 1.0001 leading order is returned
+    (variance gain - 1, exponent (gain - 1)^2 / 2), with relative errors of order gain - 1. Lags reach 20 tau,
+    or further where the autocorrelation is slower, to 2000 tau at most. Cost grows as gain^3.
 
     Raises
     ------
@@ -78,11 +101,12 @@ def mean_field(gain: float) -> MeanField:
 
 
 def mean_field_map(gain: float, noise: float = 0.0) -> MeanFieldMap:
-    """The stationary state of h' = tanh(J h + noise z), J_ij ~ N(0, gain^2/N), z white, N -> infinity.
+    """Return the stationary state of h' = tanh(J h + noise z), J_ij ~ N(0, gain^2/N), z white, N -> infinity.
 
-    Delta = gain^2 q + noise^2, q = <tanh(x)^2>, x ~ N(0, Delta); chi = gain^2 <tanh'(x)^2>; lyapunov = ln(chi) / 2
-    per step. Without noise and gain <= 1: 0, 0, gain^2, ln(gain). Input pushes units to where tanh' is small, so that
-    noise above some level suppresses chaos at any gain (Molgedey et al. 1992). Errors below 1e-10.
+    Delta = gain^2 q + noise^2, q = <tanh(x)^2>, x ~ N(0, Delta); chi = gain^2 <tanh'(x)^2>; lyapunov =
+    ln(chi) / 2 per step. Without noise and gain <= 1: 0, 0, gain^2, ln(gain). Input pushes units to where
+    tanh' is small, so that noise above some level suppresses chaos at any gain (Molgedey et al. 1992). Errors
+    below 1e-10.
 
     Raises
     ------
@@ -118,8 +142,11 @@ def _lags(reach: float) -> np.ndarray:
 
 
 def _critical(gain: float) -> MeanField:
-    """Leading order in e = gain - 1: Delta'' = (e^2/3) Delta - (2/3) Delta^3, so Delta = e sech(e t / sqrt 3), and the
-    ground state in the well e^2/3 - 2 Delta^2 is -e^2."""
+    """Return leading order in e = gain - 1.
+
+    Delta'' = (e^2/3) Delta - (2/3) Delta^3, so Delta = e sech(e t / sqrt 3), and the ground state in the well
+    e^2/3 - 2 Delta^2 is -e^2.
+    """
     e = gain - 1
     lags = _lags(_LONGEST)
     q = _average(lambda x: np.tanh(x) ** 2, e)
@@ -131,7 +158,7 @@ def _critical(gain: float) -> MeanField:
 
 
 def _half_line(scale: float, finer: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes z >= 0 and weights for averages over N(0, 1) of even functions of tanh(scale z)."""
+    """Return nodes z >= 0 and weights for averages over N(0, 1) of even functions of tanh(scale z)."""
     h = min(0.5, 0.3 / scale) / finer
     z = np.arange(int(_REACH / h) + 1) * h
     weights = np.exp(-(z**2) / 2)
@@ -140,13 +167,13 @@ def _half_line(scale: float, finer: float = 1.0) -> tuple[np.ndarray, np.ndarray
 
 
 def _average(f, variance: float) -> float:
-    """<f(x)>, x ~ N(0, variance), f even."""
+    """Return <f(x)>, x ~ N(0, variance), f even."""
     z, weights = _half_line(np.sqrt(variance))
     return float(weights @ f(np.sqrt(variance) * z))
 
 
 def _pair_average(variance: float, correlation: np.ndarray, finer: float = 1.0) -> np.ndarray:
-    """<tanh(x) tanh(y)> at each correlation; x, y = cos(w) a +- sin(w) b, correlation = cos 2w."""
+    """Return <tanh(x) tanh(y)> at each correlation; x, y = cos(w) a +- sin(w) b, correlation = cos 2w."""
     scale = np.sqrt(variance)
     z, weights = _half_line(scale, finer)
     out = []
@@ -164,7 +191,7 @@ def _ln_cosh(x: np.ndarray) -> np.ndarray:
 
 
 def _variance(gain: float) -> float:
-    """Delta0 > 0 with Delta0^2 / 2 = gain^2 Var ln cosh(x)."""
+    """Return Delta0 > 0 with Delta0^2 / 2 = gain^2 Var ln cosh(x)."""
     from scipy.optimize import brentq
 
     def excess(variance: float) -> float:
@@ -178,7 +205,7 @@ def _variance(gain: float) -> float:
 
 
 def _covariance(variance: float) -> Chebyshev:
-    """<tanh(x) tanh(y)> as a function of the correlation: an odd series of Chebyshev polynomials."""
+    """Return <tanh(x) tanh(y)> as a function of the correlation: an odd series of Chebyshev polynomials."""
     terms = 32
     while True:
         angles = (np.arange(terms) + 0.5) * np.pi / (2 * terms)
@@ -196,7 +223,7 @@ def _converged(series: np.ndarray, tolerance: float) -> bool:
 class _Orbit:
     """The particle's path as Delta = Delta0 sech(psi): dt/dpsi is smooth, bounded and never 0."""
 
-    def __init__(self, gain: float, variance: float):
+    def __init__(self, gain: float, variance: float) -> None:
         self.gain, self.variance = gain, variance
         self.covariance = _covariance(variance)
         self.slope = self.covariance.deriv() / variance  # <tanh'(x) tanh'(y)>, Price's theorem
@@ -212,7 +239,9 @@ class _Orbit:
         self.time = time - time(0)
 
     def speed(self, psi: np.ndarray) -> np.ndarray:
-        """dt/dpsi = |dDelta/dpsi| / sqrt(2 U), U = integral of Delta - gain^2 C from 0 to Delta = - that to Delta0.
+        """Return dt/dpsi = |dDelta/dpsi| / sqrt(2 U).
+
+        U is the integral of Delta - gain^2 C from 0 to Delta, which is minus that to Delta0.
 
         U has a double zero at Delta = 0 and a simple one at Delta0; each is divided out where it is near.
         """
@@ -230,7 +259,7 @@ class _Orbit:
         return self.variance * rho - self.gain**2 * self.covariance(rho)
 
     def autocorrelation(self, lags: np.ndarray) -> np.ndarray:
-        """Delta at each lag: Newton's method on time(psi), whose slope is known and hardly varies."""
+        """Return Delta at each lag: Newton's method on time(psi), whose slope is known and hardly varies."""
         grid = np.linspace(0, _PSI, 400)
         psi = np.interp(lags, self.time(grid), grid)
         for _ in range(4):
@@ -242,7 +271,8 @@ class _Orbit:
 def _exponent(orbit: _Orbit) -> float:
     """-1 + sqrt(1 - E0): Ritz values of int v'^2 + Q v^2 dt over int v^2 dt with Legendre polynomials in psi.
 
-    The ground state is even, so that half the line is enough; v' = 0 at t = 0 is the natural boundary condition.
+    The ground state is even, so that half the line is enough; v' = 0 at t = 0 is the natural boundary
+    condition.
     """
     from scipy.linalg import eigh
 

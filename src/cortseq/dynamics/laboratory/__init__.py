@@ -1,11 +1,17 @@
-"""Every analysis of one fitted variant as one Dataset: what figures of dynamics and the table of verdicts stand on.
+"""Every analysis of one fitted variant as one Dataset.
 
-An analysis is a function of a Subject that returns variables with a leading `member` axis, and nothing where it
-does not apply; where it cannot be done, the attribute `not_done` says why. Variables that end in `left_out`
-(group, member) are a number of each member with one of ten groups of trials left out, for its error.
+What figures of dynamics and the table of verdicts stand on.
+
+An analysis is a function of a Subject that returns variables with a leading `member` axis, and nothing where
+it does not apply; where it cannot be done, the attribute `not_done` says why. Variables that end in
+`left_out` (group, member) are a number of each member with one of ten groups of trials left out, for its
+error.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,13 +26,22 @@ __all__ = ["SAME_POINT", "Subject", "examine"]
 
 
 def examine(
-    fit, recording: xr.Dataset, train, test, label_name: str = "", seed: int = 0, say=print
+    fit: Any,
+    recording: xr.Dataset,
+    train,
+    test,
+    label_name: str = "",
+    seed: int = 0,
+    say: Callable[[str], Any] = print,
 ) -> xr.Dataset:
-    """All analyses of a recurrent Fit.
+    """Run all analyses of a recurrent Fit.
 
     Parameters
     ----------
-    recording : the Recording it was fitted to. train, test : positions of trials; 64 of `test` are used. label_name : covariate of the recording that makes conditions ("" or unknown: none). say : progress.
+    recording : the Recording it was fitted to.
+    train, test : positions of trials; 64 of `test` are used.
+    label_name : covariate of the recording that makes conditions ("" or unknown: none).
+    say : progress.
     """
     test = analyse.spread(test, analyse.MAX_TRIALS)
     label = recording[label_name].values if label_name in recording.coords else None
@@ -46,8 +61,26 @@ def examine(
 
 
 ANALYSES = (
-    closed_loop.vector_field, closed_loop.lines, closed_loop.exponents, closed_loop.twins, closed_loop.expected,
-    closed_loop.surprise, closed_loop.shared, open_loop.conditions, open_loop.echo, open_loop.conditional, open_loop.reach, open_loop.bound, open_loop.past,
-    open_loop.dimension, open_loop.seeds, open_loop.common_plane, weights.bulk, weights.echo_bounds,
-    weights.capacity, weights.mean_field, cells.currents, cells.release,
-)  # fmt: skip
+    closed_loop.vector_field,
+    closed_loop.lines,
+    closed_loop.exponents,
+    closed_loop.twins,
+    closed_loop.expected,
+    closed_loop.surprise,
+    closed_loop.shared,
+    open_loop.conditions,
+    open_loop.echo,
+    open_loop.conditional,
+    open_loop.reach,
+    open_loop.bound,
+    open_loop.past,
+    open_loop.dimension,
+    open_loop.seeds,
+    open_loop.common_plane,
+    weights.bulk,
+    weights.echo_bounds,
+    weights.capacity,
+    weights.mean_field,
+    cells.currents,
+    cells.release,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,22 +16,25 @@ _MAX_LAG = 10
 _RATES = np.geomspace(0.5, 100, 25)  # Hz, of the frequency response of release
 
 
-def currents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Excitatory and inhibitory currents of a network under Dale's law: mean over trials and units, and balance."""
+def currents(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return excitatory and inhibitory currents of a network under Dale's law.
+
+    Mean over trials and units, and balance.
+    """
     if "signs" not in found:
         return {}, {}
-    each = [
+    balances = [
         balance_of_fit(subject.fit, subject.recording, member, subject.test, _MAX_LAG)
         for member in range(subject.members)
     ]
     over = partial(np.nanmean, axis=(0, 2))
     variables = {
-        "excitation": (("member", "time"), np.stack([over(b.excitatory) for b in each])),
-        "inhibition": (("member", "time"), np.stack([over(b.inhibitory) for b in each])),
-        "balance_index": (("member", "hidden"), np.stack([b.index for b in each])),
-        "tracking_lag": (("member", "hidden"), np.stack([b.lag for b in each])),
+        "excitation": (("member", "time"), np.stack([over(b.excitatory) for b in balances])),
+        "inhibition": (("member", "time"), np.stack([over(b.inhibitory) for b in balances])),
+        "balance_index": (("member", "hidden"), np.stack([b.index for b in balances])),
+        "tracking_lag": (("member", "hidden"), np.stack([b.lag for b in balances])),
     }
-    without = [[_summarised(b, trials) for b in each] for trials in subject.left_out()]
+    without = [[_summarised(b, trials) for b in balances] for trials in subject.left_out()]
     if without:
         index, lag = np.moveaxis(np.array(without), -1, 0)
         variables["balance_index_left_out"] = (("group", "member"), index)
@@ -39,15 +43,18 @@ def currents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def _summarised(balance: Balance, trials: np.ndarray) -> tuple[float, float]:
-    """Mean index and median lag over units, of some of the trials."""
+    """Return mean index and median lag over units, of some of the trials."""
     e, i = balance.excitatory[trials], balance.inhibitory[trials]
     lags = tracking_lag(e, -i, _MAX_LAG)
     known = lags[np.isfinite(lags)]
     return float(np.nanmean(balance_index(e, i))), float(np.median(known)) if len(known) else float("nan")
 
 
-def release(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """u, x and the release u x of plastic synapses through the trial; a cue read from rates and from u x."""
+def release(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return u, x and the release u x of plastic synapses through the trial.
+
+    Also a cue read from rates and from u x.
+    """
     if subject.fit.model.family != "stp":
         return {}, {}
     n = subject.fit.model.hidden  # a skip adds the last bin to (h, u, x)
@@ -70,8 +77,10 @@ def release(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def _responses(subject: Subject) -> np.ndarray:
-    """Steady-state release u x of every synapse at constant presynaptic rates: facilitating ones pass high rates on,
-    depressing ones low rates."""
+    """Return steady-state release u x of every synapse at constant presynaptic rates.
+
+    Facilitating ones pass high rates on, depressing ones low rates.
+    """
     from cortseq.theory.plasticity import stp_steady_state
 
     out = []
@@ -86,7 +95,10 @@ def _responses(subject: Subject) -> np.ndarray:
 
 
 def _cue(subject: Subject) -> np.ndarray | None:
-    """A label of the trial with two to four values; a number is cut at its median, and is NaN where unknown."""
+    """Return a label of the trial with two to four values.
+
+    A number is cut at its median, and is NaN where unknown.
+    """
     label = subject.label
     if label is None or label.ndim != 1:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -35,8 +35,11 @@ _SURPRISES, _SURPRISE_STEPS = 400, 30  # bins whose surprise is followed, and fo
 _LATER = 10  # bins after which what is left of it is asked
 
 
-def vector_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """The closed-loop velocity of member 0 in the plane of its first two components, through the mean state."""
+def vector_field(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the closed-loop velocity of member 0 in the plane of its first two components.
+
+    The plane runs through the mean state.
+    """
     axes, mean = found["components"].values[:2], found["mean"].values
     if len(axes) < 2:
         return {}, {}
@@ -52,8 +55,8 @@ def vector_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return {"grid": (plane, grid), "velocity": (plane, moved.reshape(grid.shape))}, {}
 
 
-def lines(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Whether the slow points of each member make a line attractor."""
+def lines(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return whether the slow points of each member make a line attractor."""
     holds, reasons = [], []
     for member in range(subject.members):
         points = found["slow_points"].values[member]
@@ -63,8 +66,8 @@ def lines(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return {"line_attractor": ("member", np.array(holds))}, {"line_attractor_reasons": reasons}
 
 
-def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Leading Lyapunov exponents of the closed loop, nats per bin, and whether it is chaotic.
+def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return leading Lyapunov exponents of the closed loop, nats per bin, and whether it is chaotic.
 
     As many as the Kaplan-Yorke dimension asks for: a sum that is still positive says nothing of it.
     """
@@ -99,7 +102,7 @@ def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def _spectrum(flow, start: np.ndarray, seed: int):
-    """Twice as many exponents while those found do not yet sum to less than 0."""
+    """Compute exponents, twice as many while those found do not yet sum to less than 0."""
     k = min(_EXPONENTS, len(start))
     while True:
         found = lyapunov_spectrum(flow, start, k, _STEPS, _WARM_UP, seed)
@@ -109,14 +112,14 @@ def _spectrum(flow, start: np.ndarray, seed: int):
 
 
 def _complete(spectrum, dim: int, name: str) -> float:
-    """NaN where exponents that were not computed may add to it."""
+    """Return an attribute of a spectrum, NaN where exponents not computed may add to it."""
     if spectrum is None or (spectrum.exponents.sum() >= 0 and len(spectrum.exponents) < dim):
         return float("nan")
     return float(getattr(spectrum, name))
 
 
-def _rows(values: list, k: int) -> np.ndarray:
-    """One row each of k, NaN where a member has fewer."""
+def _rows(values: list[Any], k: int) -> np.ndarray:
+    """Return one row of k values per member, NaN where a member has fewer."""
     out = np.full((len(values), k), np.nan)
     for row, value in zip(out, values, strict=True):
         if value is not None:
@@ -124,32 +127,38 @@ def _rows(values: list, k: int) -> np.ndarray:
     return out
 
 
-def twins(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Distances of twins that begin 1e-6 apart, in the closed loop and where both draw with the same noise."""
+def twins(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return distances of twins that begin 1e-6 apart.
+
+    In the closed loop, and in the sampled map where both draw with the same noise.
+    """
     apart, slopes = {}, {}
     for map in ("closed", "sampled"):
-        each = []
+        curves = []
         for member in range(subject.members):
             flow = partial(_noisy, subject.fit, member, map)
             starts = subject.visited(member, _TWINS)
-            each.append(twin_divergence(flow, starts, n_steps=_TWIN_STEPS, seed=subject.seed))
-        apart[f"{map}_twins"] = ("member", "twin", "twin_step"), np.stack([e.distances for e in each])
-        slopes[f"{map}_twin_slope"] = "member", np.array([e.slope for e in each])
+            curves.append(twin_divergence(flow, starts, n_steps=_TWIN_STEPS, seed=subject.seed))
+        apart[f"{map}_twins"] = ("member", "twin", "twin_step"), np.stack([e.distances for e in curves])
+        slopes[f"{map}_twin_slope"] = "member", np.array([e.slope for e in curves])
     return apart | slopes, {}
 
 
-def _noisy(fit, member: int, map: str, seed: int):
+def _noisy(fit: Any, member: int, map: str, seed: int):
     return fit.flow(member, map, seed=seed)
 
 
-def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """How long the loop remembers a surprise: from the state after a recorded bin and from the one had that bin been as
-    expected, the closed loop runs on; the rms distance of what is expected k bins later, in rms spreads of the
-    expected observation, over visited bins (member, lag), the lag at which it has fallen to 1/e of its first (the last
-    one where it never does: attractors keep what tipped them), and the share of it that is left after 10 bins.
+def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure how long the closed loop remembers a surprising bin.
 
-    Modes that the observation does not show, or that no surprise moves, do not count: unlike the largest exponent it
-    is a property of what is predicted, which data can tell.
+    How long the loop remembers a surprise: from the state after a recorded bin and from the one had that bin
+    been as expected, the closed loop runs on; the rms distance of what is expected k bins later, in rms
+    spreads of the expected observation, over visited bins (member, lag), the lag at which it has fallen to
+    1/e of its first (the last one where it never does: attractors keep what tipped them), and the share of it
+    that is left after 10 bins.
+
+    Modes that the observation does not show, or that no surprise moves, do not count: unlike the largest
+    exponent it is a property of what is predicted, which data can tell.
     """
     curves, groups = [], subject.left_out()
     for member in range(subject.members):
@@ -157,9 +166,9 @@ def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
         scale = float(found["expected_spread"][member])
         # bins of all trials, then of all but one group of them
         kept = [np.full(len(trials), True), *(np.isin(trials, group) for group in groups)]
-        curves.append([np.sqrt(squares[mine].mean(0)) / scale for mine in kept])
+        curves.append([np.sqrt(squares[positions].mean(0)) / scale for positions in kept])
     every = np.array(curves)  # (member, group, lag)
-    variables: dict = {"surprise": (("member", "surprise_lag"), every[:, 0])}
+    variables: dict[str, Any] = {"surprise": (("member", "surprise_lag"), every[:, 0])}
     for name, of in (("surprise_span", _span), ("surprise_left", _left)):
         values = np.array([[of(curve) for curve in row] for row in every])
         variables[name] = ("member", values[:, 0])
@@ -169,7 +178,10 @@ def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def _surprises(subject: Subject, member: int) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distances of the expected observations (bin, lag) after drawn bins, and the trial of each bin."""
+    """Return squared distances of expected observations after drawn bins, (bin, lag).
+
+    Also returns the trial of each bin, (bin,).
+    """
     states = subject.states[member]
     known = np.isfinite(states[:, :-1]).all(-1) & np.isfinite(states[:, 1:]).all(-1)
     trial, time = np.nonzero(known)
@@ -196,7 +208,10 @@ def _left(curve: np.ndarray) -> float:
 
 
 def _span(curve: np.ndarray) -> float:
-    """Lag at which a curve falls to 1/e of its first value, linear between lags; that of its end where it never does."""
+    """Return lag at which a curve falls to 1/e of its first value, linear between lags.
+
+    That of its end where it never does.
+    """
     below = np.flatnonzero(curve <= curve[0] / np.e)
     if not len(below) or not curve[0] > 0:
         return float(len(curve)) if curve[0] > 0 else float("nan")
@@ -204,13 +219,16 @@ def _span(curve: np.ndarray) -> float:
     return float(i - 1 + (curve[i - 1] - curve[0] / np.e) / (curve[i - 1] - curve[i]))
 
 
-def expected(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """The observation expected at each fixed point, (member, point, feature) in its units, and the
-    rms spread of what is expected on test trials: the space that members and models share."""
+def expected(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Compute the observation expected at each fixed point.
+
+    The observation expected at each fixed point, (member, point, feature) in its units, and the
+    rms spread of what is expected on test trials: the space that members and models share.
+    """
     points = found["fixed_points"].values
-    there = [subject.fit.expected(p[np.isfinite(p).all(1)], i) for i, p in enumerate(points)]
-    out = np.full((*points.shape[:2], there[0].shape[1]), np.nan)
-    for row, values in zip(out, there, strict=True):
+    expectations = [subject.fit.expected(p[np.isfinite(p).all(1)], i) for i, p in enumerate(points)]
+    out = np.full((*points.shape[:2], expectations[0].shape[1]), np.nan)
+    for row, values in zip(out, expectations, strict=True):
         row[: len(values)] = values
     visited = (subject.fit.expected(subject.visited(i, 500), i) for i in range(subject.members))
     return {
@@ -219,17 +237,20 @@ def expected(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     }, {}
 
 
-def shared(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """For each fixed point the share of the other members that have it: a point where they expect the same."""
-    m, there = subject.members, found["expected"].values
+def shared(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return for each fixed point the share of the other members that have it.
+
+    A member has it where it expects the same at one of its own.
+    """
+    m, expectations = subject.members, found["expected"].values
     if m < 2:
         return {}, {}
-    known, scale = np.isfinite(there).all(-1), float(found["expected_spread"].mean())
+    known, scale = np.isfinite(expectations).all(-1), float(found["expected_spread"].mean())
     share = np.where(known, 0.0, np.nan)
     for a in range(m):
         for b in range(m):
             if a != b and known[a].any() and known[b].any():
-                pair = there[b][known[b]], there[a][known[a]]
+                pair = expectations[b][known[b]], expectations[a][known[a]]
                 same = similarity.match_fixed_points(*pair, SAME_POINT, scale)
                 share[a, same.pairs[:, 1]] += 1 / (m - 1)
     return {"shared": (found["speed"].dims, share)}, {}

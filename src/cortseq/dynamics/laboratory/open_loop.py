@@ -1,8 +1,12 @@
-"""Analyses of the network under its recorded input: fixed points per condition, echo state, memory, dimension, seeds."""
+"""Analyses of the network under its recorded input.
+
+Fixed points per condition, echo state, memory, dimension, seeds.
+"""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -19,9 +23,11 @@ _DECODED_BINS = 4000, 40_000  # that a decoder of the past is fitted to: fewest,
 _DECODER_BUDGET = 4e9  # bins x dim^2: reservoirs would take minutes
 
 
-def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Fixed points of the open loop with the observation and the recorded inputs held at each condition's mean, or
-    at each frequent symbol."""
+def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Find fixed points of the open loop under the mean input of each condition.
+
+    Observation and recorded inputs are held at each condition's mean, or at each frequent symbol.
+    """
     held = _conditions(subject)
     if not held:
         return {}, {}
@@ -49,8 +55,11 @@ def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     }, {"conditions": list(held)}
 
 
-def _conditions(subject: Subject) -> dict[str, tuple]:
-    """Observation and recorded inputs (None without) to hold, by condition: means over the bins of each value or quarter of the label."""
+def _conditions(subject: Subject) -> dict[str, tuple[Any, ...]]:
+    """Return observation and recorded inputs (None without) to hold, by condition.
+
+    Means over the bins of each value or quarter of the label.
+    """
     data = subject.fit._data(subject.recording, subject.test)
 
     def inputs(at: np.ndarray):
@@ -83,8 +92,8 @@ def _groups(label: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
     return {name: at for name, at in found.items() if at.any()}
 
 
-def echo(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Whether 20 starts meet under the recorded input."""
+def echo(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return whether 20 starts meet under the recorded input."""
     length = subject.recording["valid"].values[subject.test].sum(1).mean()
     trials = analyse.spread(subject.test, int(np.clip(_DRIVEN_BINS / max(length, 1), 1, _DRIVEN_TRIALS)))
     tests = [
@@ -97,20 +106,20 @@ def echo(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     }, {}
 
 
-def conditional(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """The growth of small differences along each recorded trial, nats per bin."""
+def conditional(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the growth of small differences along each recorded trial, nats per bin."""
     growth = gradients.conditional_exponents(subject.fit, subject.recording, subject.test, subject.seed)
     return {"conditional_exponent": (("member", "trial"), growth)}, {}
 
 
-def reach(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Norms of dh_t/dh_{t-k} against the lag k; of an LSTM the direct path beside them."""
+def reach(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return norms of dh_t/dh_{t-k} against the lag k; of an LSTM the direct path beside them."""
     longest = int(subject.recording["valid"].values[subject.test].sum(1).max()) - 1
     lags = np.unique(np.round(np.geomspace(1, max(longest, 1), 14)).astype(int)).tolist()
     n = int(_JACOBIAN_BUDGET / (subject.states.shape[-1] ** 3 * lags[-1]))
     trials = analyse.spread(subject.test, int(np.clip(n, 2, _DRIVEN_TRIALS)))
     at = ("member", "driven_trial", "lag")
-    variables: dict = {
+    variables: dict[str, Any] = {
         "lag": ("lag", lags),
         "gradient_norm": (at, gradients.gradient_norms(subject.fit, subject.recording, lags, trials)),
     }
@@ -125,8 +134,8 @@ def reach(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return variables, {}
 
 
-def bound(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """The Lipschitz bound on the steps of a rate network; 0 violations are a theorem."""
+def bound(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the Lipschitz bound on the steps of a rate network; 0 violations are a theorem."""
     if subject.fit.model.family not in lipschitz.FAMILIES:
         return {}, {}
     checked = lipschitz.lipschitz_bound(subject.fit, subject.recording, subject.test)
@@ -136,8 +145,11 @@ def bound(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     }, {}
 
 
-def past(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Share of the variance of the observation at lag k (negative: to come) that the state tells, held out."""
+def past(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the share of the observation's variance at lag k that the state tells.
+
+    On held-out trials; negative lags are bins to come.
+    """
     valid = subject.recording["valid"].values
     bins = np.clip(_DECODER_BUDGET / subject.states.shape[-1] ** 2, *_DECODED_BINS)
     n = max(8, int(bins / max(valid[subject.train].sum(1).mean(), 1)))
@@ -156,8 +168,11 @@ def past(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return {"decoded_lag": ("decoded_lag", lags), "decoded": (("member", "decoded_lag"), told)}, {}
 
 
-def dimension(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Participation ratio of the driven states. They are exact functions of the recording: there is no noise to take off."""
+def dimension(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return participation ratio of the driven states.
+
+    They are exact functions of the recording: there is no noise to take off.
+    """
     left_out = [_ratios(subject.states[:, trials]) for trials in subject.left_out()]
     return {"participation_ratio": ("member", _ratios(subject.states))} | (
         {"participation_ratio_left_out": (("group", "member"), np.stack(left_out))} if left_out else {}
@@ -169,9 +184,12 @@ def _ratios(states: np.ndarray) -> np.ndarray:
     return np.array([participation_ratio(np.cov(f[np.isfinite(f).all(1)], rowvar=False)) for f in flat])
 
 
-def seeds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """How alike the members are: Wasserstein distance of their Jacobian spectra at the point nearest to the
-    data, and R^2 of a linear map between their states on held-out trials. The ruler for any other comparison."""
+def seeds(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure how alike the members are.
+
+    How alike the members are: Wasserstein distance of their Jacobian spectra at the point nearest to the
+    data, and R^2 of a linear map between their states on held-out trials. The ruler for any other comparison.
+    """
     m = subject.members
     if m < 2:
         return {}, {}
@@ -185,7 +203,7 @@ def seeds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return {"spectral_distance": (pair, apart)} | _told_by_others(subject), {}
 
 
-def _told_by_others(subject: Subject) -> dict:
+def _told_by_others(subject: Subject) -> dict[str, Any]:
     """R^2 of the states of every member from those of every other, on the second half of the trials."""
     m, half = subject.members, len(subject.test) // 2
     if not half:
@@ -201,7 +219,7 @@ def _told_by_others(subject: Subject) -> dict:
                 guess = across(subject.states[a])
                 for g, trials in enumerate(kept):
                     left_out[g, a, b] = _pooled(subject.states[b][trials], guess[trials])
-    found: dict = {"states_r2": (("member", "other"), r2)}
+    found: dict[str, Any] = {"states_r2": (("member", "other"), r2)}
     if kept:
         mean = np.ma.masked_invalid(left_out).mean(2).filled(np.nan)  # over the others
         found["states_r2_left_out"] = (("states_group", "member"), mean)
@@ -213,9 +231,12 @@ def _pooled(truth: np.ndarray, guess: np.ndarray) -> float:
     return similarity.explained(truth[known], guess[known])[0]
 
 
-def common_plane(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """States and fixed points of every member in one plane, that of the first components of member 0: the linear
-    map from a member's states to those of member 0 there, fitted to the same trials, takes its points along."""
+def common_plane(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Project states and fixed points of every member onto one plane.
+
+    States and fixed points of every member in one plane, that of the first components of member 0: the linear
+    map from a member's states to those of member 0 there, fitted to the same trials, takes its points along.
+    """
     plane = found["projected"].values[..., :2]
     every = np.arange(len(subject.test))
     states, points = [], []

@@ -17,9 +17,16 @@ _GROUPS = 10  # of trials, for jackknife errors
 
 @dataclass(frozen=True)
 class Subject:
-    """A recurrent fit and the trials it is examined on: decoders learn on `train`, all else sees `test`.
+    """A recurrent fit and the trials it is examined on.
 
+    Attributes
+    ----------
+    fit : of a recurrent model.
+    recording : the Recording it was fitted to.
+    train : (trial,) positions that decoders learn on.
+    test : (trial,) positions that all else sees.
     label : (trial,) or (trial, time) covariate of all trials of the recording, None without one.
+    seed : of every random choice.
     """
 
     fit: Any
@@ -31,6 +38,7 @@ class Subject:
 
     @property
     def members(self) -> int:
+        """Number of members of the fit."""
         return self.fit.card["members"]
 
     @cached_property
@@ -40,15 +48,23 @@ class Subject:
         return np.where(valid[..., None], self.fit.states(self.recording, self.test), np.nan)
 
     def visited(self, member: int, n: int) -> np.ndarray:
-        """Up to n visited states, (n, dim)."""
+        """Draw up to n visited states, (n, dim)."""
         return analyse.draw(self.states[member], n, self.seed + member)
 
     def left_out(self) -> list[np.ndarray]:
-        """Positions in `test` without one group of trials each."""
+        """Return positions in `test` without one group of trials each.
+
+        One array (trial,) per group.
+        """
         return leave_out(len(self.test))
 
 
 def leave_out(n: int) -> list[np.ndarray]:
-    """Positions 0 .. n - 1 without one group of trials each, for errors by the jackknife; none of one trial."""
+    """Return the positions 0 .. n - 1 that remain when each group of trials is left out.
+
+    For errors by the jackknife; none of one trial.
+
+    One array (position,) per group.
+    """
     groups = min(_GROUPS, n) if n > 1 else 0
     return [np.flatnonzero(np.arange(n) % groups != g) for g in range(groups)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -16,25 +18,33 @@ _STEPS, _WARM_UP, _STARTS = 600, 200, 4  # of the map h' = tanh(W h)
 _CAPACITY_UNITS = 400  # of a reservoir whose capacity is measured: it takes more than 4 n steps of n^2
 
 
-def bulk(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Centre and radius of the disc that weights with the variances of these rows and columns would fill, and the
-    same of the Jacobian at the fixed point nearest to the data where the state is of one kind (no gates, no synapses)."""
+def bulk(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Predict the disc that unstructured weights of these variances would fill.
+
+    Centre and radius of the disc that weights with the variances of these rows and columns would fill, and
+    the same of the Jacobian at the fixed point nearest to the data where the state is of one kind (no gates,
+    no synapses).
+    """
     signs = found["signs"].values if "signs" in found else None
     discs = [predicted_disc(w, signs) for w in found["weights"].values]
     variables = {"weight_disc": (("member", "disc"), np.array(discs))}
     if found.sizes["hidden"] == found.sizes["dim"]:
         jacobians = found["nearest_jacobian"].values
-        there = np.isfinite(jacobians).all((1, 2))
+        known_points = np.isfinite(jacobians).all((1, 2))
         discs = [
-            predicted_disc(a) if known else (np.nan,) * 2 for a, known in zip(jacobians, there, strict=True)
+            predicted_disc(a) if known else (np.nan,) * 2
+            for a, known in zip(jacobians, known_points, strict=True)
         ]
         variables["jacobian_disc"] = (("member", "disc"), np.array(discs))
     return variables, {}
 
 
-def echo_bounds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """What weights alone say of the echo state of a leaky network: it holds for every input where the largest
-    stretch of a step is below 1, and not for the zero input of an unbiased one where the radius is above."""
+def echo_bounds(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Bound the echo state of a leaky network from its weights alone.
+
+    What weights alone say of the echo state of a leaky network: it holds for every input where the largest
+    stretch of a step is below 1, and not for the zero input of an unbiased one where the radius is above.
+    """
     if subject.fit.model.family not in lipschitz.FAMILIES:
         return {}, {}
     rows = []
@@ -45,8 +55,8 @@ def echo_bounds(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     return {"echo_stretch": ("member", stretch), "echo_radius": ("member", radius)}, {}
 
 
-def capacity(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Memory capacity of a reservoir for white input through the weights of its first input."""
+def capacity(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return memory capacity of a reservoir for white input through the weights of its first input."""
     model = subject.fit.model
     if model.family != "esn" or model.hidden > _CAPACITY_UNITS:
         return {}, {}
@@ -63,11 +73,14 @@ def capacity(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
     }, {}
 
 
-def mean_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
-    """Largest exponent of h' = tanh(W h) with the fitted W, with its entries in permuted places, and of the mean-field
-    theory at their gain, sqrt(n) times the standard deviation of the entries off the diagonal.
+def mean_field(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Compare the exponent of h' = tanh(W h) with shuffled weights and mean-field theory.
 
-    Leak, bias and input are left out: where the fitted W parts from its shuffled controls it is its structure that does.
+    Largest exponent of h' = tanh(W h) with the fitted W, with its entries in permuted places, and of the
+    mean-field theory at their gain, sqrt(n) times the standard deviation of the entries off the diagonal.
+
+    Leak, bias and input are left out: where the fitted W parts from its shuffled controls it is its structure
+    that does.
     """
     if not subject.fit.model.saturates or found["weights"].shape[-1] < 2:
         return {}, {}
@@ -90,7 +103,7 @@ def mean_field(subject: Subject, found: xr.Dataset) -> tuple[dict, dict]:
 
 
 def _exponent(w: np.ndarray, rng: np.random.Generator) -> float:
-    """Mean over starts of the largest exponent of h' = tanh(W h), nats per step."""
+    """Return mean over starts of the largest exponent of h' = tanh(W h), nats per step."""
     from cortseq.theory.networks import map_step, orbit
 
     starts = rng.normal(size=(_STARTS, len(w)))

@@ -1,4 +1,7 @@
-"""Spectra under Dale's law, outliers, stability, and balanced networks: theory as lines, measurements as markers."""
+"""Spectra under Dale's law, outliers, stability, and balanced networks.
+
+Theory as lines, measurements as markers.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from cortseq.textbook.figures.sheet import Sheet
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """`found`: of `theory.phenomena.balance`."""
+    """Draw the panels; return the figure and the table of its numbers."""
     with style.style():
         sheet = Sheet(2, 4, 5.2)
         _matrices(sheet, found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -12,7 +14,10 @@ from cortseq.textbook.figures.sheet import Sheet, spread
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Lines: mean-field theory. Markers: networks, mean and 95 % interval over networks."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Lines: mean-field theory. Markers: networks, mean and 95 % interval over networks.
+    """
     with style.style():
         sheet = Sheet(2, 4, 5.0)
         _traces(sheet, found)
@@ -31,7 +36,7 @@ def _traces(sheet: Sheet, found: xr.Dataset) -> None:
     for gain, colour in zip(found["trace_gain"].values, (style.BLACK, style.SKY), strict=True):
         for i in range(found.sizes["unit"]):
             x, name = found["trace"].sel(trace_gain=gain).isel(unit=i), f"g = {gain:g}"
-            look: dict = {"color": colour, "marker": "", "ls": "-", "lw": 0.8}
+            look: dict[str, Any] = {"color": colour, "marker": "", "ls": "-", "lw": 0.8}
             panel.measured(found["time"], x, f"{name}, unit {i}", listed=i == 0 and name, **look)
     panel.legend(2)
 

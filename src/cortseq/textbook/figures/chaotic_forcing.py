@@ -12,7 +12,7 @@ from cortseq.textbook.figures.sheet import Sheet
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """`found`: of `theory.phenomena.chaotic_forcing`."""
+    """Draw the panels; return the figure and the table of its numbers."""
     with style.style():
         names = [str(s) for s in found["strategy"].values]
         sheet = Sheet(1, 2 + len(names), 2.4)

@@ -11,7 +11,10 @@ from cortseq.textbook.figures.sheet import Sheet
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Lines: laws through the last point (cost), theory without constants (bias). Markers: measured."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Lines: laws through the last point (cost), theory without constants (bias). Markers: measured.
+    """
     with style.style():
         sheet = Sheet(2, 3, 4.8)
         _time(sheet, found, "bins", "bins T", "∝ T")
@@ -35,18 +38,18 @@ def _memory(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("memory against T", "bins T", "activations kept (MiB)", xscale="log", yscale="log")
     x = found["memory_bins"]
     for mode, colour, law in zip(found["mode"].values, style.CYCLE, ("T", "1", "√T"), strict=False):
-        one, series = found.sel(mode=mode), f"{mode} ∝ {law}"
-        panel.predicted(x, one["kept_predicted"] / 2**20, series, listed=False, color=colour)
-        panel.measured(x, one["kept"] / 2**20, series, color=colour)
+        rows, series = found.sel(mode=mode), f"{mode} ∝ {law}"
+        panel.predicted(x, rows["kept_predicted"] / 2**20, series, listed=False, color=colour)
+        panel.measured(x, rows["kept"] / 2**20, series, color=colour)
     panel.legend()
 
 
 def _bias(sheet: Sheet, found: xr.Dataset, window: int, title: str) -> None:
     panel = sheet.panel(title, "k (bins)", "relative error of the gradient", yscale="log")
     for gain, colour in zip(found["gain"].values, style.CYCLE, strict=False):
-        one, series = found.sel(gain=gain).isel(window=window), f"g = {gain:g}"
-        panel.predicted(one["depth"], one["error_predicted"], series, listed=False, color=colour)
-        panel.measured(one["depth"], one["error"], series, color=colour)
+        rows, series = found.sel(gain=gain).isel(window=window), f"g = {gain:g}"
+        panel.predicted(rows["depth"], rows["error_predicted"], series, listed=False, color=colour)
+        panel.measured(rows["depth"], rows["error"], series, color=colour)
     panel.ax.set_ylim(bottom=max(1e-5, 0.5 * float(found["error"].isel(window=window).min())))
     panel.legend(3)
 
@@ -54,6 +57,6 @@ def _bias(sheet: Sheet, found: xr.Dataset, window: int, title: str) -> None:
 def _cosine(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("windows of k: direction", "k (bins)", "cosine with the full gradient")
     for gain, colour in zip(found["gain"].values, style.CYCLE, strict=False):
-        one = found.sel(gain=gain).isel(window=1)
-        panel.measured(one["depth"], one["cosine"], f"g = {gain:g}", color=colour, ls="-", lw=0.8)
+        rows = found.sel(gain=gain).isel(window=1)
+        panel.measured(rows["depth"], rows["cosine"], f"g = {gain:g}", color=colour, ls="-", lw=0.8)
     panel.legend(3)

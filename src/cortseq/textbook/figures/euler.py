@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -14,7 +16,10 @@ COLOURS = (style.BLUE, style.ORANGE)
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Lines: theory. Markers: the leaky network."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Lines: theory. Markers: the leaky network.
+    """
     with style.style():
         sheet = Sheet(2, 3, 4.8)
         _order(sheet, found)
@@ -28,10 +33,10 @@ def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
 def _order(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("error at a fixed time", "dt (tau)", "error |h - exact|", xscale="log", yscale="log")
     for rule, colour in zip(found["rule"].values, COLOURS, strict=True):
-        one = found.sel(rule=rule)
-        panel.predicted(one["step"], one["error_predicted"], rule, listed=False, color=colour)
-        name = f"{rule}, order {float(one['order']):.2f}"
-        panel.measured(one["step"], one["error"], rule, listed=name, color=colour)
+        rows = found.sel(rule=rule)
+        panel.predicted(rows["step"], rows["error_predicted"], rule, listed=False, color=colour)
+        name = f"{rule}, order {float(rows['order']):.2f}"
+        panel.measured(rows["step"], rows["error"], rule, listed=name, color=colour)
     panel.legend()
 
 
@@ -49,9 +54,9 @@ def _response(sheet: Sheet, found: xr.Dataset) -> None:
     line = found["frequency_line"]
     panel.predicted(line, found["response_predicted"] ** 2, "equation", color=style.BLACK)
     for i, rule in enumerate(found["rule"].values):
-        one = found.sel(rule=rule)
-        panel.predicted(line, one["response_of_map"] ** 2, rule, listed=False, color=COLOURS[i], lw=0.8)
-        panel.measured(one["frequency"], one["response"] ** 2, rule, color=COLOURS[i], ms=3 + i, mfc="none")
+        rows = found.sel(rule=rule)
+        panel.predicted(line, rows["response_of_map"] ** 2, rule, listed=False, color=COLOURS[i], lw=0.8)
+        panel.measured(rows["frequency"], rows["response"] ** 2, rule, color=COLOURS[i], ms=3 + i, mfc="none")
     half = 1 / (2 * np.pi * found.attrs["tau"])
     panel.predicted(half, [1e-3, 0.5], "half power at 1/(2π tau)", color=style.GREY, ls=":")
     panel.legend()
@@ -60,9 +65,9 @@ def _response(sheet: Sheet, found: xr.Dataset) -> None:
 def _growth(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("a damped mode", "dt (tau)", "growth per step")
     for rule, colour in zip(found["rule"].values, COLOURS, strict=True):
-        one = found.sel(rule=rule)
-        panel.predicted(one["step_line"], one["growth_predicted"], rule, listed=False, color=colour)
-        panel.measured(one["mode_step"], one["growth"], rule, color=colour)
+        rows = found.sel(rule=rule)
+        panel.predicted(rows["step_line"], rows["growth_predicted"], rule, listed=False, color=colour)
+        panel.measured(rows["mode_step"], rows["growth"], rule, color=colour)
     panel.ax.axhline(1, color="0.8", lw=0.7, zorder=0)
     at = float(found["threshold_predicted"])
     panel.ax.axvline(at, color=style.RED, lw=0.8, ls="--", zorder=0, label="threshold")
@@ -76,6 +81,6 @@ def _orbits(sheet: Sheet, found: xr.Dataset) -> None:
         found["orbit_time"], found["orbit"].sel(run="exact"), "exact", "equation", color=style.BLACK, lw=1.4
     )
     for run, colour in zip(found["run"].values[1:], (style.SKY, style.RED), strict=True):
-        look: dict = {"color": colour, "marker": "", "ls": "-", "lw": 0.9}
+        look: dict[str, Any] = {"color": colour, "marker": "", "ls": "-", "lw": 0.9}
         panel.measured(found["orbit_time"], found["orbit"].sel(run=run), run, listed=f"dt = {run}", **look)
     panel.legend(3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -14,7 +16,7 @@ MARKERS = "osD^v*"
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """`found`: of `theory.phenomena.exposure`."""
+    """Draw the panels; return the figure and the table of its numbers."""
     with style.style():
         sheet = Sheet(2, 3, 5.4)
         looks = dict(zip(found["strategy"].values, zip(style.CYCLE, MARKERS), strict=False))
@@ -27,19 +29,25 @@ def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
         return sheet.figure, sheet.table()
 
 
-def _signal(sheet: Sheet, rows: xr.Dataset, name: str, looks: dict) -> None:
+def _signal(sheet: Sheet, rows: xr.Dataset, name: str, looks: dict[str, Any]) -> None:
     panel = sheet.panel(name, "steps ahead h", "squared error / $\\sigma^2$", xscale="log")
     panel.predicted(rows["horizon"], rows["error_predicted"], "best forecast", color=style.BLACK)
     for i, (strategy, (colour, marker)) in enumerate(looks.items()):
-        one = rows.sel(strategy=strategy)
-        x = one["horizon"] * (1 + 0.02 * (i - 2.5))
+        line = rows.sel(strategy=strategy)
+        x = line["horizon"] * (1 + 0.02 * (i - 2.5))
         panel.measured(
-            x, one["error"], str(strategy), one["error_low"], one["error_high"], color=colour, marker=marker
+            x,
+            line["error"],
+            str(strategy),
+            line["error_low"],
+            line["error_high"],
+            color=colour,
+            marker=marker,
         )
     panel.legend()
 
 
-def _map(sheet: Sheet, found: xr.Dataset, looks: dict) -> None:
+def _map(sheet: Sheet, found: xr.Dataset, looks: dict[str, Any]) -> None:
     panel = sheet.panel("Henon map, free run", "steps ahead h", "error / sd (geom. mean)", yscale="log")
     line = found["map_error_predicted"]
     panel.predicted(found["horizon"], line.where(line < 1), "largest exponent", color=style.BLACK)

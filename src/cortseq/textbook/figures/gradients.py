@@ -12,7 +12,10 @@ from cortseq.textbook.figures.sheet import Sheet, spread
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Lines: theory. Markers: networks, mean and 95 % interval over networks where there are several."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Lines: theory. Markers: networks, mean and 95 % interval over networks where there are several.
+    """
     with style.style():
         sheet = Sheet(1, 4, 3.0)
         _products(sheet, found)
@@ -27,9 +30,9 @@ def _products(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel(title, "lag k (steps)", "|dh(t)/dh(t-k)| / √N", yscale="log")
     lag = found["lag"].values
     for gain, colour in zip(found["gain"].values, style.CYCLE, strict=False):
-        one, series = found.sel(gain=gain), f"g = {gain:g}"
-        panel.predicted(lag, one["norm_predicted"], series, color=colour)
-        mean, low, high = (np.exp(v[::2]) for v in spread(np.log(one["norm"]), "network"))
+        rows, series = found.sel(gain=gain), f"g = {gain:g}"
+        panel.predicted(lag, rows["norm_predicted"], series, color=colour)
+        mean, low, high = (np.exp(v[::2]) for v in spread(np.log(rows["norm"]), "network"))
         panel.measured(lag[::2], mean, series, low, high, listed=False, color=colour, ms=2.5)
     panel.legend(2)
 
@@ -48,9 +51,9 @@ def _contracting(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("contracting, σ < 1", "lag k (steps)", "largest singular value", yscale="log")
     lag = found["lag"].values
     for sigma, colour in zip(found["sigma"].values, style.CYCLE, strict=False):
-        one, series = found.sel(sigma=sigma), f"σ = {sigma:g}"
-        panel.predicted(lag, one["contracting_bound"], series, f"bound, {series}", color=colour)
-        panel.measured(lag[::2], one["contracting"][::2], series, listed=False, color=colour, ms=2.5)
+        rows, series = found.sel(sigma=sigma), f"σ = {sigma:g}"
+        panel.predicted(lag, rows["contracting_bound"], series, f"bound, {series}", color=colour)
+        panel.measured(lag[::2], rows["contracting"][::2], series, listed=False, color=colour, ms=2.5)
     panel.legend()
 
 

@@ -1,4 +1,4 @@
-"""Change of an old task's loss after a step for a new one, and what remedies keep over a sequence of tasks."""
+"""Change of an old task's loss after a step for a new one, and what remedies keep over tasks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cortseq.textbook.figures.sheet import Sheet
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """`found`: of `theory.phenomena.interference`."""
+    """Draw the panels; return the figure and the table of its numbers."""
     prefixes = ["", "recording_"] if "recording_score" in found else [""]
     with style.style():
         sheet = Sheet(1 + len(prefixes), 3, 2.6 * (1 + len(prefixes)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -14,7 +16,11 @@ LOOKS = tuple(zip("osDs^", (style.BLACK, style.SKY, style.BLUE, style.ORANGE, st
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Markers: means over restarts, dots: single restarts; lines in the middle: direct paths at the start, theory."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Markers: means over restarts, dots: single restarts; lines in the middle: direct paths at the start,
+    theory.
+    """
     with style.style():
         sheet = Sheet(1, 3, 2.9)
         _errors(sheet, found)
@@ -29,12 +35,12 @@ def _errors(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("learning", "lag (symbols)", "error on the last symbol", xscale="log")
     lag = found["lag"].values
     panel.predicted(lag[[0, -1]], 0.5, "chance", color=style.GREY, ls="--", lw=0.8)
-    for name, one, (marker, colour) in zip(found["network"].values, found["error"], LOOKS):
-        _restarts(panel, name, lag, one, colour)
-        panel.measured(lag, one.mean("member"), name, marker=marker, color=colour, ls="-", lw=0.8, ms=4)
+    for name, rows, (marker, colour) in zip(found["network"].values, found["error"], LOOKS):
+        _restarts(panel, name, lag, rows, colour)
+        panel.measured(lag, rows.mean("member"), name, marker=marker, color=colour, ls="-", lw=0.8, ms=4)
 
 
-def _restarts(panel: Panel, name: str, x, values: xr.DataArray, colour: str) -> None:
+def _restarts(panel: Panel, name: str, x: Any, values: xr.DataArray, colour: str) -> None:
     for i, y in enumerate(values.transpose("member", ...)):
         panel.measured(x, y, f"{name}, restart {i}", listed=False, color=colour, ms=1.25)
 
@@ -44,12 +50,12 @@ def _norms(sheet: Sheet, found: xr.Dataset, variable: str, title: str) -> None:
     seen: set = set()
     x = found["lag"].values - 1.0
     for i, (name, (marker, colour)) in enumerate(zip(found["network"].values, LOOKS)):
-        one = found.isel(network=i)
-        horizon = round(float(one["horizon_predicted"]), 6)
+        rows = found.isel(network=i)
+        horizon = round(float(rows["horizon_predicted"]), 6)
         if variable == "norm_before" and horizon not in seen:
-            panel.predicted(one["line"], one["norm_predicted"], name, color=colour, lw=0.8)
+            panel.predicted(rows["line"], rows["norm_predicted"], name, color=colour, lw=0.8)
             seen.add(horizon)
-        _restarts(panel, name, x, one[variable], colour)
-        mean = np.exp(np.log(one[variable].values).mean(-1))
+        _restarts(panel, name, x, rows[variable], colour)
+        mean = np.exp(np.log(rows[variable].values).mean(-1))
         panel.measured(x, mean, name, marker=marker, color=colour, mfc="none", ms=3.5)
     panel.ax.set_ylim(bottom=max(panel.ax.get_ylim()[0], 1e-12))

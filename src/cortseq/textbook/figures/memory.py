@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
@@ -13,7 +15,11 @@ ORDER = "order k (symbols)"
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """Lines: exact entropies and bounds. Markers: fitted models on held-out sequences. A sixth panel for a recording."""
+    """Draw the panels; return the figure and the table of its numbers.
+
+    Lines: exact entropies and bounds. Markers: fitted models on held-out sequences. A sixth panel for a
+    recording.
+    """
     with style.style():
         sheet = Sheet(2, 3, 5.4)
         _even(sheet, found)
@@ -32,9 +38,9 @@ def _even(sheet: Sheet, found: xr.Dataset) -> None:
     panel.predicted(order, found["even_exact"], "exact h_k", color=style.BLACK)
     panel.predicted(order[[0, -1]], found["even_rate"], "entropy rate", color=style.GREY, ls="--")
     panel.measured(order, found["even_markov"], "Markov", color=style.RED)
-    tree: dict = {"color": style.ORANGE, "marker": "^", "mfc": "none", "ms": 5}
+    tree: dict[str, Any] = {"color": style.ORANGE, "marker": "^", "mfc": "none", "ms": 5}
     panel.measured(order, found["even_tree"], "context tree", **tree)
-    recalled: dict = {"color": style.SKY, "marker": "D", "ms": 2.5}
+    recalled: dict[str, Any] = {"color": style.SKY, "marker": "D", "ms": 2.5}
     panel.measured(found["remembered"], found["even_recalled"], "LSTM, last k", **recalled)
     panel.measured([order[-1] + 1], found["even_network"], "LSTM", color=style.BLUE, marker="s")
     panel.legend(2)
@@ -62,10 +68,10 @@ def _few(sheet: Sheet, found: xr.Dataset) -> None:
     panel.predicted(order, found["even_exact"], "exact h_k", color=style.BLACK)
     colours = (style.RED, style.ORANGE, style.GREEN, style.BLUE)
     for n, colour in zip(found["n_symbols"].values, colours, strict=False):
-        one, best = found["few_markov"].sel(n_symbols=n), int(found["few_best"].sel(n_symbols=n))
-        panel.measured(order, one, f"from {n}", color=colour, ls="-", lw=0.7, ms=2.5)
-        ring: dict = {"listed": False, "color": colour, "mfc": "none", "ms": 7}
-        panel.measured([best], one.sel(order=best), f"best from {n}", **ring)
+        rows, best = found["few_markov"].sel(n_symbols=n), int(found["few_best"].sel(n_symbols=n))
+        panel.measured(order, rows, f"from {n}", color=colour, ls="-", lw=0.7, ms=2.5)
+        ring: dict[str, Any] = {"listed": False, "color": colour, "mfc": "none", "ms": 7}
+        panel.measured([best], rows.sel(order=best), f"best from {n}", **ring)
     panel.legend(2)
 
 
@@ -75,7 +81,7 @@ def _steps(sheet: Sheet, found: xr.Dataset) -> None:
     panel.predicted(k, found["spacing"], "least centroid distance", color=style.BLACK)
     panel.measured(k, found["jump"], "jump of the chain", color=style.RED)
     for of, colour in (("signal", style.GREY), ("network", style.BLUE)):
-        look: dict = {"color": colour, "marker": "", "ls": "--", "lw": 1}
+        look: dict[str, Any] = {"color": colour, "marker": "", "ls": "--", "lw": 1}
         panel.measured(k[[0, -1]], found[f"{of}_step"], f"step of the {of}", **look)
     panel.legend()
 
@@ -84,6 +90,6 @@ def _recorded(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("recording", ORDER, "held-out bits/symbol")
     looks = (("markov", "Markov", style.RED, "o"), ("tree", "context tree", style.ORANGE, "^"))
     for name, label, colour, marker in looks:
-        look: dict = {"color": colour, "marker": marker, "ls": "-", "lw": 0.7, "mfc": "none"}
+        look: dict[str, Any] = {"color": colour, "marker": marker, "ls": "-", "lw": 0.7, "mfc": "none"}
         panel.measured(found["order"], found[f"recorded_{name}"], label, **look)
     panel.legend(2)

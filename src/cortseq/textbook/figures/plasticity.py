@@ -14,7 +14,7 @@ COLOURS = {"depressing": style.BLUE, "facilitating": style.RED}
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """`found`: of `theory.phenomena.plasticity`."""
+    """Draw the panels; return the figure and the table of its numbers."""
     with style.style():
         sheet = Sheet(2, 3, 4.6)
         _steady(sheet, found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -12,7 +14,7 @@ from cortseq.textbook.figures.sheet import Sheet
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
-    """`found`: of `theory.phenomena.reservoirs`."""
+    """Draw the panels; return the figure and the table of its numbers."""
     with style.style():
         sheet = Sheet(2, 4, 5.2)
         _echo_states(sheet, found)
@@ -64,7 +66,7 @@ def _memory(sheet: Sheet, found: xr.Dataset) -> None:
         panel = sheet.panel(title, x, "memory (inputs)")
         for kind, (colour, label) in looks.items():
             rows = found.sel(kind=kind)
-            look: dict = {"ls": "-" if kind == "cyclic" else "--", "color": colour}
+            look: dict[str, Any] = {"ls": "-" if kind == "cyclic" else "--", "color": colour}
             panel.predicted(rows[axis], rows[f"memory_by_{axis}_predicted"], label, **look)
             panel.measured(
                 rows[axis], rows[f"memory_by_{axis}"], f"measured, {kind}", listed=False, color=colour

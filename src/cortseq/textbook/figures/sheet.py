@@ -23,20 +23,21 @@ class Sheet:
     height: float
     parts: list[pd.DataFrame] = field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Make the figure and its axes."""
         self.figure, axes = style.figure(self.rows, self.columns, style.PAGE, self.height)
         self._free = list(axes.flat)
         self._letters = iter("abcdefghijkl")
 
-    def panel(self, title: str, x: str, y: str, **scales) -> Panel:
-        """The next free axes; `scales` go to `Axes.set`, such as xscale="log"."""
+    def panel(self, title: str, x: str, y: str, **scales: Any) -> Panel:
+        """Return the next free axes; `scales` go to `Axes.set`, such as xscale="log"."""
         ax = self._free.pop(0)
         ax.set(xlabel=x, ylabel=y, **scales)
         ax.set_title(f"{next(self._letters)}  {title}", loc="left", fontsize=8)
         return Panel(self, ax, title)
 
     def table(self) -> pd.DataFrame:
-        """One row per point drawn; kind: predicted (lines) or measured (markers).
+        """Return one row per point drawn; kind: predicted (lines) or measured (markers).
 
         The last call on a sheet: it takes off the axes left free.
         """
@@ -52,21 +53,31 @@ class Sheet:
 class Panel:
     """One axes: theory as lines, measurements as markers with intervals where they are given.
 
-    A `label` names the series in the table and, unless `listed` gives it another name, in the legend; listed=False
-    keeps it out of the legend.
+    A `label` names the series in the table and, unless `listed` gives it another name, in the legend;
+    listed=False keeps it out of the legend.
     """
 
     sheet: Sheet
     ax: Any
     title: str
 
-    def predicted(self, x, y, label: str, listed: bool | str = True, **look) -> None:
+    def predicted(self, x: Any, y: Any, label: str, listed: bool | str = True, **look: Any) -> None:
+        """Draw a line of theory through points x, y (point,)."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         self.ax.plot(x, y, **{"lw": 1.2, "label": _listed(label, listed), **look})
         self._note(label, "predicted", x, y, np.nan, np.nan)
 
-    def measured(self, x, y, label: str, low=None, high=None, listed: bool | str = True, **look) -> None:
-        """low, high : ends of the interval of each point."""
+    def measured(
+        self,
+        x: Any,
+        y: Any,
+        label: str,
+        low: Any = None,
+        high: Any = None,
+        listed: bool | str = True,
+        **look: Any,
+    ) -> None:
+        """Draw measured points, with intervals where their ends `low` and `high` are given."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         look = {"ls": "", "marker": "o", "ms": 3, "label": _listed(label, listed), **look}
         if low is None or high is None:
@@ -78,7 +89,7 @@ class Panel:
         self._note(label, "measured", x, y, low, high)
 
     def legend(self, columns: int = 1) -> None:
-        """Below the axes and their labels, where it covers nothing."""
+        """Place the legend below the axes and their labels, where it covers nothing."""
         from matplotlib.transforms import ScaledTranslation
 
         below = ScaledTranslation(0, -_LABELS / 72, self.sheet.figure.dpi_scale_trans)
@@ -93,14 +104,17 @@ class Panel:
             fontsize=6.5,
         )
 
-    def _note(self, label: str, kind: str, x, y, low, high) -> None:
-        each = {"x": x, "y": y, "low": low, "high": high}
-        rows = {name: np.broadcast_to(v, y.shape).ravel() for name, v in each.items()}
+    def _note(self, label: str, kind: str, x: Any, y: Any, low: Any, high: Any) -> None:
+        columns = {"x": x, "y": y, "low": low, "high": high}
+        rows = {name: np.broadcast_to(v, y.shape).ravel() for name, v in columns.items()}
         self.sheet.parts.append(pd.DataFrame({"panel": self.title, "series": label, "kind": kind, **rows}))
 
 
-def spread(values, dim: str):
-    """Mean over a dimension of a DataArray and its 95 % interval (Student), NaN left out: (mean, low, high)."""
+def spread(values: Any, dim: str):
+    """Return the mean over a dimension of a DataArray and its 95 % interval (Student).
+
+    (mean, low, high), NaN left out.
+    """
     from scipy import stats
 
     n = values.count(dim)
@@ -111,5 +125,5 @@ def spread(values, dim: str):
 
 
 def _listed(label: str, listed: bool | str) -> str:
-    """The name in the legend; matplotlib leaves "_" out."""
+    """Return the name in the legend; matplotlib leaves "_" out."""
     return label if listed is True else listed or "_"

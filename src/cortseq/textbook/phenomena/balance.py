@@ -1,30 +1,35 @@
 """Dale's law, structure in the weights, and the balance of strong excitation and inhibition.
 
-1. With Dale's law the eigenvalues fill a disc of radius R = sqrt(N (f sigma_E^2 + (1 - f) sigma_I^2)) - if the
-   inputs of every unit sum to zero. Balance on average is not enough: then eigenvalues lie far out of the disc.
-   Rajan & Abbott 2006, PRL 97:188104.
-2. A low-rank part throws out an eigenvalue at its overlap right' left, where that is larger than R; not its norm
-   decides: an orthogonal rank-1 part of any norm has no outlier. Tao 2013, Probab Theory Relat Fields 155:231.
-3. A fixed point loses stability where gain x abscissa(W) = 1, the gain being the slope of the units at that fixed
-   point. (The gain of a neuron, and not the g of a random network's couplings, which is inside W.)
-4. Units with K inputs of strength 1/sqrt(K) stay in range because excitation and inhibition cancel: the part that is
-   left falls as 1/sqrt(K), rates are linear in the drive though the units are not, spikes are as irregular as coins,
-   and the population follows its input faster than a single unit. van Vreeswijk & Sompolinsky 1996, Science
-   274:1724; 1998, Neural Comput 10:1321.
+1. With Dale's law the eigenvalues fill a disc of radius R = sqrt(N (f sigma_E^2 + (1 - f) sigma_I^2)) - if
+   the inputs of every unit sum to zero. Balance on average is not enough: then eigenvalues lie far out of the
+   disc. Rajan & Abbott 2006, PRL 97:188104.
+2. A low-rank part throws out an eigenvalue at its overlap right' left, where that is larger than R; not its
+   norm decides: an orthogonal rank-1 part of any norm has no outlier. Tao 2013, Probab Theory Relat Fields
+   155:231.
+3. A fixed point loses stability where gain x abscissa(W) = 1, the gain being the slope of the units at that
+   fixed point. (The gain of a neuron, and not the g of a random network's couplings, which is inside W.)
+4. Units with K inputs of strength 1/sqrt(K) stay in range because excitation and inhibition cancel: the part
+   that is left falls as 1/sqrt(K), rates are linear in the drive though the units are not, spikes are as
+   irregular as coins, and the population follows its input faster than a single unit. van Vreeswijk &
+   Sompolinsky 1996, Science 274:1724; 1998, Neural Comput 10:1321.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
-from cortseq.checks import Check, near, phenomenon
+from cortseq.checks import Check, near, phenomenon, worst
 from cortseq.theory import balanced
 from cortseq.theory.spectra import dale_bulk_radius, low_rank_outliers
 
 CLAIM = (
     "Under Dale's law eigenvalues fill a disc only where every unit's inputs cancel; structure throws out an "
-    "eigenvalue at its overlap; with K inputs of strength 1/sqrt(K) balance makes rates linear and activity irregular."
+    "eigenvalue at its overlap; with K inputs of strength 1/sqrt(K) balance makes rates linear and "
+    "activity irregular."
 )
 EXCITATORY, MEANS, SDS = 0.8, (1.0, 4.0), (0.7, 1.6)  # of |weights|, times sqrt(N); E and I
 # excitatory and inhibitory binary units: J (column = presynaptic), E at drive 1, thresholds
@@ -33,7 +38,7 @@ STRENGTHS, EXTERNAL, THRESHOLDS = ((0.2, -0.8), (1.0, -1.5)), (0.25, 0.0), (0.15
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     units: int = 600,
     overlaps=(0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0),
     draws: int = 5,
@@ -46,9 +51,15 @@ def measure(
     cycles: int = 60,
     period: float = 8.0,
 ) -> xr.Dataset:
-    """units : of the random matrices, draws : of each. cases : networks whose stability is simulated. population :
-    binary units of each sign, with `inputs` K of each sign; sweeps : time constants recorded; cycles : of the
-    changing input, of `period` time constants."""
+    """Measure what theory predicts of balanced networks.
+
+    Parameters
+    ----------
+    units : of the random matrices draws : of each.
+    cases : networks whose stability is simulated.
+    population : binary units of each sign, with `inputs` K of each sign sweeps : time constants recorded
+        cycles : of the changing input, of `period` time constants.
+    """
     say("spectra")
     parts = [_dale(units, seed), _outliers(units, overlaps, draws, seed), _growth(cases, seed)]
     parts.append(_residual(units, seed))
@@ -65,7 +76,9 @@ def measure(
 
 
 def dale_matrix(units: int, rng: np.random.Generator, rows_cancel: bool) -> tuple[np.ndarray, np.ndarray]:
-    """W (n, n) of gamma-distributed weights, f of its columns excitatory, means cancelling; and the signs (n,).
+    """Return W (n, n) of gamma-distributed weights, f of its columns excitatory, means cancelling.
+
+    Returns also the signs (n,).
 
     rows_cancel : inhibitory weights of every unit are scaled so that its inputs sum to 0; signs stay.
     """
@@ -91,11 +104,15 @@ def _dale(units: int, seed: int):
     checks = [
         near("largest modulus, rows that cancel", radius, cancelled, 0.08, "C35", relative=True),
         Check(
-            "largest modulus, rows that cancel on average only", radius, free, 1.15 * radius, row="C35",
+            "largest modulus, rows that cancel on average only",
+            radius,
+            free,
+            1.15 * radius,
+            row="C35",
             note="predicted is the radius that the formula gives; without zero row sums it does not hold",
         ),
         near("radius from the entries", radius, bulk_radius(w, signs), 0.03, "C35", relative=True),
-    ]  # fmt: skip
+    ]
     part = {
         "spectrum": (("rows", "eigenvalue", "part"), np.stack([values.real, values.imag], -1)),
         "bulk_radius": ((), radius),
@@ -126,10 +143,18 @@ def _outliers(units: int, overlaps, draws: int, seed: int):
     finite = "finite N: overlaps with the random part move it"
     checks = [
         near("outlier of overlap 2", predicted[at], found[:, at].mean(), 0.15, "C34", finite),
-        near("the same, overlaps with the bulk kept", shifted[:, at].mean(), found[:, at].mean(), 0.02, "C34"),
-        Check("largest modulus, orthogonal rank 1 of norm 4", 1.0, found[:, none].mean(), high=1.3, row="C34",
-              note="no outlier is predicted for N -> infinity; order 6 predicts what finite N leaves"),
-    ]  # fmt: skip
+        near(
+            "the same, overlaps with the bulk kept", shifted[:, at].mean(), found[:, at].mean(), 0.02, "C34"
+        ),
+        Check(
+            "largest modulus, orthogonal rank 1 of norm 4",
+            1.0,
+            found[:, none].mean(),
+            high=1.3,
+            row="C34",
+            note="no outlier is predicted for N -> infinity; order 6 predicts what finite N leaves",
+        ),
+    ]
     part = {
         "overlap": ("overlap", np.array(overlaps)),
         "outlier": (("draw", "overlap"), found),
@@ -140,14 +165,17 @@ def _outliers(units: int, overlaps, draws: int, seed: int):
 
 
 def rank_one(units: int, overlap: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """left, right (n,) with right' left = overlap and |left| |right| = 4."""
+    """Return left, right (n,) with right' left = overlap and |left| |right| = 4."""
     a, b = np.linalg.qr(rng.normal(size=(units, 2)))[0].T
     cosine = overlap / 4
     return 4 * a, cosine * a + np.sqrt(1 - cosine**2) * b
 
 
 def _growth(cases: int, seed: int, n: int = 40, span: float = 60.0, dt: float = 0.1):
-    """dx/dt = -x + tanh(g W x + b) beside a fixed point: growth of a small difference, and gain x abscissa there."""
+    """Return dx/dt = -x + tanh(g W x + b) beside a fixed point.
+
+    Growth of a small difference, and gain x abscissa there.
+    """
     from cortseq.dynamics import stability_margin
 
     rng = np.random.default_rng([seed, 3])
@@ -162,7 +190,7 @@ def _growth(cases: int, seed: int, n: int = 40, span: float = 60.0, dt: float = 
     predicted = np.array([1 - stability_margin(m, s) for m, s in zip(w, slopes, strict=True)])
     bias = np.arctanh(fixed) - np.einsum("cij,cj->ci", w, fixed)
 
-    def speed(x):
+    def speed(x: Any):
         return np.tanh(np.einsum("cij,cj->ci", w, x) + bias) - x
 
     moved = rng.normal(size=fixed.shape)
@@ -212,9 +240,15 @@ def _residual(units: int, seed: int):
     whole = np.sort(np.abs(np.linalg.eigvals(w)) / np.sqrt(units * w.var()))
     checks = [
         Check("rank of the structured part", 1.0, found.rank, 1, 1, "C51"),
-        Check("p of the circular law for the rest", 0.5, found.p_value, 0.01, row="C51",
-              note="any p above .01 holds"),
-    ]  # fmt: skip
+        Check(
+            "p of the circular law for the rest",
+            0.5,
+            found.p_value,
+            0.01,
+            row="C51",
+            note="any p above .01 holds",
+        ),
+    ]
     part = {
         "radius_of_rest": ("eigenvalue", radii),
         "radius_of_all": ("eigenvalue", whole),
@@ -224,7 +258,10 @@ def _residual(units: int, seed: int):
 
 
 def _columns(seed: int, steps: int = 100_000, n: int = 12):
-    """Adam on random gradients, the worst an optimiser can do to the parametrised signs."""
+    """Check that Dale's law survives Adam on random gradients.
+
+    The worst that an optimiser can do to the parametrised signs.
+    """
     import torch
 
     from cortseq.networks.signed import balanced_start, column_signs, signed_weights
@@ -247,7 +284,7 @@ def _columns(seed: int, steps: int = 100_000, n: int = 12):
 
 
 def network(drive: float, inputs: int) -> balanced.BalancedState:
-    """The theory's state of the binary network at an external drive."""
+    """Return the theory's state of the binary network at an external drive."""
     return balanced.balanced_state(STRENGTHS, drive * np.array(EXTERNAL), THRESHOLDS, inputs)
 
 
@@ -268,7 +305,7 @@ def run(partner, external, sweeps_per_bin: float, warm: int, seed: int, random: 
 
 
 def _balanced(population: int, inputs, drives, drive: float, sweeps: int, seed: int):
-    """Units take turns: a unit's spikes are the turns that find it above threshold."""
+    """Simulate binary units in turn; the spikes of a unit are the turns above threshold."""
     from cortseq.theory import binary
 
     index, rates, theory_index = [], [], []
@@ -281,10 +318,11 @@ def _balanced(population: int, inputs, drives, drive: float, sweeps: int, seed: 
     across = np.array(
         [
             run(partner, np.tile(d * np.array(EXTERNAL), (sweeps, 1)), 1, 30, seed, False)
-            .reshape(sweeps, 2, -1).mean((0, 2))
+            .reshape(sweeps, 2, -1)
+            .mean((0, 2))
             for d in drives
         ]
-    )  # fmt: skip
+    )
     asymptotic = np.array([balanced.balanced_rates(STRENGTHS, d * np.array(EXTERNAL)) for d in drives])
     finite = np.array([network(d, inputs[-1]).rates for d in drives])
     slope = np.polyfit(np.log(inputs), np.log(index), 1)[0]
@@ -302,19 +340,15 @@ def _balanced(population: int, inputs, drives, drive: float, sweeps: int, seed: 
     checks = [
         near("slope of ln balance index against ln K", -0.5, slope, 0.1, "C32"),
         near("balance index at the largest K", theory_index[-1], index[-1], 0.1, "C32", relative=True),
-        near("rates over m = -J^-1 E at the largest K, worst", 1.0, _worst(across / asymptotic), 0.05, "C32"),
-        near("rates over those of finite K, worst", 1.0, _worst(across / finite), 0.03, "C32"),
+        near("rates over m = -J^-1 E at the largest K, worst", 1.0, worst(across / asymptotic), 0.05, "C32"),
+        near("rates over those of finite K, worst", 1.0, worst(across / finite), 0.03, "C32"),
     ]
     irregular, more = _irregular(states, seed)
     return part | irregular, checks + more
 
 
-def _worst(ratio: np.ndarray) -> float:
-    return float(ratio.flat[np.abs(ratio - 1).argmax()])
-
-
 def _index(partner: np.ndarray, states: np.ndarray, drive: float, some: int = 200, bins: int = 60) -> float:
-    """Mean balance index of some units, from the currents of some bins."""
+    """Return mean balance index of some units, from the currents of some bins."""
     from cortseq.dynamics import balance
 
     n, _, k = partner.shape
@@ -335,10 +369,10 @@ def _index(partner: np.ndarray, states: np.ndarray, drive: float, some: int = 20
 
 
 def _irregular(states: np.ndarray, seed: int, fewest: int = 20):
-    """Variation of the intervals and Fano factor of every unit, against its rate.
+    """Return variation of the intervals and Fano factor of every unit, against its rate.
 
-    Every second turn counts: between two turns of a unit some of its partners have had none, so that its input is in
-    part the same; between every second all have.
+    Every second turn counts: between two turns of a unit some of its partners have had none, so that its
+    input is in part the same; between every second all have.
     """
     states = states[::2]
     spikes = [np.flatnonzero(unit) for unit in states.T]
@@ -381,7 +415,10 @@ def _irregular(states: np.ndarray, seed: int, fewest: int = 20):
 
 
 def _tracking(population: int, inputs, drive: float, cycles: int, period: float, seed: int, bin: float = 0.1):
-    """Units wait exponential times. Lag of the activity of all behind a sine of the external input."""
+    """Simulate binary units that wait exponential times under a sine of the external input.
+
+    Returns the lag of the activity of all units behind it.
+    """
     from cortseq.dynamics import tracking_lag
     from cortseq.theory import binary
 
@@ -401,9 +438,9 @@ def _tracking(population: int, inputs, drive: float, cycles: int, period: float,
             for part in pieces
         ]
         # the state after a bin belongs to its end, the input to the whole bin
-        each = np.array(late) * bin + bin / 2
-        lags.append(each.mean())
-        spread.append(each.std(ddof=1) / np.sqrt(len(each)))
+        times = np.array(late) * bin + bin / 2
+        lags.append(times.mean())
+        spread.append(times.std(ddof=1) / np.sqrt(len(times)))
         predicted.append(balanced.balanced_lag(network(drive, k), period))
     alone = balanced.single_lag(period)
     part = {
@@ -414,9 +451,21 @@ def _tracking(population: int, inputs, drive: float, cycles: int, period: float,
     }
     slope, theory_slope = (np.polyfit(np.log(inputs), np.log(v), 1)[0] for v in (lags, predicted))
     checks = [
-        Check("lag at the largest K over that of a single unit", predicted[-1] / alone, lags[-1] / alone, high=0.5, row="C32"),
+        Check(
+            "lag at the largest K over that of a single unit",
+            predicted[-1] / alone,
+            lags[-1] / alone,
+            high=0.5,
+            row="C32",
+        ),
         near("lag at the largest K (tau)", predicted[-1], lags[-1], 0.03, "C32"),
-        near("slope of ln lag against ln K", theory_slope, slope, 0.15, "C32",
-             "-1/2 as K -> infinity; the theory's own slope over these K is what is predicted"),
-    ]  # fmt: skip
+        near(
+            "slope of ln lag against ln K",
+            theory_slope,
+            slope,
+            0.15,
+            "C32",
+            "-1/2 as K -> infinity; the theory's own slope over these K is what is predicted",
+        ),
+    ]
     return part, checks

@@ -1,20 +1,22 @@
 """Order to chaos in random networks: activity, memory and largest Lyapunov exponent against the gain.
 
-Claim, corrected: dx/dt = -x + J tanh(x) with J_ij ~ N(0, g^2/N) is silent for g < 1 and chaotic for g > 1 as N -> infinity.
-The Jacobian at rest is -1 + J: g is inside J and is not counted twice (the textbook writes variance g^2/N and gJ - I).
-Rest turns unstable where Re(lambda(J)) > 1, when the disc of radius g about -1 crosses the imaginary axis. Above, the variance
-Delta(0), q = <tanh^2>, the autocorrelation and the largest exponent (per tau) are those of `theory.mean_field`; the map
-h' = tanh(J h) has other numbers (per step), those of `theory.mean_field_map`. Finite networks have smaller exponents, by
-an amount that falls as 1/N, so that 1 < g < 1.3 decides nothing at the sizes that can be simulated.
+Claim, corrected: dx/dt = -x + J tanh(x) with J_ij ~ N(0, g^2/N) is silent for g < 1 and chaotic for g > 1 as
+N -> infinity. The Jacobian at rest is -1 + J: g is inside J and is not counted twice (the textbook writes
+variance g^2/N and gJ - I). Rest turns unstable where Re(lambda(J)) > 1, when the disc of radius g about -1
+crosses the imaginary axis. Above, the variance Delta(0), q = <tanh^2>, the autocorrelation and the largest
+exponent (per tau) are those of `theory.mean_field`; the map h' = tanh(J h) has other numbers (per step),
+those of `theory.mean_field_map`. Finite networks have smaller exponents, by an amount that falls as 1/N, so
+that 1 < g < 1.3 decides nothing at the sizes that can be simulated.
 
-Sompolinsky, Crisanti & Sommers 1988, PRL 61:259; Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717; Girko 1985.
+Sompolinsky, Crisanti & Sommers 1988, PRL 61:259; Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717; Girko
+1985.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -31,13 +33,23 @@ else:
 
 CLAIM = (
     "dx/dt = -x + J tanh(x), J_ij ~ N(0, g^2/N), is silent below g = 1 and chaotic above, with the variance, "
-    "autocorrelation and largest Lyapunov exponent of mean-field theory; finite networks lie below it by order 1/N"
+    "autocorrelation and largest Lyapunov exponent of mean-field theory; finite networks lie below it by "
+    "order 1/N"
 )
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One network: variance, q, autocorrelation (lag,), exponents per tau (start,), largest |x| at the end."""
+    """What was measured on one network.
+
+    Attributes
+    ----------
+    variance : <x^2>.
+    q : <tanh(x)^2>.
+    autocorrelation : (lag,).
+    exponents : (start,) nats per tau.
+    last : largest |x| at the end.
+    """
 
     variance: float
     q: float
@@ -48,7 +60,7 @@ class _Run:
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     gains: Sequence[float] = (0.5, 0.7, 0.9, 1.5, 1.75, 2.0, 2.5, 3.0),
     units: int = 500,
     n_networks: int = 5,
@@ -62,14 +74,24 @@ def measure(
     map_gains: Sequence[float] = (0.5, 0.8, 1.5, 2.0, 2.5, 3.0),
     spectrum_units: int = 1000,
 ) -> xr.Dataset:
-    """Networks of `units` units over the gains, of all `sizes` at `size_gain`; the map; a spectrum.
+    """Measure networks of `units` units over the gains, of all `sizes` at `size_gain`; the map; a spectrum.
 
-    n_networks : of `units` units, at each gain. of_size : networks of each of `sizes`. starts : of each network.
+    Parameters
+    ----------
+    n_networks : of `units` units, at each gain.
+    of_size : networks of each of `sizes`.
+    starts : of each network.
     warm_up, duration, step : in tau; the step of a Runge-Kutta integration of fourth order.
     """
     with threads.single():
         lags = np.arange(round(20 / step) + 1) * step
-        how: dict = {"starts": starts, "warm_up": warm_up, "duration": duration, "step": step, "lags": lags}
+        how: dict[str, Any] = {
+            "starts": starts,
+            "warm_up": warm_up,
+            "duration": duration,
+            "step": step,
+            "lags": lags,
+        }
         scan = {}
         for gain in gains:
             say(f"chaos: {n_networks} networks of {units} units at gain {gain:g}")
@@ -100,7 +122,7 @@ def measure(
         return phenomenon(variables, CLAIM, checks, coords, units=units, size_gain=size_gain, step=step)
 
 
-def _run(n: int, gain: float, seed, starts: int, warm_up, duration, step, lags) -> _Run:
+def _run(n: int, gain: float, seed: tuple[int, int], starts: int, warm_up, duration, step, lags) -> _Run:
     advance = networks.rate_step(networks.random_coupling(n, gain, [*seed, n]), step)
     start = np.random.default_rng([*seed, n, 1]).normal(size=(starts, n))
     steps = round(duration / step)
@@ -112,16 +134,16 @@ def _run(n: int, gain: float, seed, starts: int, warm_up, duration, step, lags) 
 
 
 def _map_run(
-    n: int, gain: float, seed, starts: int, warm_up: int = 200, steps: int = 500
+    n: int, gain: float, seed: tuple[int, int], starts: int, warm_up: int = 200, steps: int = 500
 ) -> tuple[float, float]:
-    """q and the largest exponent per step of h' = tanh(J h)."""
+    """Return q and the largest exponent per step of h' = tanh(J h)."""
     advance = networks.map_step(networks.random_coupling(n, gain, [*seed, n]))
     start = np.random.default_rng([*seed, n, 1]).normal(size=(starts, n))
     h, exponents = networks.orbit(advance, start, steps, warm_up)
     return float(np.mean(h**2)), float(exponents.mean())
 
 
-def _predicted(gains, map_gains, lags, size_gain) -> dict:
+def _predicted(gains: Sequence[float], map_gains, lags, size_gain) -> dict[str, Any]:
     top = max(*gains, *map_gains) + 0.1
     line = np.unique(np.concatenate([np.linspace(min(*gains, *map_gains), 1, 6), np.linspace(1.02, top, 22)]))
     fields, maps = [mean_field(g) for g in line], [mean_field_map(g) for g in line]
@@ -138,7 +160,7 @@ def _predicted(gains, map_gains, lags, size_gain) -> dict:
     }
 
 
-def _scanned(scan, by_size, maps) -> dict:
+def _scanned(scan, by_size, maps) -> dict[str, Any]:
     def table(runs, value):
         most = max(map(len, runs.values()))
         return [[*map(value, some), *[np.nan] * (most - len(some))] for some in runs.values()]
@@ -163,9 +185,14 @@ def _scanned(scan, by_size, maps) -> dict:
 
 
 def _traces(
-    n: int, seed: int, step: float, gains=(0.9, 2.0), n_units: int = 3, duration: float = 60.0
-) -> dict:
-    """A few units of one network from a random start, below and above the transition."""
+    n: int,
+    seed: int,
+    step: float,
+    gains: Sequence[float] = (0.9, 2.0),
+    n_units: int = 3,
+    duration: float = 60.0,
+) -> dict[str, Any]:
+    """Return a few units of one network from a random start, below and above the transition."""
     start = np.random.default_rng([seed, n, 1]).normal(size=n)
     advances = [networks.rate_step(networks.random_coupling(n, g, [seed, 0, n]), step) for g in gains]
     rows = [networks.orbit(advance, start, round(duration / step))[0][:, 0, :n_units] for advance in advances]
@@ -178,7 +205,15 @@ def _traces(
 
 
 def half_width(lags: np.ndarray, autocorrelation: np.ndarray) -> float:
-    """The first lag at which the autocorrelation is half of that at lag 0, by a cubic spline; NaN if never."""
+    """Return the first lag at which the autocorrelation is half of that at lag 0, by a cubic spline.
+
+    NaN if never.
+
+    Parameters
+    ----------
+    lags : (lag,), in tau.
+    autocorrelation : (lag,).
+    """
     from scipy.interpolate import CubicSpline
 
     if not (autocorrelation < autocorrelation[0] / 2).any():
@@ -187,8 +222,16 @@ def half_width(lags: np.ndarray, autocorrelation: np.ndarray) -> float:
     return float(roots[0])
 
 
-def extrapolated(sizes, exponents: np.ndarray) -> tuple[float, float]:
-    """Intercept and slope of the mean exponent against 1/N, weighted by the square root of N times networks."""
+def extrapolated(sizes: np.ndarray, exponents: np.ndarray) -> tuple[float, float]:
+    """Return intercept and slope of the mean exponent against 1/N.
+
+    Sizes are weighted by the square root of N times the number of networks.
+
+    Parameters
+    ----------
+    sizes : (size,) units.
+    exponents : (size,), per tau, mean over networks.
+    """
     counts = np.isfinite(exponents).sum(1)
     slope, intercept = np.polyfit(
         1 / np.asarray(sizes, float), np.nanmean(exponents, 1), 1, w=np.sqrt(np.asarray(sizes) * counts)
@@ -197,7 +240,7 @@ def extrapolated(sizes, exponents: np.ndarray) -> tuple[float, float]:
 
 
 def _growth(seed: int, step: float, n: int = 100, gain: float = 1.5) -> Check:
-    """Small perturbations of the silent state grow as the spectral abscissa of -1 + J says."""
+    """Compare the growth of small perturbations of the silent state with the abscissa of -1 + J."""
     coupling = networks.random_coupling(n, gain, [seed, n])
     grown = networks.orbit(networks.rate_step(coupling, step), np.zeros(n), 2000, 1000, seed)[1][0] / step
     predicted = dynamics.spectral_abscissa(coupling - np.eye(n))
@@ -206,7 +249,9 @@ def _growth(seed: int, step: float, n: int = 100, gain: float = 1.5) -> Check:
     )
 
 
-def _checks(found: xr.Dataset, scan: dict, by_size: dict, values: np.ndarray) -> list[Check]:
+def _checks(
+    found: xr.Dataset, scan: dict[float, Any], by_size: dict[int, Any], values: np.ndarray
+) -> list[Check]:
     n = found.attrs["units"]
     radius, theory = np.abs(values), mean_field(found.attrs["size_gain"])
     checks = [
@@ -226,10 +271,11 @@ def _checks(found: xr.Dataset, scan: dict, by_size: dict, values: np.ndarray) ->
     return checks
 
 
-def _activity(found: xr.Dataset, theory, by_size: dict) -> list[Check]:
-    """Variance, q and autocorrelation of the size of which most units were simulated.
+def _activity(found: xr.Dataset, theory, by_size: dict[int, Any]) -> list[Check]:
+    """Return variance, q and autocorrelation of the size of which most units were simulated.
 
-    Networks of one size differ: one in ten or so has a slow mode, and an autocorrelation that hardly decays in 20 tau.
+    Networks of one size differ: one in ten or so has a slow mode, and an autocorrelation that hardly decays
+    in 20 tau.
     """
     n, runs = max(by_size.items(), key=lambda pair: pair[0] * len(pair[1]))
     within = 0.1 + 30 / n
@@ -253,7 +299,7 @@ def _activity(found: xr.Dataset, theory, by_size: dict) -> list[Check]:
     ]
 
 
-def _transition(scan: dict, n: int) -> list[Check]:
+def _transition(scan: dict[float, Any], n: int) -> list[Check]:
     checks = []
     for gain, runs in scan.items():
         exponents = np.array([run.exponents.mean() for run in runs])
@@ -278,7 +324,7 @@ def _transition(scan: dict, n: int) -> list[Check]:
 
 
 def _finite_size(found: xr.Dataset, predicted: float) -> list[Check]:
-    """Windows that know N: the bias is downward, and in 1/N."""
+    """Check exponents against windows that know N: the bias is downward, and in 1/N."""
     sizes, exponents = found["size"].values, found["size_lyapunov"].values
     checks = []
     for n, row in zip(sizes, exponents, strict=True):

@@ -1,15 +1,18 @@
 """Learning a chaotic system from noisy observations: which forcing finds its largest exponent.
 
 Teacher forcing on one step learns the next value and not the attractor; in a free run through a chaotic orbit
-gradients explode. Sparse forcing puts the state back on the data once per ln 2 / lambda, generalised forcing pulls it a
-little at every step, so that gradients reach as far as the orbit can be known. The measure is the invariant one: the
-largest Lyapunov exponent of the fitted closed loop, .906 per unit of time for the Lorenz system. Lorenz 1963,
-J Atmos Sci 20:130; Mikhaeil, Monfared & Durstewitz 2022, arXiv:2110.07238; Hess et al. 2023, arXiv:2306.04406.
+gradients explode. Sparse forcing puts the state back on the data once per ln 2 / lambda, generalised forcing
+pulls it a little at every step, so that gradients reach as far as the orbit can be known. The measure is the
+invariant one: the largest Lyapunov exponent of the fitted closed loop, .906 per unit of time for the Lorenz
+system. Lorenz 1963, J Atmos Sci 20:130; Mikhaeil, Monfared & Durstewitz 2022, arXiv:2110.07238; Hess et al.
+2023, arXiv:2306.04406.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -19,14 +22,15 @@ from cortseq.checks import Check, near, phenomenon
 _RATE = 5e-3  # of learning, at first
 _STARTS = 50  # orbits over which an exponent is averaged
 CLAIM = (
-    "Fitted to noisy data of the Lorenz system, sparse and generalised teacher forcing recover its largest exponent; "
+    "Fitted to noisy data of the Lorenz system, sparse and generalised teacher forcing recover its largest "
+    "exponent; "
     "one-step teacher forcing need not."
 )
 
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     epochs: int = 500,
     members: int = 1,
     hidden: int = 50,
@@ -37,9 +41,15 @@ def measure(
     alpha: float = 0.2,
     exponent_steps: int = 20_000,
 ) -> xr.Dataset:
-    """epochs, members, hidden : of each fit. trials of `bins` samples, dt apart (units of the Lorenz system's time), with
-    white noise of a share `noise` of each channel's sd. alpha : of generalised forcing; sparse forcing comes every
-    ln 2 / (lambda dt) samples. exponent_steps : over which exponents are averaged."""
+    """Measure what theory predicts of training on a chaotic system.
+
+    Parameters
+    ----------
+    epochs, members, hidden : of each fit. trials of `bins` samples, dt apart (units of the Lorenz system's
+        time), with white noise of a share `noise` of each channel's sd.
+    alpha : of generalised forcing; sparse forcing comes every ln 2 / (lambda dt) samples.
+    exponent_steps : over which exponents are averaged.
+    """
     from cortseq import recording as rec
 
     truth = lorenz_exponent(dt, exponent_steps, seed)
@@ -53,7 +63,7 @@ def measure(
     rng = np.random.default_rng([seed, 2])
     spread = clean.std((0, 1))
     noisy = rec.from_signal(clean + noise * spread * rng.normal(size=clean.shape), bin_width=dt)
-    fits: dict[str, list] = {}
+    fits: dict[str, list[Any]] = {}
     for name, strategy in strategies.items():
         fits[name] = []
         for member in range(members):
@@ -61,9 +71,12 @@ def measure(
             fits[name].append(fitted(noisy, trials, strategy, hidden, epochs, member, seed))
     say("exponents")
     exponents = np.array(
-        [[closed_exponent(f, noisy, exponent_steps, seed) / dt for f in each] for each in fits.values()]
+        [
+            [closed_exponent(f, noisy, exponent_steps, seed) / dt for f in members_fits]
+            for members_fits in fits.values()
+        ]
     )
-    runs = np.stack([free_run(each[0], noisy, 1500) for each in fits.values()])
+    runs = np.stack([free_run(members_fits[0], noisy, 1500) for members_fits in fits.values()])
     part = {
         "strategy": ("strategy", list(strategies)),
         "exponent": (("strategy", "member"), exponents, {"units": "nats per unit of time"}),
@@ -85,22 +98,41 @@ def measure(
     reached = f"{epochs} epochs, {members} members, dt {dt:g}, noise {noise:g} sd"
     for name, values in zip(strategies, exponents, strict=True):
         if name == "teacher":
-            checks.append(Check(f"{name}: largest exponent (median of members)", truth, np.median(values), row="C45",
-                                note=f"reported; {reached}"))  # fmt: skip
+            checks.append(
+                Check(
+                    f"{name}: largest exponent (median of members)",
+                    truth,
+                    np.median(values),
+                    row="C45",
+                    note=f"reported; {reached}",
+                )
+            )
         else:
-            checks.append(near(f"{name}: largest exponent (median of members)", truth, np.median(values), 0.1, "C45",
-                               reached, relative=True))  # fmt: skip
+            checks.append(
+                near(
+                    f"{name}: largest exponent (median of members)",
+                    truth,
+                    np.median(values),
+                    0.1,
+                    "C45",
+                    reached,
+                    relative=True,
+                )
+            )
     return phenomenon(part, CLAIM, checks, dt=dt, noise=noise)
 
 
 def _speed(s):
-    """dx/dt of the Lorenz system at sigma 10, rho 28, beta 8/3 of states (..., 3), numpy or torch."""
+    """Return dx/dt of the Lorenz system at sigma 10, rho 28, beta 8/3 of states (..., 3), numpy or torch."""
     x, y, z = s[..., 0], s[..., 1], s[..., 2]
     return 10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z
 
 
 def step(s, dt: float, stack, parts: int = 3):
-    """s(t + dt) by `parts` steps of Runge-Kutta of order 4; `stack`: of three arrays along the last axis."""
+    """Return s(t + dt) by `parts` steps of Runge-Kutta of order 4.
+
+    `stack`: of three arrays along the last axis.
+    """
     h = dt / parts
     for _ in range(parts):
         a = stack(_speed(s))
@@ -112,7 +144,7 @@ def step(s, dt: float, stack, parts: int = 3):
 
 
 def lorenz(trials: int, bins: int, dt: float, seed: int) -> np.ndarray:
-    """Orbits on the attractor, (trial, time, 3)."""
+    """Return orbits on the attractor, (trial, time, 3)."""
     rng = np.random.default_rng([seed, 1])
     s = np.array([1.0, 1.0, 25.0]) + rng.normal(size=(trials, 3))
     out = []
@@ -123,7 +155,7 @@ def lorenz(trials: int, bins: int, dt: float, seed: int) -> np.ndarray:
 
 
 def lorenz_exponent(dt: float, n_steps: int, seed: int) -> float:
-    """Largest exponent per unit of time of the map over dt."""
+    """Return largest exponent per unit of time of the map over dt."""
     import torch
 
     from cortseq.dynamics import leading_exponents
@@ -137,11 +169,19 @@ def lorenz_exponent(dt: float, n_steps: int, seed: int) -> float:
     return float(found.mean() / dt)
 
 
-def fitted(recording, trials: int, strategy: dict, hidden: int, epochs: int, member: int, seed: int):
-    """A rate network without a skip after `epochs` of Adam under one strategy.
+def fitted(
+    recording: xr.Dataset,
+    trials: int,
+    strategy: dict[str, Any],
+    hidden: int,
+    epochs: int,
+    member: int,
+    seed: int,
+):
+    """Return a rate network without a skip after `epochs` of Adam under one strategy.
 
-    The last weights, where a `Model.fit` keeps those of the best validation: that is one step ahead with the recording
-    as input, which is not what forcing trains, and picks some early epoch.
+    The last weights, where a `Model.fit` keeps those of the best validation: that is one step ahead with the
+    recording as input, which is not what forcing trains, and picks some early epoch.
     """
     import torch
 
@@ -183,7 +223,7 @@ def fitted(recording, trials: int, strategy: dict, hidden: int, epochs: int, mem
     return replace(fit, params=flat.unpacked(flat.values.detach()))
 
 
-def closed_exponent(fit, recording, n_steps: int, seed: int) -> float:
+def closed_exponent(fit: Any, recording: xr.Dataset, n_steps: int, seed: int) -> float:
     """Largest exponent of the closed loop, nats per step, mean over starts on the recording's trials."""
     from cortseq.dynamics import leading_exponents
 
@@ -191,8 +231,8 @@ def closed_exponent(fit, recording, n_steps: int, seed: int) -> float:
     return float(leading_exponents(fit.flow(0, "closed"), states, n_steps // len(states), 200, seed).mean())
 
 
-def free_run(fit, recording, n_steps: int) -> np.ndarray:
-    """The closed loop's own signal from the end of a trial, (step, channel)."""
+def free_run(fit: Any, recording: xr.Dataset, n_steps: int) -> np.ndarray:
+    """Return the closed loop's own signal from the end of a trial, (step, channel)."""
     import torch
 
     flow = fit.flow(0, "closed")

@@ -1,10 +1,11 @@
 """What backpropagation through time costs, and what truncating it costs instead.
 
-Claim: a step over T bins of a network of H units takes time linear in T and, for large H, quadratic in H (3 T (H^2 + H (n_in + n_out))
-multiplications a trial); it keeps activations of all bins, O(P + T H) memory. Truncated to windows of k bins memory is flat in T;
-with checkpoints every sqrt(T) bins it grows as sqrt(T), for one more forward pass and the same gradient. Corrected where the
-textbook is silent: truncation biases the gradient. Where a squared gradient grows by chi < 1 a step, the relative error of the
-recurrent weights' gradient is chi^((k-1)/2) if every loss goes back k bins, and far larger, (1 - chi^k)/(k (1 - chi)) under the
+Claim: a step over T bins of a network of H units takes time linear in T and, for large H, quadratic in H (3 T
+(H^2 + H (n_in + n_out)) multiplications a trial); it keeps activations of all bins, O(P + T H) memory.
+Truncated to windows of k bins memory is flat in T; with checkpoints every sqrt(T) bins it grows as sqrt(T),
+for one more forward pass and the same gradient. Corrected where the textbook is silent: truncation biases the
+gradient. Where a squared gradient grows by chi < 1 a step, the relative error of the recurrent weights'
+gradient is chi^((k-1)/2) if every loss goes back k bins, and far larger, (1 - chi^k)/(k (1 - chi)) under the
 root, for the usual windows side by side, in which the first losses go back a few bins only.
 
 Werbos 1990, Proc IEEE 78:1550; Williams & Peng 1990, Neural Comput 2:490; Chen et al. 2016, arXiv:1604.06174;
@@ -13,8 +14,8 @@ chi: Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -38,17 +39,22 @@ else:
     engines, threads = lazy("cortseq.networks.training.engines"), lazy("cortseq.compiled.threads")
 
 CLAIM = (
-    "BPTT takes time linear in T and towards quadratic in H and keeps activations of all bins; truncation makes memory flat and "
+    "BPTT takes time linear in T and towards quadratic in H and keeps activations of all bins; truncation "
+    "makes memory flat and "
     "biases the gradient by chi^((k-1)/2), checkpoints make it sqrt(T) and leave the gradient as it is"
 )
-MODES: dict[str, dict] = {"full": {}, "truncated": {"truncate": 16}, "checkpointed": {"checkpointed": True}}
+MODES: dict[str, dict[str, Any]] = {
+    "full": {},
+    "truncated": {"truncate": 16},
+    "checkpointed": {"checkpointed": True},
+}
 TIMED = "of this machine and run: times are not reproducible, slopes are, within their windows"
 N_UNITS = 50  # of the recorded population
 
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     bins: Sequence[int] = (128, 256, 512, 1024, 2048),
     hidden: Sequence[int] = (64, 128, 256, 512, 768),
     memory_bins: Sequence[int] = (64, 128, 256, 512, 1024),
@@ -60,10 +66,17 @@ def measure(
     biased_bins: int = 96,
     biased_trials: int = 16,
 ) -> xr.Dataset:
-    """Times and kept activations of one training step; gradients truncated at each depth beside the full one.
+    """Measure times and kept activations of one training step.
 
-    bins : T at H = 64. hidden : H at 64 bins. noise : sd of the white input to each unit of the networks of `gains`, whose
-    gradients are truncated; biased_units, biased_bins, biased_trials : their size and what they see.
+    Gradients truncated at each depth beside the full one.
+
+    Parameters
+    ----------
+    bins : T at H = 64.
+    hidden : H at 64 bins.
+    noise : sd of the white input to each unit of the networks of `gains`, whose gradients are truncated
+        biased_units
+    biased_bins, biased_trials : their size and what they see.
     """
     with threads.single():
         say("cost: times against bins and units")
@@ -126,7 +139,7 @@ def _times(shapes: list[tuple[int, int]], trials: int) -> np.ndarray:
 class _Meter:
     """Bytes of the storages that automatic differentiation holds on to, now and at most."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.holders: dict[int, int] = {}
         self.now = self.most = 0
 
@@ -149,15 +162,18 @@ class _Meter:
 class _Held:
     """A tensor kept for the backward pass; its storage counts until this is collected."""
 
-    def __init__(self, meter: _Meter, tensor, key: int, size: int):
+    def __init__(self, meter: _Meter, tensor, key: int, size: int) -> None:
         self.meter, self.tensor, self.key, self.size = meter, tensor, key, size
 
-    def __del__(self):
+    def __del__(self) -> None:
         self.meter.drop(self.key, self.size)
 
 
-def kept_bytes(settings: dict, n_time: int, trials: int, units: int = 32) -> int:
-    """Most bytes kept for the backward pass in one step of the generic execution: a count, the same in every run."""
+def kept_bytes(settings: dict[str, Any], n_time: int, trials: int, units: int = 32) -> int:
+    """Return most bytes kept for the backward pass in one step of the generic execution.
+
+    A count, the same in every run.
+    """
     model, params, data = problems.problem("rate", settings, N_UNITS, units, trials, n_time)
     step = engines.stepper(model, params, data, "generic")
     meter = _Meter()
@@ -167,7 +183,7 @@ def kept_bytes(settings: dict, n_time: int, trials: int, units: int = 32) -> int
 
 
 def _kept_predicted(kept: np.ndarray, bins: np.ndarray) -> np.ndarray:
-    """T, 1 and sqrt(T), through the last point of each mode."""
+    """Draw the laws T, 1 and sqrt(T) through the last point of each mode."""
     laws = np.stack([bins / bins[-1], np.ones(len(bins)), np.sqrt(bins / bins[-1])])
     return kept[:, -1:] * laws
 
@@ -175,14 +191,14 @@ def _kept_predicted(kept: np.ndarray, bins: np.ndarray) -> np.ndarray:
 # -- truncation -------------------------------------------------------------------------------------------
 
 
-def _gradient(fit, data, settings: dict) -> np.ndarray:
+def _gradient(fit: Any, data: Any, settings: dict[str, Any]) -> np.ndarray:
     params = {name: value[0] for name, value in fit.params.items()}
     model = fit.model.model_copy(update=settings)
     return engines.loss_and_gradient(model, params, data)[1]["recurrent"].ravel()
 
 
 def _biases(n: int, gain: float, noise: float, shape, depths, seed: int) -> np.ndarray:
-    """Relative error and cosine of truncated gradients, (window, depth, 2)."""
+    """Return relative error and cosine of truncated gradients, (window, depth, 2)."""
     fit, made = untrained.driven_map_fit(n, gain, noise, shape, 1, seed)
     data = Data.of(made)
     full = _gradient(fit, data, {})
@@ -208,10 +224,18 @@ def _cost_checks(found: xr.Dataset) -> list[Check]:
     work = np.diff(np.log(found["time_of_hidden_predicted"].values)) / np.diff(hidden)
     checks = [
         Check("slope of time against T", 1.0, slope, 0.85, 1.15, "C17", TIMED),
-        Check("slope of time against H, largest two", float(work[-1]), float(local[-1]), 1.5, 2.3, "C17", TIMED),
-        Check("by how much that slope exceeds the one of the smallest two", float(work[-1] - work[0]),
-              float(local[-1] - local[0]), low=0.0, row="C17", note=TIMED),
-    ]  # fmt: skip
+        Check(
+            "slope of time against H, largest two", float(work[-1]), float(local[-1]), 1.5, 2.3, "C17", TIMED
+        ),
+        Check(
+            "by how much that slope exceeds the one of the smallest two",
+            float(work[-1] - work[0]),
+            float(local[-1] - local[0]),
+            low=0.0,
+            row="C17",
+            note=TIMED,
+        ),
+    ]
     expected = {
         "full": (1.0, 0.05, "C17"),
         "truncated": (0.0, 0.05, "C18"),
@@ -224,7 +248,7 @@ def _cost_checks(found: xr.Dataset) -> list[Check]:
 
 
 def _bias_checks(found: xr.Dataset, chis) -> list[Check]:
-    """Where the error is large enough to see: the slope of ln error per bin, and the level."""
+    """Compare the slope of ln error per bin, and its level, where the error can be seen."""
     checks = []
     note = "10 %, and what trials of finite length add: their first losses go back less"
     depth = found["depth"].values
@@ -234,14 +258,17 @@ def _bias_checks(found: xr.Dataset, chis) -> list[Check]:
         slope = np.polyfit(depth[seen], np.log(error[seen]), 1)[0]
         what = f"ln error per bin of depth, gain {gain:g}"
         checks.append(near(what, np.log(chi) / 2, slope, 0.01 + 0.05 * abs(np.log(chi)), "C18", note))
-        one = found.sel(gain=gain).isel(window=1)
-        ratio = np.exp(np.log(one["error"] / one["error_predicted"]).mean())
+        rows = found.sel(gain=gain).isel(window=1)
+        ratio = np.exp(np.log(rows["error"] / rows["error_predicted"]).mean())
         checks.append(near(f"error of windows over its prediction, gain {gain:g}", 1.0, ratio, 0.25, "C18"))
     return checks
 
 
 def _exact(seed: int) -> list[Check]:
-    """Hand-written backward pass against automatic differentiation and differences; what must equal the full gradient."""
+    """Check the hand-written backward pass against automatic differentiation and differences.
+
+    Also what must equal the full gradient.
+    """
     fit, made = untrained.driven_map_fit(12, 0.9, 0.5, (4, 20), 1, seed)
     data = Data.of(made)
     params = {name: value[0] for name, value in fit.params.items()}

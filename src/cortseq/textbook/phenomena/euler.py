@@ -1,18 +1,22 @@
-"""The Euler step between the rate equation and the network that is trained: order, low-pass filter, false instability.
+"""The Euler step between the rate equation and the network that is trained.
 
-Claim: h' = (1 - a) h + a phi(W h + U x + b), a = dt/tau, is Euler's step of tau dh/dt = -h + phi(W h + U x + b): its error
-at a fixed time is of first order in dt, a = 1 is the vanilla network bit for bit, fixed points do not depend on a, and the leak
-is a low-pass filter with half power at 1/(2 pi tau). Corrected where the textbook is silent: stability is not kept. A mode lambda
-of the equation becomes 1 + dt lambda, so that a damped oscillation turns unstable at dt > -2 Re(lambda)/|lambda|^2, where the
-network oscillates and the equation rests. Exponential Euler, a = 1 - exp(-dt/tau), has the same order; it is exact for the leak alone.
+Order, low-pass filter, false instability.
 
-Euler 1768; Hairer, Norsett & Wanner 1993, Solving ODEs I; Dormand & Prince 1980 (the reference); Certaine 1960 (exponential).
+Claim: h' = (1 - a) h + a phi(W h + U x + b), a = dt/tau, is Euler's step of tau dh/dt = -h + phi(W h + U x +
+b): its error at a fixed time is of first order in dt, a = 1 is the vanilla network bit for bit, fixed points
+do not depend on a, and the leak is a low-pass filter with half power at 1/(2 pi tau). Corrected where the
+textbook is silent: stability is not kept. A mode lambda of the equation becomes 1 + dt lambda, so that a
+damped oscillation turns unstable at dt > -2 Re(lambda)/|lambda|^2, where the network oscillates and the
+equation rests. Exponential Euler, a = 1 - exp(-dt/tau), has the same order; it is exact for the leak alone.
+
+Euler 1768; Hairer, Norsett & Wanner 1993, Solving ODEs I; Dormand & Prince 1980 (the reference); Certaine
+1960 (exponential).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -31,15 +35,17 @@ else:
     torch, models, threads = lazy("torch"), lazy("cortseq.models"), lazy("cortseq.compiled.threads")
 
 CLAIM = (
-    "the leaky network is Euler's step of the rate equation, of first order in dt, a low-pass filter with half power at "
-    "1/(2 pi tau), vanilla at dt = tau; modes lambda turn unstable at dt > -2 Re(lambda)/|lambda|^2, the equation does not"
+    "the leaky network is Euler's step of the rate equation, of first order in dt, a low-pass filter with "
+    "half power at "
+    "1/(2 pi tau), vanilla at dt = tau; modes lambda turn unstable at dt > -2 Re(lambda)/|lambda|^2, the "
+    "equation does not"
 )
 RULES = ("Euler", "exponential")
 
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     units: int = 30,
     gain: float = 1.5,
     duration: float = 3.0,
@@ -50,14 +56,17 @@ def measure(
     mode: tuple[float, float] = (-0.1, 2.0),
     mode_steps: Sequence[float] = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1),
 ) -> xr.Dataset:
-    """Leaky networks (the project's `Rate`) beside the equation that they discretise.
+    """Measure leaky networks (the project's `Rate`) beside the equation that they discretise.
 
-    units, gain, duration (tau), steps (dt/tau) : of the random network whose error is measured. tau (s), filter_step (dt/tau),
-    frequencies (Hz) : of the low-pass filter. mode, mode_steps (dt/tau) : real and imaginary part of lambda, in 1/tau.
+    Parameters
+    ----------
+    units, gain, duration : (tau) steps : (dt/tau) of the random network whose error is measured.
+    tau : (s) filter_step : (dt/tau) frequencies : (Hz) of the low-pass filter.
+    mode, mode_steps : (dt/tau) real and imaginary part of lambda, in 1/tau.
     """
     with threads.single():
-        variables: dict = {}
-        coords: dict = {"rule": list(RULES)}
+        variables: dict[str, Any] = {}
+        coords: dict[str, Any] = {"rule": list(RULES)}
         checks: list[Check] = []
         for part in (
             _convergence(seed, units, gain, duration, steps),
@@ -74,7 +83,10 @@ def measure(
 
 
 def leaky_states(leak: float, weights, drive, start, steps: int, nonlinearity: str = "tanh") -> np.ndarray:
-    """States of the project's `Rate` cell, (step + 1, n), float64; drive (n,) or (step, n) is U x + b of each step."""
+    """Return states of the project's `Rate` cell, (step + 1, n), float64.
+
+    Drive (n,) or (step, n) is U x + b of each step.
+    """
     weights, start = np.asarray(weights, float), np.asarray(start, float)
     n = len(start)
     model = models.Rate(hidden=n, leak=float(leak), nonlinearity=nonlinearity)
@@ -96,7 +108,9 @@ def _leak(step: float, rule: str) -> float:
 # -- order of convergence ---------------------------------------------------------------------------------
 
 
-def _convergence(seed: int, n: int, gain: float, duration: float, steps) -> tuple[dict, dict, list[Check]]:
+def _convergence(
+    seed: int, n: int, gain: float, duration: float, steps
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     rng = np.random.default_rng(seed)
     weights, drive, start = (
         networks.random_coupling(n, gain, seed),
@@ -132,7 +146,10 @@ def _convergence(seed: int, n: int, gain: float, duration: float, steps) -> tupl
 
 
 def _against_expm(weights, start) -> Check:
-    """The reference integrator on the linear equation, whose solution is exp((W - 1) t) h0."""
+    """Check the reference integrator on the linear equation.
+
+    Its solution is exp((W - 1) t) h0.
+    """
     from scipy.linalg import expm
 
     exact = expm(np.asarray(weights) - np.eye(len(start))) @ start
@@ -144,7 +161,9 @@ def _against_expm(weights, start) -> Check:
 # -- low-pass ---------------------------------------------------------------------------------------------
 
 
-def _filter(tau: float, step: float, frequencies: np.ndarray) -> tuple[dict, dict, list[Check]]:
+def _filter(
+    tau: float, step: float, frequencies: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     """One unit without recurrent weights; its rectifier is the identity on a drive that stays positive."""
     dt = step * tau
     line = np.geomspace(frequencies[0], min(frequencies[-1], 0.5 / dt), 200)
@@ -202,15 +221,15 @@ def _response(leak: float, dt: float, frequency: float) -> float:
 
 
 def _worst(ratio: np.ndarray) -> float:
-    """The ratio that is furthest from 1."""
+    """Return the ratio that is furthest from 1."""
     return float(ratio.ravel()[np.abs(np.log(ratio)).argmax()])
 
 
 # -- false instability ------------------------------------------------------------------------------------
 
 
-def _instability(mode, steps) -> tuple[dict, dict, list[Check]]:
-    """Two units with -1 + lambda(W) = the mode and its conjugate: their equation comes to rest."""
+def _instability(mode, steps) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
+    """Return two units with -1 + lambda(W) = the mode and its conjugate: their equation comes to rest."""
     real, imag = mode
     value = complex(real, imag)
     weights = np.array([[1 + real, -imag], [imag, 1 + real]])
@@ -250,14 +269,20 @@ def _instability(mode, steps) -> tuple[dict, dict, list[Check]]:
         near("step at which the network turns unstable (tau)", threshold, found, 1e-3, "C22", relative=True),
         Check("late |h| below the threshold", 0, late[runs[1]], high=0.5, row="C22"),
         Check("late |h| of the equation", 0, late["exact"], high=0.01, row="C22"),
-        Check("late |h| at twice the threshold: an oscillation that the equation does not have", 0, late[runs[2]], 0.1, row="C22",
-              note="predicted by the equation: 0; the network oscillates"),
-    ]  # fmt: skip
+        Check(
+            "late |h| at twice the threshold: an oscillation that the equation does not have",
+            0,
+            late[runs[2]],
+            0.1,
+            row="C22",
+            note="predicted by the equation: 0; the network oscillates",
+        ),
+    ]
     return variables, coords, checks
 
 
 def _growth(leak: float, weights: np.ndarray, steps: int = 200) -> float:
-    """Growth per step of a small state."""
+    """Return growth per step of a small state."""
     states = leaky_states(leak, weights, np.zeros(len(weights)), [1e-9, 0.0], steps)
     return float((np.linalg.norm(states[-1]) / np.linalg.norm(states[0])) ** (1 / steps))
 
@@ -272,7 +297,10 @@ def _threshold(weights: np.ndarray) -> float:
 
 
 def _identities(seed: int, n: int, gain: float, steps: int = 50) -> list[Check]:
-    """a = 1 is the vanilla network bit for bit; a fixed point of one a is one of every a."""
+    """Check that a = 1 is the vanilla network bit for bit.
+
+    A fixed point of one a is a fixed point of every a.
+    """
     rng = np.random.default_rng([seed, 1])
     weights, drive, h = (
         networks.random_coupling(n, gain, seed),

@@ -1,31 +1,37 @@
 """Exposure bias: what teacher forcing leaves for the free run, and what other strategies do about it.
 
-1. Teacher forcing is maximum likelihood: the sum of one-step log-probabilities is the log-probability of the whole.
-   What is not trained is the free run, whose error grows with the horizon even of the best forecast: sigma^2
-   (1 - phi^2h) / (1 - phi^2) for y' = phi y + noise. That growth is no fault of training; only what lies above it is.
+1. Teacher forcing is maximum likelihood: the sum of one-step log-probabilities is the log-probability of the
+   whole. What is not trained is the free run, whose error grows with the horizon even of the best forecast:
+   sigma^2 (1 - phi^2h) / (1 - phi^2) for y' = phi y + noise. That growth is no fault of training; only what
+   lies above it is.
 2. On a chaotic map it is an avalanche: the log of a small error rises with the largest Lyapunov exponent.
-3. Scheduled sampling mixes the network's own draws in. It is not consistent: the minimiser of its loss is not the
-   true conditional distribution unless the teacher's probability ends at 1. Bengio et al. 2015, arXiv:1506.03099;
-   Huszar 2015, arXiv:1511.05101.
+3. Scheduled sampling mixes the network's own draws in. It is not consistent: the minimiser of its loss is not
+   the true conditional distribution unless the teacher's probability ends at 1. Bengio et al. 2015,
+   arXiv:1506.03099; Huszar 2015, arXiv:1511.05101.
 4. Generalised forcing multiplies the tangent by 1 - alpha at every step, so that gradients stay bounded for
-   (1 - alpha) sigma_max <= 1 and grow with exponent lambda + ln(1 - alpha) else. Hess et al. 2023, arXiv:2306.04406.
+   (1 - alpha) sigma_max <= 1 and grow with exponent lambda + ln(1 - alpha) else. Hess et al. 2023,
+   arXiv:2306.04406.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
-from cortseq.checks import Check, near, phenomenon
+from cortseq.checks import Check, near, phenomenon, worst
 from cortseq.processes import entropy_rate, markov, stationary
 from cortseq.theory.exposure import autoregressive_error, moving_average_error, scheduled_sampling
 from cortseq.theory.random_networks import mean_field_map
 
 CLAIM = (
-    "Teacher forcing is maximum likelihood; the free run's error grows even for the best forecast, on chaotic maps with "
+    "Teacher forcing is maximum likelihood; the free run's error grows even for the best forecast, on "
+    "chaotic maps with "
     "the largest exponent; scheduled sampling is not consistent; generalised forcing bounds the gradients."
 )
-STRATEGIES = {
+STRATEGIES: dict[str, dict[str, Any]] = {
     "teacher": {"kind": "teacher"},
     "scheduled, linear": {"kind": "scheduled", "decay": "linear"},
     "scheduled, exponential": {"kind": "scheduled", "decay": "exponential"},
@@ -40,12 +46,12 @@ WARM = 10  # bins before states count
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     trials: int = 120,
     bins: int = 40,
     hidden: int = 16,
     epochs: int = 40,
-    horizons=(1, 2, 3, 4, 6, 8, 12, 16, 20),
+    horizons: Sequence[int] = (1, 2, 3, 4, 6, 8, 12, 16, 20),
     map_epochs: int = 60,
     map_hidden: int = 32,
     twins: int = 50,
@@ -53,12 +59,19 @@ def measure(
     chain_epochs: int = 60,
     units: int = 200,
 ) -> xr.Dataset:
-    """trials, bins, hidden, epochs : of the networks fitted to signals by each strategy (map_epochs and map_hidden to
-    the Henon map), judged at `horizons`. twins : pairs of runs. probabilities : of the teacher, on a chain of two
-    symbols. units : of the random network whose gradients are forced."""
-    horizons = np.array(horizons)
-    parts = [_signals(trials, bins, hidden, epochs, horizons, seed, say)]
-    parts.append(_map(trials, bins, map_hidden, map_epochs, horizons, twins, seed, say))
+    """Measure what theory predicts of exposure bias.
+
+    Parameters
+    ----------
+    trials, bins, hidden, epochs : of the networks fitted to signals by each strategy (map_epochs and
+        map_hidden to the Henon map), judged at `horizons`.
+    twins : pairs of runs.
+    probabilities : of the teacher, on a chain of two symbols.
+    units : of the random network whose gradients are forced.
+    """
+    ahead = np.array(horizons)
+    parts = [_signals(trials, bins, hidden, epochs, ahead, seed, say)]
+    parts.append(_map(trials, bins, map_hidden, map_epochs, ahead, twins, seed, say))
     say("scheduled sampling on a chain")
     parts += [_chain(probabilities, chain_epochs, seed), _bounded(units, seed)]
     variables = {name: v for part in parts for name, v in part[0].items()}
@@ -70,7 +83,7 @@ def measure(
 
 
 def autoregression(coefficients, trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
-    """y_t = sum_i phi_i y_{t-i} + unit noise after 200 bins, (trial, time, 1)."""
+    """Return y_t = sum_i phi_i y_{t-i} + unit noise after 200 bins, (trial, time, 1)."""
     y = np.zeros((trials, len(coefficients) + 200 + bins))
     noise = rng.normal(size=y.shape)
     for t in range(len(coefficients), y.shape[1]):
@@ -79,7 +92,10 @@ def autoregression(coefficients, trials: int, bins: int, rng: np.random.Generato
 
 
 def henon(trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
-    """x' = 1 - 1.4 x^2 + .3 x_{t-1} on its attractor, (trial, time, 1). Henon 1976, Commun Math Phys 50:69."""
+    """Return x' = 1 - 1.4 x^2 + .3 x_{t-1} on its attractor, (trial, time, 1).
+
+    Henon 1976, Commun Math Phys 50:69.
+    """
     now, before = rng.uniform(-0.1, 0.1, (2, trials))
     out = []
     for _ in range(200 + bins):
@@ -88,22 +104,39 @@ def henon(trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
     return np.stack(out[-bins:], 1)[..., None]
 
 
-def fitted(y: np.ndarray, strategy: dict, hidden: int, epochs: int, seed: int, **more):
-    """A rate network without a skip, fitted to four fifths of the trials by one strategy."""
+def fitted(y: np.ndarray, strategy: dict[str, Any], hidden: int, epochs: int, seed: int, **more: Any):
+    """Return a rate network without a skip, fitted to four fifths of the trials by one strategy.
+
+    Parameters
+    ----------
+    y : (trial, time, channel).
+    strategy : settings of the training strategy.
+    """
     from cortseq import models
     from cortseq import recording as rec
 
     kind = models.Rate.model_validate(
-        {"hidden": hidden, "epochs": epochs, "strategy": strategy, "leak": 1.0, "skip": False, "input_dropout": 0.0,
-         "patience": epochs, "batch": 16, **more}
-    )  # fmt: skip
+        {
+            "hidden": hidden,
+            "epochs": epochs,
+            "strategy": strategy,
+            "leak": 1.0,
+            "skip": False,
+            "input_dropout": 0.0,
+            "patience": epochs,
+            "batch": 16,
+            **more,
+        }
+    )
     n = len(y)
     return kind.fit(rec.from_signal(y, bin_width=1.0), range(n // 5, n), range(n // 5), seed=seed)
 
 
-def free_run(fit, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
-    """Errors y_t - E[y_t | y_<= t-h] (trial, time, horizon) of a fit without skip that is fed its own expectation;
-    NaN in the first bins."""
+def free_run(fit: Any, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
+    """Return errors y_t - E[y_t | y_<= t-h] of a free run, (trial, time, horizon).
+
+    Of a fit without skip that is fed its own expectation; NaN in the first bins.
+    """
     import torch
 
     from cortseq import recording as rec
@@ -122,9 +155,19 @@ def free_run(fit, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
     return out
 
 
-def _signals(trials, bins, hidden, epochs, horizons, seed, say):
+def _signals(
+    trials: int,
+    bins: int,
+    hidden: int,
+    epochs: int,
+    horizons: np.ndarray,
+    seed: int,
+    say: Callable[[str], Any],
+):
     rng = np.random.default_rng([seed, 1])
-    errors, lows, highs, floors, oracle = [], [], [], [], []
+    curves: list[list] = [[], [], []]  # error, low end, high end
+    floors: Any = []
+    oracle: Any = []
     for name, coefficients in AUTOREGRESSIONS.items():
         y, test = (autoregression(coefficients, n, bins, rng) for n in (trials, 1000))
         floors.append(moving_average_error(coefficients, 1.0, horizons))
@@ -137,9 +180,9 @@ def _signals(trials, bins, hidden, epochs, horizons, seed, say):
             each = np.nanmean(squares, 1)
             mean, half = each.mean(0), 1.96 * each.std(0, ddof=1) / np.sqrt(len(each))
             rows.append((mean, mean - half, mean + half))
-        for kept, values in zip((errors, lows, highs), zip(*rows, strict=True), strict=True):
+        for kept, values in zip(curves, zip(*rows, strict=True), strict=True):
             kept.append(values)
-    errors, lows, highs, floors, oracle = map(np.array, (errors, lows, highs, floors, oracle))
+    errors, lows, highs, floors, oracle = map(np.array, (*curves, floors, oracle))
     dims = ("signal", "strategy", "horizon")
     units = {"units": "noise variance"}
     part = {
@@ -151,18 +194,32 @@ def _signals(trials, bins, hidden, epochs, horizons, seed, say):
         "error_high": (dims, highs, units),
         "error_predicted": (("signal", "horizon"), floors, units),
     }
-    one = autoregressive_error(AUTOREGRESSIONS["AR(1)"][0], 1.0, horizons)
+    closed_form = autoregressive_error(AUTOREGRESSIONS["AR(1)"][0], 1.0, horizons)
     excess = errors / floors[:, None]
     checks = [
-        Check("AR(1): error of the best forecast over the closed form, worst horizon", 1.0, _worst(oracle[0] / one),
-              0.98, 1.02, "C42"),
-        Check("AR(2): the same", 1.0, _worst(oracle[1] / floors[1]), 0.97, 1.03, "C42"),
-    ]  # fmt: skip
+        Check(
+            "AR(1): error of the best forecast over the closed form, worst horizon",
+            1.0,
+            worst(oracle[0] / closed_form),
+            0.98,
+            1.02,
+            "C42",
+        ),
+        Check("AR(2): the same", 1.0, worst(oracle[1] / floors[1]), 0.97, 1.03, "C42"),
+    ]
     for i, name in enumerate(AUTOREGRESSIONS):
         for s, label in enumerate(STRATEGIES):
-            checks.append(Check(f"{name}, {label}: free-run error over the best, worst horizon", 1.0, excess[i, s].max(),
-                                0.95, 1.15 if label == "teacher" else np.nan, "C42",
-                                "" if label == "teacher" else "how far above is what is reported"))  # fmt: skip
+            checks.append(
+                Check(
+                    f"{name}, {label}: free-run error over the best, worst horizon",
+                    1.0,
+                    excess[i, s].max(),
+                    0.95,
+                    1.15 if label == "teacher" else np.nan,
+                    "C42",
+                    "" if label == "teacher" else "how far above is what is reported",
+                )
+            )
     return part, checks
 
 
@@ -175,15 +232,20 @@ def _best_forecast(y: np.ndarray, coefficients, horizon: int) -> float:
     return float(((y[:, order - 1 + horizon :] - past[0]) ** 2).mean())
 
 
-def _worst(ratio: np.ndarray) -> float:
-    return float(ratio.flat[np.abs(ratio - 1).argmax()])
-
-
 # ------------------------------------------------------------------------------------- chaotic maps
 
 
-def _map(trials, bins, hidden, epochs, horizons, twins, seed, say):
-    """Log error of the free run of networks fitted to the Henon map, and of twin runs of maps."""
+def _map(
+    trials: int,
+    bins: int,
+    hidden: int,
+    epochs: int,
+    horizons: np.ndarray,
+    twins,
+    seed: int,
+    say: Callable[[str], Any],
+):
+    """Return log error of the free run of networks fitted to the Henon map, and of twin runs of maps."""
     rng = np.random.default_rng([seed, 2])
     y, test = henon(trials, bins, rng), henon(500, bins, rng)
     logs, fits = [], {}
@@ -208,25 +270,43 @@ def _map(trials, bins, hidden, epochs, horizons, twins, seed, say):
         "largest_exponent": ("map", np.array(list(exponents.values())), {"units": "nats/step"}),
     }
     checks = [
-        near(f"{name}: slope of the log distance of twins (nats/step)", exponents[name], slopes[name], 0.1, "C43",
-             relative=True)
+        near(
+            f"{name}: slope of the log distance of twins (nats/step)",
+            exponents[name],
+            slopes[name],
+            0.1,
+            "C43",
+            relative=True,
+        )
         for name in exponents
-    ]  # fmt: skip
+    ]
     small = np.exp(logs[0]) < 0.3  # before saturation
     if small.sum() > 2:
         slope = np.polyfit(horizons[small], logs[0][small], 1)[0]
-        checks.append(near("teacher, Henon: slope of the log free-run error before saturation", exponents["Henon"], slope,
-                           0.1, "C43", "of a fitted network; the error of each step adds", relative=True))  # fmt: skip
+        checks.append(
+            near(
+                "teacher, Henon: slope of the log free-run error before saturation",
+                exponents["Henon"],
+                slope,
+                0.1,
+                "C43",
+                "of a fitted network; the error of each step adds",
+                relative=True,
+            )
+        )
     return part, checks
 
 
 def _always(flow):
-    """A map without noise, as `twin_divergence` asks for it: seed -> flow."""
+    """Return a map without noise, as `twin_divergence` asks for it: seed -> flow."""
     return lambda seed: flow
 
 
-def _twins(fit, test: np.ndarray, twins: int, seed: int):
-    """Largest exponents and slopes of twin runs: the logistic map at 4 (ln 2), Henon's, and a fitted network."""
+def _twins(fit: Any, test: np.ndarray, twins: int, seed: int):
+    """Return largest exponents and slopes of twin runs.
+
+    The logistic map at 4 (ln 2), Henon's, and a fitted network.
+    """
     import torch
 
     from cortseq import recording as rec
@@ -261,28 +341,37 @@ def _twins(fit, test: np.ndarray, twins: int, seed: int):
 
 
 def _pairs(frequencies: np.ndarray, number: int = 3000) -> list[np.ndarray]:
-    """Pairs of symbols in their exact frequencies."""
+    """Return pairs of symbols in their exact frequencies."""
     counts = np.rint(number * frequencies).astype(int)
     return [np.array([a, b]) for a in range(2) for b in range(2) for _ in range(counts[a, b])]
 
 
 def _fit_pairs(pairs, valid, teacher_probability: float | None, epochs: int, seed: int):
-    """A small network; None: teacher forcing."""
+    """Return a small network; None: teacher forcing."""
     from cortseq import models
 
     scheduled = {"kind": "scheduled", "decay": "constant", "final": teacher_probability}
     model = models.Rate.model_validate(
-        {"hidden": 6, "epochs": epochs, "batch": 1000, "input_dropout": 0.0, "patience": epochs,
-         "strategy": {"kind": "teacher"} if teacher_probability is None else scheduled}
-    )  # fmt: skip
+        {
+            "hidden": 6,
+            "epochs": epochs,
+            "batch": 1000,
+            "input_dropout": 0.0,
+            "patience": epochs,
+            "strategy": {"kind": "teacher"} if teacher_probability is None else scheduled,
+        }
+    )
     return model.fit_sequences(pairs, 2, valid, seed=seed)
 
 
 def _chain(probabilities, epochs: int, seed: int):
-    """The cross-entropy of networks trained with a constant teacher's probability e, bits of the second symbol.
+    """Return the cross-entropy of networks trained with a constant teacher's probability e.
 
-    The weights kept are those of the best validation loss, which is teacher-forced. For the minimiser of the loss that
-    is trained, validation pairs have the law of its inputs: with probability 1 - e the first symbol is independent.
+    In bits of the second symbol.
+
+    The weights kept are those of the best validation loss, which is teacher-forced. For the minimiser of the
+    loss that is trained, validation pairs have the law of its inputs: with probability 1 - e the first symbol
+    is independent.
     """
     pi = stationary(CHAIN)
     truth, independent = pi[:, None] * CHAIN, np.outer(pi, pi)
@@ -306,14 +395,30 @@ def _chain(probabilities, epochs: int, seed: int):
     total = sum(np.exp(s.sum()) for s in plain.log_prob_sequences(words))
     checks += [
         Check("teacher's probability 1 against teacher forcing, largest difference", 0.0, same, 0, 0, "C44"),
-        Check(f"teacher's probability {least:g}, weights chosen by teacher-forced validation: bits",
-              scheduled_sampling(CHAIN, least).bits, chosen, row="C44",
-              note="reported: such a choice prefers the epoch that is least inconsistent"),
-        near("probabilities of all words of 6 symbols, summed", 1.0, total, 1e-10, "C40",
-             "the sum of one-step log-probabilities is that of the word"),
-        Check("cross-entropy less the entropy rate, teacher forcing (bits)", 0.0,
-              _bits(plain, pi) - entropy_rate(markov(CHAIN)), -1e-9, 0.005, "C41"),
-    ]  # fmt: skip
+        Check(
+            f"teacher's probability {least:g}, weights chosen by teacher-forced validation: bits",
+            scheduled_sampling(CHAIN, least).bits,
+            chosen,
+            row="C44",
+            note="reported: such a choice prefers the epoch that is least inconsistent",
+        ),
+        near(
+            "probabilities of all words of 6 symbols, summed",
+            1.0,
+            total,
+            1e-10,
+            "C40",
+            "the sum of one-step log-probabilities is that of the word",
+        ),
+        Check(
+            "cross-entropy less the entropy rate, teacher forcing (bits)",
+            0.0,
+            _bits(plain, pi) - entropy_rate(markov(CHAIN)),
+            -1e-9,
+            0.005,
+            "C41",
+        ),
+    ]
     part = {
         "probability": ("probability", np.array(probabilities)),
         "bits": ("probability", measured, {"units": "bits"}),
@@ -322,8 +427,8 @@ def _chain(probabilities, epochs: int, seed: int):
     return part, checks
 
 
-def _bits(fit, pi: np.ndarray) -> float:
-    """Expected bits of the second symbol of a pair of the chain under a fit."""
+def _bits(fit: Any, pi: np.ndarray) -> float:
+    """Return expected bits of the second symbol of a pair of the chain under a fit."""
     words = [np.array([a, b]) for a in range(2) for b in range(2)]
     second = np.array([s[1] for s in fit.log_prob_sequences(words)]).reshape(2, 2)
     return float(-(pi[:, None] * CHAIN * second).sum() / np.log(2))
@@ -333,8 +438,11 @@ def _bits(fit, pi: np.ndarray) -> float:
 
 
 def _bounded(units: int, seed: int, gain: float = 1.5, longest: int = 200, apart: float = 1e-7):
-    """h <- (1 - alpha) tanh(W h) + alpha teacher, the teacher an orbit of the same chaotic network: growth of small
-    differences from it, and norms of the product of Jacobians."""
+    """Simulate generalised forcing, h <- (1 - alpha) tanh(W h) + alpha teacher.
+
+    The teacher is an orbit of the same chaotic network. Returns the growth of small differences from it, and
+    norms of the product of Jacobians.
+    """
     rng = np.random.default_rng([seed, 4])
     w = rng.normal(size=(units, units)) * gain / np.sqrt(units)
     bound = 1 - 1 / float(np.linalg.norm(w, 2))

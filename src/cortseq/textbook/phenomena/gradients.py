@@ -1,20 +1,24 @@
-"""Vanishing and exploding gradients without learning: Jacobian products against lag, and the constant error carousel.
+"""Vanishing and exploding gradients without learning.
 
-Claim, corrected: dh_t/dh_{t-k} grows or shrinks as exp(lambda k), lambda the largest Lyapunov exponent along the orbit. For
-h' = tanh(J h + x) with J_ij ~ N(0, g^2/N) mean-field theory gives |dh_t/dh_{t-k}|_F = sqrt(N) chi^(k/2), lambda = ln(chi)/2.
-sigma_max(W) max phi' < 1 suffices for vanishing; above 1, and at a spectral radius above 1, nothing follows: input
-that pushes units to where tanh' is small makes gradients of a network with rho(W) = 2 vanish. The textbook says "explodes".
-In an LSTM only the direct path from c to c is the product of forget gates, with horizon -1/ln sigmoid(b); the whole Jacobian
-also has paths through the gates and through h, and may be far larger.
+Jacobian products against lag, and the constant error carousel.
 
-Bengio, Simard & Frasconi 1994, IEEE Trans Neural Netw 5:157; Pascanu, Mikolov & Bengio 2013; Molgedey, Schuchhardt & Schuster
-1992, PRL 69:3717; Hochreiter & Schmidhuber 1997, Neural Comput 9:1735; Gers, Schmidhuber & Cummins 2000.
+Claim, corrected: dh_t/dh_{t-k} grows or shrinks as exp(lambda k), lambda the largest Lyapunov exponent along
+the orbit. For h' = tanh(J h + x) with J_ij ~ N(0, g^2/N) mean-field theory gives |dh_t/dh_{t-k}|_F = sqrt(N)
+chi^(k/2), lambda = ln(chi)/2. sigma_max(W) max phi' < 1 suffices for vanishing; above 1, and at a spectral
+radius above 1, nothing follows: input that pushes units to where tanh' is small makes gradients of a network
+with rho(W) = 2 vanish. The textbook says "explodes". In an LSTM only the direct path from c to c is the
+product of forget gates, with horizon -1/ln sigmoid(b); the whole Jacobian also has paths through the gates
+and through h, and may be far larger.
+
+Bengio, Simard & Frasconi 1994, IEEE Trans Neural Netw 5:157; Pascanu, Mikolov & Bengio 2013; Molgedey,
+Schuchhardt & Schuster 1992, PRL 69:3717; Hochreiter & Schmidhuber 1997, Neural Comput 9:1735; Gers,
+Schmidhuber & Cummins 2000.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -33,15 +37,17 @@ else:
     threads = lazy("cortseq.compiled.threads")
 
 CLAIM = (
-    "|dh_t/dh_{t-k}| changes as exp(lambda k), lambda the largest Lyapunov exponent along the orbit: it vanishes where "
-    "sigma_max(W) max phi' < 1, and may vanish or explode above; an LSTM's forget gates set the direct path only"
+    "|dh_t/dh_{t-k}| changes as exp(lambda k), lambda the largest Lyapunov exponent along the orbit: it "
+    "vanishes where "
+    "sigma_max(W) max phi' < 1, and may vanish or explode above; an LSTM's forget gates set the direct "
+    "path only"
 )
 WARM_UP = 100  # steps before the first that counts
 
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     gains: Sequence[float] = (0.7, 0.9, 1.5, 2.0),
     units: int = 300,
     n_networks: int = 4,
@@ -54,10 +60,14 @@ def measure(
     hidden: int = 16,
     lstm_lags: int = 400,
 ) -> xr.Dataset:
-    """Products of Jacobians of random tanh maps, driven ones, contracting ones, and of LSTMs.
+    """Measure products of Jacobians of random tanh maps and of LSTMs.
 
-    units, longest : of the products against lag. noise : standard deviation of white input to every unit, at `noise_gain`.
-    orbit, orbit_units : steps and units of the orbits whose slope is compared with the exponent. biases : of forget gates.
+    Free, driven and contracting maps.
+
+    units, longest : of the products against lag. noise : standard deviation of white input to every unit, at
+    `noise_gain`.
+    orbit, orbit_units : steps and units of the orbits whose slope is compared with the exponent. biases : of
+    forget gates.
     hidden, lstm_lags : units of the LSTM, and the longest lag.
     """
     with threads.single():
@@ -117,19 +127,19 @@ SIGMAS = (0.5, 0.9)  # largest singular values of contracting networks
 
 
 def _norms(n: int, gain: float, noise: float, lags, n_networks: int, seed: int) -> np.ndarray:
-    """Frobenius norms of dh_t/dh_{t-k}, (network, lag)."""
+    """Return Frobenius norms of dh_t/dh_{t-k}, (network, lag)."""
     fit, made = untrained.driven_map_fit(n, gain, noise, (1, WARM_UP + len(lags)), n_networks, seed)
     return dynamics.gradient_norms(fit, made, lags, norm="frobenius")[:, 0]
 
 
 def _exponents(n: int, gain: float, noise: float, n_networks: int, seed: int, steps: int = 400) -> np.ndarray:
-    """Largest exponents per step, (network,)."""
+    """Return largest exponents per step, (network,)."""
     fit, made = untrained.driven_map_fit(n, gain, noise, (1, steps), n_networks, seed)
     return dynamics.conditional_exponents(fit, made, seed=seed)[:, 0]
 
 
 def _slope_and_exponent(n: int, gain: float, steps: int, n_networks: int, seed: int) -> np.ndarray:
-    """Slope of ln |dh_t/dh_{t-k}| over an orbit, and the exponent of the same orbit, (2, network)."""
+    """Return slope of ln |dh_t/dh_{t-k}| over an orbit, and the exponent of the same orbit, (2, network)."""
     fit, made = untrained.driven_map_fit(n, gain, 0.0, (1, steps), n_networks, seed)
     lags = range(steps - steps // 4)  # the exponent counts the last three quarters
     norms = dynamics.gradient_norms(fit, made, lags)
@@ -158,7 +168,10 @@ PATHS = ("direct, weights 0", "direct", "full")
 
 
 def _lstm_fit(bias: float, hidden: int, steps: int, seed: int, silent: bool):
-    """An LSTM with its start parameters on white input; `silent`: all weights 0, so that gates are constant."""
+    """Return an LSTM with its start parameters on white input.
+
+    `silent`: all weights 0, so that gates are constant.
+    """
     rng = np.random.default_rng([seed, hidden, 3])
     made = recording.from_signal(rng.normal(size=(1, steps, 4)), bin_width=1.0)
     model = models.Lstm(hidden=hidden, forget_bias=bias, skip=False)
@@ -171,7 +184,7 @@ def _lstm_fit(bias: float, hidden: int, steps: int, seed: int, silent: bool):
 
 
 def _carousel(bias: float, hidden: int, longest: int, seed: int) -> np.ndarray:
-    """Lags at which each of PATHS has fallen to 1/e, (path,), inf if it never does."""
+    """Return lags at which each of PATHS has fallen to 1/e, (path,), inf if it never does."""
     lags, steps, horizons = range(longest + 1), WARM_UP + longest, []
     for silent, path in (
         (True, dynamics.forget_path_norms),

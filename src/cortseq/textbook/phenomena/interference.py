@@ -1,18 +1,20 @@
 """Catastrophic interference: what a step for a new task does to the loss of the old one, and three remedies.
 
-1. After a step d the old loss changes by grad L1 . d + 1/2 d' H1 d to second order, exactly so for a quadratic loss.
-   The first term vanishes only at a minimum of the old task, so that it belongs in the account; the Gauss-Newton form
-   1/2 |J1 d|^2 equals the second term only for outputs linear in the parameters or residuals of zero (of other losses
-   than squares it needs their curvature in the outputs, J' Lambda J).
-2. Steps in the null space of J1 change no output of the old task to first order; elastic weights (EWC) penalise by the
-   diagonal of J' Lambda J; replay trains on both. Kirkpatrick et al. 2017, PNAS 114:3521; Zeng et al. 2019,
-   Nat Mach Intell 1:364; Rolnick et al. 2019, arXiv:1811.11682. What they leave: average score, backward transfer and
-   forgetting (Lopez-Paz & Ranzato 2017, arXiv:1706.08840). Identical tasks cannot be forgotten.
+1. After a step d the old loss changes by grad L1 . d + 1/2 d' H1 d to second order, exactly so for a
+   quadratic loss. The first term vanishes only at a minimum of the old task, so that it belongs in the
+   account; the Gauss-Newton form 1/2 |J1 d|^2 equals the second term only for outputs linear in the
+   parameters or residuals of zero (of other losses than squares it needs their curvature in the outputs, J'
+   Lambda J).
+2. Steps in the null space of J1 change no output of the old task to first order; elastic weights (EWC)
+   penalise by the diagonal of J' Lambda J; replay trains on both. Kirkpatrick et al. 2017, PNAS 114:3521;
+   Zeng et al. 2019, Nat Mach Intell 1:364; Rolnick et al. 2019, arXiv:1811.11682. What they leave: average
+   score, backward transfer and forgetting (Lopez-Paz & Ranzato 2017, arXiv:1706.08840). Identical tasks
+   cannot be forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 from cortseq._lazy import lazy
-from cortseq.checks import Check, near, phenomenon
+from cortseq.checks import Check, near, phenomenon, worst
 from cortseq.processes import entropy_rate, markov
 from cortseq.theory.continual import transfer
 
@@ -30,8 +32,10 @@ else:
     torch = lazy("torch")
 
 CLAIM = (
-    "A step for a new task changes the old loss by its slope and curvature along the step; Gauss-Newton is exact only for "
-    "linear outputs or zero residuals; null-space steps, elastic weights and replay keep what naive learning forgets."
+    "A step for a new task changes the old loss by its slope and curvature along the step; Gauss-Newton is "
+    "exact only for "
+    "linear outputs or zero residuals; null-space steps, elastic weights and replay keep what naive "
+    "learning forgets."
 )
 _BATCH = 50  # trials of a gradient step, about
 REMEDIES = ("naive", "null space", "elastic weights", "replay")
@@ -39,36 +43,52 @@ REMEDIES = ("naive", "null space", "elastic weights", "replay")
 
 @dataclass(frozen=True)
 class Task:
-    """Losses in nats per event as functions of the parameters: of each batch of trials to learn from, and of those to be
-    judged by; outputs (row, readout) of the first batch before the likelihood, and their loss."""
+    """One task: its losses, nats per event, as functions of the parameters.
+
+    Attributes
+    ----------
+    name : of the task.
+    batches : losses of each batch of trials to learn from.
+    test : loss of the trials to be judged by.
+    outputs : (row, readout) of the first batch, before the likelihood.
+    of_outputs : loss of these outputs.
+    """
 
     name: str
-    batches: list[Callable[[dict], Any]]
-    test: Callable[[dict], Any]
-    outputs: Callable[[dict], Any]
+    batches: list[Callable[[dict[str, Any]], Any]]
+    test: Callable[[dict[str, Any]], Any]
+    outputs: Callable[[dict[str, Any]], Any]
     of_outputs: Callable[[Any], Any]
 
     @property
-    def loss(self) -> Callable[[dict], Any]:
+    def loss(self) -> Callable[[dict[str, Any]], Any]:
         """That of the first batch."""
         return self.batches[0]
 
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     hidden: int = 20,
     trials: int = 1500,
     bins: int = 20,
     steps: int = 400,
-    etas=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+    etas: Sequence[float] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
     kept: float = 1e-6,
     elastic: float = 30.0,
     recording: xr.Dataset | None = None,
 ) -> xr.Dataset:
-    """hidden, trials, bins : of the networks and of each task's recording. steps : of Adam per task. etas : sizes of the
-    single steps. kept : eigenvalues of J' Lambda J above this share of the largest are the old task's. elastic : weight
-    of the penalty. recording : its two halves are two more tasks."""
+    """Measure what theory predicts of interference between tasks.
+
+    Parameters
+    ----------
+    hidden, trials, bins : of the networks and of each task's recording.
+    steps : of Adam per task.
+    etas : sizes of the single steps.
+    kept : eigenvalues of J' Lambda J above this share of the largest are the old task's.
+    elastic : weight of the penalty.
+    recording : its two halves are two more tasks.
+    """
     say("single steps")
     parts = [_toy(etas, seed)]
     chains = [_chain_task(i, 3, hidden, trials, bins, seed) for i in range(3)]
@@ -88,8 +108,8 @@ def measure(
 # ------------------------------------------------------------------------------------- tasks
 
 
-def _task(model, data, whole: dict, test: np.ndarray, name: str) -> Task:
-    """One task from a recording's Data; `whole`: all its parameters at the start."""
+def _task(model: Any, data: Any, whole: dict[str, Any], test: np.ndarray, name: str) -> Task:
+    """Return one task from a recording's Data; `whole`: all its parameters at the start."""
     from cortseq.networks.recurrent import before, tensors
 
     def parts(index):
@@ -103,21 +123,21 @@ def _task(model, data, whole: dict, test: np.ndarray, name: str) -> Task:
             q = {**whole, **p}
             return model.readout(q, model.scan(q, x), last)[seen]
 
-        def of_outputs(eta):
+        def of_outputs(eta: Any):
             return -observation.log_prob(whole, eta, y[seen]).sum() / events
 
         return outputs, of_outputs
 
-    def loss_of(outputs, of_outputs):
+    def loss_of(outputs: Any, of_outputs: Any):
         return lambda p: of_outputs(outputs(p))
 
     learning = np.flatnonzero(~test)
-    each = [parts(index) for index in np.array_split(learning, max(1, len(learning) // _BATCH))]
-    return Task(name, [loss_of(*b) for b in each], loss_of(*parts(np.flatnonzero(test))), *each[0])
+    batches = [parts(index) for index in np.array_split(learning, max(1, len(learning) // _BATCH))]
+    return Task(name, [loss_of(*b) for b in batches], loss_of(*parts(np.flatnonzero(test))), *batches[0])
 
 
-def _built(data, hidden: int, seed: int):
-    """A small rate network and its start: learned parameters (dict), all of them, float64."""
+def _built(data: Any, hidden: int, seed: int):
+    """Return a small rate network and its start: learned parameters (dict), all of them, float64."""
     from cortseq import models
 
     model = models.Rate(hidden=hidden, leak=1.0, skip=False, input_dropout=0.0)
@@ -127,12 +147,12 @@ def _built(data, hidden: int, seed: int):
 
 
 def cyclic_chain(symbols: int = 4) -> np.ndarray:
-    """Transition (from, to): the next of a cycle nine times of ten, else any symbol."""
+    """Return transition (from, to): the next of a cycle nine times of ten, else any symbol."""
     return 0.9 * np.roll(np.eye(symbols), 1, 1) + 0.1 / symbols
 
 
 def _chain_task(number: int, tasks: int, hidden: int, trials: int, bins: int, seed: int, symbols: int = 4):
-    """Symbols that follow one random cycle nine times of ten; a constant input names the task."""
+    """Return symbols that follow one random cycle nine times of ten; a constant input names the task."""
     from cortseq.data import Data
     from cortseq.sources.synthetic import sample_chain
 
@@ -148,7 +168,7 @@ def _chain_task(number: int, tasks: int, hidden: int, trials: int, bins: int, se
 
 
 def _halves(recording: xr.Dataset, hidden: int, seed: int):
-    """The first and the second half of a recording's trials, at most 120 of them."""
+    """Return the first and the second half of a recording's trials, at most 120 of them."""
     from cortseq.data import Data
 
     n = min(recording.sizes["trial"], 120)
@@ -164,14 +184,14 @@ def _halves(recording: xr.Dataset, hidden: int, seed: int):
 # ------------------------------------------------------------------------------------- learning
 
 
-def _gradient(loss, p: dict) -> tuple[float, dict]:
+def _gradient(loss: Any, p: dict[str, Any]) -> tuple[float, dict[str, Any]]:
     held = {k: v.detach().requires_grad_() for k, v in p.items()}
     value = loss(held)
     return float(value), dict(zip(held, torch.autograd.grad(value, list(held.values())), strict=True))
 
 
-def descend(losses, p: dict, steps: int, project=None, rate: float = 1e-2) -> dict:
-    """Adam on one loss after another, with a rate that falls to 0; `project` maps each step, a flat vector, before it is taken."""
+def descend(losses: Any, p: dict[str, Any], steps: int, project=None, rate: float = 1e-2) -> dict[str, Any]:
+    """Train with Adam on one loss after another, with a rate that falls to 0."""
     names = list(p)
     mean = {k: torch.zeros_like(v) for k, v in p.items()}
     square = {k: torch.zeros_like(v) for k, v in p.items()}
@@ -188,16 +208,16 @@ def descend(losses, p: dict, steps: int, project=None, rate: float = 1e-2) -> di
     return p
 
 
-def _flat(p: dict):
+def _flat(p: dict[str, Any]):
     return torch.cat([v.flatten() for v in p.values()])
 
 
-def _nested(flat, like: dict) -> dict:
+def _nested(flat: Any, like: dict[str, Any]) -> dict[str, Any]:
     parts = flat.split([v.numel() for v in like.values()])
     return {k: part.reshape(v.shape) for (k, v), part in zip(like.items(), parts, strict=True)}
 
 
-def curvature(task: Task, p: dict, rows: int = 400):
+def curvature(task: Task, p: dict[str, Any], rows: int = 400):
     """J' Lambda J / events of the old task (parameter, parameter), from at most `rows` evenly spaced bins."""
     eta = task.outputs(p).detach()
     some = torch.linspace(0, len(eta) - 1, min(rows, len(eta))).long().unique()
@@ -207,20 +227,24 @@ def curvature(task: Task, p: dict, rows: int = 400):
     return torch.einsum("rap,raq->pq", jacobian, weighted) * len(eta) / len(some)
 
 
-def _at(task: Task, eta, row, z):
-    """The loss with one row of outputs replaced: its Hessian in that row is Lambda. That of categorical and Poisson
-    outputs does not depend on what came, so that any row serves."""
+def _at(task: Task, eta: Any, row: Any, z):
+    """Return the loss with one row of outputs replaced: its Hessian in that row is Lambda.
+
+    That of categorical and Poisson outputs does not depend on what came, so that any row serves.
+    """
     return task.of_outputs(torch.cat([z[None], eta[1:]]))
 
 
 # ------------------------------------------------------------------------------------- single steps
 
 
-def _changes(loss, outputs, of_outputs, p: dict, g2: dict, etas) -> dict[str, np.ndarray]:
+def _changes(
+    loss: Any, outputs: Any, of_outputs: Any, p: dict[str, Any], g2: dict[str, Any], etas: Sequence[float]
+) -> dict[str, np.ndarray]:
     """Measured change of the old loss, its first and second term and the Gauss-Newton form, (eta,) each."""
     from cortseq.theory.interference import gauss_newton, loss_change, measured_loss_change
 
-    out: dict[str, list] = {"measured": [], "first": [], "second": [], "gauss_newton": []}
+    out: dict[str, list[Any]] = {"measured": [], "first": [], "second": [], "gauss_newton": []}
     for eta in etas:
         step = {k: -eta * g for k, g in g2.items()}
         change = loss_change(loss, p, step)
@@ -231,7 +255,7 @@ def _changes(loss, outputs, of_outputs, p: dict, g2: dict, etas) -> dict[str, np
     return {k: np.array(v) for k, v in out.items()}
 
 
-def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
+def _toy(etas: Sequence[float], seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
     """Two linear regressions, the old one at its minimum: both forms are exact, and a null space is left."""
     from cortseq.theory.interference import measured_loss_change
 
@@ -241,7 +265,7 @@ def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
     y1, y2 = draw(rows, outputs), draw(rows, outputs)
     w = (torch.linalg.pinv(x1) @ y1).T
 
-    def half_squares(x, y):
+    def half_squares(x: Any, y: Any):
         return lambda p: ((x @ p["w"].T - y) ** 2).sum() / 2
 
     p = {"w": w}
@@ -252,11 +276,24 @@ def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
     projected = measured_loss_change(loss, p, {"w": -etas[0] * g2["w"] @ free})
     ratio = found["measured"] / (found["first"] + found["second"])
     checks = [
-        Check("quadratic toy: measured over predicted change, worst step", 1.0, _worst(ratio), 1 - 1e-6, 1 + 1e-6, "C47"),
-        Check("quadratic toy: measured over Gauss-Newton, worst step", 1.0, _worst(found["measured"] / found["gauss_newton"]),
-              1 - 1e-6, 1 + 1e-6, "C48"),
+        Check(
+            "quadratic toy: measured over predicted change, worst step",
+            1.0,
+            worst(ratio),
+            1 - 1e-6,
+            1 + 1e-6,
+            "C47",
+        ),
+        Check(
+            "quadratic toy: measured over Gauss-Newton, worst step",
+            1.0,
+            worst(found["measured"] / found["gauss_newton"]),
+            1 - 1e-6,
+            1 + 1e-6,
+            "C48",
+        ),
         Check("quadratic toy: change after a null-space step", 0.0, abs(projected), high=1e-25, row="C49"),
-    ]  # fmt: skip
+    ]
     part = {
         "eta": ("eta", np.array(etas)),
         "term": ("term", list(found)),
@@ -265,12 +302,8 @@ def _toy(etas, seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
     return part, checks
 
 
-def _worst(ratio: np.ndarray) -> float:
-    return float(ratio.flat[np.abs(ratio - 1).argmax()])
-
-
-def _steps(start: dict, tasks: list[Task], etas, steps: int):
-    """One step for the second task, from where learning the first ended."""
+def _steps(start: dict[str, Any], tasks: list[Task], etas: Sequence[float], steps: int):
+    """Take one step for the second task from where learning the first ended."""
     old, new = tasks[:2]
     p = {k: v.detach() for k, v in descend(old.batches, start, steps).items()}
     _, g2 = _gradient(new.loss, p)
@@ -280,23 +313,42 @@ def _steps(start: dict, tasks: list[Task], etas, steps: int):
     ratio = found["measured"] / (found["first"] + found["second"])
     checks = [
         near("network: measured over predicted change, smallest step", 1.0, ratio[0], 0.01, "C47"),
-        Check("network: first-order share of the predicted change, smallest step", 0.0,
-              abs(found["first"][0]) / abs(found["first"][0] + found["second"][0]), row="C47",
-              note="0 at a minimum of the old task; reported"),
-        Check("network: Gauss-Newton over the full second order, smallest step", 1.0,
-              found["gauss_newton"][0] / found["second"][0], row="C48", note="1 for residuals of zero, about which they scatter where the old task is learned; reported"),
-        Check("the same before the old task is learned", 1.0, begun["gauss_newton"][0] / begun["second"][0], row="C48",
-              note="residuals are large: the outputs' own curvature counts; reported"),
+        Check(
+            "network: first-order share of the predicted change, smallest step",
+            0.0,
+            abs(found["first"][0]) / abs(found["first"][0] + found["second"][0]),
+            row="C47",
+            note="0 at a minimum of the old task; reported",
+        ),
+        Check(
+            "network: Gauss-Newton over the full second order, smallest step",
+            1.0,
+            found["gauss_newton"][0] / found["second"][0],
+            row="C48",
+            note="1 for residuals of zero, about which they scatter where the old task is learned; reported",
+        ),
+        Check(
+            "the same before the old task is learned",
+            1.0,
+            begun["gauss_newton"][0] / begun["second"][0],
+            row="C48",
+            note="residuals are large: the outputs' own curvature counts; reported",
+        ),
         Check("network: Gauss-Newton, least of all steps", 0.0, found["gauss_newton"].min(), 0.0, row="C48"),
-    ]  # fmt: skip
+    ]
     return {"network_change": (("term", "eta"), np.array(list(found.values())))}, checks
 
 
 # ------------------------------------------------------------------------------------- sequences of tasks
 
 
-def learn(remedy: str, start: dict, tasks: list[Task], steps: int, kept: float, elastic: float) -> np.ndarray:
-    """Tasks one after another; score = test log-likelihood, nats per event, (task after, task)."""
+def learn(
+    remedy: str, start: dict[str, Any], tasks: list[Task], steps: int, kept: float, elastic: float
+) -> np.ndarray:
+    """Learn tasks one after another; return scores (task after, task).
+
+    A score is the test log-likelihood, nats per event.
+    """
     p, scores = start, []
     metrics: list[Any] = []
     anchors: list[Any] = []
@@ -320,12 +372,12 @@ def learn(remedy: str, start: dict, tasks: list[Task], steps: int, kept: float, 
     return np.array(scores)
 
 
-def _mean(losses):
+def _mean(losses: Any):
     """Of one batch of every task so far: what replay of all earlier recordings minimises."""
     return lambda p: sum(loss(p) for loss in losses) / len(losses)
 
 
-def _elastic(loss, diagonals, anchors, weight: float):
+def _elastic(loss: Any, diagonals, anchors, weight: float):
     def total(q):
         here = _flat(q)
         return loss(q) + weight / 2 * sum(
@@ -335,7 +387,15 @@ def _elastic(loss, diagonals, anchors, weight: float):
     return total
 
 
-def _remedies(prefix: str, start: dict, tasks: list[Task], steps: int, kept: float, elastic: float, say):
+def _remedies(
+    prefix: str,
+    start: dict[str, Any],
+    tasks: list[Task],
+    steps: int,
+    kept: float,
+    elastic: float,
+    say: Callable[[str], Any],
+):
     tables = []
     for remedy in REMEDIES:
         say(f"{prefix.replace('_', ': ')}learning {len(tasks)} tasks, {remedy}")
@@ -362,8 +422,16 @@ def _remedies(prefix: str, start: dict, tasks: list[Task], steps: int, kept: flo
             for r, t in found.items()
         ]
     naive = found["naive"].bwt
-    checks = [Check("naive learning: backward transfer (nats/event)", 0.0, naive, high=-0.1, row="C46",
-                    note="0 would be no forgetting")]  # fmt: skip
+    checks = [
+        Check(
+            "naive learning: backward transfer (nats/event)",
+            0.0,
+            naive,
+            high=-0.1,
+            row="C46",
+            note="0 would be no forgetting",
+        )
+    ]
     for remedy in REMEDIES[1:]:
         checks.append(
             Check(
@@ -374,13 +442,23 @@ def _remedies(prefix: str, start: dict, tasks: list[Task], steps: int, kept: flo
                 row="C49",
             )
         )
-        checks.append(Check(f"{remedy}: average score over naive learning (nats/event)", 0.0, found[remedy].acc - found["naive"].acc,
-                            low=0.0, row="C49"))  # fmt: skip
+        checks.append(
+            Check(
+                f"{remedy}: average score over naive learning (nats/event)",
+                0.0,
+                found[remedy].acc - found["naive"].acc,
+                low=0.0,
+                row="C49",
+            )
+        )
     return part, checks
 
 
-def _best(found: dict, bins: int):
-    """The score of the chains' own law, their entropy, which no model beats: ln m for the first symbol, then the rate."""
+def _best(found: dict[str, Any], bins: int):
+    """Return the score of the chains' own law, their entropy, which no model beats.
+
+    ln m for the first symbol, then the rate.
+    """
     chain = cyclic_chain()
     entropy = (np.log(len(chain)) + (bins - 1) * entropy_rate(markov(chain)) * np.log(2)) / bins
     replay = float(found["acc"][1][REMEDIES.index("replay")])
@@ -390,9 +468,17 @@ def _best(found: dict, bins: int):
     ]
 
 
-def _identical(start: dict, task: Task, steps: int):
-    """The same task three times, of so many trials that they are not learned by heart."""
+def _identical(start: dict[str, Any], task: Task, steps: int):
+    """Return the same task three times, of so many trials that they are not learned by heart."""
     found = transfer(learn("naive", start, [task] * 3, steps, 0.0, 0.0))
-    checks = [Check("identical tasks: backward transfer (nats/event)", 0.0, found.bwt, -0.005, row="C46",
-                    note="judged on test trials, on which a few thousandths are noise")]  # fmt: skip
+    checks = [
+        Check(
+            "identical tasks: backward transfer (nats/event)",
+            0.0,
+            found.bwt,
+            -0.005,
+            row="C46",
+            note="judged on test trials, on which a few thousandths are noise",
+        )
+    ]
     return {}, checks

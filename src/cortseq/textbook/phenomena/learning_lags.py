@@ -1,21 +1,23 @@
 """Learning a long lag: what a gradient that vanishes costs, and what gates give.
 
-Claim, corrected: a first symbol that decides the last one, `lag` symbols later behind random distractors, is learned by vanilla
-networks only over lags of the order of their horizon -1/ln g at the start (g the gain): beyond, the gradient across the
-lag is lost before learning has begun. Gates help, but not by being there: an LSTM with forget bias 1 begins with a direct path of horizon
--1/ln sigmoid(1) = 3.2 steps and fails where the vanilla network does; with a bias whose horizon is of the order of the
-lag it learns (the textbook names the gates only). The horizon at the start is no law of its own: a GRU with update bias 1
-learns lags of several horizons, because learning lengthens them.
+Claim, corrected: a first symbol that decides the last one, `lag` symbols later behind random distractors, is
+learned by vanilla networks only over lags of the order of their horizon -1/ln g at the start (g the gain):
+beyond, the gradient across the lag is lost before learning has begun. Gates help, but not by being there: an
+LSTM with forget bias 1 begins with a direct path of horizon -1/ln sigmoid(1) = 3.2 steps and fails where the
+vanilla network does; with a bias whose horizon is of the order of the lag it learns (the textbook names the
+gates only). The horizon at the start is no law of its own: a GRU with update bias 1 learns lags of several
+horizons, because learning lengthens them.
 
-Bengio, Simard & Frasconi 1994, IEEE Trans Neural Netw 5:157; Hochreiter & Schmidhuber 1997, Neural Comput 9:1735 (experiment 2);
-Gers, Schmidhuber & Cummins 2000, Neural Comput 12:2451; Jozefowicz, Zaremba & Sutskever 2015; Tallec & Ollivier 2018.
+Bengio, Simard & Frasconi 1994, IEEE Trans Neural Netw 5:157; Hochreiter & Schmidhuber 1997, Neural Comput
+9:1735 (experiment 2); Gers, Schmidhuber & Cummins 2000, Neural Comput 12:2451; Jozefowicz, Zaremba &
+Sutskever 2015; Tallec & Ollivier 2018.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -36,7 +38,8 @@ else:
     base, threads = lazy("cortseq.models.base"), lazy("cortseq.compiled.threads")
 
 CLAIM = (
-    "vanilla networks learn lags of the order of their horizon -1/ln g only; gated ones learn longer lags, an LSTM if "
+    "vanilla networks learn lags of the order of their horizon -1/ln g only; gated ones learn longer lags, "
+    "an LSTM if "
     "its forget bias begins with a horizon -1/ln sigmoid(b) of that order"
 )
 SYMBOLS = 5  # two cues, two distractors, the probe before the answer
@@ -44,7 +47,7 @@ SYMBOLS = 5  # two cues, two distractors, the probe before the answer
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     lags: Sequence[int] = (4, 8, 16, 32),
     members: int = 3,
     hidden: int = 16,
@@ -55,16 +58,22 @@ def measure(
     gain: float = 0.9,
     long_bias: float = 4.0,
 ) -> xr.Dataset:
-    """Error on the last symbol against the lag to the first, for networks trained with the project's own descent.
+    """Measure the error on the last symbol against the lag to the first.
 
-    members : restarts of each network. trials : to learn from, as many to validate and to test on. gain : of the vanilla
-    network at the start. long_bias : of the gates that begin with a long horizon (4: 54 steps).
+    Networks are trained with the project's own descent.
+
+    members : restarts of each network. trials : to learn from, as many to validate and to test on. gain : of
+    the vanilla network at the start. long_bias : of the gates that begin with a long horizon (4: 54 steps).
     """
     with threads.single():
         learning = {
-            "hidden": hidden, "epochs": epochs, "patience": epochs, "batch": batch, "learning_rate": learning_rate,
+            "hidden": hidden,
+            "epochs": epochs,
+            "patience": epochs,
+            "batch": batch,
+            "learning_rate": learning_rate,
             "input_dropout": 0.0,
-        }  # fmt: skip
+        }
         specifications, horizons = _networks(gain, long_bias, learning)
         shape = (len(specifications), len(lags), members)
         error, before, after = (np.full(shape, np.nan) for _ in range(3))
@@ -79,11 +88,11 @@ def measure(
                 before[i, j] = _reach(start, made[2], lag)
                 after[i, j] = _reach(fit, made[2], lag)
         line = np.arange(0, max(lags) + 1)
-        each = ("network", "lag", "member")
+        dims = ("network", "lag", "member")
         variables = {
-            "error": (each, error),
-            "norm_before": (each, before),
-            "norm_after": (each, after),
+            "error": (dims, error),
+            "norm_before": (dims, before),
+            "norm_after": (dims, after),
             "line": ("line", line, {"units": "steps"}),
             "norm_predicted": (
                 ("network", "line"),
@@ -97,7 +106,14 @@ def measure(
 
 
 def recall(lag: int, trials: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Sequences: a cue (0 or 1), lag - 2 distractors (2 or 3), the probe 4, and the cue again, `lag` after the first."""
+    """Draw sequences that end with the symbol that they began with.
+
+    A cue (0 or 1), lag - 2 distractors (2 or 3), the probe 4, and the cue again, `lag` after the first.
+
+    Returns
+    -------
+    A list of `trials` sequences (lag + 1,) of labels.
+    """
     cue = rng.integers(2, size=trials)
     noise = rng.integers(2, 4, size=(trials, lag - 2))
     return list(np.column_stack([cue, noise, np.full(trials, 4), cue]))
@@ -108,19 +124,24 @@ def _recording(lag: int, trials: int, rng: np.random.Generator) -> xr.Dataset:
 
 
 def _scored(made: xr.Dataset):
-    """Only the answer counts: nothing can be learned about the distractors, whose gradients would be noise."""
+    """Score the answer only.
+
+    Nothing can be learned about the distractors, whose gradients would be noise.
+    """
     data = Data.of(made)
     return replace(data, scored=data.valid & (np.arange(data.y.shape[1]) == data.y.shape[1] - 1))
 
 
-def wrong(fit, made: xr.Dataset) -> np.ndarray:
+def wrong(fit: Any, made: xr.Dataset) -> np.ndarray:
     """Share of trials whose last symbol is not the likelier of the two cues, (member,); chance is 1/2."""
     p = fit.predict(made)[:, :, -1, :2]
     return (p.argmax(-1) != made["symbols"].values[:, -1]).mean(1)
 
 
-def _networks(gain: float, long_bias: float, learning: dict) -> tuple[dict, dict]:
-    """Specifications by name, and the horizon each begins with in theory."""
+def _networks(
+    gain: float, long_bias: float, learning: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return specifications by name, and the horizon each begins with in theory."""
     gated = {**learning, "hidden_dropout": 0.0}
     found = {
         f"vanilla, g = {gain:g}": (models.Rate(leak=1, gain=gain, **learning), -1 / np.log(gain)),
@@ -134,8 +155,11 @@ def _networks(gain: float, long_bias: float, learning: dict) -> tuple[dict, dict
     return {name: pair[0] for name, pair in found.items()}, {name: pair[1] for name, pair in found.items()}
 
 
-def _reach(fit, made: xr.Dataset, lag: int, trials: int = 4) -> np.ndarray:
-    """|dh_t/dh_{t-k}| (spectral) from the state that saw the cue to the one that answers, (member,); geometric mean."""
+def _reach(fit: Any, made: xr.Dataset, lag: int, trials: int = 4) -> np.ndarray:
+    """Return |dh_t/dh_{t-k}| (spectral) from the state that saw the cue to the one that answers, (member,).
+
+    Geometric mean.
+    """
     # the state that saw the cue is that before bin 1, `lag` - 1 steps before the last bin
     norms = dynamics.gradient_norms(fit, made, [lag - 1], trials=range(trials))[..., 0]
     return np.exp(np.log(np.maximum(norms, 1e-300)).mean(1))
@@ -149,9 +173,29 @@ def _checks(found: xr.Dataset) -> list[Check]:
     best = str(gated["network"][int(gated.isel(lag=-1).values.argmin())].values)
     lstm = gated.isel(lag=-1).values[:2]
     return [
-        Check("error of the LSTM with bias 1 less that of the one with the longer horizon, longest lag", 0.5,
-              float(lstm[0] - lstm[1]), low=0.1, row="C16"),
-        Check(f"error at lag {shortest}, worst network", 0, float(error.isel(lag=0).max()), high=0.1, row="C14"),
-        Check(f"error of the vanilla network at lag {longest}", 0.5, float(vanilla[-1]), low=0.4, row="C14", note="chance is .5"),
-        Check(f"error of the best gated network at lag {longest} ({best})", 0, float(gated.isel(lag=-1).min()), high=0.2, row="C16"),
-    ]  # fmt: skip
+        Check(
+            "error of the LSTM with bias 1 less that of the one with the longer horizon, longest lag",
+            0.5,
+            float(lstm[0] - lstm[1]),
+            low=0.1,
+            row="C16",
+        ),
+        Check(
+            f"error at lag {shortest}, worst network", 0, float(error.isel(lag=0).max()), high=0.1, row="C14"
+        ),
+        Check(
+            f"error of the vanilla network at lag {longest}",
+            0.5,
+            float(vanilla[-1]),
+            low=0.4,
+            row="C14",
+            note="chance is .5",
+        ),
+        Check(
+            f"error of the best gated network at lag {longest} ({best})",
+            0,
+            float(gated.isel(lag=-1).min()),
+            high=0.2,
+            row="C16",
+        ),
+    ]

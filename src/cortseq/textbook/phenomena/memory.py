@@ -1,20 +1,22 @@
 """The hidden state as a summary of the past, against chains of order one and of order k.
 
-Claim: h_t carries what matters of the whole past, where a chain of order k sees k symbols and needs m^k (m - 1) probabilities to do
-so. On the even process (two hidden states, no finite order) the best chain of order k scores h_k = H(x_{k+1} | x_1 .. x_k), exact by
-`theory.processes`, and comes down to the entropy rate of 2/3 bit only as k grows; a network of a few units reaches it. With a finite
-number of symbols to learn from, held-out loss has its optimum at a finite order. Hidden states move continuously: a rate network
-obeys |dh_{t+1}| <= ((1 - a) + a L |W|) |dh_t| + a L |U| |dx_t|, while a chain over K clusters jumps by at least the distance of two
-centroids. Corrected: higher order is not more expensive by itself (contexts that do not occur cost nothing, and smoothed chains and
-context trees degrade slowly); what it costs is data.
+Claim: h_t carries what matters of the whole past, where a chain of order k sees k symbols and needs m^k (m -
+1) probabilities to do so. On the even process (two hidden states, no finite order) the best chain of order k
+scores h_k = H(x_{k+1} | x_1 .. x_k), exact by `theory.processes`, and comes down to the entropy rate of 2/3
+bit only as k grows; a network of a few units reaches it. With a finite number of symbols to learn from,
+held-out loss has its optimum at a finite order. Hidden states move continuously: a rate network obeys
+|dh_{t+1}| <= ((1 - a) + a L |W|) |dh_t| + a L |U| |dx_t|, while a chain over K clusters jumps by at least the
+distance of two centroids. Corrected: higher order is not more expensive by itself (contexts that do not occur
+cost nothing, and smoothed chains and context trees degrade slowly); what it costs is data.
 
-Weiss 1973; Crutchfield & Young 1989, PRL 63:105; Willems, Shtarkov & Tjalkens 1995, IEEE Trans Inf Theory 41:653.
+Weiss 1973; Crutchfield & Young 1989, PRL 63:105; Willems, Shtarkov & Tjalkens 1995, IEEE Trans Inf Theory
+41:653.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -35,15 +37,17 @@ else:
 rec = lazy("cortseq.recording")
 
 CLAIM = (
-    "a network reaches the entropy rate of the even process, which no chain of finite order does; held-out loss of chains "
-    "has its optimum at a finite order; hidden states obey a Lipschitz bound, states of a chain jump between centroids"
+    "a network reaches the entropy rate of the even process, which no chain of finite order does; held-out "
+    "loss of chains "
+    "has its optimum at a finite order; hidden states obey a Lipschitz bound, states of a chain jump "
+    "between centroids"
 )
 SKIPPED = 20  # first symbols of a sequence, in which nothing is known of the past yet
 
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     recording: xr.Dataset | None = None,
     orders: Sequence[int] = (0, 1, 2, 3, 4, 5, 6, 7, 8),
     trials: int = 200,
@@ -57,16 +61,21 @@ def measure(
     signal_trials: int = 210,
     signal_length: int = 500,
 ) -> xr.Dataset:
-    """Held-out bits per symbol against order, and step lengths of states.
+    """Measure held-out bits per symbol against order, and step lengths of states.
 
-    trials, length : sequences to learn from and as many to test on. hidden, epochs : of the LSTM. symbols, lag : of the
-    lag-copy source. few : numbers of symbols that additive chains of the even process learn from. clusters : K. signal_trials,
-    signal_length : of the signal on which the bound is checked, more than 1e5 steps. recording : symbols of a study (setting
-    `dataset`), on whose last quarter of trials chains are scored.
+    Parameters
+    ----------
+    trials, length : sequences to learn from and as many to test on.
+    hidden, epochs : of the LSTM.
+    symbols, lag : of the lag-copy source.
+    few : numbers of symbols that additive chains of the even process learn from.
+    clusters : K.
+    signal_trials, signal_length : of the signal on which the bound is checked, more than 1e5 steps.
+    recording : symbols of a study (setting `dataset`), on whose last quarter of trials chains are scored.
     """
     with threads.single():
-        variables: dict = {}
-        coords: dict = {"order": list(orders)}
+        variables: dict[str, Any] = {}
+        coords: dict[str, Any] = {"order": list(orders)}
         checks: list[Check] = []
         parts = [
             _even(seed, say, orders, trials, length, hidden, epochs),
@@ -88,8 +97,8 @@ def measure(
 # -- symbols ----------------------------------------------------------------------------------------------
 
 
-def _drawn(kind: str, seed, trials: int, length: int, **options) -> xr.Dataset:
-    """A recording of a synthetic source, with its exact log-probabilities (`ceiling`)."""
+def _drawn(kind: str, seed: Any, trials: int, length: int, **options) -> xr.Dataset:
+    """Return a recording of a synthetic source, with its exact log-probabilities (`ceiling`)."""
     raw = synthetic.Synthetic.model_validate(dict(kind=kind, trials=trials, bins=length, **options)).load(
         None, seed
     )
@@ -97,17 +106,26 @@ def _drawn(kind: str, seed, trials: int, length: int, **options) -> xr.Dataset:
     return made.assign(ceiling=raw["ceiling"])
 
 
-def held_out_bits(fit, made: xr.Dataset, rate: float, trials) -> float:
-    """Bits per symbol on test trials, relative to the source: h + mean of log2 p_source - log2 p_fit.
+def held_out_bits(fit: Any, made: xr.Dataset, rate: float, trials: Sequence[int]) -> float:
+    """Return bits per symbol on test trials, relative to the source: h + mean of log2 p_source - log2 p_fit.
 
-    Both are read on the same symbols, so that the luck of the draw cancels. The first SKIPPED symbols do not count.
+    Both are read on the same symbols, so that the luck of the draw cancels. The first SKIPPED symbols do not
+    count.
     """
     score = fit.log_prob(made, trials).mean(0)[:, SKIPPED:]
     ceiling = made["ceiling"].values[list(trials), SKIPPED:]
     return rate + float((ceiling - score).mean() / np.log(2))
 
 
-def _even(seed, say, orders, trials, length, hidden, epochs) -> tuple[dict, dict, list[Check]]:
+def _even(
+    seed: int,
+    say: Callable[[str], Any],
+    orders: Sequence[int],
+    trials: int,
+    length: int,
+    hidden: int,
+    epochs: int,
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     moves = processes.even()
     exact, rate = processes.order_entropies(moves, max(orders)), processes.entropy_rate(moves)
     made = _drawn("even", seed, 2 * trials + trials // 4, length)
@@ -146,11 +164,22 @@ def _even(seed, say, orders, trials, length, hidden, epochs) -> tuple[dict, dict
     ]
     checks += [
         Check("bits of the LSTM, even process", rate, network, rate - 0.002, 0.672, "C06"),
-        Check("bits of the LSTM restarted k symbols before, lowest above the exact h_k", 0,
-              float(np.min(np.subtract(truncated, exact[seen]))), low=-0.003, row="C06"),
-        Check(f"best chain up to order {largest} over what order {largest} can reach", exact[largest], min(markov + tree),
-              low=exact[largest] - 0.002, row="C06", note="exact h_k are a floor of every chain"),
-    ]  # fmt: skip
+        Check(
+            "bits of the LSTM restarted k symbols before, lowest above the exact h_k",
+            0,
+            float(np.min(np.subtract(truncated, exact[seen]))),
+            low=-0.003,
+            row="C06",
+        ),
+        Check(
+            f"best chain up to order {largest} over what order {largest} can reach",
+            exact[largest],
+            min(markov + tree),
+            low=exact[largest] - 0.002,
+            row="C06",
+            note="exact h_k are a floor of every chain",
+        ),
+    ]
     if largest <= 8:
         everything = processes.excess_entropy(moves)
         area = float(processes.order_entropies(moves, 200).sum() - 201 * rate)
@@ -168,9 +197,19 @@ def _binary(p: float) -> float:
 
 
 def _lag_copy(
-    seed, say, orders, symbols, lag, trials, length, noise: float = 0.1
-) -> tuple[dict, dict, list[Check]]:
-    """The past matters at one lag only: chains gain nothing below that order."""
+    seed: int,
+    say: Callable[[str], Any],
+    orders: Sequence[int],
+    symbols,
+    lag,
+    trials: int,
+    length: int,
+    noise: float = 0.1,
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
+    """Measure chains on a source whose past matters at one lag only.
+
+    Chains gain nothing below that order.
+    """
     moves = processes.lag_copy(symbols, lag, noise)
     orders = [k for k in orders if k <= lag + 3]
     exact, rate = processes.order_entropies(moves, max(orders))[orders], processes.entropy_rate(moves)
@@ -197,8 +236,13 @@ def _lag_copy(
     return variables, {"copy_order": orders}, checks
 
 
-def _finite_data(seed, say, orders, few, trials, length) -> tuple[dict, dict, list[Check]]:
-    """Additive chains, which do not fall back on shorter contexts, learn the even process from few symbols."""
+def _finite_data(
+    seed: int, say: Callable[[str], Any], orders: Sequence[int], few: Sequence[int], trials: int, length: int
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
+    """Fit additive chains to the even process from few symbols.
+
+    They do not fall back on shorter contexts.
+    """
     exact = processes.order_entropies(processes.even(), max(orders))
     rate = processes.entropy_rate(processes.even())
     test = _drawn("even", [seed, 1], trials, length)
@@ -237,7 +281,7 @@ def _finite_data(seed, say, orders, few, trials, length) -> tuple[dict, dict, li
     return variables, {"n_symbols": list(few)}, checks
 
 
-def _all(model, made: xr.Dataset):
+def _all(model: Any, made: xr.Dataset):
     """Fit to every sequence of a recording."""
     return model.fit_sequences(list(made["symbols"].values), int(made.attrs["n_symbols"]))
 
@@ -248,7 +292,10 @@ def _all(model, made: xr.Dataset):
 def smooth_signal(
     trials: int, length: int, rng: np.random.Generator, memory: float = 0.98, turn: float = 0.1
 ) -> np.ndarray:
-    """A noisy rotation in the plane of variance 1: z' = r e^(i turn) z + sqrt(1 - r^2) noise, (trial, time, 2)."""
+    """Return a noisy rotation in the plane of variance 1.
+
+    z' = r e^(i turn) z + sqrt(1 - r^2) noise, (trial, time, 2).
+    """
     noise = rng.normal(size=(trials, length, 2)) @ np.array([1, 1j]) / np.sqrt(2)
     z = np.empty((trials, length), complex)
     z[:, 0] = noise[:, 0]
@@ -257,7 +304,9 @@ def smooth_signal(
     return np.stack([z.real, z.imag], -1)
 
 
-def _continuity(seed, say, clusters, trials, length) -> tuple[dict, dict, list[Check]]:
+def _continuity(
+    seed: int, say: Callable[[str], Any], clusters: Sequence[int], trials: int, length: int
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     signal = smooth_signal(trials, length, np.random.default_rng([seed, 3]))
     made = rec.from_signal(signal, bin_width=1.0)
     say(f"memory: {trials * length} steps of a rate network and of chains over {clusters} clusters")
@@ -318,7 +367,9 @@ def _jumps(chain, made: xr.Dataset) -> tuple[float, float]:
 # -- a recording ------------------------------------------------------------------------------------------
 
 
-def _of_recording(say, recording: xr.Dataset, orders) -> tuple[dict, dict, list[Check]]:
+def _of_recording(
+    say: Callable[[str], Any], recording: xr.Dataset, orders: Sequence[int]
+) -> tuple[dict[str, Any], dict[str, Any], list[Check]]:
     """Held-out bits of chains and context trees; the last quarter of the trials tests, an eighth chooses."""
     if rec.track(recording) != "symbols":
         raise CortseqError("orders are counted in symbols", key="dataset", fix="name a recording of symbols")

@@ -1,18 +1,21 @@
 """Short-term plasticity: what a synapse passes on at each rate, and a memory that no spike shows.
 
-1. Facilitation (u) and depression (x) settle at u = U (1 + tau_fac r) / (1 + U tau_fac r), x = 1 / (1 + u tau_rec r),
-   in the equations of the mean. Poisson spikes find u and x correlated and release after raising u, which moves the
-   release per spike by some per cent: exact values by a recursion over moments (.4196, .1954, .0905 at
-   5, 20, 50 Hz for U = .2, 1.5 s, .2 s; simulated trains of some thousand spikes scatter about these by 1 per cent).
-   Tsodyks, Pawelzik & Markram 1998, Neural Comput 10:821.
-2. Transmission r u x saturates at 1 / tau_rec: above that the rate is invisible. Release per spike falls with the rate
-   if tau_fac (1 - U) < U tau_rec, else it peaks at r = (sqrt(tau_fac (1 - U) / (U tau_rec)) - 1) / tau_fac.
-3. A cue leaves its units' synapses facilitated. In a delay in which all fire alike the rates say nothing of it and u x
-   does, until u has decayed with rate 1/tau_fac + U r0. Mongillo, Barak & Tsodyks 2008, Science 319:1543.
+1. Facilitation (u) and depression (x) settle at u = U (1 + tau_fac r) / (1 + U tau_fac r), x = 1 / (1 + u
+   tau_rec r), in the equations of the mean. Poisson spikes find u and x correlated and release after raising
+   u, which moves the release per spike by some per cent: exact values by a recursion over moments (.4196,
+   .1954, .0905 at 5, 20, 50 Hz for U = .2, 1.5 s, .2 s; simulated trains of some thousand spikes scatter
+   about these by 1 per cent). Tsodyks, Pawelzik & Markram 1998, Neural Comput 10:821.
+2. Transmission r u x saturates at 1 / tau_rec: above that the rate is invisible. Release per spike falls with
+   the rate if tau_fac (1 - U) < U tau_rec, else it peaks at r = (sqrt(tau_fac (1 - U) / (U tau_rec)) - 1) /
+   tau_fac.
+3. A cue leaves its units' synapses facilitated. In a delay in which all fire alike the rates say nothing of
+   it and u x does, until u has decayed with rate 1/tau_fac + U r0. Mongillo, Barak & Tsodyks 2008, Science
+   319:1543.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,8 @@ from cortseq.checks import Check, near, phenomenon
 from cortseq.theory import plasticity as theory
 
 CLAIM = (
-    "Steady release falls with the rate in depressing synapses and peaks at an intermediate rate in facilitating ones; "
+    "Steady release falls with the rate in depressing synapses and peaks at an intermediate rate in "
+    "facilitating ones; "
     "transmission saturates at 1/tau_rec; a facilitated trace holds a cue that the rates do not show."
 )
 SYNAPSES: dict[str, dict[str, Any]] = {
@@ -33,7 +37,7 @@ SYNAPSES: dict[str, dict[str, Any]] = {
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     rates=(1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0),
     spikes: int = 40_000,
     train_rate: float = 20.0,
@@ -44,8 +48,15 @@ def measure(
     cue_rate: float = 40.0,
     delay: float = 2.0,
 ) -> xr.Dataset:
-    """rates (Hz), spikes : of Poisson trains. train_rate, train_spikes : of a regular train. trials, units,
-    background (Hz), cue_rate (Hz), delay (s) : of the memory experiment, half of the units cued in each trial."""
+    """Measure what theory predicts of plastic synapses.
+
+    Parameters
+    ----------
+    rates : (Hz) spikes : of Poisson trains.
+    train_rate, train_spikes : of a regular train.
+    trials, units, background : (Hz) cue_rate : (Hz) delay : (s) of the memory experiment, half of the units
+        cued in each trial.
+    """
     say("steady states")
     parts = [_steady(np.array(rates), spikes, seed), _peak(), _train(train_rate, train_spikes)]
     say("silent memory")
@@ -62,9 +73,12 @@ def measure(
 def settle(
     rates: np.ndarray, U: float, tau_fac: float | None, tau_rec: float, span: float = 20.0, dt: float = 2e-3
 ):
-    """u and x after `span` seconds of the equations of the mean from rest (Runge-Kutta), both (rate,)."""
+    """Return u and x after `span` seconds of the equations of the mean, both (rate,).
 
-    def speed(u, x):
+    From rest, by Runge-Kutta.
+    """
+
+    def speed(u, x: Any):
         du = 0 * u if tau_fac is None else (U - u) / tau_fac + U * (1 - u) * rates
         return du, (1 - x) / tau_rec - u * x * rates
 
@@ -81,7 +95,7 @@ def settle(
 
 
 def poisson_release(rate: float, spikes: int, rng: np.random.Generator, **synapse) -> tuple[float, float]:
-    """Mean release per spike of a Poisson train after 10 s, and its standard error from 20 blocks."""
+    """Return mean release per spike of a Poisson train after 10 s, and its standard error from 20 blocks."""
     times = rng.exponential(1 / rate, spikes).cumsum()
     release = theory.stp_response(times, **synapse)[times > 10]
     blocks = [b.mean() for b in np.array_split(release, 20)]
@@ -90,7 +104,7 @@ def poisson_release(rate: float, spikes: int, rng: np.random.Generator, **synaps
 
 def _steady(rates: np.ndarray, spikes: int, seed: int):
     rng = np.random.default_rng([seed, 1])
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     for synapse in SYNAPSES.values():
         release = np.array([poisson_release(r, spikes, rng, **synapse) for r in rates])
         steady = np.stack(theory.stp_steady_state(rates, **synapse))
@@ -120,11 +134,29 @@ def _steady(rates: np.ndarray, spikes: int, seed: int):
     for name, row, truth, rough in zip(SYNAPSES, measured, exact, predicted.prod(1), strict=True):
         for r, m, t, mean in zip(rates, row, truth, rough, strict=True):
             if r in (5, 20, 50):
-                checks.append(near(f"{name}: release per Poisson spike at {r:g} Hz", t, m, 0.02, "C36",
-                                   f"the equations of the mean give {mean:.4f}", relative=True))  # fmt: skip
+                checks.append(
+                    near(
+                        f"{name}: release per Poisson spike at {r:g} Hz",
+                        t,
+                        m,
+                        0.02,
+                        "C36",
+                        f"the equations of the mean give {mean:.4f}",
+                        relative=True,
+                    )
+                )
     saturated = rates[-1] * measured[0, -1]
-    checks.append(near("depressing: transmission at the highest rate (1/s)", 1 / SYNAPSES["depressing"]["tau_rec"],
-                       saturated, 0.05, "C39", "approached as r -> infinity", relative=True))  # fmt: skip
+    checks.append(
+        near(
+            "depressing: transmission at the highest rate (1/s)",
+            1 / SYNAPSES["depressing"]["tau_rec"],
+            saturated,
+            0.05,
+            "C39",
+            "approached as r -> infinity",
+            relative=True,
+        )
+    )
     falls = bool((np.diff(measured[0]) < 0).all())
     checks.append(
         Check("depressing: release falls with the rate (1: always)", 1.0, float(falls), 1, 1, "C39")
@@ -133,7 +165,7 @@ def _steady(rates: np.ndarray, spikes: int, seed: int):
 
 
 def _peak(step: float = 0.02):
-    """Release of the equations of the mean on a fine grid of rates, for its peak."""
+    """Return release of the equations of the mean on a fine grid of rates, for its peak."""
     synapse = SYNAPSES["facilitating"]
     predicted = theory.stp_peak_rate(**synapse)
     rates = np.arange(step, 3 * predicted, step)
@@ -147,7 +179,7 @@ def _peak(step: float = 0.02):
 
 
 def _train(rate: float, spikes: int):
-    """Release at each spike of a regular train from rest, and long after."""
+    """Return release at each spike of a regular train from rest, and long after."""
     times = np.arange(spikes) / rate
     rows = np.array([theory.stp_response(times, **s) for s in SYNAPSES.values()])
     long = np.arange(2000) / rate
@@ -183,9 +215,14 @@ def _train(rate: float, spikes: int):
 # ------------------------------------------------------------------------------------- silent memory
 
 
-def simulate_cue(trials, units, background, cue_rate, delay, rng, cue_span=0.3, dt=5e-3, bin=0.1):
-    """Poisson units under a cue, then a delay: labels (trial,), bin ends (s after the cue), counts, u and x
-    (trial, bin, unit). The first half of the units is cued where the label is 0, else the second."""
+def simulate_cue(
+    trials: int, units, background, cue_rate, delay, rng: np.random.Generator, cue_span=0.3, dt=5e-3, bin=0.1
+):
+    """Return Poisson units under a cue, then a delay.
+
+    Labels (trial,), bin ends (s after the cue), counts, u and x (trial, bin, unit). The first half of the
+    units is cued where the label is 0, else the second.
+    """
     synapse = SYNAPSES["facilitating"]
     U, fac, rec = (synapse[k] for k in ("U", "tau_fac", "tau_rec"))
     labels = np.arange(trials) % 2
@@ -193,7 +230,10 @@ def simulate_cue(trials, units, background, cue_rate, delay, rng, cue_span=0.3, 
     rest = theory.stp_steady_state(background, **synapse)
     u, x = (np.full((trials, units), float(v)) for v in rest)
     per_bin = round(bin / dt)
-    times, counts, us, xs = [], [], [], []
+    times: list = []
+    counts: list = []
+    us: list = []
+    xs: list = []
     for b in range(-round(cue_span / bin), round(delay / bin)):
         rate = np.where(cued, cue_rate, background) if b < 0 else background
         total = np.zeros((trials, units))
@@ -209,7 +249,7 @@ def simulate_cue(trials, units, background, cue_rate, delay, rng, cue_span=0.3, 
     return labels, np.array(times), *(np.stack(v, 1) for v in (counts, us, xs))
 
 
-def _memory(trials, units, background, cue_rate, delay, seed: int):
+def _memory(trials: int, units, background, cue_rate, delay, seed: int):
     from cortseq.dynamics import decode_cue
 
     rng = np.random.default_rng([seed, 2])
@@ -259,7 +299,10 @@ def _memory(trials, units, background, cue_rate, delay, seed: int):
 
 
 def _static(seed: int):
-    """The plastic cell with its synapses held at rest (no use, so that u x / U = 1) beside a rate cell without them."""
+    """Return the plastic cell with its synapses held at rest beside a rate cell without them.
+
+    Held at rest: no use, so that u x / U = 1.
+    """
     import torch
 
     from cortseq import models
@@ -281,8 +324,9 @@ def _static(seed: int):
         # rest is reached at once; a power of two, so that no rounding is added
         frozen = model.step(
             {**q, "fac_rate": 0 * q["fac_rate"] + 2.0**900, "rec_rate": 0 * q["rec_rate"] + 2.0**900},
-            (frozen, use, torch.ones(8, dtype=torch.float64)), drive,
-        )[0]  # fmt: skip
+            (frozen, use, torch.ones(8, dtype=torch.float64)),
+            drive,
+        )[0]
         h = still.step(
             {"recurrent": p["recurrent"], "leak": torch.full((1,), 0.5, dtype=torch.float64)}, (h,), drive
         )[0]

@@ -1,28 +1,31 @@
 """Reservoirs: when a network forgets its start, and what it remembers of its input.
 
-1. The spectral radius decides the echo-state property of *linear* reservoirs only: W^t -> 0 if and only if rho < 1,
-   whatever the norm. Of tanh units rho < 1 is not sufficient (a network of rho = .5 that has two attractors under
-   constant input), and under drive not necessary: noise at every unit makes a network of gain > 1 forget. The number
-   that decides is the largest exponent under the input. Jaeger 2001, GMD report 148; Yildiz, Jaeger & Kiebel 2012,
-   Neural Netw 35:1; Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717.
-2. A linear reservoir of N units remembers N inputs in all, a cyclic one N - 1 + r^(2N) beyond the present; in finite
-   precision a random one loses what falls below rounding. Jaeger 2001, GMD report 152; Rodan & Tino 2011, IEEE Trans
-   Neural Netw 22:131.
+1. The spectral radius decides the echo-state property of *linear* reservoirs only: W^t -> 0 if and only if
+   rho < 1, whatever the norm. Of tanh units rho < 1 is not sufficient (a network of rho = .5 that has two
+   attractors under constant input), and under drive not necessary: noise at every unit makes a network of
+   gain > 1 forget. The number that decides is the largest exponent under the input. Jaeger 2001, GMD report
+   148; Yildiz, Jaeger & Kiebel 2012, Neural Netw 35:1; Molgedey, Schuchhardt & Schuster 1992, PRL 69:3717.
+2. A linear reservoir of N units remembers N inputs in all, a cyclic one N - 1 + r^(2N) beyond the present; in
+   finite precision a random one loses what falls below rounding. Jaeger 2001, GMD report 152; Rodan & Tino
+   2011, IEEE Trans Neural Netw 22:131.
 3. With a ridge read-out such a fixed network solves tasks that a linear filter of the input does not.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from cortseq.checks import Check, near, phenomenon
+from cortseq.checks import Check, near, phenomenon, worst
 from cortseq.theory import random_networks, reservoirs
 
 CLAIM = (
-    "The spectral radius decides the echo-state property of linear reservoirs only; for tanh units it is neither "
+    "The spectral radius decides the echo-state property of linear reservoirs only; for tanh units it is "
+    "neither "
     "sufficient nor, under drive, necessary. A linear reservoir of N units remembers at most N inputs."
 )
 # rho = .499, and yet two attractors under this constant input (W, input)
@@ -32,21 +35,27 @@ PENALTIES = tuple(10.0 ** np.arange(-9, 1))
 
 def measure(
     seed: int = 0,
-    say=print,
+    say: Callable[[str], Any] = print,
     units: int = 200,
     steps: int = 300,
     gain: float = 1.3,
-    noises=(0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0),
-    sizes=(10, 20, 30, 50),
-    radii=(0.5, 0.7, 0.8, 0.9, 0.95, 0.98),
+    noises: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0),
+    sizes: Sequence[int] = (10, 20, 30, 50),
+    radii: Sequence[float] = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98),
     radius: float = 0.9,
     size: int = 30,
     lengths: int = 6000,
     task_units: int = 300,
     task_steps: int = 4000,
 ) -> xr.Dataset:
-    """units, steps, gain, noises : of the tanh network and the sd of its drive. sizes at `radius`, radii at `size`:
-    reservoirs whose memory is measured over `lengths` inputs. task_units, task_steps : of the two tasks."""
+    """Measure what theory predicts of reservoirs.
+
+    Parameters
+    ----------
+    units, steps, gain, noises : of the tanh network and the sd of its drive. sizes at `radius`, radii at
+        `size`: reservoirs whose memory is measured over `lengths` inputs.
+    task_units, task_steps : of the two tasks.
+    """
     say("echo states")
     parts = [_linear(seed), _trap(seed), _driven(gain, noises, units, steps, seed), _scaled(seed)]
     say("memory capacity")
@@ -69,8 +78,8 @@ def _random(n: int, radius: float, rng: np.random.Generator) -> np.ndarray:
     return scaled_reservoir(rng.normal(size=(n, n)), radius)
 
 
-def _linear(seed: int, n: int = 50, radii=(0.9, 0.99, 1.01), longest: int = 400):
-    """|W^t| of linear reservoirs, and of a nilpotent one whose norm is 10."""
+def _linear(seed: int, n: int = 50, radii: Sequence[float] = (0.9, 0.99, 1.01), longest: int = 400):
+    """Return |W^t| of linear reservoirs, and of a nilpotent one whose norm is 10."""
     from cortseq.dynamics import echo_state_bounds, echo_state_test
 
     rng = np.random.default_rng([seed, 1])
@@ -86,13 +95,33 @@ def _linear(seed: int, n: int = 50, radii=(0.9, 0.99, 1.01), longest: int = 400)
     bounds = echo_state_bounds(nilpotent)
     expected = np.array(radii) < 1
     checks = [
-        Check("radii at which starts meet if and only if rho < 1", len(radii), int((np.array(holds) == expected).sum()),
-              len(radii), row="C27"),
-        Check("slope of ln|W^t| over ln rho, worst", 1.0, _worst(np.array(slopes) / np.log(radii)), 0.95, 1.05, "C27"),
-        Check("|W^2| of the nilpotent reservoir of norm 10", 0.0, _power_norms(nilpotent, 2)[2], 0, 1e-12, "C27"),
-        Check("its echo states, of radius 0 (1: it has them)", float(bounds.necessary),
-              float(_forgets(echo_state_test, nilpotent, rng)), 1, 1, "C27"),
-    ]  # fmt: skip
+        Check(
+            "radii at which starts meet if and only if rho < 1",
+            len(radii),
+            int((np.array(holds) == expected).sum()),
+            len(radii),
+            row="C27",
+        ),
+        Check(
+            "slope of ln|W^t| over ln rho, worst",
+            1.0,
+            worst(np.array(slopes) / np.log(radii)),
+            0.95,
+            1.05,
+            "C27",
+        ),
+        Check(
+            "|W^2| of the nilpotent reservoir of norm 10", 0.0, _power_norms(nilpotent, 2)[2], 0, 1e-12, "C27"
+        ),
+        Check(
+            "its echo states, of radius 0 (1: it has them)",
+            float(bounds.necessary),
+            float(_forgets(echo_state_test, nilpotent, rng)),
+            1,
+            1,
+            "C27",
+        ),
+    ]
     part = {
         "power": ("power", times),
         "linear_radius": ("linear_radius", np.array(radii)),
@@ -110,10 +139,6 @@ def _power_norms(w: np.ndarray, longest: int) -> np.ndarray:
     return np.array(out)
 
 
-def _worst(ratio: np.ndarray) -> float:
-    return float(ratio.flat[np.abs(ratio - 1).argmax()])
-
-
 def _forgets(test, w: np.ndarray, rng: np.random.Generator, steps: int = 600) -> bool:
     import torch
 
@@ -123,7 +148,10 @@ def _forgets(test, w: np.ndarray, rng: np.random.Generator, steps: int = 600) ->
 
 
 def _trap(seed: int, steps: int = 40, starts: int = 20):
-    """h' = tanh(W h + c): the radius is .5 and there are two attractors, h_1 = +- the solution of h = tanh(1.8 h)."""
+    """Return h' = tanh(W h + c).
+
+    The radius is .5 and there are two attractors, h_1 = +- the solution of h = tanh(1.8 h).
+    """
     import torch
 
     from cortseq.dynamics import echo_state_bounds, echo_state_test
@@ -140,12 +168,18 @@ def _trap(seed: int, steps: int = 40, starts: int = 20):
     # the second unit is held at 1, so that the first sees tanh(1.8 h + 1.868 - 1.868)
     up = reservoirs.held_up(TRAP[0][0])
     checks = [
-        Check("spectral radius of the counter-example", 1.0, echo_state_bounds(w).radius, high=0.999, row="C28",
-              note="below 1: the textbook's condition is fulfilled"),
+        Check(
+            "spectral radius of the counter-example",
+            1.0,
+            echo_state_bounds(w).radius,
+            high=0.999,
+            row="C28",
+            note="below 1: the textbook's condition is fulfilled",
+        ),
         near("upper attractor, first unit", up, ends[-1], 1e-3, "C28"),
         near("lower attractor, first unit", -up, ends[0], 1e-3, "C28"),
         Check("its echo states (0: it has none)", 0.0, float(found.holds), 0, 0, "C28"),
-    ]  # fmt: skip
+    ]
     part = {
         "trap_step": ("trap_step", np.arange(steps + 1)),
         "trap": (("start", "trap_step"), np.array(path)[:, :, 0].T),
@@ -154,8 +188,8 @@ def _trap(seed: int, steps: int = 40, starts: int = 20):
     return part, checks
 
 
-def _driven(gain: float, noises, units: int, steps: int, seed: int):
-    """h' = tanh(J h + s xi) of gain > 1: exponent along the drive, and the distance of 20 copies."""
+def _driven(gain: float, noises: Sequence[float], units: int, steps: int, seed: int):
+    """Return h' = tanh(J h + s xi) of gain > 1: exponent along the drive, and the distance of 20 copies."""
     import torch
 
     from cortseq.dynamics import echo_state_test
@@ -171,14 +205,38 @@ def _driven(gain: float, noises, units: int, steps: int, seed: int):
     strongest = int(np.argmax(noises))
     typical = np.sqrt(units * random_networks.mean_field_map(gain).q)
     checks = [
-        near("exponent at the strongest drive (nats/step)", predicted[strongest], slopes[strongest], 0.08, "C28b",
-             relative=True),
-        Check("largest error of the exponent over drives (nats/step)", 0.0, np.abs(slopes - predicted)[forced].max(),
-              high=0.06, row="C28b", note="one network of finite size"),
-        Check("distance of copies without drive", typical, found[int(np.argmin(noises))].distance, 0.1 * typical,
-              row="C28b", note="predicted: the distance sqrt(N q) of a typical state from 0; the copies stay apart"),
-        Check("distance of copies under the strongest drive", 0.0, found[strongest].distance, high=1e-12, row="C28b"),
-    ]  # fmt: skip
+        near(
+            "exponent at the strongest drive (nats/step)",
+            predicted[strongest],
+            slopes[strongest],
+            0.08,
+            "C28b",
+            relative=True,
+        ),
+        Check(
+            "largest error of the exponent over drives (nats/step)",
+            0.0,
+            np.abs(slopes - predicted)[forced].max(),
+            high=0.06,
+            row="C28b",
+            note="one network of finite size",
+        ),
+        Check(
+            "distance of copies without drive",
+            typical,
+            found[int(np.argmin(noises))].distance,
+            0.1 * typical,
+            row="C28b",
+            note="predicted: the distance sqrt(N q) of a typical state from 0; the copies stay apart",
+        ),
+        Check(
+            "distance of copies under the strongest drive",
+            0.0,
+            found[strongest].distance,
+            high=1e-12,
+            row="C28b",
+        ),
+    ]
     part = {
         "noise": ("noise", np.array(noises)),
         "exponent": ("noise", slopes, {"units": "nats/step"}),
@@ -191,7 +249,7 @@ def _driven(gain: float, noises, units: int, steps: int, seed: int):
 
 
 def _scaled(seed: int):
-    """A reservoir scaled to a radius, of its leaky map where it leaks."""
+    """Return a reservoir scaled to a radius, of its leaky map where it leaks."""
     from cortseq.networks.families.esn import scaled_reservoir
 
     rng = np.random.default_rng([seed, 4])
@@ -207,11 +265,11 @@ def _scaled(seed: int):
 
 
 def cyclic(n: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """radius times a cyclic shift (n, n), and input into one unit (n,)."""
+    """Return radius times a cyclic shift (n, n), and input into one unit (n,)."""
     return radius * np.roll(np.eye(n), 1, 0), np.eye(n)[0]
 
 
-def _memory(sizes, radii, radius: float, size: int, lengths: int, seed: int):
+def _memory(sizes: Sequence[int], radii: Sequence[float], radius: float, size: int, lengths: int, seed: int):
     from cortseq.dynamics import memory_capacity
 
     rng = np.random.default_rng([seed, 5])
@@ -233,13 +291,31 @@ def _memory(sizes, radii, radius: float, size: int, lengths: int, seed: int):
     )
     both = np.concatenate([by_size, by_radius])
     checks = [
-        Check("memory of cyclic reservoirs over N - 1 + r^2N, worst", 1.0, _worst(both[:, 0, 1] / both[:, 0, 0]),
-              0.96, 1.02, "C30"),
-        Check("memory of random reservoirs over prediction, worst", 1.0, _worst(both[:, 1, 1] / both[:, 1, 0]),
-              0.9, 1.05, "C30", note="what least squares can see in double precision"),
-        Check("memory over N, largest of all reservoirs", 1.0,
-              max((by_size[..., 1] / np.array(sizes)[:, None]).max(), by_radius[..., 1].max() / size), high=1.0, row="C30"),
-    ]  # fmt: skip
+        Check(
+            "memory of cyclic reservoirs over N - 1 + r^2N, worst",
+            1.0,
+            worst(both[:, 0, 1] / both[:, 0, 0]),
+            0.96,
+            1.02,
+            "C30",
+        ),
+        Check(
+            "memory of random reservoirs over prediction, worst",
+            1.0,
+            worst(both[:, 1, 1] / both[:, 1, 0]),
+            0.9,
+            1.05,
+            "C30",
+            note="what least squares can see in double precision",
+        ),
+        Check(
+            "memory over N, largest of all reservoirs",
+            1.0,
+            max((by_size[..., 1] / np.array(sizes)[:, None]).max(), by_radius[..., 1].max() / size),
+            high=1.0,
+            row="C30",
+        ),
+    ]
     part = {
         "size": ("size", np.array(sizes)),
         "radius": ("radius", np.array(radii)),
@@ -253,7 +329,11 @@ def _memory(sizes, radii, radius: float, size: int, lengths: int, seed: int):
 
 
 def _summary(size: int, radius: float, lengths: int, seed: int, stay: float = 0.85):
-    """R^2 of past inputs read from a state: a reservoir under white input, and a chain, whose state is X_t alone."""
+    """Return R^2 of past inputs read from the states of a reservoir.
+
+    R^2 of past inputs read from a state: a reservoir under white input, and a chain, whose state is X_t
+    alone.
+    """
     from cortseq.dynamics import decode_past
 
     rng = np.random.default_rng([seed, 6])
@@ -276,11 +356,23 @@ def _summary(size: int, radius: float, lengths: int, seed: int, stay: float = 0.
     predicted = reservoirs.chain_memory(transition, lags)
     exact = reservoirs.linear_memory(w, into, int(lags[-1]))
     checks = [
-        near("R^2 over lags of a linear reservoir, summed", exact[1:].sum(), reservoir[1:].clip(0).sum(), 0.03, "C53",
-             "the memory capacity", relative=True),
-        Check("largest error of R^2 of a chain's state over lambda^2k", 0.0, np.abs(of_chain - predicted).max(),
-              high=0.05, row="C53"),
-    ]  # fmt: skip
+        near(
+            "R^2 over lags of a linear reservoir, summed",
+            exact[1:].sum(),
+            reservoir[1:].clip(0).sum(),
+            0.03,
+            "C53",
+            "the memory capacity",
+            relative=True,
+        ),
+        Check(
+            "largest error of R^2 of a chain's state over lambda^2k",
+            0.0,
+            np.abs(of_chain - predicted).max(),
+            high=0.05,
+            row="C53",
+        ),
+    ]
     part = {
         "lag": ("lag", lags),
         "decoded": (("state", "lag"), np.stack([reservoir, of_chain])),
@@ -294,7 +386,9 @@ def _summary(size: int, radius: float, lengths: int, seed: int, stay: float = 0.
 
 
 def narma(steps: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Input uniform on [0, .5] and y_{t+1} = .3 y_t + .05 y_t sum_{i<10} y_{t-i} + 1.5 u_{t-9} u_t + .1, (time,).
+    """Return input (time,) and target (time,) of the NARMA-10 task.
+
+    y_{t+1} = .3 y_t + .05 y_t sum_{i<10} y_{t-i} + 1.5 u_{t-9} u_t + .1, u uniform on [0, .5].
 
     Atiya & Parlos 2000, IEEE Trans Neural Netw 11:697.
     """
@@ -305,13 +399,16 @@ def narma(steps: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
 
 def mackey_glass(steps: int, rng: np.random.Generator, delay: float = 17.0, dt: float = 0.1) -> np.ndarray:
-    """dx/dt = .2 x(t - delay) / (1 + x(t - delay)^10) - .1 x, one sample per unit of time, after 200 units; (time,).
+    """Return the Mackey-Glass series, one sample per unit of time, (time,).
 
-    Runge-Kutta of order 4, the delayed value interpolated at half steps. Mackey & Glass 1977, Science 197:287.
+    dx/dt = .2 x(t - delay) / (1 + x(t - delay)^10) - .1 x, after 200 units of time.
+
+    Runge-Kutta of order 4, the delayed value interpolated at half steps. Mackey & Glass 1977, Science
+    197:287.
     """
-    back, each, warm = round(delay / dt), round(1 / dt), 200
+    back, per_sample, warm = round(delay / dt), round(1 / dt), 200
     x = [1.2 + 0.1 * v for v in rng.uniform(-1, 1, back + 1)]
-    for _ in range((steps + warm) * each):
+    for _ in range((steps + warm) * per_sample):
         now, old, older = x[-1], x[-back], x[-back - 1]
         rise = [0.2 * d / (1 + d**10) for d in (older, (old + older) / 2, old)]
         k1 = rise[0] - 0.1 * now
@@ -319,16 +416,24 @@ def mackey_glass(steps: int, rng: np.random.Generator, delay: float = 17.0, dt: 
         k3 = rise[1] - 0.1 * (now + dt / 2 * k2)
         k4 = rise[2] - 0.1 * (now + dt * k3)
         x.append(now + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
-    return np.array(x[-steps * each :: each])
+    return np.array(x[-steps * per_sample :: per_sample])
 
 
 def nrmse(truth: np.ndarray, guess: np.ndarray) -> float:
-    """sqrt(mean (y - guess)^2 / variance of y)."""
+    """Return sqrt(mean (y - guess)^2 / variance of y).
+
+    Parameters
+    ----------
+    truth, guess : (time,).
+    """
     return float(np.sqrt(((truth - guess) ** 2).mean() / truth.var()))
 
 
 def reservoir_states(u: np.ndarray, units: int, radius: float, scale: float, leak: float, seed: int):
-    """States after each input (time, units) of h' = (1 - a) h + a tanh(W h + scale u w + b), and its weights."""
+    """Return states (time, units) of a leaky reservoir after each input, and its weights.
+
+    h' = (1 - a) h + a tanh(W h + scale u w + b).
+    """
     from cortseq.networks.families.esn import scaled_reservoir
     from cortseq.networks.training.kernels import reservoir
 
@@ -345,7 +450,7 @@ def reservoir_states(u: np.ndarray, units: int, radius: float, scale: float, lea
 
 
 def _read_out(features: np.ndarray, target: np.ndarray, warm: int = 200) -> float:
-    """NRMSE on the second half of a ridge read-out fitted to the first."""
+    """Return NRMSE on the second half of a ridge read-out fitted to the first."""
     from cortseq.dynamics.ridge import ridge
 
     half = len(target) // 2
@@ -355,7 +460,7 @@ def _read_out(features: np.ndarray, target: np.ndarray, warm: int = 200) -> floa
 
 
 def _filter(u: np.ndarray, taps: int) -> np.ndarray:
-    """The last `taps` inputs, (time, taps): all that a linear filter sees."""
+    """Return the last `taps` inputs, (time, taps): all that a linear filter sees."""
     return np.lib.stride_tricks.sliding_window_view(np.append(np.zeros(taps - 1), u), taps)
 
 
@@ -378,8 +483,16 @@ def _tasks(units: int, steps: int, seed: int):
     errors = np.array(found)
     checks = []
     for name, (ours, linear), peer in zip(tasks, errors, theirs, strict=True):
-        checks.append(Check(f"NRMSE of {name} over that of a linear filter", 1.0, ours / linear, high=0.9, row="C26",
-                            note="predicted: no better than 50 taps of the input"))  # fmt: skip
+        checks.append(
+            Check(
+                f"NRMSE of {name} over that of a linear filter",
+                1.0,
+                ours / linear,
+                high=0.9,
+                row="C26",
+                note="predicted: no better than 50 taps of the input",
+            )
+        )
         if np.isfinite(peer):
             checks.append(
                 near(f"NRMSE of {name} beside reservoirpy's states", peer, ours, 0.02, "C26", relative=True)
@@ -393,8 +506,8 @@ def _tasks(units: int, steps: int, seed: int):
     return part, checks
 
 
-def _reservoirpy(q: dict, given: np.ndarray, wanted: np.ndarray) -> float:
-    """NRMSE of the same read-out on the states of reservoirpy's reservoir with the same weights."""
+def _reservoirpy(q: dict[str, Any], given: np.ndarray, wanted: np.ndarray) -> float:
+    """Return NRMSE of the same read-out on the states of reservoirpy's reservoir with the same weights."""
     from reservoirpy.nodes import Reservoir
 
     node = Reservoir(lr=float(q["leak"][0]), W=q["recurrent"], Win=q["input_weight"], bias=q["bias"])
@@ -402,7 +515,7 @@ def _reservoirpy(q: dict, given: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def _readouts(seed: int):
-    """Ridge against scikit-learn; what training leaves of the reservoir; a read-out of counts."""
+    """Return ridge against scikit-learn; what training leaves of the reservoir; a read-out of counts."""
     from sklearn.linear_model import Ridge
 
     from cortseq import models
