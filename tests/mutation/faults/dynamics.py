@@ -111,7 +111,7 @@ FAULTS = [
     ),
     Fault(
         "The t interval over seeds is one of the values, not of their mean.",
-        "_interval", "values.std(ddof=1) / np.sqrt(len(values))", "values.std(ddof=1)", ("test_spectra_and_chaos.py -k verdicts", "test_couplings.py"),
+        "half_width", "values.std(ddof=1) / np.sqrt(len(values))", "values.std(ddof=1)", ("test_spectra_and_chaos.py -k verdicts", "test_couplings.py"),
     ),
     Fault(
         "Growth of tangent vectors is averaged over warm-up and run.",
