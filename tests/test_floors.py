@@ -148,6 +148,7 @@ def nodes(kind) -> list:
     return [node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, kind)]
 
 
+@cache
 def sizes() -> dict[str, int]:
     functions = nodes((ast.FunctionDef, ast.AsyncFunctionDef))
     compared = [
