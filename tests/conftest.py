@@ -56,9 +56,17 @@ def conway_maxwell(counts):
     return rec.from_counts(y, bin_width=0.02, observation="conway_maxwell")
 
 
-@pytest.fixture(params=["counts", "negative_binomial", "conway_maxwell", "symbols", "signal"])
-def any_recording(request):
-    return request.getfixturevalue(request.param)
+@pytest.fixture(
+    params=[(track, name) for track, names in rec.OBSERVATIONS.items() for name in names], ids="-".join
+)
+def any_recording(request, counts):
+    """A small recording under every distribution there is; one without a fixture of its own takes the counts."""
+    track, observation = request.param
+    if observation == rec.OBSERVATIONS[track][0]:
+        return request.getfixturevalue(track)
+    if observation in globals():
+        return request.getfixturevalue(observation)
+    return rec.with_observation(counts, observation)
 
 
 @pytest.fixture(scope="session")

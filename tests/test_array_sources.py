@@ -237,7 +237,7 @@ def test_hippocampus_w_maze():
     assert len(spikes_of(raw, "10.15")) == 461464  # the file's own meanrate: 107.147 Hz over 4306.8 s
     recording = preprocess.preprocess(raw, source)
     plan = study.validate({"datasets": {"x": source.model_dump(exclude_none=True)}})
-    fold = splits.split(recording, plan, source, "x")["folds"][0]
+    fold = splits.split(recording, splits.Deal.of(plan), source, "x")["folds"][0]
     assert len(fold["units"]) == 24 and fold["units_dropped"]["above_max_rate"] == 1
 
 
@@ -340,7 +340,7 @@ def test_missing_values_mask_bins_and_drop_channels(hdf5, tmp_path):
     found = json.loads(recording.attrs["dirt"])
     assert found["channels_mostly_missing"] == 2 and found["samples_masked_for_missing_values"] == 2
     plan = study.validate({"datasets": {"x": source.model_dump(exclude_none=True)}})
-    fold = splits.split(recording, plan, source, "x")["folds"][0]
+    fold = splits.split(recording, splits.Deal.of(plan), source, "x")["folds"][0]
     assert fold["channels"] == [0, 1] and fold["channels_dropped"] == {"constant": 1}
     from cortseq import store
 

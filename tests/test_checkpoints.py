@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from families import small, trained
 
 from cortseq import models
 from cortseq.models.base import Checkpoint
@@ -71,12 +72,12 @@ def test_a_checkpoint_at_every_step_changes_nothing(any_recording, tmp_path):
     same_bytes(fit(any_recording, tmp_path / "c.safetensors"), expected)
 
 
-@pytest.mark.parametrize("family", ["rate", "lstm", "stp", "gru"])
+@pytest.mark.parametrize("family", trained())
 def test_resumed_in_the_middle_of_an_epoch(family, counts, tmp_path, monkeypatch):
     """Stopped after 7 steps (3 an epoch): parameters, curves and moments go on as if nothing had been."""
     from cortseq.networks.training import gradient
 
-    model = models.registry()[family](hidden=5, epochs=6, batch=8)
+    model = small(family, hidden=5, epochs=6)
     expected = model.fit(counts, range(20), range(20, 26), 2, 3)
     step, count = gradient._Descent._step, 0
 

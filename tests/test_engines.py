@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from families import trained
 
 from cortseq import models
 from cortseq import recording as rec
@@ -12,7 +13,7 @@ from cortseq.errors import CortseqError
 from cortseq.networks.training import bptt, engines, noise
 from cortseq.networks.training.strategies import Scheduled
 
-GRADIENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp"]
+GRADIENT = trained()
 VARIANTS = {
     "rate": [{}, {"nonlinearity": "relu", "leak": 1.0}, {"leak": 0.3}],
     "low_rank": [{"rank": 2}],

@@ -3,22 +3,26 @@
 import numpy as np
 import pytest
 import torch
+from families import recurrent, small, trained
 from untrained import every_recurrent, untrained
 
 from cortseq import dynamics, models, observations
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 
-CELLS = {
-    "rate": [{}, {"leak": 1}, {"leak": 0.3, "nonlinearity": "relu"}],
-    "low_rank": [{"rank": 2}],
-    "dale": [{}, {"leak": 1}],
-    "lstm": [{}],
-    "gru": [{}],
-    "stp": [{}, {"dale": True, "leak": 0.4}],
-    "esn": [{}, {"leak": 1.0}],
+# Settings that change the update rule, beside the small specification of every family with a tangent.
+MORE = {
+    "rate": [{"leak": 1}, {"leak": 0.3, "nonlinearity": "relu"}],
+    "dale": [{"leak": 1}],
+    "stp": [{"dale": False}, {"leak": 0.4}],
+    "esn": [{"leak": 1.0}],
 }
-EVERY = [(family, more) for family, settings in CELLS.items() for more in settings]
+EVERY = [
+    (family, more)
+    for family in recurrent()
+    if small(family).has_tangent
+    for more in [{}, *MORE.get(family, [])]
+]
 MAPS = ("open", "closed", "sampled")
 
 
@@ -63,27 +67,27 @@ def check_tangent(fit, recording, map):
 @pytest.mark.parametrize("family, more", EVERY)
 def test_the_tangent_is_the_jacobian(family, more, map, any_recording):
     """Every family on every track, whole Jacobians: automatic differentiation to 1e-8, differences to 1e-6."""
-    check_tangent(moved(models.registry()[family](hidden=6, **more), any_recording), any_recording, map)
+    check_tangent(moved(small(family, hidden=6, **more), any_recording), any_recording, map)
 
 
 @pytest.mark.parametrize("map", ("open", "closed"))
 @pytest.mark.parametrize("family, more", EVERY)
 def test_the_tangent_without_a_skip(family, more, map, signal):
-    check_tangent(moved(models.registry()[family](hidden=6, skip=False, **more), signal), signal, map)
+    check_tangent(moved(small(family, hidden=6, skip=False, **more), signal), signal, map)
 
 
 @pytest.mark.parametrize("observation", rec.OBSERVATIONS["counts"])
-@pytest.mark.parametrize("family", sorted(set(CELLS) - {"esn"}))
+@pytest.mark.parametrize("family", trained())
 def test_the_tangent_of_a_mixture(family, observation, counts):
     recording = rec.with_observation(counts, observation)
-    fit = moved(models.registry()[family](hidden=6, mixture=3), recording)
+    fit = moved(small(family, hidden=6, mixture=3), recording)
     for map in MAPS:
         check_tangent(fit, recording, map)
 
 
 @pytest.mark.parametrize("family", ("rate", "stp"))
 def test_the_tangent_with_recorded_inputs(family, driven):
-    fit = moved(models.registry()[family](hidden=6), driven)
+    fit = moved(small(family, hidden=6), driven)
     for map in MAPS:
         check_tangent(fit, driven, map)
 
@@ -100,7 +104,7 @@ def test_outside_its_range_a_rate_has_no_slope():
 @pytest.mark.parametrize("family, more", EVERY)
 def test_many_states_are_pushed_at_once(family, more, signal):
     """(n, dim) with frames (n, dim, k), as one after another."""
-    fit = moved(models.registry()[family](hidden=6, **more), signal)
+    fit = moved(small(family, hidden=6, **more), signal)
     flow, states = fit.flow(1), torch.from_numpy(fit.states(signal, [0])[1, 0, 1:4])
     frames = torch.from_numpy(np.random.default_rng(0).normal(size=(3, flow.dim, 2)))
     together = flow.push(states, frames)
@@ -111,7 +115,7 @@ def test_many_states_are_pushed_at_once(family, more, signal):
 
 @pytest.mark.parametrize("family, more", EVERY)
 def test_exponents_do_not_depend_on_how_tangents_are_made(family, more, any_recording):
-    fit = moved(models.registry()[family](hidden=6, **more), any_recording)
+    fit = moved(small(family, hidden=6, **more), any_recording)
     flow, state = flow_at(fit, "closed", any_recording)
     assert flow.push is not None
     plain = dynamics.Flow(flow.function, flow.dim)

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from families import small, trained
 
 from cortseq import models
 from cortseq.data import Data
@@ -15,7 +16,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
-FAMILIES = ["rate", "lstm", "gru", "low_rank", "dale", "stp"]
+FAMILIES = trained()
 
 
 @pytest.mark.parametrize("members", [1, 5])
@@ -23,7 +24,7 @@ FAMILIES = ["rate", "lstm", "gru", "low_rank", "dale", "stp"]
 def test_a_recorded_step_equals_the_step(family, members, any_recording):
     """CUDA graph against automatic differentiation on the same device, double precision, several replays."""
     data = Data.of(any_recording)
-    model = models.registry()[family](hidden=6, input_dropout=0, hidden_dropout=0)
+    model = small(family, hidden=6, input_dropout=0, hidden_dropout=0)
     stacked = {k: v.to("cuda") for k, v in model.initial(data, members, 0, np.float64).items()}
     cpu = {k: v.cpu() for k, v in stacked.items()}
     recorded = engines.choose(model, data, cpu, "cuda", together=True)
@@ -49,7 +50,7 @@ def test_a_recorded_step_equals_the_step(family, members, any_recording):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_likelihood_is_that_of_a_cpu_fit(family, counts):
     """A few epochs without noise: 1e-3 bits/spike."""
-    model = models.registry()[family](hidden=8, epochs=5, input_dropout=0, hidden_dropout=0)
+    model = small(family, hidden=8, epochs=5, batch=32, input_dropout=0, hidden_dropout=0)
     a, b = (model.fit(counts, range(20), range(20, 26), members=3, device=d) for d in ("cpu", "cuda"))
     spikes = counts["counts"].values.sum()
     bits = (a.log_prob(counts).sum((1, 2)) - b.log_prob(counts).sum((1, 2))) / spikes / np.log(2)

@@ -13,7 +13,6 @@ from cortseq.errors import CortseqError
 from cortseq.models.chains import chain, encoder
 from cortseq.scoring import audits, compare, probes, products
 from cortseq.sources.base import Source
-from cortseq.study import Study
 
 ROLES = {"train": list(range(20)), "valid": list(range(20, 26)), "test": list(range(26, 40))}
 
@@ -201,8 +200,7 @@ def test_a_continuous_recording_needs_its_times():
 
 def test_shuffled_time_in_folds_of_a_continuous_recording():
     whole = _windows(40).assign_attrs(continuous=1)
-    study = Study(datasets={"d": {}}, models={"null": {}})
-    manifest = splits.split(whole, study, Source.model_construct(source="x", covariates={}), "d")
+    manifest = splits.split(whole, splits.Deal(), Source.model_construct(source="x", covariates={}), "d")
     assert stopped(audits.blocks(whole, manifest["folds"][0])) is None
     shuffled = np.random.default_rng(0).permutation(40)
     roles = {
@@ -340,9 +338,8 @@ def _clean(seed: int):
         recording.attrs["continuous"] = 1
     if track == "counts":
         recording = _with_inputs(recording, rng.normal(size=(n, 30, 1)))
-    study = Study(datasets={"d": {}}, models={"null": {}}, seed=seed)
     source = Source.model_construct(source="x", covariates={}, max_units=3, min_rate_hz=0.1)
-    manifest = splits.split(recording, study, source, "d")
+    manifest = splits.split(recording, splits.Deal(seed=seed), source, "d")
     whole, (recording, roles) = recording, splits.fold_of(recording, manifest, 0)
     found = [*audits.observed(whole), *audits.inputs(whole), *audits.overlap(whole, manifest["folds"][0])]
     found += [audits.blocks(whole, manifest["folds"][0]), audits.selection(whole, manifest, 0)]

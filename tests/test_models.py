@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from families import recurrent, small
 
 from cortseq import models
 from cortseq import recording as rec
@@ -13,32 +14,14 @@ from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.networks.recurrent import before, tensors
 
-SMALL = {
-    "rate": {"hidden": 6, "epochs": 3, "batch": 8},
-    "lstm": {"hidden": 5, "epochs": 3, "batch": 8},
-    "gru": {"hidden": 5, "epochs": 3, "batch": 8},
-    "low_rank": {"hidden": 6, "rank": 2, "epochs": 3, "batch": 8},
-    "dale": {"hidden": 6, "epochs": 3, "batch": 8},
-    "stp": {"hidden": 6, "epochs": 3, "batch": 8, "dale": True},
-    "esn": {"hidden": 20},
-    "markov": {"states": 4, "order": 2, "restarts": 1},
-    "ctw": {"states": 4, "depth": 3, "restarts": 1},
-    "hmm": {"states": 4, "iterations": 15},
-}
-RECURRENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp", "esn"]
 
-
-def build(family, **more):
-    return models.registry()[family](**{**SMALL.get(family, {}), **more})
-
-
-@pytest.fixture(params=sorted(models.registry()))
+@pytest.fixture(params=list(models.registry()))
 def family(request):
     return request.param
 
 
 def fitted(family, recording, **more):
-    return build(family, **more).fit(recording, train=range(20), valid=range(20, 26), members=2, seed=0)
+    return small(family, **more).fit(recording, train=range(20), valid=range(20, 26), members=2, seed=0)
 
 
 def test_shapes_and_finite_scores(family, any_recording):
@@ -97,7 +80,7 @@ def test_probabilities_of_all_counts_sum_to_one(family, observation):
 
 
 @pytest.mark.parametrize("observation", rec.OBSERVATIONS["counts"])
-@pytest.mark.parametrize("family", RECURRENT)
+@pytest.mark.parametrize("family", recurrent())
 def test_a_mixture_keeps_the_contract(family, observation, counts):
     """Scores, predictions, draws, saving aside: the read-out of a mixture in every cell, and in its flows."""
     recording = rec.with_observation(counts, observation)
@@ -139,7 +122,7 @@ def test_null_of_training_trials_scores_zero_gain_on_itself(counts):
     assert np.allclose(rate, counts["counts"].values[:20].mean((0, 1)), atol=0.01)
 
 
-@pytest.mark.parametrize("family", RECURRENT)
+@pytest.mark.parametrize("family", recurrent())
 @pytest.mark.parametrize("map_name", ["open", "closed"])
 def test_flow_repeats_the_trained_cell(family, map_name, signal):
     """From each visited state, the open map with the recorded input gives the next visited state."""
@@ -160,10 +143,10 @@ def test_flow_repeats_the_trained_cell(family, map_name, signal):
     assert flow.dim == states.shape[1] and flow.map == "closed"
 
 
-@pytest.mark.parametrize("family", RECURRENT)
+@pytest.mark.parametrize("family", recurrent())
 def test_members_as_an_axis_equal_members_one_by_one(family, any_recording):
     """The same code with and without the leading member axis (C01), float64."""
-    model = build(family)
+    model = small(family)
     data = Data.of(any_recording, range(4))
     params = {k: v.double() for k, v in model.initial(data, 3, seed=5).items()}
     first = {k: v[0] for k, v in params.items()}
@@ -254,7 +237,7 @@ def test_plasticity_settles_where_theory_says():
 
 
 def test_reservoir_is_scaled_and_stays_fixed(counts):
-    model = build("esn", radius=0.8, leak=0.5)
+    model = small("esn", radius=0.8, leak=0.5)
     start = model.initial(Data.of(counts, range(20)), 2, seed=0)
     fit = fitted("esn", counts, radius=0.8, leak=0.5)
     assert torch.equal(start["recurrent"], fit.params["recurrent"])
@@ -299,7 +282,7 @@ def test_signal_differences_do_not_change_with_the_unit(signal):
 
 def test_a_trial_in_two_roles_is_refused(counts):
     with pytest.raises(CortseqError, match=r"both train and valid.*got 3"):
-        build("null").fit(counts, [0, 1, 3], [3, 4])
+        small("null").fit(counts, [0, 1, 3], [3, 4])
 
 
 def test_a_fit_refuses_another_recording(counts, symbols):
@@ -329,8 +312,7 @@ def test_the_null_is_the_training_mean(counts, symbols, signal):
 @pytest.mark.parametrize("family", ["null", "psth", "markov", "rate", "esn"])
 def test_a_signal_in_other_units_has_the_same_gain(signal, family):
     """y -> a y moves every log-probability by the same constant."""
-    small = {"rate": {"hidden": 4, "epochs": 3}, "esn": {"hidden": 10}, "markov": {"states": 3}}
-    model = models.registry()[family](**small.get(family, {}))
+    model = small(family)
     scaled = signal.copy(deep=True)
     scaled["signal"] = scaled["signal"] * 1e-6
     a, b = (

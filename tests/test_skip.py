@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from families import recurrent, small, trained
 
 from cortseq import dynamics, models, observations
 from cortseq import recording as rec
@@ -12,14 +13,10 @@ from cortseq.observations.emissions import EMISSIONS
 from cortseq.scoring import audits
 
 D, SHIFT, SD = np.array([0.9, 0.5, -0.3]), np.array([1.0, -2.0, 30.0]), np.array([0.4, 2.0, 0.1])
-FAMILIES = ["rate", "lstm", "gru", "low_rank", "dale", "stp", "esn"]
 
 
 def build(family, **more):
-    short = {} if family == "esn" else {"epochs": 3, "batch": 8}
-    return models.registry()[family](
-        hidden=6, **{**short, **({"rank": 2} if family == "low_rank" else {}), **more}
-    )
+    return small(family, **{"hidden": 6, **more})
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +43,7 @@ def untrained(recording, family="rate", **more):
     return model, model.initial(data, 2, 0, np.float64), data
 
 
-@pytest.mark.parametrize("family", FAMILIES[:-1])
+@pytest.mark.parametrize("family", trained())
 def test_an_untrained_network_is_the_autoregression(family, walks):
     """Its score is that of the true process but for what estimating 9 numbers from 1920 bins costs."""
     model, params, data = untrained(walks, family)
@@ -156,7 +153,7 @@ def test_a_network_that_sees_states_only_has_none(signal):
     assert "skip" not in build("rate", discretise=3).fit(signal, range(20), range(20, 26)).params
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", recurrent())
 def test_the_closed_flow_is_the_mean_recursion_of_generation(family, signal, monkeypatch):
     """Draws replaced by means: what is generated is what the flow says from the start, and `states` are its states."""
     fit = build(family).fit(signal, range(20), range(20, 26), members=2)
@@ -206,7 +203,7 @@ def test_forecast_of_the_autoregression_is_its_own(walks):
             assert np.abs(value - expected).mean() < (1e-4 if h == 1 or value is plug else 0.06)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", recurrent())
 def test_neither_origin_nor_unit_changes_a_gain(family, signal):
     moved = rec.from_signal(signal["signal"].values * [3.0, 1e-3] + [-40.0, 7.0], bin_width=0.6)
     a, b = (
@@ -216,7 +213,7 @@ def test_neither_origin_nor_unit_changes_a_gain(family, signal):
 
 
 @pytest.mark.parametrize("more", [{}, {"memory": 2}])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", recurrent())
 def test_causality(family, more, signal):
     fit = build(family, **more).fit(signal, range(20), range(20, 26))
     assert audits.causality(family, fit, signal, range(26, 30)).passed

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from families import recurrent, small, trained
 
 from cortseq import models
 from cortseq import recording as rec
@@ -10,14 +11,11 @@ from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.networks.training import bptt, engines, noise, windows
 
-GRADIENT = ["rate", "lstm", "gru", "low_rank", "dale", "stp"]
-ALL = [*GRADIENT, "esn"]
-MORE = {"low_rank": {"rank": 2}, "esn": {"hidden": 12}}
+GRADIENT, ALL = trained(), recurrent()
 
 
 def build(family, **more):
-    small = {} if family == "esn" else {"hidden": 6, "epochs": 3, "batch": 8}
-    return models.registry()[family](**{**small, **MORE.get(family, {}), **more})
+    return small(family, **more)
 
 
 def fitted(family, recording, **more):

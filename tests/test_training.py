@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from families import small, trained
 
 from cortseq import models
 from cortseq import recording as rec
@@ -18,10 +19,10 @@ def _learn(model, recording, members, batched=None, dtype=np.float64, which=slic
     return gradient.descend(model, params, train, valid, Run(), batched)
 
 
-@pytest.mark.parametrize("family", ["rate", "lstm", "gru", "low_rank", "dale", "stp"])
+@pytest.mark.parametrize("family", trained())
 def test_a_member_equals_its_solo_fit(family, any_recording):
     """One after another, all in one batch, and alone: the same parameters (float64, 1e-10)."""
-    model = models.registry()[family](hidden=5, epochs=6, batch=8, hidden_dropout=0.1)
+    model = small(family, hidden=5, epochs=6, hidden_dropout=0.1)
     one_by_one = _learn(model, any_recording, 3).params
     together = _learn(model, any_recording, 3, batched=True).params
     alone = _learn(model, any_recording, 3, which=slice(0, 1)).params

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from cortseq import fetch, study
+from cortseq import fetch, plugins, study
 from cortseq.errors import CortseqError, about
 
 
@@ -15,15 +15,24 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point; 0 when all is well, 2 with one line per fault."""
     parser = argparse.ArgumentParser(prog="cortseq", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser("check", help="validate a study and its raw files without running it")
+    outside = argparse.ArgumentParser(add_help=False)
+    outside.add_argument(
+        "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
+        help=f"load own models and sources from this file first; may be repeated ({plugins.VARIABLE} does the same)",
+    )  # fmt: skip
+    check = commands.add_parser(
+        "check", parents=[outside], help="validate a study and its raw files without running it"
+    )
     check.add_argument("config", type=Path)
-    inspect = commands.add_parser("inspect", help="say what a recording file holds")
+    inspect = commands.add_parser("inspect", parents=[outside], help="say what a recording file holds")
     inspect.add_argument("file", type=Path)
     show = commands.add_parser("show", help="print the comparison table of a finished study")
     show.add_argument("results", type=Path)
-    commands.add_parser("schema", help="print the JSON schema of a study file")
+    commands.add_parser("schema", parents=[outside], help="print the JSON schema of a study file")
     given = parser.parse_args(arguments)
     try:
+        for file in getattr(given, "plugin", ()):
+            plugins.add(file)
         return {"check": _check, "inspect": _inspect, "show": _show, "schema": _schema}[given.command](given)
     except CortseqError as error:
         print(error, file=sys.stderr)
@@ -63,7 +72,7 @@ def _check_recording(plan: study.Study, name: str, source) -> None:
     raw = source.load(file, plan.seed)
     with about(file):
         recording = preprocess.preprocess(raw, source)
-        splits.split(recording, plan, source, name)
+        splits.split(recording, splits.Deal.of(plan), source, name)
         if plan.burn_in >= recording.sizes["time"]:
             raise CortseqError(
                 f"no bin is left of {recording.sizes['time']}", key="burn_in", value=plan.burn_in

@@ -7,7 +7,8 @@ set aside as a guard, so that no raw interval (nor its immediate neighbour) is i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -15,15 +16,37 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 
-if TYPE_CHECKING:  # a job that asks for its roles needs neither
+if TYPE_CHECKING:  # a job that asks for its roles does not need it
     from cortseq.sources.base import Source
-    from cortseq.study import Study
 
 ROLES = ("train", "valid", "test", "guard")
 _BLOCKS = 20  # contiguous blocks a continuous recording is cut into (at least per fold four)
 
 
-def split(recording: xr.Dataset, study: Study, source: Source, dataset: str) -> dict:
+@dataclass(frozen=True)
+class Deal:
+    """How trials are dealt: keys of a study, under the same names and with the same defaults.
+
+    Parameters
+    ----------
+    seed : of the random deal.
+    folds : 1 for one train/valid/test split, k > 1 for k-fold.
+    test_fraction : share of the trials that are tested on, where `folds` is 1.
+    valid_fraction : share of the trials that are validated on, in each fold.
+    """
+
+    seed: int = 0
+    folds: int = 1
+    test_fraction: float = 0.2
+    valid_fraction: float = 0.15
+
+    @classmethod
+    def of(cls, settings: Any) -> Deal:
+        """The same keys taken from any object that has them, such as a Study."""
+        return cls(**{key: getattr(settings, key) for key in cls.__dataclass_fields__})
+
+
+def split(recording: xr.Dataset, deal: Deal, source: Source, dataset: str) -> dict:
     """The manifest: per fold the trial ids of each role and the units kept by their *training* rate.
 
     Raises
@@ -33,20 +56,20 @@ def split(recording: xr.Dataset, study: Study, source: Source, dataset: str) -> 
     n = recording.sizes["trial"]
     continuous = bool(recording.attrs["continuous"])
     # a window beside one of another role is a guard, so that a role needs two
-    needed = max(3, study.folds) * (2 if continuous else 1)
+    needed = max(3, deal.folds) * (2 if continuous else 1)
     if n < needed:
         raise CortseqError(
             f"{n} {'window' if continuous else 'trial'}(s) cannot be split into train, valid and test in "
-            f"{study.folds} fold(s): {needed} are needed",
+            f"{deal.folds} fold(s): {needed} are needed",
             key=f"datasets.{dataset}",
             value=n,
             fix="give more trials or windows, or fewer folds",
         )
-    rng = np.random.default_rng([study.seed, n])
+    rng = np.random.default_rng([deal.seed, n])
     strata, by = _strata(recording, source)
-    deal = _deal_blocks if continuous else _deal_trials
+    cut = _deal_blocks if continuous else _deal_trials
     folds = []
-    for roles in deal(n, strata, study, rng):
+    for roles in cut(n, strata, deal, rng):
         roles = _guarded(roles) if continuous else roles
         fold = {role: np.flatnonzero(roles == role).tolist() for role in ROLES}
         for role in ROLES[:3]:
@@ -58,7 +81,7 @@ def split(recording: xr.Dataset, study: Study, source: Source, dataset: str) -> 
         folds.append(fold)
     return {
         "dataset": dataset,
-        "seed": study.seed,
+        "seed": deal.seed,
         "stratified_by": by,
         "continuous": continuous,
         "source": rec.provenance(recording),
@@ -84,22 +107,22 @@ def _strata(recording: xr.Dataset, source: Source) -> tuple[np.ndarray, str | No
     return np.nan_to_num(values.astype(float)), names[0]
 
 
-def _deal_trials(n: int, strata: np.ndarray, study: Study, rng):
+def _deal_trials(n: int, strata: np.ndarray, deal: Deal, rng):
     """Sort by stratum (ties at random) and deal like cards, so that every role spans all strata."""
     order = np.lexsort((rng.permutation(n), strata))
-    if study.folds > 1:
+    if deal.folds > 1:
         test_of = np.empty(n, int)
-        for first in range(0, n, study.folds):
-            hand = order[first : first + study.folds]
-            test_of[hand] = rng.permutation(study.folds)[: len(hand)]
-        for fold in range(study.folds):
+        for first in range(0, n, deal.folds):
+            hand = order[first : first + deal.folds]
+            test_of[hand] = rng.permutation(deal.folds)[: len(hand)]
+        for fold in range(deal.folds):
             roles = np.where(test_of == fold, "test", "train")
-            _choose(roles, order, "valid", study.valid_fraction, rng)
+            _choose(roles, order, "valid", deal.valid_fraction, rng)
             yield roles
     else:
         roles = np.full(n, "train", dtype="<U5")
-        _choose(roles, order, "test", study.test_fraction, rng)
-        _choose(roles, order, "valid", study.valid_fraction, rng)
+        _choose(roles, order, "test", deal.test_fraction, rng)
+        _choose(roles, order, "valid", deal.valid_fraction, rng)
         yield roles
 
 
@@ -111,11 +134,11 @@ def _choose(roles: np.ndarray, order: np.ndarray, role: str, fraction: float, rn
         roles[rng.choice(hand)] = role
 
 
-def _deal_blocks(n: int, strata: np.ndarray, study: Study, rng):
+def _deal_blocks(n: int, strata: np.ndarray, deal: Deal, rng):
     # at least two windows, as one may become a guard; four where there are enough, or guards take too many
-    n_blocks = min(max(_BLOCKS, 4 * study.folds), max(n // 4, 3, study.folds))
+    n_blocks = min(max(_BLOCKS, 4 * deal.folds), max(n // 4, 3, deal.folds))
     block = np.arange(n) * n_blocks // n
-    for roles in _deal_trials(n_blocks, np.arange(n_blocks), study, rng):
+    for roles in _deal_trials(n_blocks, np.arange(n_blocks), deal, rng):
         yield roles[block]
 
 

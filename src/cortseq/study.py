@@ -24,10 +24,11 @@ from pydantic import (
 from cortseq import models, sources
 from cortseq.errors import CortseqError
 from cortseq.models.base import Checkpoint, Model
+from cortseq.plugins import NAME
 from cortseq.sources.base import Source
+from cortseq.splits import Deal
 from cortseq.textbook import phenomena
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
 STANDARD_MODELS: dict[str, dict[str, Any]] = {
     "psth": {"family": "psth"},
     "flat": {"family": "flat"},
@@ -52,19 +53,18 @@ def _name(value: Any) -> str:
 Name = Annotated[str, BeforeValidator(_name)]
 
 
-@functools.cache
 def _sources() -> TypeAdapter:
-    return TypeAdapter(_union(sources.registry(), "source"))
+    return _one_of(tuple(sources.registry().values()), "source")
 
 
-@functools.cache
 def _models() -> TypeAdapter:
-    return TypeAdapter(_union(models.registry(), "family"))
+    return _one_of(tuple(models.registry().values()), "family")
 
 
-def _union(classes: dict[str, type], key: str) -> Any:
-    union: Any = functools.reduce(operator.or_, classes.values())
-    return Annotated[union, Field(discriminator=key)]
+@functools.cache  # by the classes: one may be registered at any time
+def _one_of(classes: tuple[type, ...], key: str) -> TypeAdapter:
+    union: Any = functools.reduce(operator.or_, classes)
+    return TypeAdapter(Annotated[union, Field(discriminator=key)])
 
 
 class Study(BaseModel):
@@ -81,8 +81,12 @@ class Study(BaseModel):
     checkpoint_seconds: float = Field(
         Checkpoint.seconds, ge=0, description="between checkpoints of an unfinished fit"
     )
-    test_fraction: float = Field(0.2, gt=0, lt=0.9, description="of the trials, where folds is 1")
-    valid_fraction: float = Field(0.15, gt=0, lt=0.9, description="of the trials, inside each fold")
+    test_fraction: float = Field(
+        Deal.test_fraction, gt=0, lt=0.9, description="of the trials, where folds is 1"
+    )
+    valid_fraction: float = Field(
+        Deal.valid_fraction, gt=0, lt=0.9, description="of the trials, inside each fold"
+    )
     horizons: list[Annotated[int, Field(ge=1)]] = Field(
         [1, 2, 5, 10, 20], description="bins ahead at which models are asked for forecasts; []: not at all"
     )

@@ -18,7 +18,7 @@ def entry(wildcards):
 
 
 def source_module(wildcards):
-    return f"cortseq.sources.{STUDY.datasets[wildcards.dataset].source}"
+    return sources.modules()[STUDY.datasets[wildcards.dataset].source]
 
 
 rule fetch:

@@ -2,15 +2,13 @@
 
 from cortseq import sources, splits, store
 from cortseq.jobs import job
-from cortseq.study import Study
 
 with job(snakemake) as say:
     entry = snakemake.params.entry
     source = sources.registry()[entry["source"]].model_validate(entry)
     dataset = snakemake.wildcards.dataset
-    study = Study.model_construct(datasets={dataset: source}, **snakemake.params.study)
     recording = store.read(snakemake.input[0])
-    manifest = splits.split(recording, study, source, dataset)
+    manifest = splits.split(recording, splits.Deal(**snakemake.params.study), source, dataset)
     manifest["trials_sha256"] = store.sha256(snakemake.input[0])
     store.write_json(manifest, snakemake.output[0])
     for number, fold in enumerate(manifest["folds"]):

@@ -1,6 +1,7 @@
 """One family = one module. A new model is one new file; nothing else is edited.
 
-Families are looked for in this package, in its folders, and in `cortseq.networks.families`.
+Families are looked for in this package, in its folders, and in `cortseq.networks.families`. Those from outside
+are registered: `cortseq.models.register`, entry points "cortseq.models", plug-in files (`cortseq.plugins`).
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from cortseq import plugins
 
 if TYPE_CHECKING:
     from cortseq.models.base import Fit, Model
 
+_M = TypeVar("_M", bound=type)
 # Folders of families, without the modules of this package itself.
 _PLACES = ("models", "models/chains", "models/hmm", "networks/families")
 
 
 def modules() -> dict[str, str]:
-    """Family name -> dotted name of its module: every module that binds `MODEL`. None is imported.
+    """Family name -> dotted name of its module, or the file of a family from outside; no built-in one is imported.
 
     A helper beside the families binds no `MODEL`, so it cannot be taken for one.
     """
-    return dict(sorted(_found().items()))
+    return dict(sorted((_found() | _outside.files()).items()))
 
 
 @functools.cache
@@ -46,7 +50,37 @@ def _lines(file: Path) -> Iterator[str]:
 
 def registry() -> dict[str, type[Model]]:
     """Family name -> class."""
-    return {name: importlib.import_module(module).MODEL for name, module in modules().items()}
+    found = {name: importlib.import_module(module).MODEL for name, module in _found().items()}
+    return dict(sorted((found | _outside.classes()).items()))
+
+
+def register(cls: _M) -> _M:
+    """Make an own family known to studies, to `load` and to the command line; a call or a decorator.
+
+    Parameters
+    ----------
+    cls : subclass of `cortseq.models.base.Model` (of a network family, for instance) with
+        `family: Literal["my_name"] = "my_name"`.
+
+    Returns
+    -------
+    cls : the class itself.
+
+    Raises
+    ------
+    CortseqError : the name belongs to another class, or `cls` is no Model.
+    """
+    _outside.register(cls)
+    return cls
+
+
+def _base() -> type:
+    from cortseq.models.base import Model
+
+    return Model
+
+
+_outside = plugins.Registry("models", "family", "MODEL", _base, _found)
 
 
 def __getattr__(name: str):
@@ -71,7 +105,17 @@ def load(path: str | Path) -> Fit:
     if not path.is_file():
         raise CortseqError("no such fit", file=path, fix="run the fit stage")
     card = store.read_json(path.with_suffix(".json"))
-    model = registry()[card["model"]["family"]].model_validate(card["model"])
+    family, known = card["model"]["family"], registry()
+    if family not in known:
+        raise CortseqError(
+            "the fit is of a family that is not known here",
+            file=path,
+            key="family",
+            value=family,
+            fix="register its class first: cortseq.models.register(MyModel), --plugin FILE.py, "
+            f"or {plugins.VARIABLE}=FILE.py",
+        )
+    model = known[family].model_validate(card["model"])
     params: dict = load_file(path)
     if model.role == "recurrent":
         import torch

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -64,6 +64,10 @@ class Learned:
     card: dict = field(default_factory=dict)
 
 
+# Settings of `Model.small`, wherever a family has them.
+_SMALL = {"hidden": 6, "epochs": 3, "batch": 8, "states": 4, "order": 2, "restarts": 1, "iterations": 15}
+
+
 class Model(BaseModel):
     """Abstract: a specification with pure methods. Subclasses are final and named by `family`."""
 
@@ -77,6 +81,18 @@ class Model(BaseModel):
     idle: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     family: str
+
+    @classmethod
+    def small(cls, **more: Any) -> Self:
+        """Return a specification that fits in a second; the contract tests run every family with it.
+
+        A family overrides this where sizes of its own are needed: `return super().small(**{"rank": 2, **more})`.
+
+        Parameters
+        ----------
+        more : settings that replace those of the small specification.
+        """
+        return cls(**{key: value for key, value in _SMALL.items() if key in cls.model_fields} | more)
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Estimate the parameters from training trials; choices are made on the validation trials."""

@@ -1,17 +1,65 @@
-"""One kind of file = one module. A new source is one new file here; nothing else is edited."""
+"""One kind of file = one module. A new source is one new file here; nothing else is edited.
 
+Sources from outside are registered: `cortseq.sources.register`, entry points "cortseq.sources", plug-in files
+(`cortseq.plugins`).
+"""
+
+from __future__ import annotations
+
+import functools
 import importlib
 import pkgutil
+from pathlib import Path
+from typing import TypeVar
 
+from cortseq import plugins
 from cortseq.sources.base import Source
 
-_SHARED = {"base", "arrays"}
+_S = TypeVar("_S", bound=type)
+
+
+def modules() -> dict[str, str]:
+    """Return source name -> dotted name of its module, or the file of a source from outside.
+
+    No built-in source is imported.
+    A helper beside the sources binds no `SOURCE`, so it cannot be taken for one.
+    """
+    return dict(sorted((_found() | _outside.files()).items()))
+
+
+@functools.cache
+def _found() -> dict[str, str]:
+    found = {}
+    for info in pkgutil.iter_modules(__path__):
+        text = (Path(__path__[0]) / f"{info.name}.py").read_text(encoding="utf-8")
+        if any(line.startswith("SOURCE = ") for line in text.splitlines()):
+            found[info.name] = f"{__name__}.{info.name}"
+    return found
 
 
 def registry() -> dict[str, type[Source]]:
-    """Return source name -> class, found by looking at the modules of this package."""
-    found: dict[str, type[Source]] = {}
-    for info in sorted(pkgutil.iter_modules(__path__), key=lambda m: m.name):
-        if info.name not in _SHARED:
-            found[info.name] = importlib.import_module(f"{__name__}.{info.name}").SOURCE
-    return found
+    """Return source name -> class."""
+    found = {name: importlib.import_module(module).SOURCE for name, module in _found().items()}
+    return dict(sorted((found | _outside.classes()).items()))
+
+
+def register(cls: _S) -> _S:
+    """Make an own kind of file known to studies and to the command line; a call or a decorator.
+
+    Parameters
+    ----------
+    cls : subclass of `cortseq.sources.base.Source` with `source: Literal["my_name"] = "my_name"`.
+
+    Returns
+    -------
+    cls : the class itself.
+
+    Raises
+    ------
+    CortseqError : the name belongs to another class, or `cls` is no Source.
+    """
+    _outside.register(cls)
+    return cls
+
+
+_outside = plugins.Registry("sources", "source", "SOURCE", lambda: Source, _found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -27,6 +27,10 @@ class ContextTree(StateChain):
     states: Annotated[int, Field(ge=2, le=512)] = 16
     depth: Annotated[int, Field(ge=0, le=16)] = 8
     restarts: Annotated[int, Field(ge=1)] = Field(3, description="k-means starts; the tightest is kept")
+
+    @classmethod
+    def small(cls, **more: Any) -> Self:
+        return super().small(**{"depth": 3, **more})
 
     @property
     def length(self) -> int:

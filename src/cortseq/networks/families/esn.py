@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -41,6 +41,10 @@ class Esn(Recurrent):
     leak: Annotated[float, Field(gt=0, le=1)] = 0.4
     input_scale: Annotated[float, Field(gt=0)] = Field(0.03, description="of the standardised input")
     bias_scale: Annotated[float, Field(ge=0)] = 0.2
+
+    @classmethod
+    def small(cls, **more: Any) -> Self:
+        return super().small(**{"hidden": 20, **more})
 
     @model_validator(mode="after")
     def _nothing_carried(self):

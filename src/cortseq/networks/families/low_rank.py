@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -32,6 +32,10 @@ class LowRank(Recurrent):
     rank: Count = 4
     leak: Leak = "learned"
     gain: Annotated[float, Field(gt=0)] = 0.9
+
+    @classmethod
+    def small(cls, **more: Any) -> Self:
+        return super().small(**{"rank": 2, **more})
 
     @model_validator(mode="after")
     def _rank_fits(self):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -46,6 +46,10 @@ class Stp(Recurrent):
     leak: Leak = "learned"
     rate_scale: Annotated[float, Field(gt=0)] = Field(20.0, description="Hz per unit of activity")
     radius: Annotated[float, Field(gt=0)] = 0.9
+
+    @classmethod
+    def small(cls, **more: Any) -> Self:
+        return super().small(**{"dale": True, **more})
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
         n = self.hidden

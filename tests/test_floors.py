@@ -1,0 +1,199 @@
+"""The shape of the package, read from its syntax trees: imports run downwards, and nothing grows unseen.
+
+Nothing of cortseq is imported here. Numbers are upper bounds: lower them when the code gets smaller.
+"""
+
+import ast
+import tomllib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src/cortseq"
+
+# From the roof down. A room imports from its own floor and from those below it; rooms of one floor make no loop.
+FLOORS = [
+    {"cli"},
+    {"study"},
+    {"report", "inspecting"},
+    {"textbook", "figures"},
+    {"scoring", "dynamics"},
+    {"preprocess", "splits", "fetch"},
+    {"sources"},
+    {"networks"},
+    {"models", "fingerprint"},
+    {"observations"},
+    {"theory", "processes"},
+    {
+        "errors", "store", "recording", "data", "flow", "matrices", "timing", "checks", "compiled", "binning",
+        "plugins", "products", "jobs", "_lazy", "cortseq",
+    },
+]  # fmt: skip
+
+# Circles that remain, each as the set of its files: to be emptied.
+CIRCLES = [
+    {"observations", "observations.emissions"},
+    {
+        "networks.forecast", "networks.loop", "networks.recurrent", "networks.training.gradient",
+        "networks.training.engines", "networks.training.engines.generic", "networks.training.engines.graphed",
+    },
+]  # fmt: skip
+
+TRACKS = {"counts", "symbols", "signal"}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Module name without `cortseq.` -> its syntax tree."""
+    found = {}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        parts = file.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "cortseq"
+        found[name] = ast.parse(file.read_text(encoding="utf-8"))
+    return found
+
+
+def targets(node: ast.AST) -> Iterable[str]:
+    """Modules of cortseq that one statement imports, `lazy("...")` included."""
+    if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cortseq":
+        for alias in node.names:
+            inner = short(f"{node.module}.{alias.name}")
+            yield inner if inner in trees() else short(str(node.module))
+    elif isinstance(node, ast.Import):
+        yield from (short(alias.name) for alias in node.names if alias.name.split(".")[0] == "cortseq")
+    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "lazy":
+        yield from (short(a.value) for a in node.args if isinstance(a, ast.Constant))
+
+
+def short(name: str) -> str:
+    return name.removeprefix("cortseq.")
+
+
+@cache
+def imports() -> dict[str, set[str]]:
+    """Module -> the modules it imports, inside functions too; those for type checkers alone are left out."""
+    found = {}
+    for name, tree in trees().items():
+        typed = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            for statement in node.body
+            for inner in ast.walk(statement)
+        }
+        nodes = [node for node in ast.walk(tree) if id(node) not in typed]
+        found[name] = {t for node in nodes for t in targets(node) if t in trees()} - {name}
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Sets of more than one node of which each reaches each other."""
+    reach = {node: set(out) for node, out in graph.items()}
+    for middle in graph:
+        for out in reach.values():
+            if middle in out:
+                out |= reach[middle]
+    knots = [frozenset(m for m in reach[n] if n in reach[m]) for n in reach if n in reach[n]]
+    return [set(knot) for knot in dict.fromkeys(knots)]
+
+
+def room(name: str) -> str:
+    return name.split(".")[0]
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [{"b", "c"}]
+    assert circles({"a": {"b"}, "b": set()}) == []
+
+
+def test_files_import_each_other_in_no_other_circle():
+    new = [circle for circle in circles(imports()) if not any(circle <= known for known in CIRCLES)]
+    assert not new, new
+
+
+def test_rooms_make_no_loop():
+    graph: dict[str, set[str]] = {}
+    for name, out in imports().items():
+        graph.setdefault(room(name), set()).update(room(t) for t in out)
+    for name in graph:
+        graph[name].discard(name)
+    assert not circles(graph)
+
+
+def test_imports_run_downwards():
+    floor = {name: height for height, names in enumerate(reversed(FLOORS)) for name in names}
+    assert {room(name) for name in trees()} <= set(floor), "a new room needs a floor"
+    upwards = [
+        f"{name} -> {target}"
+        for name, out in imports().items()
+        if name != "cortseq"  # the package itself hands out its rooms by name
+        for target in out
+        if floor[room(target)] > floor[room(name)]
+    ]
+    assert not upwards, upwards
+
+
+# -- sizes -------------------------------------------------------------------------------------------
+
+
+def length(node) -> int:
+    """Lines of a class or function without its own docstring."""
+    first = node.body[0]
+    documented = isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str)
+    docstring = first.end_lineno - first.lineno + 1 if documented else 0
+    return node.end_lineno - node.lineno + 1 - docstring
+
+
+def nodes(kind) -> list:
+    return [node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, kind)]
+
+
+@cache
+def sizes() -> dict[str, int]:
+    functions = nodes((ast.FunctionDef, ast.AsyncFunctionDef))
+    compared = [
+        node
+        for node in nodes(ast.Compare)
+        if any(isinstance(x, ast.Constant) and x.value in TRACKS for side in [node.left, *node.comparators] for x in ast.walk(side))
+    ]  # fmt: skip
+    return {
+        "lines of the largest module": max(
+            len(file.read_text(encoding="utf-8").splitlines()) for file in PACKAGE.rglob("*.py")
+        ),
+        "lines of the largest class": max(map(length, nodes(ast.ClassDef))),
+        "functions over 45 lines": sum(length(f) > 45 for f in functions),
+        "comparisons with the name of a track": len(compared),
+    }
+
+
+BOUNDS = {
+    "lines of the largest module": 587,
+    "lines of the largest class": 473,
+    "functions over 45 lines": 27,
+    "comparisons with the name of a track": 133,
+}
+
+
+@pytest.mark.parametrize("what", BOUNDS)
+def test_nothing_grows(what):
+    assert sizes()[what] <= BOUNDS[what]
+
+
+# -- one place ---------------------------------------------------------------------------------------
+
+
+def test_the_version_is_said_once():
+    """`cortseq.__version__`: the package's metadata reads it, the citation repeats it."""
+    (version,) = [
+        node.value.value
+        for node in trees()["cortseq"].body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__"
+    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" in project["project"]["dynamic"] and "version" not in project["project"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "cortseq.__version__"}
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
