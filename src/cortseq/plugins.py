@@ -1,9 +1,9 @@
 """Classes from outside the package: registered by call, by an entry point, or in a plug-in file.
 
 The registries of models and of sources each hold one `Registry`. Plug-in files are named by `--plugin
-FILE.py` on the command line or by the environment variable CORTSEQ_PLUGINS (absolute paths, separated as PATH is). A
-child process inherits the variable, so every job of a workflow loads the same files. A study file never names
-code.
+FILE.py` on the command line, or by the environment variable CORTSEQ_PLUGINS (absolute paths, separated as
+PATH is). A child process inherits the variable, so every job of a workflow loads the same files. A study
+never names code.
 """
 
 from __future__ import annotations
