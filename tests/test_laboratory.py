@@ -47,11 +47,11 @@ def short_orbits(monkeypatch):
 @pytest.mark.parametrize(("model", "track"), CASES, ids=lambda v: getattr(v, "family", v))
 def test_every_analysis_of_every_family(model, track, request, tmp_path):
     recording = request.getfixturevalue(track)
-    _, found = examined(model, recording)
+    fit, found = examined(model, recording)
     assert set(found) >= ALWAYS
     assert ("forget_path" in found) == (model.family == "lstm")
     assert ("lipschitz_violations" in found) == (model.family in ("rate", "dale", "low_rank", "esn"))
-    assert ("balance_index" in found) == (model.family == "dale")
+    assert ("balance_index" in found) == ("sign" in fit.params)
     assert ("efficacy" in found) == ("efficacy_at_rate" in found) == (model.family == "stp")
     assert ("memory_capacity" in found) == (model.family == "esn")
     assert ("gain" in found) == (model.family in ("rate", "low_rank", "esn"))

@@ -180,7 +180,7 @@ def test_windows_of_a_limited_memory_change_from_epoch_to_epoch():
 
 def test_a_checkpoint_belongs_to_one_seed():
     """Fits that begin with an earlier one have the same parameters at the start whatever their seed."""
-    from cortseq.training import checkpoints
+    from cortseq.networks.training import checkpoints
 
     train, valid = data()
     model = models.Rate(hidden=4)

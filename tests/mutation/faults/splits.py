@@ -27,7 +27,7 @@ FAULTS = [
     ),
     Fault(
         "Test trials of the folds are drawn with replacement, not dealt.",
-        "_deal_trials", "rng.permutation(study.folds)[: len(hand)]", "rng.integers(study.folds, size=len(hand))", TESTS,
+        "_deal_trials", "rng.permutation(deal.folds)[: len(hand)]", "rng.integers(deal.folds, size=len(hand))", TESTS,
     ),
     Fault(
         "Trials are dealt without strata.",
@@ -43,6 +43,6 @@ FAULTS = [
     ),
     Fault(
         "The seed of the study does not change the split.",
-        "split", "np.random.default_rng([study.seed, n])", "np.random.default_rng([0, n])", TESTS,
+        "split", "np.random.default_rng([deal.seed, n])", "np.random.default_rng([0, n])", TESTS,
     ),
 ]  # fmt: skip
