@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cortseq import recording as rec
+from cortseq.observations import TRACKS, names
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -56,13 +57,11 @@ def conway_maxwell(counts):
     return rec.from_counts(y, bin_width=0.02, observation="conway_maxwell")
 
 
-@pytest.fixture(
-    params=[(track, name) for track, names in rec.OBSERVATIONS.items() for name in names], ids="-".join
-)
+@pytest.fixture(params=[(track, name) for track in TRACKS for name in names(track)], ids="-".join)
 def any_recording(request, counts):
     """A small recording under every distribution there is; one without a fixture of its own takes the counts."""
     track, observation = request.param
-    if observation == rec.OBSERVATIONS[track][0]:
+    if observation == TRACKS[track].default:
         return request.getfixturevalue(track)
     if observation in globals():
         return request.getfixturevalue(observation)

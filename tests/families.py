@@ -1,7 +1,8 @@
 """Families, sources and observations that the contract tests run over: all that the registries know, none by name."""
 
 from cortseq import models
-from cortseq import recording as rec
+from cortseq.observations import Mixture, distribution, names
+from cortseq.observations.tracks import TRACKS
 
 
 def recurrent() -> list[str]:
@@ -26,4 +27,16 @@ def small(family: str, **more):
 
 def observations() -> list[str]:
     """Every distribution a bin may be drawn from, over all tracks."""
-    return [name for names in rec.OBSERVATIONS.values() for name in names]
+    return [name for track in TRACKS for name in names(track)]
+
+
+def emission(name: str, n_features: int, support: int = 0):
+    """The numpy face of a distribution."""
+    return distribution(name)(n_features, support)
+
+
+def readout(name: str, n_features: int, support: int = 0, mixture: int = 1):
+    """The torch face of a distribution."""
+    found = emission(name, n_features, support)
+    one = found.readout(found)
+    return Mixture(one, mixture) if mixture > 1 else one

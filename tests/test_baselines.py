@@ -10,6 +10,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.models import glm, regression
+from cortseq.observations import TRACKS, distribution
 from cortseq.scoring import audits, probes
 
 FAMILIES = ["glm", "flat", "persistence", "null", "psth"]
@@ -31,6 +32,9 @@ def with_holes(recording, seed=4):
     return out
 
 
+LOSSES = {name: distribution(track.default).loss for name, track in TRACKS.items()}
+
+
 def problem(kind, n=400, seed=0):
     """Correlated features of unlike scales, and targets (output, bin)."""
     rng = np.random.default_rng(seed)
@@ -45,7 +49,7 @@ def problem(kind, n=400, seed=0):
 
 
 def solved(kind, x, y, penalties, tolerance=1e-12):
-    return list(regression.path(regression.LOSSES[kind], x, y, penalties, tolerance))
+    return list(regression.path(LOSSES[kind], x, y, penalties, tolerance))
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1e-2, 1e-5])
@@ -69,7 +73,7 @@ def test_multinomial_regression_equals_sklearn(penalty):
     weight, bias = solved("symbols", x, y, [penalty])[0]
     theirs = LogisticRegression(C=1 / (penalty * len(x)), solver="newton-cg", tol=1e-10, max_iter=10_000)
     theirs.fit(x, y.argmax(0))
-    p = regression.LOSSES["symbols"].mean((x @ weight.T + bias).T).T
+    p = LOSSES["symbols"].mean((x @ weight.T + bias).T).T
     assert np.allclose(weight, theirs.coef_, atol=1e-5)
     assert np.allclose(p, theirs.predict_proba(x), atol=1e-5)
 
@@ -89,13 +93,13 @@ def test_squared_loss_is_ridge_after_one_step(penalty, monkeypatch):
 def test_gradient_and_curvature_are_those_of_the_objective(kind):
     x, y = problem(kind)
     rng, ridge = np.random.default_rng(1), np.append(0.0, np.full(6, 0.1))
-    p = regression._Problem(regression.LOSSES[kind], x, y)
+    p = regression._Problem(LOSSES[kind], x, y)
     theta, direction = 0.1 * rng.normal(size=(2, 3, 7))
 
     def at(step):
         return regression._Point(p, y, theta + step * direction, 0.1 + theta, ridge)
 
-    total = 1 if regression.LOSSES[kind].separable else 3  # a tied loss gives every output the whole value
+    total = 1 if LOSSES[kind].separable else 3  # a tied loss gives every output the whole value
     slope = (at(1e-5).value - at(-1e-5).value).sum() / 2e-5 / total
     assert np.isclose(slope, (at(0).gradient() * direction).sum(), rtol=1e-6)
     change = direction @ p.z.T
@@ -107,7 +111,7 @@ def test_gradient_and_curvature_are_those_of_the_objective(kind):
 @pytest.mark.parametrize("kind", ["counts", "symbols", "signal"])
 def test_weaker_penalties_never_fit_worse(kind):
     x, y = problem(kind)
-    loss, values = regression.LOSSES[kind], []
+    loss, values = LOSSES[kind], []
     for weight, bias in solved(kind, x, y, glm.PENALTIES):
         eta = (x @ weight.T + bias).T
         values.append(np.sum(loss.value(eta, loss.mean(eta), y)))

@@ -26,17 +26,17 @@ FLOORS = [
     {"sources"},
     {"networks"},
     {"models", "fingerprint"},
-    {"observations"},
     {"theory", "processes"},
     {
-        "errors", "store", "recording", "data", "flow", "matrices", "timing", "checks", "compiled", "binning",
-        "plugins", "products", "jobs", "_lazy", "cortseq",
+        "store", "recording", "data", "flow", "matrices", "timing", "checks", "binning", "plugins", "products",
+        "jobs", "cortseq",
     },
+    {"observations"},
+    {"errors", "compiled", "_lazy"},
 ]  # fmt: skip
 
 # Circles that remain, each as the set of its files: to be emptied.
 CIRCLES = [
-    {"observations", "observations.emissions"},
     {
         "networks.forecast", "networks.loop", "networks.recurrent", "networks.training.gradient",
         "networks.training.engines", "networks.training.engines.generic", "networks.training.engines.graphed",
@@ -174,7 +174,7 @@ BOUNDS = {
     "lines of the largest module": 587,
     "lines of the largest class": 473,
     "functions over 45 lines": 27,
-    "comparisons with the name of a track": 133,
+    "comparisons with the name of a track": 21,
 }
 
 

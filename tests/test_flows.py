@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from families import recurrent, small, trained
+from families import readout, recurrent, small, trained
 from untrained import every_recurrent, untrained
 
 from cortseq import dynamics, models, observations
@@ -76,7 +76,7 @@ def test_the_tangent_without_a_skip(family, more, map, signal):
     check_tangent(moved(small(family, hidden=6, skip=False, **more), signal), signal, map)
 
 
-@pytest.mark.parametrize("observation", rec.OBSERVATIONS["counts"])
+@pytest.mark.parametrize("observation", observations.names("counts"))
 @pytest.mark.parametrize("family", trained())
 def test_the_tangent_of_a_mixture(family, observation, counts):
     recording = rec.with_observation(counts, observation)
@@ -94,10 +94,10 @@ def test_the_tangent_with_recorded_inputs(family, driven):
 
 def test_outside_its_range_a_rate_has_no_slope():
     eta, v = torch.tensor([-17.0, 0.0, 7.0]).double(), torch.ones(3, 1, dtype=torch.float64)
-    found = observations.Poisson(3).tangent({}, eta, v)
+    found = readout("poisson", 3).tangent({}, eta, v)
     assert found[:, 0].tolist() == [0.0, 1.0, 0.0]
     p = {"log_dispersion": torch.zeros(3, dtype=torch.float64)}
-    found = observations.ConwayMaxwell(3, 20).tangent(p, eta, v)
+    found = readout("conway_maxwell", 3, 20).tangent(p, eta, v)
     assert found[[0, 2], 0].tolist() == [0.0, 0.0] and found[1, 0] == pytest.approx(1.0, abs=1e-12)
 
 

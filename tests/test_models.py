@@ -13,6 +13,7 @@ from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.networks.recurrent import before, tensors
+from cortseq.observations import names
 
 
 @pytest.fixture(params=list(models.registry()))
@@ -66,7 +67,7 @@ def test_probabilities_of_all_sequences_sum_to_one(family, symbols):
     assert abs(total - 1) < 1e-6
 
 
-@pytest.mark.parametrize("observation", rec.OBSERVATIONS["counts"])
+@pytest.mark.parametrize("observation", names("counts"))
 def test_probabilities_of_all_counts_sum_to_one(family, observation):
     """Two units, low rates: p(y_1 | y_0) summed over all y_1 up to 20 spikes is 1, and its mean is the prediction."""
     rng = np.random.default_rng(0)
@@ -79,7 +80,7 @@ def test_probabilities_of_all_counts_sum_to_one(family, observation):
     assert np.allclose(p @ grid[:, 1], fit.predict(every)[0, 0, 1], atol=1e-5)
 
 
-@pytest.mark.parametrize("observation", rec.OBSERVATIONS["counts"])
+@pytest.mark.parametrize("observation", names("counts"))
 @pytest.mark.parametrize("family", recurrent())
 def test_a_mixture_keeps_the_contract(family, observation, counts):
     """Scores, predictions, draws, saving aside: the read-out of a mixture in every cell, and in its flows."""

@@ -180,9 +180,10 @@ def test_a_state_without_a_spike_of_a_unit_still_expects_some():
 
 def test_the_prior_of_a_hidden_state_is_worth_so_many_bins_of_all():
     """(spikes + 10 m) / (bins + 10), m the rate of all bins."""
-    from cortseq.models.hmm.state_emissions import PoissonStates
+    from cortseq.observations.poisson import Poisson
+    from cortseq.observations.states import CountStates
 
-    emission = PoissonStates(2, prior=10.0)
+    emission = CountStates(Poisson(2), prior=10.0)
     emission.pool({"sums": np.array([[30.0, 10.0, 20.0]])})  # spikes of two units, bins
     found = emission.maximise({"sums": np.array([[30.0, 0.0, 5.0], [0.0, 10.0, 15.0]])})["rate"]
     assert np.allclose(found, [[(30 + 15) / 15, 5 / 15], [15 / 25, (10 + 5) / 25]])

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from families import readout
 from scipy import stats
 
-from cortseq.observations import OBSERVATIONS, autoregression, skipped
+from cortseq.observations import autoregression, skipped
 
 RNG = np.random.default_rng(0)
 
@@ -16,20 +17,20 @@ def tensor(values):
 
 def test_poisson_of_small_and_large_counts():
     eta, y = np.array([-1.0, 0.5, 3.0]), np.array([[0, 0, 0], [1, 2, 3], [9, 7, 30]])
-    found = OBSERVATIONS["poisson"](3).log_prob({}, tensor(eta), tensor(y))
+    found = readout("poisson", 3).log_prob({}, tensor(eta), tensor(y))
     assert np.allclose(found, stats.poisson.logpmf(y, np.exp(eta)).sum(1))
 
 
 def test_the_start_is_the_rate_of_valid_bins():
     y, valid = np.ones((4, 10, 2)), np.arange(10) < 5
-    start = OBSERVATIONS["poisson"](2).start_parameters(y, np.tile(valid, (4, 1)), RNG)
+    start = readout("poisson", 2).start_parameters(y, np.tile(valid, (4, 1)), RNG)
     assert np.allclose(np.exp(start["readout_bias"]), 20.5 / 21)
 
 
 def test_the_categorical_start_predicts_the_frequencies():
     y = np.array([[0, 0, 0, 1, 2, 2]] * 50)
-    start = OBSERVATIONS["categorical"](3).start_parameters(y, np.ones(y.shape, bool), RNG)
-    mean = OBSERVATIONS["categorical"](3).mean({}, tensor(start["readout_bias"]))
+    start = readout("categorical", 3).start_parameters(y, np.ones(y.shape, bool), RNG)
+    mean = readout("categorical", 3).mean({}, tensor(start["readout_bias"]))
     assert np.allclose(mean, [3 / 6, 1 / 6, 2 / 6], atol=0.01)
 
 
@@ -41,7 +42,7 @@ def gaussian():
         "signal_scale": [3.0, 0.1],
         "readout_bias": [0.0, 0.0],
     }
-    return OBSERVATIONS["gaussian"](2), {k: tensor(v) for k, v in p.items()}
+    return readout("gaussian", 2), {k: tensor(v) for k, v in p.items()}
 
 
 def test_gaussian_density_in_the_units_of_the_signal(gaussian):
@@ -79,7 +80,7 @@ def test_the_components_of_a_mixture_start_apart_about_the_null():
     from cortseq.observations import Mixture
 
     y, valid = RNG.poisson([2.0, 0.5], (20, 10, 2)), np.ones((20, 10), bool)
-    start = Mixture(OBSERVATIONS["poisson"](2), 3).start_parameters(y, valid, np.random.default_rng(0))
+    start = Mixture(readout("poisson", 2), 3).start_parameters(y, valid, np.random.default_rng(0))
     weights, rates = start["readout_bias"][:3], np.exp(start["readout_bias"][3:].reshape(3, 2))
     assert np.allclose(weights, weights[0]) and np.allclose(rates.mean(0), y.mean((0, 1)), rtol=0.02)
     assert (np.ptp(rates, axis=0) > 0.05 * rates.mean(0)).all()
@@ -89,7 +90,7 @@ def test_a_draw_of_a_mixture_is_of_one_of_its_components():
     """Two components of weights 1/4 and 3/4, whose units are high together or low together."""
     from cortseq.observations import Mixture
 
-    mixture = Mixture(OBSERVATIONS["poisson"](2), 2)
+    mixture = Mixture(readout("poisson", 2), 2)
     eta = np.log([1, 3, 10.0, 12.0, 0.5, 0.2])
     drawn = mixture.draw({}, tensor(np.tile(eta, (8000, 1))), torch.Generator().manual_seed(0)).numpy()
     expected = np.array([10, 12]) / 4 + np.array([0.5, 0.2]) * 3 / 4

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from families import recurrent, small, trained
+from families import emission, readout, recurrent, small, trained
 
-from cortseq import dynamics, models, observations
+from cortseq import dynamics, models
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.networks.training import bptt, engines, noise
-from cortseq.observations.emissions import EMISSIONS
+from cortseq.observations.gaussian import GaussianReadout
 from cortseq.scoring import audits
 
 D, SHIFT, SD = np.array([0.9, 0.5, -0.3]), np.array([1.0, -2.0, 30.0]), np.array([0.4, 2.0, 0.1])
@@ -52,7 +52,7 @@ def test_an_untrained_network_is_the_autoregression(family, walks):
     truth = (-0.5 * ((y - D * before) / SD) ** 2 - np.log(SD) - 0.5 * np.log(2 * np.pi)).sum(-1)
     assert np.allclose(params["skip"][0], D, atol=0.03)
     assert abs(found.mean() - truth.mean()) < 0.01
-    null = EMISSIONS["gaussian"](3).log_prob({"mean": data.y.mean((0, 1)), "sd": data.y.std((0, 1))}, data.y)
+    null = emission("gaussian", 3).log_prob({"mean": data.y.mean((0, 1)), "sd": data.y.std((0, 1))}, data.y)
     assert found.mean() - null.mean() == pytest.approx(-0.5 * np.log(1 - D**2).sum(), abs=0.05)
 
 
@@ -145,7 +145,7 @@ def test_a_network_without_it_reads_out_its_state_alone(signal):
     eta = torch.from_numpy(fit.states(signal, [0])[0]) @ p["readout_weight"].mT + p["readout_bias"]
     expected = p["signal_mean"] + p["signal_scale"] * eta
     assert np.allclose(fit.predict(signal, [0])[0], expected, atol=1e-12)
-    log_prob = observations.Gaussian(2).log_prob(p, eta, torch.from_numpy(data.y))
+    log_prob = readout("gaussian", 2).log_prob(p, eta, torch.from_numpy(data.y))
     assert np.allclose(fit.log_prob(signal, [0])[0], log_prob, atol=1e-12)
 
 
@@ -157,7 +157,7 @@ def test_a_network_that_sees_states_only_has_none(signal):
 def test_the_closed_flow_is_the_mean_recursion_of_generation(family, signal, monkeypatch):
     """Draws replaced by means: what is generated is what the flow says from the start, and `states` are its states."""
     fit = build(family).fit(signal, range(20), range(20, 26), members=2)
-    monkeypatch.setattr(observations.Gaussian, "draw", lambda self, p, eta, generator: self.mean(p, eta))
+    monkeypatch.setattr(GaussianReadout, "draw", lambda self, p, eta, generator: self.mean(p, eta))
     drawn = fit.simulate(1, 8, member=1)
     flow, state = fit.flow(member=1, map="closed"), torch.from_numpy(fit.states(drawn)[1, 0, 0])
     mean, scale = (fit.params[k][1].double() for k in ("signal_mean", "signal_scale"))

@@ -97,14 +97,15 @@ def test_gradients_against_finite_differences(symbols):
     model = models.Stp(hidden=3, dale=True)
     data = Data.of(symbols, range(5))
     params = {k: v[0] for k, v in model.initial(data, 1, 0, np.float64).items()}
+    from families import readout
+
     from cortseq.networks.recurrent import tensors
-    from cortseq.observations import Categorical
 
     x, y, mask = tensors(model, params, data, slice(None), torch.float64)
 
     def loss(raw):
         p = {**params, "raw": raw}
-        return (Categorical(3, 1.0).log_prob(p, model.readout(p, model.scan(p, x)), y) * mask).sum()
+        return (readout("categorical", 3).log_prob(p, model.readout(p, model.scan(p, x)), y) * mask).sum()
 
     assert torch.autograd.gradcheck(loss, params["raw"].clone().requires_grad_(), eps=1e-6, atol=1e-6)
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from cortseq import recording as rec
+from cortseq.observations.tracks import TRACKS, Track
 
 Params = dict[str, Any]
 
@@ -26,8 +27,8 @@ class Data:
     inputs : (trial, time, input), None without any.
     bin_width : s (1 on symbols without a clock).
     n_features : units, channels or symbols.
-    observation : what a bin is drawn from (`cortseq.recording.OBSERVATIONS`).
-    support : largest count that "conway_maxwell" gives a probability to, else 0.
+    observation : what a bin is drawn from (`cortseq.observations`).
+    support : largest count that has a probability, 0 where there is no largest one.
     scored : (trial, time) bool, the valid bins whose log-probability counts; None: all.
     """
 
@@ -43,7 +44,7 @@ class Data:
 
     def __post_init__(self) -> None:
         """Fill in the track's default observation."""
-        object.__setattr__(self, "observation", self.observation or rec.OBSERVATIONS[self.track][0])
+        object.__setattr__(self, "observation", self.observation or self.kind.default)
 
     @classmethod
     def of(cls, recording: xr.Dataset, trials=None) -> Data:
@@ -52,7 +53,7 @@ class Data:
             recording = recording.isel(trial=np.asarray(trials, int))
         kind = rec.track(recording)
         y = rec.observations(recording)
-        n = recording.attrs["n_symbols"] if kind == "symbols" else y.shape[2]
+        n = TRACKS[kind].n_features(y, recording.attrs.get("n_symbols", 0))
         inputs = None
         if "inputs" in recording:
             inputs = recording["inputs"].transpose("trial", "time", "input").values
@@ -62,7 +63,7 @@ class Data:
             recording["valid"].values,
             inputs,
             recording.attrs["bin_width"],
-            int(n),
+            n,
             rec.observation(recording),
             int(recording.attrs.get("support", 0)),
         )
@@ -72,6 +73,11 @@ class Data:
         inputs = None if self.inputs is None else self.inputs[index]
         scored = None if self.scored is None else self.scored[index]
         return replace(self, y=self.y[index], valid=self.valid[index], inputs=inputs, scored=scored)
+
+    @property
+    def kind(self) -> Track:
+        """What depends on counts, symbols or signals."""
+        return TRACKS[self.track]
 
     @property
     def counted(self) -> np.ndarray:
@@ -89,9 +95,7 @@ class Data:
 
     def n_events(self) -> np.ndarray:
         """Return events that scores are divided by, (trial, time): spikes, or 1 for a symbol or sample."""
-        if self.track == "counts":
-            return np.where(self.counted, self.y.sum(-1), 0)
-        return self.counted.astype(int)
+        return self.kind.n_events(self.y, self.counted)
 
     def digest(self) -> str:
         """Return sha256 of everything a model can learn from, as it was handed over."""

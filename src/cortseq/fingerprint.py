@@ -7,7 +7,7 @@ re-runs nothing either.
 Versions of the libraries that the numbers depend on belong to it.
 
 Modules that are found at run time (families by `cortseq.models`, sources, phenomena, figures) are imported by
-no statement: a stage that uses one names it.
+no statement: a stage that uses one names it. Distributions belong to whatever imports `cortseq.observations`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from cortseq.observations import registry
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 
@@ -64,13 +66,15 @@ def _read(name: str) -> tuple[str, tuple[str, ...]]:
     if path is None:
         raise ModuleNotFoundError(name)
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = tuple(sorted(_imports(tree) | _families(tree)))
+    imported = _imports(tree) | _families(tree)
+    if "cortseq.observations" in imported:
+        imported |= set(registry.modules().values())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body
             if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
                 node.body = body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imported
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(imported))
 
 
 def _imports(tree: ast.AST) -> set[str]:

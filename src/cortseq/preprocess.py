@@ -11,6 +11,7 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
+from cortseq.observations.tracks import Track
 from cortseq.sources.base import Source
 
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
     CortseqError : a bin wider than a trial or not a multiple of the native one, nothing left.
     """
     raw = _select(raw, source)
-    raw = _without_missing_channels(raw) if "signal" in raw else raw
+    raw = _without_missing_channels(raw) if "channel" in raw.dims else raw
     recording = _events(raw, source) if raw.attrs["form"] == "events" else _samples(raw, source)
     recording = _part(recording, source)
     if source.max_trials and recording.sizes["trial"] > source.max_trials:
         recording = recording.isel(trial=slice(0, source.max_trials))
     recording.attrs["provenance"] = raw.attrs.get("provenance", "{}")
     dropped = json.loads(raw.attrs.get("dirt", "{}")) | rec.dirt(recording)
-    if "counts" in recording:
-        silent = ~(recording["counts"].values > 0).any((1, 2))
+    if rec.kind(recording).has_events:
+        silent = ~(rec.observations(recording) > 0).any((1, 2))
         dropped["trials_without_spikes_kept"] = int(silent.sum())
     recording.attrs["dirt"] = json.dumps({k: v for k, v in dropped.items() if v}, sort_keys=True)
     return rec.with_observation(recording, source.observation or rec.observation(recording))
@@ -65,7 +66,7 @@ def _part(recording: xr.Dataset, source: Source) -> xr.Dataset:
 
 def _select(raw: xr.Dataset, source: Source) -> xr.Dataset:
     """Keep the units (or channels) whose label is one of those asked for."""
-    feature = "channel" if "signal" in raw else "unit"
+    feature = "channel" if "channel" in raw.dims else "unit"
     for label, wanted in source.select.items():
         if label not in raw.coords or raw[label].dims != (feature,):
             known = sorted(str(k) for k, v in raw.coords.items() if v.dims == (feature,))
@@ -189,13 +190,13 @@ def _bin_too_wide(bin_width: float, length: float) -> CortseqError:
 
 
 def _samples(raw: xr.Dataset, source: Source) -> xr.Dataset:
-    kind = rec.track(raw)
-    if kind == "symbols":
+    track = rec.kind(raw)
+    if track.has_labels:
         return _symbols(raw)
     native = float(raw.attrs["bin_width"])
     factor = _factor(source, native)
-    recording = _cut(raw, kind, source, native, factor) if "trial" not in raw[kind].dims else raw
-    recording = _build(_rebin(recording, kind, factor), raw, kind, native * factor)
+    recording = _cut(raw, track.name, source, native, factor) if "trial" not in raw[track.name].dims else raw
+    recording = _build(_rebin(recording, track, factor), raw, track, native * factor)
     window = _window(source)
     if window is not None and not recording.attrs["continuous"]:
         inside = (recording["time"] >= window[0] - 1e-9) & (recording["time"] < window[1] - 1e-9)
@@ -266,7 +267,7 @@ def _cut(raw: xr.Dataset, kind: str, source: Source, native: float, factor: int)
     return windows
 
 
-def _rebin(raw: xr.Dataset, kind: str, factor: int) -> xr.Dataset:
+def _rebin(raw: xr.Dataset, track: Track, factor: int) -> xr.Dataset:
     """Sum counts or average signals over `factor` bins; a remainder is not used.
 
     Labels are those of the middle bin.
@@ -277,7 +278,7 @@ def _rebin(raw: xr.Dataset, kind: str, factor: int) -> xr.Dataset:
     if whole.sizes["time"] == 0:
         raise _bin_too_wide(factor * raw.attrs["bin_width"], raw.sizes["time"] * raw.attrs["bin_width"])
     blocks = whole[[v for v in whole.data_vars if "time" in whole[v].dims]].coarsen(time=factor)
-    reduced = blocks.sum() if kind == "counts" else blocks.mean()
+    reduced = blocks.sum() if track.has_events else blocks.mean()
     middle = whole.isel(time=slice(factor // 2, None, factor))
     labels = {k: v.variable for k, v in middle.coords.items() if v.dims == ("trial", "time")}
     kept = {k: v.variable for k, v in whole.coords.items() if "time" not in v.dims}
@@ -286,9 +287,9 @@ def _rebin(raw: xr.Dataset, kind: str, factor: int) -> xr.Dataset:
     )
 
 
-def _build(cut: xr.Dataset, raw: xr.Dataset, kind: str, bin_width: float) -> xr.Dataset:
-    dims = ("trial", "time", rec.TRACKS[kind])
-    values = cut[kind].transpose(*dims).values
+def _build(cut: xr.Dataset, raw: xr.Dataset, track: Track, bin_width: float) -> xr.Dataset:
+    dims = track.dims
+    values = cut[track.name].transpose(*dims).values
     coords = {k: v.variable for k, v in cut.coords.items() if k in ("start", "stop")}
     names = cut[dims[2]].values if dims[2] in cut.coords else np.arange(values.shape[2])
     series = {k: v.values for k, v in cut.coords.items() if v.dims == ("trial", "time")}
@@ -299,7 +300,7 @@ def _build(cut: xr.Dataset, raw: xr.Dataset, kind: str, bin_width: float) -> xr.
         "covariates": _covariates(raw) | series,
         "coords": coords,
     }
-    if kind == "counts":
+    if track.has_events:
         recording = rec.from_counts(values, unit_names=names, **common)
     else:
         recording = rec.from_signal(values, channel_names=names, **common)
@@ -340,7 +341,7 @@ def _series(raw: xr.Dataset) -> list[str]:
 
 def _with_labels(recording: xr.Dataset, raw: xr.Dataset) -> xr.Dataset:
     """Carry labels of units or channels (brain area, ...) along."""
-    feature = "channel" if "signal" in recording else "unit"
+    feature = rec.kind(recording).dimension
     for name, value in raw.coords.items():
         if value.dims == (feature,) and name != feature:
             recording = recording.assign_coords({name: (feature, value.values)})

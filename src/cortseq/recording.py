@@ -18,9 +18,8 @@ interval a trial covers) where a recording is continuous. Covariates are further
 ``trial`` or ``(trial, time)``, listed in ``attrs["covariates"]``: they label and stratify, models never
 see them. Attributes: ``bin_width`` (s; symbols: 1.0, a step), ``continuous`` (0 or 1: windows cut from
 one stretch of time), ``n_symbols``, ``provenance`` (JSON text), ``dirt`` (JSON text: what was dropped
-and how much). Counts also have ``observation``, the distribution that every model of a study gives them (see
-`OBSERVATIONS`); where that is "conway_maxwell", ``support``: its probabilities are over 0 .. support, what
-``n_symbols`` is to symbols.
+and how much). Counts also have ``observation``, the distribution that every model of a study gives them (one
+of `cortseq.observations.names`), and ``support`` where that distribution is over 0 .. support.
 """
 
 from __future__ import annotations
@@ -34,59 +33,53 @@ import xarray as xr
 
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
+from cortseq.observations import registry, tracks
 
 if TYPE_CHECKING:
     from cortseq import binning
 else:
     binning = lazy("cortseq.binning")  # it brings the compiler
 
-TRACKS = {"counts": "unit", "symbols": None, "signal": "channel"}
-# What a bin may be drawn from, by track; the first is the default.
-OBSERVATIONS = {
-    "counts": ("poisson", "negative_binomial", "conway_maxwell"),
-    "symbols": ("categorical",),
-    "signal": ("gaussian",),
-}
-METRICS = {"counts": "bits_per_spike", "symbols": "bits_per_symbol", "signal": "nats_per_sample"}
-
 
 def track(recording: xr.Dataset) -> str:
     """Return which of the three tracks a recording is on: "counts", "symbols" or "signal"."""
-    found = [name for name in TRACKS if name in recording]
+    found = [name for name in tracks.TRACKS if name in recording]
     if len(found) != 1:
-        raise CortseqError(f"a recording holds exactly one of {sorted(TRACKS)}, this one {found}")
+        raise CortseqError(f"a recording holds exactly one of {sorted(tracks.TRACKS)}, this one {found}")
     return found[0]
+
+
+def kind(recording: xr.Dataset) -> tracks.Track:
+    """Return what depends on counts, symbols or signals."""
+    return tracks.TRACKS[track(recording)]
 
 
 def observations(recording: xr.Dataset) -> np.ndarray:
     """Return what was recorded, (trial, time, feature); symbols are (trial, time)."""
-    kind = track(recording)
-    dims = ("trial", "time") + ((TRACKS[kind],) if TRACKS[kind] else ())
-    return recording[kind].transpose(*dims).values
+    known = kind(recording)
+    return recording[known.name].transpose(*known.dims).values
 
 
 def features(recording: xr.Dataset) -> list[str]:
     """Return names of the units, channels or labels; [] where they have none."""
-    dimension = TRACKS[track(recording)]
+    dimension = kind(recording).dimension
     if dimension is None:
         return [str(label) for label in recording.attrs.get("labels", [])]
     return recording[dimension].values.astype(str).tolist() if dimension in recording.coords else []
 
 
 def observation(recording: xr.Dataset) -> str:
-    """Return the distribution that models of this recording give to a bin: one of `OBSERVATIONS`."""
-    return recording.attrs.get("observation", OBSERVATIONS[track(recording)][0])
+    """Return the distribution that models of this recording give to a bin, by its name."""
+    return recording.attrs.get("observation", kind(recording).default)
 
 
 def with_observation(recording: xr.Dataset, name: str) -> xr.Dataset:
-    """Return the recording under another observation model; CortseqError where its track has no such one.
-
-    The support of "conway_maxwell" is 0 .. twice the largest count + 20: a count beyond it is not to be met.
-    """
+    """Return the recording under another observation model; CortseqError where its track has no such one."""
     changed = recording.copy()
     changed.attrs = {k: v for k, v in recording.attrs.items() if k != "support"} | {"observation": name}
-    if name == "conway_maxwell" and track(recording) == "counts":
-        changed.attrs["support"] = 2 * int(recording["counts"].values.max(initial=0)) + 20
+    if name in registry.names(track(recording)):
+        support = registry.distribution(name).support_of(observations(recording))
+        changed.attrs |= {"support": support} if support else {}
     return check(changed)
 
 
@@ -125,7 +118,7 @@ def from_spikes(
     bin_width : s.
     n_trials : where trailing trials have no spike.
     unit_names : names of units 0, 1, ...; without them the labels that occur.
-    observation : "poisson", "negative_binomial" or "conway_maxwell".
+    observation : distribution of the counts, one of `cortseq.observations.names("counts")`.
 
     Raises
     ------
@@ -264,13 +257,30 @@ def from_signal(
     )
 
 
+def from_drawn(
+    track: str, drawn: np.ndarray, *, bin_width: float, n_features: int, observation: str
+) -> xr.Dataset:
+    """Return what a model of a recording drew, as a Recording.
+
+    Parameters
+    ----------
+    track, bin_width, observation : of the recording that the model was fitted to.
+    drawn : (trial, time, feature), or (trial, time) labels.
+    n_features : labels of the alphabet.
+    """
+    return tracks.TRACKS[track].choose(
+        counts=lambda: from_counts(drawn, bin_width=bin_width, observation=observation),
+        symbols=lambda: from_symbols(list(drawn), n_symbols=n_features),
+        signal=lambda: from_signal(drawn, bin_width=bin_width),
+    )()
+
+
 def _build(kind, values, bin_width, valid, time_start, covariates, coords, dirt, attrs=None) -> xr.Dataset:
     n_trials, n_time = values.shape[:2]
     valid = np.ones((n_trials, n_time), bool) if valid is None else np.asarray(valid, bool)
-    dims = ("trial", "time") + ((TRACKS[kind],) if TRACKS[kind] else ())
     covariates = covariates or {}
     recording = xr.Dataset(
-        {kind: (dims, values), "valid": (("trial", "time"), valid)},
+        {kind: (tracks.TRACKS[kind].dims, values), "valid": (("trial", "time"), valid)},
         coords={
             "trial": np.arange(n_trials),
             "time": time_start + bin_width * np.arange(n_time),
@@ -291,22 +301,23 @@ def _build(kind, values, bin_width, valid, time_start, covariates, coords, dirt,
 
 def check(recording: xr.Dataset) -> xr.Dataset:
     """Return the recording itself, or a CortseqError that says what is wrong with it."""
-    kind = track(recording)
+    known = kind(recording)
     values, valid = observations(recording), recording["valid"].values
-    if observation(recording) not in OBSERVATIONS[kind]:
+    choices = registry.names(known.name)
+    if observation(recording) not in choices:
         raise CortseqError(
-            f"{kind} have no such observation model",
+            f"{known.name} have no such observation model",
             key="observation",
             value=observation(recording),
-            fix=f"choose one of {', '.join(OBSERVATIONS[kind])}",
+            fix=f"choose one of {', '.join(choices)}",
         )
     if recording.sizes["trial"] == 0:
         raise CortseqError("no trial is left", fix="check the window and the trial selection")
     if values.ndim == 3 and values.shape[2] == 0:
-        raise CortseqError(f"no {TRACKS[kind]} is left", fix="relax the selection")
+        raise CortseqError(f"no {known.feature} is left", fix="relax the selection")
     if not valid.any():
         raise CortseqError("no valid bin is left", fix="check the window and the bin width")
-    if kind == "symbols":
+    if known.has_labels:
         n, seen = recording.attrs.get("n_symbols", 1), values[valid]
         if seen.min() < 0 or seen.max() >= n:
             bad = int(seen.max() if seen.max() >= n else seen.min())
@@ -317,5 +328,7 @@ def check(recording: xr.Dataset) -> xr.Dataset:
                 fix="raise n_symbols",
             )
     elif values.dtype.kind == "f" and not np.isfinite(values[valid]).all():
-        raise CortseqError(f"{kind} hold NaN or infinity in valid bins", key=kind, fix="mask those bins")
+        raise CortseqError(
+            f"{known.name} hold NaN or infinity in valid bins", key=known.name, fix="mask those bins"
+        )
     return recording

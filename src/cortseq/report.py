@@ -17,35 +17,33 @@ from cortseq.scoring import words
 
 def facts(recording: xr.Dataset, manifest: dict) -> dict:
     """What a recording is, in words and numbers for the report."""
-    kind, valid = rec.track(recording), recording["valid"].values
+    track, valid = rec.kind(recording), recording["valid"].values
     fold = manifest["folds"][0]
     source = rec.provenance(recording)
     lengths = valid.sum(1)
     rows = {
-        "kind": {"counts": "spike counts", "symbols": "sequences of labels", "signal": "continuous signals"}[
-            kind
-        ],
-        "trials": f"{recording.sizes['trial']} of {_range(lengths)} {'symbols' if kind == 'symbols' else 'bins'}",
+        "kind": track.words,
+        "trials": f"{recording.sizes['trial']} of {_range(lengths)} {track.step}s",
         "roles": ", ".join(f"{len(fold[r])} {r}" for r in ("train", "valid", "test", "guard") if fold[r])
         + (f", stratified by {manifest['stratified_by']}" if manifest["stratified_by"] else "")
         + (f"; fold 1 of {len(manifest['folds'])}" if len(manifest["folds"]) > 1 else ""),
         "source": source.get("file") or f"{source.get('source')} ({source.get('kind', '')})",
     }
-    if kind == "symbols":
+    if track.has_labels:
         rows["labels"] = f"{recording.attrs['n_symbols']}: {', '.join(recording.attrs.get('labels', []))}"
         rows["symbols"] = f"{int(valid.sum())}"
     else:
         rows["bin"] = (
             f"{recording.attrs['bin_width'] * 1e3:g} ms, {valid.sum() * recording.attrs['bin_width']:.0f} s in all"
         )
-    if kind == "counts":
+    if track.has_events:
         kept = recording.isel(unit=fold["units"])
         rate = kept["counts"].values[valid].mean(0) / recording.attrs["bin_width"]
         rows["units"] = f"{len(rate)}, {rate.min():.2f} to {rate.max():.1f} Hz (median {np.median(rate):.1f})"
         dropped = {k: v for k, v in fold["units_dropped"].items() if v}
         if dropped:
             rows["units dropped"] = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in dropped.items())
-    if kind == "signal":
+    if track.has_scale:
         constant = fold["channels_dropped"]["constant"]
         rows["channels"] = str(len(fold["channels"])) + (
             f" ({constant} constant ones dropped)" if constant else ""

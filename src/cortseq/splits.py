@@ -151,9 +151,10 @@ def _guarded(roles: np.ndarray) -> np.ndarray:
 
 def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str) -> dict:
     """Units kept: those that spike in the training trials, between the rates asked for, the fastest max_units."""
-    if rec.track(recording) == "signal":
+    track = rec.kind(recording)
+    if track.has_scale:
         return _channels(recording, train, dataset)
-    if rec.track(recording) != "counts":
+    if not track.has_events:
         return {}
     learned = recording.isel(trial=train)
     spikes = (learned["counts"] * learned["valid"]).sum(("trial", "time")).values

@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from cortseq.dynamics.intervals import half_width
+from cortseq.observations.tracks import TRACKS
 
 AGREE = 0.25  # sd over members relative to their mean, up to which a size counts as identified
 NEAR = 1.0  # rms spreads of the visited states, up to which a fixed point is near them
@@ -206,7 +207,7 @@ def _not_done(found: xr.Dataset) -> list[dict[str, Any]]:
 
 
 def _unit(quantity: Quantity, found: xr.Dataset) -> str:
-    timed = found.attrs["track"] != "symbols"
+    timed = TRACKS[found.attrs["track"]].timed
     if quantity.unit.endswith("time"):
         return quantity.unit.replace("time", "s" if timed else "symbol")
     return quantity.unit if timed else quantity.unit.replace("bin", "symbol")

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cortseq import store
+from cortseq.observations.tracks import TRACKS
 
 COLUMN, PAGE = 3.5, 7.0  # inches: one and two columns of a journal page
 # Okabe & Ito's palette: told apart by colour-blind readers and in grey.
@@ -99,7 +100,7 @@ def steps(metric: str) -> str:
 
 def timed(one) -> bool:
     """Whether a product counts time in seconds, and not in symbols."""
-    return one.attrs["track"] != "symbols"
+    return TRACKS[one.attrs["track"]].timed
 
 
 def is_angle(name: str) -> bool:

@@ -20,10 +20,9 @@ def draw(recording: xr.Dataset, predictions: dict[str, xr.Dataset]) -> tuple[Fig
     to each label, dots what came. Signals: the first channels with predicted means.
     """
     first = next(iter(predictions.values()))
-    kind = rec.track(recording)
     trial = _typical(recording, first["trial"].values)
     with style.style():
-        drawer = {"counts": _counts, "symbols": _symbols, "signal": _signal}[kind]
+        drawer = rec.kind(recording).choose(counts=_counts, symbols=_symbols, signal=_signal)
         return drawer(
             recording.isel(trial=trial), {k: v.sel(trial=trial) for k, v in predictions.items()}, trial
         )
@@ -31,9 +30,8 @@ def draw(recording: xr.Dataset, predictions: dict[str, xr.Dataset]) -> tuple[Fig
 
 def _typical(recording: xr.Dataset, trials: np.ndarray) -> int:
     """The test trial with the median number of events (bins, for symbols and signals)."""
-    size = (
-        recording["counts"].sum(("time", "unit")) if "counts" in recording else recording["valid"].sum("time")
-    )
+    has_events = rec.kind(recording).has_events
+    size = recording["counts"].sum(("time", "unit")) if has_events else recording["valid"].sum("time")
     values = size.values[trials]
     return int(trials[np.argsort(values, kind="stable")[len(values) // 2]])
 

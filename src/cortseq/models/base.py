@@ -328,13 +328,8 @@ class Fit:
         rng = np.random.default_rng([seed, member])
         chosen = {name: value[member] for name, value in self.params.items()}
         drawn = self.model.generate(chosen, self.card, n_trials, n_time, rng)
-        if self.card["track"] == "counts":
-            return rec.from_counts(
-                drawn, bin_width=self.card["bin_width"], observation=self.card["observation"]
-            )
-        if self.card["track"] == "signal":
-            return rec.from_signal(drawn, bin_width=self.card["bin_width"])
-        return rec.from_symbols(list(drawn), n_symbols=self.card["n_features"])
+        shape = {key: self.card[key] for key in ("track", "bin_width", "n_features", "observation")}
+        return rec.from_drawn(drawn=drawn, **shape)
 
     def flow(self, member: int = 0, map: str = "closed", input=None, seed: int = 0, inputs=None):
         """The dynamical system of one member: see `Recurrent.flow_of`."""

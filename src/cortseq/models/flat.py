@@ -9,7 +9,8 @@ import numpy as np
 
 from cortseq.data import Data, Params
 from cortseq.models.base import Learned, Model, Run
-from cortseq.observations.emissions import MIN_SD, delayed, emission_of, encoded, forecasts, with_dispersion
+from cortseq.models.horizons import delayed, forecasts
+from cortseq.observations import MIN_SD, TRACKS, emission_of
 
 WINDOWS = (1, 2, 5, 10, 20, 50, 100, 200)  # bins
 SHRINKAGE = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # bins' worth of the training mean
@@ -37,16 +38,15 @@ class Flat(Model):
         for window in WINDOWS:
             for shrinkage in SHRINKAGE:
                 params = {**fixed, "window": np.array(window), "shrinkage": np.array(shrinkage)}
-                if train.track == "signal":
+                if "sd" in overall:
                     residual = (train.y - _mean(params, train))[train.valid]
                     params["sd"] = np.maximum(np.sqrt((residual**2).mean(0)), MIN_SD * overall["sd"])
                 log_prob = emission.log_prob(_distribution(params, valid), valid.y)
                 score = float(log_prob[valid.valid].sum())
                 if score > best[0]:
                     best = (score, params, {"window_bins": window, "shrinkage_bins": shrinkage})
-        if train.track == "counts":
-            mean = _mean(best[1], train)[train.valid]
-            best[1].update(emission.fit_dispersion(mean, train.y[train.valid]))
+        mean = _mean(best[1], train)[train.valid]
+        best[1].update(emission.refined(best[1], mean, train.y[train.valid]))
         return Learned(
             {k: v[None] for k, v in best[1].items()},
             emission.n_free(train.n_features) + 2,
@@ -68,20 +68,20 @@ class Flat(Model):
         return forecasts(data, horizons, lambda h: emission.log_prob(_distribution(p, data, h), data.y))
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
-        kind, n = shape["track"], shape["n_features"]
+        track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
         drawn: list[np.ndarray] = []
         for _ in range(n_time):
-            last = [encoded(kind, y, n) for y in drawn[-int(params["window"]) :]]
+            last = [track.encoded(y, n) for y in drawn[-int(params["window"]) :]]
             k = params["shrinkage"]
             mean = (sum(last, np.zeros((n_trials, n))) + k * params["centre"]) / (len(last) + k)
-            drawn.append(emission_of(shape).draw(_named(kind, mean, params), rng))
+            drawn.append(emission.draw(emission.around(mean, params), rng))
         return np.stack(drawn, 1)
 
 
 def _mean(p: Params, data: Data) -> np.ndarray:
     """m_t, (trial, time, feature)."""
     valid = data.valid[..., None]
-    above = np.where(valid, encoded(data.track, data.y, data.n_features) - p["centre"], 0.0)
+    above = np.where(valid, data.kind.encoded(data.y, data.n_features) - p["centre"], 0.0)
     total, n = (a.cumsum(1) for a in (above, valid.astype(float)))
     window = int(p["window"])
     total, n = (delayed(a, 1) - delayed(a, window + 1) for a in (total, n))
@@ -93,13 +93,7 @@ def _distribution(p: Params, data: Data, horizon: int = 1) -> Params:
     mean = _mean(p, data)
     if horizon > 1:
         mean = np.where(np.arange(mean.shape[1])[:, None] < horizon, p["centre"], delayed(mean, horizon - 1))
-    return _named(data.track, mean, p)
-
-
-def _named(kind: str, mean: np.ndarray, p: Params) -> Params:
-    if kind == "signal":
-        return {"mean": mean, "sd": p["sd"]}
-    return with_dispersion({"rate": mean}, p) if kind == "counts" else {"probability": mean}
+    return emission_of(data).around(mean, p)
 
 
 MODEL = Flat

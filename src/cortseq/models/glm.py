@@ -7,14 +7,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.special import logsumexp, softmax
+from scipy.special import logsumexp
 
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models import regression
 from cortseq.models.base import Learned, Model, Run
-from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
-from cortseq.observations.emissions import MIN_SD, emission_of, encoded, farthest, forecasts, with_dispersion
+from cortseq.models.horizons import farthest, forecasts
+from cortseq.observations import MIN_SD, TRACKS, Distribution, Track, emission_of, with_dispersion
+from cortseq.observations.base import Loss
+from cortseq.observations.gaussian import correlated_log_prob
 
 PENALTIES = np.logspace(1.5, -9, 22)  # per bin; from strong to weak, each warm-starting the next
 OWN_PENALTIES = (1e-1, 1e-2, 1e-3, 1e-5)
@@ -66,19 +68,19 @@ class Glm(Model):
         return columns / np.linalg.norm(columns, axis=0)
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
-        fixed = _measured(train)
+        fixed, emission = _measured(train), emission_of(train)
         features, y = _bins(self.design(fixed, train), train.valid), _targets(fixed, train)
         checked = self.design(fixed, valid)
         origins: dict[str, Any] = {"zero": None}
-        if train.track == "signal":
+        if train.kind.has_scale:
             seen = _bins(checked, valid.valid), _targets(fixed, valid)
-            origins["own history"] = self._uncoupled(features, y, *seen)
+            origins["own history"] = self._uncoupled(emission.loss, features, y, *seen)
         best: tuple[float, Params, dict] = (-np.inf, {}, {})
         tried = 0
         for toward, origin in origins.items():
             scores: list[float] = []
-            for penalty, params in _path(fixed, features, y, train.track, origin):
-                log_prob = emission_of(valid).log_prob(_emission(params, valid.track, checked), valid.y)
+            for penalty, params in _path(fixed, emission, features, y, origin):
+                log_prob = emission.log_prob(_emission(emission, params, checked), valid.y)
                 scores.append(float(log_prob[valid.valid].sum()))
                 run.progress(f"glm penalty {penalty:.1e} to {toward}: validation {scores[-1]:.1f} nats")
                 if scores[-1] > best[0]:
@@ -88,8 +90,8 @@ class Glm(Model):
             tried += len(scores)
         if "dispersion" in fixed:
             eta = (best[1]["weight"] @ features.T + best[1]["bias"][:, None]).T
-            rate = _distribution(best[1], train.track, eta)["rate"]
-            best[1].update(emission_of(train).fit_dispersion(rate, y.T))
+            mean = emission.mean(emission.from_eta(eta, best[1]))
+            best[1].update(emission.refined(best[1], mean, y.T))
         n_free = sum(best[1][k].size for k in ("weight", "bias", "sd", "dispersion") if k in best[1])
         return Learned(
             {k: v[None] for k, v in best[1].items()},
@@ -97,9 +99,8 @@ class Glm(Model):
             card={"chosen": best[2], "settings_tried": tried},
         )
 
-    def _uncoupled(self, features, y, features_valid, y_valid) -> tuple[np.ndarray, np.ndarray]:
+    def _uncoupled(self, loss: Loss, features, y, features_valid, y_valid) -> tuple[np.ndarray, np.ndarray]:
         """Weights and intercepts of each channel from its own past alone, its penalty chosen on validation."""
-        loss = regression.LOSSES["signal"]
         n, n_filters = len(y), self.basis().shape[1]
         weights, biases = np.zeros((n, features.shape[1])), np.zeros(n)
         for unit in range(n):
@@ -117,17 +118,19 @@ class Glm(Model):
         """Regressors (trial, time, filter x feature + filter + input): past, how much of it is missing, inputs."""
         basis = self.basis() if basis is None else basis
         known = data.valid[..., None].astype(float)
-        past = _filtered(np.where(known > 0, self._code(p, data.track, data.y, data.n_features), 0.0), basis)
+        past = _filtered(np.where(known > 0, self._code(p, data.kind, data.y, data.n_features), 0.0), basis)
         parts = [past, basis.sum(0) - _filtered(known, basis)]
         if data.inputs is not None:
             parts.append((np.nan_to_num(data.inputs) - p["input_mean"]) / p["input_scale"])
         return np.concatenate(parts, -1)
 
-    def _code(self, p: Params, kind: str, y: np.ndarray, n: int) -> np.ndarray:
+    def _code(self, p: Params, track: Track, y: np.ndarray, n: int) -> np.ndarray:
         """Observations as regressors (..., feature): (roots of) counts, one-hot labels, standardised signals."""
-        if kind == "counts":
-            return np.sqrt(y) if self.past == "root" else y.astype(float)
-        return encoded(kind, y, n) if kind == "symbols" else _standardised(p, y)
+        if track.has_scale:
+            return _standardised(p, y)
+        return (
+            track.rooted(y) if self.past == "root" and track.has_events else track.encoded(y, n).astype(float)
+        )
 
     def score(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).log_prob(self._predicted(params, data), data.y)[None]
@@ -138,7 +141,7 @@ class Glm(Model):
 
     def _predicted(self, params: Params, data: Data) -> Params:
         p = {k: v[0] for k, v in params.items()}
-        return _emission(p, data.track, self.design(p, data))
+        return _emission(emission_of(data), p, self.design(p, data))
 
     def couplings(self, p: Params) -> np.ndarray:
         """sum_f B_lf w_nmf of one member, (lag, from, to)."""
@@ -147,7 +150,7 @@ class Glm(Model):
         return np.einsum("lf,nfm->lmn", basis, weight)
 
     def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
-        return "exact" if track == "signal" else "sampled"
+        return "exact" if TRACKS[track].has_scale else "sampled"
 
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
@@ -160,7 +163,7 @@ class Glm(Model):
         """
         p, deepest = {k: v[0] for k, v in params.items()}, farthest(horizons)
         coupling, rng = self.couplings(p), np.random.default_rng(seed)
-        covariance = _covariances(p, coupling, deepest) if data.track == "signal" else None
+        covariance = _covariances(p, coupling, deepest) if data.kind.has_scale else None
         samples = samples if covariance is None else 1
         found = np.full((deepest, *data.y.shape[:2]), np.nan)
         seen = [self._seen(p, data, lead) for lead in range(1, deepest + 1)]
@@ -181,20 +184,21 @@ class Glm(Model):
 
         seen (lead, time, feature): eta from the known past. What a drawn bin adds to later ones is scattered forward.
         """
-        emission, kind, n = emission_of(data), data.track, data.n_features
+        emission, n = emission_of(data), data.n_features
         later, block = np.zeros((len(seen), len(start), samples, n)), []
         for lead in range(len(seen)):
             start = start[start + lead < data.y.shape[1]]
             eta = seen[lead][start + lead][:, None] + later[lead, : len(start)]
             y = data.y[trial, start + lead]
             if covariance is not None:
-                block.append(_gaussian(p, _standardised(p, y) - eta[:, 0], covariance[lead]))
+                error = _standardised(p, y) - eta[:, 0]
+                block.append(correlated_log_prob(error, covariance[lead], p["signal_scale"]))
                 drawn = eta
             else:
-                q = _distribution(p, kind, eta)
+                q = emission.from_eta(eta, p)
                 y = np.broadcast_to(y[:, None], (*eta.shape[:2], *y.shape[1:]))
                 block.append(logsumexp(emission.log_prob(q, y), axis=1) - np.log(samples))
-                drawn = self._code(p, kind, emission.draw(q, rng), n) if lead + 1 < len(seen) else eta
+                drawn = self._code(p, data.kind, emission.draw(q, rng), n) if lead + 1 < len(seen) else eta
             for lag in range(min(len(seen) - lead - 1, len(coupling))):
                 later[lead + lag + 1, : len(start)] += drawn @ coupling[lag]
         return block
@@ -207,7 +211,7 @@ class Glm(Model):
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         if shape["n_inputs"]:
             raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
-        kind, n = shape["track"], shape["n_features"]
+        track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
         coupling, basis = self.couplings(params), self.basis()
         missing = basis.sum(0) - np.vstack([np.zeros(basis.shape[1]), basis.cumsum(0)])
         missing_weight = params["weight"][:, coupling.shape[1] * basis.shape[1] :][:, : basis.shape[1]]
@@ -216,17 +220,17 @@ class Glm(Model):
             reach = past[:, : -self.history - 1 : -1]
             eta = np.tensordot(reach, coupling[: reach.shape[1]], 2)
             eta += params["bias"] + missing_weight @ missing[min(t, self.history)]
-            drawn.append(emission_of(shape).draw(_distribution(params, kind, eta), rng))
-            past = np.concatenate([past, self._code(params, kind, drawn[-1], n)[:, None]], 1)
+            drawn.append(emission.draw(emission.from_eta(eta, params), rng))
+            past = np.concatenate([past, self._code(params, track, drawn[-1], n)[:, None]], 1)
         return np.stack(drawn, 1)
 
 
-def _path(fixed: Params, features, y, kind: str, origin) -> Iterator[tuple[float, Params]]:
+def _path(fixed: Params, emission: Distribution, features, y, origin) -> Iterator[tuple[float, Params]]:
     """(penalty, parameters) from strong to weak."""
-    found = regression.path(regression.LOSSES[kind], features, y, PENALTIES, origin=origin)
+    found = regression.path(emission.loss, features, y, PENALTIES, origin=origin)
     for penalty, (weight, bias) in zip(PENALTIES.tolist(), found, strict=True):
         params = {**fixed, "weight": weight, "bias": bias}
-        if kind == "signal":
+        if "signal_scale" in fixed:
             params["sd"] = _residual_sd(params, features, y, penalty)
         yield penalty, params
 
@@ -234,11 +238,10 @@ def _path(fixed: Params, features, y, kind: str, origin) -> Iterator[tuple[float
 def _measured(train: Data) -> Params:
     """What standardises signals and inputs, and the null's dispersions of counts, from training bins."""
     found: Params = {}
-    if train.track == "counts":
-        found |= with_dispersion({}, emission_of(train).estimate(train.y, train.valid))
-    if train.track == "signal":
-        moments = emission_of(train).estimate(train.y, train.valid)
-        found |= {"signal_mean": moments["mean"], "signal_scale": moments["sd"]}
+    null = emission_of(train).estimate(train.y, train.valid)
+    found |= with_dispersion({}, null)
+    if train.kind.has_scale:
+        found |= {"signal_mean": null["mean"], "signal_scale": null["sd"]}
     if train.inputs is not None:
         seen = np.nan_to_num(train.inputs)[train.valid]
         scale = seen.std(0)
@@ -252,8 +255,8 @@ def _standardised(p: Params, y: np.ndarray) -> np.ndarray:
 
 def _targets(p: Params, data: Data) -> np.ndarray:
     """What the valid bins hold, as the losses want it: (feature, bin)."""
-    y = encoded(data.track, data.y[data.valid], data.n_features)
-    if data.track == "signal":
+    y = data.kind.encoded(data.y[data.valid], data.n_features)
+    if data.kind.has_scale:
         y = _standardised(p, y)
     return np.ascontiguousarray(y.T, float)
 
@@ -283,17 +286,8 @@ def _filtered(y: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return out
 
 
-def _emission(p: Params, kind: str, design: np.ndarray) -> Params:
-    return _distribution(p, kind, design @ p["weight"].T + p["bias"])
-
-
-def _distribution(p: Params, kind: str, eta: np.ndarray) -> Params:
-    """Parameters of the emission: the inverse link."""
-    if kind == "counts":
-        return with_dispersion({"rate": np.exp(np.clip(eta, MIN_LOG_RATE, MAX_LOG_RATE))}, p)
-    if kind == "symbols":
-        return {"probability": softmax(eta, axis=-1)}
-    return {"mean": p["signal_mean"] + p["signal_scale"] * eta, "sd": p["signal_scale"] * p["sd"]}
+def _emission(emission: Distribution, p: Params, design: np.ndarray) -> Params:
+    return emission.from_eta(design @ p["weight"].T + p["bias"], p)
 
 
 def _residual_sd(p: Params, features: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
@@ -315,14 +309,6 @@ def _covariances(p: Params, coupling: np.ndarray, deepest: int) -> list[np.ndarr
         found.append(total)
         psi.append(sum(coupling[k].T @ psi[lead - k] for k in range(min(lead + 1, len(coupling)))))
     return found
-
-
-def _gaussian(p: Params, error: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """log N(error; 0, covariance) of standardised errors (..., channel), as a density of the signal."""
-    lower = np.linalg.cholesky(covariance)
-    z = np.linalg.solve(lower, error.T).T
-    scale = np.log(np.diag(lower)).sum() + np.log(p["signal_scale"]).sum()
-    return -0.5 * (z**2).sum(-1) - scale - 0.5 * error.shape[-1] * np.log(2 * np.pi)
 
 
 MODEL = Glm

@@ -9,7 +9,8 @@ import numpy as np
 
 from cortseq.data import Data, Params
 from cortseq.models.base import Learned, Model, Run
-from cortseq.observations.emissions import emission_of, forecasts
+from cortseq.models.horizons import forecasts
+from cortseq.observations import emission_of
 
 
 class Null(Model):

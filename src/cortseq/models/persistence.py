@@ -9,15 +9,8 @@ import numpy as np
 
 from cortseq.data import Data, Params
 from cortseq.models.base import Learned, Model, Run
-from cortseq.observations.emissions import (
-    MIN_SD,
-    delayed,
-    emission_of,
-    encoded,
-    farthest,
-    forecasts,
-    with_dispersion,
-)
+from cortseq.models.horizons import delayed, farthest, forecasts
+from cortseq.observations import MIN_SD, TRACKS, Distribution, emission_of, with_dispersion
 
 SHARES = (0.0, *np.linspace(0.02, 0.98, 49).round(2).tolist(), 0.99, 0.995)
 
@@ -39,7 +32,7 @@ class Persistence(Model):
         overall = emission.estimate(train.y, train.valid)
         params: Params = with_dispersion({"centre": emission.mean(overall)}, overall)
         n_free = emission.n_free(train.n_features)
-        if train.track == "signal":
+        if train.kind.has_scale:
             both = train.valid[:, 1:] & train.valid[:, :-1]
             steps = np.diff(train.y, axis=1)[both]
             step_sd = np.sqrt((steps**2).mean(0)) if len(steps) else overall["sd"]
@@ -51,9 +44,8 @@ class Persistence(Model):
             scores.append(float(emission.log_prob(q, valid.y)[valid.valid].sum()))
         share = SHARES[int(np.argmax(scores))]
         params["share"] = np.array(share)
-        if train.track == "counts":
-            rate = _distribution(params, train)["rate"][train.valid]
-            params |= emission.fit_dispersion(rate, train.y[train.valid])
+        mean = emission.mean(_distribution(params, train))[train.valid]
+        params |= emission.refined(params, mean, train.y[train.valid])
         return Learned(
             {k: v[None] for k, v in params.items()},
             n_free + 1,
@@ -72,10 +64,10 @@ class Persistence(Model):
     ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon), exact."""
         p = {k: v[0] for k, v in params.items()}
-        if data.track == "signal":
+        if data.kind.has_scale:
             emission = emission_of(data)
             return forecasts(data, horizons, lambda h: emission.log_prob(_walk(p, data, h), data.y))
-        y = data.y[..., None] if data.track == "symbols" else data.y
+        y = data.kind.columns(data.y)
         found = {h: np.zeros(data.y.shape[:2]) for h in horizons}
         for unit in range(y.shape[2]):
             rows = step = _chain(p, data, unit)
@@ -89,38 +81,39 @@ class Persistence(Model):
         return forecasts(data, horizons, found.__getitem__)
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
-        kind, n = shape["track"], shape["n_features"]
+        track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
         drawn: list[np.ndarray] = []
         for t in range(n_time):
-            last = drawn[-1] if drawn else np.zeros(n_trials if kind == "symbols" else (n_trials, n))
-            q = _given(params, kind, encoded(kind, last, n), np.full((n_trials, 1), t > 0))
-            drawn.append(emission_of(shape).draw(q, rng))
+            last = drawn[-1] if drawn else track.blank(n_trials, n)
+            q = _given(emission, params, track.encoded(last, n), np.full((n_trials, 1), t > 0))
+            drawn.append(emission.draw(q, rng))
         return np.stack(drawn, 1)
 
 
 def _distribution(p: Params, data: Data) -> Params:
     """Parameters of the emission of each bin."""
     known = delayed(data.valid, 1, False)[..., None]
-    return _given(p, data.track, delayed(encoded(data.track, data.y, data.n_features), 1), known)
+    return _given(emission_of(data), p, delayed(data.kind.encoded(data.y, data.n_features), 1), known)
 
 
-def _given(p: Params, kind: str, last: np.ndarray, known: np.ndarray) -> Params:
-    if kind == "signal":
+def _given(emission: Distribution, p: Params, last: np.ndarray, known: np.ndarray) -> Params:
+    """Parameters of bins from the bin before (..., feature), where it is known (..., 1)."""
+    if "step_sd" in p:
         return {"mean": np.where(known, last, p["centre"]), "sd": np.where(known, p["step_sd"], p["sd"])}
     mean = np.where(known, p["share"] * last + (1 - p["share"]) * p["centre"], p["centre"])
-    return with_dispersion({"rate": mean}, p) if kind == "counts" else {"probability": mean}
+    return emission.around(mean, p)
 
 
 def _walk(p: Params, data: Data, horizon: int) -> Params:
     """A random walk from the bin `horizon` ago, or from the training mean where that is missing."""
-    q = _given(p, "signal", delayed(data.y, horizon), delayed(data.valid, horizon, False)[..., None])
+    q = _given(emission_of(data), p, delayed(data.y, horizon), delayed(data.valid, horizon, False)[..., None])
     return {"mean": q["mean"], "sd": np.sqrt(q["sd"] ** 2 + (horizon - 1) * p["step_sd"] ** 2)}
 
 
 def _chain(p: Params, data: Data, unit: int) -> np.ndarray:
     """p(y_t | y_{t-1}) of one unit or of the label, (state, state); a last row where y_{t-1} is not known."""
     share, m = p["share"], p["centre"]
-    if data.track == "symbols":
+    if data.kind.has_labels:
         return np.vstack([share * np.eye(len(m)) + (1 - share) * m, m])
     top = float(np.where(data.valid, data.y[..., unit], 0).max())
     size = int(top + 12 * np.sqrt(top + 1)) + 20

@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from cortseq.data import Data, Params
 from cortseq.models.base import Learned, Model, Run
-from cortseq.observations.emissions import MIN_SD, emission_of, encoded, forecasts
+from cortseq.models.horizons import forecasts
+from cortseq.observations import emission_of
 
 WIDTHS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # bins, sd of the Gaussian over time
 SHRINKAGE = (1.0, 10.0, 100.0, 1000.0)  # trials' worth of the overall mean
@@ -44,21 +45,15 @@ class Psth(Model):
         )
 
     def _estimate(self, train: Data, width: float, shrinkage: float) -> Params:
-        overall = emission_of(train).estimate(train.y, train.valid)
-        y = encoded(train.track, train.y, train.n_features)
-        centre = emission_of(train).mean(overall)
+        emission = emission_of(train)
+        overall = emission.estimate(train.y, train.valid)
+        y = train.kind.encoded(train.y, train.n_features)
+        centre = emission.mean(overall)
         total = np.where(train.valid[..., None], y, 0).sum(0) + shrinkage * centre
         mean = total / (train.valid.sum(0)[:, None] + shrinkage)
         if width:
             mean = gaussian_filter1d(mean, width, axis=0, mode="nearest")
-        if train.track == "signal":
-            sd = np.maximum((train.y - mean)[train.valid].std(0), MIN_SD * overall["sd"])
-            return {"mean": mean, "sd": np.broadcast_to(sd, mean.shape).copy()}
-        if train.track == "symbols":
-            return {"probability": mean}
-        seen = np.where(train.valid[..., None], train.y, 0)
-        spread = emission_of(train).dispersion(mean, train.valid.sum(0), seen.sum(0), train.y[train.valid])
-        return {"rate": mean, **{k: np.broadcast_to(v, mean.shape).copy() for k, v in spread.items()}}
+        return emission.over_time(mean, train.y, train.valid)
 
     def score(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).log_prob(_cut(params, data.y.shape[1]), data.y)[None]

@@ -13,105 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from copy import copy
-from typing import Any, Protocol
 
 import numpy as np
+
+from cortseq.observations.base import Loss
 
 _MOST_STEPS = 1000
 _NEGLIGIBLE = 1e-12  # of the largest eigenvalue: directions in which features do not vary
 _HALVINGS = 40
-_MAX_ETA = 30.0  # of a Poisson log mean: keeps a step that is too long finite
-
-
-class Loss(Protocol):
-    """A negative log-likelihood; its gradient by eta is mean - y."""
-
-    separable: bool  # whether outputs can be minimised one by one
-
-    def mean(self, eta: np.ndarray) -> np.ndarray:
-        """E[y], (output, bin)."""
-
-    def value(self, eta: np.ndarray, mean: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Sum over bins, (output,); of a loss that is not separable one number."""
-
-    def curvature(self, mean: np.ndarray, change: np.ndarray) -> np.ndarray:
-        """Second derivative of `value` along `change`, shaped like it."""
-
-    def variance(self, y: np.ndarray) -> np.ndarray:
-        """Mean second derivative by eta at the constant prediction, (output,)."""
-
-    def start(self, y: np.ndarray) -> np.ndarray:
-        """Intercepts of the constant prediction, (output,)."""
-
-
-class PoissonLoss:
-    """exp(eta) - y eta."""
-
-    separable = True
-
-    def mean(self, eta):
-        return np.exp(np.minimum(eta, _MAX_ETA))
-
-    def value(self, eta, mean, y):
-        return mean.sum(1) - np.einsum("ot,ot->o", y, eta)
-
-    def curvature(self, mean, change):
-        return np.einsum("ot,ot,ot->o", mean, change, change)
-
-    def variance(self, y):
-        return (y.sum(1) + 0.5) / (y.shape[1] + 1)
-
-    def start(self, y):
-        return np.log(self.variance(y))  # finite where a unit is silent
-
-
-class CategoricalLoss:
-    """log sum_k exp(eta_k) - eta_y, y one-hot over the outputs."""
-
-    separable = False
-
-    def mean(self, eta):
-        e = np.exp(eta - eta.max(0))
-        return e / e.sum(0)
-
-    def value(self, eta, mean, y):
-        top = eta.max(0)
-        return np.log(np.exp(eta - top).sum(0)).sum() + top.sum() - (y * eta).sum()
-
-    def curvature(self, mean, change):
-        return (mean * change**2).sum() - ((mean * change).sum(0) ** 2).sum()
-
-    def variance(self, y):
-        p = (y.sum(1) + 0.5) / (y.sum() + 0.5 * len(y))
-        return p * (1 - p) + 1e-9
-
-    def start(self, y):
-        p = y.sum(1) + 0.5
-        return np.log(p / p.sum())
-
-
-class SquaredLoss:
-    """0.5 (y - eta)^2."""
-
-    separable = True
-
-    def mean(self, eta):
-        return eta
-
-    def value(self, eta, mean, y):
-        return 0.5 * ((y - eta) ** 2).sum(1)
-
-    def curvature(self, mean, change):
-        return (change**2).sum(1)
-
-    def variance(self, y):
-        return np.ones(len(y))
-
-    def start(self, y):
-        return y.mean(1)
-
-
-LOSSES: dict[str, Any] = {"counts": PoissonLoss(), "symbols": CategoricalLoss(), "signal": SquaredLoss()}
 
 
 def path(

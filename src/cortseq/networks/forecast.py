@@ -19,8 +19,8 @@ import torch
 
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
+from cortseq.models.horizons import farthest
 from cortseq.networks import recurrent
-from cortseq.observations.emissions import farthest
 
 if TYPE_CHECKING:
     from cortseq.networks.recurrent import Recurrent
@@ -92,7 +92,7 @@ def _run(model: Recurrent, p: Params, data: Data, horizons, samples: int, feed: 
         eta = model.readout(p, model.output(q, state), last)
         if j + 1 in horizons:
             came = y[:, j:].unsqueeze(2)
-            came = came.expand(eta.shape[:-1]) if data.track == "symbols" else came
+            came = came.expand(eta.shape[:-1]) if data.kind.has_labels else came
             each = observation.log_prob(p, eta, came)
             mean = torch.logsumexp(each, 2) - math.log(each.shape[2])
             out[:, j:, horizons.index(j + 1)] = mean.numpy()

@@ -22,6 +22,7 @@ from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.errors import CortseqError
 from cortseq.networks.recurrent import Recurrent, State, parts
+from cortseq.observations.tracks import TRACKS
 
 if TYPE_CHECKING:
     import torch
@@ -123,7 +124,7 @@ def held_observation(shape: dict, input) -> torch.Tensor:
     CortseqError : another shape, a value that is not finite, a label or probabilities that are none.
     """
     n = shape["n_features"]
-    if shape["track"] != "symbols":
+    if not TRACKS[shape["track"]].has_labels:
         return vector("input", input, n)
     value = np.asarray(input)
     if value.ndim:

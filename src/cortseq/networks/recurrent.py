@@ -28,7 +28,6 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from cortseq import observations
-from cortseq import recording as rec
 from cortseq._lazy import lazy
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
@@ -347,7 +346,7 @@ class Recurrent(Model):
             return observation.encode(p, y), None
         decay = p["decay"]
         smooth = torch.where(smooth.isnan(), y, decay * smooth + (1 - decay) * y)
-        rooted = smooth.sqrt() if not isinstance(observation, observations.Gaussian) else smooth
+        rooted = observation.rooted(smooth)
         centroids = p["centroids"]
         nearest = ((centroids**2).sum(1) - 2 * rooted @ centroids.mT).argmin(-1)
         return torch.nn.functional.one_hot(nearest, len(centroids)).to(y.dtype), smooth
@@ -547,7 +546,7 @@ def _check_features(theirs: dict, mine: dict) -> None:
     there, here = theirs.get("features"), mine["features"]
     if theirs["track"] != mine["track"] or not there or not here or there == here:
         return
-    what = rec.TRACKS[mine["track"]] or "label"
+    what = observations.TRACKS[mine["track"]].feature
     odd = sorted(set(there) ^ set(here))
     raise CortseqError(
         f"{what} {odd[0]} is in one of the two sessions only" if odd else f"the {what}s are in another order",

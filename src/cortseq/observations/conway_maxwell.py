@@ -1,120 +1,135 @@
-"""The Conway-Maxwell-Poisson distribution of counts 0 .. support, compiled.
+"""Conway-Maxwell-Poisson counts: they vary less than their mean, or more.
 
     log p(y) = y eta - nu ln y! - ln Z,    Z = sum_{k=0}^{support} exp(k eta - nu ln k!)
 
-eta is the natural parameter, nu the dispersion: 1 is Poisson, above it counts vary less than their mean, and
-nu -> infinity leaves 0 and 1 (Bernoulli with logit eta). Conway & Maxwell 1962; Shmueli et al. 2005 Appl Stat 54:127.
-Sums start at the largest term and stop where terms no longer count, so they cost a few standard deviations.
+eta is the natural parameter, nu the dispersion: 1 is Poisson, above it counts vary less than their mean. The sums are
+compiled, `cortseq.compiled.conway_maxwell`. Conway & Maxwell 1962, J Ind Eng 12:132; Shmueli et al. 2005, Appl Stat 54:127.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
-from scipy.special import gammaln
 
-from cortseq.compiled.functions import OPTIONS
+from cortseq._lazy import lazy
+from cortseq.observations import arrays
+from cortseq.observations.base import MIN_LOG_RATE, MIN_RATE
+from cortseq.observations.counts import CountDistribution, CountReadout
 
-_SMALLEST = 1e-17  # of the largest term: what a double no longer sees
+if TYPE_CHECKING:
+    import torch
 
+    from cortseq.compiled import conway_maxwell as sums
+    from cortseq.observations import normaliser
+else:
+    torch = lazy("torch")
+    sums = lazy("cortseq.compiled.conway_maxwell")  # it brings the compiler
+    normaliser = lazy("cortseq.observations.normaliser")  # it brings torch
 
-def tables(nu: np.ndarray, support: int) -> tuple[np.ndarray, np.ndarray]:
-    """k^-nu (unit, support + 1; 1 at k = 0) and ln k! (support + 1,)."""
-    k = np.arange(support + 1.0)
-    return np.maximum(k, 1) ** -np.asarray(nu, float)[:, None], gammaln(k + 1)
-
-
-@njit(**OPTIONS)
-def moments(eta, nu, power, log_factorial, smallest):
-    """ln Z, E[y], Var[y] and E[ln y!]; `power` holds k^-nu of this unit."""
-    support = power.size - 1
-    mode = 0
-    if eta > 0:
-        mode = support if eta >= nu * math.log(support) else int(math.exp(eta / nu))
-    x = math.exp(eta)
-    total, first, second, logs = 1.0, 0.0, 0.0, log_factorial[mode]
-    for direction in (1, -1):
-        w, k = 1.0, mode
-        while w > smallest and 0 <= k + direction <= support:
-            w = w * x * power[k + 1] if direction == 1 else w / (x * power[k])
-            k += direction
-            total += w
-            first += w * (k - mode)
-            second += w * (k - mode) ** 2
-            logs += w * log_factorial[k]
-    first /= total
-    log_z = mode * eta - nu * log_factorial[mode] + math.log(total)
-    return log_z, mode + first, second / total - first * first, logs / total
+LOG_NU = (
+    -3.0,
+    math.log(10),
+)  # part of the model; at the upper end two spikes are 1/500 as likely as Poisson's
 
 
-@njit(**OPTIONS)
-def fill(eta, nu, power, log_factorial, smallest, log_z, mean, logs):
-    """ln Z, E[y] and E[ln y!] of eta (row, unit) into three arrays of its shape."""
-    for i in range(eta.shape[0]):
-        for j in range(eta.shape[1]):
-            log_z[i, j], mean[i, j], _, logs[i, j] = moments(
-                float(eta[i, j]), nu[j], power[j], log_factorial, smallest
-            )
+class ConwayMaxwellReadout(CountReadout):
+    """eta itself is the natural parameter, in which (with nu) the log-likelihood is concave.
 
-
-@njit(**OPTIONS)
-def _solve(mean, nu, power, log_factorial):
-    """eta with E[y] = mean, and ln Z there: Newton on ln E, bisection where it leaves the bracket."""
-    low, high = -40.0, nu * math.log(power.size - 1)
-    eta = min(math.log(mean) if mean < 1 else nu * math.log(mean), high)
-    log_z = 0.0
-    for _ in range(100):
-        log_z, reached, variance, _ = moments(eta, nu, power, log_factorial, _SMALLEST)
-        error = math.log(reached / mean)
-        if abs(error) < 1e-13:
-            break
-        low, high = (low, eta) if error > 0 else (eta, high)
-        eta -= error * reached / variance
-        if not low < eta < high:
-            eta = 0.5 * (low + high)
-        if high - low < 1e-14 * (1 + abs(high)):
-            break
-    return eta, log_z
-
-
-@njit(**OPTIONS)
-def _solve_all(mean, nu, power, log_factorial, eta, log_z):
-    for i in range(mean.shape[0]):
-        for j in range(mean.shape[1]):
-            eta[i, j], log_z[i, j] = _solve(mean[i, j], nu[j], power[j], log_factorial)
-
-
-def natural(mean: np.ndarray, nu: np.ndarray, support: int) -> tuple[np.ndarray, np.ndarray]:
-    """eta (..., unit) of the means (..., unit) > 0 with dispersion nu (unit,), and ln Z there.
-
-    A mean that eta <= nu ln(support) does not reach is given that eta.
+    eta is at most nu ln(support), where the end of the support is the likeliest count.
     """
-    nu = np.asarray(nu, float)
-    flat = np.ascontiguousarray(np.reshape(mean, (-1, len(nu))), float)
-    eta, log_z = np.empty_like(flat), np.empty_like(flat)
-    _solve_all(flat, nu, *tables(nu, support), eta, log_z)
-    return eta.reshape(np.shape(mean)), log_z.reshape(np.shape(mean))
+
+    distribution: ConwayMaxwell
+
+    def __init__(self, distribution: ConwayMaxwell):
+        super().__init__(distribution)
+        self.log_factorial = [math.lgamma(k + 1) for k in range(self.support + 1)]
+
+    def start_parameters(self, y, valid, rng):
+        """Return natural parameters and dispersions of the null."""
+        start = super().start_parameters(y, valid, rng)
+        rate, nu = np.exp(start["readout_bias"]), np.exp(start["log_dispersion"])
+        return start | {"readout_bias": sums.natural(rate, nu, self.support)[0]}
+
+    def _held(self, p, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return eta in its range, and nu."""
+        nu = arrays.row(p["log_dispersion"], eta).clamp(*LOG_NU).exp()
+        return torch.minimum(eta.clamp_min(MIN_LOG_RATE), nu * math.log(self.support)), nu
+
+    def _sums(self, eta: torch.Tensor, nu: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ln Z and E[y], one term after another: no array has an axis for the terms."""
+        with torch.no_grad():  # the largest term, by which all are divided
+            mode = (eta / nu).exp().floor().clamp(0, self.support)
+            largest = mode * eta - nu * torch.lgamma(mode + 1)
+        total, first = torch.zeros_like(eta), torch.zeros_like(eta)
+        for k, log_factorial in enumerate(self.log_factorial):
+            w = (k * eta - nu * log_factorial - largest).exp()
+            total, first = total + w, first + k * w
+        return total.log() + largest, first / total
+
+    def log_prob(self, p, eta, y):
+        eta, nu = self._held(p, eta)
+        return (y * eta - nu * torch.lgamma(y + 1) - self._log_z(eta, nu)).sum(-1)
+
+    def constant(self, p, y):
+        """Return 0: ln y! has a factor that is learned."""
+        return y.new_zeros(y.shape[:-1])
+
+    def _log_z(self, eta: torch.Tensor, nu: torch.Tensor) -> torch.Tensor:
+        if eta.is_cuda:
+            return self._sums(eta, nu)[0]
+        return normaliser.LogNormaliser.apply(eta, nu, self.support)
+
+    def mean(self, p, eta):
+        return self._sums(*self._held(p, eta))[1]
+
+    def slope(self, p, eta):
+        """Return dE[y] / d eta = Var[y], (..., n_features); 0 outside the range of eta."""
+        k, probability = self._terms(p, eta)
+        mean = (k * probability).sum(-1, keepdim=True)
+        return ((k - mean) ** 2 * probability).sum(-1) * (self._held(p, eta)[0] == eta)
+
+    def _terms(self, p, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the counts 0 .. support, and the probability of each (..., n_features, count)."""
+        held, nu = self._held(p, eta)
+        k = torch.arange(self.support + 1, dtype=eta.dtype, device=eta.device)
+        logits = held.unsqueeze(-1) * k - nu.unsqueeze(-1) * torch.lgamma(k + 1)
+        return k, torch.softmax(logits, -1)
+
+    def draw(self, p, eta, generator):
+        flat = self._terms(p, eta)[1].reshape(-1, self.support + 1)
+        return torch.multinomial(flat, 1, generator=generator).reshape(eta.shape).to(eta.dtype)
 
 
-@njit(**OPTIONS)
-def _draw_all(eta, nu, log_z, log_factorial, uniform, out):
-    for i in range(eta.shape[0]):
-        for j in range(eta.shape[1]):
-            left, k = uniform[i, j], 0
-            while k < log_factorial.size - 1:
-                left -= math.exp(k * eta[i, j] - nu[j] * log_factorial[k] - log_z[i, j])
-                if left < 0:
-                    break
-                k += 1
-            out[i, j] = k
+class ConwayMaxwell(CountDistribution):
+    """Counts 0 .. support with mean mu: a = eta(mu, nu), b = ln Z, h = -nu ln y!, nu the dispersion of a unit.
+
+    The support is part of the model and belongs to the recording: twice its largest count + 20.
+    """
+
+    readout = ConwayMaxwellReadout
+    bounds = LOG_NU
+
+    @classmethod
+    def support_of(cls, y):
+        """Return twice the largest count + 20: a larger count is not to be met."""
+        return 2 * int(y.max(initial=0)) + 20
+
+    def natural(self, log_mean, mean, dispersion):
+        return sums.natural(mean, _units(dispersion), self.support)
+
+    def base(self, y, dispersion):
+        return -_units(dispersion) * arrays.log_factorial(y)
+
+    def draw(self, p, rng):
+        mean = np.maximum(p["rate"], MIN_RATE)
+        return sums.draw(mean, _units(p["dispersion"]), self.support, rng)
 
 
-def draw(mean: np.ndarray, nu: np.ndarray, support: int, rng: np.random.Generator) -> np.ndarray:
-    """Counts (..., unit) with these means, by inversion."""
-    nu = np.asarray(nu, float)
-    eta, log_z = (x.reshape(-1, len(nu)) for x in natural(mean, nu, support))
-    out = np.empty(eta.shape, np.int64)
-    _draw_all(eta, nu, log_z, tables(nu, support)[1], rng.random(eta.shape), out)
-    return out.reshape(np.shape(mean))
+def _units(dispersion: np.ndarray) -> np.ndarray:
+    """Return (unit,) of a dispersion that may have been repeated over leading axes."""
+    return dispersion.reshape(-1, dispersion.shape[-1])[0]
+
+
+OBSERVATION = ConwayMaxwell

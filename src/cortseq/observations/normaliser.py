@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cortseq.observations import conway_maxwell
+from cortseq.compiled import conway_maxwell
 
 
 class LogNormaliser(torch.autograd.Function):

@@ -14,7 +14,6 @@ from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
-from cortseq.observations.emissions import encoded
 
 PROBES = 3  # trials whose future is changed
 RUN = 20  # bins that two trials may not share at different offsets
@@ -65,16 +64,10 @@ def causality(name: str, fit: Fit, recording: xr.Dataset, trials, seed: int = 0)
 
 def _changed(one: xr.Dataset, s: int, rng) -> xr.Dataset:
     """The recording with other observations from bin s on."""
-    kind = rec.track(one)
+    track = rec.kind(one)
     out = one.copy(deep=True)
-    y = out[kind].values
-    if kind == "counts":
-        y[:, s:] = y[:, s:] + rng.integers(1, 4, y[:, s:].shape)
-    elif kind == "symbols":
-        n = one.attrs["n_symbols"]
-        y[:, s:] = (y[:, s:] + rng.integers(1, n, y[:, s:].shape)) % n if n > 1 else y[:, s:]
-    else:
-        y[:, s:] = y[:, s:] + rng.normal(0, 1 + np.abs(y).mean(), y[:, s:].shape)
+    y = out[track.name].values
+    y[:, s:] = track.perturbed(y[:, s:], one.attrs.get("n_symbols", 0), rng)
     return out
 
 
@@ -114,14 +107,14 @@ def _shifted(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
     Chance does not repeat so much: such trials are windows that overlap. Runs that come again in their own
     trial (a periodic signal) and runs of few spikes say nothing.
     """
-    kind = rec.track(recording)
+    track = rec.kind(recording)
     y, valid = rec.observations(recording), recording["valid"].values
     fine = Audit("overlap", True, "no stretch of one role is in another at another offset")
-    if kind == "symbols" or y.shape[1] < RUN:
+    if track.has_labels or y.shape[1] < RUN:
         return fine
     key = _run_keys(y)
     telling = _windows(valid).all(-1)
-    if kind == "counts":
+    if track.has_events:
         telling &= _windows(y.sum(-1)).sum(-1) >= RUN
     else:  # values that stand still say nothing either
         telling &= (np.diff(_windows(y[..., 0])) != 0).all(-1)
@@ -192,11 +185,12 @@ def observed(recording: xr.Dataset) -> list[Audit]:
     """Counts are whole numbers, as no smoothed ones are; channels standardised over all roles are a warning."""
     y, valid = rec.observations(recording), recording["valid"].values
     seen = y[valid]
-    if rec.track(recording) == "counts":
+    track = rec.kind(recording)
+    if track.has_events:
         whole = bool((seen == np.floor(seen)).all() and (seen >= 0).all())
         detail = "counts are whole numbers" if whole else "counts are no whole numbers: smoothed or scaled?"
         return [Audit("observed", whole, detail)]
-    if rec.track(recording) == "signal" and len(seen) > 1:
+    if track.has_scale and len(seen) > 1:
         done = bool((np.abs(seen.mean(0)) < 1e-6).all() and (np.abs(seen.std(0) - 1) < 1e-3).all())
         detail = (
             "channels were standardised over all trials, test trials too" if done else "signals as recorded"
@@ -256,7 +250,7 @@ def _outcome(recording: xr.Dataset, u: np.ndarray) -> str:
 
 
 def _copied(data: Data, u: np.ndarray) -> str:
-    y = encoded(data.track, data.y, data.n_features)
+    y = data.kind.encoded(data.y, data.n_features)
     y = np.concatenate([y, y.sum(-1, keepdims=True)], -1) * data.valid[..., None]
     lags = np.arange(-LAGS, LAGS + 1)  # negative: the past
     if y.shape[1] <= 3 * LAGS:

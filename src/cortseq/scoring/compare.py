@@ -13,7 +13,7 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.observations.emissions import PoissonEmission, emission_of
+from cortseq.observations import Track, distribution, emission_of
 from cortseq.scoring import products
 from cortseq.scoring.ladder import rung
 from cortseq.scoring.statistics import (
@@ -183,9 +183,9 @@ def table(
             value=burn_in,
             fix="lower burn_in",
         )
-    kind, evaluation = rec.track(recording), _evaluation_null(recording, folds, burn_in)
+    kind, evaluation = rec.kind(recording), _evaluation_null(recording, folds, burn_in)
     blocks, width = _blocks(recording, folds), recording.attrs["bin_width"]
-    margin = MARGIN * (recording.sizes["channel"] if kind == "signal" else 1)
+    margin = MARGIN * (recording.sizes["channel"] if kind.has_scale else 1)
     given = _Given(null, reference, rival, evaluation, kind, width, seed, blocks, margin)
     common = _limits(recording, folds, null, burn_in) | {"dataset": dataset}
     rows = [row | common for n in names for row in _rows(whole[n], entries[n], given)]
@@ -207,7 +207,7 @@ class _Given:
     reference: Scored | None  # the best chain on validation
     rival: Scored | None  # the best of all models that are no networks: chains, HMMs, regressions, floors
     evaluation_null: dict  # nats of the evaluated trials under their own mean: joint and mean_rate
-    kind: str
+    kind: Track
     bin_width: float
     seed: int
     blocks: np.ndarray
@@ -216,7 +216,7 @@ class _Given:
     @property
     def unit(self) -> float:
         """Nats per unit of the metric: ln 2 for bits, 1 for nats."""
-        return _unit(self.kind)
+        return self.kind.unit_nats
 
     def difference(self, a: np.ndarray, b: np.ndarray, events: np.ndarray) -> PairedDifference:
         """The paired difference in units of the metric."""
@@ -304,11 +304,6 @@ _GAINS = (
 )
 
 
-def _unit(kind: str) -> float:
-    """Nats per unit of the metric: ln 2 for bits, 1 for nats."""
-    return 1.0 if kind == "signal" else float(np.log(2))
-
-
 def _rows(whole: Scored, variants: list[list[Scored]], given: _Given) -> list[dict]:
     """The row of a model, and that of its members averaged where there are several."""
     spec, orders = whole.card["model"], {s[0].card["model"].get("order") for s in variants}
@@ -333,7 +328,7 @@ def _row(s: Scored, given: _Given) -> dict:
         "variant": s.variant,
         "family": s.card["model"]["family"],
         "role": s.role,
-        "metric": rec.METRICS[kind],
+        "metric": kind.metric,
         "value": over_null.estimate,
         "low": over_null.low,
         "high": over_null.high,
@@ -342,20 +337,20 @@ def _row(s: Scored, given: _Given) -> dict:
         "best_member_value": float((s.best - null.best).sum() / total),
         "value_evaluation_null": float((s.test.mean(0).sum() - given.evaluation_null["joint"]) / total),
         "value_cold": float((s.cold.mean(0) - null.cold[0]).sum() / (s.cold_events.sum() * given.unit)),
-        "value_per_s": over_null.estimate * events.sum() / s.test_seconds if kind == "counts" else np.nan,
-        "loss": -float(s.test.mean(0).sum() / total) if kind == "symbols" else np.nan,
+        "value_per_s": over_null.estimate * events.sum() / s.test_seconds if kind.has_events else np.nan,
+        "loss": -float(s.test.mean(0).sum() / total) if kind.has_labels else np.nan,
         "parameters": s.card["parameters"],
         "members": len(s.test),
         "trials": len(events),
         "blocks": len(np.unique(given.blocks)),
         "n_events": int(events.sum()),
-        "bin_ms": given.bin_width * 1e3 if kind != "symbols" else np.nan,
+        "bin_ms": given.bin_width * 1e3 if kind.timed else np.nan,
         "reference": given.reference.variant if given.reference else "",
         "rival": given.rival.variant if given.rival else "",
         "equivalent": False,
         **dict.fromkeys([*_GAINS, *_RATES], np.nan),
     }
-    if kind == "counts":
+    if kind.has_events:
         row |= _rates(s, given, total)
     chain = given.reference
     if chain is not None and (s.model, s.variant) != (chain.model, chain.variant):
@@ -409,8 +404,8 @@ def _evaluation_null(recording: xr.Dataset, folds: list[dict], burn_in: int) -> 
         if not data.valid.any():
             continue
         emissions = {"joint": emission_of(data)}
-        if data.track == "counts":
-            emissions["mean_rate"] = PoissonEmission(data.n_features)
+        if data.kind.has_events:
+            emissions["mean_rate"] = distribution(data.kind.default)(data.n_features)
         for name, emission in emissions.items():
             nats = emission.log_prob(emission.estimate(data.y, data.valid), data.y)
             total[name] += float(nats[data.valid].sum())
@@ -423,8 +418,8 @@ def _session(dataset: str, s: Scored, given: _Given) -> dict:
         "dataset": dataset,
         "model": s.model,
         "role": s.role,
-        "metric": rec.METRICS[given.kind],
-        "bin_ms": given.bin_width * 1e3 if given.kind != "symbols" else np.nan,
+        "metric": given.kind.metric,
+        "bin_ms": given.bin_width * 1e3 if given.kind.timed else np.nan,
         "over_null": Session(s.test, given.null.test, s.test_events, given.blocks),
         "over_chain": chain and Session(s.test, chain.test, s.test_events, given.blocks),
     }
@@ -472,7 +467,7 @@ def sessions(parts: list[dict], seed: int) -> pd.DataFrame:
 BUDGET_COLUMNS = "dataset model settings expected_test".split()
 
 
-def _budget_rows(dataset: str, variants: list[list[Scored]], nulls: list[Scored], kind: str) -> list[dict]:
+def _budget_rows(dataset: str, variants: list[list[Scored]], nulls: list[Scored], kind: Track) -> list[dict]:
     """Expected test score of the variant chosen on validation among n of the sweep, n = 1 .. all; summed over folds."""
     curve = np.zeros(len(variants))
     for f, null in enumerate(nulls):
@@ -480,7 +475,7 @@ def _budget_rows(dataset: str, variants: list[list[Scored]], nulls: list[Scored]
             np.array([getattr(v[f], r).mean(0).sum() for v in variants]) for r in ("valid", "test")
         )
         curve += expected_best(valid, test - null.test[0].sum())
-    scale = sum(n.test_events.sum() for n in nulls) * _unit(kind)
+    scale = sum(n.test_events.sum() for n in nulls) * kind.unit_nats
     return [
         dict(zip(BUDGET_COLUMNS, (dataset, variants[0][0].model, n, x / scale), strict=True))
         for n, x in enumerate(curve, 1)
@@ -493,7 +488,7 @@ def _limits(recording: xr.Dataset, folds: list[dict], null: Scored, burn_in: int
     The filter is that of all units: none where a fold dropped some.
     """
     out = {"true_rates": np.nan, "ceiling": np.nan}
-    kind = rec.track(recording)
+    kind = rec.kind(recording)
     every = all("units" not in f or len(f["units"]) == recording.sizes["unit"] for f in folds)
     sums: dict[str, float] = {}
     for fold in folds:
@@ -501,20 +496,20 @@ def _limits(recording: xr.Dataset, folds: list[dict], null: Scored, burn_in: int
         mask = part["valid"].values
         if "ceiling" in part and every:
             sums["ceiling"] = sums.get("ceiling", 0.0) + float(part["ceiling"].values[mask].sum())
-        if "true_rates" in part and kind == "counts":
+        if "true_rates" in part and kind.has_events:
             part = part.isel(unit=fold["units"])
             rates = {"rate": part["true_rates"].transpose("trial", "time", "unit").values}
-            exact = PoissonEmission(part.sizes["unit"]).log_prob(rates, rec.observations(part))
+            exact = distribution(kind.default)(part.sizes["unit"]).log_prob(rates, rec.observations(part))
             sums["true_rates"] = sums.get("true_rates", 0.0) + float(exact[mask].sum())
     for name, total in sums.items():
-        out[name] = (total - float(null.test.sum())) / (float(null.test_events.sum()) * _unit(kind))
+        out[name] = (total - float(null.test.sum())) / (float(null.test_events.sum()) * kind.unit_nats)
     return out
 
 
-def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind: str) -> dict:
+def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind: Track) -> dict:
     def per_event(role: str) -> tuple[float, float]:
         mine, base = getattr(s, role).mean(0).sum(), getattr(null, role).mean(0).sum()
-        scale = max(getattr(s, f"{role}_events").sum(), 1) * _unit(kind)
+        scale = max(getattr(s, f"{role}_events").sum(), 1) * kind.unit_nats
         return (mine - base) / scale, -mine / scale
 
     (valid, loss_valid), (test, loss_test) = per_event("valid"), per_event("test")

@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import gammaln
 
 from cortseq import models
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Progress, Run, silent
-from cortseq.observations.emissions import MIN_RATE
+from cortseq.observations import MIN_RATE
+from cortseq.observations.poisson import log_pmf
 from cortseq.scoring.statistics import blocks_of, paired_difference
 from cortseq.scoring.units import benchmark_bits_per_spike
 
@@ -45,7 +45,7 @@ def table(
     low, high (bits/spike over the training mean, interval over trials and members), units_in, units_out, trials.
     """
     train, valid, test = (Data.of(recording, roles[role]) for role in ("train", "valid", "test"))
-    if train.track != "counts":
+    if not train.kind.has_events:
         raise CortseqError("co-smoothing is for counts", value=train.track, fix="set cosmoothing: false")
     held_in, held_out = held_out_units(train.n_features, seed)
     spikes = np.where(test.valid[..., None], test.y[..., held_out], np.nan)
@@ -102,4 +102,4 @@ def _hmm(train, valid, test, held_in, held_out, members: int, seed: int) -> np.n
 def _log_prob(rates: np.ndarray, spikes: np.ndarray) -> np.ndarray:
     """Poisson log-probabilities summed over bins and units, (member, trial) nats."""
     rates = np.maximum(rates, MIN_RATE)
-    return np.nansum(spikes * np.log(rates) - rates - gammaln(spikes + 1), axis=(2, 3))
+    return np.nansum(log_pmf(spikes, rates), axis=(2, 3))

@@ -50,21 +50,16 @@ def _difference(a: Fit, b: Fit, recording: xr.Dataset, trials, seed: int):
 
 def _noise(recording: xr.Dataset, rng) -> xr.Dataset:
     """Independent Poisson counts, labels or Gaussian samples with the recording's marginals."""
-    kind, y = rec.track(recording), rec.observations(recording)
-    valid = recording["valid"].values
+    track, data = rec.kind(recording), Data.of(recording)
     shape = (CANARY_TRIALS, CANARY_BINS)
-    if kind == "symbols":
-        p = np.bincount(y[valid], minlength=recording.attrs["n_symbols"]) / valid.sum()
-        return rec.from_symbols(list(rng.choice(len(p), shape, p=p)), n_symbols=len(p))
-    mean = y[valid].mean(0)
-    few = np.argsort(-mean)[:CANARY_UNITS]
-    if kind == "counts":
-        drawn = rng.poisson(np.maximum(mean[few], 0.05), (*shape, len(few)))
-        return rec.from_counts(
-            drawn, bin_width=recording.attrs["bin_width"], observation=rec.observation(recording)
-        )
-    noise = rng.normal(mean[few], y[valid].std(0)[few], (*shape, len(few)))
-    return rec.from_signal(noise, bin_width=recording.attrs["bin_width"])
+    drawn = track.noise(data.y[data.valid], shape, CANARY_UNITS, data.n_features, rng)
+    return rec.from_drawn(
+        track.name,
+        drawn,
+        bin_width=data.bin_width,
+        n_features=data.n_features,
+        observation=data.observation,
+    )
 
 
 def refit(name: str, fit: Fit, recording: xr.Dataset, roles: dict, start: Fit | None = None) -> Audit:
@@ -118,12 +113,12 @@ def normalisation(name: str, fit: Fit, recording: xr.Dataset, roles: dict, seed:
     fitted again to one and to two units (one channel) of a few short trials, summed over a grid of outcomes.
     """
     rng = np.random.default_rng(seed)
-    kind, sums = rec.track(recording), []
-    if kind == "symbols":
+    track, sums = rec.kind(recording), []
+    if track.has_labels:
         sums = [_symbol_sum(fit, recording.isel(trial=[int(t)]), rng) for t in roles["test"][:3]]
     else:
         try:
-            for n_units in (1, 2) if kind == "counts" else (1,):
+            for n_units in (1, 2) if track.has_events else (1,):
                 sums.append(_grid_sum(fit.model, _small(recording, roles, n_units), rng))
         except CortseqError as error:  # a family may ask for more units than these, and counts may be high
             if not sums:
@@ -152,8 +147,8 @@ def _grid_sum(model: Model, small: xr.Dataset, rng) -> float:
     trial = int(rng.integers(n))
     t = min(4, int(small["valid"].values[trial].sum()) - 1)
     one = small.isel(trial=[trial], time=slice(0, t + 1))
-    kind = rec.track(small)
-    if kind == "counts":
+    track = rec.kind(small)
+    if track.has_events:
         n_units = small.sizes["unit"]
         most = min(
             MOST_COUNTS[n_units], small.attrs.get("support", 256) + 1
@@ -165,24 +160,24 @@ def _grid_sum(model: Model, small: xr.Dataset, rng) -> float:
         outcomes = seen.mean(0) + GRID[:, None] * seen.std(0)
         weight = float(np.prod((GRID[1] - GRID[0]) * seen.std(0)))
     every = one.isel(trial=np.zeros(len(outcomes), int)).copy(deep=True)
-    every[kind].transpose("trial", "time", rec.TRACKS[kind]).values[:, t] = outcomes
+    every[track.name].transpose(*track.dims).values[:, t] = outcomes
     return float(np.exp(fit.log_prob(every)[0, :, t]).sum() * weight)
 
 
 def _small(recording: xr.Dataset, roles: dict, n_units: int) -> xr.Dataset:
     """A few short training trials of the units whose rate is nearest to one spike in two bins (the first channels)."""
-    kind = rec.track(recording)
+    track = rec.kind(recording)
     part = recording.isel(trial=roles["train"][:SMALL_TRIALS], time=slice(0, SMALL_BINS))
     long = np.flatnonzero(part["valid"].values[:, :5].all(1))
     part = part.isel(trial=long)
     if len(long) < 3:
         raise CortseqError("too few trials of five bins")
     y = rec.observations(part)[part["valid"].values]
-    rank = np.abs(np.log(y.mean(0) + 1e-3) - np.log(0.5)) if kind == "counts" else -y.std(0)
+    rank = np.abs(np.log(y.mean(0) + 1e-3) - np.log(0.5)) if track.has_events else -y.std(0)
     kept = np.sort(np.argsort(rank, kind="stable")[:n_units])
-    if kind == "counts" and y[:, kept].max() > MOST_COUNTS[len(kept)] / 4:
+    if track.has_events and y[:, kept].max() > MOST_COUNTS[len(kept)] / 4:
         raise CortseqError("counts too high to sum over", value=int(y[:, kept].max()))
-    return part.isel({rec.TRACKS[kind]: kept}).drop_vars(["true_rates", "ceiling"], errors="ignore")
+    return part.isel({track.dimension: kept}).drop_vars(["true_rates", "ceiling"], errors="ignore")
 
 
 def surrogates(chain: Fit, network: Fit, n_time: int, seed: int = 0) -> list[Audit]:

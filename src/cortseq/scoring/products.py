@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from scipy.special import gammaln, logsumexp
+from scipy.special import logsumexp
 
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.models.base import Fit
-from cortseq.observations.emissions import MIN_RATE
+from cortseq.observations import MIN_RATE
+from cortseq.observations.poisson import log_pmf
 
 SCORED = ("train", "valid", "test")
 _CHUNK = 32  # trials whose expectations are held at once: bounds memory
@@ -33,7 +34,7 @@ def scores(fit: Fit, recording: xr.Dataset, roles: dict, burn_in: int = 0) -> xr
         "n_events": (("trial", "time"), Data.of(recording, trials).n_events()),
     }
     coords = {"trial": trials, "role": ("trial", role.astype("<U5")), "time": recording["time"].values}
-    if rec.track(recording) == "counts":
+    if rec.kind(recording).has_events:
         variables |= _rates(fit, recording, trials, np.flatnonzero(role == "test"), burn_in)
         coords["unit"] = recording["unit"].values
     attrs = {
@@ -57,7 +58,7 @@ def _rates(fit: Fit, recording: xr.Dataset, trials: np.ndarray, test: np.ndarray
         y, seen = data.y[some], data.valid[some]
         for i, rate in enumerate([*expected, expected.mean(0)]):
             rate = np.maximum(rate, MIN_RATE)
-            nats = np.where(seen[..., None], y * np.log(rate) - rate - gammaln(y + 1.0), 0.0)
+            nats = np.where(seen[..., None], log_pmf(y, rate), 0.0)
             by_bin[i, some] = np.where(seen, nats.sum(-1), np.nan)
             by_unit[i, some] = nats[:, burn_in:].sum(1)
     late = np.where(data.valid[..., None], data.y, 0)[:, burn_in:].sum(1)
@@ -84,8 +85,7 @@ def averaged(score: xr.Dataset) -> xr.Dataset:
 
 def predictions(fit: Fit, recording: xr.Dataset, trials) -> xr.Dataset:
     """Expected counts per bin / label probabilities / means on test trials, averaged over members."""
-    kind = rec.track(recording)
-    feature = rec.TRACKS[kind] or "symbol"
+    feature = rec.kind(recording).dimension or "symbol"
     names = recording[feature].values if feature in recording.coords else np.arange(fit.card["n_features"])
     mean = fit.predict(recording, trials).mean(0).astype(np.float32)
     return xr.Dataset(

@@ -15,6 +15,7 @@ from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
+from cortseq.observations.tracks import TRACKS
 from cortseq.scoring.statistics import PairedDifference, blocks_of, paired_difference
 
 MEMORIES = (1, 2, 5, 10, 20, 50)
@@ -179,7 +180,7 @@ def _blocks(folds: list[xr.Dataset]) -> np.ndarray:
 
 
 def _difference(a, b, events, blocks, seed: int, track: str, with_p: bool = False) -> dict:
-    scale = np.log(2) if track == "signal" else 1.0
+    scale = np.log(2) / TRACKS[track].unit_nats
     if len(np.unique(blocks)) < 2 or not events.sum():
         nothing = PairedDifference(np.nan, np.nan, np.nan, np.nan, np.nan)
         return _row(nothing, scale, with_p)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammaln
 
 from cortseq.errors import CortseqError
+from cortseq.observations.poisson import log_pmf
 
 
 def bits_per_spike(log_prob, null_log_prob, n_spikes) -> float:
@@ -53,6 +53,6 @@ def benchmark_bits_per_spike(rates, spikes) -> float:
     def log_likelihood(rate: np.ndarray) -> float:
         y, rate = spikes[seen], rate[seen]
         rate = np.where(rate == 0, 1e-9, rate)
-        return float((y * np.log(rate) - rate - gammaln(y + 1)).sum())
+        return float(log_pmf(y, rate).sum())
 
     return float((log_likelihood(rates) - log_likelihood(null)) / (n_spikes * np.log(2)))

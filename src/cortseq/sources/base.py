@@ -25,6 +25,8 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from cortseq.errors import CortseqError
+from cortseq.observations import registry
+from cortseq.observations.tracks import TRACKS
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -60,7 +62,7 @@ class Source(BaseModel):
         default_factory=dict,
         description="label: name in the file; labels and stratifies trials, never seen by models",
     )
-    observation: Literal["poisson", "negative_binomial", "conway_maxwell"] | None = Field(
+    observation: str | None = Field(
         None, description="what every model takes counts to be drawn from; default: poisson"
     )
     stratify: str | None = Field(None, description="the covariate to stratify splits by; default: the first")
@@ -126,8 +128,13 @@ class Source(BaseModel):
                 f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add "
                 f"it there"
             )
-        if self.observation and self.track != "counts":
+        if self.observation and not TRACKS[self.track].has_events:
             raise ValueError(f"observation: is for counts, this source gives {self.track} -- remove the key")
+        if self.observation and self.observation not in registry.names(self.track):
+            raise ValueError(
+                f"observation: {self.observation!r} is no distribution of counts -- choose one of "
+                f"{', '.join(registry.names(self.track))}"
+            )
         for key in _NOT_FOR.get(self.track, ()):
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
                 what = {"symbols": "a source of symbols has none", "signal": "a signal has no rate of spikes"}

@@ -15,10 +15,11 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import numpy as np
 import xarray as xr
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from scipy.special import gammaln, logsumexp
+from scipy.special import logsumexp
 
 from cortseq import processes
 from cortseq.errors import CortseqError
+from cortseq.observations.poisson import Poisson, log_pmf
 from cortseq.processes import stationary
 from cortseq.sources.base import Positive, Source, describe
 
@@ -281,7 +282,7 @@ def _poisson_hmm(rng: np.random.Generator, states, initial, transition, expected
     """Return spikes of a hidden chain with expected counts (state, unit), and their exact likelihood."""
     raw = _counts(rng, expected[states], bin_width)
     counts = raw["counts"].values
-    emission = counts @ np.log(expected).T - expected.sum(1) - gammaln(counts + 1).sum(-1)[..., None]
+    emission = Poisson(raw.sizes["unit"]).log_prob_states({"rate": expected}, counts)
     return raw.assign(ceiling=(("trial", "time"), forward_filter(initial, transition, emission)))
 
 
@@ -478,7 +479,7 @@ def poisson_log_prob(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
     sum_n y log mu - mu - log y!
     """
-    return (counts * np.log(expected) - expected - gammaln(counts + 1)).sum(-1)
+    return log_pmf(counts, expected).sum(-1)
 
 
 def sample_chain(

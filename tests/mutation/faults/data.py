@@ -42,7 +42,7 @@ FAULTS = [
     ),
     Fault(
         "The support of Conway-Maxwell counts ends at the largest count.",
-        "with_observation", '2 * int(recording["counts"].values.max(initial=0)) + 20', 'int(recording["counts"].values.max(initial=0))',
+        "ConwayMaxwell.support_of", "2 * int(y.max(initial=0)) + 20", "int(y.max(initial=0))",
         ("test_edges.py",),
     ),
     Fault(
@@ -67,7 +67,7 @@ FAULTS = [
     ),
     Fault(
         "Signals are summed over the samples of a bin, like counts.",
-        "_rebin", 'blocks.sum() if kind == "counts" else blocks.mean()', "blocks.sum()", PREPROCESS,
+        "_rebin", "blocks.sum() if track.has_events else blocks.mean()", "blocks.sum()", PREPROCESS,
     ),
     Fault(
         "Labels of a wider bin are those of its first sample.",

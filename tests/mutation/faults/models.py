@@ -89,7 +89,7 @@ FAULTS = [
     ),
     Fault(
         "The estimator of context trees adds 1 where it adds 1/2 to the total.",
-        "context_tree", "gammaln(m / 2) - gammaln(n + m / 2)", "gammaln(m) - gammaln(n + m)",
+        "krichevsky_trofimov", "special.gammaln(m / 2) - special.gammaln(n + m / 2)", "special.gammaln(m) - special.gammaln(n + m)",
         ("test_smoothing.py -k context_tree",),
     ),
     Fault(
@@ -168,7 +168,7 @@ FAULTS = [
     ),
     Fault(
         "The prior of hidden states is worth nothing.",
-        "PoissonStates.maximise", 'self.prior * self.overall["rate"]) / (s[:, -1:] + self.prior)',
+        "CountStates.maximise", 'self.prior * self.overall["rate"]) / (s[:, -1:] + self.prior)',
         '1e-9 * self.overall["rate"]) / (s[:, -1:] + 1e-9)',
         ("test_models_by_hand.py -k prior",),
     ),

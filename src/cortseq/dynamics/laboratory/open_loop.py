@@ -65,7 +65,7 @@ def _conditions(subject: Subject) -> dict[str, tuple[Any, ...]]:
     def inputs(at: np.ndarray):
         return None if data.inputs is None else np.nanmean(data.inputs[at], 0)
 
-    if data.track == "symbols":
+    if data.kind.has_labels:
         symbols, n = np.unique(data.y[data.valid], return_counts=True)
         common = np.sort(symbols[np.argsort(-n, kind="stable")[:CONDITIONS]])
         names = subject.recording.attrs.get("labels") or [str(s) for s in range(symbols.max() + 1)]
@@ -156,7 +156,7 @@ def past(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str,
     train = analyse.spread(subject.train, n)
     trials = np.concatenate([train, subject.test])
     data = subject.fit._data(subject.recording, trials)
-    y = np.eye(data.n_features)[data.y] if data.track == "symbols" else data.y
+    y = data.kind.encoded(data.y, data.n_features)
     y = np.where(data.valid[..., None], y, np.nan)
     states = np.where(data.valid[..., None], subject.fit.states(subject.recording, trials), np.nan)
     longest = int(data.valid.sum(1).min()) // 2

@@ -7,17 +7,16 @@ feature). Everything is learned from training trials; the label at t depends on 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammaln
 
 from cortseq.data import Data, Params
-from cortseq.observations.emissions import MIN_SD, emission_of, varying
+from cortseq.observations import MIN_SD, emission_of, varying, with_dispersion
+from cortseq.observations.poisson import shrunk_rates
 
 DECAYS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.9)  # per bin, of the causal exponential smoothing before k-means
 _MOST_POINTS = 30_000  # training bins that k-means sees: more change the score in the fourth digit
 _QUICK_POINTS = 10_000  # and where decays are compared, with one start and few steps
 _STEPS, _QUICK_STEPS = 100, 20
 _AT_ONCE = 1 << 18  # distances in one array: what a cache holds
-_PRIOR = np.logspace(-2, 3, 31)  # bins' worth of the Gamma prior
 
 
 def learn(
@@ -29,20 +28,20 @@ def learn(
     good enough to compare decays.
     """
     params: Params = {"decay": np.array([decay])}
-    if train.track == "symbols":
+    if train.kind.has_labels:
         return params, train.y
     quick = quick and train.valid.sum() > _QUICK_POINTS
     smooth = smoothed(train, decay)
     params["centroids"] = _centroids(smooth[train.valid], states, 1 if quick else restarts, seed, quick)
     found = nearest(smooth, params["centroids"])
-    if train.track == "counts":
-        return {**params, "rate": _rates(train, found, states)}, found
+    if train.kind.has_events:
+        return {**params, "rate": shrunk_rates(*_totals(train, found, states))}, found
     return params | _gaussians(train, found, states), found
 
 
 def labels(params: Params, data: Data) -> np.ndarray:
     """The state of each bin, (trial, time): the nearest centroid; the symbols themselves on symbols."""
-    if data.track == "symbols":
+    if data.kind.has_labels:
         return data.y
     return nearest(smoothed(data, float(params["decay"][0])), params["centroids"])
 
@@ -65,12 +64,7 @@ def smoothed(data: Data, decay: float) -> np.ndarray:
         step = np.where(seen, smooth_step(now, data.y[:, t], decay), data.y[:, t])
         now, seen = np.where(valid, step, now), seen | valid
         out[:, t] = now
-    return root(out, data.track)
-
-
-def root(smooth: np.ndarray, kind: str) -> np.ndarray:
-    """Square roots of smoothed counts: their noise does not grow with the rate."""
-    return np.sqrt(smooth) if kind == "counts" else smooth
+    return data.kind.rooted(out)
 
 
 def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
@@ -98,7 +92,7 @@ def likelihood(
     The peak is the largest log-likelihood over the labels unless it is given. On symbols the likelihood is 1 for
     the symbol itself. `trials` and `chosen` (labels) select.
     """
-    if data.track == "symbols":
+    if data.kind.has_labels:
         one_hot = data.y[trials][..., None] == np.arange(data.n_features)[chosen]
         return one_hot.astype(float), np.zeros(one_hot.shape[:2])
     log_p = _log_likelihood(p, data, data.y[trials], chosen)
@@ -108,25 +102,8 @@ def likelihood(
 
 def _log_likelihood(p: Params, data: Data, y: np.ndarray, chosen) -> np.ndarray:
     """log p(y_t | state) in nats, (trial, time, state), as products of matrices."""
-    if data.track == "counts":
-        return emission_of(data).log_prob_states({**p, "rate": p["rate"][chosen]}, y)
-    mean, sd = p["mean"][chosen], p["sd"][chosen]
-    weight = sd**-2.0
-    square = (y**2) @ weight.T - 2 * y @ (weight * mean).T + (weight * mean**2).sum(1)
-    return -0.5 * square - np.log(sd).sum(1) - 0.5 * y.shape[-1] * np.log(2 * np.pi)
-
-
-def _rates(train: Data, found: np.ndarray, k: int) -> np.ndarray:
-    """lambda (state, unit): posterior means under Gamma(b m_n, b), b by maximum marginal likelihood."""
-    n, total = _totals(train, found, k)
-    mean = (total.sum(0) + 0.5) / (n.sum() + 1)
-
-    def evidence(b: float) -> float:
-        a = b * mean
-        return float((gammaln(a + total) - gammaln(a) + a * np.log(b) - (a + total) * np.log(b + n)).sum())
-
-    b = max(_PRIOR, key=evidence)
-    return (total + b * mean) / (n + b)
+    own: Params = {k: p[k][chosen] for k in ("rate", "mean", "sd") if k in p}
+    return emission_of(data).log_prob_states(with_dispersion(own, p), y)
 
 
 def _gaussians(train: Data, found: np.ndarray, k: int) -> Params:

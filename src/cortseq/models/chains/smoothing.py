@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from scipy.special import gammaln
 
 from cortseq.models.chains import chain
 from cortseq.models.chains.chain import Table
+from cortseq.observations.categorical import krichevsky_trofimov
 
 _EM_STEPS = 200
 _EM_TOLERANCE = 1e-7  # nats per label
@@ -195,7 +195,7 @@ def context_tree(table: Table, m: int) -> tuple[Table, float]:
     for level in range(depth, -1, -1):
         context, _, c = chain.cells(table, level, m)
         n = np.bincount(context, c)
-        k = np.bincount(context, gammaln(c + 0.5) - gammaln(0.5)) + gammaln(m / 2) - gammaln(n + m / 2)
+        k = krichevsky_trofimov(context, c, n, m)
         children = k
         if level < depth:
             children = np.bincount(chain.parents(table, level + 1, m), whole[0])

@@ -12,7 +12,8 @@ from scipy.special import softmax
 from cortseq.data import Data, Params
 from cortseq.models.base import Fit, Learned, Model, Run
 from cortseq.models.chains import chain, encoder, smoothing
-from cortseq.observations.emissions import emission_of, farthest, reached, with_dispersion
+from cortseq.models.horizons import farthest, reached
+from cortseq.observations import TRACKS, emission_of, with_dispersion
 
 _AT_ONCE = 5_000_000  # numbers in the largest temporary array
 _DISPERSION_BINS, _DISPERSION_ROUNDS = 30_000, 5  # training bins and rounds of EM for the dispersions
@@ -82,7 +83,7 @@ class StateChain(Model):
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         decay, tried = 0.0, []
-        if train.track != "symbols":
+        if not train.kind.has_labels:
             for d in encoder.DECAYS:
                 tried.append(self._best(train, valid, d, run.seed, quick=True))
                 run.progress(f"{self.family}: decay {d}, validation {tried[-1].score:.1f} nats")
@@ -90,7 +91,7 @@ class StateChain(Model):
         best = self._best(train, valid, decay, run.seed)
         m = self._n_labels(train)
         n_free = chain.n_contexts(best.params, self.length) * (m - 1)
-        n_free += 0 if train.track == "symbols" else m * train.n_features
+        n_free += 0 if train.kind.has_labels else m * train.n_features
         n_free += best.params["dispersion"].size if "dispersion" in best.params else 0
         card = {**best.card, "chosen": {"decay": decay, **best.card.get("chosen", {})}}
         card["settings_tried"] = sum(found.tried for found in tried) or best.tried
@@ -101,7 +102,7 @@ class StateChain(Model):
         learned, labels = encoder.learn(train, decay, self.states, self.restarts, seed, quick)
         m = self._n_labels(train)
         counts = chain.count(labels, train.valid, m, self.length)
-        if train.track == "counts":
+        if train.kind.has_events:
             learned |= self._dispersion(learned, counts, train, labels)
         unseen = encoder.labels(learned, valid)
         held_out = self._bins(learned, valid, unseen) if valid.valid.any() else None
@@ -135,7 +136,7 @@ class StateChain(Model):
         return Bins(labels, data.valid, lambda: encoder.likelihood(learned, data)[0][data.valid])
 
     def _n_labels(self, data: Data) -> int:
-        return data.n_features if data.track == "symbols" else self.states
+        return data.n_features if data.kind.has_labels else self.states
 
     def score(self, params: Params, data: Data) -> np.ndarray:
         p = {k: v[0] for k, v in params.items()}
@@ -157,7 +158,7 @@ class StateChain(Model):
     def expect(self, params: Params, data: Data) -> np.ndarray:
         p = {k: v[0] for k, v in params.items()}
         model, contexts = self._contexts(p, data, encoder.labels(p, data))
-        means = {"symbols": None, "counts": p.get("rate"), "signal": p.get("mean")}[data.track]
+        means = None if data.kind.has_labels else emission_of(data).mean(p)
         distinct, back = np.unique(contexts, return_inverse=True)
         rows = (model.rows(distinct[part]) for part in _parts(distinct, model.m))
         # not a matrix product: its last bits depend on how many contexts there are, and later bins bring more
@@ -188,8 +189,8 @@ class StateChain(Model):
         return (np.log(total, where=known, out=np.full(total.shape, np.nan)) + peak[..., None])[None]
 
     def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
-        kind, n = shape["track"], shape["n_features"]
-        model = chain.Chain(params, n if kind == "symbols" else self.states)
+        track, n = TRACKS[shape["track"]], shape["n_features"]
+        model = chain.Chain(params, n if track.has_labels else self.states)
         labels = np.zeros((n_trials, n_time + 1), np.int64)
         known = np.zeros(labels.shape, bool)
         drawn, smooth = [], None
@@ -197,14 +198,14 @@ class StateChain(Model):
             window = slice(max(0, t - self.length), t + 1)
             rows = model.rows(model.contexts(labels[:, window], known[:, window])[:, -1])
             state = (rng.random((n_trials, 1)) > rows.cumsum(-1)[:, :-1]).sum(-1)
-            if kind != "symbols":
+            if not track.has_labels:
                 chosen: Params = {k: params[k][state] for k in ("rate", "mean", "sd") if k in params}
                 chosen = with_dispersion(chosen, params)
                 drawn.append(emission_of(shape).draw(chosen, rng))
                 smooth = encoder.smooth_step(smooth, drawn[-1], float(params["decay"][0]))
-                state = encoder.nearest(encoder.root(smooth, kind), params["centroids"])
+                state = encoder.nearest(track.rooted(smooth), params["centroids"])
             labels[:, t], known[:, t] = state, True
-        return labels[:, :n_time] if kind == "symbols" else np.stack(drawn, 1)
+        return labels[:, :n_time] if track.has_labels else np.stack(drawn, 1)
 
 
 def _parts(contexts: np.ndarray, m: int) -> list[np.ndarray]:

@@ -9,15 +9,18 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy.special import gammaln, logsumexp
+from scipy.special import logsumexp
 
 from cortseq._lazy import lazy
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models.base import CURVES, Learned, Model, Run
 from cortseq.models.hmm import squarem
-from cortseq.models.hmm.state_emissions import Block, StateEmission, emission_of_states
-from cortseq.observations.emissions import encoded, reached
+from cortseq.models.hmm.autoregressive import AutoregressiveStates
+from cortseq.models.horizons import reached
+from cortseq.observations import TRACKS, StateEmission, emission_of, states_of
+from cortseq.observations.poisson import Poisson
+from cortseq.observations.states import Block
 
 forward_backward = lazy("cortseq.models.hmm.forward_backward")  # it brings the compiler
 
@@ -88,10 +91,11 @@ class Hmm(Model):
         return Learned(params | common, n_free, curves, {**card, "settings_tried": 1})
 
     def _emission(self, shape: Data | dict) -> StateEmission:
-        track = shape["track"] if isinstance(shape, dict) else shape.track
-        default = _PRIOR_AUTOREGRESSIVE if self.autoregressive and track == "signal" else _PRIOR[track]
+        track = TRACKS[shape["track"] if isinstance(shape, dict) else shape.track]
+        pairs = self.autoregressive and track.has_scale
+        default = _PRIOR_AUTOREGRESSIVE if pairs else _PRIOR[track.name]
         prior = default if self.prior is None else self.prior
-        return emission_of_states(shape, prior, self.autoregressive)
+        return AutoregressiveStates(emission_of(shape), prior) if pairs else states_of(shape, prior)
 
     def _start(self, emission: StateEmission, train: Data, blocks: list[Block], rng) -> Params:
         """One M-step from hard states."""
@@ -199,7 +203,7 @@ class Hmm(Model):
         ------
         CortseqError : labels, or an autoregressive model.
         """
-        if data.track == "symbols" or "dynamics" in params:
+        if data.kind.has_labels or "dynamics" in params:
             raise CortseqError(
                 "only counts and Gaussian signals have units that can be held out",
                 key="autoregressive" if "dynamics" in params else "track",
@@ -230,7 +234,7 @@ class Hmm(Model):
     # ------------------------------------------------------------------------------------ forecasting
 
     def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
-        return "sampled" if self.autoregressive and track == "signal" else "exact"
+        return "sampled" if self.autoregressive and TRACKS[track].has_scale else "exact"
 
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
@@ -273,7 +277,7 @@ class Hmm(Model):
         log_b = y @ log_rate.T - rates.sum(1)
         log_b[(y > 0).astype(float) @ (rates == 0).T.astype(float) > 0] = -np.inf
         one = forward_backward.forward(log_b[:, None], np.array([len(y)]), initial, transition)[2]
-        return one[:, 0] - gammaln(y + 1).sum(1)
+        return one[:, 0] + Poisson(y.shape[1]).base(y, None).sum(1)
 
 
 # ------------------------------------------------------------------------------- expectations
@@ -336,10 +340,10 @@ def _clusters(train: Data, n_states: int, rng) -> np.ndarray:
     from scipy.ndimage import gaussian_filter1d
     from sklearn.cluster import KMeans
 
-    y = np.where(train.valid[..., None], encoded(train.track, train.y, train.n_features), 0.0)
-    if train.track == "signal":
+    y = np.where(train.valid[..., None], train.kind.encoded(train.y, train.n_features), 0.0)
+    if train.kind.has_scale:
         y = y / train.y[train.valid].std(0)
-    smooth = gaussian_filter1d(np.sqrt(y) if train.track == "counts" else y, _SMOOTH, axis=1, mode="nearest")
+    smooth = gaussian_filter1d(train.kind.rooted(y), _SMOOTH, axis=1, mode="nearest")
     points = smooth[train.valid]
     if len(points) > _MOST_POINTS:
         points = points[rng.choice(len(points), _MOST_POINTS, replace=False)]

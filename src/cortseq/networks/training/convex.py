@@ -30,7 +30,7 @@ def fit_readout(model: Recurrent, p: Params, train: Data, valid: Data, penalties
     observation = model.observation_of(train)
     features, y, last = _bins(model, p, train)
     features_valid, y_valid, last_valid = _bins(model, p, valid)
-    if train.track == "signal":
+    if train.kind.has_scale:
         features, target = _targets(observation, p, features, y, last)
         path = _ridge_path(features, target, features_valid, penalties)
     else:
@@ -45,7 +45,7 @@ def fit_readout(model: Recurrent, p: Params, train: Data, valid: Data, penalties
         if loss < best[0] or not best[1]:
             best = (loss, found, float(penalty))
     found = best[1]
-    if train.track == "signal":
+    if train.kind.has_scale:
         found["log_sd"] = _residual_sd(found, features, target)
     return found, best[2]
 

@@ -38,8 +38,10 @@ def choose(
     plain = strategy is None and model.execution == "auto" and params["readout_weight"].device.type == "cpu"
     if plain and device == "cpu" and not together and model.has_kernel:
         from cortseq.networks.training.engines.compiled import Compiled
+        from cortseq.networks.training.kernels import heads
 
-        return Compiled(model, data, params)
+        if data.observation in heads.OBSERVATIONS:
+            return Compiled(model, data, params)
     if plain and device != "cpu" and model.truncate is None and not model.checkpointed:
         from cortseq.networks.training.engines.graphed import Graphed
 

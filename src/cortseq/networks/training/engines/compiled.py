@@ -38,7 +38,7 @@ class Events:
     @classmethod
     def of(cls, data: Data, dtype) -> Events:
         """Counts, or one event of value 1 for every symbol; missing bins have none."""
-        if data.track == "symbols":
+        if data.kind.has_labels:
             unit, per_row = data.y[data.valid], data.valid
             value = np.ones(len(unit))
         else:
@@ -61,14 +61,14 @@ class Compiled(Engine):
         self.mask = np.ascontiguousarray(data.counted.T.astype(self.dtype))
         self.sparse: Events | None = None
         self.dense: Any = None
-        self.standard: Any = None if data.track != "signal" else self._standard(data, params)
+        self.standard: Any = self._standard(data, params) if data.kind.has_scale else None
         self.target, self.known = self._innovation(data, params)
-        self.symbols: Any = np.ascontiguousarray(data.y.T) if data.track == "symbols" else None
-        self.seen: Any = None if data.track == "signal" else Events.of(data, self.dtype)
+        self.symbols: Any = np.ascontiguousarray(data.y.T) if data.kind.has_labels else None
+        self.seen: Any = None if data.kind.has_scale else Events.of(data, self.dtype)
         blocks = self._inputs(data, params)
         if blocks:
             self.dense = np.ascontiguousarray(np.concatenate(blocks, -1).swapaxes(0, 1).astype(self.dtype))
-        if data.track == "counts":
+        if data.kind.has_events:
             counts = np.where(data.valid[..., None], data.y, 0)
             self.counts = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
         self.constant = self._constant(data, params)
@@ -80,14 +80,12 @@ class Compiled(Engine):
         self.n_sparse = 0
         read = self.model.seen({name: value[0] for name, value in params.items()}, data)
         events = self.seen if read is data else Events.of(read, self.dtype)
-        if read.track == "signal":
+        if read.kind.has_scale:
             blocks.append(self.standard.swapaxes(0, 1))
         elif len(events.unit) < SPARSE * read.valid.size * read.n_features and not self.model.input_noise:
             self.sparse, self.n_sparse = events, read.n_features
-        elif read.track == "symbols":
-            blocks.append(np.eye(read.n_features)[read.y.astype(int)] * read.valid[..., None])
         else:
-            blocks.append(np.where(read.valid[..., None], read.y, 0))
+            blocks.append(np.where(read.valid[..., None], read.kind.encoded(read.y, read.n_features), 0))
         if data.inputs is not None:
             blocks.append(np.roll(data.inputs, -1, axis=1))
         return blocks
@@ -111,16 +109,9 @@ class Compiled(Engine):
     def _constant(self, data: Data, params: Params) -> np.ndarray:
         """What the likelihood has beside the read-out, (time, trial)."""
         p = {name: value[0].double() for name, value in params.items()}
-        if data.track == "symbols":
-            return np.zeros((self.n_time, len(self)))
-        y = torch.as_tensor(np.where(data.valid[..., None], data.y, 0)).double()
-        if data.observation == "conway_maxwell":  # ln y! has a factor there
-            each = np.zeros(y.shape[:2])
-        elif data.track == "counts":
-            each = torch.lgamma(y + 1).sum(-1).numpy()
-        else:
-            n = y.shape[-1]
-            each = np.full(y.shape[:2], float(p["signal_scale"].log().sum()) + 0.5 * n * np.log(2 * np.pi))
+        valid = data.valid.reshape(*data.valid.shape, *(1,) * (data.y.ndim - 2))
+        y = torch.as_tensor(np.where(valid, data.y, 0)).double()
+        each = self.model.observation_of(data).constant(p, y).numpy()
         return np.ascontiguousarray((each * data.valid).T)
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -148,7 +139,7 @@ class Compiled(Engine):
         names = ("recurrent", "bias", "readout_weight", "readout_bias", "log_sd", "log_dispersion")
         self.grads = {name: np.zeros(self.q[name].shape, self.dtype) for name in names if name in self.q}
         self.dispersed = None
-        if self.data.track == "counts" and (self.data.observation != "poisson" or self.model.mixture > 1):
+        if self.data.kind.has_events and (self.data.observation != "poisson" or self.model.mixture > 1):
             self.dispersed = heads.Dispersed(self.data, self.model.mixture, self.q.get("log_dispersion"))
         self.grads["dense"] = np.zeros(
             (len(self.q["bias"]), self.q["input_weight"].shape[1] - self.n_sparse), self.dtype
@@ -286,13 +277,13 @@ class Compiled(Engine):
         """Loss of the bins of a block in `mask`, without its constant; eta becomes its gradient."""
         trials, bins = batch.index[0], slice(first + block.start, first + block.stop)
         common = (eta, self.q["readout_bias"], self.grads["readout_bias"], mask)
-        if self.data.track == "counts":
+        if self.data.kind.has_events:
             if self.dispersed is not None:
                 e = self.seen
                 events = e.indptr, e.unit, e.value, trials * self.n_time, bins.start
                 return self.dispersed(*common, *events, self.grads.get("log_dispersion"))
             return heads.poisson(*common, self.counts, trials, bins.start)
-        if self.data.track == "symbols":
+        if self.data.kind.has_labels:
             return heads.categorical(*common, np.ascontiguousarray(self.symbols[bins, trials]))
         target = np.ascontiguousarray(self.target[bins, trials])
         known = np.ascontiguousarray(self.known[bins, trials])

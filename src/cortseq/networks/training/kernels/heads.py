@@ -11,12 +11,24 @@ import math
 import numpy as np
 from numba import njit
 
+from cortseq.compiled.conway_maxwell import moments, tables
 from cortseq.compiled.functions import OPTIONS, exp
 from cortseq.data import Data
-from cortseq.observations import LOG_ALPHA, LOG_NU, MAX_LOG_RATE, MIN_LOG_RATE, MIN_LOG_SD
-from cortseq.observations.conway_maxwell import moments, tables
+from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
+from cortseq.observations.conway_maxwell import LOG_NU
+from cortseq.observations.gaussian import MIN_LOG_SD
+from cortseq.observations.negative_binomial import LOG_ALPHA
 
-KINDS = ("poisson", "negative_binomial", "conway_maxwell")
+KINDS = (
+    "poisson",
+    "negative_binomial",
+    "conway_maxwell",
+)  # of counts, in the order of `counts`' argument `kind`
+OBSERVATIONS = (
+    *KINDS,
+    "categorical",
+    "gaussian",
+)  # that have a compiled head; others run on the generic engine
 
 
 @njit(**OPTIONS)
@@ -139,7 +151,7 @@ def _negative_binomial(eta, y, alpha):
 
 @njit(forceinline=True, **OPTIONS)
 def _conway_maxwell(eta, y, nu, power, log_factorial, smallest):
-    """The same, with ln y! included as it depends on nu; see `cortseq.observations.conway_maxwell`."""
+    """The same, with ln y! included as it depends on nu; see `cortseq.compiled.conway_maxwell`."""
     high = nu * math.log(power.size - 1)
     held = min(max(eta, MIN_LOG_RATE), high)
     log_z, mean, _, logs = moments(held, nu, power, log_factorial, smallest)

@@ -1,0 +1,187 @@
+"""Labels: one of an alphabet in every bin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import special
+
+from cortseq._lazy import lazy
+from cortseq.observations import states
+from cortseq.observations.base import Distribution, Readout
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+sparse: Any = lazy("scipy.sparse")
+
+
+class CategoricalLoss:
+    """log sum_k exp(eta_k) - eta_y, y one-hot over the outputs (output, bin)."""
+
+    separable = False
+
+    def mean(self, eta):
+        e = np.exp(eta - eta.max(0))
+        return e / e.sum(0)
+
+    def value(self, eta, mean, y):
+        top = eta.max(0)
+        return np.log(np.exp(eta - top).sum(0)).sum() + top.sum() - (y * eta).sum()
+
+    def curvature(self, mean, change):
+        return (mean * change**2).sum() - ((mean * change).sum(0) ** 2).sum()
+
+    def variance(self, y):
+        p = (y.sum(1) + 0.5) / (y.sum() + 0.5 * len(y))
+        return p * (1 - p) + 1e-9
+
+    def start(self, y):
+        p = y.sum(1) + 0.5
+        return np.log(p / p.sum())
+
+
+class CategoricalReadout(Readout):
+    """p(label) = softmax(eta); the network sees the label one-hot."""
+
+    def start_parameters(self, y, valid, rng):
+        """Return biases at the training frequencies."""
+        frequency = np.bincount(y[valid].astype(int), minlength=self.n_features) + 0.5
+        return {"readout_bias": np.log(frequency / frequency.sum())}
+
+    def encode(self, p, y):
+        """Return labels (integers) one-hot; probabilities (floating point, (..., n_features)) pass as they are."""
+        if y.is_floating_point():
+            return y
+        return torch.nn.functional.one_hot(y.long(), self.n_features).to(p["readout_bias"].dtype)
+
+    def log_prob(self, p, eta, y):
+        return torch.log_softmax(eta, -1).gather(-1, y.long().unsqueeze(-1)).squeeze(-1)
+
+    def constant(self, p, y):
+        return torch.zeros(y.shape, dtype=torch.float64)
+
+    def mean(self, p, eta):
+        return torch.softmax(eta, -1)
+
+    def tangent(self, p, eta, moved):
+        return softmax_tangent(torch.softmax(eta, -1), moved)
+
+    def draw(self, p, eta, generator):
+        flat = torch.softmax(eta, -1).reshape(-1, self.n_features)
+        return torch.multinomial(flat, 1, generator=generator).reshape(eta.shape[:-1])
+
+
+class CategoricalStates(states.StateEmission):
+    """One label per bin and state; Dirichlet prior around the overall frequencies."""
+
+    names = ("probability",)
+    whole = True
+
+    def features(self, y, valid):
+        known = valid.ravel()
+        row = np.concatenate([[0], known.cumsum()])
+        label = y.reshape(-1)[known].astype(int)
+        shape = (valid.size, self.n_features)
+        return sparse.csr_matrix((np.ones(len(label)), label, row), shape), 0.0
+
+    def weights(self, p):
+        with np.errstate(divide="ignore"):
+            return np.log(p["probability"])
+
+    def pool(self, sums):
+        total = sums["sums"]
+        total = total + 0.5 * (total.min() == 0)
+        self.overall = {"probability": total / total.sum()}
+
+    def maximise(self, sums):
+        s = sums["sums"] + self.prior * self.overall["probability"]
+        return {"probability": s / s.sum(1, keepdims=True)}
+
+    def log_prior(self, p):
+        return float(self.prior * (self.overall["probability"] * self.weights(p)).sum())
+
+    def mean(self, p):
+        return p["probability"]
+
+    def draw(self, p, state, before, rng):
+        return self.distribution.draw({"probability": p["probability"][state]}, rng)
+
+    def n_free(self):
+        return self.n_features - 1
+
+
+class Categorical(Distribution):
+    """One label a bin; y (trial, time) integers, parameter "probability" (..., label)."""
+
+    track = "symbols"
+    loss = CategoricalLoss()
+    readout = CategoricalReadout
+    states = CategoricalStates
+
+    def estimate(self, y, valid):
+        """Return training frequencies; where a label never occurs in training, half a count is added to all."""
+        counts = np.bincount(y[valid].astype(int), minlength=self.n_features).astype(float)
+        counts += 0.5 * (counts.min() == 0)
+        return {"probability": counts / counts.sum()}
+
+    def log_prob(self, p, y):
+        table = np.broadcast_to(np.log(p["probability"]), (*y.shape, self.n_features))
+        return np.take_along_axis(table, y[..., None].astype(int), -1)[..., 0]
+
+    def mean(self, p):
+        return p["probability"]
+
+    def around(self, mean, p):
+        return {"probability": mean}
+
+    def from_eta(self, eta, p):
+        return {"probability": special.softmax(eta, axis=-1)}
+
+    def over_time(self, mean, y, valid):
+        return {"probability": mean}
+
+    def draw(self, p, rng):
+        edges = p["probability"].cumsum(-1)
+        return (rng.random((*edges.shape[:-1], 1)) > edges[..., :-1]).sum(-1)
+
+    def n_free(self, n_features, sets=1):
+        return sets * (n_features - 1)
+
+
+def softmax_tangent(p: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+    """Return how a softmax moves with its logits.
+
+    Parameters
+    ----------
+    p : (..., n) the softmax.
+    moved : (..., n, k) tangent vectors of the logits.
+
+    Returns
+    -------
+    (..., n, k) tangent vectors of the softmax.
+    """
+    p = p.unsqueeze(-1)
+    return p * (moved - (p * moved).sum(-2, keepdim=True))
+
+
+def krichevsky_trofimov(context: np.ndarray, c: np.ndarray, n: np.ndarray, m: int) -> np.ndarray:
+    """Return ln p of the labels after each context under Dirichlet(1/2, .., 1/2), with the probabilities integrated out.
+
+    Parameters
+    ----------
+    context, c : (pair,) context and count of every label that followed it.
+    n : (context,) labels that followed each context.
+    m : labels of the alphabet.
+
+    Returns
+    -------
+    (context,) nats. Krichevsky & Trofimov 1981, IEEE Trans Inf Theory 27:199.
+    """
+    seen = np.bincount(context, special.gammaln(c + 0.5) - special.gammaln(0.5))
+    return seen + special.gammaln(m / 2) - special.gammaln(n + m / 2)
+
+
+OBSERVATION = Categorical

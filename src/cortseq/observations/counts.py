@@ -1,0 +1,228 @@
+"""Counts of independent units: everything that follows from a mean-parametrised exponential family.
+
+    log p(y) = y a(mu) - b(mu) + h(y),    mu = E[y], with one dispersion per unit where the family has any
+
+A distribution writes `natural` (a and b), `base` (h) and `sample` once, on numpy or torch arrays. Likelihoods, the
+null, dispersions, EM, regressions and the read-out of a network follow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from cortseq._lazy import lazy
+from cortseq.observations import arrays
+from cortseq.observations.base import (
+    MAX_LOG_RATE,
+    MIN_LOG_RATE,
+    MIN_RATE,
+    Distribution,
+    Loss,
+    Params,
+    Readout,
+    with_dispersion,
+)
+from cortseq.observations.states import CountStates
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+_MAX_ETA = 30.0  # of a log mean in a regression: keeps a step that is too long finite
+
+
+class CountLoss:
+    """exp(eta) - y eta, (output, bin): Poisson's; its minimum is the right mean for every dispersion."""
+
+    separable = True
+
+    def mean(self, eta):
+        return np.exp(np.minimum(eta, _MAX_ETA))
+
+    def value(self, eta, mean, y):
+        return mean.sum(1) - np.einsum("ot,ot->o", y, eta)
+
+    def curvature(self, mean, change):
+        return np.einsum("ot,ot,ot->o", mean, change, change)
+
+    def variance(self, y):
+        return (y.sum(1) + 0.5) / (y.shape[1] + 1)
+
+    def start(self, y):
+        return np.log(self.variance(y))  # finite where a unit is silent
+
+
+class CountReadout(Readout):
+    """mu = exp(eta), eta held between MIN_LOG_RATE and MAX_LOG_RATE; the network sees the counts themselves.
+
+    The log dispersion of a unit is the parameter "log_dispersion" (unit,), held in the range of the distribution.
+    """
+
+    distribution: CountDistribution
+
+    def start_parameters(self, y, valid, rng) -> dict[str, np.ndarray]:
+        """Return biases at the training rates, and the null's dispersions."""
+        rate = (y[valid].sum(0) + 0.5) / (valid.sum() + 1.0)  # finite where a unit is silent
+        return {"readout_bias": np.log(rate), **self.start_dispersion(y, valid)}
+
+    def start_dispersion(self, y: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the null's log dispersions (unit,), inside their range: at an end there would be no gradient."""
+        bounds = self.distribution.bounds
+        if bounds is None:
+            return {}
+        found = np.log(self.distribution.estimate(y, valid)["dispersion"])
+        return {"log_dispersion": np.clip(found, bounds[0] + 0.1, bounds[1] - 0.1)}
+
+    def dispersion(self, p: Params, eta: torch.Tensor) -> torch.Tensor | None:
+        """Return the dispersions, shaped to broadcast against eta; None where the distribution has none."""
+        bounds = self.distribution.bounds
+        return None if bounds is None else arrays.row(p["log_dispersion"], eta).clamp(*bounds).exp()
+
+    def rooted(self, y):
+        return y.sqrt()
+
+    def log_prob(self, p, eta, y):
+        log_mean, dispersion = eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE), self.dispersion(p, eta)
+        a, b = self.distribution.natural(log_mean, log_mean.exp(), dispersion)
+        return (y * a - b + self.distribution.base(y, dispersion)).sum(-1)
+
+    def constant(self, p, y):
+        return torch.lgamma(y + 1).sum(-1)
+
+    def mean(self, p, eta):
+        return eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE).exp()
+
+    def slope(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
+        """Return dE[y_n] / d eta_n, (..., n_features); 0 outside the range of eta."""
+        return self.mean(p, eta) * ((eta >= MIN_LOG_RATE) & (eta <= MAX_LOG_RATE))
+
+    def tangent(self, p, eta, moved):
+        return self.slope(p, eta).unsqueeze(-1) * moved
+
+    def draw(self, p, eta, generator):
+        draws = arrays.TorchDraws(generator)
+        return self.distribution.sample(self.mean(p, eta), self.dispersion(p, eta), draws)
+
+
+class CountDistribution(Distribution):
+    """Abstract: counts of independent units; parameters "rate" (..., unit) and maybe "dispersion" (unit,).
+
+    Rates are never below MIN_RATE when scored or drawn from. Sums over bins that share a rate are all that the
+    likelihood of a dispersion needs, see `dispersion`.
+    """
+
+    track = "counts"
+    loss: ClassVar[Loss] = CountLoss()
+    readout: ClassVar[type[Readout]] = CountReadout
+    states = CountStates
+    bounds: ClassVar[tuple[float, float] | None] = None  # of the log dispersion; None: there is none
+    like_poisson: ClassVar[float] = 0.0  # the log dispersion of (nearly) Poisson counts
+
+    # -- what a distribution writes ---------------------------------------------------------------
+
+    def natural(self, log_mean: Any, mean: Any, dispersion: Any) -> tuple[Any, Any]:
+        """Return a and b, (..., unit), of means and their logarithms (..., unit), numpy or torch."""
+        raise NotImplementedError
+
+    def base(self, y: Any, dispersion: Any) -> Any:
+        """Return h(y), (..., unit), numpy or torch."""
+        raise NotImplementedError
+
+    def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:
+        """Draw counts with these means (..., unit); `draws` is `arrays.NumpyDraws` or `arrays.TorchDraws`."""
+        raise NotImplementedError
+
+    # -- what follows -----------------------------------------------------------------------------
+
+    def terms(self, p: Params) -> tuple[np.ndarray, np.ndarray]:
+        """Return a and b, (..., unit), of parameters."""
+        rate = np.maximum(p["rate"], MIN_RATE)
+        return self.natural(np.log(rate), rate, p.get("dispersion"))
+
+    def log_prob_units(self, p: Params, y: np.ndarray) -> np.ndarray:
+        """Return log p of every unit in nats, (..., unit)."""
+        a, b = self.terms(p)
+        return y * a - b + self.base(y, p.get("dispersion"))
+
+    def log_prob(self, p, y):
+        return self.log_prob_units(p, y).sum(-1)
+
+    def log_prob_states(self, p, y):
+        """Return log p(y | state), (..., state), as one product of matrices; rates (state, unit)."""
+        a, b = self.terms(p)
+        return y @ a.T - b.sum(1) + self.base(y, p.get("dispersion")).sum(-1, keepdims=True)
+
+    def estimate(self, y, valid):
+        seen = y[valid]
+        rate, n = seen.mean(0), np.array([len(seen)])
+        return {"rate": rate, **self.dispersion(rate[None], n, seen.sum(0)[None], seen)}
+
+    def mean(self, p):
+        return p["rate"]
+
+    def around(self, mean, p):
+        return with_dispersion({"rate": mean}, p)
+
+    def from_eta(self, eta, p):
+        return with_dispersion({"rate": np.exp(np.clip(eta, MIN_LOG_RATE, MAX_LOG_RATE))}, p)
+
+    def over_time(self, mean, y, valid):
+        seen = np.where(valid[..., None], y, 0)
+        spread = self.dispersion(mean, valid.sum(0), seen.sum(0), y[valid])
+        return {"rate": mean, **{k: np.broadcast_to(v, mean.shape).copy() for k, v in spread.items()}}
+
+    def draw(self, p, rng):
+        return self.sample(np.maximum(p["rate"], MIN_RATE), p.get("dispersion"), arrays.NumpyDraws(rng))
+
+    def n_free(self, n_features, sets=1):
+        return n_features * (sets + (self.bounds is not None))
+
+    def dispersion(self, rate: np.ndarray, n: np.ndarray, total: np.ndarray, y: np.ndarray) -> Params:
+        """Return {"dispersion": (unit,)} of greatest likelihood; {} where the distribution has none.
+
+        Parameters
+        ----------
+        rate : (group, unit) expected counts per bin.
+        n : (group,) bins that have that rate, or their responsibilities.
+        total : (group, unit) summed counts of these bins.
+        y : (bin, unit) all counts. A silent unit gets the value that is like Poisson.
+        """
+        if self.bounds is None:
+            return {}
+        found = [
+            self._best(rate[:, [j]], n, total[:, j], y[:, j]) if total[:, j].any() else self.like_poisson
+            for j in range(rate.shape[1])
+        ]
+        return {"dispersion": np.exp(found)}
+
+    def refined(self, p, mean, y):
+        return self.fit_dispersion(mean, y)
+
+    def fit_dispersion(self, rate: np.ndarray, y: np.ndarray) -> Params:
+        """Return `dispersion` where every bin has its own rate (bin, unit); rates within 1 % count as one."""
+        if self.bounds is None:
+            return {}
+        found = []
+        for r, counts in zip(np.maximum(rate, MIN_RATE).T, y.T, strict=True):
+            group = np.unique(np.round(100 * np.log(r)), return_inverse=True)[1]
+            n, rates, total = (np.bincount(group, weights) for weights in (None, r, counts))
+            found.append(self.dispersion((rates / n)[:, None], n, total[:, None], counts[:, None]))
+        return {"dispersion": np.concatenate([f["dispersion"] for f in found])}
+
+    def _best(self, rate: np.ndarray, n: np.ndarray, total: np.ndarray, y: np.ndarray) -> float:
+        """Return the log dispersion of one unit; arguments as in `dispersion`, without the axis of units."""
+        from scipy.optimize import minimize_scalar
+
+        values, times = np.unique(y, return_counts=True)
+        times = times * (n.sum() / len(y))  # responsibilities may be of a part of the bins
+
+        def loss(log_dispersion: float) -> float:
+            spread = np.exp([log_dispersion])
+            a, b = self.terms({"rate": rate, "dispersion": spread})
+            base = self.base(values[:, None], spread)
+            return float(n @ b[:, 0] - total @ a[:, 0] - times @ base[:, 0])
+
+        return float(minimize_scalar(loss, bounds=self.bounds, method="bounded", options={"xatol": 1e-4}).x)

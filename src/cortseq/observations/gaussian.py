@@ -1,0 +1,270 @@
+"""Signals: independent Gaussian channels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cortseq._lazy import lazy
+from cortseq.observations import states
+from cortseq.observations.arrays import row
+from cortseq.observations.base import MIN_SD, Distribution, Params, Readout, varying
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+MIN_LOG_SD = math.log(MIN_SD)  # of a read-out, in units of the training sd
+LOG_2PI = float(np.log(2 * np.pi))
+FIXED = frozenset({"signal_mean", "signal_scale", "skip"})  # measured on training trials, not learned
+
+
+class SquaredLoss:
+    """0.5 (y - eta)^2, (output, bin)."""
+
+    separable = True
+
+    def mean(self, eta):
+        return eta
+
+    def value(self, eta, mean, y):
+        return 0.5 * ((y - eta) ** 2).sum(1)
+
+    def curvature(self, mean, change):
+        return (change**2).sum(1)
+
+    def variance(self, y):
+        return np.ones(len(y))
+
+    def start(self, y):
+        return y.mean(1)
+
+
+class GaussianReadout(Readout):
+    """y_n ~ N(m_n + s_n eta_n, (s_n sd_n)^2), m and s the training mean and sd, sd learned.
+
+    eta is (..., n_features), or after `skipped` (..., 2 n_features): eta, then each bin's own log sd.
+    """
+
+    smooth_draws = True
+
+    def start_parameters(self, y, valid, rng):
+        """Return the training mean and sd, and a read-out that predicts them."""
+        return {
+            "readout_bias": np.zeros(self.n_features),
+            "log_sd": np.zeros(self.n_features),
+            "signal_mean": y[valid].mean(0),
+            "signal_scale": varying(y[valid].std(0)),
+        }
+
+    def encode(self, p, y):
+        return (y - row(p["signal_mean"], y)) / row(p["signal_scale"], y)
+
+    def log_prob(self, p, eta, y):
+        eta, log_sd = self._parts(p, eta)
+        z = (self.encode(p, y) - eta) * torch.exp(-log_sd)
+        scale = torch.log(row(p["signal_scale"], eta))
+        return (-0.5 * z**2 - log_sd - scale - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def constant(self, p, y):
+        each = float(p["signal_scale"].log().sum()) + 0.5 * self.n_features * LOG_2PI
+        return torch.full(y.shape[:-1], each, dtype=torch.float64)
+
+    def _parts(self, p, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return means and log sds of the standardised signal, (..., n_features)."""
+        if eta.shape[-1] == self.n_features:
+            return eta, row(p["log_sd"], eta).clamp_min(MIN_LOG_SD)
+        return eta[..., : self.n_features], eta[..., self.n_features :]
+
+    def mean(self, p, eta):
+        eta, _ = self._parts(p, eta)
+        return row(p["signal_mean"], eta) + row(p["signal_scale"], eta) * eta
+
+    def tangent(self, p, eta, moved):
+        """Return `moved` itself, the encoded mean being eta; an sd does not move."""
+        return moved
+
+    def draw(self, p, eta, generator):
+        eta, log_sd = self._parts(p, eta)
+        sd = row(p["signal_scale"], eta) * log_sd.exp()
+        noise = torch.randn(eta.shape, generator=generator, dtype=eta.dtype, device=eta.device)
+        return self.mean(p, eta) + sd * noise
+
+
+class GaussianStates(states.StateEmission):
+    """Gaussian channels per state, standardised on training data; normal-inverse-gamma prior around mean 0, sd 1."""
+
+    names: tuple[str, ...] = ("mean", "sd")
+
+    def standardise(self, train):
+        y = train.y[train.valid]
+        self.common = {"centre": y.mean(0), "scale": varying(y.std(0))}
+
+    def _standard(self, y):
+        return (y - self.common["centre"]) / self.common["scale"]
+
+    def _back(self, z):
+        return self.common["centre"] + self.common["scale"] * z
+
+    def features(self, y, valid):
+        z = self._standard(y)
+        constant = -0.5 * self.n_features * LOG_2PI - np.log(self.common["scale"]).sum()
+        return states.with_ones([z, z**2], valid), constant
+
+    def weights(self, p):
+        return gaussian_weights(p["mean"], p["sd"])
+
+    def pool(self, sums):
+        self.overall = {}
+
+    def maximise(self, sums):
+        mean, sd = gaussian_moments(sums["sums"], self.prior)
+        return {"mean": mean, "sd": sd}
+
+    def log_prior(self, p):
+        return gaussian_prior(p["mean"], p["sd"], self.prior)
+
+    def mean(self, p):
+        return self._back(p["mean"])
+
+    def draw(self, p, state, before, rng):
+        return self._back(rng.normal(p["mean"][state], p["sd"][state]))
+
+    def n_free(self):
+        return 2 * self.n_features
+
+
+class Gaussian(Distribution):
+    """Parameters "mean" and "sd", (..., channel); no family's sd is below MIN_SD of the training sd."""
+
+    track = "signal"
+    loss = SquaredLoss()
+    readout = GaussianReadout
+    states = GaussianStates
+
+    def estimate(self, y, valid):
+        return {"mean": y[valid].mean(0), "sd": varying(y[valid].std(0))}
+
+    def log_prob(self, p, y):
+        z = (y - p["mean"]) / p["sd"]
+        return (-0.5 * z**2 - np.log(p["sd"]) - 0.5 * np.log(2 * np.pi)).sum(-1)
+
+    def log_prob_states(self, p, y):
+        """Return log p(y | state) in nats, (..., state), as products of matrices; parameters (state, channel)."""
+        mean, sd = p["mean"], p["sd"]
+        weight = sd**-2.0
+        square = (y**2) @ weight.T - 2 * y @ (weight * mean).T + (weight * mean**2).sum(1)
+        return -0.5 * square - np.log(sd).sum(1) - 0.5 * y.shape[-1] * np.log(2 * np.pi)
+
+    def mean(self, p):
+        return p["mean"]
+
+    def around(self, mean, p):
+        return {"mean": mean, "sd": p["sd"]}
+
+    def from_eta(self, eta, p):
+        """Return mean and sd from a standardised prediction; `p`: signal_mean, signal_scale and the standardised sd."""
+        return {"mean": p["signal_mean"] + p["signal_scale"] * eta, "sd": p["signal_scale"] * p["sd"]}
+
+    def over_time(self, mean, y, valid):
+        sd = np.maximum((y - mean)[valid].std(0), MIN_SD * self.estimate(y, valid)["sd"])
+        return {"mean": mean, "sd": np.broadcast_to(sd, mean.shape).copy()}
+
+    def draw(self, p, rng):
+        return np.asarray(rng.normal(p["mean"], p["sd"]))
+
+    def n_free(self, n_features, sets=1):
+        return n_features * (sets + 1)
+
+
+# -- densities and estimates of standardised channels -------------------------------------------------
+
+
+def correlated_log_prob(error: np.ndarray, covariance: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return ln N(error; 0, covariance) of standardised errors, as a density of the signal.
+
+    Parameters
+    ----------
+    error : (..., channel)
+    covariance : (channel, channel)
+    scale : (channel,) sd by which the signal was divided.
+
+    Returns
+    -------
+    (...) nats.
+    """
+    lower = np.linalg.cholesky(covariance)
+    z = np.linalg.solve(lower, error.T).T
+    volume = np.log(np.diag(lower)).sum() + np.log(scale).sum()
+    return -0.5 * (z**2).sum(-1) - volume - 0.5 * error.shape[-1] * np.log(2 * np.pi)
+
+
+def gaussian_weights(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """Return the weights (state, 2 channel + 1) of z, z^2 and 1 in sum_d -(z - mean)^2 / (2 sd^2) - log sd."""
+    precision = sd**-2.0
+    rest = (-0.5 * precision * mean**2 - np.log(sd)).sum(1)
+    return np.c_[precision * mean, -0.5 * precision, rest]
+
+
+def gaussian_moments(sums: np.ndarray, prior: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and sd (state, channel) from the sums of z, z^2 and 1, (state, 2 channel + 1)."""
+    first, second = np.split(sums[:, :-1], 2, axis=1)
+    n = sums[:, -1:]
+    mean = first / (n + prior)
+    square = (second - 2 * mean * first + n * mean**2).clip(0) + prior * (mean**2 + 1)
+    return mean, np.sqrt(square / (n + prior)).clip(MIN_SD)
+
+
+def gaussian_prior(mean: np.ndarray, sd: np.ndarray, prior: float) -> float:
+    """Return the log density of the prior at means and sds (state, channel), but for a constant."""
+    return float(-0.5 * prior * (2 * np.log(sd) + (mean**2 + 1) / sd**2).sum())
+
+
+# -- a read-out that sees the bin before --------------------------------------------------------------
+
+
+def autoregression(y: np.ndarray, valid: np.ndarray, start: dict) -> dict[str, np.ndarray]:
+    """Fit z_t = D z_{t-1} + d + sd e_t to every channel by least squares over the pairs of valid bins (order 1).
+
+    Parameters
+    ----------
+    y, valid : (trial, time, channel), (trial, time).
+    start : signal_mean and signal_scale (channel,), by which z is standardised.
+
+    Returns
+    -------
+    "skip" D, "readout_bias" d and "log_sd", (channel,). Where there is no pair, or no variance in it, D is 0.
+    """
+    pairs = valid[:, 1:] & valid[:, :-1]
+    if not pairs.any():
+        return {"skip": np.zeros(y.shape[-1])}
+    before, now = (
+        (part[pairs] - start["signal_mean"]) / start["signal_scale"] for part in (y[:, :-1], y[:, 1:])
+    )
+    mean, variance = before.mean(0), before.var(0)
+    slope = ((before - mean) * now).mean(0) / np.where(variance > 0, variance, 1.0)
+    intercept = now.mean(0) - slope * mean
+    square = ((now - slope * before - intercept) ** 2).sum(0) / max(len(now) - 2, 1)  # two were fitted
+    log_sd = np.maximum(0.5 * np.log(np.maximum(square, 1e-12)), MIN_LOG_SD)
+    return {"skip": slope, "readout_bias": intercept, "log_sd": log_sd}
+
+
+def skipped(p: Params, eta: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """Return eta + D last and the log sd of each bin, (..., 2 n_features), as `GaussianReadout` takes them.
+
+    Parameters
+    ----------
+    eta : (..., n_features)
+    last : (..., n_features) the standardised signal of the bin before. Where it is NaN there was none, and the sd is
+        that of the training bins.
+    """
+    none = last.isnan()
+    mean = eta + row(p["skip"], eta) * torch.where(none, 0.0, last)
+    log_sd = torch.where(none, 0.0, row(p["log_sd"], eta).clamp_min(MIN_LOG_SD))
+    return torch.cat([mean, log_sd.expand(mean.shape)], -1)
+
+
+OBSERVATION = Gaussian

@@ -1,0 +1,61 @@
+"""Negative binomial counts: they vary more than their mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cortseq._lazy import lazy
+from cortseq.observations import arrays
+from cortseq.observations.base import MAX_LOG_RATE, MIN_LOG_RATE
+from cortseq.observations.counts import CountDistribution, CountReadout
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+LOG_ALPHA = (-7.0, 9.0)  # part of the model; at the lower end a variance of 1.001 times the mean at one spike
+
+
+class NegativeBinomialReadout(CountReadout):
+    """The same distribution in single precision: differences of large numbers are taken in double precision."""
+
+    def log_prob(self, p, eta, y):
+        """Return the sum over units, (...), of
+
+        y eta - (y + 1/alpha) ln(1 + alpha e^eta) + ln [(1 + alpha) .. (1 + alpha (y - 1))] - ln y!
+        """
+        eta = eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE)
+        log_alpha = arrays.row(p["log_dispersion"], eta).clamp(*LOG_ALPHA)
+        r = (-log_alpha).exp()
+        wide = r.double()  # the difference of two large numbers
+        rising = (torch.lgamma(y.double() + wide) - torch.lgamma(wide)).to(eta.dtype) + y * log_alpha
+        raised = torch.log1p((eta + log_alpha).exp())
+        return (y * eta - (y + r) * raised + rising - torch.lgamma(y + 1)).sum(-1)
+
+
+class NegativeBinomial(CountDistribution):
+    """Mean mu, variance mu + alpha mu^2, alpha > 0 the dispersion of a unit.
+
+    log p(y) = y [ln mu - ln(1 + alpha mu)] - ln(1 + alpha mu) / alpha
+               + ln Gamma(y + 1/alpha) - ln Gamma(1/alpha) + y ln alpha - ln y!
+    """
+
+    readout = NegativeBinomialReadout
+    bounds = LOG_ALPHA
+    like_poisson = LOG_ALPHA[0]
+
+    def natural(self, log_mean, mean, dispersion):
+        raised = arrays.log1p(dispersion * mean)
+        return log_mean - raised, raised / dispersion
+
+    def base(self, y, dispersion):
+        rising = arrays.log_gamma(y + 1 / dispersion) - arrays.log_gamma(1 / dispersion)
+        return rising + y * arrays.log(dispersion) - arrays.log_factorial(y)
+
+    def sample(self, mean, dispersion, draws):
+        """Draw Poisson counts whose rates are Gamma distributed."""
+        return draws.poisson(draws.gamma(mean, dispersion))
+
+
+OBSERVATION = NegativeBinomial

@@ -1,0 +1,56 @@
+"""Poisson counts: variance equal to the mean."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cortseq.observations import arrays
+from cortseq.observations.counts import CountDistribution
+
+_PRIOR = np.logspace(-2, 3, 31)  # bins' worth of the Gamma prior
+
+
+class Poisson(CountDistribution):
+    """y ~ Poisson(mu): log p(y) = y ln mu - mu - ln y!."""
+
+    def natural(self, log_mean, mean, dispersion):
+        return log_mean, mean
+
+    def base(self, y, dispersion):
+        return -arrays.log_factorial(y)
+
+    def sample(self, mean, dispersion, draws):
+        return draws.poisson(mean)
+
+
+def log_pmf(y: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """Return ln Poisson(y; rate) in nats, elementwise; a rate of 0 is not allowed."""
+    return y * np.log(rate) - rate - arrays.log_factorial(y)
+
+
+def shrunk_rates(n: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Estimate the rates of groups of bins, shrunk to their common mean.
+
+    Posterior means under lambda ~ Gamma(b m_unit, b), m the rate of all bins, b of greatest marginal likelihood.
+
+    Parameters
+    ----------
+    n : (group, 1) bins of each group.
+    total : (group, unit) their summed counts.
+
+    Returns
+    -------
+    (group, unit) expected counts per bin.
+    """
+    mean = (total.sum(0) + 0.5) / (n.sum() + 1)
+
+    def evidence(b: float) -> float:
+        a = b * mean
+        rising = arrays.log_gamma(a + total) - arrays.log_gamma(a)
+        return float((rising + a * np.log(b) - (a + total) * np.log(b + n)).sum())
+
+    b = max(_PRIOR, key=evidence)
+    return (total + b * mean) / (n + b)
+
+
+OBSERVATION = Poisson

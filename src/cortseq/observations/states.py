@@ -1,0 +1,194 @@
+"""What each state of a hidden Markov model emits: likelihoods and expected statistics as matrix products.
+
+For the exponential families log p(y | k) = F(y) . w_k + c(y): all bins and states are one product F W^T, and the
+M-step needs one product gamma^T F. A bin without data is a row of zeros: it weighs nothing and says nothing.
+Parameters are arrays (state, ...).
+
+Every estimate is the maximum a posteriori under a conjugate prior worth `prior` bins of what all training bins
+have in common (`overall`), so that no rate, probability or variance reaches 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cortseq.observations.base import MIN_RATE, Params
+
+if TYPE_CHECKING:
+    from cortseq.data import Data
+
+_NUMBERS, _FEWEST = 1 << 18, 32  # in one array of a block (2 MB: it stays in the cache); trials of a block
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some trials, time first; rows of `features` and `pairs` are (time, trial) flattened, `constant` is c(y)."""
+
+    trials: np.ndarray
+    length: np.ndarray
+    features: Any
+    constant: np.ndarray
+    pairs: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Bins and trials."""
+        return self.constant.shape  # type: ignore[return-value]
+
+
+class StateEmission:
+    """Abstract: an emission whose log-density is linear in features F(y).
+
+    Parameters
+    ----------
+    distribution : of one bin, with its number of features.
+    prior : bins' worth of the overall emission.
+
+    Attributes
+    ----------
+    names : its parameters.
+    common : parameters that all states share, set before any block is made.
+    n_shared : free parameters that all states share.
+    whole : whether features are whole numbers, which single precision holds exactly.
+    """
+
+    names: tuple[str, ...]
+    overall: Params
+    n_shared = 0
+    whole = False
+
+    def __init__(self, distribution: Any, prior: float = 1.0):
+        self.distribution, self.n_features, self.prior = distribution, distribution.n_features, prior
+        self.common: Params = {}
+
+    def blocks(self, data: Data, n_states: int, precision: type = float) -> list[Block]:
+        """Trials by falling length, cut so that arrays fit the cache; bins after a trial's last valid one left out.
+
+        `precision`: of products with features that are whole numbers; others stay in double precision.
+        """
+        length = np.where(data.valid.any(1), data.valid.shape[1] - data.valid[:, ::-1].argmax(1), 0)
+        order = np.argsort(-length, kind="stable")
+        size = max(_FEWEST, _NUMBERS // (max(1, int(length.max())) * n_states))
+        pieces = [order[i : i + size] for i in range(0, len(order), size)]
+        precision = precision if self.whole else float
+        return [self._block(data, trials, length[trials], precision) for trials in pieces]
+
+    def _block(self, data: Data, trials: np.ndarray, length: np.ndarray, precision: type) -> Block:
+        n_time = max(1, int(length.max()))
+        valid = data.valid[trials, :n_time].T
+        features, constant, *pairs = self.features(data.y[trials, :n_time].swapaxes(0, 1), valid)
+        constant = np.where(valid, constant, 0.0)
+        return Block(trials, length, features.astype(precision, copy=False), constant, *pairs)
+
+    def standardise(self, train: Data) -> None:
+        """Set `common` from training data."""
+
+    def features(self, y: np.ndarray, valid: np.ndarray) -> tuple:
+        """F(y) (time * trial, column), c(y) (time, trial), and maybe `pairs`, of y (time, trial[, feature])."""
+        raise NotImplementedError
+
+    def weights(self, p: Params) -> np.ndarray:
+        """w (state, column)."""
+        raise NotImplementedError
+
+    def log_prob(self, p: Params, block: Block) -> np.ndarray:
+        """log p(y | state) but for the block's `constant`, (time, trial, state)."""
+        weights = self.weights(p).astype(block.features.dtype)
+        return np.asarray(block.features @ weights.T).reshape(*block.shape, -1)
+
+    def statistics(self, block: Block, gamma: np.ndarray) -> Params:
+        """Expected sums, to be added over blocks; gamma (time * trial, state)."""
+        return {"sums": np.asarray((block.features.T @ gamma).T, float)}
+
+    def pool(self, sums: Params) -> None:
+        """Set `overall` from the sums over all training bins (one state)."""
+        raise NotImplementedError
+
+    def maximise(self, sums: Params) -> Params:
+        """Parameters from expected sums."""
+        raise NotImplementedError
+
+    def log_prior(self, p: Params) -> float:
+        """Log density of the prior but for a constant: EM climbs this plus the log-likelihood."""
+        raise NotImplementedError
+
+    def mean(self, p: Params) -> np.ndarray:
+        """E[y | state], (state, feature)."""
+        raise NotImplementedError
+
+    def expect(self, p: Params, block: Block, weight: np.ndarray) -> np.ndarray:
+        """sum_k weight_k E[y | k, y before], (time, trial, feature)."""
+        return weight @ self.mean(p)
+
+    def draw(self, p: Params, state: np.ndarray, before, rng: np.random.Generator) -> np.ndarray:
+        """One bin of every trial; `before` is the bin before, None in the first."""
+        raise NotImplementedError
+
+    def n_free(self) -> int:
+        """Free parameters of a state."""
+        return self.n_features
+
+
+class CountStates(StateEmission):
+    """Counts with one rate per state and unit, and one dispersion per unit that all states share.
+
+    log p = y . a_k - sum b_k + sum h(y), a and b functions of rates and dispersions (`counts.CountDistribution`).
+    Gamma prior around the overall rates. The M-step sets rates as for Poisson counts, whose mean is that of any
+    exponential family, and then the dispersions that are likeliest given the rates (Meng & Rubin 1993, Biometrika
+    80:267).
+    """
+
+    def __init__(self, distribution: Any, prior: float = 1.0):
+        super().__init__(distribution, prior)
+        self.spread = distribution.bounds is not None
+        self.names = ("rate", "dispersion") if self.spread else ("rate",)
+        self.n_shared = self.n_features if self.spread else 0
+        self.whole = not self.spread  # a dispersion's base measure is worked out from the features
+
+    def standardise(self, train):
+        self.seen = train.y[train.valid]
+
+    def features(self, y, valid):
+        constant = 0.0 if self.spread else self.distribution.base(y, None).sum(-1)
+        return with_ones([y], valid), constant
+
+    def weights(self, p):
+        a, b = self.distribution.terms(p)
+        return np.c_[a, -b.sum(1)]
+
+    def log_prob(self, p, block):
+        if not self.spread:
+            return super().log_prob(p, block)
+        base = self.distribution.base(block.features[:, :-1], p["dispersion"]).sum(1)
+        return super().log_prob(p, block) + base.reshape(*block.shape, 1)
+
+    def pool(self, sums):
+        total = sums["sums"]
+        self.overall = {"rate": np.maximum(total[:, :-1] / total[:, -1:], MIN_RATE)}
+
+    def maximise(self, sums):
+        s = sums["sums"]
+        rate = (s[:, :-1] + self.prior * self.overall["rate"]) / (s[:, -1:] + self.prior)
+        if not self.spread:
+            return {"rate": rate}
+        return {"rate": rate} | self.distribution.dispersion(rate, s[:, -1], s[:, :-1], self.seen)
+
+    def log_prior(self, p):
+        rate = np.maximum(p["rate"], MIN_RATE)
+        return float(self.prior * (self.overall["rate"] * np.log(rate) - rate).sum())
+
+    def mean(self, p):
+        return p["rate"]
+
+    def draw(self, p, state, before, rng):
+        return self.distribution.draw({**p, "rate": p["rate"][state]}, rng)
+
+
+def with_ones(columns: list[np.ndarray], valid: np.ndarray) -> np.ndarray:
+    """Return columns (time, trial, ...) and ones as rows, (time * trial, column); zeros where not `valid`."""
+    out = np.concatenate([*columns, np.ones((*valid.shape, 1))], -1)
+    out[~valid] = 0
+    return out.reshape(valid.size, -1)
