@@ -185,6 +185,24 @@ def test_nothing_grows(what):
 
 # -- one place ---------------------------------------------------------------------------------------
 
+# What a density is made of. Outside `observations` only its compiled form may have it, and counting subsets.
+DENSITIES = {"gammaln", "lgamma", "log_softmax", "PoissonNLLLoss", "poisson_nll_loss"}
+NO_LIKELIHOOD = {
+    "compiled.conway_maxwell": "sums of a distribution in `observations`",
+    "networks.training.kernels.heads": "losses of distributions in `observations`, compiled",
+    "dynamics.fixed_points": "how many subsets of the starts miss a fixed point",
+}
+
+
+def test_only_observations_write_a_likelihood():
+    used = {
+        name
+        for name, tree in trees().items()
+        for node in ast.walk(tree)
+        if getattr(node, "attr", getattr(node, "id", "")) in DENSITIES and room(name) != "observations"
+    }
+    assert used == set(NO_LIKELIHOOD)
+
 
 def test_the_version_is_said_once():
     """`cortseq.__version__`: the package's metadata reads it, the citation repeats it."""

@@ -63,7 +63,7 @@ def later():
     } <= found
 
 
-@pytest.mark.parametrize("changed", ["markov", "chain", "emissions"])
+@pytest.mark.parametrize("changed", ["markov", "chain", "counts", "negative_binomial"])
 def test_a_fingerprint_changes_with_what_is_imported_far_below(changed, monkeypatch):
     before = fingerprint.fingerprint("cortseq.models.chains.markov")
     read = fingerprint._read

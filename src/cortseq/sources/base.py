@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
@@ -28,6 +28,10 @@ from cortseq.errors import CortseqError
 from cortseq.observations import registry
 from cortseq.observations.tracks import TRACKS
 
+if TYPE_CHECKING:
+    CountObservation = str
+else:
+    CountObservation = Literal[registry.names("counts")]  # the files of `cortseq.observations` for counts
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[tuple[Share, Share], Strict(False)]  # YAML has lists only
@@ -62,7 +66,7 @@ class Source(BaseModel):
         default_factory=dict,
         description="label: name in the file; labels and stratifies trials, never seen by models",
     )
-    observation: str | None = Field(
+    observation: CountObservation | None = Field(
         None, description="what every model takes counts to be drawn from; default: poisson"
     )
     stratify: str | None = Field(None, description="the covariate to stratify splits by; default: the first")
@@ -130,11 +134,6 @@ class Source(BaseModel):
             )
         if self.observation and not TRACKS[self.track].has_events:
             raise ValueError(f"observation: is for counts, this source gives {self.track} -- remove the key")
-        if self.observation and self.observation not in registry.names(self.track):
-            raise ValueError(
-                f"observation: {self.observation!r} is no distribution of counts -- choose one of "
-                f"{', '.join(registry.names(self.track))}"
-            )
         for key in _NOT_FOR.get(self.track, ()):
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
                 what = {"symbols": "a source of symbols has none", "signal": "a signal has no rate of spikes"}

@@ -104,7 +104,7 @@ FAULTS = [
     ),
     Fault(
         "Rates of population states are not shrunk: a state without a spike has rate 0.",
-        "_rates", "return (total + b * mean) / (n + b)", "return total / np.maximum(n, 1)",
+        "shrunk_rates", "return (total + b * mean) / (n + b)", "return total / np.maximum(n, 1)",
         ("test_models_by_hand.py -k without_a_spike",),
     ),
     Fault(
@@ -219,7 +219,7 @@ FAULTS = [
     ),
     Fault(
         "Spikes of missing bins are counted as events.",
-        "Data.n_events", "np.where(self.counted, self.y.sum(-1), 0)", "self.y.sum(-1)",
+        "Track.n_events", "np.where(counted, y.sum(-1), 0)", "y.sum(-1)",
         ("test_models_by_hand.py -k events",),
     ),
     Fault(
