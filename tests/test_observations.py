@@ -7,7 +7,7 @@ import pytest
 import torch
 from families import emission as emission_named
 from families import readout
-from scipy import stats
+from scipy import special, stats
 
 from cortseq import models, scoring
 from cortseq import recording as rec
@@ -76,6 +76,20 @@ def test_negative_binomial_equals_scipy(alpha):
         theirs = stats.nbinom(1 / alpha, 1 / (1 + alpha * rate)).logpmf(y)
         mine = emission_named("negative_binomial", 1).log_prob(params([rate], alpha), y[:, None])
         assert np.allclose(mine, theirs, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 0.2, 3.0])
+def test_generalised_poisson_is_that_of_consul_and_jain(alpha):
+    """theta (theta + y lambda)^(y-1) exp(-theta - y lambda) / y!, and no dispersion is Poisson."""
+    y = np.arange(60.0)
+    face = emission_named("generalised_poisson", 1)
+    for rate in RATES:
+        theta, share = rate / (1 + alpha * rate), alpha * rate / (1 + alpha * rate)
+        theirs = theta * (theta + y * share) ** (y - 1) * np.exp(-theta - y * share) / special.factorial(y)
+        mine = np.exp(face.log_prob(params([rate], alpha), y[:, None]))
+        assert np.allclose(mine, theirs, rtol=1e-9, atol=1e-300)
+        plain = face.log_prob(params([rate], 1e-9), y[:20, None])
+        assert np.allclose(plain, stats.poisson(rate).logpmf(y[:20]), atol=1e-5)
 
 
 def test_conway_maxwell_between_poisson_and_bernoulli():

@@ -50,7 +50,7 @@ def observation_of(shape: Data | dict, mixture: int = 1) -> Readout:
     return Mixture(readout, mixture) if mixture > 1 else readout
 
 
-def states_of(shape: Data | dict, prior: float) -> StateEmission:
-    """Return the expected statistics for EM; `shape` as in `emission_of`, `prior` in bins."""
+def states_of(shape: Data | dict, prior: float | None = None) -> StateEmission:
+    """Return the expected statistics for EM; `shape` as in `emission_of`, `prior` in bins (None: the default)."""
     emission = emission_of(shape)
     return emission.states(emission, prior)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special
 
 from cortseq._lazy import lazy
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 else:
     torch = lazy("torch")
+special: Any = lazy("scipy.special")  # a study is read without it
 
 
 def is_numpy(x: Any) -> bool:

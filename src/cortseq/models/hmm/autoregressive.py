@@ -18,6 +18,7 @@ class AutoregressiveStates(gaussian.GaussianStates):
     """
 
     names = ("start_mean", "start_sd", "dynamics", "offset", "sd")
+    default_prior = 500.0  # a matrix per state: much to learn from few bins
 
     def features(self, y, valid):
         z = np.where(valid[..., None], self._standard(y), 0.0)

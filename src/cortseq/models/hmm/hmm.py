@@ -25,9 +25,6 @@ from cortseq.observations.states import Block
 forward_backward = lazy("cortseq.models.hmm.forward_backward")  # it brings the compiler
 
 CHAIN, COMMON = ("initial", "transition"), ("centre", "scale")
-# Bins; chosen on validation trials of the rat, head-direction, decision, song, zebrafish and worm recordings.
-_PRIOR = {"counts": 10.0, "symbols": 1.0, "signal": 10.0}
-_PRIOR_AUTOREGRESSIVE = 500.0  # a matrix a state: much to learn from few bins
 _TOLERANCE = 1e-7  # nats per event: EM has converged when an iteration gains less
 _WORTH = 1e-4  # nats per event: validation that gains less in `patience` iterations is as good as it gets
 # Of products and passes over time while learning: twice as fast, and the log-likelihood is exact to far less than `_WORTH`.
@@ -92,10 +89,9 @@ class Hmm(Model):
 
     def _emission(self, shape: Data | dict) -> StateEmission:
         track = TRACKS[shape["track"] if isinstance(shape, dict) else shape.track]
-        pairs = self.autoregressive and track.has_scale
-        default = _PRIOR_AUTOREGRESSIVE if pairs else _PRIOR[track.name]
-        prior = default if self.prior is None else self.prior
-        return AutoregressiveStates(emission_of(shape), prior) if pairs else states_of(shape, prior)
+        if self.autoregressive and track.has_scale:
+            return AutoregressiveStates(emission_of(shape), self.prior)
+        return states_of(shape, self.prior)
 
     def _start(self, emission: StateEmission, train: Data, blocks: list[Block], rng) -> Params:
         """One M-step from hard states."""
