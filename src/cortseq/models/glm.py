@@ -44,6 +44,7 @@ class Glm(Model):
     role: ClassVar = "baseline"
     idle: ClassVar = {"symbols": ("past",), "signal": ("past",)}
 
+    rung: ClassVar = "L5"
     family: Literal["glm"] = "glm"
     history: Annotated[int, Field(ge=1, le=10_000)] = Field(50, description="bins of the past that are seen")
     filters: Literal["bins", "exponential", "cosine"] = "exponential"
@@ -129,10 +130,10 @@ class Glm(Model):
             return np.sqrt(y) if self.past == "root" else y.astype(float)
         return encoded(kind, y, n) if kind == "symbols" else _standardised(p, y)
 
-    def score(self, params: Params, data: Data) -> np.ndarray:
+    def log_prob(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).log_prob(self._predicted(params, data), data.y)[None]
 
-    def expect(self, params: Params, data: Data) -> np.ndarray:
+    def predict(self, params: Params, data: Data) -> np.ndarray:
         mean = emission_of(data).mean(self._predicted(params, data))
         return np.broadcast_to(mean, (1, *data.y.shape[:2], data.n_features))
 
@@ -204,7 +205,7 @@ class Glm(Model):
         basis = np.where(np.arange(self.history)[:, None] < lead - 1, 0.0, self.basis())
         return self.design(p, data, basis) @ p["weight"].T + p["bias"]
 
-    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         if shape["n_inputs"]:
             raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
         kind, n = shape["track"], shape["n_features"]

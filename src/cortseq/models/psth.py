@@ -25,6 +25,7 @@ class Psth(Model):
     """
 
     role: ClassVar = "baseline"
+    rung: ClassVar = "L0'"
     family: Literal["psth"] = "psth"
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
@@ -60,10 +61,10 @@ class Psth(Model):
         spread = emission_of(train).dispersion(mean, train.valid.sum(0), seen.sum(0), train.y[train.valid])
         return {"rate": mean, **{k: np.broadcast_to(v, mean.shape).copy() for k, v in spread.items()}}
 
-    def score(self, params: Params, data: Data) -> np.ndarray:
+    def log_prob(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).log_prob(_cut(params, data.y.shape[1]), data.y)[None]
 
-    def expect(self, params: Params, data: Data) -> np.ndarray:
+    def predict(self, params: Params, data: Data) -> np.ndarray:
         mean = emission_of(data).mean(_cut(params, data.y.shape[1]))
         return np.broadcast_to(mean, (1, len(data.y), *mean.shape))
 
@@ -71,9 +72,9 @@ class Psth(Model):
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
         """The past tells nothing: the same at every horizon."""
-        return forecasts(data, horizons, lambda h: self.score(params, data)[0])
+        return forecasts(data, horizons, lambda h: self.log_prob(params, data)[0])
 
-    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         rows = _cut({k: v[None] for k, v in params.items()}, n_time)
         everywhere = {k: np.broadcast_to(v, (n_trials, *v.shape)) for k, v in rows.items()}
         return emission_of(shape).draw(everywhere, rng)
