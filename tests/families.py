@@ -12,7 +12,7 @@ def recurrent() -> list[str]:
 
 def trained() -> list[str]:
     """Networks whose cell is learned by gradients, and not held as in a reservoir."""
-    return [name for name in recurrent() if "input_weight" not in models.registry()[name].fixed]
+    return [name for name in recurrent() if not models.registry()[name].reservoir]
 
 
 def compiled() -> list[str]:

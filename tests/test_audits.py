@@ -86,8 +86,8 @@ def test_learning_from_a_test_trial_is_caught(counts):
 
 def test_a_model_that_scores_on_noise_is_caught(counts):
     class Prophet(models.Null):
-        def score(self, params, data):
-            return super().score(params, data) + 0.05 * data.n_events()
+        def log_prob(self, params, data):
+            return super().log_prob(params, data) + 0.05 * data.n_events()
 
     found = probes.canary("prophet", Prophet(), counts)
     assert not found.passed

@@ -302,7 +302,7 @@ def test_forecast_of_signals_is_exact(family, signal):
     for t in (4, 5, 6):
         valid = np.ones(y.shape[:2], bool)
         q = Data("signal", y[:, : t + 1], valid[:, : t + 1], None, 0.6, 2)
-        mean = fit.model.expect(fit.params, q)[0, :, t]
+        mean = fit.model.predict(fit.params, q)[0, :, t]
         p = {k: v[0] for k, v in fit.params.items()}
         sd = p["step_sd"] if family == "persistence" else p["sd"] * p["signal_scale"]
         if t < 6:
@@ -330,8 +330,8 @@ def test_flat_mean_by_hand():
     params = {**fit.params, "window": np.array([2]), "shrinkage": np.array([0.5])}
     data = Data.of(rec.from_counts(y, bin_width=0.02))
     rates = np.array([m, (3 + m / 2) / 1.5, (3 + m / 2) / 2.5, (2 + m / 2) / 2.5])
-    assert np.allclose(fit.model.expect(params, data)[0, 0, :, 0], rates)
-    assert np.allclose(fit.model.score(params, data)[0, 0], poisson.logpmf(y[0, :, 0], rates))
+    assert np.allclose(fit.model.predict(params, data)[0, 0, :, 0], rates)
+    assert np.allclose(fit.model.log_prob(params, data)[0, 0], poisson.logpmf(y[0, :, 0], rates))
     ahead = fit.model.forecast(params, data, [2])[0, 0, 1:, 0]
     assert np.allclose(ahead, poisson.logpmf(y[0, 1:, 0], rates[:-1]))
 

@@ -44,13 +44,13 @@ def run(
     stacked = {k: v for k, v in model.initial(data, 1, 0, dtype).items()}
     rng = np.random.default_rng(1)
     for name in stacked:
-        if name not in model.fixed:
+        if name not in model.network(data).fixed:
             moved = stacked[name].numpy() + rng.normal(0, 0.05, stacked[name].shape)
             stacked[name] = torch.from_numpy(moved.astype(dtype))
-    engine = engines.choose(model, data, stacked, strategy=strategy)
-    p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
+    engine = engines.choose(model.network(data), data, stacked, model.training, strategy=strategy)
+    p = {k: v[0].clone().requires_grad_(k not in model.network(data).fixed) for k, v in stacked.items()}
     step = engine.batch(np.array([trials]), [noise.Draws(0, 0, 1, 0)], **batch)
-    loss = bptt.gradient(engine, p, step, model)[0]
+    loss = bptt.gradient(engine, p, step)[0]
     return engine.name, loss, {k: v.grad.numpy() for k, v in p.items() if v.grad is not None}
 
 
@@ -96,14 +96,14 @@ def test_gradients_of_counts_against_finite_differences(name, components, execut
     data, model = Data.of(request.getfixturevalue(name), range(6)), build("rate", mixture=components)
     stacked = model.initial(data, 1, 0, np.float64)
     engine = {
-        "compiled": lambda: engines.choose(model, data, stacked),
-        "generic": lambda: Generic(model, data, stacked),
-        "graphed": lambda: Graphed(model, data, stacked, "cpu"),
+        "compiled": lambda: engines.choose(model.network(data), data, stacked, model.training),
+        "generic": lambda: Generic(model.network(data), data, stacked, model.training),
+        "graphed": lambda: Graphed(model.network(data), data, stacked, model.training, "cpu"),
     }[execution]()
     assert engine.name == execution
-    p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
+    p = {k: v[0].clone().requires_grad_(k not in model.network(data).fixed) for k, v in stacked.items()}
     batch = engine.batch(np.arange(6)[None])
-    bptt.gradient(engine, p, batch, model)
+    bptt.gradient(engine, p, batch)
     checked = ["readout_weight", "readout_bias", "recurrent"]
     for key in checked + ["log_dispersion"] * (name != "counts"):
         flat, gradient = p[key].detach().view(-1), p[key].grad.view(-1).clone()
@@ -129,9 +129,9 @@ def test_what_is_held_is_held_in_every_engine(name, raw, eta, request):
         stacked = model.initial(data, 1, 0, np.float64)
         stacked["log_dispersion"][:] = raw
         stacked["readout_bias"][:] = eta
-        engine = engines.choose(spec, data, stacked)
+        engine = engines.choose(spec.network(data), data, stacked, spec.training)
         p = {k: v[0].clone().requires_grad_() for k, v in stacked.items()}
-        loss = bptt.gradient(engine, p, engine.batch(np.arange(4)[None]), spec)
+        loss = bptt.gradient(engine, p, engine.batch(np.arange(4)[None]))
         results.append((None, loss[0], {k: v.grad.numpy() for k, v in p.items()}))
         assert (p["log_dispersion"].grad == 0).all() == (abs(raw) > 10)
         assert (p["readout_bias"].grad == 0).all() == (abs(eta) > 20)
@@ -154,10 +154,10 @@ def test_gradient_against_finite_differences(family, symbols):
     """The loss itself, one parameter at a time, in double precision."""
     model, data = build(family), Data.of(symbols, range(6))
     stacked = model.initial(data, 1, 0, np.float64)
-    engine = engines.choose(model, data, stacked)
-    p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
+    engine = engines.choose(model.network(data), data, stacked, model.training)
+    p = {k: v[0].clone().requires_grad_(k not in model.network(data).fixed) for k, v in stacked.items()}
     batch = engine.batch(np.arange(6)[None])
-    bptt.gradient(engine, p, batch, model)
+    bptt.gradient(engine, p, batch)
     rng = np.random.default_rng(0)
     for name, value in p.items():
         if value.grad is None:
@@ -207,8 +207,8 @@ def test_memory_of_the_three_ways():
         data = Data.of(rec.from_counts(np.zeros((2, n_time, 1), int), bin_width=0.02))
         model = build("rate", execution="generic", **more)
         stacked = model.initial(data, 1, 0, np.float32)
-        engine = engines.choose(model, data, stacked)
-        p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
+        engine = engines.choose(model.network(data), data, stacked, model.training)
+        p = {k: v[0].clone().requires_grad_(k not in model.network(data).fixed) for k, v in stacked.items()}
         held, most = 0, 0
 
         class Held:
@@ -223,7 +223,7 @@ def test_memory_of_the_three_ways():
                 held -= self.tensor.numel()
 
         with torch.autograd.graph.saved_tensors_hooks(Held, lambda box: box.tensor):
-            bptt.gradient(engine, p, engine.batch(np.arange(2)[None]), model)
+            bptt.gradient(engine, p, engine.batch(np.arange(2)[None]))
         return most
 
     assert 3.5 < peak(400) / peak(100) < 4.5
@@ -249,9 +249,9 @@ def test_a_held_log_rate_passes_no_gradient():
         spec = model.model_copy(update={"execution": execution})
         stacked = model.initial(data, 1, 0, np.float64)
         stacked["readout_bias"][:] = torch.tensor([9.0, -20.0], dtype=torch.float64)
-        engine = engines.choose(spec, data, stacked)
+        engine = engines.choose(spec.network(data), data, stacked, spec.training)
         p = {k: v[0].clone().requires_grad_() for k, v in stacked.items()}
-        loss = bptt.gradient(engine, p, engine.batch(np.arange(4)[None]), spec)
+        loss = bptt.gradient(engine, p, engine.batch(np.arange(4)[None]))
         results.append((None, loss[0], {k: v.grad.numpy() for k, v in p.items()}))
         assert (p["readout_bias"].grad == 0).all()
     same(*results, 1e-12)
@@ -299,12 +299,15 @@ def test_a_step_with_fixed_shapes_equals_generic(family, members, any_recording)
     data, model = Data.of(any_recording), build(family)
     stacked = model.initial(data, members, 0, np.float64)
     found = []
-    for engine in (Generic(model, data, stacked), Graphed(model, data, stacked, "cpu")):
+    for engine in (
+        Generic(model.network(data), data, stacked, model.training),
+        Graphed(model.network(data), data, stacked, model.training, "cpu"),
+    ):
         p = {k: (v if members > 1 else v[0]).clone() for k, v in stacked.items()}
-        p = {k: v.requires_grad_(k not in model.fixed) for k, v in p.items()}
+        p = {k: v.requires_grad_(k not in model.network(data).fixed) for k, v in p.items()}
         losses = []
         for n in (8, 5, 8):
-            losses.append(bptt.gradient(engine, p, engine.batch(np.tile(np.arange(n), (members, 1))), model))
+            losses.append(bptt.gradient(engine, p, engine.batch(np.tile(np.arange(n), (members, 1)))))
         engine.prepare(p)
         losses.append(engine.loss(engine.batch(np.tile(np.arange(7), (members, 1)))))
         found.append(
@@ -319,11 +322,11 @@ def test_noise_of_a_step_with_fixed_shapes_repeats(counts):
 
     data, model = Data.of(counts), build("rate", **NOISY)
     stacked = model.initial(data, 2, 0, np.float32)
-    engine = Graphed(model, data, stacked, "cpu")
+    engine = Graphed(model.network(data), data, stacked, model.training, "cpu")
     p = {k: v.clone().requires_grad_() for k, v in stacked.items()}
     index = np.tile(np.arange(8), (2, 1))
     losses = [
-        bptt.gradient(engine, p, engine.batch(index, [noise.Draws(0, m, 1, step) for m in (0, 1)]), model)
+        bptt.gradient(engine, p, engine.batch(index, [noise.Draws(0, m, 1, step) for m in (0, 1)]))
         for step in (0, 0, 1)
     ]
     assert np.array_equal(losses[0], losses[1]) and not np.array_equal(losses[0], losses[2])
@@ -408,7 +411,7 @@ def test_a_forced_state_reads_out_what_was_seen(signal):
 
     data, model = Data.of(signal), build("rate", strategy=Generalised(alpha=1.0))
     stacked = model.initial(data, 1, 0, np.float64)
-    engine = Generic(model, data, stacked, strategy=model.strategy)
+    engine = Generic(model.network(data), data, stacked, model.training, strategy=model.strategy)
     engine.prepare({k: v[0] for k, v in stacked.items()})
     batch = engine.batch(np.arange(3)[None], [noise.Draws(0, 0, 1, 0)])
     x, y, mask = engine._window(batch, 0, 4)
@@ -418,7 +421,7 @@ def test_a_forced_state_reads_out_what_was_seen(signal):
         last = rollout.last[-1]
         state, _ = rollout.step(t, state, state[0])
         seen = engine.observation.encode(engine.q, y[:, t])
-        assert torch.allclose(model.readout(engine.q, state[0], last)[:, :2], seen, atol=1e-10)
+        assert torch.allclose(engine.network.readout(engine.q, state[0], last)[:, :2], seen, atol=1e-10)
         assert torch.allclose(rollout.last[-1], seen, atol=1e-10)
 
 

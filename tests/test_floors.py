@@ -36,12 +36,7 @@ FLOORS = [
 ]  # fmt: skip
 
 # Circles that remain, each as the set of its files: to be emptied.
-CIRCLES = [
-    {
-        "networks.forecast", "networks.loop", "networks.recurrent", "networks.training.gradient",
-        "networks.training.engines", "networks.training.engines.generic", "networks.training.engines.graphed",
-    },
-]  # fmt: skip
+CIRCLES: list[set[str]] = []
 
 TRACKS = {"counts", "symbols", "signal"}
 
@@ -171,8 +166,8 @@ def sizes() -> dict[str, int]:
 
 
 BOUNDS = {
-    "lines of the largest module": 587,
-    "lines of the largest class": 473,
+    "lines of the largest module": 549,
+    "lines of the largest class": 230,
     "functions over 45 lines": 27,
     "comparisons with the name of a track": 21,
 }

@@ -27,18 +27,18 @@ def test_a_recorded_step_equals_the_step(family, members, any_recording):
     model = small(family, hidden=6, input_dropout=0, hidden_dropout=0)
     stacked = {k: v.to("cuda") for k, v in model.initial(data, members, 0, np.float64).items()}
     cpu = {k: v.cpu() for k, v in stacked.items()}
-    recorded = engines.choose(model, data, cpu, "cuda", together=True)
+    recorded = engines.choose(model.network(data), data, cpu, model.training, "cuda", together=True)
     assert recorded.name == "graphed"
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a step that could not be recorded warns
-        for engine in (Generic(model, data, cpu, "cuda"), recorded):
+        for engine in (Generic(model.network(data), data, cpu, model.training, "cuda"), recorded):
             p = {k: (v if members > 1 else v[0]).clone() for k, v in stacked.items()}
-            p = {k: v.requires_grad_(k not in model.fixed) for k, v in p.items()}
+            p = {k: v.requires_grad_(k not in model.network(data).fixed) for k, v in p.items()}
             for value in p.values():
                 value.grad = torch.zeros_like(value) if value.requires_grad else None
             losses = [
-                bptt.gradient(engine, p, engine.batch(np.tile(np.arange(n), (members, 1))), model)
+                bptt.gradient(engine, p, engine.batch(np.tile(np.arange(n), (members, 1))))
                 for n in (8, 5, 8, 8)
             ]
             found.append((np.array(losses), {k: v.grad.cpu() for k, v in p.items() if v.grad is not None}))

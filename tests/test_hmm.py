@@ -111,7 +111,7 @@ def generate(kind, trials, bins):
 def test_scores_equal_sums_over_all_paths(kind):
     rng = np.random.default_rng(0)
     params, data = random_params(kind, rng), random_data(kind, rng)
-    score = model_of(kind).score(params, data)[0]
+    score = model_of(kind).log_prob(params, data)[0]
     for r, t in zip(*np.nonzero(data.valid), strict=True):
         log_b = log_emission(kind, params, data, r)
         expected = over_paths(params, log_b, range(t + 1)) - over_paths(params, log_b, range(t))
@@ -139,7 +139,7 @@ def test_one_step_forecasts_are_the_scores(kind):
     rng = np.random.default_rng(2)
     params, data = random_params(kind, rng), random_data(kind, rng)
     found = model_of(kind).forecast(params, data, [1])[..., 0]
-    assert np.allclose(found, data.masked(model_of(kind).score(params, data)), atol=1e-12, equal_nan=True)
+    assert np.allclose(found, data.masked(model_of(kind).log_prob(params, data)), atol=1e-12, equal_nan=True)
 
 
 def test_autoregressive_forecasts_equal_the_closed_form():
@@ -251,7 +251,7 @@ def test_the_generators_own_likelihood_is_reproduced(kind):
     """Against the exact Bayes filter of the synthetic sources, in logarithms throughout."""
     params, recording, ceiling = generate(kind, trials=4, bins=50)
     model = models.Hmm(states=params["initial"].shape[1])
-    assert np.allclose(model.score(params, Data.of(recording))[0], ceiling, atol=1e-9)
+    assert np.allclose(model.log_prob(params, Data.of(recording))[0], ceiling, atol=1e-9)
 
 
 def test_blocks_and_lengths_do_not_matter():
@@ -264,11 +264,11 @@ def test_blocks_and_lengths_do_not_matter():
     model = models.Hmm(states=40)
     emission = model._emission(data)
     assert len(emission.blocks(data, 40)) > 1
-    together = data.masked(model.score(params, data)[0])
+    together = data.masked(model.log_prob(params, data)[0])
     for r in range(0, n, 7):
         alone = Data("counts", data.y[r : r + 1], data.valid[r : r + 1], None, 0.02, 2)
         assert np.allclose(
-            together[r], alone.masked(model.score(params, alone)[0])[0], atol=1e-10, equal_nan=True
+            together[r], alone.masked(model.log_prob(params, alone)[0])[0], atol=1e-10, equal_nan=True
         )
 
 
@@ -393,7 +393,7 @@ def test_likelihood_and_em_equal_hmmlearn(kind):
     params, data = random_params(kind, rng), random_data(kind, rng, trials=20, bins=25, missing=False)
     theirs = _hmmlearn(kind, params)
     y = data.y.reshape(500, -1)
-    assert model_of(kind).score(params, data).sum() == pytest.approx(theirs.score(y, [25] * 20), abs=1e-8)
+    assert model_of(kind).log_prob(params, data).sum() == pytest.approx(theirs.score(y, [25] * 20), abs=1e-8)
     ours = models.Hmm.model_construct(states=STATES, prior=0.0)
     p, _, log_prob = climb(ours, params, data, 7)
     theirs.fit(y, [25] * 20)

@@ -32,7 +32,10 @@ def examined(model, recording, label_name="", members=2):
 
 CASES = [(m, "counts") for m in every_recurrent()]
 CASES += [
-    (m, track) for m in every_recurrent() if m.family in ("lstm", "stp") for track in ("symbols", "signal")
+    (m, track)
+    for m in every_recurrent()
+    if "forget" in m.gate_names or m.plastic
+    for track in ("symbols", "signal")
 ]
 
 
@@ -49,12 +52,12 @@ def test_every_analysis_of_every_family(model, track, request, tmp_path):
     recording = request.getfixturevalue(track)
     fit, found = examined(model, recording)
     assert set(found) >= ALWAYS
-    assert ("forget_path" in found) == (model.family == "lstm")
-    assert ("lipschitz_violations" in found) == (model.family in ("rate", "dale", "low_rank", "esn"))
-    assert ("balance_index" in found) == ("sign" in fit.params)
-    assert ("efficacy" in found) == ("efficacy_at_rate" in found) == (model.family == "stp")
-    assert ("memory_capacity" in found) == (model.family == "esn")
-    assert ("gain" in found) == (model.family in ("rate", "low_rank", "esn"))
+    assert ("forget_path" in found) == ("forget" in model.gate_names)
+    assert ("lipschitz_violations" in found) == (model.lipschitz is not None)
+    assert ("balance_index" in found) == model.signed == ("sign" in fit.params)
+    assert ("efficacy" in found) == ("efficacy_at_rate" in found) == model.plastic
+    assert ("memory_capacity" in found) == model.reservoir
+    assert ("gain" in found) == model.saturates
     assert ("jacobian_disc" in found) == (found.sizes["hidden"] == found.sizes["dim"])
     assert not found.get("lipschitz_violations", np.zeros(1)).any()
     table = summary.summarise(found)

@@ -36,7 +36,7 @@ class Acausal(models.Markov):
         y = gaussian_filter1d(data.y.astype(float), 2, axis=1)
         return Data(data.track, y, data.valid, data.inputs, data.bin_width, data.n_features)
 
-    def score(self, params, data):
+    def log_prob(self, params, data):
         p = {k: v[0] for k, v in params.items()}
         rows = _rows(p, encoder.labels(p, self._blurred(data)), data.valid, self.states)
         likelihood, peak = encoder.likelihood(p, data)
@@ -55,11 +55,11 @@ class Shifted(models.Null):
     def _rates(self, data):
         return np.roll(data.y, -self.ahead, axis=1) + 0.1
 
-    def score(self, params, data):
+    def log_prob(self, params, data):
         rate = self._rates(data)
         return (data.y * np.log(rate) - rate).sum(-1)[None]
 
-    def expect(self, params, data):
+    def predict(self, params, data):
         return self._rates(data)[None]
 
 
@@ -285,7 +285,7 @@ def test_burn_in_that_differs_between_models(counts):
 class HardAssigned(models.Markov):
     """Scores A[s_t, q(y)] Pois(y; lambda_q(y)): forbidden, since it is not normalised."""
 
-    def score(self, params, data):
+    def log_prob(self, params, data):
         p = {k: v[0] for k, v in params.items()}
         labels = encoder.labels(p, data)
         likelihood, peak = encoder.likelihood(p, data)
@@ -299,8 +299,8 @@ def test_a_score_that_is_not_normalised(counts):
 
 
 class Generous(models.Null):
-    def score(self, params, data):
-        return super().score(params, data) + 0.01
+    def log_prob(self, params, data):
+        return super().log_prob(params, data) + 0.01
 
 
 @pytest.mark.parametrize("track", ["counts", "symbols", "signal"])

@@ -12,7 +12,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.networks.recurrent import before, tensors
+from cortseq.networks.network import Network, before
 from cortseq.observations import names
 
 
@@ -151,12 +151,13 @@ def test_members_as_an_axis_equal_members_one_by_one(family, any_recording):
     data = Data.of(any_recording, range(4))
     params = {k: v.double() for k, v in model.initial(data, 3, seed=5).items()}
     first = {k: v[0] for k, v in params.items()}
-    x, _, valid = tensors(model, first, data, slice(None), torch.float64)
+    network = model.network(data)
+    x, _, valid = network.tensors(first, data, slice(None), torch.float64)
     last = before(first, x, valid)
-    together = model.readout(params, model.scan(params, x.expand(3, *x.shape)), last)
+    together = network.readout(params, network.scan(params, x.expand(3, *x.shape)), last)
     for m in range(3):
         p = {k: v[m] for k, v in params.items()}
-        assert torch.allclose(model.readout(p, model.scan(p, x), last), together[m], atol=1e-12)
+        assert torch.allclose(network.readout(p, network.scan(p, x), last), together[m], atol=1e-12)
 
 
 def test_lstm_equals_torch():
@@ -173,18 +174,18 @@ def test_lstm_equals_torch():
     x = torch.randn(4, 9, 3, dtype=torch.float64)
     h0, c0 = model.start(p)
     expected = theirs(x, (h0.expand(1, 4, 7).contiguous(), c0.expand(1, 4, 7).contiguous()))[0]
-    assert torch.allclose(model.scan(p, x)[:, 1:], expected[:, :-1], atol=1e-6)
+    assert torch.allclose(Network(model, None).scan(p, x)[:, 1:], expected[:, :-1], atol=1e-6)
 
 
 def test_leak_one_is_the_vanilla_network_bit_for_bit():
     model = models.Rate(hidden=5, leak=1)
-    rng = np.random.default_rng(0)
+    network, rng = Network(model, None), np.random.default_rng(0)
     p = {k: torch.from_numpy(v) for k, v in model.start_parameters(2, 0.02, rng).items()}
     x = torch.from_numpy(rng.normal(size=(3, 6, 2)))
-    h, drive = torch.zeros(3, 5, dtype=torch.float64), model.drive(p, x)
+    h, drive = torch.zeros(3, 5, dtype=torch.float64), network.drive(p, x)
     for t in range(5):
         h = torch.tanh(h @ p["recurrent"].mT + drive[:, t])
-        assert torch.equal(model.scan(p, x)[:, t + 1], h)
+        assert torch.equal(network.scan(p, x)[:, t + 1], h)
 
 
 @pytest.mark.parametrize("hidden", [16, 64, 256, 1024])
@@ -192,7 +193,7 @@ def test_dale_starts_balanced_without_an_outlier(hidden, counts):
     model = models.Dale(hidden=hidden)
     for one in (model, models.Stp(hidden=hidden, dale=True)):
         data = Data.of(counts, range(2))
-        assert np.isfinite(one.score(one.initial(data, 1, 0), data)).all()
+        assert np.isfinite(one.log_prob(one.initial(data, 1, 0), data)).all()
     p = {k: torch.from_numpy(v) for k, v in model.start_parameters(3, 0.02, np.random.default_rng(1)).items()}
     w = model.recurrent_weights(p).numpy()
     assert np.abs(np.diag(w)).max() == 0
@@ -258,7 +259,7 @@ def test_ridge_readout_equals_sklearn(skip, signal):
     penalty = fit.card["penalties"][0]
     assert penalty in PENALTIES
     data = Data.of(signal, range(20))
-    features, y, _ = convex._bins(fit.model, p, data)
+    features, y, _ = convex._bins(fit.model.network(data), p, data)
     target = (y.double().numpy() - p["signal_mean"].numpy()) / p["signal_scale"].numpy()
     if skip:  # what the bin before leaves, of the 19 bins of a trial that have one
         target = target.reshape(20, 20, 2)

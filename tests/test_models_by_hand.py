@@ -101,7 +101,7 @@ def test_a_hidden_chain_runs_forwards():
     model = models.Hmm(states=3)
     one = {k: v[0] for k, v in params.items()}
     shape = {"track": "counts", "observation": "poisson", "support": 0, "n_features": 3}
-    drawn = model.generate(one, shape, 300, 8, np.random.default_rng(0)).argmax(2)
+    drawn = model.simulate(one, shape, 300, 8, np.random.default_rng(0)).argmax(2)
     assert (drawn[:, 0] == 0).mean() > 0.9 and ((drawn[:, 1:] - drawn[:, :-1]) % 3 == 1).mean() > 0.8
 
 

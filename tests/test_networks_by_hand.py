@@ -37,10 +37,13 @@ def test_a_discretised_network_smooths_as_its_chain_does():
     p = {"decay": torch.tensor([0.9]), "centroids": torch.tensor([[0.0], [3.0]])}
     from families import readout
 
-    observation, smooth = readout("poisson", 1), torch.full((1, 1), torch.nan)
+    from cortseq.networks.network import Network
+
+    network = Network(model, readout("poisson", 1), discretise=2)
+    smooth = torch.full((1, 1), torch.nan)
     seen = []
     for y in (4.0, 0.0, 0.0):
-        _, smooth = model.look(p, observation, torch.tensor([[y]]), smooth)
+        _, smooth = network.look(p, torch.tensor([[y]]), smooth)
         seen.append(float(smooth))
     assert seen == pytest.approx([4.0, 3.6, 3.24])
 

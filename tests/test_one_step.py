@@ -8,7 +8,6 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.models.base import Run
-from cortseq.networks.recurrent import tensors
 from cortseq.networks.training import gradient, noise, windows
 
 RATE, DECAY, BETAS, EPSILON = 1e-3, 0.3, (0.9, 0.999), 1e-8
@@ -28,11 +27,12 @@ def data():
 
 def loss_gradient(model, p, train, index):
     """Gradients of the summed loss of trials `index`, by automatic differentiation of scan and read-out."""
-    leaves = {k: v.clone().requires_grad_(k not in model.fixed) for k, v in p.items()}
-    x, y, mask = tensors(model, leaves, train, index, torch.float64)
-    eta = model.readout(leaves, model.scan(leaves, x))
-    loss = -(model.observation_of(train).log_prob(leaves, eta, y) * mask).sum()
-    free = [k for k in leaves if k not in model.fixed]
+    network = model.network(train)
+    leaves = {k: v.clone().requires_grad_(k not in network.fixed) for k, v in p.items()}
+    x, y, mask = network.tensors(leaves, train, index, torch.float64)
+    eta = network.readout(leaves, network.scan(leaves, x))
+    loss = -(network.observation.log_prob(leaves, eta, y) * mask).sum()
+    free = [k for k in leaves if k not in network.fixed]
     return dict(zip(free, torch.autograd.grad(loss, [leaves[k] for k in free]), strict=True))
 
 
@@ -72,7 +72,9 @@ def test_steps_are_those_of_adamw_with_each_members_gradient_clipped(clip, batch
     train, valid = data()
     params = model.initial(train, 3, 5, np.float64)
     params["recurrent"][1] *= 3.0  # gradients of members differ in norm
-    learned = gradient.descend(model, params, train, valid, Run(seed=5), batched)
+    learned = gradient.descend(
+        model.network(train), model.training, params, train, valid, Run(seed=5), batched
+    )
     assert learned.curves.query("epoch == 2")["best"].all()  # else other weights are kept
     every = []
     for member in range(3):
@@ -122,7 +124,9 @@ def test_members_that_start_alike_part(settings, batched):
     model = models.Rate(hidden=4, epochs=2, **settings)
     train, valid = data()
     params = {k: v[[0, 0]] for k, v in model.initial(train, 1, 0, np.float64).items()}
-    found = gradient.descend(model, params, train, valid, Run(), batched).params["recurrent"]
+    found = gradient.descend(
+        model.network(train), model.training, params, train, valid, Run(), batched
+    ).params["recurrent"]
     assert (found[0] - found[1]).abs().max() > 1e-9
 
 
@@ -142,12 +146,15 @@ def test_a_step_scales_what_dropout_keeps():
             params = {k: v.clone() for k, v in model.initial(train, 1, 0, np.float64).items()}
             params["readout_weight"].zero_()
             params["start"] += 0.5
-            engine = engines.choose(model, train, params)
+            engine = engines.choose(model.network(train), train, params, model.training)
             total = 0.0
             for step in range(repeats):
-                p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in params.items()}
+                p = {
+                    k: v[0].clone().requires_grad_(k not in model.network(train).fixed)
+                    for k, v in params.items()
+                }
                 batch = engine.batch(np.arange(20)[None], [noise.Draws(0, 0, 1, step)])
-                bptt.gradient(engine, p, batch, model)
+                bptt.gradient(engine, p, batch)
                 total = total + p["readout_weight"].grad.numpy() / repeats
             found.append(total)
         assert np.abs(found[1] - found[0]).max() < 0.2 * np.abs(found[0]).max(), execution

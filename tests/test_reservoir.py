@@ -7,7 +7,6 @@ import torch
 from cortseq import models
 from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.networks.recurrent import tensors
 from cortseq.networks.training import convex
 
 
@@ -18,10 +17,11 @@ def test_compiled_states_equal_the_update_rule(density, kind, tolerance, any_rec
     model = models.Esn(hidden=37, density=density, radius=1.1)
     p = {k: v[0] for k, v in model.initial(data, 1, 0, kind).items()}
     p["start"] += 0.3
-    x = tensors(model, p, data, slice(0, 9), p["bias"].dtype)[0]
+    network = model.network(data)
+    x = network.tensors(p, data, slice(0, 9), p["bias"].dtype)[0]
     with torch.no_grad():
-        fast = model.scan(p, x)
-        slow = models.Esn(hidden=37, execution="generic").scan(p, x)
+        fast = network.scan(p, x)
+        slow = models.Esn(hidden=37, execution="generic").network(data).scan(p, x)
     assert fast.dtype == slow.dtype and fast.shape == slow.shape
     assert (fast - slow).abs().max() < tolerance
 

@@ -47,7 +47,7 @@ def untrained(recording, family="rate", **more):
 def test_an_untrained_network_is_the_autoregression(family, walks):
     """Its score is that of the true process but for what estimating 9 numbers from 1920 bins costs."""
     model, params, data = untrained(walks, family)
-    found = model.score(params, data)[0, :, 1:]
+    found = model.log_prob(params, data)[0, :, 1:]
     before, y = data.y[:, :-1] - SHIFT, data.y[:, 1:] - SHIFT
     truth = (-0.5 * ((y - D * before) / SD) ** 2 - np.log(SD) - 0.5 * np.log(2 * np.pi)).sum(-1)
     assert np.allclose(params["skip"][0], D, atol=0.03)
@@ -82,8 +82,8 @@ def test_where_the_bin_before_is_missing(gaps):
     expected = (-0.5 * ((z - eta) / sd) ** 2 - np.log(sd * p["signal_scale"]) - 0.5 * np.log(2 * np.pi)).sum(
         -1
     )
-    assert np.allclose(model.score(params, data)[0][data.valid], expected[data.valid], atol=1e-10)
-    mean = model.expect(params, data)[0]
+    assert np.allclose(model.log_prob(params, data)[0][data.valid], expected[data.valid], atol=1e-10)
+    mean = model.predict(params, data)[0]
     assert np.allclose(mean, p["signal_mean"] + p["signal_scale"] * eta, atol=1e-10)
 
 
@@ -107,12 +107,18 @@ def test_engines_agree_on_gaps(family, more, dtype, tolerance, gaps):
     if model.memory:
         data = windows.draw(data, 3, 0, 1)
     found: list = []
-    kinds = [engines.choose(model, data, stacked), Generic(model, data, stacked)]
+    kinds = [
+        engines.choose(model.network(data), data, stacked, model.training),
+        Generic(model.network(data), data, stacked, model.training),
+    ]
     quiet = not more.get("hidden_dropout") and not model.truncate
-    for engine in [*kinds, *([Graphed(model, data, stacked, "cpu")] if quiet else [])]:
-        p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
+    for engine in [
+        *kinds,
+        *([Graphed(model.network(data), data, stacked, model.training, "cpu")] if quiet else []),
+    ]:
+        p = {k: v[0].clone().requires_grad_(k not in model.network(data).fixed) for k, v in stacked.items()}
         batch = engine.batch(np.arange(9)[None], [noise.Draws(0, 0, 1, 0)])
-        loss = bptt.gradient(engine, p, batch, model)[0]
+        loss = bptt.gradient(engine, p, batch)[0]
         found.append((loss, {k: v.grad.numpy() for k, v in p.items() if v.grad is not None}))
     assert kinds[0].name == "compiled" and "skip" not in found[0][1]
     for loss, grads in found[1:]:
@@ -124,10 +130,10 @@ def test_engines_agree_on_gaps(family, more, dtype, tolerance, gaps):
 
 def test_loss_of_an_engine_is_the_score(gaps):
     model, params, data = untrained(gaps)
-    engine = engines.choose(model, data, params)
+    engine = engines.choose(model.network(data), data, params, model.training)
     engine.prepare({k: v[0] for k, v in params.items()})
     loss = engine.loss(engine.batch(np.arange(80)[None]))[0]
-    assert loss == pytest.approx(-model.score(params, data)[0][data.valid].sum(), rel=1e-10)
+    assert loss == pytest.approx(-model.log_prob(params, data)[0][data.valid].sum(), rel=1e-10)
 
 
 @pytest.mark.parametrize("kind", ["counts", "symbols"])
@@ -226,7 +232,9 @@ def test_under_scheduled_sampling_it_sees_what_was_fed(gaps):
 
     model, data = build("rate", input_dropout=0.0), Data.of(gaps, range(5))
     stacked = model.initial(data, 1, 0, np.float64)
-    engine = Generic(model, data, stacked, strategy=Scheduled(decay="constant", final=0.0))
+    engine = Generic(
+        model.network(data), data, stacked, model.training, strategy=Scheduled(decay="constant", final=0.0)
+    )
     engine.prepare({k: v[0] for k, v in stacked.items()})
     batch = engine.batch(np.arange(5)[None], [noise.Draws(0, 0, 1, 0)])
     rollout = Rollout(engine, batch, 0.5, 0, 6, *engine._window(batch, 0, 6))

@@ -31,16 +31,17 @@ def test_a_discretised_network_sees_its_states_only(family, counts):
     fit = fitted(family, counts, discretise=4)
     data = Data.of(counts, range(26, 30))
     p = {name: value[0] for name, value in fit.params.items()}
-    labels = fit.model.seen(p, data).y
+    network = fit.model.network(data)
+    labels = network.seen(p, data).y
     assert fit.params["input_weight"].shape[-1] == 4 and labels.max() <= 3
     rng, changed = np.random.default_rng(0), 0
     for _ in range(100):
         other = data.y.copy()
         other[tuple(rng.integers(other.shape))] += 1
         moved = Data(data.track, other, data.valid, None, data.bin_width, data.n_features)
-        if np.array_equal(fit.model.seen(p, moved).y, labels):
+        if np.array_equal(network.seen(p, moved).y, labels):
             changed += 1
-            assert np.array_equal(fit.model.expect(fit.params, moved), fit.model.expect(fit.params, data))
+            assert np.array_equal(fit.model.predict(fit.params, moved), fit.model.predict(fit.params, data))
     assert changed > 10
 
 
@@ -65,12 +66,12 @@ def test_discretised_in_every_engine(track, request):
     model = build("rate", discretise=5, input_dropout=0.0)
     stacked = model.initial(data, 1, 0, np.float64)
     for engine in (
-        engines.choose(model, data, stacked),
-        Generic(model, data, stacked),
-        Graphed(model, data, stacked, "cpu"),
+        engines.choose(model.network(data), data, stacked, model.training),
+        Generic(model.network(data), data, stacked, model.training),
+        Graphed(model.network(data), data, stacked, model.training, "cpu"),
     ):
-        p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
-        loss = bptt.gradient(engine, p, engine.batch(np.arange(9)[None]), model)[0]
+        p = {k: v[0].clone().requires_grad_(k not in model.network(data).fixed) for k, v in stacked.items()}
+        loss = bptt.gradient(engine, p, engine.batch(np.arange(9)[None]))[0]
         found.append((engine.name, loss, p["input_weight"].grad.numpy()))
     assert [name for name, _, _ in found] == ["compiled", "generic", "graphed"]
     for _, loss, gradient in found[1:]:
@@ -111,7 +112,7 @@ def restarted(fit, data, k, member=0):
     model = fit.model.model_copy(update={"memory": None, "execution": "generic"})
     for t in range(out.shape[1]):
         cut = data.at((slice(None), slice(max(0, t - k), t + 1)))
-        out[:, t] = model.score(fit.params, cut)[member][:, -1]
+        out[:, t] = model.log_prob(fit.params, cut)[member][:, -1]
     return out
 
 
@@ -123,7 +124,9 @@ def test_recall_against_brute_force(family, any_recording):
     found = fit.model.recall(fit.params, data, memories)
     for k, row in zip(memories, found, strict=True):
         assert np.allclose(row[1][data.valid], restarted(fit, data, k, 1)[data.valid], atol=1e-10)
-    assert np.allclose(found[2][:, data.valid], fit.model.score(fit.params, data)[:, data.valid], atol=1e-10)
+    assert np.allclose(
+        found[2][:, data.valid], fit.model.log_prob(fit.params, data)[:, data.valid], atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("family", ALL)
@@ -136,7 +139,7 @@ def test_memory_of_a_whole_trial_is_the_full_network(family, any_recording):
     assert not np.array_equal(full.log_prob(any_recording), short.log_prob(any_recording), equal_nan=True)
     data = Data.of(any_recording, range(26, 30))
     assert np.allclose(
-        short.model.score(short.params, data)[1][data.valid], restarted(short, data, 2, 1)[data.valid]
+        short.model.log_prob(short.params, data)[1][data.valid], restarted(short, data, 2, 1)[data.valid]
     )
 
 
@@ -147,11 +150,11 @@ def test_the_loss_of_all_windows_is_that_of_the_k_bin_predictor(execution, any_r
     stacked = model.initial(data, 1, 0, np.float64)
     cut = windows.ending(data, 3, *np.nonzero(data.valid))
     assert cut.n_events().sum() == data.n_events().sum() and (cut.scored.sum(1) == 1).all()
-    engine = engines.choose(model, cut, stacked)
-    p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
-    loss = bptt.gradient(engine, p, engine.batch(np.arange(len(cut.y))[None]), model)[0]
+    engine = engines.choose(model.network(cut), cut, stacked, model.training)
+    p = {k: v[0].clone().requires_grad_(k not in model.network(data).fixed) for k, v in stacked.items()}
+    loss = bptt.gradient(engine, p, engine.batch(np.arange(len(cut.y))[None]))[0]
     assert engine.name == ("compiled" if execution == "auto" else "generic")
-    assert loss == pytest.approx(-model.score(stacked, data)[0][data.valid].sum(), rel=1e-10)
+    assert loss == pytest.approx(-model.log_prob(stacked, data)[0][data.valid].sum(), rel=1e-10)
 
 
 def test_windows_of_an_epoch(counts):
@@ -227,7 +230,7 @@ def test_futures_of_a_chain_are_powers_of_its_matrix():
 def test_one_bin_ahead_is_the_score(family, any_recording):
     fit = fitted(family, any_recording)
     data = Data.of(any_recording, range(26, 30))
-    exact = data.masked(fit.model.score(fit.params, data))
+    exact = data.masked(fit.model.log_prob(fit.params, data))
     ahead = fit.model.forecast(fit.params, data, [1, 3], samples=8, seed=0)
     again = fit.model.forecast(fit.params, data, [1, 3], samples=8, seed=0)
     assert np.array_equal(ahead[..., 0], exact, equal_nan=True) and np.array_equal(
@@ -245,7 +248,7 @@ def test_futures_against_simulation(more, counts):
     data = Data.of(counts, [0])
     found = fit.model.forecast(fit.params, data, [4], samples=20_000, seed=0)[0, 0, 3, 0]
     own = Data.of(fit.simulate(20_000, 4, seed=1))
-    means = fit.model.expect(fit.params, own)[0, :, 3]
+    means = fit.model.predict(fit.params, own)[0, :, 3]
     each = (data.y[0, 3] * np.log(means) - means).sum(-1) - torch.lgamma(
         torch.tensor(data.y[0, 3] + 1.0)
     ).sum().item()
@@ -269,7 +272,7 @@ def test_a_forecast_is_a_probability(counts):
 def test_without_a_past_every_horizon_is_the_score(family, any_recording):
     fit = models.registry()[family]().fit(any_recording, range(20), range(20, 26))
     data = Data.of(any_recording, range(26, 30))
-    exact = data.masked(fit.model.score(fit.params, data))
+    exact = data.masked(fit.model.log_prob(fit.params, data))
     found = fit.model.forecast(fit.params, data, [1, 3], 2, 0)
     assert np.array_equal(found[..., 0], exact, equal_nan=True)
     assert (
@@ -309,9 +312,9 @@ def test_noise_reaches_windows(counts):
     for execution in ("auto", "generic"):
         model = build("rate", memory=3, execution=execution, input_dropout=0.3, hidden_dropout=0.2)
         stacked = model.initial(data, 1, 0, np.float64)
-        engine = engines.choose(model, cut, stacked)
-        p = {k: v[0].clone().requires_grad_(k not in model.fixed) for k, v in stacked.items()}
+        engine = engines.choose(model.network(cut), cut, stacked, model.training)
+        p = {k: v[0].clone().requires_grad_(k not in model.network(data).fixed) for k, v in stacked.items()}
         batch = engine.batch(np.arange(50)[None], [noise.Draws(0, 0, 1, 0)])
-        found.append((bptt.gradient(engine, p, batch, model)[0], p["recurrent"].grad.numpy()))
+        found.append((bptt.gradient(engine, p, batch)[0], p["recurrent"].grad.numpy()))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-10)
     assert np.allclose(found[0][1], found[1][1], rtol=1e-8, atol=1e-12)

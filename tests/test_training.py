@@ -16,7 +16,7 @@ from cortseq.networks.training import gradient
 def _learn(model, recording, members, batched=None, dtype=np.float64, which=slice(None)):
     train, valid = Data.of(recording, range(20)), Data.of(recording, range(20, 26))
     params = {k: v[which] for k, v in model.initial(train, members, 0, dtype).items()}
-    return gradient.descend(model, params, train, valid, Run(), batched)
+    return gradient.descend(model.network(train), model.training, params, train, valid, Run(), batched)
 
 
 @pytest.mark.parametrize("family", trained())
@@ -73,7 +73,7 @@ def test_one_failed_member_does_not_take_the_others(counts):
         params = model.initial(train, 2, 0, np.float64)
         expected = _learn(model, counts, 2).params["recurrent"][1]
         params["recurrent"][0] = torch.nan
-        learned = gradient.descend(model, params, train, valid, Run(), batched)
+        learned = gradient.descend(model.network(train), model.training, params, train, valid, Run(), batched)
         assert list(learned.card["failed_members"]) == ["0"]
         assert "epoch 1, step 0" in learned.card["failed_members"]["0"]
         assert torch.allclose(learned.params["recurrent"][0], expected, atol=1e-10)
@@ -99,13 +99,12 @@ def test_gradients_against_finite_differences(symbols):
     params = {k: v[0] for k, v in model.initial(data, 1, 0, np.float64).items()}
     from families import readout
 
-    from cortseq.networks.recurrent import tensors
-
-    x, y, mask = tensors(model, params, data, slice(None), torch.float64)
+    network = model.network(data)
+    x, y, mask = network.tensors(params, data, slice(None), torch.float64)
 
     def loss(raw):
         p = {**params, "raw": raw}
-        return (readout("categorical", 3).log_prob(p, model.readout(p, model.scan(p, x)), y) * mask).sum()
+        return (readout("categorical", 3).log_prob(p, network.readout(p, network.scan(p, x)), y) * mask).sum()
 
     assert torch.autograd.gradcheck(loss, params["raw"].clone().requires_grad_(), eps=1e-6, atol=1e-6)
 

@@ -23,7 +23,8 @@ from pydantic import (
 
 from cortseq import models, sources
 from cortseq.errors import CortseqError
-from cortseq.models.base import Checkpoint, Model
+from cortseq.models.base import Model
+from cortseq.models.progress import Checkpoint
 from cortseq.plugins import NAME
 from cortseq.sources.base import Source
 from cortseq.splits import Deal

@@ -4,13 +4,12 @@
 def signed(dataset):
     """Whether a recording has networks under Dale's law whose dynamics are dissected."""
     specs = [VARIANTS[dataset][name].model for name in flowing(dataset)]
-    return any(m.family == "dale" or getattr(m, "dale", False) for m in specs)
+    return any(m.signed for m in specs)
 
 
 def plastic(dataset):
-    return any(
-        VARIANTS[dataset][name].model.family == "stp" for name in flowing(dataset)
-    )
+    """Whether a recording has networks with plastic synapses."""
+    return any(VARIANTS[dataset][name].model.plastic for name in flowing(dataset))
 
 
 def saturating(dataset):

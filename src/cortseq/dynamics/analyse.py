@@ -45,15 +45,14 @@ def dissect_fit(
 
     trials = spread(trials, MAX_TRIALS)
     data = Data.of(recording, trials)
-    states = np.where(data.valid[..., None], fit.model.states(fit.params, data), np.nan)
-    params = [{name: value[m].double() for name, value in fit.params.items()} for m in range(len(states))]
-    signs = fit.model.signs(params[0])
+    states = np.where(data.valid[..., None], fit.states(recording, trials), np.nan)
+    members = [fit.member(member) for member in range(len(states))]
     label = recording[label_name].values[trials] if label_name in recording.coords else None
     found = dissect(
         [fit.flow(member, "closed") for member in range(len(states))],
         states,
-        [fit.model.recurrent_weights(p).numpy() for p in params],
-        None if signs is None else signs.numpy(),
+        [one.weights() for one in members],
+        members[0].signs(),
         bin_width=fit.card["bin_width"],
         seed=seed,
         label=label,

@@ -131,19 +131,16 @@ def balance_of_fit(
     ------
     CortseqError : weights without column signs.
     """
-    p = {name: value[member].double() for name, value in fit.params.items()}
-    if fit.model.role != "recurrent" or fit.model.signs(p) is None:
+    if fit.model.role != "recurrent" or not fit.model.signed:
         raise CortseqError(
             f"this {fit.model.family} model does not keep Dale's law", fix="fit dale, or stp with dale: true"
         )
-    loop = driven(fit, recording, member, trials)
-    q = fit.model.derive(p)
+    loop, one = driven(fit, recording, member, trials), fit.member(member)
     rates = loop.states[..., : loop.sizes[0]].clamp_min(0)
-    if len(loop.sizes) == 3:  # released is what u and x become within the bin
+    if fit.model.plastic:  # released is what u and x become within the bin
         with torch.no_grad():
-            _, u, x = loop.step(loop.states.flatten(0, 1), loop.inputs.flatten(0, 1)).split(loop.sizes, -1)
-        rates = rates * (u * x / q["use"]).reshape(rates.shape)
+            _, u, x = one.split(loop.step(loop.states.flatten(0, 1), loop.inputs.flatten(0, 1)))[0]
+        rates = rates * (u * x / one.cell.synapses(one.q).use).reshape(rates.shape)
     late = np.arange(loop.states.shape[1]) > loop.last[:, None]
-    external = fit.model.drive(q, loop.inputs)
-    arrays = [np.where(late[..., None], np.nan, v.numpy()) for v in (rates, external)]
-    return balance(q["recurrent"].numpy(), arrays[0], arrays[1], max_lag)
+    arrays = [np.where(late[..., None], np.nan, v.numpy()) for v in (rates, one.drive(loop.inputs))]
+    return balance(one.q["recurrent"].numpy(), arrays[0], arrays[1], max_lag)

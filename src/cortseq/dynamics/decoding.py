@@ -129,8 +129,10 @@ def silent_memory(
     cue : (trial,) labels of all trials of the recording.
     train, test : positions.
     """
-    if fit.model.family != "stp":
-        raise CortseqError(f"a {fit.model.family} model has no plastic synapse", fix="give the fit of an stp")
+    if fit.model.role != "recurrent" or not fit.model.plastic:
+        raise CortseqError(
+            f"a {fit.model.family} model has no plastic synapse", fix="give the fit of one with, such as stp"
+        )
     valid = recording["valid"].values[..., None]
     states = np.where(valid, fit.states(recording), np.nan)
     n = fit.model.hidden  # a skip adds the last bin to (h, u, x)

@@ -72,33 +72,13 @@ def driven(fit: Any, recording: xr.Dataset, member: int = 0, trials: ArrayLike |
     CortseqError : a fit that has no state, no such member, or one that restarts before each prediction
     (`memory`).
     """
-    from cortseq.networks.recurrent import tensors
-
-    model = fit.model
-    if model.role != "recurrent":
-        raise CortseqError(f"a {model.family} model has no state", fix="choose a recurrent model")
-    if model.memory is not None:
-        raise CortseqError(
-            "a network that restarts has no open loop along a trial", key="memory", value=model.memory
-        )
-    fit._check_member(member)
     data = fit._data(recording, trials)
-    p = {name: value[member].double() for name, value in fit.params.items()}
-    with torch.no_grad():
-        q = {name: value.detach() for name, value in model.derive(p).items()}
-        sizes = tuple(s.shape[-1] for s in model.start(q))
-        x, _, valid = tensors(model, p, data, slice(None), torch.float64)
-        states = model.scan(p, x, states=True)
-
-    def step(state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat(model.step(q, state.split(sizes, -1), model.drive(q, x)), -1)
-
-    def tangent(state: torch.Tensor, x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        parts, drive = state.split(sizes, -1), model.drive(q, x)
-        columns = vectors.unsqueeze(-1).split(sizes, -2)
-        held = torch.zeros_like(drive).unsqueeze(-1)  # the input does not move
-        return torch.cat(model.tangent(q, parts, drive, columns, held), -2).squeeze(-1)
-
+    one = fit.member(member)
+    if one.network.memory is not None:
+        raise CortseqError(
+            "a network that restarts has no open loop along a trial", key="memory", value=one.network.memory
+        )
+    inputs, states = one.scan(data)
     last = data.valid.shape[1] - 1 - data.valid[:, ::-1].argmax(1)
-    ends = np.where(valid.any(1), last, 0)
-    return Driven(step, x, states, ends, sizes, tangent if model.has_tangent else None)
+    ends = np.where(data.valid.any(1), last, 0)
+    return Driven(one.step, inputs, states, ends, one.sizes, one.tangent if one.cell.has_tangent else None)

@@ -82,7 +82,7 @@ def _products(step, states, inputs, longest: int):
 def forget_path_norms(
     fit: Any, recording: xr.Dataset, lags: Sequence[int], trials: ArrayLike | None = None
 ) -> np.ndarray:
-    """Return the direct path of an LSTM's memory, (member, trial, lag).
+    """Return the direct path of the memory of a network with forget gates, (member, trial, lag).
 
     max over units of f_{t-1} f_{t-2} .. f_{t-k}, f the forget gates.
 
@@ -93,8 +93,11 @@ def forget_path_norms(
     ------
     CortseqError : a family without forget gates.
     """
-    if fit.model.family != "lstm":
-        raise CortseqError(f"a {fit.model.family} model has no forget gate", fix="give the fit of an lstm")
+    if fit.model.role != "recurrent" or "forget" not in fit.model.gate_names:
+        raise CortseqError(
+            f"a {fit.model.family} model has no forget gate",
+            fix="give the fit of a network with one, such as lstm",
+        )
     at = _checked(lags)
     members = []
     for member in range(fit.card["members"]):
@@ -110,11 +113,10 @@ def forget_path_norms(
 
 def _forget_gates(fit: Any, member: int, loop: Driven) -> np.ndarray:
     """Return f at every step, (trial, time, hidden)."""
-    p = {name: value[member].double() for name, value in fit.params.items()}
-    h = loop.states[..., : loop.sizes[0]]
+    one = fit.member(member)
     with torch.no_grad():
-        gates = h @ p["recurrent"].mT + fit.model.drive(p, loop.inputs)
-        return torch.sigmoid(gates.chunk(4, -1)[1]).numpy()
+        gates = one.cell.gates(one.q, one.split(loop.states)[0], one.drive(loop.inputs))
+        return gates["forget"].numpy()
 
 
 def conditional_exponents(

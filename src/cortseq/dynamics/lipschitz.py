@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from cortseq._lazy import lazy
 from cortseq.dynamics.driven import driven
 from cortseq.errors import CortseqError
 
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = lazy("torch")
-
-FAMILIES = ("rate", "dale", "low_rank", "esn")
 _ROUNDING = 1e-12
 
 
@@ -45,19 +38,26 @@ def lipschitz_bound(fit: Any, recording: xr.Dataset, trials: ArrayLike | None = 
 
     |h_{t+1} - h_t| <= ((1 - a) + a L |W|) |h_t - h_{t-1}| + a L |U| |x_t - x_{t-1}| on the recorded input.
 
-    L = 1 for tanh and ReLU; with a leak per unit (1 - a) is its largest value, a |W| and a |U| are |diag(a)
-    W| and |diag(a) U|. Zero violations are expected: this is a theorem about the update rule.
+    L is the largest slope of the nonlinearity, 1 for tanh and ReLU. With a leak per unit (1 - a) is its
+    largest value, a |W| and a |U| are |diag(a) W| and |diag(a) U|. Zero violations are expected: this is a
+    theorem about the update rule.
 
     Raises
     ------
     CortseqError : a family with gates or plastic synapses, whose bound is another one.
     """
-    if fit.model.family not in FAMILIES:
+    if not bounded(fit):
         raise CortseqError(
-            f"no such bound for a {fit.model.family} model", fix=f"take one of {', '.join(FAMILIES)}"
+            f"no such bound for a {fit.model.family} model",
+            fix="give the fit of a leaky network without gates and plastic synapses, such as rate",
         )
     rows = [_member(fit, recording, trials, member) for member in range(fit.card["members"])]
     return LipschitzBound(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def bounded(fit: Any) -> bool:
+    """Return whether the fit is of a leaky network, whose Lipschitz constants follow from its weights."""
+    return fit.model.role == "recurrent" and fit.model.lipschitz is not None
 
 
 def constants(fit: Any, member: int = 0) -> tuple[float, float, np.ndarray, np.ndarray]:
@@ -65,12 +65,12 @@ def constants(fit: Any, member: int = 0) -> tuple[float, float, np.ndarray, np.n
 
     (by_state, by_input, leak a (hidden,), W (hidden, hidden)), for families that have such a bound.
     """
-    p = {name: value[member].double() for name, value in fit.params.items()}
-    with torch.no_grad():
-        q = fit.model.derive(p)
+    one = fit.member(member)
+    q, slope = one.q, one.cell.lipschitz
     w, a = q["recurrent"].numpy(), np.broadcast_to(q["leak"].numpy().ravel(), len(q["bias"]))
-    by_state = (1 - a).max() + np.linalg.norm(a[:, None] * w, 2)
-    return float(by_state), float(np.linalg.norm(a[:, None] * q["input_weight"].numpy(), 2)), a, w
+    by_state = (1 - a).max() + slope * np.linalg.norm(a[:, None] * w, 2)
+    by_input = slope * np.linalg.norm(a[:, None] * q["input_weight"].numpy(), 2)
+    return float(by_state), float(by_input), a, w
 
 
 def _member(fit: Any, recording: xr.Dataset, trials, member: int) -> tuple[Any, ...]:

@@ -7,11 +7,10 @@ and a plain dict of arrays whose leading axis is `member` (random restarts).
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -22,21 +21,12 @@ from cortseq import recording as rec
 from cortseq import store
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
+from cortseq.models.progress import Checkpoint, Progress, default_progress, silent
+
+if TYPE_CHECKING:
+    from cortseq.networks.member import Member
 
 Role = Literal["recurrent", "markov", "baseline", "null"]
-Progress = Callable[..., None]  # (line, fraction done or None)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where an unfinished fit is kept, and how often it is written there."""
-
-    path: Path
-    seconds: float = 60.0
-
-
-def silent(line: str, fraction: float | None = None) -> None:
-    """Progress that nobody sees."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +58,25 @@ class Learned:
 _SMALL = {"hidden": 6, "epochs": 3, "batch": 8, "states": 4, "order": 2, "restarts": 1, "iterations": 15}
 
 
-class Model(BaseModel):
-    """Abstract: a specification with pure methods. Subclasses are final and named by `family`."""
+class Specification(BaseModel):
+    """Abstract: typed settings that cannot be changed; an unknown key, NaN or infinity is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Model(Specification):
+    """Abstract: a specification with pure methods. Subclasses are final and named by `family`.
+
+    The methods have the names of those of `Fit`, and take the parameters and plain arrays (`Data`) in place of a
+    recording: `log_prob`, `predict`, `forecast` and `simulate`; networks have `states`, `flow` and more.
+    """
 
     role: ClassVar[Role]
     has_members: ClassVar[bool] = False
     # Whether `forecast` is exact or a Monte-Carlo estimate.
     forecasts: ClassVar[Literal["exact", "sampled"]] = "exact"
+    # Rung of the ladder of baselines that its fits stand on, where the role does not say (`cortseq.scoring.ladder`).
+    rung: ClassVar[str] = ""
     # Settings that mean nothing on a track: a sweep over them makes no variants there.
     idle: ClassVar[dict[str, tuple[str, ...]]] = {}
 
@@ -98,15 +98,15 @@ class Model(BaseModel):
         """Estimate the parameters from training trials; choices are made on the validation trials."""
         raise NotImplementedError
 
-    def score(self, params: Params, data: Data) -> np.ndarray:
+    def log_prob(self, params: Params, data: Data) -> np.ndarray:
         """log p(y_t | y_<t) in nats, (member, trial, time)."""
         raise NotImplementedError
 
-    def expect(self, params: Params, data: Data) -> np.ndarray:
+    def predict(self, params: Params, data: Data) -> np.ndarray:
         """E[y_t | y_<t], (member, trial, time, feature); label probabilities for symbols."""
         raise NotImplementedError
 
-    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         """Free-running draws from one member, (trial, time[, feature])."""
         raise NotImplementedError
 
@@ -115,7 +115,7 @@ class Model(BaseModel):
     ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}) in nats for each h of `horizons`, (member, trial, time, horizon).
 
-        h = 1 is `score`. NaN where t < h - 1 (at t = h - 1 nothing was observed yet) and where bin t is missing.
+        h = 1 is `log_prob`. NaN where t < h - 1 (at t = h - 1 nothing was observed yet) and where bin t is missing.
         `samples` and `seed`: of estimates; exact families need neither. Recorded inputs count as known.
         """
         raise CortseqError(f"a {self.family} model has no forecast", key="horizons", fix="leave it out")
@@ -238,17 +238,6 @@ def safetensors_path(path: str | Path) -> Path:
     return Path(path) if str(path).endswith(".safetensors") else Path(f"{path}.safetensors")
 
 
-def default_progress() -> Progress:
-    """A bar that is drawn over itself on a terminal, nothing elsewhere."""
-
-    def bar(line: str, fraction: float | None = None) -> None:
-        done = "" if fraction is None else f"[{'#' * round(30 * fraction):30}] "
-        sys.stderr.write(f"\r\033[K{done}{line}" + ("\n" if fraction is None else ""))
-        sys.stderr.flush()
-
-    return bar if sys.stderr.isatty() else silent
-
-
 @dataclass(frozen=True)
 class Fit:
     """A Model and what it learned."""
@@ -303,7 +292,7 @@ class Fit:
     def log_prob(self, recording: xr.Dataset, trials=None) -> np.ndarray:
         """log p(y_t | y_<t), nats, (member, trial, time); NaN where a bin is missing."""
         data = self._data(recording, trials)
-        return data.masked(self.model.score(self.params, data))
+        return data.masked(self.model.log_prob(self.params, data))
 
     def log_prob_sequences(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Nats per symbol of each sequence, first symbol included; the mean over members."""
@@ -314,36 +303,64 @@ class Fit:
     def predict(self, recording: xr.Dataset, trials=None) -> np.ndarray:
         """Expected counts per bin / label probabilities / means, (member, trial, time, feature)."""
         data = self._data(recording, trials)
-        return np.where(data.valid[..., None], self.model.expect(self.params, data), np.nan)
+        return np.where(data.valid[..., None], self.model.predict(self.params, data), np.nan)
+
+    def forecast(
+        self, recording: xr.Dataset, horizons: Sequence[int], trials=None, samples: int = 128, seed: int = 0
+    ) -> np.ndarray:
+        """log p(y_t | y_0 .. y_{t-h}), nats, (member, trial, time, horizon) for each h of `horizons`.
+
+        NaN where bin t is missing or nothing was observed yet. `samples` futures are drawn with `seed` where the family
+        has no exact forecast (`model.forecasts_on`).
+        """
+        data = self._data(recording, trials)
+        return self.model.forecast(self.params, data, horizons, samples, seed)
+
+    def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials=None) -> np.ndarray:
+        """As `forecast`, with expectations of a recurrent fit fed forward in place of draws: not a likelihood."""
+        return self._network("forecast of this kind").plug_in(
+            self.params, self._data(recording, trials), horizons
+        )
+
+    def recall(self, recording: xr.Dataset, memories: Sequence[int], trials=None) -> np.ndarray:
+        """log p(y_t | the last k bins) of a recurrent fit, nats, (memory, member, trial, time), for k of `memories`."""
+        data = self._data(recording, trials)
+        return data.masked(self._network("memory").recall(self.params, data, memories))
 
     def states(self, recording: xr.Dataset, trials=None) -> np.ndarray:
         """Whole flat states of a recurrent fit before each bin, teacher-forced, (member, trial, time, dim)."""
+        return self._network("state").states(self.params, self._data(recording, trials))
+
+    def _network(self, what: str) -> Any:
+        """The model, where it is a recurrent one; an error that says what another family lacks where not."""
         if self.model.role != "recurrent":
-            raise CortseqError(f"a {self.model.family} model has no state", fix="choose a recurrent model")
-        return self.model.states(self.params, self._data(recording, trials))  # type: ignore[attr-defined]
+            raise CortseqError(f"a {self.model.family} model has no {what}", fix="choose a recurrent model")
+        return self.model
 
     def simulate(self, n_trials: int, n_time: int, member: int = 0, seed: int = 0) -> xr.Dataset:
         """A Recording drawn from the fitted model running freely from its start state."""
         self._check_member(member)
         rng = np.random.default_rng([seed, member])
         chosen = {name: value[member] for name, value in self.params.items()}
-        drawn = self.model.generate(chosen, self.card, n_trials, n_time, rng)
+        drawn = self.model.simulate(chosen, self.card, n_trials, n_time, rng)
         shape = {key: self.card[key] for key in ("track", "bin_width", "n_features", "observation")}
         return rec.from_drawn(drawn=drawn, **shape)
 
     def flow(self, member: int = 0, map: str = "closed", input=None, seed: int = 0, inputs=None):
-        """The dynamical system of one member: see `Recurrent.flow_of`."""
-        if self.model.role != "recurrent":
-            raise CortseqError(f"a {self.model.family} model has no flow", fix="choose a recurrent model")
+        """The dynamical system of one member: see `Recurrent.flow`."""
+        model = self._network("flow")
         self._check_member(member)
-        return self.model.flow_of(self.params, self.card, member, map, input, seed, inputs)  # type: ignore[attr-defined]
+        return model.flow(self.params, self.card, member, map, input, seed, inputs)
 
     def expected(self, states, member: int = 0) -> np.ndarray:
         """E[y | s] of flat states (..., dim) of a recurrent fit: what the closed loop feeds back."""
-        if self.model.role != "recurrent":
-            raise CortseqError(f"a {self.model.family} model has no state", fix="choose a recurrent model")
+        return self.member(member).expected(states)
+
+    def member(self, member: int = 0) -> Member:
+        """One member of a recurrent fit as a network in float64: its parameters, weights, step and drive."""
+        model = self._network("state")
         self._check_member(member)
-        return self.model.expected_at(self.params, self.card, member, states)  # type: ignore[attr-defined]
+        return model.member(self.params, self.card, member)
 
     def save(self, path: str | Path) -> None:
         """Write `path`.safetensors (the suffix may be given), and beside it the card (.json) and curves (.parquet)."""

@@ -26,6 +26,7 @@ class Flat(Model):
     """
 
     role: ClassVar = "baseline"
+    rung: ClassVar = "L0'"
     family: Literal["flat"] = "flat"
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
@@ -53,10 +54,10 @@ class Flat(Model):
             card={"chosen": best[2], "settings_tried": len(WINDOWS) * len(SHRINKAGE)},
         )
 
-    def score(self, params: Params, data: Data) -> np.ndarray:
+    def log_prob(self, params: Params, data: Data) -> np.ndarray:
         return self.forecast(params, data, [1])[..., 0]
 
-    def expect(self, params: Params, data: Data) -> np.ndarray:
+    def predict(self, params: Params, data: Data) -> np.ndarray:
         return _mean({k: v[0] for k, v in params.items()}, data)[None]
 
     def forecast(
@@ -67,7 +68,7 @@ class Flat(Model):
         emission = emission_of(data)
         return forecasts(data, horizons, lambda h: emission.log_prob(_distribution(p, data, h), data.y))
 
-    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
         drawn: list[np.ndarray] = []
         for _ in range(n_time):

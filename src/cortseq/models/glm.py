@@ -46,6 +46,7 @@ class Glm(Model):
     role: ClassVar = "baseline"
     idle: ClassVar = {"symbols": ("past",), "signal": ("past",)}
 
+    rung: ClassVar = "L5"
     family: Literal["glm"] = "glm"
     history: Annotated[int, Field(ge=1, le=10_000)] = Field(50, description="bins of the past that are seen")
     filters: Literal["bins", "exponential", "cosine"] = "exponential"
@@ -132,10 +133,10 @@ class Glm(Model):
             track.rooted(y) if self.past == "root" and track.has_events else track.encoded(y, n).astype(float)
         )
 
-    def score(self, params: Params, data: Data) -> np.ndarray:
+    def log_prob(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).log_prob(self._predicted(params, data), data.y)[None]
 
-    def expect(self, params: Params, data: Data) -> np.ndarray:
+    def predict(self, params: Params, data: Data) -> np.ndarray:
         mean = emission_of(data).mean(self._predicted(params, data))
         return np.broadcast_to(mean, (1, *data.y.shape[:2], data.n_features))
 
@@ -208,7 +209,7 @@ class Glm(Model):
         basis = np.where(np.arange(self.history)[:, None] < lead - 1, 0.0, self.basis())
         return self.design(p, data, basis) @ p["weight"].T + p["bias"]
 
-    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         if shape["n_inputs"]:
             raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
         track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)

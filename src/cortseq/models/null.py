@@ -27,10 +27,10 @@ class Null(Model):
         params = emission.estimate(train.y, train.valid)
         return Learned({k: v[None] for k, v in params.items()}, emission.n_free(train.n_features))
 
-    def score(self, params: Params, data: Data) -> np.ndarray:
+    def log_prob(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).log_prob({k: v[0] for k, v in params.items()}, data.y)[None]
 
-    def expect(self, params: Params, data: Data) -> np.ndarray:
+    def predict(self, params: Params, data: Data) -> np.ndarray:
         mean = emission_of(data).mean({k: v[0] for k, v in params.items()})
         return np.broadcast_to(mean, (1, *data.y.shape[:2], data.n_features))
 
@@ -38,9 +38,9 @@ class Null(Model):
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
         """The past tells nothing: the same at every horizon."""
-        return forecasts(data, horizons, lambda h: self.score(params, data)[0])
+        return forecasts(data, horizons, lambda h: self.log_prob(params, data)[0])
 
-    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         everywhere = {k: np.broadcast_to(v, (n_trials, n_time, *v.shape)) for k, v in params.items()}
         return emission_of(shape).draw(everywhere, rng)
 

@@ -25,6 +25,7 @@ class Persistence(Model):
     """
 
     role: ClassVar = "baseline"
+    rung: ClassVar = "L0'"
     family: Literal["persistence"] = "persistence"
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
@@ -52,11 +53,11 @@ class Persistence(Model):
             card={"chosen": {"share": share}, "settings_tried": len(SHARES)},
         )
 
-    def score(self, params: Params, data: Data) -> np.ndarray:
+    def log_prob(self, params: Params, data: Data) -> np.ndarray:
         p = {k: v[0] for k, v in params.items()}
         return emission_of(data).log_prob(_distribution(p, data), data.y)[None]
 
-    def expect(self, params: Params, data: Data) -> np.ndarray:
+    def predict(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).mean(_distribution({k: v[0] for k, v in params.items()}, data))[None]
 
     def forecast(
@@ -80,7 +81,7 @@ class Persistence(Model):
                 rows = rows @ step[:-1]
         return forecasts(data, horizons, found.__getitem__)
 
-    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
         drawn: list[np.ndarray] = []
         for t in range(n_time):

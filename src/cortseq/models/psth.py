@@ -26,6 +26,7 @@ class Psth(Model):
     """
 
     role: ClassVar = "baseline"
+    rung: ClassVar = "L0'"
     family: Literal["psth"] = "psth"
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
@@ -55,10 +56,10 @@ class Psth(Model):
             mean = gaussian_filter1d(mean, width, axis=0, mode="nearest")
         return emission.over_time(mean, train.y, train.valid)
 
-    def score(self, params: Params, data: Data) -> np.ndarray:
+    def log_prob(self, params: Params, data: Data) -> np.ndarray:
         return emission_of(data).log_prob(_cut(params, data.y.shape[1]), data.y)[None]
 
-    def expect(self, params: Params, data: Data) -> np.ndarray:
+    def predict(self, params: Params, data: Data) -> np.ndarray:
         mean = emission_of(data).mean(_cut(params, data.y.shape[1]))
         return np.broadcast_to(mean, (1, len(data.y), *mean.shape))
 
@@ -66,9 +67,9 @@ class Psth(Model):
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
         """The past tells nothing: the same at every horizon."""
-        return forecasts(data, horizons, lambda h: self.score(params, data)[0])
+        return forecasts(data, horizons, lambda h: self.log_prob(params, data)[0])
 
-    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         rows = _cut({k: v[None] for k, v in params.items()}, n_time)
         everywhere = {k: np.broadcast_to(v, (n_trials, *v.shape)) for k, v in rows.items()}
         return emission_of(shape).draw(everywhere, rng)

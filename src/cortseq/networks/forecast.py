@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,22 +19,20 @@ import torch
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models.horizons import farthest
-from cortseq.networks import recurrent
-
-if TYPE_CHECKING:
-    from cortseq.networks.recurrent import Recurrent
+from cortseq.networks import evaluate
+from cortseq.networks.network import Network, before
 
 _NUMBERS = 2**20  # largest array of a chunk of trials, in numbers: what a cache holds
 Feed = Callable[..., torch.Tensor]  # (p, eta) -> what stands for the next bin
 
 
 def sampled(
-    model: Recurrent, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int
+    network: Network, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int
 ) -> np.ndarray:
-    """(member, trial, time, horizon) nats, see `Recurrent.forecast`; h = 1 is the score itself."""
+    """(member, trial, time, horizon) nats, see `Model.forecast`; h = 1 is the score itself."""
     if samples < 2:
         raise CortseqError("a forecast needs at least two futures", key="samples", value=samples)
-    observation = model.observation_of(data)
+    observation = network.observation
 
     def feed(member: int) -> Feed:
         generator = torch.Generator().manual_seed(
@@ -43,21 +40,21 @@ def sampled(
         )
         return lambda p, eta: observation.draw(p, eta, generator)
 
-    return _members(model, params, data, horizons, samples, feed)
+    return _members(network, params, data, horizons, samples, feed)
 
 
-def plug_in(model: Recurrent, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray:
+def plug_in(network: Network, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray:
     """As `sampled` with E[y | state] in place of draws: no probability of y_t given its past, and one run."""
-    observation = model.observation_of(data)
-    return _members(model, params, data, horizons, 1, lambda member: observation.mean)
+    observation = network.observation
+    return _members(network, params, data, horizons, 1, lambda member: observation.mean)
 
 
-def _members(model: Recurrent, params: Params, data: Data, horizons, samples: int, feed) -> np.ndarray:
+def _members(network: Network, params: Params, data: Data, horizons, samples: int, feed) -> np.ndarray:
     farthest(horizons)
-    if model.memory is not None:
-        raise CortseqError("a network that restarts has no forecast", key="memory", value=model.memory)
+    if network.memory is not None:
+        raise CortseqError("a network that restarts has no forecast", key="memory", value=network.memory)
     n_trials, n_time = data.y.shape[:2]
-    size = n_time * samples * max(data.n_features, model.hidden)
+    size = n_time * samples * max(data.n_features, network.cell.hidden)
     step = max(1, _NUMBERS // size)
     out = np.full((len(params["readout_bias"]), n_trials, n_time, len(horizons)), np.nan)
     with torch.no_grad():
@@ -68,28 +65,29 @@ def _members(model: Recurrent, params: Params, data: Data, horizons, samples: in
                 part = data.at(slice(first, first + step))
                 stop = n_time - int(np.argmax(part.valid[:, ::-1].any(0)))  # of the longest of these trials
                 cut = part.at((slice(None), slice(stop)))
-                out[member, first : first + step, :stop] = _run(model, p, cut, horizons, samples, fed)
-    exact = data.masked(model.score(params, data))
+                out[member, first : first + step, :stop] = _run(network, p, cut, horizons, samples, fed)
+    exact = data.masked(evaluate.log_prob(network, params, data))
     for i, h in enumerate(horizons):
         out[..., i] = exact if h == 1 else data.masked(out[..., i])
     return out
 
 
-def _run(model: Recurrent, p: Params, data: Data, horizons, samples: int, feed: Feed) -> np.ndarray:
+def _run(network: Network, p: Params, data: Data, horizons, samples: int, feed: Feed) -> np.ndarray:
     """One member's (trial, time, horizon): futures that begin before every bin, run side by side.
 
     States and what goes with them are (trial, begin, future, size); after j steps they stand before bin begin + j.
     """
-    observation, q = model.observation_of(data), model.derive(p)
-    x, y, valid = recurrent.tensors(model, p, data, slice(None), torch.float32)
+    cell, observation = network.cell, network.observation
+    q = cell.derive(p)
+    x, y, valid = network.tensors(p, data, slice(None), torch.float32)
     n_time, n_inputs = y.shape[1], data.n_inputs
-    sizes = [s.shape[-1] for s in model.start(q)]
-    state = tuple(s.unsqueeze(2) for s in model.scan(p, x, states=True).split(sizes, -1))
-    smooth, last = _smoothed(model, p, data), recurrent.before(p, x, valid)
+    whole = network.scan(p, x, states=True)
+    state = tuple(s.unsqueeze(2) for s in whole.split(network.sizes(q), -1))
+    smooth, last = _smoothed(network, p, data), before(p, x, valid)
     last = None if last is None else last.unsqueeze(2)
     out = np.full((*y.shape[:2], len(horizons)), np.nan)
     for j in range(min(max(horizons), n_time)):
-        eta = model.readout(p, model.output(q, state), last)
+        eta = network.readout(p, cell.output(q, state), last)
         if j + 1 in horizons:
             came = y[:, j:].unsqueeze(2)
             came = came.expand(eta.shape[:-1]) if data.kind.has_labels else came
@@ -102,22 +100,20 @@ def _run(model: Recurrent, p: Params, data: Data, horizons, samples: int, feed: 
         if j + 1 == n_time:
             break
         drawn = feed(p, eta[:, :-1])
-        seen, smooth = model.look(
-            p, observation, drawn, None if smooth is None else smooth[:, : n_time - j - 1]
-        )
+        seen, smooth = network.look(p, drawn, None if smooth is None else smooth[:, : n_time - j - 1])
         known = valid[:, j:-1, None, None]
         last = None if last is None else torch.where(known, seen, torch.nan)
         seen = seen * known
         if n_inputs:
             ahead = x[:, j:-1, None, x.shape[-1] - n_inputs :]
             seen = torch.cat([seen, ahead.expand(*seen.shape[:-1], -1)], -1)
-        state = model.step(q, tuple(s[:, :-1] for s in state), model.drive(q, seen))
+        state = cell.step(q, tuple(s[:, :-1] for s in state), network.drive(q, seen))
     return out
 
 
-def _smoothed(model: Recurrent, p: Params, data: Data) -> torch.Tensor | None:
+def _smoothed(network: Network, p: Params, data: Data) -> torch.Tensor | None:
     """Smoothed observations before every bin (trial, time, 1, feature), NaN where there are none yet."""
-    if not model.discretises(data.track):
+    if not network.discretised:
         return None
     from cortseq.models.chains.encoder import smoothed
 

@@ -13,7 +13,7 @@ and d seen = 0 where the input is held, or drawn from what has no derivative.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,10 @@ import numpy as np
 from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.errors import CortseqError
-from cortseq.networks.recurrent import Recurrent, State, parts
+from cortseq.flow import Flow
+from cortseq.networks.cell import Cell, State
+from cortseq.networks.member import Member
+from cortseq.networks.network import Network
 from cortseq.observations.tracks import TRACKS
 
 if TYPE_CHECKING:
@@ -32,88 +35,133 @@ else:
 
 @dataclass(frozen=True, repr=False)  # torch names a function by its repr at every call: no tensors in it
 class Loop:
-    """One member's map on flat states (..., dim). p, q : its parameters and what is derived from them, float64.
+    """One member's map on flat states (..., dim).
 
-    sizes : of the parts of the cell's state. held (n_encoded,) : the encoded input of the open map.
+    Attributes
+    ----------
+    member : its network and parameters, float64.
+    map : "open", "closed" or "sampled".
+    held : (n_encoded,) the encoded input of the open map.
+    generator : of the draws of the sampled map.
     """
 
-    model: Recurrent
-    p: Params
-    q: Params
-    sizes: list[int]
-    observation: Any
+    member: Member
     map: str
     held: torch.Tensor
     generator: torch.Generator
 
     @property
-    def skip(self) -> bool:
-        return "skip" in self.p
-
-    @property
-    def dim(self) -> int:
-        return sum(self.sizes) + self.observation.n_features * self.skip
-
-    @property
     def has_tangent(self) -> bool:
         """Whether the family writes one, and its read-out sees the first part of the state, as `push` takes it to."""
-        return self.model.has_tangent and type(self.model).output is Recurrent.output
+        cell = self.member.cell
+        return cell.has_tangent and type(cell).output is Cell.output
+
+    @property
+    def _observation(self) -> Any:
+        return self.member.network.observation
 
     def step(self, flat: torch.Tensor) -> torch.Tensor:
         """s' (..., dim)."""
-        state, last = parts(flat, self.sizes, self.skip)
+        state, last = self.member.split(flat)
         seen = self._seen(state, self._eta(state, last))
-        return self._next(state, seen, self.model.drive(self.q, seen))
+        return self._next(state, seen, self.member.drive(seen))
 
     def push(self, flat: torch.Tensor, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """s' (..., dim) and DF(s) V for the columns of V (..., dim, k); both see the same draw."""
-        state, last = parts(flat, self.sizes, self.skip)
-        vectors, moved_last = parts(frame, self.sizes, self.skip, axis=-2)
+        state, last = self.member.split(flat)
+        vectors, moved_last = self.member.split(frame, axis=-2)
         eta = self._eta(state, last)
         seen = self._seen(state, eta)
-        drive = self.model.drive(self.q, seen)
+        drive = self.member.drive(seen)
         moved_seen = self._moved_seen(eta, vectors, moved_last)
-        images = self.model.tangent(self.q, state, drive, vectors, self._moved_drive(moved_seen, frame))
+        images = self.member.cell.tangent(
+            self.member.q, state, drive, vectors, self._moved_drive(moved_seen, frame)
+        )
         return self._next(state, seen, drive), torch.cat([*images, *self._carried(moved_seen, frame)], -2)
 
     def _eta(self, state: State, last: torch.Tensor | None) -> torch.Tensor | None:
         """What the observation is read from; None where the input is held."""
         if self.map == "open":
             return None
-        return self.model.readout(self.p, self.model.output(self.q, state), last)
+        member = self.member
+        return member.network.readout(member.p, member.cell.output(member.q, state), last)
 
     def _seen(self, state: State, eta: torch.Tensor | None) -> torch.Tensor:
         """The encoded observation that is fed back or held, (..., n_encoded)."""
         if eta is None:
             return self.held.expand(*state[0].shape[:-1], -1)
+        p, observation = self.member.p, self._observation
         if self.map == "sampled":
-            return self.observation.encode(self.p, self.observation.draw(self.p, eta, self.generator))
-        return self.observation.encode(self.p, self.observation.mean(self.p, eta))
+            return observation.encode(p, observation.draw(p, eta, self.generator))
+        return observation.encode(p, observation.mean(p, eta))
 
     def _next(self, state: State, seen: torch.Tensor, drive: torch.Tensor) -> torch.Tensor:
-        return torch.cat([*self.model.step(self.q, state, drive), *[seen] * self.skip], -1)
+        return torch.cat(
+            [*self.member.cell.step(self.member.q, state, drive), *[seen] * self.member.skip], -1
+        )
 
     def _moved_seen(self, eta, vectors: State, moved_last: torch.Tensor | None) -> torch.Tensor | None:
         """d seen (..., n_encoded, k); None where it is 0."""
-        if eta is None or (self.map == "sampled" and not self.observation.smooth_draws):
+        if eta is None or (self.map == "sampled" and not self._observation.smooth_draws):
             return None
-        moved = self.p["readout_weight"] @ vectors[0]
+        moved = self.member.p["readout_weight"] @ vectors[0]
         if moved_last is not None:
-            moved = moved + self.p["skip"].unsqueeze(-1) * moved_last
-        return self.observation.tangent(self.p, eta, moved)
+            moved = moved + self.member.p["skip"].unsqueeze(-1) * moved_last
+        return self._observation.tangent(self.member.p, eta, moved)
 
     def _moved_drive(self, moved_seen: torch.Tensor | None, frame: torch.Tensor) -> torch.Tensor:
-        weight = self.q["input_weight"]
+        weight = self.member.q["input_weight"]
         if moved_seen is None:
             return frame.new_zeros(()).expand(*frame.shape[:-2], len(weight), frame.shape[-1])
         return weight @ moved_seen
 
     def _carried(self, moved_seen: torch.Tensor | None, frame: torch.Tensor) -> list[torch.Tensor]:
         """The rows of the image that belong to the skip."""
-        if not self.skip:
+        if not self.member.skip:
             return []
-        none = frame.new_zeros(*frame.shape[:-2], self.observation.n_features, frame.shape[-1])
+        none = frame.new_zeros(*frame.shape[:-2], self._observation.n_features, frame.shape[-1])
         return [none if moved_seen is None else moved_seen]
+
+
+def check(network: Network, map: str, input: Any) -> None:
+    """Raise a CortseqError for a map that a network does not have, or an input given to one that makes its own."""
+    if map not in ("open", "closed", "sampled"):
+        raise CortseqError("unknown map", key="map", value=map, fix='choose "open", "closed" or "sampled"')
+    if network.memory is not None:
+        raise CortseqError("a network that restarts has no flow", key="memory", value=network.memory)
+    if map != "open" and network.discretised:
+        raise CortseqError(
+            f"a network that sees discrete states has no {map} flow: its input has no derivative",
+            key="discretise", value=network.discretise, fix='use map="open", or Fit.simulate',
+        )  # fmt: skip
+    if map != "open" and input is not None:
+        raise CortseqError(
+            f"the {map} map makes its own input", key="input",
+            fix='leave it out, or hold it with map="open"; recorded inputs are held with `inputs`',
+        )  # fmt: skip
+
+
+def flow(
+    member: Member, shape: dict[str, Any], map: str, input: Any = None, seed: int = 0, inputs: Any = None
+) -> Flow:
+    """Return the map of one member on its whole flat state; arguments as of `Recurrent.flow`."""
+    network = member.network
+    check(network, map, input)
+    held = torch.zeros(_n_seen(member), dtype=torch.float64)
+    if input is not None:
+        y = held_observation(shape, input)
+        nothing = torch.full_like(y, torch.nan) if network.discretised else None
+        held, _ = network.look(member.p, y, nothing)
+    generator = torch.Generator().manual_seed(seed)
+    loop = Loop(replace(member, q=holding(member.q, shape, inputs)), map, held, generator)
+    push = loop.push if loop.has_tangent else None
+    return Flow(loop.step, loop.member.dim, map, push, batches=True)  # type: ignore[arg-type]
+
+
+def _n_seen(member: Member) -> int:
+    """Return how many numbers the network reads in one bin, recorded inputs apart."""
+    network = member.network
+    return len(member.p["centroids"]) if network.discretised else network.observation.n_encoded
 
 
 def held_observation(shape: dict, input) -> torch.Tensor:

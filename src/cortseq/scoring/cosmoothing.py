@@ -15,7 +15,8 @@ import xarray as xr
 from cortseq import models
 from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.base import Progress, Run, silent
+from cortseq.models.base import Run
+from cortseq.models.progress import Progress, silent
 from cortseq.observations import MIN_RATE
 from cortseq.observations.poisson import log_pmf
 from cortseq.scoring.statistics import blocks_of, paired_difference
@@ -70,7 +71,7 @@ def table(
 def _smoothers(train, valid, test, held_in, held_out, members: int, seed: int) -> dict[str, Rates]:
     def blind(family: str) -> Rates:
         model = models.registry()[family].model_validate({"family": family})
-        return lambda: np.array(model.expect(model.learn(train, valid, Run()).params, test)[..., held_out])
+        return lambda: np.array(model.predict(model.learn(train, valid, Run()).params, test)[..., held_out])
 
     def bidirectional() -> np.ndarray:
         from cortseq.networks.smoothers.bidirectional import Bidirectional

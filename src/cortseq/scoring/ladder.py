@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cortseq import models
+
 RUNGS = {
     "L0": "null: the training mean",
     "L0'": "floors: PSTH, flat causal mean, persistence",
@@ -20,15 +22,10 @@ def rung(spec: dict, role: str, order_chosen: bool = False) -> str:
 
     `order_chosen`: several orders were tried, so that even an order of 1 is a choice (L2).
     """
-    family = spec["family"]
     if role == "null":
         return "L0"
     if role == "recurrent":
         return "L4" if spec.get("discretise") else "L7" if spec.get("memory") is None else "L6"
     if role == "markov":
         return "L1" if not order_chosen and spec.get("order", 2) <= 1 else "L2"
-    if "hmm" in family:
-        return "L3"
-    if family == "glm":
-        return "L5"
-    return "L0'" if family in ("psth", "flat", "persistence") else ""
+    return getattr(models.registry().get(spec["family"]), "rung", "")

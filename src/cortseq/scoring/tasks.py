@@ -55,16 +55,16 @@ def spread(trials, n: int) -> np.ndarray:
 def forecast(
     fit: Fit, recording: xr.Dataset, trials, horizons: Sequence[int], samples: int, seed: int
 ) -> xr.Dataset:
-    """log_prob (member, trial, time, horizon) of `trials`, see `Model.forecast`; on networks `plug_in` beside it.
+    """log_prob (member, trial, time, horizon) of `trials`, see `Fit.forecast`; on networks `plug_in` beside it.
 
     Horizons that leave less than half of the bins are left out. The attribute `kind` says "exact" or "sampled".
     """
     data = fit._data(recording, trials)
     kept = [h for h in horizons if h == 1 or h <= data.y.shape[1] // 2]
     dims = ("member", "trial", "time", "horizon")
-    arrays = {"log_prob": (dims, fit.model.forecast(fit.params, data, kept, samples, seed))}
+    arrays = {"log_prob": (dims, fit.forecast(recording, kept, trials, samples, seed))}
     if fit.model.role == "recurrent":
-        arrays["plug_in"] = (dims, fit.model.plug_in(fit.params, data, kept))  # type: ignore[attr-defined]
+        arrays["plug_in"] = (dims, fit.plug_in(recording, kept, trials))
     found = _dataset(fit, recording, trials, arrays, {"horizon": kept})
     return found.assign_attrs(kind=fit.model.forecasts_on(data.track), samples=samples)
 
@@ -116,7 +116,7 @@ def recall(fit: Fit, recording: xr.Dataset, trials, memories: Sequence[int] = ME
     of `memories` up to the trial's length, and `full` (member, trial, time) without a restart."""
     data = fit._data(recording, trials)
     kept = [k for k in memories if k < data.y.shape[1] - 1] or [1]
-    log_prob = data.masked(fit.model.recall(fit.params, data, kept))  # type: ignore[attr-defined]
+    log_prob = fit.recall(recording, kept, trials)
     arrays = {
         "log_prob": (("memory", "member", "trial", "time"), log_prob),
         "full": (("member", "trial", "time"), fit.log_prob(recording, trials)),

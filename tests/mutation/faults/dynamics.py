@@ -47,7 +47,7 @@ FAULTS = [
     ),
     Fault(
         "The efficacy of plastic synapses is not divided by U.",
-        "balance_of_fit", '(u * x / q["use"])', "(u * x)", ("test_similarity.py -k balance_of_a_fit", "test_couplings.py"),
+        "balance_of_fit", '(u * x / one.cell.synapses(one.q).use)', "(u * x)", ("test_similarity.py -k balance_of_a_fit", "test_couplings.py"),
     ),
     Fault(
         "The participation ratio sees the diagonal of a covariance only.",
@@ -99,7 +99,7 @@ FAULTS = [
     ),
     Fault(
         "The path through the forget gates goes through the input gates.",
-        "_forget_gates", "gates.chunk(4, -1)[1]", "gates.chunk(4, -1)[0]", ("test_memory_of_states.py -k carousel", "test_couplings.py"),
+        "_forget_gates", 'gates["forget"]', 'gates["input"]', ("test_memory_of_states.py -k carousel", "test_couplings.py"),
     ),
     Fault(
         "The conditional exponent counts the steps that align the tangent vector.",

@@ -120,7 +120,7 @@ FAULTS = [
     ),
     Fault(
         "A chain that runs freely sees one label less than its order.",
-        "StateChain.generate", "slice(max(0, t - self.length), t + 1)", "slice(max(0, t - self.length + 1), t + 1)",
+        "StateChain.simulate", "slice(max(0, t - self.length), t + 1)", "slice(max(0, t - self.length + 1), t + 1)",
         ("test_models_by_hand.py -k chain_of_order",),
     ),
     Fault(
@@ -153,7 +153,7 @@ FAULTS = [
     ),
     Fault(
         "The hidden Markov model draws with transposed transitions.",
-        "Hmm.generate", 'params["transition"][state]', '(params["transition"].T / params["transition"].T.sum(1, keepdims=True))[state]',
+        "Hmm.simulate", 'params["transition"][state]', '(params["transition"].T / params["transition"].T.sum(1, keepdims=True))[state]',
         ("test_models_by_hand.py -k hidden_chain",),
     ),
     Fault(

@@ -61,24 +61,24 @@ FAULTS = [
     ),
     Fault(
         "A network of limited memory sees the bin that it predicts.",
-        "Recurrent.recent", "drives[:, k - 1 : n_time - 1]", "drives[:, k:n_time]", ("test_tasks.py -k recall or memory",),
+        "Network.recent", "drives[:, k - 1 : n_time - 1]", "drives[:, k:n_time]", ("test_tasks.py -k recall or memory",),
     ),
     Fault(
         "The memory of a restarted network is a bin longer than it says.",
-        "Recurrent.outputs", "self.recent(p, x, [self.memory])", "self.recent(p, x, [self.memory + 1])",
+        "Network.outputs", "self.recent(p, x, [self.memory])", "self.recent(p, x, [self.memory + 1])",
         ("test_tasks.py -k recall or memory or window",),
     ),
     Fault(
         "Inputs are seen a bin late.",
-        "tensors", "np.roll(data.inputs, -1, axis=1)", "data.inputs", ("test_training.py -k inputs",),
+        "Network.tensors", "np.roll(data.inputs, -1, axis=1)", "data.inputs", ("test_training.py -k inputs",),
     ),
     Fault(
         "A network reads what missing bins hold.",
-        "tensors", " * valid.unsqueeze(-1)", "", ("test_networks_by_hand.py",),
+        "Network.tensors", " * valid.unsqueeze(-1)", "", ("test_networks_by_hand.py",),
     ),
     Fault(
         "All members of a network start with the same weights.",
-        "Recurrent.initial", "np.random.default_rng([seed, member, 1])", "np.random.default_rng([seed, 0, 1])",
+        "start_parameters", "np.random.default_rng([seed, member, 1])", "np.random.default_rng([seed, 0, 1])",
         ("test_one_step.py -k start_apart",),
     ),
     Fault(
@@ -110,12 +110,12 @@ FAULTS = [
     ),
     Fault(
         "A discretised network that runs freely smooths with 1 - d in place of d.",
-        "Recurrent.look", "decay * smooth + (1 - decay) * y", "(1 - decay) * smooth + decay * y",
+        "Network.look", "decay * smooth + (1 - decay) * y", "(1 - decay) * smooth + decay * y",
         ("test_networks_by_hand.py",),
     ),
     Fault(
         "The tangent of the closed loop leaves out the skip.",
-        "Loop._moved_seen", 'moved = moved + self.p["skip"].unsqueeze(-1) * moved_last', "moved = moved + 0 * moved_last.sum()", TANGENTS,
+        "Loop._moved_seen", 'moved = moved + self.member.p["skip"].unsqueeze(-1) * moved_last', "moved = moved + 0 * moved_last.sum()", TANGENTS,
     ),
     Fault(
         "Held inputs are taken off the drive in place of added.",
@@ -127,8 +127,8 @@ FAULTS = [
     ),
     Fault(
         "A free run feeds its expectation back in place of a draw.",
-        "Recurrent.generate", "observation.draw(p, self.readout(p, self.output(q, state), last), generator)",
-        "observation.mean(p, self.readout(p, self.output(q, state), last)).round() if observation.n_readout == observation.n_features and not observation.smooth_draws and type(observation).__name__ != \"Categorical\" else observation.draw(p, self.readout(p, self.output(q, state), last), generator)",
+        "simulate", "observation.draw(p, network.readout(p, cell.output(q, state), last), generator)",
+        "observation.mean(p, network.readout(p, cell.output(q, state), last)).round() if observation.n_readout == observation.n_features and not observation.smooth_draws and type(observation).__name__ != \"Categorical\" else observation.draw(p, network.readout(p, cell.output(q, state), last), generator)",
         ("test_networks_by_hand.py",),
     ),
 ]  # fmt: skip

@@ -47,7 +47,7 @@ FAULTS = [
     ),
     Fault(
         "Weight decay is left out.",
-        "_Descent.__init__", "weight_decay=model.weight_decay", "weight_decay=0.0", (STEP,),
+        "_Descent.__init__", "weight_decay=training.weight_decay", "weight_decay=0.0", (STEP,),
     ),
     Fault(
         "The gradient is clipped by the norm of all members together.",
@@ -60,7 +60,7 @@ FAULTS = [
     ),
     Fault(
         "A gradient below the clip is stretched to it.",
-        "_Descent._clip", "np.minimum(self.model.clip / (norm + 1e-12), 1.0)", "self.model.clip / (norm + 1e-12)",
+        "_Descent._clip", "np.minimum(self.training.clip / (norm + 1e-12), 1.0)", "self.training.clip / (norm + 1e-12)",
         TRAINING,
     ),
     Fault(
@@ -77,7 +77,7 @@ FAULTS = [
     ),
     Fault(
         "There is no warm-up.",
-        "_Descent._learning_rate", "min(1.0, progress / self.model.warm_up) if self.model.warm_up else 1.0", "1.0", TRAINING,
+        "_Descent._learning_rate", "min(1.0, progress / self.training.warm_up) if self.training.warm_up else 1.0", "1.0", TRAINING,
     ),
     Fault(
         "The weights that are kept are those of the lowest training loss.",
@@ -85,8 +85,8 @@ FAULTS = [
     ),
     Fault(
         "Patience ends an epoch early.",
-        "_Descent._patient", "self.epoch - 1 - self.best_epoch < self.model.patience",
-        "self.epoch - self.best_epoch < self.model.patience", TRAINING,
+        "_Descent._patient", "self.epoch - 1 - self.best_epoch < self.training.patience",
+        "self.epoch - self.best_epoch < self.training.patience", TRAINING,
     ),
     Fault(
         "Validation drops out inputs and states.",
@@ -137,7 +137,7 @@ FAULTS = [
     ),
     Fault(
         "A checkpoint of another seed is taken for one's own.",
-        "identity", 'model.model_dump(mode="json"), seed, device', 'model.model_dump(mode="json"), device', ("test_one_step.py -k checkpoint",),
+        "identity", 'cell.model_dump(mode="json"), seed, device', 'cell.model_dump(mode="json"), device', ("test_one_step.py -k checkpoint",),
     ),
     Fault(
         "A checkpoint forgets the moments of the optimiser.",

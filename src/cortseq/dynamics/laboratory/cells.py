@@ -55,7 +55,7 @@ def release(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[s
 
     Also a cue read from rates and from u x.
     """
-    if subject.fit.model.family != "stp":
+    if not subject.fit.model.plastic:
         return {}, {}
     n = subject.fit.model.hidden  # a skip adds the last bin to (h, u, x)
     u, x = subject.states[..., n : 2 * n], subject.states[..., 2 * n : 3 * n]
@@ -85,9 +85,8 @@ def _responses(subject: Subject) -> np.ndarray:
 
     out = []
     for member in range(subject.members):
-        p = {name: value[member].double() for name, value in subject.fit.params.items()}
-        q = subject.fit.model.derive(p)
-        use, fac_rate, rec_rate = (q[k].detach().numpy().ravel() for k in ("use", "fac_rate", "rec_rate"))
+        one = subject.fit.member(member)
+        use, fac_rate, rec_rate = (constant.numpy() for constant in one.cell.synapses(one.q))
         synapses = zip(use, 1 / fac_rate, 1 / rec_rate, strict=True)
         steady = [stp_steady_state(_RATES, *synapse) for synapse in synapses]
         out.append([s.u * s.x for s in steady])

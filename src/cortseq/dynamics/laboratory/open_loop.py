@@ -123,7 +123,7 @@ def reach(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str
         "lag": ("lag", lags),
         "gradient_norm": (at, gradients.gradient_norms(subject.fit, subject.recording, lags, trials)),
     }
-    if subject.fit.model.family == "lstm":
+    if "forget" in subject.fit.model.gate_names:
         direct = gradients.forget_path_norms(subject.fit, subject.recording, lags, trials)
         variables["forget_path"] = (at, direct)
     horizon = gradients.gradient_reach(variables["gradient_norm"][1], lags)
@@ -136,7 +136,7 @@ def reach(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str
 
 def bound(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the Lipschitz bound on the steps of a rate network; 0 violations are a theorem."""
-    if subject.fit.model.family not in lipschitz.FAMILIES:
+    if not lipschitz.bounded(subject.fit):
         return {}, {}
     checked = lipschitz.lipschitz_bound(subject.fit, subject.recording, subject.test)
     return {

@@ -45,7 +45,7 @@ def echo_bounds(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], di
     What weights alone say of the echo state of a leaky network: it holds for every input where the largest
     stretch of a step is below 1, and not for the zero input of an unbiased one where the radius is above.
     """
-    if subject.fit.model.family not in lipschitz.FAMILIES:
+    if not lipschitz.bounded(subject.fit):
         return {}, {}
     rows = []
     for member in range(subject.members):
@@ -58,14 +58,14 @@ def echo_bounds(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], di
 def capacity(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return memory capacity of a reservoir for white input through the weights of its first input."""
     model = subject.fit.model
-    if model.family != "esn" or model.hidden > _CAPACITY_UNITS:
+    if not model.reservoir or model.hidden > _CAPACITY_UNITS:
         return {}, {}
     lags, values = min(200, model.hidden), []
     for member in range(subject.members):
-        p = {name: value[member].double().numpy() for name, value in subject.fit.params.items()}
-        into, steps = p["input_weight"][:, 0], 5 * model.hidden + 1000
+        one = subject.fit.member(member)
+        into, steps = one.p["input_weight"][:, 0].numpy(), 5 * model.hidden + 1000
         seed = subject.seed + member
-        found_one = memory_capacity(p["recurrent"], into, lags, steps, model.leak, "tanh", seed)
+        found_one = memory_capacity(one.weights(), into, lags, steps, model.leak, "tanh", seed)
         values.append(found_one.per_lag)
     return {
         "memory_capacity": ("member", np.sum(values, 1)),

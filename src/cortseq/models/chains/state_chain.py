@@ -138,7 +138,7 @@ class StateChain(Model):
     def _n_labels(self, data: Data) -> int:
         return data.n_features if data.kind.has_labels else self.states
 
-    def score(self, params: Params, data: Data) -> np.ndarray:
+    def log_prob(self, params: Params, data: Data) -> np.ndarray:
         p = {k: v[0] for k, v in params.items()}
         return self._score(p, data, encoder.labels(p, data))[None]
 
@@ -155,7 +155,7 @@ class StateChain(Model):
         model = chain.Chain(p, self._n_labels(data))
         return model, model.contexts(labels, data.valid)
 
-    def expect(self, params: Params, data: Data) -> np.ndarray:
+    def predict(self, params: Params, data: Data) -> np.ndarray:
         p = {k: v[0] for k, v in params.items()}
         model, contexts = self._contexts(p, data, encoder.labels(p, data))
         means = None if data.kind.has_labels else emission_of(data).mean(p)
@@ -188,7 +188,7 @@ class StateChain(Model):
                     total[:, h - 1 :, i] += (rows * weight[:, h - 1 :]).sum(-1)
         return (np.log(total, where=known, out=np.full(total.shape, np.nan)) + peak[..., None])[None]
 
-    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         track, n = TRACKS[shape["track"]], shape["n_features"]
         model = chain.Chain(params, n if track.has_labels else self.states)
         labels = np.zeros((n_trials, n_time + 1), np.int64)

@@ -51,6 +51,7 @@ class Hmm(Model):
     has_members: ClassVar = True
     idle: ClassVar = {"symbols": ("autoregressive",), "counts": ("autoregressive",)}
 
+    rung: ClassVar = "L3"
     family: Literal["hmm"] = "hmm"
     states: Annotated[int, Field(ge=1, le=512)] = 16
     sticky: Annotated[float, Field(ge=0)] = Field(0.0, description="pseudo-counts on the diagonal")
@@ -175,14 +176,14 @@ class Hmm(Model):
                 for block in blocks:
                     yield m, emission, p, block
 
-    def score(self, params: Params, data: Data) -> np.ndarray:
+    def log_prob(self, params: Params, data: Data) -> np.ndarray:
         out = np.zeros((len(params["initial"]), *data.valid.shape))
         for m, emission, p, block in self._members(params, data):
             log_prob = _forward(emission, p, block)[2] + block.constant
             out[m, block.trials, : len(log_prob)] = log_prob.T
         return out
 
-    def expect(self, params: Params, data: Data) -> np.ndarray:
+    def predict(self, params: Params, data: Data) -> np.ndarray:
         out = np.zeros((len(params["initial"]), *data.valid.shape, data.n_features))
         for m, emission, p, block in self._members(params, data):
             mean = emission.expect(p, block, _forward(emission, p, block)[0])
@@ -216,7 +217,7 @@ class Hmm(Model):
             out[m, block.trials, : len(gamma)] = (gamma @ hidden.mean(theirs)).swapaxes(0, 1)
         return np.where(data.valid[..., None], out, np.nan)
 
-    def generate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         emission = self._emission(shape)
         emission.common = {k: params[k] for k in COMMON if k in params}
         drawn: list[np.ndarray] = []

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
+from cortseq.networks.cell import State
 from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, relu_slope
-from cortseq.networks.recurrent import Recurrent, State
+from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.signed import balanced_start, column_signs, signed_weights
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Dale(Recurrent):
     of units with positive columns. Song, Yang & Wang 2016 PLoS Comput Biol 12:e1004792.
     """
 
-    fixed: ClassVar = Recurrent.fixed | {"sign"}
+    fixed: ClassVar = frozenset({"sign"})
 
     has_kernel: ClassVar = True
     family: Literal["dale"] = "dale"
@@ -72,8 +73,15 @@ class Dale(Recurrent):
         (h,), (v,), w = state, vectors, q["recurrent"]
         return (leaky_tangent(v, relu_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
 
-    def signs(self, p: Params) -> torch.Tensor:
-        return p["sign"]
+    @property
+    def lipschitz(self) -> float:
+        """Largest slope of relu."""
+        return 1.0
+
+    @property
+    def signed(self) -> bool:
+        """Every unit is excitatory or inhibitory."""
+        return True
 
 
 MODEL = Dale

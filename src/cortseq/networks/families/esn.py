@@ -11,8 +11,9 @@ from cortseq._lazy import lazy
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit, Learned, Model, Run
+from cortseq.networks.cell import State
 from cortseq.networks.families.rate import leaky, leaky_tangent, tanh_slope
-from cortseq.networks.recurrent import Recurrent, State, tensors
+from cortseq.networks.recurrent import Recurrent
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,9 @@ class Esn(Recurrent):
     validation. State: h (hidden,). Jaeger 2001, GMD report 148.
     """
 
-    fixed: ClassVar = Recurrent.fixed | {"recurrent", "input_weight", "bias", "start", "leak"}
+    fixed: ClassVar = frozenset({"recurrent", "input_weight", "bias", "start", "leak"})
+
+    reservoir: ClassVar = True
 
     family: Literal["esn"] = "esn"
     hidden: Annotated[int, Field(ge=1)] = 300
@@ -79,17 +82,23 @@ class Esn(Recurrent):
         return (leaky(h, torch.tanh(h @ q["recurrent"].mT + drive), a, self.leak),)
 
     @property
+    def lipschitz(self) -> float:
+        """Largest slope of tanh."""
+        return 1.0
+
+    @property
     def saturates(self) -> bool:
+        """Units are tanh."""
         return True
 
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
         (h,), (v,), w = state, vectors, q["recurrent"]
         return (leaky_tangent(v, tanh_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
 
-    def scan(self, p: Params, x: torch.Tensor, states: bool = False) -> torch.Tensor:
-        """As in `Recurrent`; compiled where nothing is differentiated."""
+    def compiled_states(self, p: Params, x: torch.Tensor) -> torch.Tensor | None:
+        """Return h before each bin (trial, time, hidden) where nothing is differentiated, else None."""
         if torch.is_grad_enabled() or x.ndim != 3 or x.is_cuda or self.execution == "generic":
-            return super().scan(p, x, states)
+            return None
         from cortseq.networks.training.kernels import reservoir
 
         h = reservoir.states({name: value.numpy() for name, value in p.items()}, x.numpy())
@@ -98,18 +107,19 @@ class Esn(Recurrent):
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         from cortseq.networks.training import convex
 
+        network = self.network(train)
         params = self.initial(train, run.members, run.seed, valid=valid)
         every = []
         chosen = []
         for member in range(run.members):
             p = {name: value[member].clone() for name, value in params.items()}
-            x = tensors(self, p, train, slice(None), torch.float32)[0][torch.as_tensor(train.valid)]
+            x = network.tensors(p, train, slice(None), torch.float32)[0][torch.as_tensor(train.valid)]
             p["input_weight"] /= x.std(0).clamp_min(1e-3)
-            readout, penalty = convex.fit_readout(self, p, train, valid, PENALTIES)
+            readout, penalty = convex.fit_readout(network, p, train, valid, PENALTIES)
             every.append({**p, **readout})
             chosen.append(penalty)
             run.progress(f"esn member {member}: penalty {penalty:.1e}")
-        n_free = sum(every[0][k].numel() for k in every[0] if k not in self.fixed)
+        n_free = sum(every[0][k].numel() for k in every[0] if k not in network.fixed)
         return Learned(
             {name: torch.stack([e[name] for e in every]) for name in every[0]},
             n_free,

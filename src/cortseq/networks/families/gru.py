@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
-from cortseq.networks.recurrent import Recurrent, State
+from cortseq.networks.cell import State
+from cortseq.networks.recurrent import Recurrent
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +25,7 @@ class Gru(Recurrent):
     z's bias (1: units keep 73 % of their state a bin). Cho et al. 2014 arXiv:1406.1078.
     """
 
+    gate_names: ClassVar = ("reset", "update")
     family: Literal["gru"] = "gru"
     update_bias: float = 1.0
     input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -66,6 +68,10 @@ class Gru(Recurrent):
         u_r, u_z, u_n = moved.chunk(3, -2)
         d_n = (1 - n**2) * (u_n + r * w_n + inner * r * (1 - r) * (w_r + u_r))
         return (torch.lerp(d_n, v, z) + (h.unsqueeze(-1) - n) * z * (1 - z) * (w_z + u_z),)
+
+    def gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return r and z."""
+        return dict(zip(self.gate_names, self._gates(q, state[0], drive)[:2], strict=True))
 
     def recurrent_weights(self, p: Params) -> torch.Tensor:
         """The candidate's block: the one whose spectrum means what a rate network's does."""

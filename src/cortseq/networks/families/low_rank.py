@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
+from cortseq.networks.cell import Count, State
 from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, tanh_slope
-from cortseq.networks.recurrent import Count, Recurrent, State
+from cortseq.networks.recurrent import Recurrent
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +75,13 @@ class LowRank(Recurrent):
         return (leaky(h, target, q["leak"], self.leak),)
 
     @property
+    def lipschitz(self) -> float:
+        """Largest slope of tanh."""
+        return 1.0
+
+    @property
     def saturates(self) -> bool:
+        """Units are tanh."""
         return True
 
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
-from cortseq.networks.recurrent import Recurrent, State
+from cortseq.networks.cell import State
+from cortseq.networks.recurrent import Recurrent
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,7 @@ class Lstm(Recurrent):
     """
 
     has_kernel: ClassVar = True
+    gate_names: ClassVar = ("input", "forget", "output")
 
     family: Literal["lstm"] = "lstm"
     forget_bias: float = 1.0
@@ -69,6 +71,11 @@ class Lstm(Recurrent):
         d_i, d_f, d_g, d_o = (gains.unsqueeze(-1) * (w @ d_h + moved)).chunk(4, -2)
         d_c = f.unsqueeze(-1) * d_c + d_i + d_f + d_g
         return d_o + (o * (1 - out**2)).unsqueeze(-1) * d_c, d_c
+
+    def gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return i, f and o."""
+        i, f, _, o = (state[0] @ q["recurrent"].mT + drive).chunk(4, -1)
+        return dict(zip(self.gate_names, map(torch.sigmoid, (i, f, o)), strict=True))
 
     def recurrent_weights(self, p: Params) -> torch.Tensor:
         """The candidate's block: the one whose spectrum means what a rate network's does."""

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
-from cortseq.networks.recurrent import Recurrent, State
+from cortseq.networks.cell import State
+from cortseq.networks.recurrent import Recurrent
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +97,13 @@ class Rate(Recurrent):
         return (leaky(h, target, q["leak"], self.leak),)
 
     @property
+    def lipschitz(self) -> float:
+        """Largest slope of tanh or relu."""
+        return 1.0
+
+    @property
     def saturates(self) -> bool:
+        """Whether units are tanh."""
         return self.nonlinearity == "tanh"
 
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:

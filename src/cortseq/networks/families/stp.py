@@ -9,8 +9,9 @@ from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
+from cortseq.networks.cell import State, Synapses
 from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, relu_slope
-from cortseq.networks.recurrent import Recurrent, State
+from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.signed import balanced_start, column_signs, signed_weights
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Stp(Recurrent):
     Tsodyks, Pawelzik & Markram 1998 Neural Comput 10:821.
     """
 
-    fixed: ClassVar = Recurrent.fixed | {"sign", "bin_width"}
+    fixed: ClassVar = frozenset({"sign", "bin_width"})
 
     has_kernel: ClassVar = True
     family: Literal["stp"] = "stp"
@@ -136,8 +137,14 @@ class Stp(Recurrent):
         slope = relu_slope((u * x / use * active).squeeze(-1) @ w.mT + drive)
         return leaky_tangent(d_h, slope * (w @ d_released + moved), q["leak"]), d_u, d_x
 
-    def signs(self, p: Params) -> torch.Tensor | None:
-        return p["sign"] if self.dale else None
+    @property
+    def signed(self) -> bool:
+        """Whether `dale` is set."""
+        return self.dale
+
+    def synapses(self, q: Params) -> Synapses:
+        """Return U and the rates of recovery in Hz."""
+        return Synapses(*(q[name].squeeze(-2) for name in ("use", "fac_rate", "rec_rate")))
 
 
 MODEL = Stp

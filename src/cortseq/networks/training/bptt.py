@@ -16,14 +16,16 @@ from cortseq.data import Params
 from cortseq.networks.training.engines.base import Batch, Engine, State
 
 
-def gradient(engine: Engine, p: Params, batch: Batch, model) -> np.ndarray:
+def gradient(engine: Engine, p: Params, batch: Batch) -> np.ndarray:
     """Summed loss in nats (member,); the gradients are added to p[name].grad."""
-    cut = model.truncate is not None and model.truncate < batch.stop
-    if not cut and not model.checkpointed:
+    training = engine.training
+    depth = training.truncate
+    if depth is not None and depth < batch.stop:
+        engine.prepare(p)
+        return _truncated(engine, batch, training.truncate_every or depth, depth)
+    if not training.checkpointed:
         return engine.whole(p, batch)
     engine.prepare(p)
-    if cut:
-        return _truncated(engine, batch, model.truncate_every or model.truncate, model.truncate)
     return _checkpointed(engine, batch, math.ceil(math.sqrt(batch.stop)))
 
 

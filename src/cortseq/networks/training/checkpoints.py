@@ -21,7 +21,8 @@ import torch
 from cortseq import store
 from cortseq.data import Data, Params
 from cortseq.fingerprint import fingerprint
-from cortseq.models.base import Checkpoint, Progress
+from cortseq.models.progress import Checkpoint, Progress
+from cortseq.networks.cell import Cell
 
 
 class Keeper:
@@ -92,11 +93,13 @@ class Keeper:
             save_file(tensors, temporary, {"fit": head})
 
 
-def identity(model, params: Params, train: Data, valid: Data, seed: int, device: str, groups) -> str:
+def identity(
+    cell: Cell, params: Params, train: Data, valid: Data, seed: int, device: str, groups: list[list[int]]
+) -> str:
     """Digest of everything a fit's result depends on, its code included."""
     digest = hashlib.sha256()
-    code = fingerprint(type(model).__module__)
-    plain = [model.model_dump(mode="json"), seed, device, groups, code, torch.__version__, np.__version__]
+    code = fingerprint(type(cell).__module__)
+    plain = [cell.model_dump(mode="json"), seed, device, groups, code, torch.__version__, np.__version__]
     digest.update(json.dumps(plain, sort_keys=True).encode())
     for value in params.values():
         digest.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())

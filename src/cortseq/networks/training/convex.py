@@ -8,28 +8,24 @@ conditioned; the penalty stays on the weights in the original basis.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import scipy.linalg
 import torch
 from scipy.optimize import minimize
 
 from cortseq.data import Data, Params
+from cortseq.networks.network import Network, before
 from cortseq.observations import skipped
-
-if TYPE_CHECKING:
-    from cortseq.networks.recurrent import Recurrent
 
 _CHUNK = 128  # trials run at once
 _BLOCK = 4096  # bins converted to double precision at once: bounds memory
 
 
-def fit_readout(model: Recurrent, p: Params, train: Data, valid: Data, penalties) -> tuple[Params, float]:
+def fit_readout(network: Network, p: Params, train: Data, valid: Data, penalties) -> tuple[Params, float]:
     """Read-out parameters for fixed cell parameters `p` of one member, and the penalty that validation chose."""
-    observation = model.observation_of(train)
-    features, y, last = _bins(model, p, train)
-    features_valid, y_valid, last_valid = _bins(model, p, valid)
+    observation = network.observation
+    features, y, last = _bins(network, p, train)
+    features_valid, y_valid, last_valid = _bins(network, p, valid)
     if train.kind.has_scale:
         features, target = _targets(observation, p, features, y, last)
         path = _ridge_path(features, target, features_valid, penalties)
@@ -73,16 +69,14 @@ def _moments(features: np.ndarray, mean: np.ndarray, targets: np.ndarray) -> tup
     return gram / len(features), cross / len(features)
 
 
-def _bins(model: Recurrent, p: Params, data: Data):
+def _bins(network: Network, p: Params, data: Data):
     """Features (bin, hidden) float32 and observations of the valid bins; what a skip sees there (else None)."""
-    from cortseq.networks.recurrent import before, tensors
-
     features, seen = [], []
     lasts: list = []
     with torch.no_grad():
         for first in range(0, len(data.y), _CHUNK):
-            x, y, valid = tensors(model, p, data, slice(first, first + _CHUNK), torch.float32)
-            features.append(model.outputs(p, x)[valid].numpy())
+            x, y, valid = network.tensors(p, data, slice(first, first + _CHUNK), torch.float32)
+            features.append(network.outputs(p, x)[valid].numpy())
             seen.append(y[valid])
             last = before(p, x, valid)
             lasts.append(None if last is None else last[valid])

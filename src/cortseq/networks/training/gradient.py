@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,13 +18,13 @@ import torch
 from cortseq.compiled import threads
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
-from cortseq.models.base import CURVES, Learned, Progress, Run
+from cortseq.models.base import CURVES, Learned, Run
+from cortseq.models.progress import Progress
+from cortseq.networks.network import Network
 from cortseq.networks.training import bptt, checkpoints, engines, noise, windows
 from cortseq.networks.training.engines.base import Engine
 from cortseq.networks.training.flat import Flat
-
-if TYPE_CHECKING:
-    from cortseq.networks.recurrent import Recurrent
+from cortseq.networks.training.settings import Training
 
 FINAL_LEARNING_RATE = 0.02  # of the first: where a schedule ends
 _REPORT_SECONDS = 3.0
@@ -42,7 +41,8 @@ def resolve(device: str) -> str:
 
 
 def descend(
-    model: Recurrent,
+    network: Network,
+    training: Training,
     params: Params,
     train: Data,
     valid: Data,
@@ -64,29 +64,30 @@ def descend(
     n_members = len(params["readout_bias"])
     together = device != "cpu" if batched is None else batched
     groups = [list(range(n_members))] if together else [[m] for m in range(n_members)]
-    roles = _Roles(model, params, train, valid, device, together, run.seed)
+    roles = _Roles(network, training, params, train, valid, device, together, run.seed)
     known = ""
     if run.checkpoint is not None:
-        known = checkpoints.identity(model, params, train, valid, run.seed, device, groups)
+        known = checkpoints.identity(network.cell, params, train, valid, run.seed, device, groups)
     keeper = checkpoints.Keeper(run.checkpoint, known, run.progress)
     start, done = time.monotonic(), []
     with checkpoints.termination() as warned, threads.single():
         for number, members in enumerate(groups):
             some = {name: value[members] for name, value in params.items()}
-            done.append(_Descent(model, some, members, roles, run.seed, device, run.start is not None))
+            done.append(_Descent(some, members, roles, run.seed, device, run.start is not None))
             done[-1].run(keeper, number, warned, len(groups))
     seconds = time.monotonic() - start
-    run.progress(f"{model.family}: {n_members} members in {seconds:.1f} s")
-    return _learned(model, done, n_members, device, seconds)
+    run.progress(f"{network.cell.family}: {n_members} members in {seconds:.1f} s")
+    return _learned(done, n_members, device, seconds)
 
 
-def _learned(model: Recurrent, done: list[_Descent], n_members: int, device: str, seconds: float) -> Learned:
+def _learned(done: list[_Descent], n_members: int, device: str, seconds: float) -> Learned:
     failed = {str(m): why for d in done for m, why in d.failed.items()}
     if len(failed) == n_members:
+        network, training = done[0].roles.network, done[0].roles.training
         raise CortseqError(
-            f"{model.family}: no member has a finite loss: {'; '.join(sorted(set(failed.values())))}",
+            f"{network.cell.family}: no member has a finite loss: {'; '.join(sorted(set(failed.values())))}",
             key="learning_rate",
-            value=model.learning_rate,
+            value=training.learning_rate,
             fix="lower learning_rate or clip",
         )
     parts = [d.flat.unpacked(d.best) for d in done]
@@ -115,34 +116,43 @@ class _Roles:
     """
 
     def __init__(
-        self, model, params: Params, train: Data, valid: Data, device: str, together: bool, seed: int
+        self,
+        network: Network,
+        training: Training,
+        params: Params,
+        train: Data,
+        valid: Data,
+        device: str,
+        together: bool,
+        seed: int,
     ):
-        self.model, self.seed, self.data = model, seed, train
+        self.network, self.training, self.seed, self.data = network, training, seed, train
         self._engine = functools.partial(
-            engines.choose, model, params=params, device=device, together=together
+            engines.choose, network, params=params, training=training, device=device, together=together
         )
-        self.limited = windows.limits(model.memory, train)
+        self.memory = network.memory if windows.limits(network.memory, train) else None
         self.forced: Engine | None = None
         self._renew(1)
         self.rows = max(1, round(len(self.train) / len(train.y)))
-        self.valid = self._engine(windows.draw(valid, model.memory, seed, 0) if self.limited else valid)
+        self.valid = self._engine(valid if self.memory is None else windows.draw(valid, self.memory, seed, 0))
 
     def _renew(self, epoch: int) -> None:
         data, self.epoch = self.data, epoch
-        if self.limited:
-            data = windows.draw(data, self.model.memory, self.seed, epoch)
+        if self.memory is not None:
+            data = windows.draw(data, self.memory, self.seed, epoch)
         self.train = self._engine(data)
-        if not self.model.strategy.plain(1.0):
-            self.forced = self._engine(data, strategy=self.model.strategy)
+        strategy = self.training.strategy
+        if not strategy.plain(1.0):
+            self.forced = self._engine(data, strategy=strategy)
 
     def at(self, epoch: int) -> None:
         """Make the engines those of `epoch`."""
-        if self.limited and epoch != self.epoch:
+        if self.memory is not None and epoch != self.epoch:
             self._renew(epoch)
 
     def learning(self, progress: float) -> Engine:
         """The engine of a step at a fraction of the epochs: the fast one while inputs are known beforehand."""
-        if self.forced is None or self.train.model.strategy.plain(progress):
+        if self.forced is None or self.training.strategy.plain(progress):
             return self.train
         return self.forced
 
@@ -150,12 +160,13 @@ class _Roles:
 class _Descent:
     """The state of fitting one group of members."""
 
-    def __init__(self, model, params, members, roles: _Roles, seed, device, learned_before: bool = False):
+    def __init__(self, params, members, roles: _Roles, seed, device, learned_before: bool = False):
         self.learned_before = learned_before
-        self.model, self.members, self.roles, self.seed = model, members, roles, seed
-        self.flat = Flat(params, model.fixed, device)
+        self.members, self.roles, self.seed = members, roles, seed
+        self.training = training = roles.training
+        self.flat = Flat(params, roles.network.fixed, device)
         self.optimizer = torch.optim.AdamW(
-            [self.flat.values], lr=model.learning_rate, weight_decay=model.weight_decay, fused=True
+            [self.flat.values], lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
         self.flat.values.grad = self.flat.gradient
         self.best = self.flat.values.clone()
@@ -177,7 +188,7 @@ class _Descent:
         if self.learned_before and not self.rows:
             self._keep(self._validate(), np.full((2, len(self.members)), np.nan), epoch=0, rate=0.0)
         first = self.epoch
-        n, size = len(self.roles.train), self.model.batch * self.roles.rows
+        n, size = len(self.roles.train), self.training.batch * self.roles.rows
         n_steps = math.ceil(n / size)
         while not self.finished:
             self.roles.at(self.epoch)
@@ -198,14 +209,14 @@ class _Descent:
         keeper.keep(group, self.state())
 
     def _step(self, index: np.ndarray, n_steps: int) -> None:
-        model = self.model
-        progress = (self.epoch - 1 + self.step / n_steps) / model.epochs
+        training = self.training
+        progress = (self.epoch - 1 + self.step / n_steps) / training.epochs
         self.optimizer.param_groups[0]["lr"] = self._learning_rate(progress)
         engine = self.roles.learning(progress)
         draws = [noise.Draws(self.seed, m, self.epoch, self.step) for m in self.members]
         self.flat.gradient.zero_()
         batch = engine.batch(index, draws, progress)
-        loss = bptt.gradient(engine, self.flat.p, batch, model)
+        loss = bptt.gradient(engine, self.flat.p, batch)
         events = np.maximum(engine.events[index].sum(1), 1.0)
         clipped = self._clip(loss, events)
         self.optimizer.step()
@@ -220,7 +231,7 @@ class _Descent:
             why = f"member {self.members[i]}: loss or gradient not finite at epoch {self.epoch}, step {self.step}"
             self.failed.setdefault(self.members[i], why)
         with np.errstate(invalid="ignore"):
-            scale = np.where(fine, np.minimum(self.model.clip / (norm + 1e-12), 1.0), 0.0)
+            scale = np.where(fine, np.minimum(self.training.clip / (norm + 1e-12), 1.0), 0.0)
         gradient.mul_(torch.as_tensor(scale / events, dtype=gradient.dtype, device=gradient.device)[:, None])
         if not fine.all():
             torch.nan_to_num_(gradient, 0.0, 0.0, 0.0)
@@ -228,18 +239,18 @@ class _Descent:
 
     def _learning_rate(self, progress: float) -> float:
         left = {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "linear": 1 - progress, "constant": 1.0}
-        fraction = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * left[self.model.schedule]
+        fraction = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * left[self.training.schedule]
         # Adam's first steps are large whatever the gradient: at full rate they silence rectified units for good
-        risen = min(1.0, progress / self.model.warm_up) if self.model.warm_up else 1.0
-        return self.model.learning_rate * fraction * risen
+        risen = min(1.0, progress / self.training.warm_up) if self.training.warm_up else 1.0
+        return self.training.learning_rate * fraction * risen
 
     def _end_epoch(self, n_steps: int) -> None:
         """Validate, keep what is better, and decide whether to go on."""
-        rate = self._learning_rate((self.epoch - 1 / n_steps) / self.model.epochs)  # of the last step
+        rate = self._learning_rate((self.epoch - 1 / n_steps) / self.training.epochs)  # of the last step
         self._keep(self._validate(), self.sums / n_steps, self.epoch, rate)
         self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros_like(self.sums)
         alive = np.array([m not in self.failed for m in self.members])
-        self.finished = self.epoch > self.model.epochs or not (alive & self._patient()).any()
+        self.finished = self.epoch > self.training.epochs or not (alive & self._patient()).any()
         if self.finished:
             for i in np.flatnonzero(~np.isfinite(self.best_loss)).tolist():
                 member = self.members[i]
@@ -261,7 +272,7 @@ class _Descent:
 
     def _patient(self) -> np.ndarray:
         """Members whose own patience lasts to this epoch."""
-        return self.epoch - 1 - self.best_epoch < self.model.patience
+        return self.epoch - 1 - self.best_epoch < self.training.patience
 
     def _validate(self) -> np.ndarray:
         """Validation loss in nats per event, (member,)."""
@@ -278,18 +289,18 @@ class _Descent:
 
     def _who(self) -> str:
         span = str(self.members[0]) if len(self.members) == 1 else f"{self.members[0]}-{self.members[-1]}"
-        return f"{self.model.family} member {span}"
+        return f"{self.roles.network.cell.family} member {span}"
 
     def _report(self, progress: Progress, seconds: float, first: int, n_steps: int, group) -> None:
-        model = self.model
+        last = self.training.epochs
         epochs = self.epoch - 1 + self.step / n_steps
-        left = seconds / max(epochs - first + 1, 1e-9) * (model.epochs - epochs)
+        left = seconds / max(epochs - first + 1, 1e-9) * (last - epochs)
         with np.errstate(invalid="ignore"):
             train = np.nanmean(self.sums[0] / max(self.step, 1))
         progress(
-            f"{self._who()} epoch {self.epoch}/{model.epochs} train {train:.4f} "
+            f"{self._who()} epoch {self.epoch}/{last} train {train:.4f} "
             f"best valid {self.best_loss.min():.4f} nats/event, at most {left:.0f} s left",
-            (group[0] + epochs / model.epochs) / group[1],
+            (group[0] + epochs / last) / group[1],
         )
 
     def curves(self) -> pd.DataFrame:

@@ -20,9 +20,10 @@ import math
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cortseq._lazy import lazy
+from cortseq.models.base import Specification
 from cortseq.networks.training import noise
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ else:
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Strategy(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
+class _Strategy(Specification):
     tracks: ClassVar[tuple[str, ...]] = ("counts", "symbols", "signal")
     # Whether C^+ is needed, which a read-out that starts at 0 has not.
     inverts: ClassVar[bool] = False
@@ -128,7 +127,7 @@ class Rollout:
     def step(self, t: int, state, out):
         """The state after forcing, and the drive into the next bin."""
         engine, q = self.engine, self.engine.q
-        eta = engine.model.readout(q, out, self.last[-1])
+        eta = engine.network.readout(q, out, self.last[-1])
         x = self.x[..., t, :]
         if isinstance(self.strategy, Scheduled):
             own = engine.observation.encode(q, self._draw(eta.detach())).to(x.dtype)
@@ -143,7 +142,7 @@ class Rollout:
             self._follow(t, eta + error)
             state = (state[0] + error @ self.inverse.mT, *state[1:])
             x = torch.cat([eta + error, x[..., eta.shape[-1] :]], -1)
-        return state, engine.model.drive(q, x)
+        return state, engine.network.drive(q, x)
 
     def lasts(self) -> torch.Tensor | None:
         """What the skip saw, (..., trial, time, feature)."""

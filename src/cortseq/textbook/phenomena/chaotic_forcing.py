@@ -203,21 +203,21 @@ def fitted(
     fit = model.fit(recording, range(trials), range(trials, recording.sizes["trial"]), seed=seed)
     data = Data.of(recording, range(trials))
     start = {k: v[[member]] for k, v in model.initial(data, member + 1, seed).items()}
-    flat = Flat(start, model.fixed, "cpu")
+    network, training = model.network(data), model.training
+    flat = Flat(start, network.fixed, "cpu")
     flat.values.grad = flat.gradient
-    engine = engines.choose(
-        model, data, start, strategy=None if strategy["kind"] == "teacher" else model.strategy
-    )
+    forcing = None if strategy["kind"] == "teacher" else training.strategy
+    engine = engines.choose(network, data, start, training, strategy=forcing)
     optimiser = torch.optim.Adam([flat.values], lr=_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs, 0.02 * _RATE)
     for epoch in range(1, epochs + 1):
         order = noise.order(seed, member, epoch, trials)
-        for step, index in enumerate(np.array_split(order, max(1, trials // model.batch))):
+        for step, index in enumerate(np.array_split(order, max(1, trials // training.batch))):
             flat.gradient.zero_()
             batch = engine.batch(index[None], [noise.Draws(seed, member, epoch, step)], epoch / epochs)
-            bptt.gradient(engine, flat.p, batch, model)
+            bptt.gradient(engine, flat.p, batch)
             flat.gradient /= index.size * data.y.shape[1]
-            torch.nn.utils.clip_grad_norm_([flat.values], model.clip)
+            torch.nn.utils.clip_grad_norm_([flat.values], training.clip)
             optimiser.step()
         schedule.step()
     return replace(fit, params=flat.unpacked(flat.values.detach()))

@@ -87,6 +87,8 @@ def leaky_states(leak: float, weights, drive, start, steps: int, nonlinearity: s
 
     Drive (n,) or (step, n) is U x + b of each step.
     """
+    from cortseq.networks.network import Network
+
     weights, start = np.asarray(weights, float), np.asarray(start, float)
     n = len(start)
     model = models.Rate(hidden=n, leak=float(leak), nonlinearity=nonlinearity)
@@ -98,7 +100,7 @@ def leaky_states(leak: float, weights, drive, start, steps: int, nonlinearity: s
     }
     x = torch.as_tensor(np.broadcast_to(np.asarray(drive, float), (steps, n)).copy())
     with torch.no_grad():  # the last bin's input moves no state that is returned
-        return model.scan(p, torch.cat([x, x[:1]])[None], states=True)[0].numpy()
+        return Network(model, None).scan(p, torch.cat([x, x[:1]])[None], states=True)[0].numpy()
 
 
 def _leak(step: float, rule: str) -> float:

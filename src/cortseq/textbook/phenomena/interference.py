@@ -110,21 +110,22 @@ def measure(
 
 def _task(model: Any, data: Any, whole: dict[str, Any], test: np.ndarray, name: str) -> Task:
     """Return one task from a recording's Data; `whole`: all its parameters at the start."""
-    from cortseq.networks.recurrent import before, tensors
+    from cortseq.networks.network import before
+
+    network = model.network(data)
 
     def parts(index):
-        x, y, valid = tensors(model, whole, data, index, torch.float64)
+        x, y, valid = network.tensors(whole, data, index, torch.float64)
         few, seen = data.at(index), valid.nonzero(as_tuple=True)
         events = float(max(few.n_events().sum(), 1))
-        observation = model.observation_of(few)
         last = before(whole, x, valid)
 
         def outputs(p):
             q = {**whole, **p}
-            return model.readout(q, model.scan(q, x), last)[seen]
+            return network.readout(q, network.scan(q, x), last)[seen]
 
         def of_outputs(eta: Any):
-            return -observation.log_prob(whole, eta, y[seen]).sum() / events
+            return -network.observation.log_prob(whole, eta, y[seen]).sum() / events
 
         return outputs, of_outputs
 
@@ -142,7 +143,7 @@ def _built(data: Any, hidden: int, seed: int):
 
     model = models.Rate(hidden=hidden, leak=1.0, skip=False, input_dropout=0.0)
     whole = {k: v[0] for k, v in model.initial(data, 1, seed, np.float64).items()}
-    learned = {k: v for k, v in whole.items() if k not in model.fixed}
+    learned = {k: v for k, v in whole.items() if k not in model.network(data).fixed}
     return model, learned, whole
 
 

@@ -144,8 +144,7 @@ def _even(
     fit = model.fit(made, learns, chooses, seed=seed)
     network = held_out_bits(fit, made, rate, test)
     seen = [k for k in orders if k > 0]
-    data = fit._data(made, test)
-    recalled = fit.model.recall(fit.params, data, seen)[:, 0, :, SKIPPED:]
+    recalled = fit.recall(made, seen, test)[:, 0, :, SKIPPED:]
     ceiling = made["ceiling"].values[list(test), SKIPPED:]
     truncated = [rate + float((ceiling - r).mean() / np.log(2)) for r in recalled]
     bits = {"units": "bits/symbol"}

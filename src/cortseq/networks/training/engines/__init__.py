@@ -16,41 +16,55 @@ rounding (tests/test_engines.py).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import torch
 
 from cortseq.compiled import threads
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
+from cortseq.networks.network import Network
 from cortseq.networks.training import bptt
 from cortseq.networks.training.engines.base import Batch, Engine
+from cortseq.networks.training.settings import Training
+
+if TYPE_CHECKING:
+    from cortseq.networks.recurrent import Recurrent
 
 
 def choose(
-    model, data: Data, params: Params, device: str = "cpu", together: bool = False, strategy=None
+    network: Network,
+    data: Data,
+    params: Params,
+    training: Training,
+    device: str = "cpu",
+    together: bool = False,
+    strategy: Any = None,
 ) -> Engine:
-    """The fastest engine that can run `model` on `data`; `params` with a member axis, before learning.
+    """Return the fastest engine that can run `network` on `data`; `params` with a member axis, before learning.
 
     `strategy`: None where inputs are known beforehand (teacher forcing), else what makes them.
     """
     from cortseq.networks.training.engines.generic import Generic
 
-    plain = strategy is None and model.execution == "auto" and params["readout_weight"].device.type == "cpu"
-    if plain and device == "cpu" and not together and model.has_kernel:
+    on_cpu = params["readout_weight"].device.type == "cpu"
+    plain = strategy is None and training.execution == "auto" and on_cpu
+    if plain and device == "cpu" and not together and network.cell.has_kernel:
         from cortseq.networks.training.engines.compiled import Compiled
         from cortseq.networks.training.kernels import heads
 
         if data.observation in heads.OBSERVATIONS:
-            return Compiled(model, data, params)
-    if plain and device != "cpu" and model.truncate is None and not model.checkpointed:
+            return Compiled(network, data, params, training)
+    if plain and device != "cpu" and training.truncate is None and not training.checkpointed:
         from cortseq.networks.training.engines.graphed import Graphed
 
-        return Graphed(model, data, params, device)
-    return Generic(model, data, params, device, strategy)
+        return Graphed(network, data, params, training, device)
+    return Generic(network, data, params, training, device, strategy)
 
 
-def stepper(model, params: Params, data: Data, execution: str = "auto", device: str = "cpu"):
-    """A function that does one step's work on all trials of `data`: () -> (loss, gradients).
+def stepper(model: Recurrent, params: Params, data: Data, execution: str = "auto", device: str = "cpu"):
+    """Return a function that does one step's work on all trials of `data`: () -> (loss, gradients).
 
     `params`: one member's tensors, or all members' with a leading axis (then loss is (member,)). The loss
     is the summed negative log-likelihood in nats of the valid bins, dropout off; gradients are numpy
@@ -59,13 +73,14 @@ def stepper(model, params: Params, data: Data, execution: str = "auto", device: 
     solo = params["readout_bias"].ndim == 1
     stacked = {name: value[None] if solo else value for name, value in params.items()}
     n_members = len(stacked["readout_bias"])
+    network, training = model.network(data), model.training
     if execution == "generic":
-        model = model.model_copy(update={"execution": "generic"})
-    engine = choose(model, data, stacked, device, together=n_members > 1)
+        training = training.model_copy(update={"execution": "generic"})
+    engine = choose(network, data, stacked, training, device, together=n_members > 1)
     if execution == "compiled" and engine.name != "compiled":
         raise CortseqError("no compiled execution here", key="family", value=model.family)
     p = {
-        name: value.detach().clone().to(device).requires_grad_(name not in model.fixed)
+        name: value.detach().clone().to(device).requires_grad_(name not in network.fixed)
         for name, value in ({k: v[0] for k, v in stacked.items()} if n_members == 1 else stacked).items()
     }
     batch = Batch(np.tile(np.arange(len(data.y)), (n_members, 1)), data.y.shape[1])
@@ -75,7 +90,7 @@ def stepper(model, params: Params, data: Data, execution: str = "auto", device: 
             if value.requires_grad:  # in place: a recorded step writes where the gradients were
                 value.grad = torch.zeros_like(value) if value.grad is None else value.grad.zero_()
         with threads.single():
-            loss = bptt.gradient(engine, p, batch, model)
+            loss = bptt.gradient(engine, p, batch)
         grads = {name: value.grad.cpu().numpy() for name, value in p.items() if value.grad is not None}
         if solo:
             return float(loss[0]), grads
@@ -84,6 +99,8 @@ def stepper(model, params: Params, data: Data, execution: str = "auto", device: 
     return step
 
 
-def loss_and_gradient(model, params: Params, data: Data, execution: str = "auto", device: str = "cpu"):
+def loss_and_gradient(
+    model: Recurrent, params: Params, data: Data, execution: str = "auto", device: str = "cpu"
+):
     """One call of `stepper`: (loss in nats, gradients by name)."""
     return stepper(model, params, data, execution, device)()

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from cortseq.data import Data, Params
+from cortseq.networks.network import Network
 from cortseq.networks.training.noise import Draws
+from cortseq.networks.training.settings import Training
 
 State = tuple  # of arrays (..., trial, size)
 
@@ -40,8 +42,8 @@ class Engine:
 
     name = ""
 
-    def __init__(self, model, data: Data):
-        self.model, self.data = model, data
+    def __init__(self, network: Network, data: Data, training: Training):
+        self.network, self.data, self.training = network, data, training
         self.events = data.n_events().sum(1).astype(float)
         self.length = data.y.shape[1] - np.argmax(data.valid[:, ::-1], axis=1)
 

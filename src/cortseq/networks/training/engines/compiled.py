@@ -18,9 +18,11 @@ import torch
 from cortseq.compiled import matrix, projection
 from cortseq.compiled.vectors import aligned
 from cortseq.data import Data, Params
+from cortseq.networks.network import Network
 from cortseq.networks.training import noise
 from cortseq.networks.training.engines.base import Batch, Engine, Segment, State
 from cortseq.networks.training.kernels import heads
+from cortseq.networks.training.settings import Training
 
 BLOCK = 360_000  # numbers in the widest array of a block, bins x trials x units: what the cache holds
 SPARSE = 0.2  # density of the input from which one dense product is faster
@@ -49,13 +51,11 @@ class Events:
         return cls(indptr.astype(np.int64), unit.astype(np.int32), value.astype(dtype))
 
 
-class Compiled(Engine):
-    """See `cortseq.networks.training.engines`."""
+class Prepared(Engine):
+    """The trials of one role as the arrays that kernels read, made once before learning."""
 
-    name = "compiled"
-
-    def __init__(self, model, data: Data, params: Params):
-        super().__init__(model, data)
+    def __init__(self, network: Network, data: Data, params: Params, training: Training):
+        super().__init__(network, data, training)
         self.dtype = params["readout_weight"].numpy().dtype
         self.n_time = data.y.shape[1]
         self.mask = np.ascontiguousarray(data.counted.T.astype(self.dtype))
@@ -78,11 +78,11 @@ class Compiled(Engine):
         """Dense blocks (trial, time, input) of what the network sees; sets `sparse`."""
         blocks = []
         self.n_sparse = 0
-        read = self.model.seen({name: value[0] for name, value in params.items()}, data)
+        read = self.network.seen({name: value[0] for name, value in params.items()}, data)
         events = self.seen if read is data else Events.of(read, self.dtype)
         if read.kind.has_scale:
             blocks.append(self.standard.swapaxes(0, 1))
-        elif len(events.unit) < SPARSE * read.valid.size * read.n_features and not self.model.input_noise:
+        elif len(events.unit) < SPARSE * read.valid.size * read.n_features and not self.training.input_noise:
             self.sparse, self.n_sparse = events, read.n_features
         else:
             blocks.append(np.where(read.valid[..., None], read.kind.encoded(read.y, read.n_features), 0))
@@ -111,7 +111,7 @@ class Compiled(Engine):
         p = {name: value[0].double() for name, value in params.items()}
         valid = data.valid.reshape(*data.valid.shape, *(1,) * (data.y.ndim - 2))
         y = torch.as_tensor(np.where(valid, data.y, 0)).double()
-        each = self.model.observation_of(data).constant(p, y).numpy()
+        each = self.network.observation.constant(p, y).numpy()
         return np.ascontiguousarray((each * data.valid).T)
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -121,14 +121,20 @@ class Compiled(Engine):
             self.buffers[name] = aligned((n,), self.dtype)
         return self.buffers[name][:n].reshape(shape)
 
+
+class Compiled(Prepared):
+    """See `cortseq.networks.training.engines`."""
+
+    name = "compiled"
+
     # -- the contract -----------------------------------------------------------------------------
 
     def prepare(self, p: Params) -> None:
         with torch.enable_grad():
-            self.derived = self.model.derive(p)
-            self.started = self.model.start(self.derived)
+            self.derived = self.network.cell.derive(p)
+            self.started = self.network.cell.start(self.derived)
         self.q = {name: value.detach().contiguous().numpy() for name, value in self.derived.items()}
-        self.kernel = self.model.kernel(self.q)
+        self.kernel = self.network.cell.kernel(self.q)
         columns = self.q["input_weight"].T
         self.columns = matrix.packed(columns[: self.n_sparse])
         self.dense_columns = matrix.packed(columns[self.n_sparse :])
@@ -139,8 +145,8 @@ class Compiled(Engine):
         names = ("recurrent", "bias", "readout_weight", "readout_bias", "log_sd", "log_dispersion")
         self.grads = {name: np.zeros(self.q[name].shape, self.dtype) for name in names if name in self.q}
         self.dispersed = None
-        if self.data.kind.has_events and (self.data.observation != "poisson" or self.model.mixture > 1):
-            self.dispersed = heads.Dispersed(self.data, self.model.mixture, self.q.get("log_dispersion"))
+        if self.data.kind.has_events and (self.data.observation != "poisson" or self.network.mixture > 1):
+            self.dispersed = heads.Dispersed(self.data, self.network.mixture, self.q.get("log_dispersion"))
         self.grads["dense"] = np.zeros(
             (len(self.q["bias"]), self.q["input_weight"].shape[1] - self.n_sparse), self.dtype
         )
@@ -196,7 +202,7 @@ class Compiled(Engine):
 
     def _blocks(self, batch: Batch, n_time: int) -> list[slice]:
         """Stretches of bins whose arrays stay in the cache between one pass and the next."""
-        width = max(self.model.hidden, self.data.n_features)
+        width = max(self.network.cell.hidden, self.data.n_features)
         size = max(1, BLOCK // (width * batch.index.shape[1]))
         return [slice(first, min(first + size, n_time)) for first in range(0, n_time, size)]
 
@@ -233,33 +239,33 @@ class Compiled(Engine):
         """Dense inputs (time, trial, input) with noise and dropout."""
         x = np.ascontiguousarray(self.dense[first:stop, batch.index[0]])
         shape = (batch.index.shape[1], self.n_time, self.n_sparse + x.shape[-1])
-        if batch.draws and self.model.input_noise:
+        if batch.draws and self.training.input_noise:
             normal = batch.draws[0].normal(noise.NOISE, shape)[:, first:stop]
-            x += self.model.input_noise * normal.swapaxes(0, 1).astype(self.dtype)
-        if batch.draws and self.model.input_dropout:
-            cut, scale = noise.threshold(self.model.input_dropout)
+            x += self.training.input_noise * normal.swapaxes(0, 1).astype(self.dtype)
+        if batch.draws and self.training.input_dropout:
+            cut, scale = noise.threshold(self.training.input_dropout)
             words = batch.draws[0].words(noise.INPUT, shape)[:, first:stop, self.n_sparse :]
             x *= (words.swapaxes(0, 1) >= cut) * self.dtype.type(scale)
         return x
 
     def _dropped(self, batch: Batch):
         """Random words, threshold and scale of input dropout for the sparse inputs."""
-        if not batch.draws or not self.model.input_dropout:
+        if not batch.draws or not self.training.input_dropout:
             return _NO_WORDS, 0, self.dtype.type(1)
         n_in = self.n_sparse + (0 if self.dense is None else self.dense.shape[-1])
         words = batch.draws[0].words(noise.INPUT, (batch.index.shape[1], self.n_time, n_in))
-        cut, scale = noise.threshold(self.model.input_dropout)
+        cut, scale = noise.threshold(self.training.input_dropout)
         return words, cut, self.dtype.type(scale)
 
     def _hidden_dropped(self, batch: Batch):
-        shape = (batch.index.shape[1], self.n_time, self.model.hidden)
-        cut, scale = noise.threshold(self.model.hidden_dropout)
+        shape = (batch.index.shape[1], self.n_time, self.network.cell.hidden)
+        cut, scale = noise.threshold(self.training.hidden_dropout)
         return batch.draws[0].words(noise.HIDDEN, shape), cut, self.dtype.type(scale)
 
     def _read(self, batch: Batch, states, first: int, block: slice):
         """Read-out without its bias, (row, feature), and what it saw."""
         out = states[0][block]
-        if batch.draws and self.model.hidden_dropout:
+        if batch.draws and self.training.hidden_dropout:
             dropped = self._buffer("dropped", out.shape)
             projection.drop(out, first + block.start, *self._hidden_dropped(batch), dropped)
             out = dropped
@@ -295,7 +301,7 @@ class Compiled(Engine):
         matrix.add_transposed(grads["readout_weight"], eta, out)
         d_out = self._buffer("d_out", (len(eta) // z.shape[1], *states[0].shape[1:]))
         matrix.multiply(eta, self.readout, _rows(d_out))
-        if batch.draws and self.model.hidden_dropout:
+        if batch.draws and self.training.hidden_dropout:
             projection.drop(d_out, first + block.start, *self._hidden_dropped(batch), d_out)
         if len(d_out) > len(drive):  # the last bin is read out but not stepped from
             d_states[0] += d_out[-1]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from cortseq.data import Data, Params
+from cortseq.networks.network import Network, before
 from cortseq.networks.training import noise
 from cortseq.networks.training.engines.base import Batch, Engine, Segment, State
+from cortseq.networks.training.settings import Training
 from cortseq.networks.training.strategies import Rollout
 
 
@@ -16,19 +20,25 @@ class Generic(Engine):
 
     name = "generic"
 
-    def __init__(self, model, data: Data, params: Params, device: str = "cpu", strategy=None):
-        from cortseq.networks.recurrent import before, tensors
-
-        super().__init__(model, data)
+    def __init__(
+        self,
+        network: Network,
+        data: Data,
+        params: Params,
+        training: Training,
+        device: str = "cpu",
+        strategy: Any = None,
+    ):
+        super().__init__(network, data, training)
         self.device, self.strategy = device, strategy
         self.dtype = params["readout_weight"].dtype
         p = {name: value[0] for name, value in params.items()}
-        x, y, mask = tensors(model, p, data, slice(None), self.dtype)
+        x, y, mask = network.tensors(p, data, slice(None), self.dtype)
         last = before(p, x, mask)
         self.last = None if last is None else last.to(device)
         self.x, self.y, self.mask = x.to(device), y.to(device), mask.to(device, self.dtype)
         self.counted = torch.as_tensor(data.counted).to(device, self.dtype)
-        self.observation = model.observation_of(data)
+        self.observation = network.observation
 
     # -- the contract -----------------------------------------------------------------------------
 
@@ -36,9 +46,9 @@ class Generic(Engine):
         """Cuts the graph at the derived parameters, so that several segments add up their gradients there."""
         self.p = p
         with torch.enable_grad():
-            self.derived = self.model.derive(p)
+            self.derived = self.network.cell.derive(p)
             self.q = {name: _leaf(value) for name, value in self.derived.items()}
-            self.started = self.model.start(self.derived)
+            self.started = self.network.cell.start(self.derived)
 
     def start(self, batch: Batch) -> State:
         shape = batch.index.shape if batch.index.shape[0] > 1 else batch.index.shape[1:]
@@ -82,20 +92,20 @@ class Generic(Engine):
 
     def _run(self, batch: Batch, state: State, first: int, stop: int, keep):
         """Read-outs eta of bins first..stop, the states at `stop`, detached states at the bins `keep`."""
-        model, q = self.model, self.q
+        network, cell, q = self.network, self.network.cell, self.q
         x, y, mask = self._window(batch, first, stop)
-        factors = self._kept(batch, noise.HIDDEN, model.hidden, model.hidden_dropout, first, stop)
+        factors = self._kept(batch, noise.HIDDEN, cell.hidden, self.training.hidden_dropout, first, stop)
         rollout = None
         if self.strategy is not None and batch.draws:
             rollout = Rollout(self, batch, batch.progress, first, stop, x, y, mask)
         # unbind, not indexing: the gradient of an index is a whole array of zeros
-        drives = model.drive(q, x).unbind(-2) if rollout is None else ()
+        drives = network.drive(q, x).unbind(-2) if rollout is None else ()
         outs: list = []
         kept: dict = {}
         for t in range(stop - first):
             if first + t in keep:
                 kept[first + t] = tuple(s.detach() for s in state)
-            out = model.output(q, state)
+            out = cell.output(q, state)
             outs.append(out if factors is None else out * factors[..., t, :])
             if first + t + 1 == stop and stop not in keep:
                 break
@@ -103,11 +113,11 @@ class Generic(Engine):
                 drive = drives[t]
             else:
                 state, drive = rollout.step(t, state, outs[-1])
-            state = model.step(q, state, drive)
+            state = cell.step(q, state, drive)
         if stop in keep:
             kept[stop] = tuple(s.detach() for s in state)
         last = self._before(batch, first, stop) if rollout is None else rollout.lasts()
-        return model.readout(q, torch.stack(outs, -2), last), state, kept
+        return network.readout(q, torch.stack(outs, -2), last), state, kept
 
     def _loss(self, batch: Batch, eta, first: int, stop: int, scored: int) -> torch.Tensor:
         _, y, mask = self._window(batch, first, stop, False)
@@ -115,16 +125,19 @@ class Generic(Engine):
         return -log_prob[..., scored - first :].sum((-2, -1)).reshape(len(batch.index))
 
     def _window(self, batch: Batch, first: int, stop: int, inputs: bool = True):
-        """x, y and mask (without `inputs` that of scored bins) of bins first..stop; dropout and noise on the inputs where the batch has draws."""
+        """Return x, y and mask of bins first..stop, without `inputs` y and the mask of scored bins.
+
+        Dropout and noise are on the inputs where the batch has draws.
+        """
         rows = torch.as_tensor(batch.index, device=self.device)
         rows = rows[0] if len(rows) == 1 else rows
         y, mask = self.y[rows, first:stop], (self.mask if inputs else self.counted)[rows, first:stop]
         if not inputs:
             return None, y, mask
-        x, model = self.x[rows, first:stop], self.model
-        if batch.draws and model.input_noise:
-            x = x + model.input_noise * self._normal(batch, x.shape[-1], first, stop)
-        kept = self._kept(batch, noise.INPUT, x.shape[-1], model.input_dropout, first, stop)
+        x, training = self.x[rows, first:stop], self.training
+        if batch.draws and training.input_noise:
+            x = x + training.input_noise * self._normal(batch, x.shape[-1], first, stop)
+        kept = self._kept(batch, noise.INPUT, x.shape[-1], training.input_dropout, first, stop)
         return (x if kept is None else x * kept), y, mask
 
     def _before(self, batch: Batch, first: int, stop: int):

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 
 from cortseq.data import Data, Params
+from cortseq.networks.network import Network
 from cortseq.networks.training import noise
 from cortseq.networks.training.engines.base import Batch
 from cortseq.networks.training.engines.generic import Generic
+from cortseq.networks.training.settings import Training
 
 _WARM_UP = 3  # runs before recording, in which libraries choose their algorithms
 
@@ -25,8 +27,8 @@ class Graphed(Generic):
 
     name = "graphed"
 
-    def __init__(self, model, data: Data, params: Params, device: str):
-        super().__init__(model, data, params, device)
+    def __init__(self, network: Network, data: Data, params: Params, training: Training, device: str):
+        super().__init__(network, data, params, training, device)
         self.generator = torch.Generator(device)
         self.recorded: dict[tuple[bool, bool], tuple] = {}
 

@@ -1,0 +1,117 @@
+"""What fitted networks say of data: likelihoods, expectations, states and free runs of all members.
+
+Parameters have a leading member axis. Everything is computed in float64, one member after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cortseq._lazy import lazy
+from cortseq.data import Data, Params
+from cortseq.errors import CortseqError
+from cortseq.networks.network import Network, before, repeated
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+_CHUNK = 128  # trials scored at once: bounds memory
+
+
+def over_members(
+    network: Network, params: Params, data: Data, function: Callable[..., torch.Tensor]
+) -> np.ndarray:
+    """Return `function(p, x, y, last)` (trial, ...) of each member and all trials, (member, trial, ...).
+
+    `p` are one member's parameters; `x` and `y` are those of `Network.tensors`, `last` that of `before`.
+    """
+    members = []
+    with torch.no_grad():
+        for member in range(len(params["readout_bias"])):
+            p = {name: value[member].double() for name, value in params.items()}
+            chunks = []
+            for first in range(0, len(data.y), _CHUNK):
+                x, y, valid = network.tensors(p, data, slice(first, first + _CHUNK), torch.float64)
+                chunks.append(function(p, x, y, before(p, x, valid)).numpy())
+            members.append(np.concatenate(chunks))
+    return np.stack(members)
+
+
+def log_prob(network: Network, params: Params, data: Data) -> np.ndarray:
+    """Return log p(y_t | y_<t) in nats, (member, trial, time)."""
+
+    def one(p, x, y, last):
+        return network.observation.log_prob(p, network.readout(p, network.outputs(p, x), last), y)
+
+    return over_members(network, params, data, one)
+
+
+def recall(network: Network, params: Params, data: Data, memories: Sequence[int]) -> np.ndarray:
+    """Return log p(y_t | the last k bins) in nats for each k of `memories`, (memory, member, trial, time)."""
+
+    def one(p, x, y, last):
+        outs = network.recent(p, x, memories)
+        scores = [network.observation.log_prob(p, network.readout(p, out, last), y) for out in outs]
+        return torch.stack(scores, -1)
+
+    return np.moveaxis(over_members(network, params, data, one), -1, 0)
+
+
+def predict(network: Network, params: Params, data: Data) -> np.ndarray:
+    """Return E[y_t | y_<t], (member, trial, time, feature)."""
+
+    def one(p, x, y, last):
+        return network.observation.mean(p, network.readout(p, network.outputs(p, x), last))
+
+    return over_members(network, params, data, one)
+
+
+def states(network: Network, params: Params, data: Data) -> np.ndarray:
+    """Return flat states before each bin, (member, trial, time, dim), with a skip the bin before at their end."""
+
+    def one(p, x, y, last):
+        found = network.scan(p, x, states=True)
+        return found if last is None else torch.cat([found, last.nan_to_num(0.0)], -1)
+
+    return over_members(network, params, data, one)
+
+
+def dead_units(network: Network, params: Params, data: Data, trials: int = 64) -> list[int]:
+    """Return for each member how many hidden units have an output that never varies over the first `trials`."""
+    few = data.at(slice(trials))
+    out = over_members(network, params, few, lambda p, x, y, last: network.scan(p, x))
+    spread = np.ptp(out[:, few.valid], axis=1)
+    return [int((member < 1e-6).sum()) for member in spread]
+
+
+def simulate(network: Network, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng):
+    """Return free-running draws of one member's parameters, (trial, time[, feature])."""
+    if shape["n_inputs"]:
+        raise CortseqError("a model with inputs cannot run freely without them")
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    p = {name: value.double() for name, value in params.items()}
+    cell, observation = network.cell, network.observation
+    drawn: list = []
+    read: list = []
+    smooth = None
+    if network.discretised:
+        smooth = torch.full((n_trials, shape["n_features"]), torch.nan, dtype=torch.float64)
+    with torch.no_grad():
+        q = cell.derive(p)
+        state = begin = repeated(cell.start(q), (n_trials,))
+        last = torch.full((n_trials, len(p["skip"])), torch.nan) if "skip" in p else None
+        for _ in range(n_time):
+            drawn.append(observation.draw(p, network.readout(p, cell.output(q, state), last), generator))
+            x, smooth = network.look(p, drawn[-1], smooth)
+            last = None if last is None else x
+            read.append(network.drive(q, x))
+            if network.memory is not None:
+                state = begin
+            for drive in read[-(network.memory or 1) :]:
+                state = cell.step(q, state, drive)
+    return torch.stack(drawn, 1).numpy()

@@ -1,0 +1,140 @@
+"""Parameters before learning: random, checked, or those of an earlier session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cortseq import observations
+from cortseq._lazy import lazy
+from cortseq.data import Data, Params
+from cortseq.errors import CortseqError
+from cortseq.models.base import Fit, Run
+from cortseq.networks.cell import Cell
+from cortseq.networks.network import ENCODER
+
+if TYPE_CHECKING:
+    import torch
+
+    from cortseq.networks.recurrent import Recurrent
+else:
+    torch = lazy("torch")
+
+# What a fit that begins with an earlier one has in common with it, and what to do where it has not.
+_CARRIED = {
+    "family": "fit both sessions with the same model",
+    "track": "sessions that are learned one after another need the same kind of recording",
+    "observation": "give both sessions the same `observation`",
+    "n_features": "sessions that are learned one after another need the same units: `select` those of both",
+    "n_inputs": "give both sessions the same inputs",
+    "members": "fit both with as many members (one that failed is missing from the earlier fit)",
+}
+
+
+def start_parameters(
+    model: Recurrent, train: Data, valid: Data, members: int, seed: int, dtype: Any
+) -> Params:
+    """Return parameters of all members before learning, tensors with a leading member axis.
+
+    Member m depends on (seed, m) only. `valid`: trials on which the decay of a discretised network's encoder is chosen.
+    """
+    observation = model.network(train).observation
+    encoder = _encoder(model, train, valid, seed)
+    skip = model.skip and model.discretise is None and train.kind.has_scale
+    n_in = (len(encoder["centroids"]) if encoder else observation.n_encoded) + train.n_inputs
+    found: list[Params] = []
+    for member in range(members):
+        rng = np.random.default_rng([seed, member, 1])
+        cell = model.start_parameters(n_in, train.bin_width, rng)
+        # with a skip learning starts at the autoregression itself
+        spread = 0.0 if skip and not model.strategy.inverts else 0.1 / np.sqrt(model.hidden)
+        weight = rng.normal(0, spread, (observation.n_readout, model.hidden))
+        start = observation.start_parameters(train.y, train.valid, rng)
+        if skip:
+            start |= observations.autoregression(train.y, train.valid, start)
+        rest = {"readout_weight": weight, **start, **encoder}
+        if not found:
+            _check_names(model, cell, n_in, rest)
+        found.append({**cell, **rest})
+    return {k: torch.from_numpy(np.stack([one[k] for one in found]).astype(dtype)) for k in found[0]}
+
+
+def _encoder(model: Recurrent, train: Data, valid: Data, seed: int) -> Params:
+    """Return the encoder of the Markov chain of order 1 with `discretise` states; {} where nothing is discretised."""
+    if not model.discretises(train.track):
+        return {}
+    from cortseq.models.chains.markov import Markov
+
+    spec = {"states": model.discretise, "order": 1}
+    chain = Markov.model_validate(spec).learn(train, valid, Run(seed=seed))
+    return {name: chain.params[name][0] for name in ENCODER}
+
+
+def _check_names(model: Recurrent, cell: dict[str, Any], n_in: int, rest: Params) -> None:
+    """Raise a CortseqError unless a cell's start parameters have the names and shapes that `Cell` requires."""
+    family, fix = model.family, "see the table of names in cortseq.networks.cell.Cell"
+    for name, shape in {"input_weight": f"(n_drive, {n_in})", "bias": "(n_drive,)"}.items():
+        if name not in cell:
+            raise CortseqError(f"start_parameters of {family} gives no `{name}` {shape}", key=name, fix=fix)
+    n_drive, found = np.shape(cell["bias"]), np.shape(cell["input_weight"])
+    if len(n_drive) != 1 or found != (*n_drive, n_in):
+        raise CortseqError(
+            f"start_parameters of {family} gives `input_weight` {found} and `bias` {n_drive}",
+            key="input_weight", value=found, fix=f"give the shapes (n_drive, {n_in}) and (n_drive,)",
+        )  # fmt: skip
+    taken = sorted(set(cell) & set(rest))
+    if taken:
+        raise CortseqError(
+            f"start_parameters of {family} gives `{taken[0]}`, which belongs to the read-out",
+            key=taken[0], fix="give it another name",
+        )  # fmt: skip
+    derived = model.derive({name: torch.as_tensor(np.asarray(value)) for name, value in cell.items()})
+    if "recurrent" not in derived and (model.has_kernel or not _own_weights(model)):
+        raise CortseqError(
+            f"neither start_parameters nor derive of {family} gives `recurrent` (n_drive, hidden)",
+            key="recurrent", fix="give it, or write recurrent_weights",
+        )  # fmt: skip
+
+
+def _own_weights(model: Recurrent) -> bool:
+    return type(model).recurrent_weights is not Cell.recurrent_weights
+
+
+def check_earlier(model: Recurrent, start: Fit, shape: dict[str, Any]) -> None:
+    """Raise a CortseqError if learning on a recording of `shape` cannot begin with the fit `start`."""
+    mine, theirs = ({**s, "family": m.family} for s, m in ((shape, model), (start.card, start.model)))
+    _check_features(theirs, mine)
+    for key, fix in _CARRIED.items():
+        if mine[key] != theirs[key]:
+            raise CortseqError(
+                f"{key.replace('n_', 'number of ')}: {theirs[key]} in the earlier fit",
+                key="start", value=mine[key], fix=fix,
+            )  # fmt: skip
+
+
+def _check_features(theirs: dict[str, Any], mine: dict[str, Any]) -> None:
+    """Raise a CortseqError where two cards on one track name different units, channels or labels, or in another order."""
+    there, here = theirs.get("features"), mine["features"]
+    if theirs["track"] != mine["track"] or not there or not here or there == here:
+        return
+    what = observations.TRACKS[mine["track"]].feature
+    odd = sorted(set(there) ^ set(here))
+    raise CortseqError(
+        f"{what} {odd[0]} is in one of the two sessions only" if odd else f"the {what}s are in another order",
+        key="start",
+        fix=f"sessions that are learned one after another need the same {what}s: `select` those of both",
+    )
+
+
+def carried(fresh: Params, start: Fit) -> Params:
+    """Return the parameters of `start` in place of `fresh`, the random ones of the same specification."""
+    learned = {name: torch.as_tensor(value).to(torch.float32) for name, value in start.params.items()}
+    for name in sorted(set(fresh) | set(learned)):
+        there, here = (tuple(p[name].shape[1:]) if name in p else None for p in (learned, fresh))
+        if there != here:
+            raise CortseqError(
+                f"`{name}` has the shape {there} in the earlier fit",
+                key="start", value=here, fix="fit both sessions with the same settings",
+            )  # fmt: skip
+    return {name: learned[name].clone() for name in fresh}

@@ -1,0 +1,49 @@
+"""Settings of training, apart from the network that is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from cortseq.models.base import Specification
+from cortseq.networks.cell import Count
+from cortseq.networks.training.strategies import Strategy, Teacher
+
+
+class Training(Specification):
+    """How a network is trained by gradient descent.
+
+    In a study these are keys of the model's entry beside its other settings; `Recurrent.training` is this part of them.
+    """
+
+    epochs: Count = Field(
+        200, description="passes over the training trials, over which the learning rate falls"
+    )
+    batch: Count = Field(32, description="trials per gradient step")
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-2
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of a member's gradient")
+    patience: Count = Field(50, description="epochs without a better validation loss before stopping")
+    input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    input_noise: Annotated[float, Field(ge=0)] = Field(0.0, description="sd added to the encoded input")
+    truncate: Count | None = Field(None, description="bins a gradient goes back at most; null: all")
+    truncate_every: Count | None = Field(None, description="bins between truncated passes; null: `truncate`")
+    checkpointed: bool = Field(False, description="memory ~ sqrt(bins) for one more forward pass")
+    strategy: Strategy = Teacher()
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="of the learning rate")
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.02, description="share of the epochs over which the learning rate rises from 0"
+    )
+    execution: Literal["auto", "generic"] = Field("auto", description="generic: automatic differentiation")
+
+    @model_validator(mode="after")
+    def _one_way_back(self) -> Training:
+        if self.truncate_every is not None and self.truncate is None:
+            raise ValueError("truncate_every needs truncate: the bins a gradient goes back")
+        if self.truncate is not None and (self.truncate_every or self.truncate) > self.truncate:
+            raise ValueError("truncate_every is at most truncate, or some losses would reach no parameter")
+        if self.truncate is not None and self.checkpointed:
+            raise ValueError("truncate and checkpointed exclude each other: set one of them")
+        return self
