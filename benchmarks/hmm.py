@@ -30,7 +30,7 @@ def case(start: dict, data: Data) -> Case:
         from cortseq.models.hmm import hmm
 
         model = hmm.Hmm.model_construct(states=n_states)
-        emission = hmm.emission_of_states(data, 0.0, False)
+        emission = hmm.states_of(data, 0.0)
         emission.overall = {"rate": np.zeros(n_units)}
         blocks, p = emission.blocks(data, n_states), start
         for _ in range(ITERATIONS):

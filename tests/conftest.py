@@ -68,6 +68,16 @@ def any_recording(request, counts):
     return rec.with_observation(counts, observation)
 
 
+@pytest.fixture
+def headed_recording(any_recording):
+    """`any_recording` where the compiled engine has a head for its distribution; the others run the generic engine."""
+    from cortseq.networks.training.kernels import heads
+
+    if rec.observation(any_recording) not in heads.OBSERVATIONS:
+        pytest.skip("no compiled head")
+    return any_recording
+
+
 @pytest.fixture(scope="session")
 def mirror():
     """Folder with the real recordings; the test skips where there is none."""

@@ -64,9 +64,9 @@ def same(a, b, tolerance):
 @pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-10), (np.float32, 1e-4)])
 @pytest.mark.parametrize("extra", [{}, NOISY, {"truncate": 8, "truncate_every": 4}, {"checkpointed": True}])
 @pytest.mark.parametrize("family, more", COMPILED)
-def test_compiled_equals_generic(family, more, extra, dtype, tolerance, any_recording):
+def test_compiled_equals_generic(family, more, extra, dtype, tolerance, headed_recording):
     """Every family with a kernel, every track, dropout and noise, cut gradients: 1e-10 and 1e-4."""
-    data, model = Data.of(any_recording), build(family, **more, **extra)
+    data, model = Data.of(headed_recording), build(family, **more, **extra)
     fast = run(model, data, dtype)
     slow = run(model, data, dtype, execution="generic")
     assert (fast[0], slow[0]) == ("compiled", "generic")

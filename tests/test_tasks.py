@@ -144,8 +144,8 @@ def test_memory_of_a_whole_trial_is_the_full_network(family, any_recording):
 
 
 @pytest.mark.parametrize("execution", ["auto", "generic"])
-def test_the_loss_of_all_windows_is_that_of_the_k_bin_predictor(execution, any_recording):
-    data = Data.of(any_recording, range(12))
+def test_the_loss_of_all_windows_is_that_of_the_k_bin_predictor(execution, headed_recording):
+    data = Data.of(headed_recording, range(12))
     model = build("rate", memory=3, execution=execution, input_dropout=0.0)
     stacked = model.initial(data, 1, 0, np.float64)
     cut = windows.ending(data, 3, *np.nonzero(data.valid))

@@ -8,7 +8,7 @@ expected statistics for EM. What depends on counts, symbols or signals alone is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cortseq.observations.arrays import row as _row
 from cortseq.observations.base import (
@@ -37,20 +37,20 @@ __all__ = [
 ]  # fmt: skip
 
 
-def emission_of(shape: Data | dict) -> Distribution:
+def emission_of(shape: Data | dict[str, Any]) -> Distribution:
     """Return the distribution of a recording's bins; `shape` is its Data, or the card of a fit to it."""
     known = shape if isinstance(shape, dict) else vars(shape)
     return distribution(known["observation"])(known["n_features"], known["support"])
 
 
-def observation_of(shape: Data | dict, mixture: int = 1) -> Readout:
+def observation_of(shape: Data | dict[str, Any], mixture: int = 1) -> Readout:
     """Return the read-out of a network fitted to a recording, with `mixture` components; `shape` as in `emission_of`."""
     emission = emission_of(shape)
     readout = emission.readout(emission)
     return Mixture(readout, mixture) if mixture > 1 else readout
 
 
-def states_of(shape: Data | dict, prior: float | None = None) -> StateEmission:
+def states_of(shape: Data | dict[str, Any], prior: float | None = None) -> StateEmission:
     """Return the expected statistics for EM; `shape` as in `emission_of`, `prior` in bins (None: the default)."""
     emission = emission_of(shape)
     return emission.states(emission, prior)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cortseq._lazy import lazy
 from cortseq.observations import states
-from cortseq.observations.base import Distribution, Readout
+from cortseq.observations.base import Distribution, Params, Readout
 
 if TYPE_CHECKING:
     import torch
@@ -23,22 +23,22 @@ class CategoricalLoss:
 
     separable = False
 
-    def mean(self, eta):
+    def mean(self, eta: np.ndarray) -> np.ndarray:
         e = np.exp(eta - eta.max(0))
         return e / e.sum(0)
 
-    def value(self, eta, mean, y):
+    def value(self, eta: np.ndarray, mean: np.ndarray, y: np.ndarray) -> np.ndarray:
         top = eta.max(0)
         return np.log(np.exp(eta - top).sum(0)).sum() + top.sum() - (y * eta).sum()
 
-    def curvature(self, mean, change):
+    def curvature(self, mean: np.ndarray, change: np.ndarray) -> np.ndarray:
         return (mean * change**2).sum() - ((mean * change).sum(0) ** 2).sum()
 
-    def variance(self, y):
+    def variance(self, y: np.ndarray) -> np.ndarray:
         p = (y.sum(1) + 0.5) / (y.sum() + 0.5 * len(y))
         return p * (1 - p) + 1e-9
 
-    def start(self, y):
+    def start(self, y: np.ndarray) -> np.ndarray:
         p = y.sum(1) + 0.5
         return np.log(p / p.sum())
 
@@ -46,30 +46,32 @@ class CategoricalLoss:
 class CategoricalReadout(Readout):
     """p(label) = softmax(eta); the network sees the label one-hot."""
 
-    def start_parameters(self, y, valid, rng):
+    def start_parameters(
+        self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         """Return biases at the training frequencies."""
         frequency = np.bincount(y[valid].astype(int), minlength=self.n_features) + 0.5
         return {"readout_bias": np.log(frequency / frequency.sum())}
 
-    def encode(self, p, y):
+    def encode(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         """Return labels (integers) one-hot; probabilities (floating point, (..., n_features)) pass as they are."""
         if y.is_floating_point():
             return y
         return torch.nn.functional.one_hot(y.long(), self.n_features).to(p["readout_bias"].dtype)
 
-    def log_prob(self, p, eta, y):
+    def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return torch.log_softmax(eta, -1).gather(-1, y.long().unsqueeze(-1)).squeeze(-1)
 
-    def constant(self, p, y):
+    def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         return torch.zeros(y.shape, dtype=torch.float64)
 
-    def mean(self, p, eta):
+    def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
         return torch.softmax(eta, -1)
 
-    def tangent(self, p, eta, moved):
+    def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
         return softmax_tangent(torch.softmax(eta, -1), moved)
 
-    def draw(self, p, eta, generator):
+    def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         flat = torch.softmax(eta, -1).reshape(-1, self.n_features)
         return torch.multinomial(flat, 1, generator=generator).reshape(eta.shape[:-1])
 
@@ -81,36 +83,38 @@ class CategoricalStates(states.StateEmission):
     whole = True
     default_prior = 1.0  # chosen on validation trials of birdsong
 
-    def features(self, y, valid):
+    def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
         known = valid.ravel()
         row = np.concatenate([[0], known.cumsum()])
         label = y.reshape(-1)[known].astype(int)
         shape = (valid.size, self.n_features)
         return sparse.csr_matrix((np.ones(len(label)), label, row), shape), 0.0
 
-    def weights(self, p):
+    def weights(self, p: Params) -> np.ndarray:
         with np.errstate(divide="ignore"):
             return np.log(p["probability"])
 
-    def pool(self, sums):
+    def pool(self, sums: Params) -> None:
         total = sums["sums"]
         total = total + 0.5 * (total.min() == 0)
         self.overall = {"probability": total / total.sum()}
 
-    def maximise(self, sums):
+    def maximise(self, sums: Params) -> Params:
         s = sums["sums"] + self.prior * self.overall["probability"]
         return {"probability": s / s.sum(1, keepdims=True)}
 
-    def log_prior(self, p):
+    def log_prior(self, p: Params) -> float:
         return float(self.prior * (self.overall["probability"] * self.weights(p)).sum())
 
-    def mean(self, p):
+    def mean(self, p: Params) -> np.ndarray:
         return p["probability"]
 
-    def draw(self, p, state, before, rng):
+    def draw(
+        self, p: Params, state: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
+    ) -> np.ndarray:
         return self.distribution.draw({"probability": p["probability"][state]}, rng)
 
-    def n_free(self):
+    def n_free(self) -> int:
         return self.n_features - 1
 
 
@@ -122,33 +126,33 @@ class Categorical(Distribution):
     readout = CategoricalReadout
     states = CategoricalStates
 
-    def estimate(self, y, valid):
+    def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
         """Return training frequencies; where a label never occurs in training, half a count is added to all."""
         counts = np.bincount(y[valid].astype(int), minlength=self.n_features).astype(float)
         counts += 0.5 * (counts.min() == 0)
         return {"probability": counts / counts.sum()}
 
-    def log_prob(self, p, y):
+    def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
         table = np.broadcast_to(np.log(p["probability"]), (*y.shape, self.n_features))
         return np.take_along_axis(table, y[..., None].astype(int), -1)[..., 0]
 
-    def mean(self, p):
+    def mean(self, p: Params) -> np.ndarray:
         return p["probability"]
 
-    def around(self, mean, p):
+    def around(self, mean: np.ndarray, p: Params) -> Params:
         return {"probability": mean}
 
-    def from_eta(self, eta, p):
+    def from_eta(self, eta: np.ndarray, p: Params) -> Params:
         return {"probability": special.softmax(eta, axis=-1)}
 
-    def over_time(self, mean, y, valid):
+    def over_time(self, mean: np.ndarray, y: np.ndarray, valid: np.ndarray) -> Params:
         return {"probability": mean}
 
-    def draw(self, p, rng):
+    def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
         edges = p["probability"].cumsum(-1)
         return (rng.random((*edges.shape[:-1], 1)) > edges[..., :-1]).sum(-1)
 
-    def n_free(self, n_features, sets=1):
+    def n_free(self, n_features: int, sets: int = 1) -> int:
         return sets * (n_features - 1)
 
 

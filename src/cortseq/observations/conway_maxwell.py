@@ -9,13 +9,13 @@ compiled, `cortseq.compiled.conway_maxwell`. Conway & Maxwell 1962, J Ind Eng 12
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cortseq._lazy import lazy
 from cortseq.observations import arrays
-from cortseq.observations.base import MIN_LOG_RATE, MIN_RATE
+from cortseq.observations.base import MIN_LOG_RATE, MIN_RATE, Params
 from cortseq.observations.counts import CountDistribution, CountReadout
 
 if TYPE_CHECKING:
@@ -46,13 +46,15 @@ class ConwayMaxwellReadout(CountReadout):
         super().__init__(distribution)
         self.log_factorial = [math.lgamma(k + 1) for k in range(self.support + 1)]
 
-    def start_parameters(self, y, valid, rng):
+    def start_parameters(
+        self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         """Return natural parameters and dispersions of the null."""
         start = super().start_parameters(y, valid, rng)
         rate, nu = np.exp(start["readout_bias"]), np.exp(start["log_dispersion"])
         return start | {"readout_bias": sums.natural(rate, nu, self.support)[0]}
 
-    def _held(self, p, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _held(self, p: Params, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return eta in its range, and nu."""
         nu = arrays.row(p["log_dispersion"], eta).clamp(*LOG_NU).exp()
         return torch.minimum(eta.clamp_min(MIN_LOG_RATE), nu * math.log(self.support)), nu
@@ -68,11 +70,11 @@ class ConwayMaxwellReadout(CountReadout):
             total, first = total + w, first + k * w
         return total.log() + largest, first / total
 
-    def log_prob(self, p, eta, y):
+    def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         eta, nu = self._held(p, eta)
         return (y * eta - nu * torch.lgamma(y + 1) - self._log_z(eta, nu)).sum(-1)
 
-    def constant(self, p, y):
+    def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         """Return 0: ln y! has a factor that is learned."""
         return y.new_zeros(y.shape[:-1])
 
@@ -81,23 +83,23 @@ class ConwayMaxwellReadout(CountReadout):
             return self._sums(eta, nu)[0]
         return normaliser.LogNormaliser.apply(eta, nu, self.support)
 
-    def mean(self, p, eta):
+    def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
         return self._sums(*self._held(p, eta))[1]
 
-    def slope(self, p, eta):
+    def slope(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
         """Return dE[y] / d eta = Var[y], (..., n_features); 0 outside the range of eta."""
         k, probability = self._terms(p, eta)
         mean = (k * probability).sum(-1, keepdim=True)
         return ((k - mean) ** 2 * probability).sum(-1) * (self._held(p, eta)[0] == eta)
 
-    def _terms(self, p, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _terms(self, p: Params, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the counts 0 .. support, and the probability of each (..., n_features, count)."""
         held, nu = self._held(p, eta)
         k = torch.arange(self.support + 1, dtype=eta.dtype, device=eta.device)
         logits = held.unsqueeze(-1) * k - nu.unsqueeze(-1) * torch.lgamma(k + 1)
         return k, torch.softmax(logits, -1)
 
-    def draw(self, p, eta, generator):
+    def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         flat = self._terms(p, eta)[1].reshape(-1, self.support + 1)
         return torch.multinomial(flat, 1, generator=generator).reshape(eta.shape).to(eta.dtype)
 
@@ -112,17 +114,17 @@ class ConwayMaxwell(CountDistribution):
     bounds = LOG_NU
 
     @classmethod
-    def support_of(cls, y):
+    def support_of(cls, y: np.ndarray) -> int:
         """Return twice the largest count + 20: a larger count is not to be met."""
         return 2 * int(y.max(initial=0)) + 20
 
-    def natural(self, log_mean, mean, dispersion):
+    def natural(self, log_mean: Any, mean: Any, dispersion: Any) -> tuple[Any, Any]:
         return sums.natural(mean, _units(dispersion), self.support)
 
-    def base(self, y, dispersion):
+    def base(self, y: Any, dispersion: Any) -> Any:
         return -_units(dispersion) * arrays.log_factorial(y)
 
-    def draw(self, p, rng):
+    def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
         mean = np.maximum(p["rate"], MIN_RATE)
         return sums.draw(mean, _units(p["dispersion"]), self.support, rng)
 

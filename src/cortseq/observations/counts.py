@@ -39,19 +39,19 @@ class CountLoss:
 
     separable = True
 
-    def mean(self, eta):
+    def mean(self, eta: np.ndarray) -> np.ndarray:
         return np.exp(np.minimum(eta, _MAX_ETA))
 
-    def value(self, eta, mean, y):
+    def value(self, eta: np.ndarray, mean: np.ndarray, y: np.ndarray) -> np.ndarray:
         return mean.sum(1) - np.einsum("ot,ot->o", y, eta)
 
-    def curvature(self, mean, change):
+    def curvature(self, mean: np.ndarray, change: np.ndarray) -> np.ndarray:
         return np.einsum("ot,ot,ot->o", mean, change, change)
 
-    def variance(self, y):
+    def variance(self, y: np.ndarray) -> np.ndarray:
         return (y.sum(1) + 0.5) / (y.shape[1] + 1)
 
-    def start(self, y):
+    def start(self, y: np.ndarray) -> np.ndarray:
         return np.log(self.variance(y))  # finite where a unit is silent
 
 
@@ -63,7 +63,9 @@ class CountReadout(Readout):
 
     distribution: CountDistribution
 
-    def start_parameters(self, y, valid, rng) -> dict[str, np.ndarray]:
+    def start_parameters(
+        self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         """Return biases at the training rates, and the null's dispersions."""
         rate = (y[valid].sum(0) + 0.5) / (valid.sum() + 1.0)  # finite where a unit is silent
         return {"readout_bias": np.log(rate), **self.start_dispersion(y, valid)}
@@ -81,28 +83,28 @@ class CountReadout(Readout):
         bounds = self.distribution.bounds
         return None if bounds is None else arrays.row(p["log_dispersion"], eta).clamp(*bounds).exp()
 
-    def rooted(self, y):
+    def rooted(self, y: torch.Tensor) -> torch.Tensor:
         return y.sqrt()
 
-    def log_prob(self, p, eta, y):
+    def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         log_mean, dispersion = eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE), self.dispersion(p, eta)
         a, b = self.distribution.natural(log_mean, log_mean.exp(), dispersion)
         return (y * a - b + self.distribution.base(y, dispersion)).sum(-1)
 
-    def constant(self, p, y):
+    def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         return torch.lgamma(y + 1).sum(-1)
 
-    def mean(self, p, eta):
+    def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
         return eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE).exp()
 
     def slope(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
         """Return dE[y_n] / d eta_n, (..., n_features); 0 outside the range of eta."""
         return self.mean(p, eta) * ((eta >= MIN_LOG_RATE) & (eta <= MAX_LOG_RATE))
 
-    def tangent(self, p, eta, moved):
+    def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
         return self.slope(p, eta).unsqueeze(-1) * moved
 
-    def draw(self, p, eta, generator):
+    def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         draws = arrays.TorchDraws(generator)
         return self.distribution.sample(self.mean(p, eta), self.dispersion(p, eta), draws)
 
@@ -147,37 +149,37 @@ class CountDistribution(Distribution):
         a, b = self.terms(p)
         return y * a - b + self.base(y, p.get("dispersion"))
 
-    def log_prob(self, p, y):
+    def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
         return self.log_prob_units(p, y).sum(-1)
 
-    def log_prob_states(self, p, y):
+    def log_prob_states(self, p: Params, y: np.ndarray) -> np.ndarray:
         """Return log p(y | state), (..., state), as one product of matrices; rates (state, unit)."""
         a, b = self.terms(p)
         return y @ a.T - b.sum(1) + self.base(y, p.get("dispersion")).sum(-1, keepdims=True)
 
-    def estimate(self, y, valid):
+    def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
         seen = y[valid]
         rate, n = seen.mean(0), np.array([len(seen)])
         return {"rate": rate, **self.dispersion(rate[None], n, seen.sum(0)[None], seen)}
 
-    def mean(self, p):
+    def mean(self, p: Params) -> np.ndarray:
         return p["rate"]
 
-    def around(self, mean, p):
+    def around(self, mean: np.ndarray, p: Params) -> Params:
         return with_dispersion({"rate": mean}, p)
 
-    def from_eta(self, eta, p):
+    def from_eta(self, eta: np.ndarray, p: Params) -> Params:
         return with_dispersion({"rate": np.exp(np.clip(eta, MIN_LOG_RATE, MAX_LOG_RATE))}, p)
 
-    def over_time(self, mean, y, valid):
+    def over_time(self, mean: np.ndarray, y: np.ndarray, valid: np.ndarray) -> Params:
         seen = np.where(valid[..., None], y, 0)
         spread = self.dispersion(mean, valid.sum(0), seen.sum(0), y[valid])
         return {"rate": mean, **{k: np.broadcast_to(v, mean.shape).copy() for k, v in spread.items()}}
 
-    def draw(self, p, rng):
+    def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
         return self.sample(np.maximum(p["rate"], MIN_RATE), p.get("dispersion"), arrays.NumpyDraws(rng))
 
-    def n_free(self, n_features, sets=1):
+    def n_free(self, n_features: int, sets: int = 1) -> int:
         return n_features * (sets + (self.bounds is not None))
 
     def dispersion(self, rate: np.ndarray, n: np.ndarray, total: np.ndarray, y: np.ndarray) -> Params:
@@ -198,7 +200,7 @@ class CountDistribution(Distribution):
         ]
         return {"dispersion": np.exp(found)}
 
-    def refined(self, p, mean, y):
+    def refined(self, p: Params, mean: np.ndarray, y: np.ndarray) -> Params:
         return self.fit_dispersion(mean, y)
 
     def fit_dispersion(self, rate: np.ndarray, y: np.ndarray) -> Params:

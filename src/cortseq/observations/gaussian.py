@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from cortseq.observations.base import MIN_SD, Distribution, Params, Readout, var
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.data import Data
 else:
     torch = lazy("torch")
 
@@ -27,19 +29,19 @@ class SquaredLoss:
 
     separable = True
 
-    def mean(self, eta):
+    def mean(self, eta: np.ndarray) -> np.ndarray:
         return eta
 
-    def value(self, eta, mean, y):
+    def value(self, eta: np.ndarray, mean: np.ndarray, y: np.ndarray) -> np.ndarray:
         return 0.5 * ((y - eta) ** 2).sum(1)
 
-    def curvature(self, mean, change):
+    def curvature(self, mean: np.ndarray, change: np.ndarray) -> np.ndarray:
         return (change**2).sum(1)
 
-    def variance(self, y):
+    def variance(self, y: np.ndarray) -> np.ndarray:
         return np.ones(len(y))
 
-    def start(self, y):
+    def start(self, y: np.ndarray) -> np.ndarray:
         return y.mean(1)
 
 
@@ -51,7 +53,9 @@ class GaussianReadout(Readout):
 
     smooth_draws = True
 
-    def start_parameters(self, y, valid, rng):
+    def start_parameters(
+        self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         """Return the training mean and sd, and a read-out that predicts them."""
         return {
             "readout_bias": np.zeros(self.n_features),
@@ -60,34 +64,34 @@ class GaussianReadout(Readout):
             "signal_scale": varying(y[valid].std(0)),
         }
 
-    def encode(self, p, y):
+    def encode(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         return (y - row(p["signal_mean"], y)) / row(p["signal_scale"], y)
 
-    def log_prob(self, p, eta, y):
+    def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         eta, log_sd = self._parts(p, eta)
         z = (self.encode(p, y) - eta) * torch.exp(-log_sd)
         scale = torch.log(row(p["signal_scale"], eta))
         return (-0.5 * z**2 - log_sd - scale - 0.5 * math.log(2 * math.pi)).sum(-1)
 
-    def constant(self, p, y):
+    def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         each = float(p["signal_scale"].log().sum()) + 0.5 * self.n_features * LOG_2PI
         return torch.full(y.shape[:-1], each, dtype=torch.float64)
 
-    def _parts(self, p, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _parts(self, p: Params, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return means and log sds of the standardised signal, (..., n_features)."""
         if eta.shape[-1] == self.n_features:
             return eta, row(p["log_sd"], eta).clamp_min(MIN_LOG_SD)
         return eta[..., : self.n_features], eta[..., self.n_features :]
 
-    def mean(self, p, eta):
+    def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
         eta, _ = self._parts(p, eta)
         return row(p["signal_mean"], eta) + row(p["signal_scale"], eta) * eta
 
-    def tangent(self, p, eta, moved):
+    def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
         """Return `moved` itself, the encoded mean being eta; an sd does not move."""
         return moved
 
-    def draw(self, p, eta, generator):
+    def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         eta, log_sd = self._parts(p, eta)
         sd = row(p["signal_scale"], eta) * log_sd.exp()
         noise = torch.randn(eta.shape, generator=generator, dtype=eta.dtype, device=eta.device)
@@ -99,41 +103,43 @@ class GaussianStates(states.StateEmission):
 
     names: tuple[str, ...] = ("mean", "sd")
 
-    def standardise(self, train):
+    def standardise(self, train: Data) -> None:
         y = train.y[train.valid]
         self.common = {"centre": y.mean(0), "scale": varying(y.std(0))}
 
-    def _standard(self, y):
+    def _standard(self, y: np.ndarray) -> np.ndarray:
         return (y - self.common["centre"]) / self.common["scale"]
 
-    def _back(self, z):
+    def _back(self, z: np.ndarray) -> np.ndarray:
         return self.common["centre"] + self.common["scale"] * z
 
-    def features(self, y, valid):
+    def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
         z = self._standard(y)
         constant = -0.5 * self.n_features * LOG_2PI - np.log(self.common["scale"]).sum()
         return states.with_ones([z, z**2], valid), constant
 
-    def weights(self, p):
+    def weights(self, p: Params) -> np.ndarray:
         return gaussian_weights(p["mean"], p["sd"])
 
-    def pool(self, sums):
+    def pool(self, sums: Params) -> None:
         self.overall = {}
 
-    def maximise(self, sums):
+    def maximise(self, sums: Params) -> Params:
         mean, sd = gaussian_moments(sums["sums"], self.prior)
         return {"mean": mean, "sd": sd}
 
-    def log_prior(self, p):
+    def log_prior(self, p: Params) -> float:
         return gaussian_prior(p["mean"], p["sd"], self.prior)
 
-    def mean(self, p):
+    def mean(self, p: Params) -> np.ndarray:
         return self._back(p["mean"])
 
-    def draw(self, p, state, before, rng):
+    def draw(
+        self, p: Params, state: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
+    ) -> np.ndarray:
         return self._back(rng.normal(p["mean"][state], p["sd"][state]))
 
-    def n_free(self):
+    def n_free(self) -> int:
         return 2 * self.n_features
 
 
@@ -145,38 +151,38 @@ class Gaussian(Distribution):
     readout = GaussianReadout
     states = GaussianStates
 
-    def estimate(self, y, valid):
+    def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
         return {"mean": y[valid].mean(0), "sd": varying(y[valid].std(0))}
 
-    def log_prob(self, p, y):
+    def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
         z = (y - p["mean"]) / p["sd"]
         return (-0.5 * z**2 - np.log(p["sd"]) - 0.5 * np.log(2 * np.pi)).sum(-1)
 
-    def log_prob_states(self, p, y):
+    def log_prob_states(self, p: Params, y: np.ndarray) -> np.ndarray:
         """Return log p(y | state) in nats, (..., state), as products of matrices; parameters (state, channel)."""
         mean, sd = p["mean"], p["sd"]
         weight = sd**-2.0
         square = (y**2) @ weight.T - 2 * y @ (weight * mean).T + (weight * mean**2).sum(1)
         return -0.5 * square - np.log(sd).sum(1) - 0.5 * y.shape[-1] * np.log(2 * np.pi)
 
-    def mean(self, p):
+    def mean(self, p: Params) -> np.ndarray:
         return p["mean"]
 
-    def around(self, mean, p):
+    def around(self, mean: np.ndarray, p: Params) -> Params:
         return {"mean": mean, "sd": p["sd"]}
 
-    def from_eta(self, eta, p):
+    def from_eta(self, eta: np.ndarray, p: Params) -> Params:
         """Return mean and sd from a standardised prediction; `p`: signal_mean, signal_scale and the standardised sd."""
         return {"mean": p["signal_mean"] + p["signal_scale"] * eta, "sd": p["signal_scale"] * p["sd"]}
 
-    def over_time(self, mean, y, valid):
+    def over_time(self, mean: np.ndarray, y: np.ndarray, valid: np.ndarray) -> Params:
         sd = np.maximum((y - mean)[valid].std(0), MIN_SD * self.estimate(y, valid)["sd"])
         return {"mean": mean, "sd": np.broadcast_to(sd, mean.shape).copy()}
 
-    def draw(self, p, rng):
+    def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
         return np.asarray(rng.normal(p["mean"], p["sd"]))
 
-    def n_free(self, n_features, sets=1):
+    def n_free(self, n_features: int, sets: int = 1) -> int:
         return n_features * (sets + 1)
 
 
@@ -226,7 +232,7 @@ def gaussian_prior(mean: np.ndarray, sd: np.ndarray, prior: float) -> float:
 # -- a read-out that sees the bin before --------------------------------------------------------------
 
 
-def autoregression(y: np.ndarray, valid: np.ndarray, start: dict) -> dict[str, np.ndarray]:
+def autoregression(y: np.ndarray, valid: np.ndarray, start: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Fit z_t = D z_{t-1} + d + sd e_t to every channel by least squares over the pairs of valid bins (order 1).
 
     Parameters

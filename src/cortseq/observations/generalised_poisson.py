@@ -5,6 +5,8 @@ Consul & Jain 1973, Technometrics 15:791; as a regression on the mean Famoye 199
 
 from __future__ import annotations
 
+from typing import Any
+
 from cortseq.observations import arrays
 from cortseq.observations.counts import CountDistribution
 
@@ -26,14 +28,14 @@ class GeneralisedPoisson(CountDistribution):
     )  # part of the model; at the lower end a variance of 1.002 times the mean at one spike
     like_poisson = -7.0
 
-    def natural(self, log_mean, mean, dispersion):
+    def natural(self, log_mean: Any, mean: Any, dispersion: Any) -> tuple[Any, Any]:
         raised = 1 + dispersion * mean
         return log_mean - arrays.log(raised) - dispersion * mean / raised, mean / raised
 
-    def base(self, y, dispersion):
+    def base(self, y: Any, dispersion: Any) -> Any:
         return (y - 1) * arrays.log1p(dispersion * y) - arrays.log_factorial(y)
 
-    def sample(self, mean, dispersion, draws):
+    def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:
         """Draw the size of a population: Poisson founders, each with Poisson children, their children, and so on.
 
         Founders have mean mu / (1 + alpha mu), children alpha mu / (1 + alpha mu) < 1: the population dies out.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
-from cortseq.observations.base import Readout
+from cortseq.observations.base import Params, Readout
 from cortseq.observations.categorical import softmax_tangent
 
 if TYPE_CHECKING:
@@ -37,17 +37,19 @@ class Mixture(Readout):
         self.component, self.components = component, components
         self.n_readout = components * (1 + component.n_features)
 
-    def start_parameters(self, y, valid, rng):
+    def start_parameters(
+        self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         """Return components about the null; equal ones would stay equal, as their gradients would be."""
         start = self.component.start_parameters(y, valid, rng)
         moved = rng.normal(0, 0.3, (self.components, self.n_features))
         bias = start["readout_bias"] + moved - np.log(np.exp(moved).mean(0))
         return start | {"readout_bias": np.concatenate([np.zeros(self.components), bias.ravel()])}
 
-    def encode(self, p, y):
+    def encode(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         return self.component.encode(p, y)
 
-    def rooted(self, y):
+    def rooted(self, y: torch.Tensor) -> torch.Tensor:
         return self.component.rooted(y)
 
     def _parts(self, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,18 +57,18 @@ class Mixture(Readout):
         logits, etas = eta[..., : self.components], eta[..., self.components :]
         return torch.log_softmax(logits, -1), etas.unflatten(-1, (self.components, self.n_features))
 
-    def log_prob(self, p, eta, y):
+    def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         log_w, etas = self._parts(eta)
         return torch.logsumexp(log_w + self.component.log_prob(p, etas, y.unsqueeze(-2)), -1)
 
-    def constant(self, p, y):
+    def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         return self.component.constant(p, y)
 
-    def mean(self, p, eta):
+    def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
         log_w, etas = self._parts(eta)
         return (log_w.exp().unsqueeze(-1) * self.component.mean(p, etas)).sum(-2)
 
-    def tangent(self, p, eta, moved):
+    def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
         log_w, etas = self._parts(eta)
         logits, inner = moved[..., : self.components, :], moved[..., self.components :, :]
         inner = self.component.tangent(p, etas, inner.unflatten(-2, (self.components, self.n_features)))
@@ -74,7 +76,7 @@ class Mixture(Readout):
         within = (w[..., None, None] * inner).sum(-3)
         return within + self.component.mean(p, etas).mT @ softmax_tangent(w, logits)
 
-    def draw(self, p, eta, generator):
+    def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         log_w, etas = self._parts(eta)
         flat = log_w.exp().reshape(-1, self.components)
         chosen = torch.multinomial(flat, 1, generator=generator).reshape(*log_w.shape[:-1], 1, 1)

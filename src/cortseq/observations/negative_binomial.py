@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cortseq._lazy import lazy
 from cortseq.observations import arrays
-from cortseq.observations.base import MAX_LOG_RATE, MIN_LOG_RATE
+from cortseq.observations.base import MAX_LOG_RATE, MIN_LOG_RATE, Params
 from cortseq.observations.counts import CountDistribution, CountReadout
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ LOG_ALPHA = (-7.0, 9.0)  # part of the model; at the lower end a variance of 1.0
 class NegativeBinomialReadout(CountReadout):
     """The same distribution in single precision: differences of large numbers are taken in double precision."""
 
-    def log_prob(self, p, eta, y):
+    def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return the sum over units, (...), of
 
         y eta - (y + 1/alpha) ln(1 + alpha e^eta) + ln [(1 + alpha) .. (1 + alpha (y - 1))] - ln y!
@@ -45,15 +45,15 @@ class NegativeBinomial(CountDistribution):
     bounds = LOG_ALPHA
     like_poisson = LOG_ALPHA[0]
 
-    def natural(self, log_mean, mean, dispersion):
+    def natural(self, log_mean: Any, mean: Any, dispersion: Any) -> tuple[Any, Any]:
         raised = arrays.log1p(dispersion * mean)
         return log_mean - raised, raised / dispersion
 
-    def base(self, y, dispersion):
+    def base(self, y: Any, dispersion: Any) -> Any:
         rising = arrays.log_gamma(y + 1 / dispersion) - arrays.log_gamma(1 / dispersion)
         return rising + y * arrays.log(dispersion) - arrays.log_factorial(y)
 
-    def sample(self, mean, dispersion, draws):
+    def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:
         """Draw Poisson counts whose rates are Gamma distributed."""
         return draws.poisson(draws.gamma(mean, dispersion))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -15,7 +17,7 @@ class LogNormaliser(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, eta: torch.Tensor, nu: torch.Tensor, support: int) -> torch.Tensor:
+    def forward(ctx: Any, eta: torch.Tensor, nu: torch.Tensor, support: int) -> torch.Tensor:
         each = nu.detach().double().reshape(-1, nu.shape[-1]).numpy()
         rows = np.ascontiguousarray(eta.detach().numpy()).reshape(len(each), -1, each.shape[1])
         found = [np.empty_like(rows) for _ in range(3)]
@@ -30,6 +32,6 @@ class LogNormaliser(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         mean, logs = ctx.saved_tensors
         return grad * mean, (-grad * logs).sum_to_size(ctx.shape), None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cortseq.observations import arrays
@@ -13,13 +15,13 @@ _PRIOR = np.logspace(-2, 3, 31)  # bins' worth of the Gamma prior
 class Poisson(CountDistribution):
     """y ~ Poisson(mu): log p(y) = y ln mu - mu - ln y!."""
 
-    def natural(self, log_mean, mean, dispersion):
+    def natural(self, log_mean: Any, mean: Any, dispersion: Any) -> tuple[Any, Any]:
         return log_mean, mean
 
-    def base(self, y, dispersion):
+    def base(self, y: Any, dispersion: Any) -> Any:
         return -arrays.log_factorial(y)
 
-    def sample(self, mean, dispersion, draws):
+    def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:
         return draws.poisson(mean)
 
 

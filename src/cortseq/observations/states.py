@@ -36,7 +36,8 @@ class Block:
     @property
     def shape(self) -> tuple[int, int]:
         """Bins and trials."""
-        return self.constant.shape  # type: ignore[return-value]
+        n_time, n_trials = self.constant.shape
+        return n_time, n_trials
 
 
 class StateEmission:
@@ -69,7 +70,7 @@ class StateEmission:
         self.common: Params = {}
 
     def blocks(self, data: Data, n_states: int, precision: type = float) -> list[Block]:
-        """Trials by falling length, cut so that arrays fit the cache; bins after a trial's last valid one left out.
+        """Return trials by falling length, cut so that arrays fit the cache, without bins after the last valid one.
 
         `precision`: of products with features that are whole numbers; others stay in double precision.
         """
@@ -90,21 +91,21 @@ class StateEmission:
     def standardise(self, train: Data) -> None:
         """Set `common` from training data."""
 
-    def features(self, y: np.ndarray, valid: np.ndarray) -> tuple:
-        """F(y) (time * trial, column), c(y) (time, trial), and maybe `pairs`, of y (time, trial[, feature])."""
+    def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
+        """Return F(y) (time * trial, column), c(y) (time, trial) and maybe `pairs`, of y (time, trial[, feature])."""
         raise NotImplementedError
 
     def weights(self, p: Params) -> np.ndarray:
-        """w (state, column)."""
+        """Return the weights w (state, column)."""
         raise NotImplementedError
 
     def log_prob(self, p: Params, block: Block) -> np.ndarray:
-        """log p(y | state) but for the block's `constant`, (time, trial, state)."""
+        """Return log p(y | state) without the block's `constant`, (time, trial, state), nats."""
         weights = self.weights(p).astype(block.features.dtype)
         return np.asarray(block.features @ weights.T).reshape(*block.shape, -1)
 
     def statistics(self, block: Block, gamma: np.ndarray) -> Params:
-        """Expected sums, to be added over blocks; gamma (time * trial, state)."""
+        """Return expected sums, to be added over blocks; gamma (time * trial, state) are responsibilities."""
         return {"sums": np.asarray((block.features.T @ gamma).T, float)}
 
     def pool(self, sums: Params) -> None:
@@ -112,27 +113,29 @@ class StateEmission:
         raise NotImplementedError
 
     def maximise(self, sums: Params) -> Params:
-        """Parameters from expected sums."""
+        """Return the parameters (state, ...) of greatest posterior density, from expected sums."""
         raise NotImplementedError
 
     def log_prior(self, p: Params) -> float:
-        """Log density of the prior but for a constant: EM climbs this plus the log-likelihood."""
+        """Return the log density of the prior but for a constant; EM climbs this plus the log-likelihood."""
         raise NotImplementedError
 
     def mean(self, p: Params) -> np.ndarray:
-        """E[y | state], (state, feature)."""
+        """Return E[y | state], (state, feature)."""
         raise NotImplementedError
 
     def expect(self, p: Params, block: Block, weight: np.ndarray) -> np.ndarray:
-        """sum_k weight_k E[y | k, y before], (time, trial, feature)."""
+        """Return sum_k weight_k E[y | k, y before], (time, trial, feature); weight (time, trial, state)."""
         return weight @ self.mean(p)
 
-    def draw(self, p: Params, state: np.ndarray, before, rng: np.random.Generator) -> np.ndarray:
-        """One bin of every trial; `before` is the bin before, None in the first."""
+    def draw(
+        self, p: Params, state: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Draw one bin of every trial; state (trial,), `before` the bin before, None in the first."""
         raise NotImplementedError
 
     def n_free(self) -> int:
-        """Free parameters of a state."""
+        """Return the free parameters of a state."""
         return self.n_features
 
 
@@ -152,42 +155,44 @@ class CountStates(StateEmission):
         self.n_shared = self.n_features if self.spread else 0
         self.whole = not self.spread  # a dispersion's base measure is worked out from the features
 
-    def standardise(self, train):
+    def standardise(self, train: Data) -> None:
         self.seen = train.y[train.valid]
 
-    def features(self, y, valid):
+    def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
         constant = 0.0 if self.spread else self.distribution.base(y, None).sum(-1)
         return with_ones([y], valid), constant
 
-    def weights(self, p):
+    def weights(self, p: Params) -> np.ndarray:
         a, b = self.distribution.terms(p)
         return np.c_[a, -b.sum(1)]
 
-    def log_prob(self, p, block):
+    def log_prob(self, p: Params, block: Block) -> np.ndarray:
         if not self.spread:
             return super().log_prob(p, block)
         base = self.distribution.base(block.features[:, :-1], p["dispersion"]).sum(1)
         return super().log_prob(p, block) + base.reshape(*block.shape, 1)
 
-    def pool(self, sums):
+    def pool(self, sums: Params) -> None:
         total = sums["sums"]
         self.overall = {"rate": np.maximum(total[:, :-1] / total[:, -1:], MIN_RATE)}
 
-    def maximise(self, sums):
+    def maximise(self, sums: Params) -> Params:
         s = sums["sums"]
         rate = (s[:, :-1] + self.prior * self.overall["rate"]) / (s[:, -1:] + self.prior)
         if not self.spread:
             return {"rate": rate}
         return {"rate": rate} | self.distribution.dispersion(rate, s[:, -1], s[:, :-1], self.seen)
 
-    def log_prior(self, p):
+    def log_prior(self, p: Params) -> float:
         rate = np.maximum(p["rate"], MIN_RATE)
         return float(self.prior * (self.overall["rate"] * np.log(rate) - rate).sum())
 
-    def mean(self, p):
+    def mean(self, p: Params) -> np.ndarray:
         return p["rate"]
 
-    def draw(self, p, state, before, rng):
+    def draw(
+        self, p: Params, state: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
+    ) -> np.ndarray:
         return self.distribution.draw({**p, "rate": p["rate"][state]}, rng)
 
 
