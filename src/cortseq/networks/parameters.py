@@ -44,7 +44,7 @@ def start_parameters(
     encoder = _encoder(model, train, valid, seed)
     skip = model.skip and model.discretise is None and train.track == "signal"
     n_in = (len(encoder["centroids"]) if encoder else observation.n_encoded) + train.n_inputs
-    found = []
+    found: list[Params] = []
     for member in range(members):
         rng = np.random.default_rng([seed, member, 1])
         cell = model.start_parameters(n_in, train.bin_width, rng)
