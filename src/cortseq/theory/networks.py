@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,22 @@ Advance = Callable[[np.ndarray], np.ndarray]
 def random_coupling(n: int, gain: float, seed) -> np.ndarray:
     """Return J (n, n), J_ij ~ N(0, gain^2 / n); one seed gives one matrix, scaled by the gain."""
     return gain / np.sqrt(n) * np.random.default_rng(seed).normal(size=(n, n))
+
+
+def runge_kutta(velocity: Callable[[Any], Any], x: Any, step: float) -> Any:
+    """Return x one step on by the Runge-Kutta method of fourth order.
+
+    Parameters
+    ----------
+    velocity : x -> dx/dt, of the shape of x.
+    x : numpy array or torch tensor of any shape.
+    step : of time.
+    """
+    a = velocity(x)
+    b = velocity(x + step / 2 * a)
+    c = velocity(x + step / 2 * b)
+    d = velocity(x + step * c)
+    return x + step / 6 * (a + 2 * b + 2 * c + d)
 
 
 def rate_step(coupling, step: float) -> Advance:
@@ -27,14 +44,7 @@ def rate_step(coupling, step: float) -> Advance:
         r = np.tanh(x)
         return np.concatenate([r, (1 - r**2) * v]) @ weights - both
 
-    def advance(both: np.ndarray) -> np.ndarray:
-        a = velocity(both)
-        b = velocity(both + step / 2 * a)
-        c = velocity(both + step / 2 * b)
-        d = velocity(both + step * c)
-        return both + step / 6 * (a + 2 * b + 2 * c + d)
-
-    return advance
+    return lambda both: runge_kutta(velocity, both, step)
 
 
 def map_step(coupling) -> Advance:
