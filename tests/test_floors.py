@@ -29,7 +29,7 @@ FLOORS = [
     {"observations"},
     {"theory", "processes"},
     {
-        "errors", "store", "recording", "data", "flow", "matrices", "timing", "checks", "compiled", "binning",
+        "errors", "store", "recording", "data", "metrics", "flow", "matrices", "timing", "checks", "compiled", "binning",
         "plugins", "products", "jobs", "_lazy", "cortseq",
     },
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq import recording as rec
 
@@ -105,3 +106,15 @@ class Data:
     def masked(self, log_prob: np.ndarray) -> np.ndarray:
         """Return `log_prob` (..., trial, time) with NaN where a bin is missing."""
         return np.where(self.valid, log_prob, np.nan)
+
+
+def evenly(trials: ArrayLike, n: int) -> np.ndarray:
+    """Return up to n of the trials, evenly over all: they may be sorted by a covariate.
+
+    Parameters
+    ----------
+    trials : (trial,) positions.
+    n : how many at most.
+    """
+    trials = np.asarray(trials, int)
+    return trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)]

@@ -11,7 +11,7 @@ import xarray as xr
 
 from cortseq import checks
 from cortseq import recording as rec
-from cortseq.figures.style import UNITS
+from cortseq.metrics import METRICS
 from cortseq.scoring import words
 
 
@@ -81,7 +81,7 @@ def render(
             "name": name,
             "facts": recordings[name],
             "rows": rows.sort_values("value", ascending=False, kind="stable").to_dict("records"),
-            "unit": UNITS[rows["metric"].iloc[0]],
+            "unit": METRICS[rows["metric"].iloc[0]].label,
             "metric": rows["metric"].iloc[0],
             "audits": audits[name]["audits"],
             "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],

@@ -41,9 +41,9 @@ def dissect_fit(
     trials : positions; 64 of them are used.
     label_name : covariate of the recording that labels the states ("" or unknown: none).
     """
-    from cortseq.data import Data
+    from cortseq.data import Data, evenly
 
-    trials = spread(trials, MAX_TRIALS)
+    trials = evenly(trials, MAX_TRIALS)
     data = Data.of(recording, trials)
     states = np.where(data.valid[..., None], fit.model.states(fit.params, data), np.nan)
     params = [{name: value[m].double() for name, value in fit.params.items()} for m in range(len(states))]
@@ -129,18 +129,6 @@ def dissect(
         "seed": seed,
     }
     return xr.Dataset(found, attrs=attrs)
-
-
-def spread(trials: ArrayLike, n: int) -> np.ndarray:
-    """Return up to n of the trials, evenly over all: they may be sorted by a covariate.
-
-    Parameters
-    ----------
-    trials : (trial,) positions.
-    n : how many at most.
-    """
-    trials = np.asarray(trials, int)
-    return trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)]
 
 
 def _by_member(states: np.ndarray, members: int) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Facts, Products
 
 
@@ -16,7 +17,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
     with style.style():
         fig, axes = style.figure(len(tables), 2, style.PAGE, 0.4 + 2.5 * len(tables))
         for (left, right), (name, table) in zip(axes, tables.items(), strict=True):
-            unit = style.UNITS[table["metric"].iloc[0]]
+            unit = METRICS[table["metric"].iloc[0]].label
             _matrix(fig, left, name, table[table["quantity"] == "score"], unit)
             _changes(right, table, unit)
     return fig, pd.concat([t.assign(variant=name) for name, t in tables.items()], ignore_index=True)

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Facts, Products
 from cortseq.scoring import tasks
 
@@ -49,7 +50,7 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
             room = 0.06 * (high - low) or 1.0
             ax.set_ylim(low - room, high + room)
         ax.set_xlabel(f"{style.steps(metric)} ahead")
-        ax.set_ylabel(f"gain over the null ({style.UNITS[metric]})")
+        ax.set_ylabel(f"gain over the null ({METRICS[metric].label})")
         ax.set_title(f"{int(table['trials'].max())} test trials; dotted: plug-in, no likelihood", loc="left")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
     return fig, table

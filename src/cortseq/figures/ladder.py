@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Products
 from cortseq.scoring.ladder import RUNGS
 
@@ -51,7 +52,7 @@ def _panel(ax, part: pd.DataFrame) -> None:
     ax.axvline(0, color="0.8", lw=0.7, zorder=0)
     ax.set_yticks(range(len(models)), models["model"], fontsize=6.5)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlabel(f"gain over the null ({style.UNITS[part['metric'].iloc[0]]})")
+    ax.set_xlabel(f"gain over the null ({METRICS[part['metric'].iloc[0]].label})")
 
 
 def _rungs(ax, rungs: list[str]) -> None:

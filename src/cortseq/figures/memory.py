@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Facts, Products
 from cortseq.scoring import tasks
 
@@ -24,7 +25,7 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
             unit = style.steps(metric)
             _panel(ax, table[table["kind"] == kind], colours, text.format(unit))
             ax.set_xlabel(f"k ({unit})")
-        axes[0, 0].set_ylabel(f"gain of the whole past ({style.UNITS[metric]})")
+        axes[0, 0].set_ylabel(f"gain of the whole past ({METRICS[metric].label})")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=5)
     return fig, table

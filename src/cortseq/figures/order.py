@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Products
 
 
@@ -28,7 +29,7 @@ def _panel(ax, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.DataFr
     column = "loss_test" if symbols else "test"
     ax.set_title(name, loc="left")
     ax.set_xlabel("order of the chain")
-    unit = style.UNITS[rows["metric"].iloc[0]]
+    unit = METRICS[rows["metric"].iloc[0]].label
     ax.set_ylabel(f"test loss ({unit}), lower is better" if symbols else f"test gain over the null ({unit})")
     back = [chains[name] for name in ("order", "depth") if name in chains] or [pd.Series(1, chains.index)]
     chains = chains.assign(order=back[0].combine_first(back[-1]).fillna(1))  # of a context tree: its depth

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Products
 
 
@@ -29,7 +30,7 @@ def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 def _panel(ax, dataset: str, rows: pd.DataFrame) -> None:
     rows = rows.sort_values("value", kind="stable").reset_index(drop=True)
-    unit = style.UNITS[rows["metric"].iloc[0]]
+    unit = METRICS[rows["metric"].iloc[0]].label
     for y, row in enumerate(rows.to_dict("records")):
         colour = style.ROLE_COLOURS[row["role"]]
         ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2, solid_capstyle="butt")

@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import BIT
 from cortseq.products import Facts, Products
 
 
@@ -44,7 +45,7 @@ def per_unit(products: dict[str, list[xr.Dataset]]) -> pd.DataFrame:
     table = pd.DataFrame({"spikes": sums[null]["unit_events"]})
     for name in others:
         gain = sums[name]["unit_score"] - sums[null]["unit_score"]
-        table[name] = gain / (table["spikes"].replace(0, np.nan) * np.log(2))
+        table[name] = gain / (table["spikes"].replace(0, np.nan) * BIT)
     return table[table["spikes"] > 0].rename_axis("unit").reset_index()
 
 

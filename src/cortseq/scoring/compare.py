@@ -13,6 +13,7 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
+from cortseq.metrics import METRICS
 from cortseq.observations.emissions import PoissonEmission, emission_of
 from cortseq.scoring import products
 from cortseq.scoring.ladder import rung
@@ -24,7 +25,7 @@ from cortseq.scoring.statistics import (
     blocks_of,
     expected_best,
     holm,
-    paired_difference,
+    paired,
 )
 from cortseq.scoring.words import verdict
 
@@ -220,9 +221,7 @@ class _Given:
 
     def difference(self, a: np.ndarray, b: np.ndarray, events: np.ndarray) -> PairedDifference:
         """The paired difference in units of the metric."""
-        d = paired_difference(a, b, events, RESAMPLES, self.seed, self.blocks)
-        scale = float(np.log(2)) / self.unit  # paired_difference speaks bits
-        return replace(d, **{k: getattr(d, k) * scale for k in ("estimate", "low", "high", "standard_error")})
+        return paired(a, b, events, RESAMPLES, self.seed, self.blocks).per(self.unit)
 
 
 def _blocks(recording: xr.Dataset, folds: list[dict]) -> np.ndarray:
@@ -306,7 +305,7 @@ _GAINS = (
 
 def _unit(kind: str) -> float:
     """Nats per unit of the metric: ln 2 for bits, 1 for nats."""
-    return 1.0 if kind == "signal" else float(np.log(2))
+    return METRICS[rec.METRICS[kind]].nats
 
 
 def _rows(whole: Scored, variants: list[list[Scored]], given: _Given) -> list[dict]:
@@ -449,20 +448,20 @@ def sessions(parts: list[dict], seed: int) -> pd.DataFrame:
         first = same[0]
         if len(same) < 2 or first["role"] == "null":
             continue
-        scale = float(np.log(2)) if first["metric"] == "nats_per_sample" else 1.0  # pooled in bits
-        value = across_sessions([s["over_null"] for s in same], seed=seed)
+        unit = METRICS[first["metric"]].nats
+        value = across_sessions([s["over_null"] for s in same], seed=seed).per(unit)
         row = {key: first[key] for key in ("metric", "bin_ms", "model", "role")} | {
             "sessions": len(same),
-            "value": value.estimate * scale,
-            "low": value.low * scale,
-            "high": value.high * scale,
+            "value": value.estimate,
+            "low": value.low,
+            "high": value.high,
         }
         if all(s["over_chain"] is not None for s in same):
-            gain = across_sessions([s["over_chain"] for s in same], seed=seed)
+            gain = across_sessions([s["over_chain"] for s in same], seed=seed).per(unit)
             row |= {
-                "gain_over_markov": gain.estimate * scale,
-                "gain_low": gain.low * scale,
-                "gain_high": gain.high * scale,
+                "gain_over_markov": gain.estimate,
+                "gain_low": gain.low,
+                "gain_high": gain.high,
                 "p_value": gain.p_value,
             }
         rows.append(row)

@@ -18,8 +18,8 @@ from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Progress, Run, silent
 from cortseq.observations.emissions import MIN_RATE
-from cortseq.scoring.statistics import blocks_of, paired_difference
-from cortseq.scoring.units import benchmark_bits_per_spike
+from cortseq.scoring.statistics import blocks_of
+from cortseq.scoring.units import benchmark_bits_per_spike, paired_difference
 
 HELD_OUT = 0.25  # of the units
 HMM_STATES = (8, 16, 32)

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from cortseq import recording as rec
+from cortseq.metrics import METRICS
 from cortseq.models.base import Fit
 from cortseq.scoring import tasks
 from cortseq.scoring.statistics import Session, over_sessions
@@ -48,15 +48,15 @@ def table(
     change   R[i, j] - R[j, j] for i > j
     ACC, BWT see above; `tested` is "all" or "earlier"
     """
-    kind, last = rec.track(tests[0][0].recording), len(names) - 1
+    metric, last = rec.METRICS[rec.track(tests[0][0].recording)], len(names) - 1
     cells = [_stage(learned, tests, _kept(fits), burn_in) for learned in fits]
 
     def row(quantity: str, i: int, tested: str, sessions: list[Session]) -> dict:
-        gain, scale = over_sessions(sessions, seed=seed), np.log(2) if kind == "signal" else 1.0
-        values = {key: getattr(gain, name) * scale for key, name in _VALUES.items()}
+        gain = over_sessions(sessions, seed=seed).per(METRICS[metric].nats)
+        values = {key: getattr(gain, name) for key, name in _VALUES.items()}
         sizes = {"members": len(sessions[0].log_prob_a), "trials": sum(len(s.n_events) for s in sessions)}
         where = {"quantity": quantity, "learned": names[i], "tested": tested}
-        return {**where, **values, **sizes, "metric": rec.METRICS[kind]}
+        return {**where, **values, **sizes, "metric": metric}
 
     def changed(i: int, j: int) -> Session:
         return replace(cells[i][j], log_prob_b=cells[j][j].log_prob_a)

@@ -13,7 +13,7 @@ from cortseq.errors import CortseqError
 from cortseq.models.base import Fit, Model
 from cortseq.models.null import Null
 from cortseq.scoring.audits import Audit
-from cortseq.scoring.statistics import paired_difference
+from cortseq.scoring.units import paired_difference
 
 CANARY_GAIN = 0.002  # bits (nats for signals) per event that a model may seem to gain on noise, plus 3 SE
 CANARY_TRIALS, CANARY_BINS, CANARY_UNITS, CANARY_EPOCHS = 150, 40, 12, 20

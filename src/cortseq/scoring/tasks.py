@@ -14,8 +14,9 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
+from cortseq.metrics import METRICS
 from cortseq.models.base import Fit
-from cortseq.scoring.statistics import PairedDifference, blocks_of, paired_difference
+from cortseq.scoring.statistics import PairedDifference, blocks_of, paired
 
 MEMORIES = (1, 2, 5, 10, 20, 50)
 
@@ -43,12 +44,6 @@ def _dataset(fit: Fit, recording: xr.Dataset, trials, arrays: dict, coords: dict
 
 
 # -- T2: bins further ahead -------------------------------------------------------------------------
-
-
-def spread(trials, n: int) -> np.ndarray:
-    """At most n of `trials`, spread over all of them."""
-    trials = np.asarray(trials)
-    return trials[np.unique(np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int))]
 
 
 def forecast(
@@ -179,13 +174,13 @@ def _blocks(folds: list[xr.Dataset]) -> np.ndarray:
 
 
 def _difference(a, b, events, blocks, seed: int, track: str, with_p: bool = False) -> dict:
-    scale = np.log(2) if track == "signal" else 1.0
+    unit = METRICS[rec.METRICS[track]].nats
     if len(np.unique(blocks)) < 2 or not events.sum():
         nothing = PairedDifference(np.nan, np.nan, np.nan, np.nan, np.nan)
-        return _row(nothing, scale, with_p)
-    return _row(paired_difference(a, b, events, seed=seed, blocks=blocks), scale, with_p)
+        return _row(nothing, with_p)
+    return _row(paired(a, b, events, seed=seed, blocks=blocks).per(unit), with_p)
 
 
-def _row(gain: PairedDifference, scale: float, with_p: bool) -> dict:
-    row = {"value": gain.estimate * scale, "low": gain.low * scale, "high": gain.high * scale}
+def _row(gain: PairedDifference, with_p: bool) -> dict[str, float]:
+    row = {"value": gain.estimate, "low": gain.low, "high": gain.high}
     return row | ({"p_value": gain.p_value} if with_p else {})

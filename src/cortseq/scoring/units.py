@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
 from cortseq.errors import CortseqError
+from cortseq.metrics import BIT
+from cortseq.scoring.statistics import PairedDifference, paired
 
 
 def bits_per_spike(log_prob, null_log_prob, n_spikes) -> float:
@@ -24,7 +27,7 @@ def bits_per_spike(log_prob, null_log_prob, n_spikes) -> float:
     spikes = float(np.nansum(n_spikes))
     if spikes <= 0:
         raise CortseqError("no spike to divide by", key="n_spikes", value=spikes)
-    return float(np.nansum(a - b) / (spikes * np.log(2)))
+    return float(np.nansum(a - b) / (spikes * BIT))
 
 
 def benchmark_bits_per_spike(rates, spikes) -> float:
@@ -55,4 +58,25 @@ def benchmark_bits_per_spike(rates, spikes) -> float:
         rate = np.where(rate == 0, 1e-9, rate)
         return float((y * np.log(rate) - rate - gammaln(y + 1)).sum())
 
-    return float((log_likelihood(rates) - log_likelihood(null)) / (n_spikes * np.log(2)))
+    return float((log_likelihood(rates) - log_likelihood(null)) / (n_spikes * BIT))
+
+
+def paired_difference(
+    log_prob_a: ArrayLike,
+    log_prob_b: ArrayLike,
+    n_spikes: ArrayLike,
+    resamples: int = 10_000,
+    seed: int = 0,
+    blocks: ArrayLike | None = None,
+) -> PairedDifference:
+    """Return the difference of two models in bits per spike, with its interval and p: see `statistics.paired`.
+
+    Parameters
+    ----------
+    log_prob_a, log_prob_b : (trial,) or (member, trial), nats summed over a trial.
+    n_spikes : (trial,) events.
+    resamples : of the bootstrap and of the permutation test.
+    seed : of the resampling.
+    blocks : (trial,) label of what is resampled as one, where neighbours are not independent.
+    """
+    return paired(log_prob_a, log_prob_b, n_spikes, resamples, seed, blocks).per(BIT)
