@@ -47,7 +47,7 @@ class Data:
         object.__setattr__(self, "observation", self.observation or rec.OBSERVATIONS[self.track][0])
 
     @classmethod
-    def of(cls, recording: xr.Dataset, trials=None) -> Data:
+    def of(cls, recording: xr.Dataset, trials: Any = None) -> Data:
         """Take some trials (all: None) of a Recording as arrays."""
         if trials is not None:
             recording = recording.isel(trial=np.asarray(trials, int))
@@ -68,7 +68,7 @@ class Data:
             int(recording.attrs.get("support", 0)),
         )
 
-    def at(self, index) -> Data:
+    def at(self, index: Any) -> Data:
         """Return some trials, or with an index (trial, time) some bins of them."""
         inputs = None if self.inputs is None else self.inputs[index]
         scored = None if self.scored is None else self.scored[index]

@@ -101,14 +101,14 @@ def dirt(recording: xr.Dataset) -> dict[str, Any]:
 
 
 def from_spikes(
-    times,
-    units,
-    trials,
+    times: Any,
+    units: Any,
+    trials: Any,
     *,
     window: tuple[float, float],
     bin_width: float,
     n_trials: int | None = None,
-    unit_names: Sequence | np.ndarray | None = None,
+    unit_names: Sequence[Any] | np.ndarray | None = None,
     covariates: dict[str, Any] | None = None,
     observation: str = "poisson",
 ) -> xr.Dataset:
@@ -187,12 +187,12 @@ def _in_range(key: str, labels: np.ndarray, n: int) -> None:
 
 
 def from_counts(
-    counts,
+    counts: Any,
     *,
     bin_width: float,
-    valid=None,
+    valid: Any = None,
     time_start: float = 0.0,
-    unit_names=None,
+    unit_names: Any = None,
     covariates: dict[str, Any] | None = None,
     coords: dict[str, Any] | None = None,
     dirt: dict[str, Any] | None = None,
@@ -219,7 +219,11 @@ def from_counts(
 
 
 def from_symbols(
-    sequences: Sequence[np.ndarray], *, n_symbols: int | None = None, covariates=None, labels=None
+    sequences: Sequence[np.ndarray],
+    *,
+    n_symbols: int | None = None,
+    covariates: Any = None,
+    labels: Any = None,
 ) -> xr.Dataset:
     """Return a Recording from sequences of labels 0..n_symbols-1, of any lengths (padded, masked)."""
     for s in sequences:
@@ -245,7 +249,13 @@ def _whole_labels(s: np.ndarray) -> None:
 
 
 def from_signal(
-    signal, *, bin_width: float, valid=None, channel_names=None, covariates=None, coords=None
+    signal: Any,
+    *,
+    bin_width: float,
+    valid: Any = None,
+    channel_names: Any = None,
+    covariates: Any = None,
+    coords: Any = None,
 ) -> xr.Dataset:
     """Return a Recording from real values (trial, time, channel); NaN samples are masked whole bins."""
     signal = np.asarray(signal, float)
@@ -264,7 +274,17 @@ def from_signal(
     )
 
 
-def _build(kind, values, bin_width, valid, time_start, covariates, coords, dirt, attrs=None) -> xr.Dataset:
+def _build(
+    kind: Any,
+    values: Any,
+    bin_width: Any,
+    valid: Any,
+    time_start: Any,
+    covariates: Any,
+    coords: Any,
+    dirt: Any,
+    attrs: Any = None,
+) -> xr.Dataset:
     n_trials, n_time = values.shape[:2]
     valid = np.ones((n_trials, n_time), bool) if valid is None else np.asarray(valid, bool)
     dims = ("trial", "time") + ((TRACKS[kind],) if TRACKS[kind] else ())

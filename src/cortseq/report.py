@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from cortseq.metrics import METRICS
 from cortseq.scoring import words
 
 
-def facts(recording: xr.Dataset, manifest: dict) -> dict:
+def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
     """What a recording is, in words and numbers for the report."""
     kind, valid = rec.track(recording), recording["valid"].values
     fold = manifest["folds"][0]
@@ -64,13 +65,13 @@ def _range(lengths: np.ndarray) -> str:
 
 def render(
     template: str,
-    study: dict,
+    study: dict[str, Any],
     comparison: pd.DataFrame,
     timing: pd.DataFrame,
-    audits: dict[str, dict],
-    recordings: dict[str, dict],
-    figures: list[dict],
-    versions: dict,
+    audits: dict[str, dict[str, Any]],
+    recordings: dict[str, dict[str, Any]],
+    figures: list[dict[str, Any]],
+    versions: dict[str, Any],
     cosmoothing: dict[str, pd.DataFrame] | None = None,
     dynamics: dict[str, dict[str, pd.DataFrame]] | None = None,
 ) -> str:
@@ -104,7 +105,7 @@ def render(
     )
 
 
-def theory(template: str, study: str, sections: list[dict]) -> str:
+def theory(template: str, study: str, sections: list[dict[str, Any]]) -> str:
     """The page of phenomena. `sections`: dicts with name, claim, checks (a table of `phenomena.checks`) and svg text."""
     every = pd.concat([section["checks"] for section in sections])
     return (
@@ -121,7 +122,7 @@ def theory(template: str, study: str, sections: list[dict]) -> str:
     )
 
 
-def _environment():
+def _environment() -> Any:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -153,7 +154,7 @@ def inline(svg: str, name: str) -> str:
     )
 
 
-def _number(value, digits: int = 3, sign: bool = False) -> str:
+def _number(value: Any, digits: int = 3, sign: bool = False) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
     return f"{value:{'+' if sign else ''}.{digits}f}"

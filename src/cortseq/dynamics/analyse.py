@@ -73,7 +73,7 @@ def dissect(
     seed: int,
     n_starts: int = 128,
     n_permutations: int = 200,
-    label=None,
+    label: Any = None,
     label_name: str = "",
 ) -> xr.Dataset:
     """Find principal components, fixed points with Jacobian spectra, and weight spectra.
@@ -244,7 +244,7 @@ def _padded(arrays: list[np.ndarray], n: int) -> np.ndarray:
     return out
 
 
-def _weights(weights: Sequence[np.ndarray], signs, n_permutations: int, seed: int) -> dict[str, Any]:
+def _weights(weights: Sequence[np.ndarray], signs: Any, n_permutations: int, seed: int) -> dict[str, Any]:
     """Return recurrent weights, their spectra, bulk radii and the p-value of every eigenvalue."""
     matrices = np.stack([np.asarray(w, dtype=np.float64) for w in weights])
     found = [outliers(w, signs, n_permutations, seed + member) for member, w in enumerate(matrices)]

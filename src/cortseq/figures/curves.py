@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -56,7 +58,7 @@ def draw(curves: dict[str, pd.DataFrame], event: str) -> tuple[Figure, pd.DataFr
     return fig, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["variant"])
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     """Of the first fold, in the order of the study."""
     metric = base.metric(products.read("comparison"), products.dataset)
     return {"curves": dict(products.each("curves")), "event": METRICS[metric].event}

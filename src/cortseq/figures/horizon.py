@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -56,7 +58,7 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
     return fig, table
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     folds = products.folds("forecasts")
     table = tasks.horizon_table(folds, int(folds["null"][0].attrs["burn_in"]))
     return {"table": table, "metric": base.metric(products.read("comparison"), products.dataset)}

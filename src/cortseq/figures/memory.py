@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
@@ -31,7 +34,7 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
     return fig, table
 
 
-def _panel(ax, rows: pd.DataFrame, colours: dict, title: str) -> None:
+def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, Any], title: str) -> None:
     ax.set_title(title, loc="left")
     ax.axhline(0, color="0.8", lw=0.7, zorder=0)
     if rows.empty:
@@ -56,7 +59,7 @@ def _panel(ax, rows: pd.DataFrame, colours: dict, title: str) -> None:
     ax.minorticks_off()
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     tables, rows = [], []
     for model, folds in products.folds("memory").items():
         tables.append(tasks.memory_rerun(folds, int(folds[0].attrs["burn_in"])).assign(model=model))
@@ -69,7 +72,7 @@ def read(products: Products) -> dict:
     return {"table": pd.concat([*tables, pd.DataFrame(rows)]), "metric": metric}
 
 
-def _retrained(products: Products):
+def _retrained(products: Products) -> Any:
     """(model, k, scores of all folds with the whole past, with k bins) of variants that differ in that only."""
     table = products.read("variants")
     networks = table[(table["dataset"] == products.dataset) & (table["role"] == "recurrent")]

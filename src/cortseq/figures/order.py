@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
@@ -24,7 +27,7 @@ def draw(variants: pd.DataFrame, comparison: pd.DataFrame) -> tuple[Figure, pd.D
     return fig, pd.concat(tables, ignore_index=True)
 
 
-def _panel(ax, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.DataFrame:
+def _panel(ax: Axes, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.DataFrame:
     symbols = rows["metric"].iloc[0] == "bits_per_symbol"
     column = "loss_test" if symbols else "test"
     ax.set_title(name, loc="left")
@@ -70,7 +73,7 @@ def _panel(ax, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.DataFr
     return pd.concat(drawn, ignore_index=True)
 
 
-def _label(key: tuple, swept: list[str], several: bool) -> str:
+def _label(key: tuple[Any, ...], swept: list[str], several: bool) -> str:
     """A line's name: its model where there are several, and what was swept."""
     words = [str(key[0])] if several else []
     for name, value in zip(swept, key[1:], strict=True):
@@ -79,7 +82,7 @@ def _label(key: tuple, swept: list[str], several: bool) -> str:
     return ", ".join(words) or "Markov chain"
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     models = base.without_averages(products.read("comparison"))
     return {"variants": products.read("variants"), "comparison": models}
 

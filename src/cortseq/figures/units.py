@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -61,7 +63,7 @@ def _unit_sums(folds: list[xr.Dataset]) -> pd.DataFrame:
     return pd.concat(each).groupby(level=0, sort=False).sum()
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     """Scores of all folds of the null, the network and the chain that validation chose."""
     table = products.read("variants")
     best = [base.chosen(table, products.dataset, role)[0] for role in ("recurrent", "markov")]

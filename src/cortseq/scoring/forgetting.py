@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -51,7 +52,7 @@ def table(
     metric, last = rec.METRICS[rec.track(tests[0][0].recording)], len(names) - 1
     cells = [_stage(learned, tests, _kept(fits), burn_in) for learned in fits]
 
-    def row(quantity: str, i: int, tested: str, sessions: list[Session]) -> dict:
+    def row(quantity: str, i: int, tested: str, sessions: list[Session]) -> dict[str, Any]:
         gain = over_sessions(sessions, seed=seed).per(METRICS[metric].nats)
         values = {key: getattr(gain, name) for key, name in _VALUES.items()}
         sizes = {"members": len(sessions[0].log_prob_a), "trials": sum(len(s.n_events) for s in sessions)}

@@ -168,7 +168,7 @@ def _of_bootstrap(estimate: float, boot: np.ndarray, pieces: int) -> PairedDiffe
     return PairedDifference(estimate, float(low), float(high), p_value, float(boot.std(ddof=1)), pieces)
 
 
-def expected_best(valid, test) -> np.ndarray:
+def expected_best(valid: ArrayLike, test: ArrayLike) -> np.ndarray:
     """Expected test score of the setting that is best on validation among n tried, for n = 1 .. N.
 
     valid, test : (setting,) scores, higher is better. Settings are drawn with replacement from the N that
@@ -184,12 +184,12 @@ def expected_best(valid, test) -> np.ndarray:
     return weight @ test[np.argsort(valid, kind="stable")]
 
 
-def _summed(values: np.ndarray, blocks) -> np.ndarray:
+def _summed(values: np.ndarray, blocks: ArrayLike) -> np.ndarray:
     """Sums (..., block) of values (..., trial)."""
     return values @ np.eye(len(np.unique(blocks)))[np.unique(blocks, return_inverse=True)[1]]
 
 
-def blocks_of(trials, is_continuous: bool) -> np.ndarray:
+def blocks_of(trials: ArrayLike, is_continuous: bool) -> np.ndarray:
     """Block labels (trial,) for resampling: each trial its own, or pieces of runs of consecutive windows.
 
     Pieces have about n^(1/3) of the n windows (Hall, Horowitz & Jing 1995, Biometrika 82:561), so that
@@ -206,7 +206,9 @@ def blocks_of(trials, is_continuous: bool) -> np.ndarray:
     return labels
 
 
-def _resample(a: np.ndarray, b: np.ndarray, events: np.ndarray, n: int, rng) -> np.ndarray:
+def _resample(
+    a: np.ndarray, b: np.ndarray, events: np.ndarray, n: int, rng: np.random.Generator
+) -> np.ndarray:
     """n bootstrap replicates of the ratio, nats per event."""
     trials = rng.integers(len(events), size=(n, len(events)))
     weights = np.stack([np.bincount(row, minlength=len(events)) for row in trials]).astype(float)

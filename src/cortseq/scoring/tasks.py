@@ -6,6 +6,7 @@ Products keep log-probabilities bin by bin, like those of the score stage; burn-
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,9 @@ def best(scores: dict[str, xr.Dataset], burn_in: int) -> str:
     return max(scores, key=valid)
 
 
-def _dataset(fit: Fit, recording: xr.Dataset, trials, arrays: dict, coords: dict) -> xr.Dataset:
+def _dataset(
+    fit: Fit, recording: xr.Dataset, trials: Any, arrays: dict[str, Any], coords: dict[str, Any]
+) -> xr.Dataset:
     return xr.Dataset(
         {**arrays, "n_events": (("trial", "time"), Data.of(recording, trials).n_events())},
         coords={"trial": np.asarray(trials), "time": recording["time"].values, **coords},
@@ -47,7 +50,7 @@ def _dataset(fit: Fit, recording: xr.Dataset, trials, arrays: dict, coords: dict
 
 
 def forecast(
-    fit: Fit, recording: xr.Dataset, trials, horizons: Sequence[int], samples: int, seed: int
+    fit: Fit, recording: xr.Dataset, trials: Any, horizons: Sequence[int], samples: int, seed: int
 ) -> xr.Dataset:
     """log_prob (member, trial, time, horizon) of `trials`, see `Model.forecast`; on networks `plug_in` beside it.
 
@@ -105,7 +108,7 @@ def _check_bins(model: str, folds: list[xr.Dataset], nulls: list[xr.Dataset], na
 # -- L6: the last k bins ----------------------------------------------------------------------------
 
 
-def recall(fit: Fit, recording: xr.Dataset, trials, memories: Sequence[int] = MEMORIES) -> xr.Dataset:
+def recall(fit: Fit, recording: xr.Dataset, trials: Any, memories: Sequence[int] = MEMORIES) -> xr.Dataset:
     """log_prob (memory, member, trial, time) of a full-history fit that restarts k bins before each bin, k
     of `memories` up to the trial's length, and `full` (member, trial, time) without a restart."""
     data = fit._data(recording, trials)
@@ -141,7 +144,7 @@ def memory_retrained(
     continuous: bool,
     burn_in: int = 0,
     seed: int = 0,
-) -> dict:
+) -> dict[str, Any]:
     """One row as of `memory_rerun`, of a network trained on windows of `memory` bins; products of the score stage."""
     a, b = ([f.isel(trial=f["role"].values == "test") for f in folds] for folds in (full, short))
     blocks = _blocks([f.assign_attrs(continuous=int(continuous)) for f in a])
@@ -173,7 +176,9 @@ def _blocks(folds: list[xr.Dataset]) -> np.ndarray:
     return np.concatenate(labels)
 
 
-def _difference(a, b, events, blocks, seed: int, track: str, with_p: bool = False) -> dict:
+def _difference(
+    a: Any, b: Any, events: Any, blocks: Any, seed: int, track: str, with_p: bool = False
+) -> dict[str, Any]:
     unit = METRICS[rec.METRICS[track]].nats
     if len(np.unique(blocks)) < 2 or not events.sum():
         nothing = PairedDifference(np.nan, np.nan, np.nan, np.nan, np.nan)

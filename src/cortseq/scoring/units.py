@@ -11,7 +11,7 @@ from cortseq.metrics import BIT
 from cortseq.scoring.statistics import PairedDifference, paired
 
 
-def bits_per_spike(log_prob, null_log_prob, n_spikes) -> float:
+def bits_per_spike(log_prob: ArrayLike, null_log_prob: ArrayLike, n_spikes: ArrayLike) -> float:
     """(sum log_prob - sum null_log_prob) / (sum n_spikes * ln 2).
 
     log_prob, null_log_prob : any equal shapes, nats, over the same bins (NaN in both where a bin is
@@ -30,7 +30,7 @@ def bits_per_spike(log_prob, null_log_prob, n_spikes) -> float:
     return float(np.nansum(a - b) / (spikes * BIT))
 
 
-def benchmark_bits_per_spike(rates, spikes) -> float:
+def benchmark_bits_per_spike(rates: ArrayLike, spikes: ArrayLike) -> float:
     """Bits/spike in the convention of the Neural Latents Benchmark (Pei et al. 2021, arXiv:2109.04463).
 
         (L(rates; spikes) - L(mean; spikes)) / (n_spikes ln 2),   L(r; y) = sum y ln r - r - ln y!

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -9,7 +11,7 @@ from cortseq.checks import tally
 from cortseq.metrics import METRICS
 
 
-def verdict(row: dict) -> str:
+def verdict(row: dict[str, Any]) -> str:
     """One plain sentence."""
     unit = METRICS[row["metric"]].label
     name = row["variant"]

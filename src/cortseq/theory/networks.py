@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # States and as many tangent vectors below them, (2 starts, n), one step on
 Advance = Callable[[np.ndarray], np.ndarray]
 
 
-def random_coupling(n: int, gain: float, seed) -> np.ndarray:
+def random_coupling(n: int, gain: float, seed: Any) -> np.ndarray:
     """Return J (n, n), J_ij ~ N(0, gain^2 / n); one seed gives one matrix, scaled by the gain."""
     return gain / np.sqrt(n) * np.random.default_rng(seed).normal(size=(n, n))
 
@@ -32,7 +33,7 @@ def runge_kutta(velocity: Callable[[Any], Any], x: Any, step: float) -> Any:
     return x + step / 6 * (a + 2 * b + 2 * c + d)
 
 
-def rate_step(coupling, step: float) -> Advance:
+def rate_step(coupling: ArrayLike, step: float) -> Advance:
     """Return a fourth-order Runge-Kutta step of dx/dt = -x + J tanh(x) and its tangent map.
 
     `step` is in units of tau.
@@ -47,7 +48,7 @@ def rate_step(coupling, step: float) -> Advance:
     return lambda both: runge_kutta(velocity, both, step)
 
 
-def map_step(coupling) -> Advance:
+def map_step(coupling: ArrayLike) -> Advance:
     """Return one step of h' = tanh(J h) and of its tangent vectors."""
     weights = np.ascontiguousarray(np.asarray(coupling).T)
 
@@ -59,7 +60,9 @@ def map_step(coupling) -> Advance:
     return advance
 
 
-def orbit(advance: Advance, start, steps: int, warm_up: int = 0, seed=0) -> tuple[np.ndarray, np.ndarray]:
+def orbit(
+    advance: Advance, start: Any, steps: int, warm_up: int = 0, seed: Any = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Return states after the warm-up (step, start, n) and the largest exponent of each start.
 
     Exponents (start,) are in nats per step.

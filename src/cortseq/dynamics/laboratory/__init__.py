@@ -29,8 +29,8 @@ __all__ = ["SAME_POINT", "Subject", "examine"]
 def examine(
     fit: Any,
     recording: xr.Dataset,
-    train,
-    test,
+    train: Any,
+    test: Any,
     label_name: str = "",
     seed: int = 0,
     say: Callable[[str], Any] = print,

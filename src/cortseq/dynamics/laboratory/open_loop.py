@@ -63,7 +63,7 @@ def _conditions(subject: Subject) -> dict[str, tuple[Any, ...]]:
     """
     data = subject.fit._data(subject.recording, subject.test)
 
-    def inputs(at: np.ndarray):
+    def inputs(at: np.ndarray) -> Any:
         return None if data.inputs is None else np.nanmean(data.inputs[at], 0)
 
     if data.track == "symbols":
