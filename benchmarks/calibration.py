@@ -25,7 +25,8 @@ from cortseq import models, store
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.models.base import Model
-from cortseq.scoring.statistics import PairedDifference, paired_difference
+from cortseq.scoring.statistics import PairedDifference
+from cortseq.scoring.units import paired_difference
 
 
 @dataclass(frozen=True)

@@ -975,7 +975,9 @@ def test_a_sheet_remembers_exactly_what_it_draws():
 
 def test_mean_and_interval_over_networks():
     values = xr.DataArray([[1.0, 2.0, 6.0], [0.1, 0.4, np.nan]], dims=("gain", "network"))
-    mean, low, high = importlib.import_module("cortseq.textbook.figures.sheet").spread(values, "network")
+    mean, low, high = importlib.import_module("cortseq.textbook.figures.sheet").mean_interval(
+        values, "network"
+    )
     half = [4.302653 * np.std([1, 2, 6], ddof=1) / 3**0.5, 12.706205 * np.std([0.1, 0.4], ddof=1) / 2**0.5]
     assert np.allclose(mean, [3.0, 0.25]) and np.allclose(high - mean, half) and np.allclose(mean - low, half)
 

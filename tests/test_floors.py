@@ -32,7 +32,7 @@ FLOORS = [
         "jobs", "cortseq",
     },
     {"observations"},
-    {"errors", "compiled", "_lazy"},
+    {"errors", "metrics", "compiled", "_lazy"},
 ]  # fmt: skip
 
 # Circles that remain, each as the set of its files: to be emptied.
@@ -168,7 +168,7 @@ def sizes() -> dict[str, int]:
 BOUNDS = {
     "lines of the largest module": 549,
     "lines of the largest class": 230,
-    "functions over 45 lines": 27,
+    "functions over 45 lines": 6,
     "comparisons with the name of a track": 21,
 }
 

@@ -9,7 +9,8 @@ from scipy.stats import poisson
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.scoring import audits, compare, products, tasks
-from cortseq.scoring.statistics import Session, across_sessions, holm, paired_difference
+from cortseq.scoring.statistics import Session, across_sessions, holm
+from cortseq.scoring.units import paired_difference
 
 BURN_IN, BINS, TRIALS = 2, 7, 18
 FOLDS = [

@@ -149,7 +149,7 @@ def test_measured_parameters_are_the_first_sessions_and_the_audit_knows(signal):
 
 def test_sessions_of_over_sessions_share_their_members():
     """Two members that differ, two sessions: were members drawn apart, half of the spread would average out."""
-    one = Session(np.array([[1.0, 1.0, 1.0], [3.0, 3.0, 3.0]]), np.zeros((1, 3)), np.full(3, 1 / np.log(2)))
+    one = Session(np.array([[1.0, 1.0, 1.0], [3.0, 3.0, 3.0]]), np.zeros((1, 3)), np.ones(3))
     alone, both = over_sessions([one]), over_sessions([one, one])
     assert alone.estimate == both.estimate == pytest.approx(2.0)
     assert (both.low, both.high) == pytest.approx((1.0, 3.0))

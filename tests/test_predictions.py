@@ -6,7 +6,7 @@ import pytest
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.data import Data
+from cortseq.data import Data, evenly
 from cortseq.errors import CortseqError
 from cortseq.figures import generation as generation_figure
 from cortseq.figures import horizon, ladder, memory, scores, units
@@ -88,8 +88,8 @@ def test_models_that_forecast_other_bins_are_not_compared(fits, counts):
 
 
 def test_trials_of_forecasts_are_spread():
-    assert tasks.spread(range(100), 3).tolist() == [0, 50, 99]
-    assert tasks.spread([4, 7], 8).tolist() == [4, 7]
+    assert evenly(range(100), 3).tolist() == [0, 50, 99]
+    assert evenly([4, 7], 8).tolist() == [4, 7]
 
 
 def test_best_is_by_validation(fits, counts):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -36,12 +36,66 @@ class Check:
         )
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one experiment of a phenomenon gives: arrays to draw and the checks made of them.
+
+    Attributes
+    ----------
+    variables : of the product, name -> (dims, values) or (dims, values, attributes).
+    checks : numbers of the claim.
+    coords : of the product, likewise.
+    """
+
+    variables: dict[str, Any]
+    checks: Sequence[Check] = ()
+    coords: dict[str, Any] = field(default_factory=dict)
+
+
 def near(
-    what: str, predicted: float, measured: float, within: float, row: str = "", note: str = "", relative=False
+    what: str, predicted: SupportsFloat, measured: SupportsFloat, within: float, row: str = "", note: str = ""
 ) -> Check:
-    """Return a check that `measured` is within `within` (or that share, if relative) of `predicted`."""
-    margin = within * abs(predicted) if relative else within
-    return Check(what, float(predicted), float(measured), predicted - margin, predicted + margin, row, note)
+    """Return a check that `measured` is within `within` of `predicted`."""
+    p = float(predicted)
+    return Check(what, p, float(measured), p - within, p + within, row, note)
+
+
+def close(
+    what: str, predicted: SupportsFloat, measured: SupportsFloat, share: float, row: str = "", note: str = ""
+) -> Check:
+    """Return a check that `measured` is within this share of `predicted`."""
+    return near(what, predicted, measured, share * abs(float(predicted)), row, note)
+
+
+def below(
+    what: str,
+    predicted: SupportsFloat,
+    measured: SupportsFloat,
+    high: SupportsFloat,
+    row: str = "",
+    note: str = "",
+) -> Check:
+    """Return a check that `measured` is at most `high`."""
+    return Check(what, float(predicted), float(measured), high=float(high), row=row, note=note)
+
+
+def above(
+    what: str,
+    predicted: SupportsFloat,
+    measured: SupportsFloat,
+    low: SupportsFloat,
+    row: str = "",
+    note: str = "",
+) -> Check:
+    """Return a check that `measured` is at least `low`."""
+    return Check(what, float(predicted), float(measured), low=float(low), row=row, note=note)
+
+
+def reported(
+    what: str, predicted: SupportsFloat, measured: SupportsFloat, row: str = "", note: str = ""
+) -> Check:
+    """Return a number without bounds, which is reported and holds nothing."""
+    return Check(what, float(predicted), float(measured), row=row, note=note)
 
 
 def worst(ratio: np.ndarray) -> float:
@@ -49,16 +103,12 @@ def worst(ratio: np.ndarray) -> float:
     return float(ratio.flat[np.abs(ratio - 1).argmax()])
 
 
-def phenomenon(
-    variables: dict[str, Any],
-    claim: str,
-    checks: Sequence[Check],
-    coords: dict[str, Any] | None = None,
-    **attrs,
-) -> xr.Dataset:
+def phenomenon(claim: str, parts: Sequence[Part], **attrs: Any) -> xr.Dataset:
     """Return the product of a phenomenon: what is drawn, the claim in its corrected form, and the checks."""
-    attrs = {"claim": claim, "checks": json.dumps([asdict(c) for c in checks]), **attrs}
-    return xr.Dataset(variables, coords, attrs)
+    checks = [asdict(check) for part in parts for check in part.checks]
+    variables = {name: value for part in parts for name, value in part.variables.items()}
+    coords = {name: value for part in parts for name, value in part.coords.items()}
+    return xr.Dataset(variables, coords, {"claim": claim, "checks": json.dumps(checks), **attrs})
 
 
 def table(found: xr.Dataset) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from cortseq import fetch, plugins, study
 from cortseq.errors import CortseqError, about
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
 
-def _check(given) -> int:
+def _check(given: argparse.Namespace) -> int:
     plan = study.read(given.config)
     faults: list[str] = []
     for name, source in plan.datasets.items():
@@ -59,7 +60,7 @@ def _check(given) -> int:
     return 0
 
 
-def _check_recording(plan: study.Study, name: str, source) -> None:
+def _check_recording(plan: study.Study, name: str, source: Any) -> None:
     """Everything that comes before the first fit, without writing anything."""
     from cortseq import preprocess, splits
 
@@ -79,14 +80,14 @@ def _check_recording(plan: study.Study, name: str, source) -> None:
             )
 
 
-def _inspect(given) -> int:
+def _inspect(given: argparse.Namespace) -> int:
     from cortseq import inspecting
 
     print("\n".join(inspecting.inspect(given.file)))
     return 0
 
 
-def _show(given) -> int:
+def _show(given: argparse.Namespace) -> int:
     from cortseq import store
     from cortseq.scoring import words
 
@@ -103,7 +104,7 @@ def _show(given) -> int:
     return 0
 
 
-def _schema(given) -> int:
+def _schema(given: argparse.Namespace) -> int:
     print(json.dumps(study.schema(), indent=1))
     return 0
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq import recording as rec
 from cortseq.observations.tracks import TRACKS, Track
@@ -47,7 +48,7 @@ class Data:
         object.__setattr__(self, "observation", self.observation or self.kind.default)
 
     @classmethod
-    def of(cls, recording: xr.Dataset, trials=None) -> Data:
+    def of(cls, recording: xr.Dataset, trials: Any = None) -> Data:
         """Take some trials (all: None) of a Recording as arrays."""
         if trials is not None:
             recording = recording.isel(trial=np.asarray(trials, int))
@@ -68,7 +69,7 @@ class Data:
             int(recording.attrs.get("support", 0)),
         )
 
-    def at(self, index) -> Data:
+    def at(self, index: Any) -> Data:
         """Return some trials, or with an index (trial, time) some bins of them."""
         inputs = None if self.inputs is None else self.inputs[index]
         scored = None if self.scored is None else self.scored[index]
@@ -109,3 +110,15 @@ class Data:
     def masked(self, log_prob: np.ndarray) -> np.ndarray:
         """Return `log_prob` (..., trial, time) with NaN where a bin is missing."""
         return np.where(self.valid, log_prob, np.nan)
+
+
+def evenly(trials: ArrayLike, n: int) -> np.ndarray:
+    """Return up to n of the trials, evenly over all: they may be sorted by a covariate.
+
+    Parameters
+    ----------
+    trials : (trial,) positions.
+    n : how many at most.
+    """
+    trials = np.asarray(trials, int)
+    return trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)]

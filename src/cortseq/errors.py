@@ -2,12 +2,21 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 
 class CortseqError(Exception):
     """A fault in the input, not in the program; shown as one line, without a traceback."""
 
-    def __init__(self, problem: str, *, file=None, key=None, value=None, fix: str | None = None):
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: Any = None,
+        key: str | None = None,
+        value: Any = None,
+        fix: str | None = None,
+    ) -> None:
         parts = [
             *([f"{file}"] if file is not None else []),
             *([f"{key}"] if key is not None else []),
@@ -17,7 +26,7 @@ class CortseqError(Exception):
 
 
 @contextlib.contextmanager
-def about(*where) -> Iterator[None]:
+def about(*where: Any) -> Iterator[None]:
     """Let errors raised inside name `where` first.
 
     `where` is the entry and the file, which code further down does not know.
@@ -32,7 +41,7 @@ def about(*where) -> Iterator[None]:
 class MissingExtra(CortseqError):
     """An optional dependency is needed for this file."""
 
-    def __init__(self, package: str, extra: str, file=None):
+    def __init__(self, package: str, extra: str, file: Any = None) -> None:
         super().__init__(
             f"needs the package {package}",
             file=file,

@@ -9,6 +9,7 @@ import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from cortseq import store
 from cortseq.errors import CortseqError
@@ -44,7 +45,7 @@ def _there(source: Source, path: Path) -> bool:
     return path.is_dir() if source.parts else path.is_file()
 
 
-def _folders(source: Source, mirrors: list[Path]):
+def _folders(source: Source, mirrors: list[Path]) -> Any:
     """Yield folders of the name asked for in the mirrors, also a mirror itself."""
     name = PurePosixPath(str(source.path)).name
     for mirror in mirrors:

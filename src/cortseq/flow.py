@@ -99,7 +99,7 @@ def checked(flow: Step) -> Step:
     return replace(flow, function=step) if isinstance(flow, Flow) else step
 
 
-def evaluate(function: Callable[..., Any], *arguments):
+def evaluate(function: Callable[..., Any], *arguments: Any) -> Any:
     """Return what a user's function makes of one state, outside of torch's transforms.
 
     Raises
@@ -135,7 +135,7 @@ def batched(flow: Step) -> Step:
     return together
 
 
-def as_states(states) -> torch.Tensor:
+def as_states(states: Any) -> torch.Tensor:
     """Return numpy or torch states as a detached float64 tensor on the CPU.
 
     (d,) or (n, d).

@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from cortseq.errors import CortseqError
 
 
 @contextlib.contextmanager
-def job(snakemake) -> Iterator[Callable[..., None]]:
+def job(snakemake: Any) -> Iterator[Callable[..., None]]:
     """Run a script's body: yields a function that logs a line.
 
     A CortseqError ends the job with its one line on the terminal and in the log, without a traceback;

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 
 
-def spectral_radius(matrix) -> float:
+def spectral_radius(matrix: ArrayLike) -> float:
     """Return max_i |lambda_i|: a map is stable below 1."""
     return float(np.abs(np.linalg.eigvals(square(matrix))).max())
 
 
-def spectral_abscissa(matrix) -> float:
+def spectral_abscissa(matrix: ArrayLike) -> float:
     """Return max_i Re lambda_i: dx/dt = A x is stable below 0."""
     return float(np.linalg.eigvals(square(matrix)).real.max())
 
 
-def square(matrix) -> np.ndarray:
+def square(matrix: ArrayLike) -> np.ndarray:
     """Return a finite square matrix (n, n) as float64, or complex128 where it is complex.
 
     Raises

@@ -128,7 +128,7 @@ class Registry:
         binding: str,
         base: Callable[[], type],
         built_in: Callable[[], dict[str, str]],
-    ):
+    ) -> None:
         self.kind, self.key, self.binding = kind, key, binding
         self.base, self.built_in = base, built_in
         self._classes: dict[str, type] = {}

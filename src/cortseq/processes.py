@@ -6,6 +6,8 @@ goes to `to`. It is unifilar where state and symbol fix the next state. All entr
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cortseq.errors import CortseqError
@@ -74,7 +76,7 @@ def parity(order: int, noise: float) -> np.ndarray:
     return _shift_register(2, order, row)
 
 
-def _shift_register(m: int, length: int, row) -> np.ndarray:
+def _shift_register(m: int, length: int, row: Any) -> np.ndarray:
     moves = np.zeros((m, m**length, m**length))
     for state in range(m**length):
         for symbol, p in enumerate(row(state)):
@@ -118,7 +120,7 @@ def embedded_reber() -> np.ndarray:
     return _graph(edges, 19)
 
 
-def _graph(edges, n_states: int) -> np.ndarray:
+def _graph(edges: Any, n_states: int) -> np.ndarray:
     moves = np.zeros((len(REBER), n_states, n_states))
     for a, symbol, b in edges:
         moves[REBER.index(symbol), a, b] = 1.0

@@ -88,7 +88,7 @@ def keys(product: str, facts: Facts) -> list[dict[str, Any]]:
     return [{"variant": variant, "fold": 0} for variant in narrower.get(product, facts.variants)]
 
 
-def labels(product: str, facts: Facts) -> list[tuple]:
+def labels(product: str, facts: Facts) -> list[tuple[Any, ...]]:
     """Return the keys of `Products`: the values of `keys` alone, such as (variant, fold)."""
     return [tuple(key.values()) for key in keys(product, facts)]
 
@@ -101,7 +101,7 @@ def files(out: str, product: str, facts: Facts) -> list[str]:
 class Products:
     """The files that a job was given, by product and key; a file is read when it is asked for."""
 
-    def __init__(self, dataset: str, given: Mapping[str, list[tuple[tuple, str]]]):
+    def __init__(self, dataset: str, given: Mapping[str, list[tuple[tuple[Any, ...], str]]]) -> None:
         """`dataset`: "" for the whole study; `given`: product -> pairs of a key and a path."""
         self.dataset = dataset
         self._files = {name: {tuple(key): file for key, file in pairs} for name, pairs in given.items()}
@@ -114,7 +114,7 @@ class Products:
         }
         return cls(facts.dataset, pairs)
 
-    def keys(self, product: str) -> list[tuple]:
+    def keys(self, product: str) -> list[tuple[Any, ...]]:
         """Return the key of every file of a product."""
         return list(self._files[product])
 

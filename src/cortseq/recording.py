@@ -25,11 +25,12 @@ of `cortseq.observations.names`), and ``support`` where that distribution is ove
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
@@ -94,14 +95,14 @@ def dirt(recording: xr.Dataset) -> dict[str, Any]:
 
 
 def from_spikes(
-    times,
-    units,
-    trials,
+    times: Any,
+    units: Any,
+    trials: Any,
     *,
     window: tuple[float, float],
     bin_width: float,
     n_trials: int | None = None,
-    unit_names: Sequence | np.ndarray | None = None,
+    unit_names: Sequence[Any] | np.ndarray | None = None,
     covariates: dict[str, Any] | None = None,
     observation: str = "poisson",
 ) -> xr.Dataset:
@@ -180,12 +181,12 @@ def _in_range(key: str, labels: np.ndarray, n: int) -> None:
 
 
 def from_counts(
-    counts,
+    counts: Any,
     *,
     bin_width: float,
-    valid=None,
+    valid: Any = None,
     time_start: float = 0.0,
-    unit_names=None,
+    unit_names: Any = None,
     covariates: dict[str, Any] | None = None,
     coords: dict[str, Any] | None = None,
     dirt: dict[str, Any] | None = None,
@@ -212,7 +213,11 @@ def from_counts(
 
 
 def from_symbols(
-    sequences: Sequence[np.ndarray], *, n_symbols: int | None = None, covariates=None, labels=None
+    sequences: Sequence[np.ndarray],
+    *,
+    n_symbols: int | None = None,
+    covariates: Any = None,
+    labels: Any = None,
 ) -> xr.Dataset:
     """Return a Recording from sequences of labels 0..n_symbols-1, of any lengths (padded, masked)."""
     for s in sequences:
@@ -238,7 +243,13 @@ def _whole_labels(s: np.ndarray) -> None:
 
 
 def from_signal(
-    signal, *, bin_width: float, valid=None, channel_names=None, covariates=None, coords=None
+    signal: Any,
+    *,
+    bin_width: float,
+    valid: Any = None,
+    channel_names: Any = None,
+    covariates: Any = None,
+    coords: Any = None,
 ) -> xr.Dataset:
     """Return a Recording from real values (trial, time, channel); NaN samples are masked whole bins."""
     signal = np.asarray(signal, float)
@@ -275,7 +286,17 @@ def from_drawn(
     )()
 
 
-def _build(kind, values, bin_width, valid, time_start, covariates, coords, dirt, attrs=None) -> xr.Dataset:
+def _build(
+    kind: str,
+    values: np.ndarray,
+    bin_width: float,
+    valid: ArrayLike | None,
+    time_start: float,
+    covariates: Mapping[str, Any] | None,
+    coords: Mapping[str, Any],
+    dirt: Mapping[str, int],
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
     n_trials, n_time = values.shape[:2]
     valid = np.ones((n_trials, n_time), bool) if valid is None else np.asarray(valid, bool)
     covariates = covariates or {}

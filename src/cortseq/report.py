@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,11 @@ import xarray as xr
 
 from cortseq import checks
 from cortseq import recording as rec
-from cortseq.figures.style import UNITS
+from cortseq.metrics import METRICS
 from cortseq.scoring import words
 
 
-def facts(recording: xr.Dataset, manifest: dict) -> dict:
+def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
     """What a recording is, in words and numbers for the report."""
     track, valid = rec.kind(recording), recording["valid"].values
     fold = manifest["folds"][0]
@@ -62,13 +63,13 @@ def _range(lengths: np.ndarray) -> str:
 
 def render(
     template: str,
-    study: dict,
+    study: dict[str, Any],
     comparison: pd.DataFrame,
     timing: pd.DataFrame,
-    audits: dict[str, dict],
-    recordings: dict[str, dict],
-    figures: list[dict],
-    versions: dict,
+    audits: dict[str, dict[str, Any]],
+    recordings: dict[str, dict[str, Any]],
+    figures: list[dict[str, Any]],
+    versions: dict[str, Any],
     cosmoothing: dict[str, pd.DataFrame] | None = None,
     dynamics: dict[str, dict[str, pd.DataFrame]] | None = None,
 ) -> str:
@@ -79,7 +80,7 @@ def render(
             "name": name,
             "facts": recordings[name],
             "rows": rows.sort_values("value", ascending=False, kind="stable").to_dict("records"),
-            "unit": UNITS[rows["metric"].iloc[0]],
+            "unit": METRICS[rows["metric"].iloc[0]].label,
             "metric": rows["metric"].iloc[0],
             "audits": audits[name]["audits"],
             "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],
@@ -102,7 +103,7 @@ def render(
     )
 
 
-def theory(template: str, study: str, sections: list[dict]) -> str:
+def theory(template: str, study: str, sections: list[dict[str, Any]]) -> str:
     """The page of phenomena. `sections`: dicts with name, claim, checks (a table of `phenomena.checks`) and svg text."""
     every = pd.concat([section["checks"] for section in sections])
     return (
@@ -119,7 +120,7 @@ def theory(template: str, study: str, sections: list[dict]) -> str:
     )
 
 
-def _environment():
+def _environment() -> Any:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -151,7 +152,7 @@ def inline(svg: str, name: str) -> str:
     )
 
 
-def _number(value, digits: int = 3, sign: bool = False) -> str:
+def _number(value: Any, digits: int = 3, sign: bool = False) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
     return f"{value:{'+' if sign else ''}.{digits}f}"

@@ -46,7 +46,7 @@ class Deal:
         return cls(**{key: getattr(settings, key) for key in cls.__dataclass_fields__})
 
 
-def split(recording: xr.Dataset, deal: Deal, source: Source, dataset: str) -> dict:
+def split(recording: xr.Dataset, deal: Deal, source: Source, dataset: str) -> dict[str, Any]:
     """The manifest: per fold the trial ids of each role and the units kept by their *training* rate.
 
     Raises
@@ -107,7 +107,7 @@ def _strata(recording: xr.Dataset, source: Source) -> tuple[np.ndarray, str | No
     return np.nan_to_num(values.astype(float)), names[0]
 
 
-def _deal_trials(n: int, strata: np.ndarray, deal: Deal, rng):
+def _deal_trials(n: int, strata: np.ndarray, deal: Deal, rng: np.random.Generator) -> Any:
     """Sort by stratum (ties at random) and deal like cards, so that every role spans all strata."""
     order = np.lexsort((rng.permutation(n), strata))
     if deal.folds > 1:
@@ -126,7 +126,9 @@ def _deal_trials(n: int, strata: np.ndarray, deal: Deal, rng):
         yield roles
 
 
-def _choose(roles: np.ndarray, order: np.ndarray, role: str, fraction: float, rng) -> None:
+def _choose(
+    roles: np.ndarray, order: np.ndarray, role: str, fraction: float, rng: np.random.Generator
+) -> None:
     """Give `role` to a fraction of all trials, one at random out of each run of neighbours in `order`."""
     free = order[roles[order] == "train"]
     wanted = min(max(1, round(fraction * len(roles))), len(free) - 1)
@@ -134,7 +136,7 @@ def _choose(roles: np.ndarray, order: np.ndarray, role: str, fraction: float, rn
         roles[rng.choice(hand)] = role
 
 
-def _deal_blocks(n: int, strata: np.ndarray, deal: Deal, rng):
+def _deal_blocks(n: int, strata: np.ndarray, deal: Deal, rng: np.random.Generator) -> Any:
     # at least two windows, as one may become a guard; four where there are enough, or guards take too many
     n_blocks = min(max(_BLOCKS, 4 * deal.folds), max(n // 4, 3, deal.folds))
     block = np.arange(n) * n_blocks // n
@@ -149,7 +151,7 @@ def _guarded(roles: np.ndarray) -> np.ndarray:
     return out
 
 
-def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str) -> dict:
+def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str) -> dict[str, Any]:
     """Units kept: those that spike in the training trials, between the rates asked for, the fastest max_units."""
     track = rec.kind(recording)
     if track.has_scale:
@@ -183,7 +185,7 @@ def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str
     return {"units": kept.tolist(), "units_dropped": dropped}
 
 
-def _channels(recording: xr.Dataset, train: list[int], dataset: str) -> dict:
+def _channels(recording: xr.Dataset, train: list[int], dataset: str) -> dict[str, Any]:
     """Channels kept: those that vary in the training trials (the others have no scale to score on)."""
     learned = recording.isel(trial=train)
     values = learned["signal"].values[learned["valid"].values]
@@ -200,7 +202,7 @@ def _channels(recording: xr.Dataset, train: list[int], dataset: str) -> dict:
     }
 
 
-def fold_of(recording: xr.Dataset, manifest: dict, fold: int) -> tuple[xr.Dataset, dict]:
+def fold_of(recording: xr.Dataset, manifest: dict[str, Any], fold: int) -> tuple[xr.Dataset, dict[str, Any]]:
     """The recording with the units or channels of a fold, and the fold's roles."""
     roles = manifest["folds"][fold]
     if "channels" in roles:

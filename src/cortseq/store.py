@@ -15,6 +15,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,10 +85,10 @@ def read(path: str | Path) -> xr.Dataset:
         ) from error
 
 
-def write_json(content, path: str | Path) -> None:
+def write_json(content: Any, path: str | Path) -> None:
     """Write JSON with sorted keys; numpy scalars and arrays become plain numbers and lists."""
 
-    def plain(value):
+    def plain(value: Any) -> Any:
         if isinstance(value, np.ndarray | np.generic):
             return value.tolist()
         raise TypeError(type(value))
@@ -96,7 +97,7 @@ def write_json(content, path: str | Path) -> None:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True, default=plain) + "\n")
 
 
-def read_json(path: str | Path):
+def read_json(path: str | Path) -> Any:
     """Read a JSON file."""
     return json.loads(Path(path).read_text())
 

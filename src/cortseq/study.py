@@ -54,16 +54,16 @@ def _name(value: Any) -> str:
 Name = Annotated[str, BeforeValidator(_name)]
 
 
-def _sources() -> TypeAdapter:
+def _sources() -> TypeAdapter[Any]:
     return _one_of(tuple(sources.registry().values()), "source")
 
 
-def _models() -> TypeAdapter:
+def _models() -> TypeAdapter[Any]:
     return _one_of(tuple(models.registry().values()), "family")
 
 
 @functools.cache  # by the classes: one may be registered at any time
-def _one_of(classes: tuple[type, ...], key: str) -> TypeAdapter:
+def _one_of(classes: tuple[type, ...], key: str) -> TypeAdapter[Any]:
     union: Any = functools.reduce(operator.or_, classes)
     return TypeAdapter(Annotated[union, Field(discriminator=key)])
 
@@ -110,13 +110,13 @@ class Study(BaseModel):
     mirrors: list[str] = Field(default_factory=list, description="folders searched for raw files by name")
 
     @model_validator(mode="after")
-    def _something(self):
+    def _something(self) -> Any:
         if not (self.datasets and self.models) and not self.theory:
             raise ValueError("nothing to do: a study has `datasets` with `models`, or `theory`")
         return self
 
     @model_validator(mode="after")
-    def _some_train(self):
+    def _some_train(self) -> Any:
         test = self.test_fraction if self.folds == 1 else 1 / self.folds
         if test + self.valid_fraction >= 0.95:
             raise ValueError(
@@ -126,7 +126,7 @@ class Study(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _in_order(self):
+    def _in_order(self) -> Any:
         if len(self.sequence) == 1:
             raise ValueError("sequence: needs at least two datasets, or none")
         for i, name in enumerate(self.sequence):
@@ -198,7 +198,7 @@ def _text(value: Any) -> str:
     return text.replace(".", "p").replace("-", "m").replace("+", "")
 
 
-def _fault(error: ValidationError, where: str = "", drop: int = 0, file=None) -> CortseqError:
+def _fault(error: ValidationError, where: str = "", drop: int = 0, file: Any = None) -> CortseqError:
     """All faults of a validation, one line each: the key's path, what is wrong, the value."""
     lines = []
     for fault in error.errors():
@@ -225,7 +225,7 @@ def _numbers(value: Any) -> Any:
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
-def validate(content: Any, file=None) -> Study:
+def validate(content: Any, file: Any = None) -> Study:
     """A Study from parsed YAML; raises CortseqError with one line per fault."""
     if not isinstance(content, dict):
         raise CortseqError("a study is a mapping of keys", file=file, fix="see config/README.md")
@@ -260,7 +260,7 @@ def validate(content: Any, file=None) -> Study:
     return study
 
 
-def _sequence_faults(study: Study, file) -> list[str]:
+def _sequence_faults(study: Study, file: Any) -> list[str]:
     """Sessions that cannot be learned one after another, and models that ask for it without a sequence, one line each."""
     faults, known = [], {name: study.datasets[name] for name in study.sequence}
     if len({source.track for source in known.values()}) > 1:
@@ -290,7 +290,7 @@ def _overlap(one: Source, other: Source) -> bool:
     return same and a != b and max(a[0], b[0]) < min(a[1], b[1])
 
 
-def _theory_faults(study: Study, file) -> list[str]:
+def _theory_faults(study: Study, file: Any) -> list[str]:
     """Phenomena and settings that do not exist, one line each."""
     faults = []
     for name, settings in study.theory.items():
@@ -329,18 +329,18 @@ def read(path: str | Path) -> Study:
     return validate(content, path)
 
 
-def dump(study: Study) -> dict:
+def dump(study: Study) -> dict[str, Any]:
     """The study as plain JSON, sources and models in full."""
     content = study.model_dump(mode="json")
     content["datasets"] = {k: v.model_dump(mode="json", exclude_none=True) for k, v in study.datasets.items()}
     return content
 
 
-def schema() -> dict:
+def schema() -> dict[str, Any]:
     """JSON schema of a study file, for editors; model settings may be lists (sweeps)."""
     top = Study.model_json_schema()
     parts = {"datasets": _sources().json_schema(), "models": _models().json_schema()}
-    definitions: dict = {}
+    definitions: dict[str, Any] = {}
     for key, part in parts.items():
         definitions |= part.pop("$defs", {})
         top["properties"][key]["additionalProperties"] = part

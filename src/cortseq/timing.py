@@ -49,7 +49,7 @@ def in_turns(
     return [float(np.median(times)) for times in taken]
 
 
-def law(name: str, x, y) -> Law:
+def law(name: str, x: Any, y: Any) -> Law:
     """Return least squares on logarithms; Student's interval."""
     from scipy import stats
 

@@ -1,6 +1,7 @@
 """Forecasts, scores from limited memory or free runs, of the variant of a model that is best on validation."""
 
 from cortseq import models, splits, store
+from cortseq.data import evenly
 from cortseq.jobs import job
 from cortseq.scoring import generation, tasks
 
@@ -16,7 +17,7 @@ with job(snakemake) as say:
         store.write_table(table.assign(variant=variant, role=fit.model.role), snakemake.output[0])
     else:
         if task == "forecasts":
-            trials = tasks.spread(roles["test"], study["forecast_trials"])
+            trials = evenly(roles["test"], study["forecast_trials"])
             settings = study["horizons"], study["samples"], study["seed"]
             found = tasks.forecast(fit, recording, trials, *settings)
         else:

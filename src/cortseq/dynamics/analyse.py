@@ -41,9 +41,9 @@ def dissect_fit(
     trials : positions; 64 of them are used.
     label_name : covariate of the recording that labels the states ("" or unknown: none).
     """
-    from cortseq.data import Data
+    from cortseq.data import Data, evenly
 
-    trials = spread(trials, MAX_TRIALS)
+    trials = evenly(trials, MAX_TRIALS)
     data = Data.of(recording, trials)
     states = np.where(data.valid[..., None], fit.states(recording, trials), np.nan)
     members = [fit.member(member) for member in range(len(states))]
@@ -72,7 +72,7 @@ def dissect(
     seed: int,
     n_starts: int = 128,
     n_permutations: int = 200,
-    label=None,
+    label: Any = None,
     label_name: str = "",
 ) -> xr.Dataset:
     """Find principal components, fixed points with Jacobian spectra, and weight spectra.
@@ -128,18 +128,6 @@ def dissect(
         "seed": seed,
     }
     return xr.Dataset(found, attrs=attrs)
-
-
-def spread(trials: ArrayLike, n: int) -> np.ndarray:
-    """Return up to n of the trials, evenly over all: they may be sorted by a covariate.
-
-    Parameters
-    ----------
-    trials : (trial,) positions.
-    n : how many at most.
-    """
-    trials = np.asarray(trials, int)
-    return trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)]
 
 
 def _by_member(states: np.ndarray, members: int) -> list[np.ndarray]:
@@ -255,7 +243,7 @@ def _padded(arrays: list[np.ndarray], n: int) -> np.ndarray:
     return out
 
 
-def _weights(weights: Sequence[np.ndarray], signs, n_permutations: int, seed: int) -> dict[str, Any]:
+def _weights(weights: Sequence[np.ndarray], signs: Any, n_permutations: int, seed: int) -> dict[str, Any]:
     """Return recurrent weights, their spectra, bulk radii and the p-value of every eigenvalue."""
     matrices = np.stack([np.asarray(w, dtype=np.float64) for w in weights])
     found = [outliers(w, signs, n_permutations, seed + member) for member, w in enumerate(matrices)]

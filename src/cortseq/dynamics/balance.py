@@ -67,7 +67,7 @@ def balance(
     return Balance(e, i, balance_index(e, i), tracking_lag(e, -i, max_lag))
 
 
-def balance_index(excitatory, inhibitory) -> np.ndarray:
+def balance_index(excitatory: Any, inhibitory: Any) -> np.ndarray:
     """Return |E + I| / (|E| + |I|), mean over bins with current, of currents (trial, time, unit); (unit,)."""
     e, i = excitatory, inhibitory
     total = e - i
@@ -77,7 +77,7 @@ def balance_index(excitatory, inhibitory) -> np.ndarray:
         return np.where(counted, index, 0).sum((0, 1)) / counted.sum((0, 1))
 
 
-def tracking_lag(leader, follower, max_lag: int) -> np.ndarray:
+def tracking_lag(leader: Any, follower: Any, max_lag: int) -> np.ndarray:
     """Return the bins by which `follower` is late, (unit,).
 
     At the peak of the pooled correlation of two signals (trial, time, unit).

@@ -87,7 +87,7 @@ class _Orbits:
         return self.stopped is None and not grows.all(0).any()
 
 
-def _follow(flow: Step, states, n_steps: int, warm_up: int, seed: int) -> _Orbits:
+def _follow(flow: Step, states: Any, n_steps: int, warm_up: int, seed: int) -> _Orbits:
     """Follow one tangent vector along the orbit of every state.
 
     It has length 1 again after every step.
@@ -142,7 +142,7 @@ def _pushes(flow: Step, states: torch.Tensor) -> Iterator[tuple[torch.Tensor, Pu
             states = moved.pop()
 
 
-def _of_one(push):
+def _of_one(push: Any) -> Any:
     """Return a tangent map of frames as one of single vectors (n, d)."""
     if push is None:
         return None
@@ -158,7 +158,7 @@ def _applied(jacobians: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     return (jacobians @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
-def _pushed(push, states: torch.Tensor, moved: list[Any], vectors: torch.Tensor) -> torch.Tensor:
+def _pushed(push: Any, states: torch.Tensor, moved: list[Any], vectors: torch.Tensor) -> torch.Tensor:
     new, images = push(states, vectors)
     moved.append(new)
     return images
@@ -225,7 +225,7 @@ def chaos_verdict(
     return ChaosVerdict(verdict, reason, found, low, high, " and ".join(maps))
 
 
-def _starts(starts, n: int) -> np.ndarray:
+def _starts(starts: Any, n: int) -> np.ndarray:
     """Return (seed, start, d) of starts (start, d) or (seed, start, d)."""
     starts = np.asarray(starts, dtype=np.float64)
     if not n:

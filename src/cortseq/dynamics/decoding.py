@@ -21,8 +21,8 @@ def decode_past(
     states: ArrayLike,
     targets: ArrayLike,
     lags: Sequence[int],
-    train,
-    test,
+    train: Any,
+    test: Any,
     penalties: Sequence[float] = PENALTIES,
 ) -> np.ndarray:
     """Return R^2 of y_{t-k} read linearly from the state s_t, on held-out trials, (lag, target).
@@ -60,7 +60,9 @@ def decode_past(
     return np.array(out)
 
 
-def decode_cue(features: ArrayLike, cue: ArrayLike, train, test, penalty: float = 1.0) -> np.ndarray:
+def decode_cue(
+    features: ArrayLike, cue: ArrayLike, train: Any, test: Any, penalty: float = 1.0
+) -> np.ndarray:
     """Return area under the ROC curve of a label of the trial, read from the features of each bin, (time,).
 
     Logistic regression per bin on the trials `train` (L2, features standardised), judged on `test`; 0.5 is
@@ -81,7 +83,7 @@ def decode_cue(features: ArrayLike, cue: ArrayLike, train, test, penalty: float 
     return np.array([_auc(x[:, t], cue, train, test, penalty) for t in range(x.shape[1])])
 
 
-def _auc(x: np.ndarray, cue: np.ndarray, train, test, penalty: float) -> float:
+def _auc(x: np.ndarray, cue: np.ndarray, train: Any, test: Any, penalty: float) -> float:
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
 
@@ -116,7 +118,7 @@ class SilentMemory:
 
 
 def silent_memory(
-    fit: Any, recording: xr.Dataset, cue: ArrayLike, train, test, penalty: float = 1.0
+    fit: Any, recording: xr.Dataset, cue: ArrayLike, train: Any, test: Any, penalty: float = 1.0
 ) -> SilentMemory:
     """Return a cue decoded through the delay from a plastic network's activity, and from its synapses.
 
@@ -143,7 +145,7 @@ def silent_memory(
     )
 
 
-def _roles(train, test) -> tuple[np.ndarray, np.ndarray]:
+def _roles(train: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
     train, test = np.asarray(train, int), np.asarray(test, int)
     twice = np.intersect1d(train, test)
     if twice.size:

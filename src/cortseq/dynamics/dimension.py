@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -21,7 +23,7 @@ def participation_ratio(covariance: ArrayLike) -> float:
 
 
 def corrected_participation_ratio(
-    samples: ArrayLike, noise_variance=None, n_effective: float | None = None
+    samples: ArrayLike, noise_variance: Any = None, n_effective: float | None = None
 ) -> float:
     """Return the participation ratio of what lies under independent noise, from few samples.
 

@@ -66,13 +66,13 @@ def echo_state_test(flow_with_input: DrivenStep, inputs: Any, starts: Any, seed:
     CortseqError : fewer inputs or starts, equal starts, or a trajectory that leaves the finite numbers.
     """
 
-    def push(states: Any, inputs: Any, vectors):
+    def push(states: Any, inputs: Any, vectors: Any) -> Any:
         return push_each(checked(partial(_given, flow_with_input, inputs[0])), states, vectors)
 
     return _test(push, inputs, starts, seed)
 
 
-def _test(push: Callable[..., Any], inputs, starts, seed: int) -> EchoState:
+def _test(push: Callable[..., Any], inputs: Any, starts: Any, seed: int) -> EchoState:
     """Run the test with what a step does to states and tangent vectors.
 
     All under one input (n, m).

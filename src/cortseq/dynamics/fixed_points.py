@@ -167,7 +167,7 @@ def sorted_eigenvalues(matrices: np.ndarray) -> np.ndarray:
     return np.take_along_axis(values, order, -1)
 
 
-def _settled(step, states, n_steps: int, slow: float):
+def _settled(step: Step, states: torch.Tensor, n_steps: int, slow: float) -> Any:
     """Return where the flow takes the states, (m, d).
 
     The last state where the flow comes nearly to rest, else the mean of where it goes on.
@@ -181,7 +181,9 @@ def _settled(step, states, n_steps: int, slow: float):
     return ends[ends.isfinite().all(1)]
 
 
-def _search(flow, step, starts, tolerance: float, distance: float, max_steps: int):
+def _search(
+    flow: Step, step: Step, starts: torch.Tensor, tolerance: float, distance: float, max_steps: int
+) -> Any:
     """Return states and speeds where the search from each start ends."""
     states = starts.clone()
     speeds = (step(states) - states).norm(dim=1).nan_to_num(nan=torch.inf)
@@ -203,7 +205,7 @@ def _search(flow, step, starts, tolerance: float, distance: float, max_steps: in
     return states[leader], speeds[leader]
 
 
-def _descend(flow, step, states, damping):
+def _descend(flow: Step, step: Step, states: torch.Tensor, damping: torch.Tensor) -> Any:
     """Take one damped step (A'A + mu) p = -A'r, r = F(s) - s, A = dF/ds - 1.
 
     Returns states (n, d), speeds (n,) and the next mu (n,).
@@ -233,7 +235,7 @@ def _descend(flow, step, states, damping):
     return torch.stack(tried)[best, every], speeds[best, every], damping
 
 
-def _polish(flow, step, points, n_steps: int = 3):
+def _polish(flow: Step, step: Step, points: torch.Tensor, n_steps: int = 3) -> Any:
     """Take Newton steps to rounding, each only where it helps; points and their speeds."""
     eye = torch.eye(points.shape[1], dtype=points.dtype)
     speeds = (step(points) - points).norm(dim=1)
@@ -248,7 +250,7 @@ def _polish(flow, step, points, n_steps: int = 3):
     return points, speeds
 
 
-def _apart(a, b):
+def _apart(a: torch.Tensor, b: torch.Tensor) -> Any:
     """Return distances (n, m) of states (n, d) and (m, d).
 
     From differences: products lose what is far from the origin.
@@ -256,7 +258,7 @@ def _apart(a, b):
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _distinct(points, speeds, distance: float) -> list[int]:
+def _distinct(points: torch.Tensor, speeds: torch.Tensor, distance: float) -> list[int]:
     """Return positions of points further apart than `distance`, the slowest of each cluster."""
     apart = _apart(points, points)
     kept: list[int] = []
@@ -272,7 +274,7 @@ def _order(points: np.ndarray, grain: float) -> np.ndarray:
     return np.lexsort((keys / grain).round().T[::-1])
 
 
-def _returns(step, points, size: float, max_steps: int, seed: int):
+def _returns(step: Step, points: torch.Tensor, size: float, max_steps: int, seed: int) -> Any:
     """Return whether all perturbed copies of each point come back to a tenth of their first distance.
 
     Copies that are still on their way at `max_steps` count as returned when they are nearer than at first.

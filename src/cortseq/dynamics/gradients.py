@@ -61,7 +61,7 @@ def _member_norms(loop: Driven, lags: np.ndarray, norm: str) -> np.ndarray:
     return out
 
 
-def _products(step, states, inputs, longest: int):
+def _products(step: Any, states: Any, inputs: Any, longest: int) -> Any:
     """Yield the product of the last k Jacobians for k = 0, 1, 2 and so on, each (d, d).
 
     Rows of `states` and `inputs` are the steps; the newest factor is on the left.

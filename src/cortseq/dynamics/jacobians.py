@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ _DOUBLES = 2**24  # working memory of one chunk, 128 MiB
 _TEMPORARIES = 10  # vectors of length d that one tangent needs on its way through a cell
 
 
-def jacobian(flow: Step, states) -> np.ndarray:
+def jacobian(flow: Step, states: Any) -> np.ndarray:
     """Return dF_i/ds_j at each state, exact.
 
     By the flow's own tangent map where it has one, else automatic differentiation.
@@ -53,7 +53,7 @@ def jacobian_tensor(flow: Step, states: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def jacobians_along(step, states: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+def jacobians_along(step: Any, states: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     """Return dF(s, x)/ds at every pair of a state (n, d) and an input (n, m), (n, d, d)."""
     size = chunk_size(states.shape[1])
     try:
@@ -64,14 +64,14 @@ def jacobians_along(step, states: torch.Tensor, inputs: torch.Tensor) -> torch.T
         return torch.stack([evaluate(_jacobian, flow, s) for flow, s in zip(given, states, strict=True)])
 
 
-def _swapped(step, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+def _swapped(step: Any, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
     return step(state, x)
 
 
 def push_each(flow: Step, states: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """F(s) and DF(s) v of any function (d,) -> (m,), for n pairs of a state and a tangent vector (n, d)."""
 
-    def push(state, vector):
+    def push(state: torch.Tensor, vector: torch.Tensor) -> Any:
         return torch.func.jvp(flow, (state,), (vector,))
 
     try:

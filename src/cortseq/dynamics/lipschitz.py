@@ -73,7 +73,7 @@ def constants(fit: Any, member: int = 0) -> tuple[float, float, np.ndarray, np.n
     return float(by_state), float(by_input), a, w
 
 
-def _member(fit: Any, recording: xr.Dataset, trials, member: int) -> tuple[Any, ...]:
+def _member(fit: Any, recording: xr.Dataset, trials: Any, member: int) -> tuple[Any, ...]:
     loop = driven(fit, recording, member, trials)
     by_state, by_input, _, _ = constants(fit, member)
     moved = (loop.states[:, 1:] - loop.states[:, :-1]).norm(dim=-1).numpy()

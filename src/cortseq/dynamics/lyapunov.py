@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -66,7 +66,7 @@ class LyapunovSpectrum:
 
 def lyapunov_spectrum(
     flow: Step,
-    state,
+    state: Any,
     n_exponents: int | None = None,
     n_steps: int = 10_000,
     warm_up: int = 1000,
@@ -226,7 +226,7 @@ def _errors(logs: np.ndarray) -> np.ndarray:
     return np.sqrt(np.max(squares, 0))
 
 
-def _by_push(flow, state: torch.Tensor, frame: _Frame) -> Images:
+def _by_push(flow: Any, state: torch.Tensor, frame: _Frame) -> Images:
     """Yield states and images of the frame by the closed form that comes with the flow."""
     while True:
         before = state
@@ -258,7 +258,7 @@ def _by_products(flow: Step, state: torch.Tensor, frame: _Frame) -> Images:
 def _push(flow: Step, state: torch.Tensor, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return F(s) and DF(s) Q for the columns of Q."""
 
-    def push(vector):
+    def push(vector: Any) -> Any:
         return torch.func.jvp(flow, (state,), (vector,))
 
     try:

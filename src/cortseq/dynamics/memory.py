@@ -85,7 +85,7 @@ def memory_capacity(
     return MemoryCapacity(float(per_lag.sum()), per_lag, float(chance.mean()))
 
 
-def _run(w: np.ndarray, into: np.ndarray, u: np.ndarray, leak: float, phi) -> np.ndarray:
+def _run(w: np.ndarray, into: np.ndarray, u: np.ndarray, leak: float, phi: Any) -> np.ndarray:
     """Return states after every input, (time, n)."""
     states = np.empty((len(u), len(w)))
     h = np.zeros(len(w))

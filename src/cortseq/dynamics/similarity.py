@@ -14,7 +14,7 @@ from cortseq.dynamics.ridge import ridge
 from cortseq.errors import CortseqError
 
 
-def spectral_distance(a, b) -> float:
+def spectral_distance(a: Any, b: Any) -> float:
     """Return the Wasserstein-1 distance of two sets of eigenvalues in the complex plane.
 
     Each set has total weight 1.
@@ -58,7 +58,7 @@ class FixedPointMatch:
 
 
 def match_fixed_points(
-    reference: ArrayLike, found, tolerance: float = 0.1, scale: float | None = None, stable=None
+    reference: ArrayLike, found: Any, tolerance: float = 0.1, scale: float | None = None, stable: Any = None
 ) -> FixedPointMatch:
     """Return one-to-one pairs of fixed points within `tolerance`, as many and as near as possible.
 
@@ -104,12 +104,14 @@ class LinearMap:
     r2: float
     r2_per_component: np.ndarray
 
-    def __call__(self, states) -> np.ndarray:
+    def __call__(self, states: Any) -> np.ndarray:
         """Map states (..., d) of the one model to states (..., e) of the other."""
         return np.asarray(states, dtype=np.float64) @ self.weight.T + self.bias
 
 
-def linear_map(a, b, train, test, penalties: Sequence[float] = tuple(10.0 ** np.arange(-8, 1))) -> LinearMap:
+def linear_map(
+    a: Any, b: Any, train: Any, test: Any, penalties: Sequence[float] = tuple(10.0 ** np.arange(-8, 1))
+) -> LinearMap:
     """Return the affine map that predicts states b of one model from states a of another on the same trials.
 
     Ridge on the trials `train`, its penalty (per sample, of the standardised states) chosen on whole trials
@@ -160,8 +162,8 @@ class AgainstSeeds:
 
 def against_seeds(
     distance: Callable[[Any, Any], float],
-    first: Sequence,
-    second: Sequence,
+    first: Sequence[Any],
+    second: Sequence[Any],
     n_permutations: int = 1000,
     seed: int = 0,
 ) -> AgainstSeeds:

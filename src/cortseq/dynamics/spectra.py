@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -135,7 +136,7 @@ def outliers(
     return Outliers(values, bulk_radius(w, signs), p, p < 0.05)
 
 
-def _classes(n: int, signs) -> list[tuple[np.ndarray, int]]:
+def _classes(n: int, signs: Any) -> list[tuple[np.ndarray, int]]:
     """For each sign: flat positions of its columns' off-diagonal entries, and the number of columns."""
     signs = np.zeros(n) if signs is None else np.asarray(signs)
     if signs.shape != (n,):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,7 +35,7 @@ class Structure:
     p_value: float
 
 
-def structure(weights: ArrayLike, classes=None, margin: float = 1.05) -> Structure:
+def structure(weights: ArrayLike, classes: Any = None, margin: float = 1.05) -> Structure:
     """Take the mean of every class of columns off, then what stands out of the singular values of the rest.
 
     A random matrix of variance s^2 has singular values up to 2 s sqrt(n) (Marchenko & Pastur 1967); s is read

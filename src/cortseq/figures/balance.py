@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
@@ -42,7 +45,7 @@ def _indices(one: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame({"kind": "unit", "member": member.ravel(), "unit": unit.ravel(), **columns})
 
 
-def _traces(ax, name: str, one: xr.Dataset) -> None:
+def _traces(ax: Axes, name: str, one: xr.Dataset) -> None:
     for member in range(one.sizes["member"]):
         e, i = one["excitation"].values[member], one["inhibition"].values[member]
         for trace, colour, label in (
@@ -56,9 +59,9 @@ def _traces(ax, name: str, one: xr.Dataset) -> None:
     ax.set_title(style.wrapped(name), loc="left", fontsize=7.5)
 
 
-def _histogram(ax, one: xr.Dataset, table: pd.DataFrame) -> None:
+def _histogram(ax: Axes, one: xr.Dataset, table: pd.DataFrame) -> None:
     known = table["balance_index"].dropna()
-    ax.hist(known, bins=np.linspace(0, 1, 21), color=style.GREY)
+    ax.hist(known, bins=np.linspace(0, 1, 21).tolist(), color=style.GREY)
     lag = table["tracking_lag"].median()
     unit = "bins" if style.timed(one) else "symbols"
     late = f"; lag {lag:+.1f} {unit}" if np.isfinite(lag) else ""
@@ -66,7 +69,7 @@ def _histogram(ax, one: xr.Dataset, table: pd.DataFrame) -> None:
     ax.set_xlabel("balance index")
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     """Networks under Dale's law only."""
     return base.dissections(products, "balance_index")
 

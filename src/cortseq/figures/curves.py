@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Facts, Products
 
 
@@ -55,13 +58,10 @@ def draw(curves: dict[str, pd.DataFrame], event: str) -> tuple[Figure, pd.DataFr
     return fig, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["variant"])
 
 
-_EVENTS = {"bits_per_spike": "spike", "bits_per_symbol": "symbol", "nats_per_sample": "sample"}
-
-
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     """Of the first fold, in the order of the study."""
     metric = base.metric(products.read("comparison"), products.dataset)
-    return {"curves": dict(products.each("curves")), "event": _EVENTS[metric]}
+    return {"curves": dict(products.each("curves")), "event": METRICS[metric].event}
 
 
 def applies(facts: Facts) -> bool:

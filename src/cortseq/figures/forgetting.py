@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Facts, Products
 
 
@@ -16,13 +20,13 @@ def draw(tables: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
     with style.style():
         fig, axes = style.figure(len(tables), 2, style.PAGE, 0.4 + 2.5 * len(tables))
         for (left, right), (name, table) in zip(axes, tables.items(), strict=True):
-            unit = style.UNITS[table["metric"].iloc[0]]
+            unit = METRICS[table["metric"].iloc[0]].label
             _matrix(fig, left, name, table[table["quantity"] == "score"], unit)
             _changes(right, table, unit)
     return fig, pd.concat([t.assign(variant=name) for name, t in tables.items()], ignore_index=True)
 
 
-def _matrix(fig, ax, name: str, scores: pd.DataFrame, unit: str) -> None:
+def _matrix(fig: Figure, ax: Axes, name: str, scores: pd.DataFrame, unit: str) -> None:
     sessions = list(scores["learned"].drop_duplicates())
     square = scores["value"].to_numpy().reshape(len(sessions), -1)
     image = ax.imshow(square, cmap="viridis")
@@ -42,7 +46,7 @@ def _matrix(fig, ax, name: str, scores: pd.DataFrame, unit: str) -> None:
     ax.set_title(style.wrapped(name, 30), loc="left")
 
 
-def _changes(ax, table: pd.DataFrame, unit: str) -> None:
+def _changes(ax: Axes, table: pd.DataFrame, unit: str) -> None:
     stages = list(table.loc[table["quantity"] == "score", "learned"].drop_duplicates())
     changes = table[table["quantity"] == "change"]
     for k, (session, line) in enumerate(changes.groupby("tested", sort=False)):
@@ -63,7 +67,7 @@ def _changes(ax, table: pd.DataFrame, unit: str) -> None:
     ax.set_title("\n".join(said), loc="left", fontsize=7.5)
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     """Variants that learned sessions one after another, in the order of the study."""
     return {"tables": dict(products.each("forgetting"))}
 

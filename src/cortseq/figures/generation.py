@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
@@ -36,7 +39,7 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     return fig, table
 
 
-def _panel(ax, part: pd.DataFrame, models: list[str], measure: str) -> None:
+def _panel(ax: Axes, part: pd.DataFrame, models: list[str], measure: str) -> None:
     at = part["model"].map({model: i for i, model in enumerate(models)})
     colours = [style.ROLE_COLOURS[role] for role in part["role"]]
     ax.scatter(part["value"], at, s=9, c=colours, lw=0, alpha=0.8)
@@ -52,7 +55,7 @@ def _panel(ax, part: pd.DataFrame, models: list[str], measure: str) -> None:
     ax.set_xlabel(f"{measure} ({'1' if measure in BEST else '0'} is best)")
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     """Tables of the first fold, model by model."""
     tables = {model: folds[0] for model, folds in products.folds("generation").items()}
     return {"table": pd.concat([table.assign(model=model) for model, table in tables.items()])}

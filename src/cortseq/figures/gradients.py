@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
@@ -65,11 +66,11 @@ def _told(one: xr.Dataset) -> pd.DataFrame:
     return _curve("decoded", one["decoded_lag"].values, values.mean(0), values.min(0), values.max(0))
 
 
-def _curve(kind: str, lag, mean, low, high) -> pd.DataFrame:
+def _curve(kind: str, lag: np.ndarray, mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"kind": kind, "lag": lag, "mean": mean, "low": low, "high": high})
 
 
-def _reach(ax, one: xr.Dataset, table: pd.DataFrame, colour: str, marker: str) -> None:
+def _reach(ax: Axes, one: xr.Dataset, table: pd.DataFrame, colour: str, marker: str) -> None:
     full = table[(table["kind"] == "gradient_norm") & (table["mean"] > 0)]
     ax.plot(full["lag"], full["mean"], marker=marker, ms=2.5, color=colour)
     ax.fill_between(full["lag"], full["low"], full["high"], color=colour, alpha=0.15, lw=0)

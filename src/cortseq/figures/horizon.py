@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Facts, Products
 from cortseq.scoring import tasks
 
@@ -49,13 +52,13 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
             room = 0.06 * (high - low) or 1.0
             ax.set_ylim(low - room, high + room)
         ax.set_xlabel(f"{style.steps(metric)} ahead")
-        ax.set_ylabel(f"gain over the null ({style.UNITS[metric]})")
+        ax.set_ylabel(f"gain over the null ({METRICS[metric].label})")
         ax.set_title(f"{int(table['trials'].max())} test trials; dotted: plug-in, no likelihood", loc="left")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
     return fig, table
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     folds = products.folds("forecasts")
     table = tasks.horizon_table(folds, int(folds["null"][0].attrs["burn_in"]))
     return {"table": table, "metric": base.metric(products.read("comparison"), products.dataset)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -58,7 +59,7 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
     )
 
 
-def _plane(ax, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
+def _plane(ax: Axes, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
     angle = np.linspace(0, 2 * np.pi, 200)
     ax.plot(np.cos(angle), np.sin(angle), color="0.6", lw=0.8)
     if "jacobian_disc" in one and np.isfinite(one["jacobian_disc"].values[0]).all():
@@ -82,7 +83,7 @@ def _plane(ax, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
         ax.text(0.5, 0.02, note, transform=ax.transAxes, ha="center", fontsize=6, color=style.GREY)
 
 
-def _modes(ax, table: pd.DataFrame, one: xr.Dataset) -> None:
+def _modes(ax: Axes, table: pd.DataFrame, one: xr.Dataset) -> None:
     slow = table[(table["tau"] > 0) & np.isfinite(table["tau"])]
     ax.set_xlabel("time constant (s)" if style.timed(one) else "time constant (symbols)")
     if slow.empty:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Products
 from cortseq.scoring.ladder import RUNGS
 
@@ -32,7 +35,7 @@ def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     return fig, comparison[shown]
 
 
-def _panel(ax, part: pd.DataFrame) -> None:
+def _panel(ax: Axes, part: pd.DataFrame) -> None:
     order = {rung: i for i, rung in enumerate(RUNGS)}
     averaged = part["averaged"].astype(bool)
     models = part[~averaged].assign(place=part["rung"].map(order)).sort_values(["place", "value"])
@@ -51,10 +54,10 @@ def _panel(ax, part: pd.DataFrame) -> None:
     ax.axvline(0, color="0.8", lw=0.7, zorder=0)
     ax.set_yticks(range(len(models)), models["model"], fontsize=6.5)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlabel(f"gain over the null ({style.UNITS[part['metric'].iloc[0]]})")
+    ax.set_xlabel(f"gain over the null ({METRICS[part['metric'].iloc[0]].label})")
 
 
-def _rungs(ax, rungs: list[str]) -> None:
+def _rungs(ax: Axes, rungs: list[str]) -> None:
     """Names of the rungs at the right edge, lines between them."""
     edges = [0, *(i for i in range(1, len(rungs)) if rungs[i] != rungs[i - 1]), len(rungs)]
     for low, high in pairwise(edges):
@@ -65,7 +68,7 @@ def _rungs(ax, rungs: list[str]) -> None:
     ax.set_ylim(-0.7, len(rungs) - 0.3)
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     """Averaged members too: a ring in the row of their model."""
     return {"comparison": products.read("comparison")}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
@@ -42,7 +43,7 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(columns, parts, strict=False))).assign(verdict=one.attrs["chaotic"])
 
 
-def _panel(ax, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
+def _panel(ax: Axes, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
     ax.set_title(f"{style.wrapped(name)}\n{one.attrs['chaotic']}", loc="left", fontsize=7.5)
     if table.empty:
         style.say(ax, "the closed loop runs away")

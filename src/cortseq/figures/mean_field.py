@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -65,7 +67,7 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
     )
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     """Networks of tanh units only."""
     return base.dissections(products, "gain")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.dynamics.summary import MOST
@@ -53,7 +54,7 @@ def _flat(values: np.ndarray) -> np.ndarray:
     return values if values.shape[-1] == 2 else np.concatenate([values, np.zeros_like(values)], -1)
 
 
-def _panel(ax, one: xr.Dataset, member: int) -> None:
+def _panel(ax: Axes, one: xr.Dataset, member: int) -> None:
     x, points = (_flat(one[v].values[member]) for v in ("plane_states", "plane_points"))
     ax.plot(*np.moveaxis(x[:_TRIALS], (2, 1), (0, 1)), color=style.SKY, lw=0.4, alpha=0.7, rasterized=True)
     every = _flat(one["plane_states"].values)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Facts, Products
 from cortseq.scoring import tasks
 
@@ -24,13 +28,13 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
             unit = style.steps(metric)
             _panel(ax, table[table["kind"] == kind], colours, text.format(unit))
             ax.set_xlabel(f"k ({unit})")
-        axes[0, 0].set_ylabel(f"gain of the whole past ({style.UNITS[metric]})")
+        axes[0, 0].set_ylabel(f"gain of the whole past ({METRICS[metric].label})")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=5)
     return fig, table
 
 
-def _panel(ax, rows: pd.DataFrame, colours: dict, title: str) -> None:
+def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, Any], title: str) -> None:
     ax.set_title(title, loc="left")
     ax.axhline(0, color="0.8", lw=0.7, zorder=0)
     if rows.empty:
@@ -55,7 +59,7 @@ def _panel(ax, rows: pd.DataFrame, colours: dict, title: str) -> None:
     ax.minorticks_off()
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     tables, rows = [], []
     for model, folds in products.folds("memory").items():
         tables.append(tasks.memory_rerun(folds, int(folds[0].attrs["burn_in"])).assign(model=model))
@@ -68,7 +72,7 @@ def read(products: Products) -> dict:
     return {"table": pd.concat([*tables, pd.DataFrame(rows)]), "metric": metric}
 
 
-def _retrained(products: Products):
+def _retrained(products: Products) -> Any:
     """(model, k, scores of all folds with the whole past, with k bins) of variants that differ in that only."""
     table = products.read("variants")
     networks = table[(table["dataset"] == products.dataset) & (table["role"] == "recurrent")]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Products
 
 
@@ -23,12 +27,12 @@ def draw(variants: pd.DataFrame, comparison: pd.DataFrame) -> tuple[Figure, pd.D
     return fig, pd.concat(tables, ignore_index=True)
 
 
-def _panel(ax, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.DataFrame:
+def _panel(ax: Axes, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.DataFrame:
     symbols = rows["metric"].iloc[0] == "bits_per_symbol"
     column = "loss_test" if symbols else "test"
     ax.set_title(name, loc="left")
     ax.set_xlabel("order of the chain")
-    unit = style.UNITS[rows["metric"].iloc[0]]
+    unit = METRICS[rows["metric"].iloc[0]].label
     ax.set_ylabel(f"test loss ({unit}), lower is better" if symbols else f"test gain over the null ({unit})")
     back = [chains[name] for name in ("order", "depth") if name in chains] or [pd.Series(1, chains.index)]
     chains = chains.assign(order=back[0].combine_first(back[-1]).fillna(1))  # of a context tree: its depth
@@ -69,7 +73,7 @@ def _panel(ax, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.DataFr
     return pd.concat(drawn, ignore_index=True)
 
 
-def _label(key: tuple, swept: list[str], several: bool) -> str:
+def _label(key: tuple[Any, ...], swept: list[str], several: bool) -> str:
     """A line's name: its model where there are several, and what was swept."""
     words = [str(key[0])] if several else []
     for name, value in zip(swept, key[1:], strict=True):
@@ -78,7 +82,7 @@ def _label(key: tuple, swept: list[str], several: bool) -> str:
     return ", ".join(words) or "Markov chain"
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     models = base.without_averages(products.read("comparison"))
     return {"variants": products.read("variants"), "comparison": models}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -63,7 +64,7 @@ def _points(one: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame({"kind": "point", **flat}).dropna(subset="distance")
 
 
-def _saturation(ax, name: str, table: pd.DataFrame) -> None:
+def _saturation(ax: Axes, name: str, table: pd.DataFrame) -> None:
     for member, rows in table.groupby("member"):
         colour, line = style.CYCLE[int(member) % len(style.CYCLE)], ("-", "--", ":", "-.")[int(member) % 4]
         ax.plot(rows["starts"], rows["found"], color=colour, ls=line, lw=1.0)
@@ -71,7 +72,7 @@ def _saturation(ax, name: str, table: pd.DataFrame) -> None:
     ax.set_xlabel("starts")
 
 
-def _distances(ax, table: pd.DataFrame) -> None:
+def _distances(ax: Axes, table: pd.DataFrame) -> None:
     ax.axhline(1, color="0.6", lw=0.7)
     ax.axvspan(NEAR, 1e3, color="0.93", lw=0, zorder=0)
     if table.empty:

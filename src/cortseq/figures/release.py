@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
@@ -52,7 +55,7 @@ def _responses(one: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame({"kind": "frequency response", "member": 0, **columns})
 
 
-def _filter(ax, one: xr.Dataset) -> None:
+def _filter(ax: Axes, one: xr.Dataset) -> None:
     rates, values = one["rate"].values, one["efficacy_at_rate"].values[0]
     rises = values.argmax(1) > 0
     for mine, colour in ((rises, style.ORANGE), (~rises, style.BLUE)):
@@ -74,7 +77,7 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame({"kind": "time", **columns})
 
 
-def _synapses(ax, name: str, one: xr.Dataset) -> None:
+def _synapses(ax: Axes, name: str, one: xr.Dataset) -> None:
     time, low, median, high = one["time"].values, *one["efficacy"].values[:, 0]
     ax.fill_between(time, low, high, color=style.GREEN, alpha=0.2, lw=0)
     ax.plot(time, median, color=style.GREEN, label="release u x")
@@ -90,7 +93,7 @@ def _synapses(ax, name: str, one: xr.Dataset) -> None:
     ax.set_title(style.wrapped(name), loc="left", fontsize=7.5)
 
 
-def _cue(ax, one: xr.Dataset) -> None:
+def _cue(ax: Axes, one: xr.Dataset) -> None:
     if "cue_from_rates" not in one:
         style.say(ax, "no label of the trial to read")
         return
@@ -104,7 +107,7 @@ def _cue(ax, one: xr.Dataset) -> None:
     ax.set_title(f"cue: {one.attrs['label_name'].replace('_', ' ')}", loc="left", fontsize=7.5)
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     """Plastic networks only."""
     return base.dissections(products, "efficacy")
 

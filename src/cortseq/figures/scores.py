@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import METRICS
 from cortseq.products import Products
 
 
@@ -27,9 +31,9 @@ def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     return fig, comparison
 
 
-def _panel(ax, dataset: str, rows: pd.DataFrame) -> None:
+def _panel(ax: Axes, dataset: str, rows: pd.DataFrame) -> None:
     rows = rows.sort_values("value", kind="stable").reset_index(drop=True)
-    unit = style.UNITS[rows["metric"].iloc[0]]
+    unit = METRICS[rows["metric"].iloc[0]].label
     for y, row in enumerate(rows.to_dict("records")):
         colour = style.ROLE_COLOURS[row["role"]]
         ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2, solid_capstyle="butt")
@@ -51,7 +55,7 @@ def _panel(ax, dataset: str, rows: pd.DataFrame) -> None:
     )
     if len(per_second):
         scale = float(per_second.iloc[-1])
-        twin = ax.secondary_xaxis("top", functions=(lambda v: v * scale, lambda v: v / scale))
+        twin = ax.secondary_xaxis("top", functions=(lambda v: v * scale, lambda v: v / scale))  # type: ignore[operator]
         twin.set_xlabel("bits/s")
 
 
@@ -65,7 +69,7 @@ def _legend(fig: Figure, comparison: pd.DataFrame) -> None:
     )
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     return {"comparison": base.without_averages(products.read("comparison"))}
 
 

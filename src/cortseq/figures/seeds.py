@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.dynamics.laboratory import SAME_POINT
@@ -47,7 +51,7 @@ def _spectra(one: xr.Dataset) -> list[np.ndarray]:
     return [row for row in values if np.isfinite(row).all()]
 
 
-def _distances(spectra: dict[str, list]) -> pd.DataFrame:
+def _distances(spectra: dict[str, list[Any]]) -> pd.DataFrame:
     """Of every two members, each pair computed once."""
     every = [(name, m, row) for name, rows in spectra.items() for m, row in enumerate(rows)]
     apart = np.zeros((len(every), len(every)))
@@ -61,7 +65,7 @@ def _distances(spectra: dict[str, list]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["a", "member_a", "b", "member_b", "distance"])
 
 
-def _pairs(table: pd.DataFrame, spectra: dict[str, list]) -> pd.DataFrame:
+def _pairs(table: pd.DataFrame, spectra: dict[str, list[Any]]) -> pd.DataFrame:
     names, rows = list(spectra), []
     known = {((r.a, r.member_a), (r.b, r.member_b)): r.distance for r in table.itertuples()}
     for i, a in enumerate(names):
@@ -73,7 +77,7 @@ def _pairs(table: pd.DataFrame, spectra: dict[str, list]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["a", "b", "ratio", "p_value"])
 
 
-def _square(dissections: dict[str, xr.Dataset], compare) -> pd.DataFrame:
+def _square(dissections: dict[str, xr.Dataset], compare: Callable[..., Any]) -> pd.DataFrame:
     names = list(dissections)
     values = [[compare(dissections[a], dissections[b], a == b) for b in names] for a in names]
     return pd.DataFrame(values, index=names, columns=names)
@@ -107,7 +111,7 @@ def _shared_points(a: xr.Dataset, b: xr.Dataset, seeds: bool) -> float:
     return float(np.mean(values)) if values else np.nan
 
 
-def _matrix(fig, ax, table: pd.DataFrame) -> None:
+def _matrix(fig: Figure, ax: Axes, table: pd.DataFrame) -> None:
     ax.set_title("Jacobian spectra of members (closed)", loc="left", fontsize=7.5)
     if table.empty:
         style.say(ax, "no fixed point found")
@@ -124,7 +128,15 @@ def _matrix(fig, ax, table: pd.DataFrame) -> None:
     _ticks(ax, (starts + ends - 1) / 2, names)
 
 
-def _numbers(fig, ax, square: pd.DataFrame, title: str, label: str, bold=frozenset(), top=None) -> None:
+def _numbers(
+    fig: Figure,
+    ax: Axes,
+    square: pd.DataFrame,
+    title: str,
+    label: str,
+    bold: Any = frozenset(),
+    top: Any = None,
+) -> None:
     """A matrix with its numbers; from row to column."""
     ax.set_title(title, loc="left", fontsize=7.5)
     values = square.to_numpy()
@@ -143,7 +155,7 @@ def _numbers(fig, ax, square: pd.DataFrame, title: str, label: str, bold=frozens
     _ticks(ax, np.arange(len(square)), square.index)
 
 
-def _ticks(ax, at, names) -> None:
+def _ticks(ax: Axes, at: Any, names: Any) -> None:
     ax.set_xticks(at, [style.wrapped(n, 12) for n in names], rotation=90)
     ax.set_yticks(at, [style.wrapped(n, 12) for n in names])
     ax.tick_params(length=0, labelsize=6)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.dynamics.summary import MOST
@@ -76,7 +79,7 @@ def _colour_values(one: xr.Dataset) -> tuple[np.ndarray, str]:
     return np.broadcast_to(one["time"].values, shape), ""
 
 
-def _panel(ax, name: str, one: xr.Dataset):
+def _panel(ax: Axes, name: str, one: xr.Dataset) -> Any:
     from matplotlib.collections import LineCollection
 
     x = one["projected"].values[..., :2]
@@ -114,7 +117,7 @@ def _panel(ax, name: str, one: xr.Dataset):
     return scale
 
 
-def _arrows(ax, one: xr.Dataset) -> None:
+def _arrows(ax: Axes, one: xr.Dataset) -> None:
     """The velocity field, all arrows of readable length: a root keeps the slow ones visible."""
     if "velocity" not in one:
         return
@@ -124,7 +127,7 @@ def _arrows(ax, one: xr.Dataset) -> None:
     ax.quiver(*np.moveaxis(grid, -1, 0), *np.moveaxis(arrows, -1, 0), color="0.55", width=0.003, zorder=0)
 
 
-def _slow(ax, one: xr.Dataset, x: np.ndarray) -> None:
+def _slow(ax: Axes, one: xr.Dataset, x: np.ndarray) -> None:
     projected = (one["slow_points"].values[0] - one["mean"].values) @ one["components"].values[:2].T
     projected = np.pad(projected, ((0, 0), (0, 2 - projected.shape[1])))
     known = projected[_near(projected, x)]
@@ -132,7 +135,7 @@ def _slow(ax, one: xr.Dataset, x: np.ndarray) -> None:
         ax.plot(*known.T, "x", color="0.25", ms=3, mew=0.7, ls="none", zorder=2)
 
 
-def _conditions(ax, one: xr.Dataset, x: np.ndarray) -> None:
+def _conditions(ax: Axes, one: xr.Dataset, x: np.ndarray) -> None:
     if "condition_projected" not in one or one["condition_projected"].shape[1] < 2:
         return
     points = one["condition_projected"].values[:, :2]

@@ -12,6 +12,8 @@ import cycler
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from cortseq import store
@@ -25,7 +27,6 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
 GREY = "#8A8A8A"
 ROLE_COLOURS = {"recurrent": BLUE, "markov": RED, "baseline": GREY, "null": "#C8C8C8"}
 CYCLE = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK, GREY)
-UNITS = {"bits_per_spike": "bits/spike", "bits_per_symbol": "bits/symbol", "nats_per_sample": "nats/sample"}
 
 _RC: dict[Any, Any] = {
     "font.size": 8,
@@ -55,7 +56,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def figure(rows: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
+def figure(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
     """A Figure without pyplot (no global state), and its axes as a 2-d array."""
     fig = Figure(figsize=(width, height), layout="constrained")
     return fig, np.asarray(fig.subplots(rows, columns, squeeze=False, **options))
@@ -75,14 +76,14 @@ def wrapped(name: str, width: int = 18) -> str:
     return "\n".join(textwrap.wrap(name.replace("_", "_ "), width)).replace("_ ", "_")
 
 
-def say(ax, text: str) -> None:
+def say(ax: Axes, text: str) -> None:
     """An explanation where there is nothing to draw."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, wrap=True)
     ax.set_xticks([])
     ax.set_yticks([])
 
 
-def short_logarithm(axis) -> None:
+def short_logarithm(axis: Axis) -> None:
     """Plain numbers at 1, 2 and 5 on a logarithmic axis of less than two decades, where powers of ten say too little."""
     low, high = axis.get_view_interval()
     if axis.get_scale() != "log" or high > 100 * low:
@@ -98,7 +99,7 @@ def steps(metric: str) -> str:
     return "symbols" if metric == "bits_per_symbol" else "bins"
 
 
-def timed(one) -> bool:
+def timed(one: Any) -> bool:
     """Whether a product counts time in seconds, and not in symbols."""
     return TRACKS[one.attrs["track"]].timed
 
@@ -108,7 +109,7 @@ def is_angle(name: str) -> bool:
     return any(word in name for word in ("direction", "angle", "phase"))
 
 
-def label_colours(values: np.ndarray, name: str):
+def label_colours(values: np.ndarray, name: str) -> Any:
     """(colours of the values, mappable for a colour bar): cyclic for angles, sequential otherwise."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -36,7 +38,7 @@ def _typical(recording: xr.Dataset, trials: np.ndarray) -> int:
     return int(trials[np.argsort(values, kind="stable")[len(values) // 2]])
 
 
-def _long(panels: dict[str, np.ndarray], time: np.ndarray, names) -> pd.DataFrame:
+def _long(panels: dict[str, np.ndarray], time: np.ndarray, names: Any) -> pd.DataFrame:
     tables = []
     for panel, values in panels.items():
         table = pd.DataFrame(values, columns=[str(n) for n in names]).assign(
@@ -46,7 +48,7 @@ def _long(panels: dict[str, np.ndarray], time: np.ndarray, names) -> pd.DataFram
     return pd.concat(tables, ignore_index=True)
 
 
-def _counts(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
+def _counts(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> Any:
     valid, width = one["valid"].values, one.attrs["bin_width"]
     hz = {name: p["predicted"].values[valid] / width for name, p in predicted.items()}
     counts = one["counts"].values[valid]
@@ -82,7 +84,7 @@ def _counts(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
     return fig, _long(panels, time, one["unit"].values[order])
 
 
-def _symbols(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
+def _symbols(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> Any:
     n = min(int(one["valid"].values.sum()), 60)
     labels = one.attrs.get("labels") or list(range(one.attrs["n_symbols"]))
     came = one["symbols"].values[:n]
@@ -114,7 +116,7 @@ def _symbols(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
     return fig, _long(panels, np.arange(n), labels)
 
 
-def _signal(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
+def _signal(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> Any:
     valid = one["valid"].values
     time, y = one["time"].values[valid], one["signal"].values[valid]
     n = min(5, y.shape[1])
@@ -129,7 +131,7 @@ def _signal(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int):
     return fig, _long(panels, time, one["channel"].values[:n])
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     """The variants that validation chose, of the first fold; the null where there is neither network nor chain."""
     table = products.read("variants")
     ranked = [base.chosen(table, products.dataset, role) for role in ("recurrent", "markov")]

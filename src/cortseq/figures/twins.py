@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
@@ -48,7 +51,7 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _panel(ax, name: str, table: pd.DataFrame) -> None:
+def _panel(ax: Axes, name: str, table: pd.DataFrame) -> None:
     ax.set_title(style.wrapped(name), loc="left", fontsize=7.5)
     ax.axhline(1, color="0.6", lw=0.7)
     for (map, member), rows in table.groupby(["map", "member"]):
@@ -58,7 +61,7 @@ def _panel(ax, name: str, table: pd.DataFrame) -> None:
     style.short_logarithm(ax.yaxis)
 
 
-def _handle(dash: str, text: str):
+def _handle(dash: str, text: str) -> Any:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], ls=dash, lw=1.0, color="0.2", label=text)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
+from cortseq.metrics import BIT
 from cortseq.products import Facts, Products
 
 
@@ -44,7 +47,7 @@ def per_unit(products: dict[str, list[xr.Dataset]]) -> pd.DataFrame:
     table = pd.DataFrame({"spikes": sums[null]["unit_events"]})
     for name in others:
         gain = sums[name]["unit_score"] - sums[null]["unit_score"]
-        table[name] = gain / (table["spikes"].replace(0, np.nan) * np.log(2))
+        table[name] = gain / (table["spikes"].replace(0, np.nan) * BIT)
     return table[table["spikes"] > 0].rename_axis("unit").reset_index()
 
 
@@ -60,7 +63,7 @@ def _unit_sums(folds: list[xr.Dataset]) -> pd.DataFrame:
     return pd.concat(each).groupby(level=0, sort=False).sum()
 
 
-def read(products: Products) -> dict:
+def read(products: Products) -> dict[str, Any]:
     """Scores of all folds of the null, the network and the chain that validation chose."""
     table = products.read("variants")
     best = [base.chosen(table, products.dataset, role)[0] for role in ("recurrent", "markov")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
@@ -48,7 +49,7 @@ def _disc(one: xr.Dataset) -> np.ndarray:
     return one["weight_disc"].values[0] if "weight_disc" in one else np.full(2, np.nan)
 
 
-def _panel(ax, name: str, table: pd.DataFrame) -> None:
+def _panel(ax: Axes, name: str, table: pd.DataFrame) -> None:
     angle, radius = np.linspace(0, 2 * np.pi, 200), table["bulk_radius"].iloc[0]
     ax.plot(radius * np.cos(angle), radius * np.sin(angle), color="0.5", lw=0.8)
     centre, wide = table["profile_centre"].iloc[0], table["profile_radius"].iloc[0]

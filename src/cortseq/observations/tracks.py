@@ -6,11 +6,12 @@ number per channel.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from cortseq.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Track:
     dimension : of the features of a bin, "unit" or "channel"; None where a bin is one label.
     feature : what a feature is called in a sentence.
     default : the observation model where a study names none.
-    metric, unit_nats : the score, and the nats of one unit of it (ln 2 for bits).
+    metric : of the score, a key of `METRICS`.
     step : what a bin is called in a sentence.
     words : what the recording is called in a report.
     """
@@ -33,7 +34,6 @@ class Track:
     feature: str
     default: str
     metric: str
-    unit_nats: float
     step: str
     words: str
 
@@ -45,6 +45,11 @@ class Track:
     def dims(self) -> tuple[str, ...]:
         """Dimensions of the recorded variable."""
         return ("trial", "time") + ((self.dimension,) if self.dimension else ())
+
+    @property
+    def unit_nats(self) -> float:
+        """Nats in one unit of the metric: ln 2 for bits."""
+        return METRICS[self.metric].nats
 
     @property
     def timed(self) -> bool:
@@ -116,15 +121,15 @@ TRACKS = {
     track.name: track
     for track in (
         Track(
-            "counts", "unit", "unit", "poisson", "bits_per_spike", math.log(2), "bin", "spike counts",
+            "counts", "unit", "unit", "poisson", "bits_per_spike", "bin", "spike counts",
             has_events=True,
         ),
         Track(
-            "symbols", None, "label", "categorical", "bits_per_symbol", math.log(2), "symbol",
+            "symbols", None, "label", "categorical", "bits_per_symbol", "symbol",
             "sequences of labels", has_labels=True,
         ),
         Track(
-            "signal", "channel", "channel", "gaussian", "nats_per_sample", 1.0, "bin", "continuous signals",
+            "signal", "channel", "channel", "gaussian", "nats_per_sample", "bin", "continuous signals",
             has_scale=True,
         ),
     )

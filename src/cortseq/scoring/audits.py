@@ -6,6 +6,7 @@ Each returns an `Audit`; those that stop name the model and the trial. Audits th
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -33,7 +34,7 @@ class Audit:
     stopping: bool = True
 
 
-def causality(name: str, fit: Fit, recording: xr.Dataset, trials, seed: int = 0) -> Audit:
+def causality(name: str, fit: Fit, recording: xr.Dataset, trials: Any, seed: int = 0) -> Audit:
     """Changing y_t for all t >= s must leave every predicted distribution for bins <= s bit-identical.
 
     Compared: expectations up to and including bin s, log-probabilities before s, and the log-probability
@@ -62,7 +63,7 @@ def causality(name: str, fit: Fit, recording: xr.Dataset, trials, seed: int = 0)
     return Audit("causality", True, f"{name}: predictions do not depend on the present bin or the future")
 
 
-def _changed(one: xr.Dataset, s: int, rng) -> xr.Dataset:
+def _changed(one: xr.Dataset, s: int, rng: np.random.Generator) -> xr.Dataset:
     """The recording with other observations from bin s on."""
     track = rec.kind(one)
     out = one.copy(deep=True)
@@ -71,7 +72,7 @@ def _changed(one: xr.Dataset, s: int, rng) -> xr.Dataset:
     return out
 
 
-def overlap(recording: xr.Dataset, roles: dict) -> list[Audit]:
+def overlap(recording: xr.Dataset, roles: dict[str, Any]) -> list[Audit]:
     """No trial and no raw interval in two roles; equal content of long trials is a warning."""
     seen: dict[int, str] = {}
     for role in ("train", "valid", "test"):
@@ -162,7 +163,7 @@ def _repeats(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
     return Audit("equal content", not twice, detail, stopping=False)
 
 
-def blocks(recording: xr.Dataset, roles: dict) -> Audit:
+def blocks(recording: xr.Dataset, roles: dict[str, Any]) -> Audit:
     """Windows of a continuous recording that follow one another in time have one role, or one is a guard."""
     if not recording.attrs["continuous"]:
         return Audit("blocks", True, "trials are dealt at random")
@@ -286,7 +287,9 @@ def _explained(columns: np.ndarray, target: np.ndarray, learn: np.ndarray) -> fl
     return float(1 - ((rest - x[~learn] @ beta) ** 2).sum() / ((rest - rest.mean()) ** 2).sum())
 
 
-def provenance(name: str, fit: Fit, roles: dict, recording: xr.Dataset, trials_sha256: str = "") -> Audit:
+def provenance(
+    name: str, fit: Fit, roles: dict[str, Any], recording: xr.Dataset, trials_sha256: str = ""
+) -> Audit:
     """The fit was given the manifest's training and validation trials, of these very trials, and no more.
 
     The card's `learned_sha256` is the digest of what `Model.learn` was handed: that of the trials at hand only
@@ -310,7 +313,7 @@ def provenance(name: str, fit: Fit, roles: dict, recording: xr.Dataset, trials_s
     )
 
 
-def selection(recording: xr.Dataset, manifest: dict, fold: int) -> Audit:
+def selection(recording: xr.Dataset, manifest: dict[str, Any], fold: int) -> Audit:
     """The units of a fold are those that the training trials alone choose: found again from the trials.
 
     `recording`: all units.
@@ -346,7 +349,9 @@ def same_bins(scores: dict[str, xr.Dataset]) -> Audit:
     return Audit("same bins", True, f"{len(scores)} variants are scored on the same bins")
 
 
-def choice(rows: list[dict], scores: dict[str, tuple[str, list[xr.Dataset]]], burn_in: int) -> Audit:
+def choice(
+    rows: list[dict[str, Any]], scores: dict[str, tuple[str, list[xr.Dataset]]], burn_in: int
+) -> Audit:
     """Every model's variant in comparison.csv is the one that is best on the validation trials of each fold.
 
     `scores`: of every variant its model and, a fold each, what the score stage wrote. Found again from these.
@@ -372,7 +377,7 @@ def choice(rows: list[dict], scores: dict[str, tuple[str, list[xr.Dataset]]], bu
     return Audit("choice", True, "settings were chosen on validation trials")
 
 
-def report(audits: list[Audit]) -> dict:
+def report(audits: list[Audit]) -> dict[str, Any]:
     """The content of audits/<dataset>.json; raises CortseqError where one that stops has failed."""
     failed = [a for a in audits if a.stopping and not a.passed]
     if failed:

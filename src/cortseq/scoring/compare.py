@@ -13,6 +13,7 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
+from cortseq.metrics import METRICS
 from cortseq.observations import Track, distribution, emission_of
 from cortseq.scoring import products
 from cortseq.scoring.ladder import rung
@@ -24,7 +25,7 @@ from cortseq.scoring.statistics import (
     blocks_of,
     expected_best,
     holm,
-    paired_difference,
+    paired,
 )
 from cortseq.scoring.words import verdict
 
@@ -38,8 +39,8 @@ class Scored:
 
     variant: str
     model: str
-    card: dict
-    swept: dict = field(default_factory=dict)
+    card: dict[str, Any]
+    swept: dict[str, Any] = field(default_factory=dict)
     test: np.ndarray = field(default_factory=_BY_MEMBER)
     valid: np.ndarray = field(default_factory=_BY_MEMBER)
     test_events: np.ndarray = field(default_factory=_BY_TRIAL)
@@ -61,7 +62,12 @@ class Scored:
 
 
 def gather(
-    variant: str, model: str, swept: dict, cards: list[dict], scores: list[xr.Dataset], burn_in: int
+    variant: str,
+    model: str,
+    swept: dict[str, Any],
+    cards: list[dict[str, Any]],
+    scores: list[xr.Dataset],
+    burn_in: int,
 ) -> list[Scored]:
     """A variant's scores summed over bins t >= burn_in, one Scored a fold.
 
@@ -84,7 +90,9 @@ def gather(
     return folds
 
 
-def _fold(variant: str, model: str, swept: dict, card: dict, score: xr.Dataset, burn_in: int) -> Scored:
+def _fold(
+    variant: str, model: str, swept: dict[str, Any], card: dict[str, Any], score: xr.Dataset, burn_in: int
+) -> Scored:
     test, valid = (score.isel(trial=np.flatnonzero(score["role"].values == r)) for r in ("test", "valid"))
     late, late_valid = (part.isel(time=slice(burn_in, None)) for part in (test, valid))
     sums = late_valid["log_prob"].sum("time").values
@@ -147,16 +155,16 @@ _PER_TRIAL = "test valid test_events valid_events best cold cold_events mean_rat
 class Tables:
     """What one recording adds to the tables of the study."""
 
-    rows: list[dict]  # comparison.csv
-    variants: list[dict]  # variants.csv
-    budget: list[dict]  # budget.csv
-    sessions: list[dict]  # a model each: what pooling over recordings needs
+    rows: list[dict[str, Any]]  # comparison.csv
+    variants: list[dict[str, Any]]  # variants.csv
+    budget: list[dict[str, Any]]  # budget.csv
+    sessions: list[dict[str, Any]]  # a model each: what pooling over recordings needs
 
 
 def table(
     dataset: str,
     recording: xr.Dataset,
-    folds: list[dict],
+    folds: list[dict[str, Any]],
     scored: list[list[Scored]],
     burn_in: int,
     seed: int,
@@ -206,7 +214,7 @@ class _Given:
     null: Scored
     reference: Scored | None  # the best chain on validation
     rival: Scored | None  # the best of all models that are no networks: chains, HMMs, regressions, floors
-    evaluation_null: dict  # nats of the evaluated trials under their own mean: joint and mean_rate
+    evaluation_null: dict[str, Any]  # nats of the evaluated trials under their own mean: joint and mean_rate
     kind: Track
     bin_width: float
     seed: int
@@ -220,12 +228,10 @@ class _Given:
 
     def difference(self, a: np.ndarray, b: np.ndarray, events: np.ndarray) -> PairedDifference:
         """The paired difference in units of the metric."""
-        d = paired_difference(a, b, events, RESAMPLES, self.seed, self.blocks)
-        scale = float(np.log(2)) / self.unit  # paired_difference speaks bits
-        return replace(d, **{k: getattr(d, k) * scale for k in ("estimate", "low", "high", "standard_error")})
+        return paired(a, b, events, RESAMPLES, self.seed, self.blocks).per(self.unit)
 
 
-def _blocks(recording: xr.Dataset, folds: list[dict]) -> np.ndarray:
+def _blocks(recording: xr.Dataset, folds: list[dict[str, Any]]) -> np.ndarray:
     """Block of every test trial, folds after one another."""
     labels, following = [], 0
     for fold in folds:
@@ -235,7 +241,7 @@ def _blocks(recording: xr.Dataset, folds: list[dict]) -> np.ndarray:
     return np.concatenate(labels)
 
 
-def finish(rows: list[dict]) -> pd.DataFrame:
+def finish(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """All recordings together: Holm over each planned family (recurrent against chain, against rival), plain verdicts."""
     frame = pd.DataFrame(rows)
     for p, adjusted in (("p_value", "p_holm"), ("rival_p", "rival_p_holm")):
@@ -304,7 +310,7 @@ _GAINS = (
 )
 
 
-def _rows(whole: Scored, variants: list[list[Scored]], given: _Given) -> list[dict]:
+def _rows(whole: Scored, variants: list[list[Scored]], given: _Given) -> list[dict[str, Any]]:
     """The row of a model, and that of its members averaged where there are several."""
     spec, orders = whole.card["model"], {s[0].card["model"].get("order") for s in variants}
     extra = {
@@ -318,7 +324,7 @@ def _rows(whole: Scored, variants: list[list[Scored]], given: _Given) -> list[di
     ]
 
 
-def _row(s: Scored, given: _Given) -> dict:
+def _row(s: Scored, given: _Given) -> dict[str, Any]:
     null, kind, events = given.null, given.kind, s.test_events
     total = events.sum() * given.unit
     over_null = given.difference(s.test, null.test, events)
@@ -366,7 +372,7 @@ def _row(s: Scored, given: _Given) -> dict:
 _RATES = "mean_rate mean_rate_evaluation_null unit_mean units_scored units_silent".split()
 
 
-def _rates(s: Scored, given: _Given, total: float) -> dict:
+def _rates(s: Scored, given: _Given, total: float) -> dict[str, Any]:
     """Scores of the expected counts alone: pooled, and the mean over units with test spikes."""
     mine = s.mean_rate.mean(0).sum()
     live = s.units["events"] > 0
@@ -380,7 +386,7 @@ def _rates(s: Scored, given: _Given, total: float) -> dict:
     }
 
 
-def _gain(gain: PairedDifference, margin: float) -> dict:
+def _gain(gain: PairedDifference, margin: float) -> dict[str, Any]:
     p = gain.equivalence(margin)
     return {
         "gain_over_markov": gain.estimate,
@@ -394,7 +400,7 @@ def _gain(gain: PairedDifference, margin: float) -> dict:
     }
 
 
-def _evaluation_null(recording: xr.Dataset, folds: list[dict], burn_in: int) -> dict:
+def _evaluation_null(recording: xr.Dataset, folds: list[dict[str, Any]], burn_in: int) -> dict[str, Any]:
     """Nats of the scored test bins under the null fitted to those very bins, summed over folds."""
     total = {"joint": 0.0, "mean_rate": 0.0}
     for fold in folds:
@@ -412,7 +418,7 @@ def _evaluation_null(recording: xr.Dataset, folds: list[dict], burn_in: int) -> 
     return total
 
 
-def _session(dataset: str, s: Scored, given: _Given) -> dict:
+def _session(dataset: str, s: Scored, given: _Given) -> dict[str, Any]:
     chain = given.reference if given.reference and given.reference.model != s.model else None
     return {
         "dataset": dataset,
@@ -430,13 +436,13 @@ SESSION_COLUMNS = (
 )
 
 
-def sessions(parts: list[dict], seed: int) -> pd.DataFrame:
+def sessions(parts: list[dict[str, Any]], seed: int) -> pd.DataFrame:
     """sessions.csv: every model pooled over the recordings of one metric and bin width, where there are several.
 
     `parts`: the `sessions` of all `Tables`. Each recording weighs the same (`across_sessions`). Gains are over
     each recording's own best chain; p_value is that of the gain.
     """
-    groups: dict[tuple, list[dict]] = {}
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for part in parts:
         groups.setdefault((part["metric"], str(part["bin_ms"]), part["model"]), []).append(part)
     rows = []
@@ -444,20 +450,20 @@ def sessions(parts: list[dict], seed: int) -> pd.DataFrame:
         first = same[0]
         if len(same) < 2 or first["role"] == "null":
             continue
-        scale = float(np.log(2)) if first["metric"] == "nats_per_sample" else 1.0  # pooled in bits
-        value = across_sessions([s["over_null"] for s in same], seed=seed)
+        unit = METRICS[first["metric"]].nats
+        value = across_sessions([s["over_null"] for s in same], seed=seed).per(unit)
         row = {key: first[key] for key in ("metric", "bin_ms", "model", "role")} | {
             "sessions": len(same),
-            "value": value.estimate * scale,
-            "low": value.low * scale,
-            "high": value.high * scale,
+            "value": value.estimate,
+            "low": value.low,
+            "high": value.high,
         }
         if all(s["over_chain"] is not None for s in same):
-            gain = across_sessions([s["over_chain"] for s in same], seed=seed)
+            gain = across_sessions([s["over_chain"] for s in same], seed=seed).per(unit)
             row |= {
-                "gain_over_markov": gain.estimate * scale,
-                "gain_low": gain.low * scale,
-                "gain_high": gain.high * scale,
+                "gain_over_markov": gain.estimate,
+                "gain_low": gain.low,
+                "gain_high": gain.high,
                 "p_value": gain.p_value,
             }
         rows.append(row)
@@ -467,7 +473,9 @@ def sessions(parts: list[dict], seed: int) -> pd.DataFrame:
 BUDGET_COLUMNS = "dataset model settings expected_test".split()
 
 
-def _budget_rows(dataset: str, variants: list[list[Scored]], nulls: list[Scored], kind: Track) -> list[dict]:
+def _budget_rows(
+    dataset: str, variants: list[list[Scored]], nulls: list[Scored], kind: Track
+) -> list[dict[str, Any]]:
     """Expected test score of the variant chosen on validation among n of the sweep, n = 1 .. all; summed over folds."""
     curve = np.zeros(len(variants))
     for f, null in enumerate(nulls):
@@ -482,7 +490,7 @@ def _budget_rows(dataset: str, variants: list[list[Scored]], nulls: list[Scored]
     ]
 
 
-def _limits(recording: xr.Dataset, folds: list[dict], null: Scored, burn_in: int) -> dict:
+def _limits(recording: xr.Dataset, folds: list[dict[str, Any]], null: Scored, burn_in: int) -> dict[str, Any]:
     """Scores of the generator's rates and of its exact one-step filter, over the same bins as the null.
 
     The filter is that of all units: none where a fold dropped some.
@@ -506,7 +514,7 @@ def _limits(recording: xr.Dataset, folds: list[dict], null: Scored, burn_in: int
     return out
 
 
-def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind: Track) -> dict:
+def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind: Track) -> dict[str, Any]:
     def per_event(role: str) -> tuple[float, float]:
         mine, base = getattr(s, role).mean(0).sum(), getattr(null, role).mean(0).sum()
         scale = max(getattr(s, f"{role}_events").sum(), 1) * kind.unit_nats
@@ -531,7 +539,7 @@ def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind
     }
 
 
-def timing_row(dataset: str, card: dict, fold: int) -> dict:
+def timing_row(dataset: str, card: dict[str, Any], fold: int) -> dict[str, Any]:
     """A row of timing.csv: what fitting cost, and on what."""
     return {
         "dataset": dataset,

@@ -7,6 +7,7 @@ is a smoother, or knows no neural data at all (`null`, `psth`); a causal filter 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,8 @@ from cortseq.models.base import Run
 from cortseq.models.progress import Progress, silent
 from cortseq.observations import MIN_RATE
 from cortseq.observations.poisson import log_pmf
-from cortseq.scoring.statistics import blocks_of, paired_difference
-from cortseq.scoring.units import benchmark_bits_per_spike
+from cortseq.scoring.statistics import blocks_of
+from cortseq.scoring.units import benchmark_bits_per_spike, paired_difference
 
 HELD_OUT = 0.25  # of the units
 HMM_STATES = (8, 16, 32)
@@ -38,7 +39,7 @@ def held_out_units(n_units: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def table(
-    recording: xr.Dataset, roles: dict, members: int = 1, seed: int = 0, progress: Progress = silent
+    recording: xr.Dataset, roles: dict[str, Any], members: int = 1, seed: int = 0, progress: Progress = silent
 ) -> pd.DataFrame:
     """One row per smoother: its benchmark bits/spike on the held-out units of test trials.
 
@@ -68,7 +69,9 @@ def table(
     return pd.DataFrame(rows)
 
 
-def _smoothers(train, valid, test, held_in, held_out, members: int, seed: int) -> dict[str, Rates]:
+def _smoothers(
+    train: Any, valid: Any, test: Any, held_in: Any, held_out: Any, members: int, seed: int
+) -> dict[str, Rates]:
     def blind(family: str) -> Rates:
         model = models.registry()[family].model_validate({"family": family})
         return lambda: np.array(model.predict(model.learn(train, valid, Run()).params, test)[..., held_out])
@@ -87,7 +90,9 @@ def _smoothers(train, valid, test, held_in, held_out, members: int, seed: int) -
     return found | {"bidirectional": bidirectional}
 
 
-def _hmm(train, valid, test, held_in, held_out, members: int, seed: int) -> np.ndarray:
+def _hmm(
+    train: Any, valid: Any, test: Any, held_in: Any, held_out: Any, members: int, seed: int
+) -> np.ndarray:
     """Forward-backward of a Poisson HMM of all units; as many states as validation trials choose."""
     best: tuple[float, np.ndarray] = (-np.inf, np.empty(0))
     for states in HMM_STATES:

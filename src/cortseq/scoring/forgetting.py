@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -51,9 +51,9 @@ def table(
     kind, last = rec.kind(tests[0][0].recording), len(names) - 1
     cells = [_stage(learned, tests, _kept(fits), burn_in) for learned in fits]
 
-    def row(quantity: str, i: int, tested: str, sessions: list[Session]) -> dict:
-        gain, scale = over_sessions(sessions, seed=seed), np.log(2) / kind.unit_nats
-        values = {key: getattr(gain, name) * scale for key, name in _VALUES.items()}
+    def row(quantity: str, i: int, tested: str, sessions: list[Session]) -> dict[str, Any]:
+        gain = over_sessions(sessions, seed=seed).per(kind.unit_nats)
+        values = {key: getattr(gain, name) for key, name in _VALUES.items()}
         sizes = {"members": len(sessions[0].log_prob_a), "trials": sum(len(s.n_events) for s in sessions)}
         where = {"quantity": quantity, "learned": names[i], "tested": tested}
         return {**where, **values, **sizes, "metric": kind.metric}

@@ -9,6 +9,7 @@ the recording reaches the ruler.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ MAX_RUN, MAX_TRIALS = 10, 400
 Trials = tuple[np.ndarray, np.ndarray]  # y and valid of some trials
 
 
-def compare(fit: Fit, recording: xr.Dataset, trials, seed: int = 0) -> pd.DataFrame:
+def compare(fit: Fit, recording: xr.Dataset, trials: Any, seed: int = 0) -> pd.DataFrame:
     """One row per member, statistic and measure: value of the simulation, ruler of the recording.
 
     Measures: "correlation" (1 is best), "error" (rms difference over the recording's rms, 0 is best), "octaves" (rms
@@ -49,7 +50,9 @@ def compare(fit: Fit, recording: xr.Dataset, trials, seed: int = 0) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def _agreement(statistic, measures, real: Trials, simulated: Trials, orders, n: int):
+def _agreement(
+    statistic: Any, measures: Any, real: Trials, simulated: Trials, orders: Any, n: int
+) -> list[list[float]]:
     """Mean measures over halvings: (simulated against a half, the other half against it)."""
     found = np.full((2, len(orders), len(measures)), np.nan)
     for i, order in enumerate(orders):
@@ -62,7 +65,7 @@ def _agreement(statistic, measures, real: Trials, simulated: Trials, orders, n: 
     return [[np.nanmean(part[:, k]) if seen[k] else np.nan for k in range(len(measures))] for part in found]
 
 
-def _part(trials: Trials, index) -> Trials:
+def _part(trials: Trials, index: Any) -> Trials:
     return trials[0][index], trials[1][index]
 
 
@@ -76,35 +79,35 @@ def mean_over_trials(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     return np.where(reached >= 0.5 * len(y), mean, np.nan).ravel()
 
 
-def means(y, valid, n):
+def means(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Mean of each feature."""
     return y[valid].mean(0)
 
 
-def correlations(y, valid, n):
+def correlations(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Pairwise correlations of features over bins."""
     return _upper(np.corrcoef, y[valid])
 
 
-def covariances(y, valid, n):
+def covariances(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Covariances of features over bins, variances included."""
     return _upper(np.cov, y[valid], 0)
 
 
-def _upper(function, rows: np.ndarray, k: int = 1) -> np.ndarray:
+def _upper(function: Any, rows: np.ndarray, k: int = 1) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         matrix = np.atleast_2d(function(rows, rowvar=False))
     return matrix[np.triu_indices(len(matrix), k)]
 
 
-def fano(y, valid, n):
+def fano(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Variance over mean of each unit's spikes in a trial, in the bins that every trial has."""
     total = y[:, : _common(valid)].sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return total.var(0, ddof=1) / total.mean(0)
 
 
-def spectrum(y, valid, n):
+def spectrum(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Log power of the mean over features against frequency, mean over trials."""
     length = _common(valid)
     rate = y[:, :length].mean(2)
@@ -112,7 +115,7 @@ def spectrum(y, valid, n):
     return np.log2(np.maximum(power.mean(0), 1e-12)) if length >= 4 else np.full(1, np.nan)
 
 
-def autocorrelation_time(y, valid, n):
+def autocorrelation_time(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Log2 of 1/2 + the sum of the autocorrelation of the mean over features until it first falls below 0, bins."""
     length = _common(valid)
     rate = y[:, :length].mean(2)
@@ -129,29 +132,29 @@ def _common(valid: np.ndarray) -> int:
     return int(valid.all(0).cumprod().sum())
 
 
-def frequencies(y, valid, n):
+def frequencies(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Share of each label."""
     return _shares(y[valid], n)
 
 
-def transitions(y, valid, n):
+def transitions(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Share of each pair of successive labels."""
     return _motifs(y, valid, n, 2)
 
 
-def motifs(y, valid, n):
+def motifs(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Share of each three successive labels."""
     return _motifs(y, valid, n, 3)
 
 
-def _motifs(y, valid, n: int, length: int) -> np.ndarray:
+def _motifs(y: np.ndarray, valid: np.ndarray, n: int, length: int) -> np.ndarray:
     width = max(y.shape[1] - length + 1, 0)
     code = sum(y[:, i : i + width].astype(np.int64) * n ** (length - 1 - i) for i in range(length))
     seen = np.all([valid[:, i : i + width] for i in range(length)], axis=0)
     return _shares(np.asarray(code)[seen], n**length)
 
 
-def repeats(y, valid, n):
+def repeats(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Share of each length of runs of one label, 1 .. MAX_RUN (longer ones: MAX_RUN)."""
     lengths = []
     for row, seen in zip(y, valid, strict=True):
@@ -178,7 +181,7 @@ def _error(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sqrt(((a - b) ** 2).mean() / (b**2).mean())) if len(a) and b.any() else np.nan
 
 
-def _both(a: np.ndarray, b: np.ndarray):
+def _both(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     seen = np.isfinite(a) & np.isfinite(b)
     return a[seen], b[seen]
 
@@ -194,7 +197,7 @@ MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "total variation": lambda a, b: float(0.5 * np.abs(a - b).sum()),
 }
 _BOTH, _DISTANCE = ("correlation", "error"), ("total variation",)
-STATISTICS: dict[str, dict[str, tuple[Callable, tuple[str, ...]]]] = {
+STATISTICS: dict[str, dict[str, tuple[Callable[..., Any], tuple[str, ...]]]] = {
     "counts": {
         "PSTH": (mean_over_trials, _BOTH),
         "mean counts": (means, _BOTH),

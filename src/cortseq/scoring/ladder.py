@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cortseq import models
 
 RUNGS = {
@@ -17,7 +19,7 @@ RUNGS = {
 }
 
 
-def rung(spec: dict, role: str, order_chosen: bool = False) -> str:
+def rung(spec: dict[str, Any], role: str, order_chosen: bool = False) -> str:
     """The rung of a fitted specification (`card["model"]`) of a role; "" for what is on none.
 
     `order_chosen`: several orders were tried, so that even an order of 1 is a choice (L2).

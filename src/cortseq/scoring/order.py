@@ -81,7 +81,7 @@ def _transitions(counts: np.ndarray, m: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _words(labels, ends, m, length):
+def _words(labels: np.ndarray, ends: np.ndarray, m: int, length: int) -> np.ndarray:
     """Counts of words of `length` labels within sequences; a word is the number that its labels spell."""
     size = m**length
     counts = np.zeros(size, np.int64)
@@ -97,7 +97,9 @@ def _words(labels, ends, m, length):
 
 
 @njit(cache=True, nogil=True)
-def _redraw(labels, ends, cumulative, k, uniform):
+def _redraw(
+    labels: np.ndarray, ends: np.ndarray, cumulative: np.ndarray, k: int, uniform: np.ndarray
+) -> np.ndarray:
     """Sequences of the same lengths and first k + 1 labels drawn from a chain of order k."""
     n_contexts, m = cumulative.shape
     out = labels.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -13,7 +14,7 @@ from cortseq.errors import CortseqError
 from cortseq.models.base import Fit, Model
 from cortseq.models.null import Null
 from cortseq.scoring.audits import Audit
-from cortseq.scoring.statistics import paired_difference
+from cortseq.scoring.units import paired_difference
 
 CANARY_GAIN = 0.002  # bits (nats for signals) per event that a model may seem to gain on noise, plus 3 SE
 CANARY_TRIALS, CANARY_BINS, CANARY_UNITS, CANARY_EPOCHS = 150, 40, 12, 20
@@ -43,12 +44,12 @@ def canary(name: str, model: Model, recording: xr.Dataset, seed: int = 0) -> Aud
     return Audit("canary", bool(gain.estimate <= limit), detail)
 
 
-def _difference(a: Fit, b: Fit, recording: xr.Dataset, trials, seed: int):
+def _difference(a: Fit, b: Fit, recording: xr.Dataset, trials: Any, seed: int) -> Any:
     mine, base = (np.nansum(f.log_prob(recording, trials), -1)[0] for f in (a, b))
     return paired_difference(mine, base, Data.of(recording, trials).n_events().sum(1), 1000, seed)
 
 
-def _noise(recording: xr.Dataset, rng) -> xr.Dataset:
+def _noise(recording: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
     """Independent Poisson counts, labels or Gaussian samples with the recording's marginals."""
     track, data = rec.kind(recording), Data.of(recording)
     shape = (CANARY_TRIALS, CANARY_BINS)
@@ -62,7 +63,9 @@ def _noise(recording: xr.Dataset, rng) -> xr.Dataset:
     )
 
 
-def refit(name: str, fit: Fit, recording: xr.Dataset, roles: dict, start: Fit | None = None) -> Audit:
+def refit(
+    name: str, fit: Fit, recording: xr.Dataset, roles: dict[str, Any], start: Fit | None = None
+) -> Audit:
     """What was learned comes out again from training and validation trials with all others cut away.
 
     k-means, PCA, z-scores, rates, smoothing, number of states and order: all of member 0's parameters; of a
@@ -99,14 +102,14 @@ def refit(name: str, fit: Fit, recording: xr.Dataset, roles: dict, start: Fit | 
     return Audit("refit", True, f"{name}: {detail}")
 
 
-def _equal(a, b) -> bool:
+def _equal(a: Any, b: Any) -> bool:
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         return False
     return bool(np.allclose(a, b, rtol=1e-5, atol=1e-7 * float(np.abs(a).max(initial=0)), equal_nan=True))
 
 
-def normalisation(name: str, fit: Fit, recording: xr.Dataset, roles: dict, seed: int = 0) -> Audit:
+def normalisation(name: str, fit: Fit, recording: xr.Dataset, roles: dict[str, Any], seed: int = 0) -> Audit:
     """Probabilities of all outcomes of a bin sum to 1, given the bins before it.
 
     On symbols for the fit itself, whose `predict` must agree; on counts and signals for the specification
@@ -130,7 +133,7 @@ def normalisation(name: str, fit: Fit, recording: xr.Dataset, roles: dict, seed:
     )
 
 
-def _symbol_sum(fit: Fit, one: xr.Dataset, rng) -> float:
+def _symbol_sum(fit: Fit, one: xr.Dataset, rng: np.random.Generator) -> float:
     """sum_w p(w | past) at a bin of one trial; further from 1 by as much as `predict` disagrees."""
     n, t = one.attrs["n_symbols"], int(rng.integers(int(one["valid"].sum())))
     every = one.isel(trial=np.zeros(n, int)).copy(deep=True)
@@ -140,7 +143,7 @@ def _symbol_sum(fit: Fit, one: xr.Dataset, rng) -> float:
     return float(p.sum(1)[np.abs(p.sum(1) - 1).argmax()] + apart)
 
 
-def _grid_sum(model: Model, small: xr.Dataset, rng) -> float:
+def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> float:
     """The sum (integral) over all values of the last bin of a short trial, of the model fitted to few units."""
     n = small.sizes["trial"]
     fit = _quick(model, 3).fit(small, range(2 * n // 3), range(2 * n // 3, n), members=1)
@@ -164,7 +167,7 @@ def _grid_sum(model: Model, small: xr.Dataset, rng) -> float:
     return float(np.exp(fit.log_prob(every)[0, :, t]).sum() * weight)
 
 
-def _small(recording: xr.Dataset, roles: dict, n_units: int) -> xr.Dataset:
+def _small(recording: xr.Dataset, roles: dict[str, Any], n_units: int) -> xr.Dataset:
     """A few short training trials of the units whose rate is nearest to one spike in two bins (the first channels)."""
     track = rec.kind(recording)
     part = recording.isel(trial=roles["train"][:SMALL_TRIALS], time=slice(0, SMALL_BINS))

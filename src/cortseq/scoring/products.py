@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from scipy.special import logsumexp
@@ -16,7 +18,7 @@ SCORED = ("train", "valid", "test")
 _CHUNK = 32  # trials whose expectations are held at once: bounds memory
 
 
-def scores(fit: Fit, recording: xr.Dataset, roles: dict, burn_in: int = 0) -> xr.Dataset:
+def scores(fit: Fit, recording: xr.Dataset, roles: dict[str, Any], burn_in: int = 0) -> xr.Dataset:
     """log_prob (member, trial, time) in nats and n_events (trial, time), with the role of each trial.
 
     Every valid bin is scored; burn-in is cut later, the same for all models. On counts also, for test trials
@@ -45,7 +47,9 @@ def scores(fit: Fit, recording: xr.Dataset, roles: dict, burn_in: int = 0) -> xr
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
-def _rates(fit: Fit, recording: xr.Dataset, trials: np.ndarray, test: np.ndarray, burn_in: int) -> dict:
+def _rates(
+    fit: Fit, recording: xr.Dataset, trials: np.ndarray, test: np.ndarray, burn_in: int
+) -> dict[str, Any]:
     """The variables of `scores` that follow from expected counts; `test`: positions along `trials`."""
     data = Data.of(recording, trials)
     n_trials, n_time, n_units = data.y.shape
@@ -83,7 +87,7 @@ def averaged(score: xr.Dataset) -> xr.Dataset:
     return out.assign_attrs(score.attrs)
 
 
-def predictions(fit: Fit, recording: xr.Dataset, trials) -> xr.Dataset:
+def predictions(fit: Fit, recording: xr.Dataset, trials: Any) -> xr.Dataset:
     """Expected counts per bin / label probabilities / means on test trials, averaged over members."""
     feature = rec.kind(recording).dimension or "symbol"
     names = recording[feature].values if feature in recording.coords else np.arange(fit.card["n_features"])

@@ -1,11 +1,12 @@
-"""Paired statistics over trials: the unit of resampling is the trial, and the member where there are several."""
+"""Paired statistics over trials, in nats: the unit of resampling is the trial, and the member where there are several."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtr  # scipy.stats would take most jobs longer to import than to score
 
 from cortseq.errors import CortseqError
@@ -18,7 +19,7 @@ MARGIN = 0.01
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """A minus B in bits per event, its 95 % bootstrap interval and two-sided sign-flip p."""
+    """A minus B in nats per event, its 95 % bootstrap interval and two-sided p; `per` gives other units."""
 
     estimate: float
     low: float
@@ -26,6 +27,11 @@ class PairedDifference:
     p_value: float
     standard_error: float
     pieces: int = 0  # independent trials, or blocks of them
+
+    def per(self, unit: float) -> PairedDifference:
+        """Return the difference in units of so many nats: ln 2 for bits per event."""
+        scaled = {name: getattr(self, name) / unit for name in ("estimate", "low", "high", "standard_error")}
+        return replace(self, **scaled)
 
     def equivalence(self, margin: float = MARGIN) -> float:
         """p of two one-sided t tests that |A - B| < margin (Schuirmann 1987, J Pharmacokinet Biopharm 15:657).
@@ -44,16 +50,22 @@ class PairedDifference:
         return float((ndtri(0.975) + ndtri(0.8)) * self.standard_error)
 
 
-def paired_difference(
-    log_prob_a, log_prob_b, n_spikes, resamples: int = 10_000, seed: int = 0, blocks=None
+def paired(
+    log_prob_a: ArrayLike,
+    log_prob_b: ArrayLike,
+    n_events: ArrayLike,
+    resamples: int = 10_000,
+    seed: int = 0,
+    blocks: ArrayLike | None = None,
 ) -> PairedDifference:
-    """sum_r (A_r - B_r) / (sum_r n_r ln 2) with a bootstrap over trials and a sign-flip permutation test.
+    """Return sum_r (A_r - B_r) / sum_r n_r with a bootstrap over trials and a sign-flip permutation test.
 
     Parameters
     ----------
     log_prob_a, log_prob_b : (trial,) sums in nats, or (member, trial) of models with restarts; members
         are averaged, and resampled together with the trials, so that the interval holds their spread.
-    n_spikes : (trial,) events. resamples : of the bootstrap and of the permutation test.
+    n_events : (trial,) spikes, symbols or samples.
+    resamples : of the bootstrap and of the permutation test.
     blocks : (trial,) label of the block that a trial belongs to, where neighbours are not independent
         (windows of a continuous recording): blocks are then resampled and flipped as one. None: every trial is its own.
 
@@ -61,7 +73,7 @@ def paired_difference(
     difference is exact under the null that A and B are exchangeable within trials (Good 2005).
     """
     a, b = np.atleast_2d(np.asarray(log_prob_a, float)), np.atleast_2d(np.asarray(log_prob_b, float))
-    events = np.asarray(n_spikes, float)
+    events = np.asarray(n_events, float)
     if a.shape[1] != b.shape[1] or a.shape[1] != len(events):
         raise CortseqError(f"unequal numbers of trials: {a.shape[1]}, {b.shape[1]}, {len(events)}")
     if blocks is not None:
@@ -70,7 +82,7 @@ def paired_difference(
         raise CortseqError("a comparison needs at least two trials (or blocks of them)", value=len(events))
     rng = np.random.default_rng(seed)
     difference = a.mean(0) - b.mean(0)
-    scale = events.sum() * np.log(2)
+    scale = events.sum()
     boot = np.concatenate([_resample(a, b, events, n, rng) for n in _parts(resamples)])
     observed = abs(difference.sum())
     extreme = 0
@@ -99,7 +111,7 @@ class Session:
 
 
 def across_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: int = 0) -> PairedDifference:
-    """Mean over sessions of A minus B (bits per event) by a hierarchical bootstrap.
+    """Mean over sessions of A minus B (nats per event) by a hierarchical bootstrap.
 
     Every replicate draws sessions with replacement, within each draw trials (or blocks) and members
     (Saravanan, Berman & Sober 2020, arXiv:2007.07797). Each session weighs the same, whatever its length.
@@ -115,7 +127,7 @@ def across_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: in
         events = np.asarray(s.n_events, float)
         if s.blocks is not None:
             a, b, events = (_summed(x, s.blocks) for x in (a, b, events))
-        each.append((a.mean(0) - b.mean(0)).sum() / (events.sum() * np.log(2)))
+        each.append((a.mean(0) - b.mean(0)).sum() / events.sum())
         # n replicates a draw: a session that is drawn twice is resampled twice
         drawn.append(np.concatenate([_resample(a, b, events, k, rng) for k in _parts(n * resamples)]))
     choice = rng.integers(n, size=(resamples, n))
@@ -126,7 +138,7 @@ def across_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: in
 
 
 def over_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: int = 0) -> PairedDifference:
-    """Mean over these very sessions of A minus B (bits per event), differences taken within members.
+    """Mean over these very sessions of A minus B (nats per event), differences taken within members.
 
     A replicate draws trials (or blocks) within each session, and members once for all sessions: one network learned
     them all. B may have one member, a model without restarts. Sessions are not resampled: the interval says
@@ -143,8 +155,8 @@ def over_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: int 
             raise CortseqError("an interval needs at least two trials (or blocks of them)", value=n)
         weights = rng.multinomial(n, np.full(n, 1 / n), resamples).astype(float)
         gain = (weights @ difference.T)[np.arange(resamples)[:, None], members].mean(1)
-        boots.append(gain / (np.maximum(weights @ events, 1e-12) * np.log(2)))
-        each.append(difference.mean(0).sum() / (events.sum() * np.log(2)))
+        boots.append(gain / np.maximum(weights @ events, 1e-12))
+        each.append(difference.mean(0).sum() / events.sum())
     return _of_bootstrap(float(np.mean(each)), np.mean(boots, axis=0), len(sessions))
 
 
@@ -156,7 +168,7 @@ def _of_bootstrap(estimate: float, boot: np.ndarray, pieces: int) -> PairedDiffe
     return PairedDifference(estimate, float(low), float(high), p_value, float(boot.std(ddof=1)), pieces)
 
 
-def expected_best(valid, test) -> np.ndarray:
+def expected_best(valid: ArrayLike, test: ArrayLike) -> np.ndarray:
     """Expected test score of the setting that is best on validation among n tried, for n = 1 .. N.
 
     valid, test : (setting,) scores, higher is better. Settings are drawn with replacement from the N that
@@ -172,12 +184,12 @@ def expected_best(valid, test) -> np.ndarray:
     return weight @ test[np.argsort(valid, kind="stable")]
 
 
-def _summed(values: np.ndarray, blocks) -> np.ndarray:
+def _summed(values: np.ndarray, blocks: ArrayLike) -> np.ndarray:
     """Sums (..., block) of values (..., trial)."""
     return values @ np.eye(len(np.unique(blocks)))[np.unique(blocks, return_inverse=True)[1]]
 
 
-def blocks_of(trials, is_continuous: bool) -> np.ndarray:
+def blocks_of(trials: ArrayLike, is_continuous: bool) -> np.ndarray:
     """Block labels (trial,) for resampling: each trial its own, or pieces of runs of consecutive windows.
 
     Pieces have about n^(1/3) of the n windows (Hall, Horowitz & Jing 1995, Biometrika 82:561), so that
@@ -194,8 +206,10 @@ def blocks_of(trials, is_continuous: bool) -> np.ndarray:
     return labels
 
 
-def _resample(a: np.ndarray, b: np.ndarray, events: np.ndarray, n: int, rng) -> np.ndarray:
-    """n bootstrap replicates of the ratio, bits per event."""
+def _resample(
+    a: np.ndarray, b: np.ndarray, events: np.ndarray, n: int, rng: np.random.Generator
+) -> np.ndarray:
+    """n bootstrap replicates of the ratio, nats per event."""
     trials = rng.integers(len(events), size=(n, len(events)))
     weights = np.stack([np.bincount(row, minlength=len(events)) for row in trials]).astype(float)
     total = weights @ events
@@ -206,7 +220,7 @@ def _resample(a: np.ndarray, b: np.ndarray, events: np.ndarray, n: int, rng) -> 
         else:
             members = rng.integers(len(values), size=(n, len(values)))
             gain += sign * (weights @ values.T)[np.arange(n)[:, None], members].mean(1)
-    return gain / (np.maximum(total, 1e-12) * np.log(2))
+    return gain / np.maximum(total, 1e-12)
 
 
 def _parts(n: int) -> list[int]:

@@ -6,6 +6,7 @@ Products keep log-probabilities bin by bin, like those of the score stage; burn-
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
 from cortseq.observations.tracks import TRACKS
-from cortseq.scoring.statistics import PairedDifference, blocks_of, paired_difference
+from cortseq.scoring.statistics import PairedDifference, blocks_of, paired
 
 MEMORIES = (1, 2, 5, 10, 20, 50)
 
@@ -31,7 +32,9 @@ def best(scores: dict[str, xr.Dataset], burn_in: int) -> str:
     return max(scores, key=valid)
 
 
-def _dataset(fit: Fit, recording: xr.Dataset, trials, arrays: dict, coords: dict) -> xr.Dataset:
+def _dataset(
+    fit: Fit, recording: xr.Dataset, trials: Any, arrays: dict[str, Any], coords: dict[str, Any]
+) -> xr.Dataset:
     return xr.Dataset(
         {**arrays, "n_events": (("trial", "time"), Data.of(recording, trials).n_events())},
         coords={"trial": np.asarray(trials), "time": recording["time"].values, **coords},
@@ -46,14 +49,8 @@ def _dataset(fit: Fit, recording: xr.Dataset, trials, arrays: dict, coords: dict
 # -- T2: bins further ahead -------------------------------------------------------------------------
 
 
-def spread(trials, n: int) -> np.ndarray:
-    """At most n of `trials`, spread over all of them."""
-    trials = np.asarray(trials)
-    return trials[np.unique(np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int))]
-
-
 def forecast(
-    fit: Fit, recording: xr.Dataset, trials, horizons: Sequence[int], samples: int, seed: int
+    fit: Fit, recording: xr.Dataset, trials: Any, horizons: Sequence[int], samples: int, seed: int
 ) -> xr.Dataset:
     """log_prob (member, trial, time, horizon) of `trials`, see `Fit.forecast`; on networks `plug_in` beside it.
 
@@ -111,7 +108,7 @@ def _check_bins(model: str, folds: list[xr.Dataset], nulls: list[xr.Dataset], na
 # -- L6: the last k bins ----------------------------------------------------------------------------
 
 
-def recall(fit: Fit, recording: xr.Dataset, trials, memories: Sequence[int] = MEMORIES) -> xr.Dataset:
+def recall(fit: Fit, recording: xr.Dataset, trials: Any, memories: Sequence[int] = MEMORIES) -> xr.Dataset:
     """log_prob (memory, member, trial, time) of a full-history fit that restarts k bins before each bin, k
     of `memories` up to the trial's length, and `full` (member, trial, time) without a restart."""
     data = fit._data(recording, trials)
@@ -147,7 +144,7 @@ def memory_retrained(
     continuous: bool,
     burn_in: int = 0,
     seed: int = 0,
-) -> dict:
+) -> dict[str, Any]:
     """One row as of `memory_rerun`, of a network trained on windows of `memory` bins; products of the score stage."""
     a, b = ([f.isel(trial=f["role"].values == "test") for f in folds] for folds in (full, short))
     blocks = _blocks([f.assign_attrs(continuous=int(continuous)) for f in a])
@@ -179,14 +176,16 @@ def _blocks(folds: list[xr.Dataset]) -> np.ndarray:
     return np.concatenate(labels)
 
 
-def _difference(a, b, events, blocks, seed: int, track: str, with_p: bool = False) -> dict:
-    scale = np.log(2) / TRACKS[track].unit_nats
+def _difference(
+    a: Any, b: Any, events: Any, blocks: Any, seed: int, track: str, with_p: bool = False
+) -> dict[str, Any]:
+    unit = TRACKS[track].unit_nats
     if len(np.unique(blocks)) < 2 or not events.sum():
         nothing = PairedDifference(np.nan, np.nan, np.nan, np.nan, np.nan)
-        return _row(nothing, scale, with_p)
-    return _row(paired_difference(a, b, events, seed=seed, blocks=blocks), scale, with_p)
+        return _row(nothing, with_p)
+    return _row(paired(a, b, events, seed=seed, blocks=blocks).per(unit), with_p)
 
 
-def _row(gain: PairedDifference, scale: float, with_p: bool) -> dict:
-    row = {"value": gain.estimate * scale, "low": gain.low * scale, "high": gain.high * scale}
+def _row(gain: PairedDifference, with_p: bool) -> dict[str, float]:
+    row = {"value": gain.estimate, "low": gain.low, "high": gain.high}
     return row | ({"p_value": gain.p_value} if with_p else {})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
+from cortseq.metrics import BIT
 from cortseq.observations.poisson import log_pmf
+from cortseq.scoring.statistics import PairedDifference, paired
 
 
-def bits_per_spike(log_prob, null_log_prob, n_spikes) -> float:
+def bits_per_spike(log_prob: ArrayLike, null_log_prob: ArrayLike, n_spikes: ArrayLike) -> float:
     """(sum log_prob - sum null_log_prob) / (sum n_spikes * ln 2).
 
     log_prob, null_log_prob : any equal shapes, nats, over the same bins (NaN in both where a bin is
@@ -24,10 +27,10 @@ def bits_per_spike(log_prob, null_log_prob, n_spikes) -> float:
     spikes = float(np.nansum(n_spikes))
     if spikes <= 0:
         raise CortseqError("no spike to divide by", key="n_spikes", value=spikes)
-    return float(np.nansum(a - b) / (spikes * np.log(2)))
+    return float(np.nansum(a - b) / (spikes * BIT))
 
 
-def benchmark_bits_per_spike(rates, spikes) -> float:
+def benchmark_bits_per_spike(rates: ArrayLike, spikes: ArrayLike) -> float:
     """Bits/spike in the convention of the Neural Latents Benchmark (Pei et al. 2021, arXiv:2109.04463).
 
         (L(rates; spikes) - L(mean; spikes)) / (n_spikes ln 2),   L(r; y) = sum y ln r - r - ln y!
@@ -55,4 +58,25 @@ def benchmark_bits_per_spike(rates, spikes) -> float:
         rate = np.where(rate == 0, 1e-9, rate)
         return float(log_pmf(y, rate).sum())
 
-    return float((log_likelihood(rates) - log_likelihood(null)) / (n_spikes * np.log(2)))
+    return float((log_likelihood(rates) - log_likelihood(null)) / (n_spikes * BIT))
+
+
+def paired_difference(
+    log_prob_a: ArrayLike,
+    log_prob_b: ArrayLike,
+    n_spikes: ArrayLike,
+    resamples: int = 10_000,
+    seed: int = 0,
+    blocks: ArrayLike | None = None,
+) -> PairedDifference:
+    """Return the difference of two models in bits per spike, with its interval and p: see `statistics.paired`.
+
+    Parameters
+    ----------
+    log_prob_a, log_prob_b : (trial,) or (member, trial), nats summed over a trial.
+    n_spikes : (trial,) events.
+    resamples : of the bootstrap and of the permutation test.
+    seed : of the resampling.
+    blocks : (trial,) label of what is resampled as one, where neighbours are not independent.
+    """
+    return paired(log_prob_a, log_prob_b, n_spikes, resamples, seed, blocks).per(BIT)

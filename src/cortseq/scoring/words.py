@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from cortseq.checks import tally
+from cortseq.metrics import METRICS
 
-UNITS = {"bits_per_spike": "bits/spike", "bits_per_symbol": "bits/symbol", "nats_per_sample": "nats/sample"}
 
-
-def verdict(row: dict) -> str:
+def verdict(row: dict[str, Any]) -> str:
     """One plain sentence."""
-    unit = UNITS[row["metric"]]
+    unit = METRICS[row["metric"]].label
     name = row["variant"]
     if row["role"] == "null":
         return f"{name} is the zero of the scale."
@@ -48,7 +49,7 @@ def summary(frame: pd.DataFrame) -> list[str]:
     out = []
     frame = frame[~frame["averaged"].astype(bool)]
     for dataset, rows in frame.groupby("dataset", sort=False):
-        unit = UNITS[rows["metric"].iloc[0]]
+        unit = METRICS[rows["metric"].iloc[0]].label
         live = rows[rows["role"] != "null"]
         beat = live[live["low"] > 0]
         if beat.empty:
@@ -112,7 +113,7 @@ def _main_columns(rows: pd.DataFrame) -> pd.DataFrame:
         {
             "model": _names(rows),
             "rung": rows["rung"].fillna("").to_numpy(),
-            UNITS[rows["metric"].iloc[0]]: _intervals(rows, "value", "low", "high"),
+            METRICS[rows["metric"].iloc[0]].label: _intervals(rows, "value", "low", "high"),
             "over best chain": _intervals(rows, "gain_over_markov", "gain_low", "gain_high"),
             "p (Holm)": ["" if np.isnan(p) else f"{p:.2g}" for p in rows["p_holm"]],
             "over best non-network": _intervals(rows, "gain_over_rival", "rival_low", "rival_high"),
@@ -152,7 +153,7 @@ def _pooled_columns(pooled: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "model": pooled["model"],
-            "metric": [UNITS[m] for m in pooled["metric"]],
+            "metric": [METRICS[m].label for m in pooled["metric"]],
             "recordings": pooled["sessions"],
             "gain over the null": _intervals(pooled, "value", "low", "high"),
             "over best chain": _intervals(pooled, "gain_over_markov", "gain_low", "gain_high"),

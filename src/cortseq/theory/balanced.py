@@ -8,6 +8,7 @@ Comput 10:1321.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -81,10 +82,10 @@ def balanced_state(
 
     j, e, threshold = (np.asarray(v, float) for v in (strengths, external, thresholds))
 
-    def moments(m):
+    def moments(m: np.ndarray) -> Any:
         return np.sqrt(inputs) * (j @ m + e), np.sqrt(j**2 @ (m * (1 - m)))
 
-    def excess(logits: ArrayLike):
+    def excess(logits: ArrayLike) -> Any:
         m = expit(logits)
         u, sd = moments(m)
         return (u - threshold - sd * ndtri(m)) / np.sqrt(inputs)
@@ -97,7 +98,7 @@ def balanced_state(
     return BalancedState(j, e, m, u, sd, _index(j, e, m, inputs), inputs)
 
 
-def _index(j, e, m, inputs: int) -> np.ndarray:
+def _index(j: np.ndarray, e: np.ndarray, m: np.ndarray, inputs: int) -> np.ndarray:
     """Return <|E + I| / (E - I)> over independent Gaussian currents E and I."""
     z, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     weights = weights / weights.sum()
@@ -155,7 +156,7 @@ def single_lag(period: float, tau: float = 1.0) -> float:
     return float(np.arctan(w * tau) / w)
 
 
-def coin_variation(rate) -> np.ndarray:
+def coin_variation(rate: ArrayLike) -> np.ndarray:
     """Return sqrt(1 - p).
 
     Variation (sd / mean) of the intervals of a coin that is thrown once a time constant and comes up with

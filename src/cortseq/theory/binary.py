@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike
@@ -18,15 +20,15 @@ def partners(population: int, n_populations: int, inputs: int, rng: np.random.Ge
 
 
 def simulate(
-    partner,
+    partner: np.ndarray,
     strengths: ArrayLike,
     external: ArrayLike,
     thresholds: ArrayLike,
-    start,
+    start: Any,
     updates: int,
     seed: int,
     random: bool,
-):
+) -> np.ndarray:
     """Return states after every bin of `updates` single-unit updates, (bin, unit), 0 or 1.
 
     Parameters
@@ -55,7 +57,9 @@ def simulate(
 
 
 @njit
-def _run(partner, weights, drive, state, turns, size):
+def _run(
+    partner: np.ndarray, weights: Any, drive: Any, state: np.ndarray, turns: np.ndarray, size: int
+) -> np.ndarray:
     n, n_populations, k = partner.shape
     out = np.empty((len(drive), n), np.int8)
     for t in range(len(drive)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -57,7 +59,7 @@ def predicted_disc(matrix: ArrayLike, signs: ArrayLike | None = None) -> tuple[f
     return centre, float(np.sqrt(rows @ columns / mean)) if mean > 0 else 0.0
 
 
-def low_rank_outliers(left, right, radius: float, random=None, terms: int = 3) -> np.ndarray:
+def low_rank_outliers(left: Any, right: Any, radius: float, random: Any = None, terms: int = 3) -> np.ndarray:
     """Return predicted eigenvalues of J + M N^T outside the bulk of J, complex128, largest modulus first.
 
     Tao 2013, Probab Theory Relat Fields 155:231: the eigenvalues of N^T M outside `radius`, where J is
@@ -90,7 +92,7 @@ def _companion(overlaps: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.concatenate(overlaps, 1), below])
 
 
-def stability_margin(weights: ArrayLike, gains=1.0) -> float:
+def stability_margin(weights: ArrayLike, gains: ArrayLike = 1.0) -> float:
     """1 - abscissa(diag(gains) W): dx/dt = -x + phi(W x) grows from a fixed point where it is negative.
 
     `gains` : phi' at the *actual* fixed point, one number or (n,). For one gain this is the textbook's

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cortseq.theory.conversion import euler_limit, to_continuous
 
 
-def euler_eigenvalue(eigenvalue, dt) -> np.ndarray:
+def euler_eigenvalue(eigenvalue: Any, dt: Any) -> np.ndarray:
     """Return 1 + dt lambda: what a mode exp(lambda t) of the equation becomes in one Euler step.
 
     Elementwise, of any shape; `dt` in the inverse unit of the eigenvalue.
@@ -16,7 +18,7 @@ def euler_eigenvalue(eigenvalue, dt) -> np.ndarray:
     return 1 + dt * np.asarray(eigenvalue)
 
 
-def continuous_eigenvalue(eigenvalue, dt: float, exact: bool = False) -> np.ndarray:
+def continuous_eigenvalue(eigenvalue: Any, dt: float, exact: bool = False) -> np.ndarray:
     """Return the rate (per unit of dt) of a mode of a map.
 
     (mu - 1)/dt for an Euler step, ln(mu)/dt (principal value) for an exact flow.
@@ -67,7 +69,7 @@ def exponential_leak(dt: float, tau: float) -> float:
 
 
 def rate_equation(
-    weights: ArrayLike, drive, start, times, tau: float = 1.0, linear: bool = False
+    weights: ArrayLike, drive: Any, start: Any, times: ArrayLike, tau: float = 1.0, linear: bool = False
 ) -> np.ndarray:
     """Integrate the rate equation tau dh/dt = -h + phi(W h + drive); h (time, n).
 
@@ -85,7 +87,7 @@ def rate_equation(
 
 
 def euler_error(
-    weights: ArrayLike, drive, start, times, tau: float = 1.0, exponential: bool = False
+    weights: ArrayLike, drive: Any, start: Any, times: ArrayLike, tau: float = 1.0, exponential: bool = False
 ) -> np.ndarray:
     """Return the leading coefficient e(t) of the error of Euler's steps, (time, n).
 
@@ -99,14 +101,16 @@ def euler_error(
     return _integrated(weights, drive, start, times, tau, False, exponential)[:, n:]
 
 
-def _integrated(weights, drive, start, times, tau, linear, exponential) -> np.ndarray:
+def _integrated(
+    weights: Any, drive: Any, start: Any, times: Any, tau: float, linear: bool, exponential: bool | None
+) -> np.ndarray:
     """Return h, and beside it e unless `exponential` is None, at each time."""
     from scipy.integrate import solve_ivp
 
     w, drive, start = (np.asarray(v, float) for v in (weights, drive, start))
     n = len(start)
 
-    def slope(_, y):
+    def slope(_: float, y: np.ndarray) -> np.ndarray:
         h = y[:n]
         phi = w @ h + drive if linear else np.tanh(w @ h + drive)
         velocity = (phi - h) / tau

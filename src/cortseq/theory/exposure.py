@@ -11,7 +11,7 @@ from cortseq.errors import CortseqError
 from cortseq.processes import stationary
 
 
-def autoregressive_error(coefficient: float, noise_variance: float, horizon) -> np.ndarray:
+def autoregressive_error(coefficient: float, noise_variance: float, horizon: ArrayLike) -> np.ndarray:
     """Return sigma^2 (1 - phi^(2h)) / (1 - phi^2).
 
     Mean squared error of the best forecast h steps ahead of y' = phi y + noise; h sigma^2 for |phi| = 1. h =
@@ -24,7 +24,7 @@ def autoregressive_error(coefficient: float, noise_variance: float, horizon) -> 
     return noise_variance * (h if square == 1 else (1 - square**h) / (1 - square))
 
 
-def moving_average_error(coefficients: ArrayLike, noise_variance: float, horizon) -> np.ndarray:
+def moving_average_error(coefficients: ArrayLike, noise_variance: float, horizon: ArrayLike) -> np.ndarray:
     """Return the mean squared error of the best forecast h steps ahead, sigma^2 sum_{j<h} psi_j^2.
 
     Of y' = sum_i phi_i y_{t-i} + noise, psi its response to one noise.

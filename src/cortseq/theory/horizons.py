@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from cortseq.errors import CortseqError
 
 
-def forget_horizon(bias) -> np.ndarray:
+def forget_horizon(bias: ArrayLike) -> np.ndarray:
     """Return -1 / ln sigmoid(b).
 
     Steps in which an LSTM's direct path, the product of forget gates at bias b, falls to 1/e.
@@ -47,7 +47,7 @@ def bptt_multiplications(hidden: int, n_in: int, n_out: int, bins: int) -> int:
     return 3 * bins * (hidden**2 + hidden * (n_in + n_out))
 
 
-def truncation_error(chi: float, depth, every=None) -> np.ndarray:
+def truncation_error(chi: float, depth: ArrayLike, every: int | None = None) -> np.ndarray:
     """Return the relative error of a gradient truncated in time, |g_truncated - g| / |g|.
 
     Of the recurrent weights, under truncated backpropagation (k1 = every, k2 = depth).

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # States and as many tangent vectors below them, (2 starts, n), one step on
 Advance = Callable[[np.ndarray], np.ndarray]
 
 
-def random_coupling(n: int, gain: float, seed) -> np.ndarray:
+def random_coupling(n: int, gain: float, seed: Any) -> np.ndarray:
     """Return J (n, n), J_ij ~ N(0, gain^2 / n); one seed gives one matrix, scaled by the gain."""
     return gain / np.sqrt(n) * np.random.default_rng(seed).normal(size=(n, n))
 
 
-def rate_step(coupling, step: float) -> Advance:
+def runge_kutta(velocity: Callable[[Any], Any], x: Any, step: float) -> Any:
+    """Return x one step on by the Runge-Kutta method of fourth order.
+
+    Parameters
+    ----------
+    velocity : x -> dx/dt, of the shape of x.
+    x : numpy array or torch tensor of any shape.
+    step : of time.
+    """
+    a = velocity(x)
+    b = velocity(x + step / 2 * a)
+    c = velocity(x + step / 2 * b)
+    d = velocity(x + step * c)
+    return x + step / 6 * (a + 2 * b + 2 * c + d)
+
+
+def rate_step(coupling: ArrayLike, step: float) -> Advance:
     """Return a fourth-order Runge-Kutta step of dx/dt = -x + J tanh(x) and its tangent map.
 
     `step` is in units of tau.
@@ -27,17 +45,10 @@ def rate_step(coupling, step: float) -> Advance:
         r = np.tanh(x)
         return np.concatenate([r, (1 - r**2) * v]) @ weights - both
 
-    def advance(both: np.ndarray) -> np.ndarray:
-        a = velocity(both)
-        b = velocity(both + step / 2 * a)
-        c = velocity(both + step / 2 * b)
-        d = velocity(both + step * c)
-        return both + step / 6 * (a + 2 * b + 2 * c + d)
-
-    return advance
+    return lambda both: runge_kutta(velocity, both, step)
 
 
-def map_step(coupling) -> Advance:
+def map_step(coupling: ArrayLike) -> Advance:
     """Return one step of h' = tanh(J h) and of its tangent vectors."""
     weights = np.ascontiguousarray(np.asarray(coupling).T)
 
@@ -49,7 +60,9 @@ def map_step(coupling) -> Advance:
     return advance
 
 
-def orbit(advance: Advance, start, steps: int, warm_up: int = 0, seed=0) -> tuple[np.ndarray, np.ndarray]:
+def orbit(
+    advance: Advance, start: Any, steps: int, warm_up: int = 0, seed: Any = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Return states after the warm-up (step, start, n) and the largest exponent of each start.
 
     Exponents (start,) are in nats per step.

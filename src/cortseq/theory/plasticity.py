@@ -49,7 +49,7 @@ def stp_steady_state(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_re
     return SteadyState(u, 1 / (1 + u * tau_rec * r))
 
 
-def stp_response(spike_times, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
+def stp_response(spike_times: ArrayLike, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
     """Return release u x at each spike of a synapse that starts at rest; (spike,).
 
     Raises
@@ -153,7 +153,7 @@ def stp_memory_rate(rate_hz: ArrayLike, U: float, tau_fac: float) -> np.ndarray:
     return 1 / tau_fac + U * _checked(rate_hz, U, tau_fac, 0.0)
 
 
-def _decay(interval, tau: float | None) -> np.ndarray:
+def _decay(interval: ArrayLike, tau: float | None) -> np.ndarray:
     return np.exp(-np.asarray(interval) / tau) if tau else np.zeros(np.shape(interval))
 
 
@@ -162,7 +162,7 @@ def _laplace(r: float, s: np.ndarray) -> np.ndarray:
     return r / (r + s)
 
 
-def _checked(rate_hz, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
+def _checked(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: float) -> np.ndarray:
     if not 0 < U <= 1:
         raise CortseqError("U lies in (0, 1]", key="U", value=U)
     if tau_fac is not None and not 0 < tau_fac < np.inf:

@@ -8,6 +8,7 @@ converges slowly.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -166,7 +167,7 @@ def _half_line(scale: float, finer: float = 1.0) -> tuple[np.ndarray, np.ndarray
     return z, weights / weights.sum()
 
 
-def _average(f, variance: float) -> float:
+def _average(f: Callable[[np.ndarray], np.ndarray], variance: float) -> float:
     """Return <f(x)>, x ~ N(0, variance), f even."""
     z, weights = _half_line(np.sqrt(variance))
     return float(weights @ f(np.sqrt(variance) * z))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -40,7 +42,7 @@ def block_bulk_radius(variances: ArrayLike, sizes: ArrayLike) -> float:
     return disc.profile_radius(v * sizes)
 
 
-def low_rank_outliers(left, right, radius: float, bulk=None, order: int = 0) -> np.ndarray:
+def low_rank_outliers(left: Any, right: Any, radius: float, bulk: Any = None, order: int = 0) -> np.ndarray:
     """Return eigenvalues of B + left right' outside the disc of radius R that the random matrix B fills.
 
     Largest first.

@@ -69,7 +69,7 @@ FAULTS = [
     ),
     Fault(
         "Scores of units are in nats.",
-        "per_unit", 'table["spikes"].replace(0, np.nan) * np.log(2)', 'table["spikes"].replace(0, np.nan)', FIGURES,
+        "per_unit", 'table["spikes"].replace(0, np.nan) * BIT', 'table["spikes"].replace(0, np.nan)', FIGURES,
     ),
     Fault(
         "Bars of the horizon figure change their ends.",

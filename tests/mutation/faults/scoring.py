@@ -8,19 +8,19 @@ TASKS = ("test_folds_and_burn_in.py", "test_predictions.py")
 FAULTS = [
     Fault(
         "The p-value of the sign-flip test may be 0.",
-        "paired_difference", "(1 + extreme) / (1 + resamples)", "extreme / resamples", SCORING,
+        "paired", "(1 + extreme) / (1 + resamples)", "extreme / resamples", SCORING,
     ),
     Fault(
         "The interval of a paired difference holds 90 %.",
-        "paired_difference", "[0.025, 0.975]", "[0.05, 0.95]", SCORING,
+        "paired", "[0.025, 0.975]", "[0.05, 0.95]", SCORING,
     ),
     Fault(
         "The ends of the interval change places.",
-        "paired_difference", "float(low),\n        float(high),", "float(high),\n        float(low),", SCORING,
+        "paired", "float(low),\n        float(high),", "float(high),\n        float(low),", SCORING,
     ),
     Fault(
         "A difference is per trial, not per event.",
-        "paired_difference", "scale = events.sum() * np.log(2)", "scale = len(events) * np.log(2)", SCORING,
+        "paired", "scale = events.sum()", "scale = len(events)", SCORING,
     ),
     Fault(
         "Members are not resampled, so their spread is not in the interval.",
@@ -131,7 +131,7 @@ FAULTS = [
     ),
     Fault(
         "Gains of signals are in bits.",
-        "_Given.difference", "float(np.log(2)) / self.unit", "1.0", (*SCORING, "test_models.py -k signal"),
+        "_Given.difference", ".per(self.unit)", ".per(float(np.log(2)))", (*SCORING, "test_models.py -k signal"),
     ),
     Fault(
         "Validation and test change places in the table of variants.",
@@ -179,7 +179,7 @@ FAULTS = [
     ),
     Fault(
         "Trials of forecasts are the first ones.",
-        "spread", "np.unique(np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int))", "np.arange(min(n, len(trials)))", TASKS,
+        "evenly", "np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)", "np.arange(min(n, len(trials)))", TASKS,
     ),
     Fault(
         "The change of a session is from when the first one was learned.",

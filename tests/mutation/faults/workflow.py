@@ -73,7 +73,7 @@ FAULTS = [
     ),
     Fault(
         "Forecasts are of validation trials.",
-        "script task.py", 'tasks.spread(roles["test"]', 'tasks.spread(roles["valid"]', RULES,
+        "script task.py", 'evenly(roles["test"]', 'evenly(roles["valid"]', RULES,
     ),
     Fault(
         "A session is learned from the first fold of the one before.",

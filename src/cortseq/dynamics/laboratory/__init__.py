@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from cortseq.data import evenly
 from cortseq.dynamics import analyse
 from cortseq.dynamics.laboratory import cells, closed_loop, open_loop, weights
 from cortseq.dynamics.laboratory.closed_loop import SAME_POINT
@@ -28,8 +29,8 @@ __all__ = ["SAME_POINT", "Subject", "examine"]
 def examine(
     fit: Any,
     recording: xr.Dataset,
-    train,
-    test,
+    train: Any,
+    test: Any,
     label_name: str = "",
     seed: int = 0,
     say: Callable[[str], Any] = print,
@@ -43,7 +44,7 @@ def examine(
     label_name : covariate of the recording that makes conditions ("" or unknown: none).
     say : progress.
     """
-    test = analyse.spread(test, analyse.MAX_TRIALS)
+    test = evenly(test, analyse.MAX_TRIALS)
     label = recording[label_name].values if label_name in recording.coords else None
     subject = Subject(fit, recording, np.asarray(train, int), test, label, seed)
     found = analyse.dissect_fit(fit, recording, test, label_name, seed)

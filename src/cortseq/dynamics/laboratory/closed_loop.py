@@ -101,7 +101,7 @@ def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict
     }
 
 
-def _spectrum(flow, start: np.ndarray, seed: int):
+def _spectrum(flow: Any, start: np.ndarray, seed: int) -> Any:
     """Compute exponents, twice as many while those found do not yet sum to less than 0."""
     k = min(_EXPONENTS, len(start))
     while True:
@@ -111,7 +111,7 @@ def _spectrum(flow, start: np.ndarray, seed: int):
         k = min(2 * k, len(start), _MOST_EXPONENTS)
 
 
-def _complete(spectrum, dim: int, name: str) -> float:
+def _complete(spectrum: Any, dim: int, name: str) -> float:
     """Return an attribute of a spectrum, NaN where exponents not computed may add to it."""
     if spectrum is None or (spectrum.exponents.sum() >= 0 and len(spectrum.exponents) < dim):
         return float("nan")
@@ -144,7 +144,7 @@ def twins(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str
     return apart | slopes, {}
 
 
-def _noisy(fit: Any, member: int, map: str, seed: int):
+def _noisy(fit: Any, member: int, map: str, seed: int) -> Any:
     return fit.flow(member, map, seed=seed)
 
 

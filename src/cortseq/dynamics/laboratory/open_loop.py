@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from cortseq.dynamics import analyse, decoding, gradients, lipschitz, similarity
+from cortseq.data import evenly
+from cortseq.dynamics import decoding, gradients, lipschitz, similarity
 from cortseq.dynamics.dimension import participation_ratio
 from cortseq.dynamics.echo_state import echo_state_of_fit
 from cortseq.dynamics.fixed_points import fixed_points
@@ -62,7 +63,7 @@ def _conditions(subject: Subject) -> dict[str, tuple[Any, ...]]:
     """
     data = subject.fit._data(subject.recording, subject.test)
 
-    def inputs(at: np.ndarray):
+    def inputs(at: np.ndarray) -> Any:
         return None if data.inputs is None else np.nanmean(data.inputs[at], 0)
 
     if data.kind.has_labels:
@@ -95,7 +96,7 @@ def _groups(label: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
 def echo(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return whether 20 starts meet under the recorded input."""
     length = subject.recording["valid"].values[subject.test].sum(1).mean()
-    trials = analyse.spread(subject.test, int(np.clip(_DRIVEN_BINS / max(length, 1), 1, _DRIVEN_TRIALS)))
+    trials = evenly(subject.test, int(np.clip(_DRIVEN_BINS / max(length, 1), 1, _DRIVEN_TRIALS)))
     tests = [
         echo_state_of_fit(subject.fit, subject.recording, member, trials, seed=subject.seed)
         for member in range(subject.members)
@@ -117,7 +118,7 @@ def reach(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str
     longest = int(subject.recording["valid"].values[subject.test].sum(1).max()) - 1
     lags = np.unique(np.round(np.geomspace(1, max(longest, 1), 14)).astype(int)).tolist()
     n = int(_JACOBIAN_BUDGET / (subject.states.shape[-1] ** 3 * lags[-1]))
-    trials = analyse.spread(subject.test, int(np.clip(n, 2, _DRIVEN_TRIALS)))
+    trials = evenly(subject.test, int(np.clip(n, 2, _DRIVEN_TRIALS)))
     at = ("member", "driven_trial", "lag")
     variables: dict[str, Any] = {
         "lag": ("lag", lags),
@@ -153,7 +154,7 @@ def past(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str,
     valid = subject.recording["valid"].values
     bins = np.clip(_DECODER_BUDGET / subject.states.shape[-1] ** 2, *_DECODED_BINS)
     n = max(8, int(bins / max(valid[subject.train].sum(1).mean(), 1)))
-    train = analyse.spread(subject.train, n)
+    train = evenly(subject.train, n)
     trials = np.concatenate([train, subject.test])
     data = subject.fit._data(subject.recording, trials)
     y = data.kind.encoded(data.y, data.n_features)

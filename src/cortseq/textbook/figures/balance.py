@@ -18,12 +18,15 @@ def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
     """Draw the panels; return the figure and the table of its numbers."""
     with style.style():
         sheet = Sheet(2, 4, 5.2)
-        _matrices(sheet, found)
+        _dale(sheet, found)
+        _outliers(sheet, found)
+        _stability(sheet, found)
+        _structure(sheet, found)
         _networks(sheet, found)
         return sheet.figure, sheet.table()
 
 
-def _matrices(sheet: Sheet, found: xr.Dataset) -> None:
+def _dale(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("Dale's law", "Re $\\lambda$", "Im $\\lambda$")
     for rows, colour, z in (("cancel on average", style.RED, 1), ("cancel", style.BLUE, 2)):
         values = found["spectrum"].sel(rows=rows)
@@ -41,6 +44,9 @@ def _matrices(sheet: Sheet, found: xr.Dataset) -> None:
     )
     panel.ax.set_aspect("equal", adjustable="datalim")
     panel.legend()
+
+
+def _outliers(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("low rank", "overlap of the rank-1 part", "largest |$\\lambda$|")
     panel.predicted(found["overlap"], found["outlier_predicted"], "max(1, overlap)", color=style.BLUE)
     panel.predicted(
@@ -56,6 +62,9 @@ def _matrices(sheet: Sheet, found: xr.Dataset) -> None:
         color=style.BLUE,
     )
     panel.legend()
+
+
+def _stability(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("stability", "gain x abscissa", "growth (1/$\\tau$)")
     order = found["gain_abscissa"].values.argsort()
     reach = found["gain_abscissa"].values[order]
@@ -63,6 +72,9 @@ def _matrices(sheet: Sheet, found: xr.Dataset) -> None:
     panel.measured(reach, found["growth_rate"].values[order], "simulated", color=style.BLUE, ms=2)
     panel.ax.axhline(0, color="0.8", lw=0.7, zorder=0)
     panel.legend()
+
+
+def _structure(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("structure taken off", "|$\\lambda$| / (sd $\\sqrt{N}$)", "share of eigenvalues")
     grid = np.linspace(0, 1, 50)
     panel.predicted(grid, grid**2, "circular law", color=style.BLACK)

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from cortseq.figures import style
-from cortseq.textbook.figures.sheet import Sheet, spread
+from cortseq.textbook.figures.sheet import Sheet, mean_interval
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
@@ -58,7 +58,7 @@ def _activity(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel(f"activity, N = {found.attrs['units']}", "gain g", "mean square")
     for name, colour, label in (("variance", style.BLUE, "Δ(0)"), ("q", style.ORANGE, "q")):
         panel.predicted(found["line"], found[f"{name}_predicted"], label, color=colour)
-        mean, low, high = spread(found[name], "network")
+        mean, low, high = mean_interval(found[name], "network")
         panel.measured(found["gain"], mean, label, low, high, listed=False, color=colour)
     panel.legend(2)
 
@@ -77,7 +77,7 @@ def _autocorrelation(sheet: Sheet, found: xr.Dataset) -> None:
 def _exponent(sheet: Sheet, found: xr.Dataset, title: str, unit: str, gain: str, name: str) -> None:
     panel = sheet.panel(title, "gain g", f"largest exponent (1/{unit})")
     panel.predicted(found["line"], found[f"{name}_predicted"], "theory", color=style.BLACK)
-    mean, low, high = spread(found[name], "network")
+    mean, low, high = mean_interval(found[name], "network")
     panel.measured(found[gain], mean, f"N = {found.attrs['units']}", low, high, color=style.BLUE)
     panel.ax.axhline(0, color="0.8", lw=0.7, zorder=0)
     panel.ax.axvspan(1, 1.3, color="0.93", zorder=-1)
@@ -88,7 +88,7 @@ def _sizes(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("finite size", "units N", "largest exponent (1/tau)", xscale="log")
     n = found["size"].values
     panel.predicted(n[[0, -1]], found["size_lyapunov_predicted"], "theory", color=style.BLACK)
-    mean, low, high = spread(found["size_lyapunov"], "network_of_size")
+    mean, low, high = mean_interval(found["size_lyapunov"], "network_of_size")
     panel.measured(n, mean, f"g = {found.attrs['size_gain']:g}", low, high, color=style.BLUE)
     panel.legend(2)
 
@@ -96,6 +96,6 @@ def _sizes(sheet: Sheet, found: xr.Dataset) -> None:
 def _map_activity(sheet: Sheet, found: xr.Dataset) -> None:
     panel = sheet.panel("map: activity", "gain g", "q = <h²>")
     panel.predicted(found["line"], found["map_q_predicted"], "theory", color=style.BLACK)
-    mean, low, high = spread(found["map_q"], "network")
+    mean, low, high = mean_interval(found["map_q"], "network")
     panel.measured(found["map_gain"], mean, f"N = {found.attrs['units']}", low, high, color=style.BLUE)
     panel.legend(2)

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from cortseq.figures import style
-from cortseq.textbook.figures.sheet import Sheet, spread
+from cortseq.textbook.figures.sheet import Sheet, mean_interval
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:
@@ -32,7 +32,7 @@ def _products(sheet: Sheet, found: xr.Dataset) -> None:
     for gain, colour in zip(found["gain"].values, style.CYCLE, strict=False):
         rows, series = found.sel(gain=gain), f"g = {gain:g}"
         panel.predicted(lag, rows["norm_predicted"], series, color=colour)
-        mean, low, high = (np.exp(v[::2]) for v in spread(np.log(rows["norm"]), "network"))
+        mean, low, high = (np.exp(v[::2]) for v in mean_interval(np.log(rows["norm"]), "network"))
         panel.measured(lag[::2], mean, series, low, high, listed=False, color=colour, ms=2.5)
     panel.legend(2)
 
@@ -41,7 +41,7 @@ def _driven(sheet: Sheet, found: xr.Dataset) -> None:
     title = f"driven, radius {found.attrs['noise_gain']:g}"
     panel = sheet.panel(title, "sd of the input", "ln growth per step")
     panel.predicted(found["noise_line"], found["driven_predicted"], "theory", color=style.BLACK)
-    mean, low, high = spread(found["driven"], "network")
+    mean, low, high = mean_interval(found["driven"], "network")
     panel.measured(found["noise"], mean, f"N = {found.attrs['units']}", low, high, color=style.BLUE)
     panel.ax.axhline(0, color="0.8", lw=0.7, zorder=0)
     panel.legend()

@@ -47,7 +47,7 @@ def _restarts(panel: Panel, name: str, x: Any, values: xr.DataArray, colour: str
 
 def _norms(sheet: Sheet, found: xr.Dataset, variable: str, title: str) -> None:
     panel = sheet.panel(title, "lag k (steps)", "|dh(t)/dh(t-k)|", yscale="log")
-    seen: set = set()
+    seen: set[Any] = set()
     x = found["lag"].values - 1.0
     for i, (name, (marker, colour)) in enumerate(zip(found["network"].values, LOOKS)):
         rows = found.isel(network=i)

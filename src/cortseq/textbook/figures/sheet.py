@@ -110,7 +110,7 @@ class Panel:
         self.sheet.parts.append(pd.DataFrame({"panel": self.title, "series": label, "kind": kind, **rows}))
 
 
-def spread(values: Any, dim: str):
+def mean_interval(values: Any, dim: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the mean over a dimension of a DataArray and its 95 % interval (Student).
 
     (mean, low, high), NaN left out.

@@ -12,14 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from cortseq.checks import Check, near, phenomenon
+from cortseq._lazy import lazy
+from cortseq.checks import Check, Part, close, near, phenomenon, reported
+from cortseq.theory.networks import runge_kutta
+
+if TYPE_CHECKING:
+    import torch
+
+    from cortseq.models.base import Fit
+else:
+    torch = lazy("torch")
 
 _RATE = 5e-3  # of learning, at first
+KNOWN_EXPONENT = 0.9056  # nats per unit of time: Sprott 2003, Chaos and Time-Series Analysis, Oxford
 _STARTS = 50  # orbits over which an exponent is averaged
 CLAIM = (
     "Fitted to noisy data of the Lorenz system, sparse and generalised teacher forcing recover its largest "
@@ -50,8 +60,6 @@ def measure(
     alpha : of generalised forcing; sparse forcing comes every ln 2 / (lambda dt) samples.
     exponent_steps : over which exponents are averaged.
     """
-    from cortseq import recording as rec
-
     truth = lorenz_exponent(dt, exponent_steps, seed)
     every = max(1, round(np.log(2) / (truth * dt)))
     strategies = {
@@ -59,87 +67,66 @@ def measure(
         "sparse": {"kind": "sparse", "every": every},
         "generalised": {"kind": "generalised", "alpha": alpha},
     }
-    clean = lorenz(trials + trials // 4, bins, dt, seed)
-    rng = np.random.default_rng([seed, 2])
-    spread = clean.std((0, 1))
-    noisy = rec.from_signal(clean + noise * spread * rng.normal(size=clean.shape), bin_width=dt)
-    fits: dict[str, list[Any]] = {}
+    noisy, spread = _noisy(trials + trials // 4, bins, dt, noise, seed)
+    fits: dict[str, list[Fit]] = {name: [] for name in strategies}
     for name, strategy in strategies.items():
-        fits[name] = []
         for member in range(members):
             say(f"Lorenz system: {name}, member {member}")
             fits[name].append(fitted(noisy, trials, strategy, hidden, epochs, member, seed))
     say("exponents")
     exponents = np.array(
-        [
-            [closed_exponent(f, noisy, exponent_steps, seed) / dt for f in members_fits]
-            for members_fits in fits.values()
-        ]
+        [[closed_exponent(f, noisy, exponent_steps, seed) / dt for f in some] for some in fits.values()]
     )
-    runs = np.stack([free_run(members_fits[0], noisy, 1500) for members_fits in fits.values()])
-    part = {
+    runs = np.stack([free_run(some[0], noisy, 1500) for some in fits.values()])
+    unit = {"units": "nats per unit of time"}
+    variables = {
         "strategy": ("strategy", list(strategies)),
-        "exponent": (("strategy", "member"), exponents, {"units": "nats per unit of time"}),
-        "exponent_predicted": ((), truth, {"units": "nats per unit of time"}),
+        "exponent": (("strategy", "member"), exponents, unit),
+        "exponent_predicted": ((), truth, unit),
         "free_run": (("strategy", "step", "channel"), runs),
         "orbit": (("step", "channel"), lorenz(1, 1500, dt, seed + 1)[0]),
         "spread": ("strategy", (runs.std(1) / spread).mean(1)),
     }
-    checks = [
-        near(
-            "largest exponent of the Lorenz system itself",
-            0.9056,
-            truth,
-            0.03,
-            "C25",
-            f"Runge-Kutta, sampled at {dt:g}",
-        )
-    ]
     reached = f"{epochs} epochs, {members} members, dt {dt:g}, noise {noise:g} sd"
-    for name, values in zip(strategies, exponents, strict=True):
+    checks = _checks(dict(zip(strategies, np.median(exponents, 1), strict=True)), truth, dt, reached)
+    return phenomenon(CLAIM, [Part(variables, checks)], dt=dt, noise=noise)
+
+
+def _noisy(trials: int, bins: int, dt: float, noise: float, seed: int) -> tuple[xr.Dataset, np.ndarray]:
+    """Return a recording of noisy orbits, and the sd of each channel without noise, (3,)."""
+    from cortseq import recording as rec
+
+    clean = lorenz(trials, bins, dt, seed)
+    spread = clean.std((0, 1))
+    error = np.random.default_rng([seed, 2]).normal(size=clean.shape)
+    return rec.from_signal(clean + noise * spread * error, bin_width=dt), spread
+
+
+def _checks(medians: dict[str, float], truth: float, dt: float, reached: str) -> list[Check]:
+    what = "largest exponent of the Lorenz system itself"
+    checks = [near(what, KNOWN_EXPONENT, truth, 0.03, "C25", f"Runge-Kutta, sampled at {dt:g}")]
+    for name, median in medians.items():
+        what = f"{name}: largest exponent (median of members)"
         if name == "teacher":
-            checks.append(
-                Check(
-                    f"{name}: largest exponent (median of members)",
-                    truth,
-                    np.median(values),
-                    row="C45",
-                    note=f"reported; {reached}",
-                )
-            )
+            checks.append(reported(what, truth, median, "C45", f"reported; {reached}"))
         else:
-            checks.append(
-                near(
-                    f"{name}: largest exponent (median of members)",
-                    truth,
-                    np.median(values),
-                    0.1,
-                    "C45",
-                    reached,
-                    relative=True,
-                )
-            )
-    return phenomenon(part, CLAIM, checks, dt=dt, noise=noise)
+            checks.append(close(what, truth, median, 0.1, "C45", reached))
+    return checks
 
 
-def _speed(s):
+def _speed(s: Any) -> tuple[Any, Any, Any]:
     """Return dx/dt of the Lorenz system at sigma 10, rho 28, beta 8/3 of states (..., 3), numpy or torch."""
     x, y, z = s[..., 0], s[..., 1], s[..., 2]
     return 10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z
 
 
-def step(s, dt: float, stack, parts: int = 3):
+def step(s: Any, dt: float, stack: Callable[[tuple[Any, ...]], Any], parts: int = 3) -> Any:
     """Return s(t + dt) by `parts` steps of Runge-Kutta of order 4.
 
     `stack`: of three arrays along the last axis.
     """
-    h = dt / parts
     for _ in range(parts):
-        a = stack(_speed(s))
-        b = stack(_speed(s + h / 2 * a))
-        c = stack(_speed(s + h / 2 * b))
-        d = stack(_speed(s + h * c))
-        s = s + h / 6 * (a + 2 * b + 2 * c + d)
+        s = runge_kutta(lambda x: stack(_speed(x)), s, dt / parts)
     return s
 
 
@@ -156,13 +143,11 @@ def lorenz(trials: int, bins: int, dt: float, seed: int) -> np.ndarray:
 
 def lorenz_exponent(dt: float, n_steps: int, seed: int) -> float:
     """Return largest exponent per unit of time of the map over dt."""
-    import torch
-
     from cortseq.dynamics import leading_exponents
 
     starts = lorenz(10, 1, dt, seed)[:, 0]
 
-    def flow(s):
+    def flow(s: torch.Tensor) -> torch.Tensor:
         return step(s, dt, lambda v: torch.stack(v, -1))
 
     found = leading_exponents(flow, starts, n_steps // _STARTS, 60, seed)
@@ -177,14 +162,12 @@ def fitted(
     epochs: int,
     member: int,
     seed: int,
-):
+) -> Fit:
     """Return a rate network without a skip after `epochs` of Adam under one strategy.
 
     The last weights, where a `Model.fit` keeps those of the best validation: that is one step ahead with the
     recording as input, which is not what forcing trains, and picks some early epoch.
     """
-    import torch
-
     from cortseq import models
     from cortseq.data import Data
     from cortseq.networks.training import bptt, engines, noise
@@ -223,7 +206,7 @@ def fitted(
     return replace(fit, params=flat.unpacked(flat.values.detach()))
 
 
-def closed_exponent(fit: Any, recording: xr.Dataset, n_steps: int, seed: int) -> float:
+def closed_exponent(fit: Fit, recording: xr.Dataset, n_steps: int, seed: int) -> float:
     """Largest exponent of the closed loop, nats per step, mean over starts on the recording's trials."""
     from cortseq.dynamics import leading_exponents
 
@@ -231,10 +214,8 @@ def closed_exponent(fit: Any, recording: xr.Dataset, n_steps: int, seed: int) ->
     return float(leading_exponents(fit.flow(0, "closed"), states, n_steps // len(states), 200, seed).mean())
 
 
-def free_run(fit: Any, recording: xr.Dataset, n_steps: int) -> np.ndarray:
+def free_run(fit: Fit, recording: xr.Dataset, n_steps: int) -> np.ndarray:
     """Return the closed loop's own signal from the end of a trial, (step, channel)."""
-    import torch
-
     flow = fit.flow(0, "closed")
     state = torch.from_numpy(fit.states(recording, [0])[0, 0, -1])
     orbit = []

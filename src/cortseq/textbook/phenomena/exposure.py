@@ -16,15 +16,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from cortseq.checks import Check, near, phenomenon, worst
+from cortseq import recording as rec
+from cortseq._lazy import lazy
+from cortseq.checks import Check, Part, above, close, near, phenomenon, reported, worst
 from cortseq.processes import entropy_rate, markov, stationary
 from cortseq.theory.exposure import autoregressive_error, moving_average_error, scheduled_sampling
 from cortseq.theory.random_networks import mean_field_map
+
+if TYPE_CHECKING:
+    import torch
+
+    from cortseq import models
+    from cortseq.flow import Step
+    from cortseq.models.base import Fit
+else:
+    torch, models = lazy("torch"), lazy("cortseq.models")
 
 CLAIM = (
     "Teacher forcing is maximum likelihood; the free run's error grows even for the best forecast, on "
@@ -55,7 +66,7 @@ def measure(
     map_epochs: int = 60,
     map_hidden: int = 32,
     twins: int = 50,
-    probabilities=(1.0, 0.5, 0.25, 0.0),
+    probabilities: Sequence[float] = (1.0, 0.5, 0.25, 0.0),
     chain_epochs: int = 60,
     units: int = 200,
 ) -> xr.Dataset:
@@ -74,15 +85,15 @@ def measure(
     parts.append(_map(trials, bins, map_hidden, map_epochs, ahead, twins, seed, say))
     say("scheduled sampling on a chain")
     parts += [_chain(probabilities, chain_epochs, seed), _bounded(units, seed)]
-    variables = {name: v for part in parts for name, v in part[0].items()}
-    checks = [check for part in parts for check in part[1]]
-    return phenomenon(variables, CLAIM, checks)
+    return phenomenon(CLAIM, parts)
 
 
 # ------------------------------------------------------------------------------------- signals
 
 
-def autoregression(coefficients, trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
+def autoregression(
+    coefficients: Sequence[float], trials: int, bins: int, rng: np.random.Generator
+) -> np.ndarray:
     """Return y_t = sum_i phi_i y_{t-i} + unit noise after 200 bins, (trial, time, 1)."""
     y = np.zeros((trials, len(coefficients) + 200 + bins))
     noise = rng.normal(size=y.shape)
@@ -104,7 +115,7 @@ def henon(trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
     return np.stack(out[-bins:], 1)[..., None]
 
 
-def fitted(y: np.ndarray, strategy: dict[str, Any], hidden: int, epochs: int, seed: int, **more: Any):
+def fitted(y: np.ndarray, strategy: dict[str, Any], hidden: int, epochs: int, seed: int) -> Fit:
     """Return a rate network without a skip, fitted to four fifths of the trials by one strategy.
 
     Parameters
@@ -112,35 +123,18 @@ def fitted(y: np.ndarray, strategy: dict[str, Any], hidden: int, epochs: int, se
     y : (trial, time, channel).
     strategy : settings of the training strategy.
     """
-    from cortseq import models
-    from cortseq import recording as rec
-
-    kind = models.Rate.model_validate(
-        {
-            "hidden": hidden,
-            "epochs": epochs,
-            "strategy": strategy,
-            "leak": 1.0,
-            "skip": False,
-            "input_dropout": 0.0,
-            "patience": epochs,
-            "batch": 16,
-            **more,
-        }
-    )
+    settings = {"hidden": hidden, "epochs": epochs, "strategy": strategy, "leak": 1.0, "skip": False}
+    settings |= {"input_dropout": 0.0, "patience": epochs, "batch": 16}
     n = len(y)
-    return kind.fit(rec.from_signal(y, bin_width=1.0), range(n // 5, n), range(n // 5), seed=seed)
+    recording = rec.from_signal(y, bin_width=1.0)
+    return models.Rate.model_validate(settings).fit(recording, range(n // 5, n), range(n // 5), seed=seed)
 
 
-def free_run(fit: Any, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
+def free_run(fit: Fit, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
     """Return errors y_t - E[y_t | y_<= t-h] of a free run, (trial, time, horizon).
 
     Of a fit without skip that is fed its own expectation; NaN in the first bins.
     """
-    import torch
-
-    from cortseq import recording as rec
-
     recording = rec.from_signal(y, bin_width=1.0)
     flow = fit.flow(0, "closed")
     states = torch.from_numpy(fit.states(recording)[0])
@@ -163,70 +157,60 @@ def _signals(
     horizons: np.ndarray,
     seed: int,
     say: Callable[[str], Any],
-):
+) -> Part:
+    """Compare free runs of networks fitted by each strategy with the best forecast of two autoregressions."""
     rng = np.random.default_rng([seed, 1])
-    curves: list[list] = [[], [], []]  # error, low end, high end
-    floors: Any = []
-    oracle: Any = []
+    rows, oracle = [], []
     for name, coefficients in AUTOREGRESSIONS.items():
         y, test = (autoregression(coefficients, n, bins, rng) for n in (trials, 1000))
-        floors.append(moving_average_error(coefficients, 1.0, horizons))
         many = autoregression(coefficients, 20_000, 2 * bins, rng)[..., 0]
         oracle.append([_best_forecast(many, coefficients, h) for h in horizons])
-        rows = []
         for label, strategy in STRATEGIES.items():
             say(f"{name}: {label}")
             squares = free_run(fitted(y, strategy, hidden, epochs, seed), test, horizons) ** 2
             each = np.nanmean(squares, 1)
             mean, half = each.mean(0), 1.96 * each.std(0, ddof=1) / np.sqrt(len(each))
             rows.append((mean, mean - half, mean + half))
-        for kept, values in zip(curves, zip(*rows, strict=True), strict=True):
-            kept.append(values)
-    errors, lows, highs, floors, oracle = map(np.array, (*curves, floors, oracle))
-    dims = ("signal", "strategy", "horizon")
-    units = {"units": "noise variance"}
-    part = {
+    shape = (len(AUTOREGRESSIONS), len(STRATEGIES), 3, len(horizons))
+    errors, lows, highs = np.moveaxis(np.array(rows).reshape(shape), 2, 0)
+    floors = np.array([moving_average_error(c, 1.0, horizons) for c in AUTOREGRESSIONS.values()])
+    dims, unit = ("signal", "strategy", "horizon"), {"units": "noise variance"}
+    variables = {
         "horizon": ("horizon", horizons),
         "signal": ("signal", list(AUTOREGRESSIONS)),
         "strategy": ("strategy", list(STRATEGIES)),
-        "error": (dims, errors, units),
-        "error_low": (dims, lows, units),
-        "error_high": (dims, highs, units),
-        "error_predicted": (("signal", "horizon"), floors, units),
+        "error": (dims, errors, unit),
+        "error_low": (dims, lows, unit),
+        "error_high": (dims, highs, unit),
+        "error_predicted": (("signal", "horizon"), floors, unit),
     }
-    closed_form = autoregressive_error(AUTOREGRESSIONS["AR(1)"][0], 1.0, horizons)
-    excess = errors / floors[:, None]
+    closed = autoregressive_error(AUTOREGRESSIONS["AR(1)"][0], 1.0, horizons)
+    what = "AR(1): error of the best forecast over the closed form, worst horizon"
     checks = [
-        Check(
-            "AR(1): error of the best forecast over the closed form, worst horizon",
-            1.0,
-            worst(oracle[0] / closed_form),
-            0.98,
-            1.02,
-            "C42",
-        ),
-        Check("AR(2): the same", 1.0, worst(oracle[1] / floors[1]), 0.97, 1.03, "C42"),
+        near(what, 1.0, worst(oracle[0] / closed), 0.02, "C42"),
+        near("AR(2): the same", 1.0, worst(oracle[1] / floors[1]), 0.03, "C42"),
+        *_excess(errors / floors[:, None]),
     ]
-    for i, name in enumerate(AUTOREGRESSIONS):
-        for s, label in enumerate(STRATEGIES):
-            checks.append(
-                Check(
-                    f"{name}, {label}: free-run error over the best, worst horizon",
-                    1.0,
-                    excess[i, s].max(),
-                    0.95,
-                    1.15 if label == "teacher" else np.nan,
-                    "C42",
-                    "" if label == "teacher" else "how far above is what is reported",
-                )
-            )
-    return part, checks
+    return Part(variables, checks)
 
 
-def _best_forecast(y: np.ndarray, coefficients, horizon: int) -> float:
+def _excess(ratios: np.ndarray) -> list[Check]:
+    """Return checks of free-run errors over the best, (signal, strategy, horizon)."""
+    checks = []
+    for name, by_strategy in zip(AUTOREGRESSIONS, ratios.max(-1), strict=True):
+        for label, ratio in zip(STRATEGIES, by_strategy, strict=True):
+            what = f"{name}, {label}: free-run error over the best, worst horizon"
+            if label == "teacher":
+                checks.append(Check(what, 1.0, ratio, 0.95, 1.15, "C42"))
+            else:
+                checks.append(above(what, 1.0, ratio, 0.95, "C42", "how far above is what is reported"))
+    return checks
+
+
+def _best_forecast(y: np.ndarray, coefficients: Sequence[float], horizon: int) -> float:
     """Mean squared error of the true autoregression h steps ahead, from the last values of every bin."""
     order = len(coefficients)
-    past = [y[:, order - 1 - i : y.shape[1] - i - horizon] for i in range(order)]
+    past: list[Any] = [y[:, order - 1 - i : y.shape[1] - i - horizon] for i in range(order)]
     for _ in range(horizon):
         past = [sum(c * v for c, v in zip(coefficients, past, strict=True)), *past[:-1]]
     return float(((y[:, order - 1 + horizon :] - past[0]) ** 2).mean())
@@ -241,10 +225,10 @@ def _map(
     hidden: int,
     epochs: int,
     horizons: np.ndarray,
-    twins,
+    twins: int,
     seed: int,
     say: Callable[[str], Any],
-):
+) -> Part:
     """Return log error of the free run of networks fitted to the Henon map, and of twin runs of maps."""
     rng = np.random.default_rng([seed, 2])
     y, test = henon(trials, bins, rng), henon(500, bins, rng)
@@ -255,86 +239,68 @@ def _map(
         errors = np.abs(free_run(fits[label], test, horizons)) / test.std()
         logs.append(np.nanmean(np.log(errors), (0, 1)))
     say("twin runs")
-    exponents, slopes, distances = _twins(fits["teacher"], test, twins, seed)
-    part = {
-        "map_error": (
-            ("strategy", "horizon"),
-            np.exp(np.array(logs)),
-            {"units": "sd of the signal, geometric mean"},
-        ),
-        "map_error_predicted": ("horizon", np.exp(logs[0][0] + exponents["Henon"] * (horizons - 1))),
-        "map": ("map", list(exponents)),
-        "twin_step": ("twin_step", np.arange(distances.shape[1])),
-        "twin_distance": (("map", "twin_step"), distances),
-        "twin_slope": ("map", np.array(list(slopes.values())), {"units": "nats/step"}),
-        "largest_exponent": ("map", np.array(list(exponents.values())), {"units": "nats/step"}),
+    runs, henons = _twins(fits["teacher"], test, twins, seed)
+    unit = {"units": "sd of the signal, geometric mean"}
+    variables = {
+        "map_error": (("strategy", "horizon"), np.exp(np.array(logs)), unit),
+        "map_error_predicted": ("horizon", np.exp(logs[0][0] + henons * (horizons - 1))),
     }
-    checks = [
-        near(
-            f"{name}: slope of the log distance of twins (nats/step)",
-            exponents[name],
-            slopes[name],
-            0.1,
-            "C43",
-            relative=True,
-        )
-        for name in exponents
-    ]
+    checks = []
     small = np.exp(logs[0]) < 0.3  # before saturation
     if small.sum() > 2:
         slope = np.polyfit(horizons[small], logs[0][small], 1)[0]
-        checks.append(
-            near(
-                "teacher, Henon: slope of the log free-run error before saturation",
-                exponents["Henon"],
-                slope,
-                0.1,
-                "C43",
-                "of a fitted network; the error of each step adds",
-                relative=True,
-            )
-        )
-    return part, checks
+        what = "teacher, Henon: slope of the log free-run error before saturation"
+        note = "of a fitted network; the error of each step adds"
+        checks.append(close(what, henons, slope, 0.1, "C43", note))
+    return Part(variables | runs.variables, [*runs.checks, *checks])
 
 
-def _always(flow):
+def _always(flow: Step) -> Callable[[int], Step]:
     """Return a map without noise, as `twin_divergence` asks for it: seed -> flow."""
     return lambda seed: flow
 
 
-def _twins(fit: Any, test: np.ndarray, twins: int, seed: int):
-    """Return largest exponents and slopes of twin runs.
+def _twins(fit: Fit, test: np.ndarray, twins: int, seed: int) -> tuple[Part, float]:
+    """Compare slopes of twin runs with largest exponents; return the exponent of the Henon map, too.
 
     The logistic map at 4 (ln 2), Henon's, and a fitted network.
     """
-    import torch
-
-    from cortseq import recording as rec
     from cortseq.dynamics import leading_exponents, twin_divergence
 
-    rng = np.random.default_rng([seed, 3])
-    maps = {
-        "logistic": (lambda s: 4 * s * (1 - s), rng.beta(0.5, 0.5, (twins, 1)), 2e-9),
-        "Henon": (
-            lambda s: torch.stack([1 - 1.4 * s[..., 0] ** 2 + s[..., 1], 0.3 * s[..., 0]], -1),
-            np.stack([test[:twins, -1, 0], 0.3 * test[:twins, -2, 0]], 1),
-            1e-9,
-        ),
-        "fitted network": (
-            fit.flow(0, "closed"),
-            fit.states(rec.from_signal(test[:twins], bin_width=1.0))[0][:, -1],
-            1e-9,
-        ),
-    }
     exponents, slopes, distances = {}, {}, []
-    for name, (flow, starts, apart) in maps.items():
+    for name, (flow, starts, apart) in _maps(fit, test[:twins], np.random.default_rng([seed, 3])).items():
         exponents[name] = float(leading_exponents(flow, starts, 400, 100, seed).mean())
         found = twin_divergence(_always(flow), starts, apart, n_steps=45, saturation=1e-3, seed=seed)
         slopes[name] = found.slope
         with np.errstate(divide="ignore"):
             logs = np.log(found.distances)
         distances.append(np.exp(np.where(np.isfinite(logs), logs, np.nan)[np.isfinite(logs).all(1)].mean(0)))
-    return exponents, slopes, np.array(distances)
+    what = "{}: slope of the log distance of twins (nats/step)"
+    checks = [close(what.format(name), exponents[name], slopes[name], 0.1, "C43") for name in exponents]
+    per_step = {"units": "nats/step"}
+    variables = {
+        "map": ("map", list(exponents)),
+        "twin_step": ("twin_step", np.arange(len(distances[0]))),
+        "twin_distance": (("map", "twin_step"), np.array(distances)),
+        "twin_slope": ("map", np.array(list(slopes.values())), per_step),
+        "largest_exponent": ("map", np.array(list(exponents.values())), per_step),
+    }
+    return Part(variables, checks), exponents["Henon"]
+
+
+def _maps(fit: Fit, test: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[Step, np.ndarray, float]]:
+    """Return each map, states to start from (start, n), and how far apart twins start."""
+    henon_starts = np.stack([test[:, -1, 0], 0.3 * test[:, -2, 0]], 1)
+    states = fit.states(rec.from_signal(test, bin_width=1.0))[0][:, -1]
+    return {
+        "logistic": (lambda s: 4 * s * (1 - s), rng.beta(0.5, 0.5, (len(test), 1)), 2e-9),
+        "Henon": (
+            lambda s: torch.stack([1 - 1.4 * s[..., 0] ** 2 + s[..., 1], 0.3 * s[..., 0]], -1),
+            henon_starts,
+            1e-9,
+        ),
+        "fitted network": (fit.flow(0, "closed"), states, 1e-9),
+    }
 
 
 # ------------------------------------------------------------------------------------- symbols
@@ -346,25 +312,22 @@ def _pairs(frequencies: np.ndarray, number: int = 3000) -> list[np.ndarray]:
     return [np.array([a, b]) for a in range(2) for b in range(2) for _ in range(counts[a, b])]
 
 
-def _fit_pairs(pairs, valid, teacher_probability: float | None, epochs: int, seed: int):
+def _fit_pairs(
+    pairs: list[np.ndarray],
+    valid: list[np.ndarray],
+    teacher_probability: float | None,
+    epochs: int,
+    seed: int,
+) -> Fit:
     """Return a small network; None: teacher forcing."""
-    from cortseq import models
-
     scheduled = {"kind": "scheduled", "decay": "constant", "final": teacher_probability}
-    model = models.Rate.model_validate(
-        {
-            "hidden": 6,
-            "epochs": epochs,
-            "batch": 1000,
-            "input_dropout": 0.0,
-            "patience": epochs,
-            "strategy": {"kind": "teacher"} if teacher_probability is None else scheduled,
-        }
-    )
+    strategy = {"kind": "teacher"} if teacher_probability is None else scheduled
+    settings = {"hidden": 6, "epochs": epochs, "batch": 1000, "input_dropout": 0.0, "patience": epochs}
+    model = models.Rate.model_validate({**settings, "strategy": strategy})
     return model.fit_sequences(pairs, 2, valid, seed=seed)
 
 
-def _chain(probabilities, epochs: int, seed: int):
+def _chain(probabilities: Sequence[float], epochs: int, seed: int) -> Part:
     """Return the cross-entropy of networks trained with a constant teacher's probability e.
 
     In bits of the second symbol.
@@ -376,58 +339,41 @@ def _chain(probabilities, epochs: int, seed: int):
     pi = stationary(CHAIN)
     truth, independent = pi[:, None] * CHAIN, np.outer(pi, pi)
     pairs = _pairs(truth)
-    fits = {
-        e: _fit_pairs(pairs, _pairs(e * truth + (1 - e) * independent), e, epochs, seed)
-        for e in probabilities
-    }
-    predicted = np.array([scheduled_sampling(CHAIN, e).bits for e in probabilities])
-    measured = np.array([_bits(f, pi) for f in fits.values()])
+    valid = [_pairs(e * truth + (1 - e) * independent) for e in probabilities]
+    measured = [
+        _bits(_fit_pairs(pairs, v, e, epochs, seed), pi) for v, e in zip(valid, probabilities, strict=True)
+    ]
+    predicted = [scheduled_sampling(CHAIN, e).bits for e in probabilities]
     checks = [
         near(f"chain, teacher's probability {e:g}: bits of the second symbol", p, m, 0.01, "C44")
         for e, p, m in zip(probabilities, predicted, measured, strict=True)
     ]
-    plain = _fit_pairs(pairs, pairs, None, epochs, seed)
-    always = fits.get(1.0) or _fit_pairs(pairs, pairs, 1.0, epochs, seed)
-    same = max(float((plain.params[k] - always.params[k]).abs().max()) for k in plain.params)
     least = min(probabilities)
     chosen = _bits(_fit_pairs(pairs, pairs, least, epochs, seed), pi)
-    words = [np.array([int(c) for c in f"{i:06b}"]) for i in range(64)]
-    total = sum(np.exp(s.sum()) for s in plain.log_prob_sequences(words))
+    above_rate = _bits(_fit_pairs(pairs, pairs, None, epochs, seed), pi) - entropy_rate(markov(CHAIN))
+    what = f"teacher's probability {least:g}, weights chosen by teacher-forced validation: bits"
+    note = "reported: such a choice prefers the epoch that is least inconsistent"
     checks += [
-        Check("teacher's probability 1 against teacher forcing, largest difference", 0.0, same, 0, 0, "C44"),
-        Check(
-            f"teacher's probability {least:g}, weights chosen by teacher-forced validation: bits",
-            scheduled_sampling(CHAIN, least).bits,
-            chosen,
-            row="C44",
-            note="reported: such a choice prefers the epoch that is least inconsistent",
-        ),
-        near(
-            "probabilities of all words of 6 symbols, summed",
-            1.0,
-            total,
-            1e-10,
-            "C40",
-            "the sum of one-step log-probabilities is that of the word",
-        ),
+        reported(what, scheduled_sampling(CHAIN, least).bits, chosen, "C44", note),
         Check(
             "cross-entropy less the entropy rate, teacher forcing (bits)",
             0.0,
-            _bits(plain, pi) - entropy_rate(markov(CHAIN)),
+            above_rate,
             -1e-9,
             0.005,
             "C41",
         ),
     ]
+    unit = {"units": "bits"}
     part = {
         "probability": ("probability", np.array(probabilities)),
-        "bits": ("probability", measured, {"units": "bits"}),
-        "bits_predicted": ("probability", predicted, {"units": "bits"}),
+        "bits": ("probability", np.array(measured), unit),
+        "bits_predicted": ("probability", np.array(predicted), unit),
     }
-    return part, checks
+    return Part(part, checks)
 
 
-def _bits(fit: Any, pi: np.ndarray) -> float:
+def _bits(fit: Fit, pi: np.ndarray) -> float:
     """Return expected bits of the second symbol of a pair of the chain under a fit."""
     words = [np.array([a, b]) for a in range(2) for b in range(2)]
     second = np.array([s[1] for s in fit.log_prob_sequences(words)]).reshape(2, 2)
@@ -437,11 +383,11 @@ def _bits(fit: Any, pi: np.ndarray) -> float:
 # ------------------------------------------------------------------------------------- gradients
 
 
-def _bounded(units: int, seed: int, gain: float = 1.5, longest: int = 200, apart: float = 1e-7):
-    """Simulate generalised forcing, h <- (1 - alpha) tanh(W h) + alpha teacher.
+def _bounded(units: int, seed: int, gain: float = 1.5, longest: int = 200, apart: float = 1e-7) -> Part:
+    """Measure how small differences grow under h <- (1 - alpha) tanh(W h) + alpha teacher.
 
-    The teacher is an orbit of the same chaotic network. Returns the growth of small differences from it, and
-    norms of the product of Jacobians.
+    The teacher is an orbit of the same chaotic network. At the last alpha (1 - alpha) sigma_max = 1, which
+    bounds gradients for certain; sigma_max of a large random network is 2 g.
     """
     rng = np.random.default_rng([seed, 4])
     w = rng.normal(size=(units, units)) * gain / np.sqrt(units)
@@ -452,7 +398,7 @@ def _bounded(units: int, seed: int, gain: float = 1.5, longest: int = 200, apart
         h = np.tanh(w @ h)
     moved = np.tile(rng.normal(size=units), (len(alphas), 1))
     moved *= apart / np.linalg.norm(moved, axis=1, keepdims=True)
-    product, worst, logs = np.eye(units), 0.0, []
+    logs = []
     for _ in range(longest):
         teacher = np.tanh(w @ h)
         pulled = (1 - alphas[:, None]) * np.tanh((h + moved) @ w.T) + alphas[:, None] * teacher
@@ -460,27 +406,18 @@ def _bounded(units: int, seed: int, gain: float = 1.5, longest: int = 200, apart
         size = np.linalg.norm(moved, axis=1, keepdims=True)
         logs.append(np.log(size[:, 0] / apart))
         moved *= apart / size
-        product = (1 - bound) * (1 - teacher**2)[:, None] * (w @ product)
-        worst, h = max(worst, float(np.linalg.norm(product, 2))), teacher
+        h = teacher
     measured = np.mean(logs[20:], 0)
-    predicted = mean_field_map(gain).lyapunov + np.log1p(-alphas)
-    forced = np.abs(measured - measured[0] - np.log1p(-alphas)).max()
+    free = mean_field_map(gain).lyapunov
+    what = "growth where (1 - alpha) sigma_max = 1 (nats/step)"
+    note = "one finite network"
     checks = [
-        Check(
-            "largest gradient norm over all lags with (1 - alpha) sigma_max = 1",
-            1.0,
-            worst,
-            high=1 + 1e-9,
-            row="C45",
-        ),
-        near(
-            "growth without forcing (nats/step)", predicted[0], measured[0], 0.06, "C45", "one finite network"
-        ),
-        Check("growth under forcing less ln(1 - alpha), largest change", 0.0, forced, high=1e-3, row="C45"),
+        near("growth without forcing (nats/step)", free, measured[0], 0.06, "C45", note),
+        near(what, free - np.log(2 * gain), measured[-1], 0.06, "C45", note),
     ]
     part = {
         "alpha": ("alpha", alphas),
         "gradient_growth": ("alpha", measured, {"units": "nats/step"}),
-        "gradient_growth_predicted": ("alpha", predicted, {"units": "nats/step"}),
+        "gradient_growth_predicted": ("alpha", free + np.log1p(-alphas), {"units": "nats/step"}),
     }
-    return part, checks
+    return Part(part, checks)

@@ -22,12 +22,15 @@ import numpy as np
 import xarray as xr
 
 from cortseq._lazy import lazy
-from cortseq.checks import Check, near, phenomenon, worst
+from cortseq.checks import Part, above, below, near, phenomenon, reported, worst
+from cortseq.data import Data
 from cortseq.processes import entropy_rate, markov
-from cortseq.theory.continual import transfer
+from cortseq.theory.continual import Transfer, transfer
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.networks.recurrent import Recurrent
 else:
     torch = lazy("torch")
 
@@ -37,6 +40,8 @@ CLAIM = (
     "linear outputs or zero residuals; null-space steps, elastic weights and replay keep what naive "
     "learning forgets."
 )
+Params = dict[str, Any]  # tensors by name
+Loss = Callable[[Any], Any]  # parameters, or outputs -> tensor
 _BATCH = 50  # trials of a gradient step, about
 REMEDIES = ("naive", "null space", "elastic weights", "replay")
 
@@ -55,13 +60,13 @@ class Task:
     """
 
     name: str
-    batches: list[Callable[[dict[str, Any]], Any]]
-    test: Callable[[dict[str, Any]], Any]
-    outputs: Callable[[dict[str, Any]], Any]
+    batches: list[Loss]
+    test: Loss
+    outputs: Loss
     of_outputs: Callable[[Any], Any]
 
     @property
-    def loss(self) -> Callable[[dict[str, Any]], Any]:
+    def loss(self) -> Loss:
         """That of the first batch."""
         return self.batches[0]
 
@@ -94,42 +99,38 @@ def measure(
     chains = [_chain_task(i, 3, hidden, trials, bins, seed) for i in range(3)]
     model_params, tasks = chains[0][0], [task for _, task in chains]
     parts.append(_steps(model_params, tasks, etas, steps))
-    parts.append(_remedies("", model_params, tasks, steps, kept, elastic, say))
-    parts.append(_best(parts[-1][0], bins))
+    parts.append(_cycles(model_params, tasks, steps, kept, elastic, bins, say))
     parts.append(_identical(model_params, tasks[0], steps))
     if recording is not None:
-        start, halves = _halves(recording, hidden, seed)
-        parts.append(_remedies("recording_", start, halves, steps, kept, elastic, say))
-    variables = {name: v for part in parts for name, v in part[0].items()}
-    checks = [check for part in parts for check in part[1]]
-    return phenomenon(variables, CLAIM, checks)
+        parts.append(_recorded(recording, hidden, steps, kept, elastic, seed, say))
+    return phenomenon(CLAIM, parts)
 
 
 # ------------------------------------------------------------------------------------- tasks
 
 
-def _task(model: Any, data: Any, whole: dict[str, Any], test: np.ndarray, name: str) -> Task:
+def _task(model: Recurrent, data: Data, whole: Params, test: np.ndarray, name: str) -> Task:
     """Return one task from a recording's Data; `whole`: all its parameters at the start."""
     from cortseq.networks.network import before
 
     network = model.network(data)
 
-    def parts(index):
+    def parts(index: np.ndarray) -> tuple[Loss, Loss]:
         x, y, valid = network.tensors(whole, data, index, torch.float64)
         few, seen = data.at(index), valid.nonzero(as_tuple=True)
         events = float(max(few.n_events().sum(), 1))
         last = before(whole, x, valid)
 
-        def outputs(p):
+        def outputs(p: Params) -> torch.Tensor:
             q = {**whole, **p}
             return network.readout(q, network.scan(q, x), last)[seen]
 
-        def of_outputs(eta: Any):
+        def of_outputs(eta: torch.Tensor) -> torch.Tensor:
             return -network.observation.log_prob(whole, eta, y[seen]).sum() / events
 
         return outputs, of_outputs
 
-    def loss_of(outputs: Any, of_outputs: Any):
+    def loss_of(outputs: Loss, of_outputs: Loss) -> Loss:
         return lambda p: of_outputs(outputs(p))
 
     learning = np.flatnonzero(~test)
@@ -137,7 +138,7 @@ def _task(model: Any, data: Any, whole: dict[str, Any], test: np.ndarray, name: 
     return Task(name, [loss_of(*b) for b in batches], loss_of(*parts(np.flatnonzero(test))), *batches[0])
 
 
-def _built(data: Any, hidden: int, seed: int):
+def _built(data: Data, hidden: int, seed: int) -> tuple[Recurrent, Params, Params]:
     """Return a small rate network and its start: learned parameters (dict), all of them, float64."""
     from cortseq import models
 
@@ -152,9 +153,10 @@ def cyclic_chain(symbols: int = 4) -> np.ndarray:
     return 0.9 * np.roll(np.eye(symbols), 1, 1) + 0.1 / symbols
 
 
-def _chain_task(number: int, tasks: int, hidden: int, trials: int, bins: int, seed: int, symbols: int = 4):
+def _chain_task(
+    number: int, tasks: int, hidden: int, trials: int, bins: int, seed: int, symbols: int = 4
+) -> tuple[Params, Task]:
     """Return symbols that follow one random cycle nine times of ten; a constant input names the task."""
-    from cortseq.data import Data
     from cortseq.sources.synthetic import sample_chain
 
     rng = np.random.default_rng([seed, 1, number])
@@ -168,10 +170,8 @@ def _chain_task(number: int, tasks: int, hidden: int, trials: int, bins: int, se
     return learned, _task(model, data, whole, test, f"cycle {number + 1}")
 
 
-def _halves(recording: xr.Dataset, hidden: int, seed: int):
+def _halves(recording: xr.Dataset, hidden: int, seed: int) -> tuple[Params, list[Task]]:
     """Return the first and the second half of a recording's trials, at most 120 of them."""
-    from cortseq.data import Data
-
     n = min(recording.sizes["trial"], 120)
     data = Data.of(recording, range(n))
     model, learned, whole = _built(data, hidden, seed)
@@ -185,50 +185,51 @@ def _halves(recording: xr.Dataset, hidden: int, seed: int):
 # ------------------------------------------------------------------------------------- learning
 
 
-def _gradient(loss: Any, p: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+def _gradient(loss: Loss, p: Params) -> Params:
     held = {k: v.detach().requires_grad_() for k, v in p.items()}
-    value = loss(held)
-    return float(value), dict(zip(held, torch.autograd.grad(value, list(held.values())), strict=True))
+    return dict(zip(held, torch.autograd.grad(loss(held), list(held.values())), strict=True))
 
 
-def descend(losses: Any, p: dict[str, Any], steps: int, project=None, rate: float = 1e-2) -> dict[str, Any]:
-    """Train with Adam on one loss after another, with a rate that falls to 0."""
-    names = list(p)
-    mean = {k: torch.zeros_like(v) for k, v in p.items()}
-    square = {k: torch.zeros_like(v) for k, v in p.items()}
+def descend(
+    losses: list[Loss], p: Params, steps: int, project: Callable[[Any], Any] | None = None, rate: float = 1e-2
+) -> Params:
+    """Return parameters after Adam on one loss after another, with a rate that falls to 0.
+
+    `project` maps each step, flat, to the step that is taken.
+    """
+    flat = _flat(p).detach().requires_grad_()
+    adam = torch.optim.Adam([flat], lr=rate, foreach=False)
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda t: 1 - t / steps)
     for t in range(1, steps + 1):
-        _, g = _gradient(losses[t % len(losses)], p)
-        step = {}
-        for k in names:
-            mean[k] = 0.9 * mean[k] + 0.1 * g[k]
-            square[k] = 0.999 * square[k] + 0.001 * g[k] ** 2
-            step[k] = -mean[k] / (1 - 0.9**t) / ((square[k] / (1 - 0.999**t)).sqrt() + 1e-8)
+        before = flat.detach().clone()
+        flat.grad = torch.autograd.grad(losses[t % len(losses)](_nested(flat, p)), flat)[0]
+        adam.step()
+        schedule.step()
         if project is not None:
-            step = _nested(project(_flat(step)), p)
-        p = {k: p[k] + rate * (1 - (t - 1) / steps) * step[k] for k in names}
-    return p
+            flat.data = before + project(flat.detach() - before)
+    return {k: v.detach() for k, v in _nested(flat, p).items()}
 
 
-def _flat(p: dict[str, Any]):
+def _flat(p: Params) -> torch.Tensor:
     return torch.cat([v.flatten() for v in p.values()])
 
 
-def _nested(flat: Any, like: dict[str, Any]) -> dict[str, Any]:
+def _nested(flat: torch.Tensor, like: Params) -> Params:
     parts = flat.split([v.numel() for v in like.values()])
     return {k: part.reshape(v.shape) for (k, v), part in zip(like.items(), parts, strict=True)}
 
 
-def curvature(task: Task, p: dict[str, Any], rows: int = 400):
+def curvature(task: Task, p: Params, rows: int = 400) -> torch.Tensor:
     """J' Lambda J / events of the old task (parameter, parameter), from at most `rows` evenly spaced bins."""
     eta = task.outputs(p).detach()
     some = torch.linspace(0, len(eta) - 1, min(rows, len(eta))).long().unique()
     jacobian = torch.func.jacrev(lambda flat: task.outputs(_nested(flat, p))[some])(_flat(p).detach())
-    lam = torch.func.vmap(lambda e: torch.func.hessian(lambda z: _at(task, eta, some[:1], z))(e))(eta[some])
+    lam = torch.func.vmap(lambda e: torch.func.hessian(lambda z: _at(task, eta, z))(e))(eta[some])
     weighted = torch.einsum("rab,rbp->rap", lam, jacobian)
     return torch.einsum("rap,raq->pq", jacobian, weighted) * len(eta) / len(some)
 
 
-def _at(task: Task, eta: Any, row: Any, z):
+def _at(task: Task, eta: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     """Return the loss with one row of outputs replaced: its Hessian in that row is Lambda.
 
     That of categorical and Poisson outputs does not depend on what came, so that any row serves.
@@ -240,7 +241,7 @@ def _at(task: Task, eta: Any, row: Any, z):
 
 
 def _changes(
-    loss: Any, outputs: Any, of_outputs: Any, p: dict[str, Any], g2: dict[str, Any], etas: Sequence[float]
+    loss: Loss, outputs: Loss, of_outputs: Loss, p: Params, g2: Params, etas: Sequence[float]
 ) -> dict[str, np.ndarray]:
     """Measured change of the old loss, its first and second term and the Gauss-Newton form, (eta,) each."""
     from cortseq.theory.interference import gauss_newton, loss_change, measured_loss_change
@@ -256,95 +257,63 @@ def _changes(
     return {k: np.array(v) for k, v in out.items()}
 
 
-def _toy(etas: Sequence[float], seed: int, n: int = 12, rows: int = 8, outputs: int = 2):
-    """Two linear regressions, the old one at its minimum: both forms are exact, and a null space is left."""
-    from cortseq.theory.interference import measured_loss_change
-
+def _toy(etas: Sequence[float], seed: int, n: int = 12, rows: int = 8, outputs: int = 2) -> Part:
+    """Measure two linear regressions, the old one at its minimum: both forms are exact."""
     noise = torch.Generator().manual_seed(seed)
     draw = lambda *shape: torch.randn(*shape, dtype=torch.float64, generator=noise)  # noqa: E731
     x1, x2 = draw(rows, n), draw(rows, n)
     y1, y2 = draw(rows, outputs), draw(rows, outputs)
     w = (torch.linalg.pinv(x1) @ y1).T
 
-    def half_squares(x: Any, y: Any):
+    def half_squares(x: torch.Tensor, y: torch.Tensor) -> Loss:
         return lambda p: ((x @ p["w"].T - y) ** 2).sum() / 2
 
     p = {"w": w}
     loss = half_squares(x1, y1)
     g2 = {"w": torch.func.grad(half_squares(x2, y2))(p)["w"]}
     found = _changes(loss, lambda q: x1 @ q["w"].T, lambda out: ((out - y1) ** 2).sum() / 2, p, g2, etas)
-    free = torch.eye(n, dtype=torch.float64) - torch.linalg.pinv(x1) @ x1
-    projected = measured_loss_change(loss, p, {"w": -etas[0] * g2["w"] @ free})
     ratio = found["measured"] / (found["first"] + found["second"])
+    exact = "quadratic toy: measured over {}, worst step"
+    by_curvature = worst(found["measured"] / found["gauss_newton"])
     checks = [
-        Check(
-            "quadratic toy: measured over predicted change, worst step",
-            1.0,
-            worst(ratio),
-            1 - 1e-6,
-            1 + 1e-6,
-            "C47",
-        ),
-        Check(
-            "quadratic toy: measured over Gauss-Newton, worst step",
-            1.0,
-            worst(found["measured"] / found["gauss_newton"]),
-            1 - 1e-6,
-            1 + 1e-6,
-            "C48",
-        ),
-        Check("quadratic toy: change after a null-space step", 0.0, abs(projected), high=1e-25, row="C49"),
+        near(exact.format("predicted change"), 1.0, worst(ratio), 1e-6, "C47"),
+        near(exact.format("Gauss-Newton"), 1.0, by_curvature, 1e-6, "C48"),
     ]
     part = {
         "eta": ("eta", np.array(etas)),
         "term": ("term", list(found)),
         "toy_change": (("term", "eta"), np.array(list(found.values()))),
     }
-    return part, checks
+    return Part(part, checks)
 
 
-def _steps(start: dict[str, Any], tasks: list[Task], etas: Sequence[float], steps: int):
+def _steps(start: Params, tasks: list[Task], etas: Sequence[float], steps: int) -> Part:
     """Take one step for the second task from where learning the first ended."""
     old, new = tasks[:2]
-    p = {k: v.detach() for k, v in descend(old.batches, start, steps).items()}
-    _, g2 = _gradient(new.loss, p)
-    found = _changes(old.loss, old.outputs, old.of_outputs, p, g2, etas)
-    _, early = _gradient(new.loss, start)
+    p = descend(old.batches, start, steps)
+    found = _changes(old.loss, old.outputs, old.of_outputs, p, _gradient(new.loss, p), etas)
+    early = _gradient(new.loss, start)
     begun = _changes(old.loss, old.outputs, old.of_outputs, start, early, etas[:1])
-    ratio = found["measured"] / (found["first"] + found["second"])
+    first, second = found["first"][0], found["second"][0]
+    ratio = found["measured"][0] / (first + second)
+    share, slope = abs(first) / abs(first + second), "0 at a minimum of the old task; reported"
+    learned, unlearned = (f["gauss_newton"][0] / f["second"][0] for f in (found, begun))
+    scatter = "1 for residuals of zero, about which they scatter where the old task is learned; reported"
+    curved = "residuals are large: the outputs' own curvature counts; reported"
     checks = [
-        near("network: measured over predicted change, smallest step", 1.0, ratio[0], 0.01, "C47"),
-        Check(
-            "network: first-order share of the predicted change, smallest step",
-            0.0,
-            abs(found["first"][0]) / abs(found["first"][0] + found["second"][0]),
-            row="C47",
-            note="0 at a minimum of the old task; reported",
-        ),
-        Check(
-            "network: Gauss-Newton over the full second order, smallest step",
-            1.0,
-            found["gauss_newton"][0] / found["second"][0],
-            row="C48",
-            note="1 for residuals of zero, about which they scatter where the old task is learned; reported",
-        ),
-        Check(
-            "the same before the old task is learned",
-            1.0,
-            begun["gauss_newton"][0] / begun["second"][0],
-            row="C48",
-            note="residuals are large: the outputs' own curvature counts; reported",
-        ),
-        Check("network: Gauss-Newton, least of all steps", 0.0, found["gauss_newton"].min(), 0.0, row="C48"),
+        near("network: measured over predicted change, smallest step", 1.0, ratio, 0.01, "C47"),
+        reported("network: first-order share of the predicted change", 0.0, share, "C47", slope),
+        reported("network: Gauss-Newton over the full second order", 1.0, learned, "C48", scatter),
+        reported("the same before the old task is learned", 1.0, unlearned, "C48", curved),
     ]
-    return {"network_change": (("term", "eta"), np.array(list(found.values())))}, checks
+    return Part({"network_change": (("term", "eta"), np.array(list(found.values())))}, checks)
 
 
 # ------------------------------------------------------------------------------------- sequences of tasks
 
 
 def learn(
-    remedy: str, start: dict[str, Any], tasks: list[Task], steps: int, kept: float, elastic: float
+    remedy: str, start: Params, tasks: list[Task], steps: int, kept: float, elastic: float
 ) -> np.ndarray:
     """Learn tasks one after another; return scores (task after, task).
 
@@ -364,7 +333,7 @@ def learn(
             losses = [_elastic(loss, diagonals, anchors, elastic) for loss in task.batches]
         elif remedy == "replay":
             losses = [_mean(same) for same in zip(*(t.batches for t in tasks[: i + 1]), strict=False)]
-        p = {k: v.detach() for k, v in descend(losses, p, steps, project).items()}
+        p = descend(losses, p, steps, project)
         if remedy in ("null space", "elastic weights"):
             metrics.append(curvature(task, p))
             anchors.append(_flat(p))
@@ -373,13 +342,13 @@ def learn(
     return np.array(scores)
 
 
-def _mean(losses: Any):
-    """Of one batch of every task so far: what replay of all earlier recordings minimises."""
+def _mean(losses: Sequence[Loss]) -> Loss:
+    """Return the mean loss of one batch of every task so far, which replay minimises."""
     return lambda p: sum(loss(p) for loss in losses) / len(losses)
 
 
-def _elastic(loss: Any, diagonals, anchors, weight: float):
-    def total(q):
+def _elastic(loss: Loss, diagonals: list[torch.Tensor], anchors: list[torch.Tensor], weight: float) -> Loss:
+    def total(q: Params) -> torch.Tensor:
         here = _flat(q)
         return loss(q) + weight / 2 * sum(
             (f * (here - a) ** 2).sum() for f, a in zip(diagonals, anchors, strict=True)
@@ -390,96 +359,77 @@ def _elastic(loss: Any, diagonals, anchors, weight: float):
 
 def _remedies(
     prefix: str,
-    start: dict[str, Any],
+    start: Params,
     tasks: list[Task],
     steps: int,
     kept: float,
     elastic: float,
     say: Callable[[str], Any],
-):
+) -> tuple[dict[str, Any], dict[str, Transfer]]:
+    """Return what is drawn of the tasks learned with each remedy, and the transfer of each remedy."""
     tables = []
     for remedy in REMEDIES:
         say(f"{prefix.replace('_', ': ')}learning {len(tasks)} tasks, {remedy}")
         tables.append(learn(remedy, start, tasks, steps, kept, elastic))
     found = dict(zip(REMEDIES, map(transfer, tables), strict=True))
-    task, after = f"{prefix}task", f"{prefix}after"
-    part = {
+    task, after, unit = f"{prefix}task", f"{prefix}after", {"units": "nats/event"}
+    variables = {
         task: (task, [t.name for t in tasks]),
         "remedy": ("remedy", list(REMEDIES)),
-        f"{prefix}score": (("remedy", after, task), np.array(tables), {"units": "nats/event"}),
+        f"{prefix}score": (("remedy", after, task), np.array(tables), unit),
         f"{prefix}forgetting": (("remedy", after, task), np.array([t.forgetting for t in found.values()])),
-        f"{prefix}acc": ("remedy", np.array([t.acc for t in found.values()]), {"units": "nats/event"}),
-        f"{prefix}bwt": ("remedy", np.array([t.bwt for t in found.values()]), {"units": "nats/event"}),
+        f"{prefix}acc": ("remedy", np.array([t.acc for t in found.values()]), unit),
+        f"{prefix}bwt": ("remedy", np.array([t.bwt for t in found.values()]), unit),
     }
-    if prefix:
-        return part, [
-            Check(
-                f"recording's halves, {r}: backward transfer (nats/event)",
-                0.0,
-                t.bwt,
-                row="C46",
-                note="reported",
-            )
-            for r, t in found.items()
-        ]
-    naive = found["naive"].bwt
-    checks = [
-        Check(
-            "naive learning: backward transfer (nats/event)",
-            0.0,
-            naive,
-            high=-0.1,
-            row="C46",
-            note="0 would be no forgetting",
-        )
-    ]
-    for remedy in REMEDIES[1:]:
-        checks.append(
-            Check(
-                f"{remedy}: forgetting over that of naive learning",
-                0.0,
-                found[remedy].bwt / naive,
-                high=0.5,
-                row="C49",
-            )
-        )
-        checks.append(
-            Check(
-                f"{remedy}: average score over naive learning (nats/event)",
-                0.0,
-                found[remedy].acc - found["naive"].acc,
-                low=0.0,
-                row="C49",
-            )
-        )
-    return part, checks
+    return variables, found
 
 
-def _best(found: dict[str, Any], bins: int):
-    """Return the score of the chains' own law, their entropy, which no model beats.
-
-    ln m for the first symbol, then the rate.
-    """
+def _cycles(
+    start: Params,
+    tasks: list[Task],
+    steps: int,
+    kept: float,
+    elastic: float,
+    bins: int,
+    say: Callable[[str], Any],
+) -> Part:
+    """Compare remedies on chains; no model scores above the entropy of the chains' own law."""
+    variables, found = _remedies("", start, tasks, steps, kept, elastic, say)
     chain = cyclic_chain()
+    # ln m for the first symbol, then the rate
     entropy = (np.log(len(chain)) + (bins - 1) * entropy_rate(markov(chain)) * np.log(2)) / bins
-    replay = float(found["acc"][1][REMEDIES.index("replay")])
-    part = {"acc_predicted": ((), -entropy, {"units": "nats/event"})}
-    return part, [
-        near("replay: average score beside the chains' own law (nats/event)", -entropy, replay, 0.05, "C46")
-    ]
+    naive, replay = found["naive"], found["replay"].acc
+    what, note = "naive learning: backward transfer (nats/event)", "0 would be no forgetting"
+    checks = [below(what, 0.0, naive.bwt, -0.1, "C46", note)]
+    for remedy in REMEDIES[1:]:
+        ratio, gain = found[remedy].bwt / naive.bwt, found[remedy].acc - naive.acc
+        what = f"{remedy}: average score over naive learning (nats/event)"
+        checks.append(below(f"{remedy}: forgetting over that of naive learning", 0.0, ratio, 0.5, "C49"))
+        checks.append(above(what, 0.0, gain, 0.0, "C49"))
+    what = "replay: average score beside the chains' own law (nats/event)"
+    checks.append(near(what, -entropy, replay, 0.05, "C46"))
+    return Part({**variables, "acc_predicted": ((), -entropy, {"units": "nats/event"})}, checks)
 
 
-def _identical(start: dict[str, Any], task: Task, steps: int):
-    """Return the same task three times, of so many trials that they are not learned by heart."""
+def _recorded(
+    recording: xr.Dataset,
+    hidden: int,
+    steps: int,
+    kept: float,
+    elastic: float,
+    seed: int,
+    say: Callable[[str], Any],
+) -> Part:
+    """Compare remedies on the two halves of a recording."""
+    variables, found = _remedies("recording_", *_halves(recording, hidden, seed), steps, kept, elastic, say)
+    what = "recording's halves, {}: backward transfer (nats/event)"
+    checks = [reported(what.format(r), 0.0, t.bwt, "C46", "reported") for r, t in found.items()]
+    return Part(variables, checks)
+
+
+def _identical(start: Params, task: Task, steps: int) -> Part:
+    """Learn the same task three times, of so many trials that they are not learned by heart."""
     found = transfer(learn("naive", start, [task] * 3, steps, 0.0, 0.0))
-    checks = [
-        Check(
-            "identical tasks: backward transfer (nats/event)",
-            0.0,
-            found.bwt,
-            -0.005,
-            row="C46",
-            note="judged on test trials, on which a few thousandths are noise",
-        )
-    ]
-    return {}, checks
+    what = "identical tasks: backward transfer (nats/event)"
+    note = "judged on test trials, on which a few thousandths are noise"
+    return Part({}, [above(what, 0.0, found.bwt, -0.005, "C46", note)])

@@ -23,7 +23,7 @@ import numpy as np
 import xarray as xr
 
 from cortseq._lazy import lazy
-from cortseq.checks import Check, phenomenon
+from cortseq.checks import Check, Part, above, below, phenomenon
 from cortseq.data import Data
 from cortseq.theory import forget_horizon, gradient_growth
 
@@ -65,18 +65,11 @@ def measure(
     members : restarts of each network. trials : to learn from, as many to validate and to test on. gain : of
     the vanilla network at the start. long_bias : of the gates that begin with a long horizon (4: 54 steps).
     """
+    learning: dict[str, Any] = {"hidden": hidden, "epochs": epochs, "patience": epochs, "batch": batch}
+    learning |= {"learning_rate": learning_rate, "input_dropout": 0.0}
+    specifications, horizons = _networks(gain, long_bias, learning)
+    error, before, after = (np.full((len(specifications), len(lags), members), np.nan) for _ in range(3))
     with threads.single():
-        learning = {
-            "hidden": hidden,
-            "epochs": epochs,
-            "patience": epochs,
-            "batch": batch,
-            "learning_rate": learning_rate,
-            "input_dropout": 0.0,
-        }
-        specifications, horizons = _networks(gain, long_bias, learning)
-        shape = (len(specifications), len(lags), members)
-        error, before, after = (np.full(shape, np.nan) for _ in range(3))
         for j, lag in enumerate(lags):
             made = [_recording(lag, trials, np.random.default_rng([seed, lag, role])) for role in range(3)]
             for i, (name, model) in enumerate(specifications.items()):
@@ -87,22 +80,19 @@ def measure(
                 error[i, j] = wrong(fit, made[2])
                 before[i, j] = _reach(start, made[2], lag)
                 after[i, j] = _reach(fit, made[2], lag)
-        line = np.arange(0, max(lags) + 1)
-        dims = ("network", "lag", "member")
-        variables = {
-            "error": (dims, error),
-            "norm_before": (dims, before),
-            "norm_after": (dims, after),
-            "line": ("line", line, {"units": "steps"}),
-            "norm_predicted": (
-                ("network", "line"),
-                [gradient_growth(-1 / h, line) for h in horizons.values()],
-            ),
-            "horizon_predicted": ("network", list(horizons.values()), {"units": "steps"}),
-        }
-        coords = {"network": list(specifications), "lag": ("lag", list(lags), {"units": "steps"})}
-        found = xr.Dataset(variables, coords)
-        return phenomenon(variables, CLAIM, _checks(found), coords, trials=trials)
+    line = np.arange(0, max(lags) + 1)
+    dims, in_steps = ("network", "lag", "member"), {"units": "steps"}
+    variables = {
+        "error": (dims, error),
+        "norm_before": (dims, before),
+        "norm_after": (dims, after),
+        "line": ("line", line, in_steps),
+        "norm_predicted": (("network", "line"), [gradient_growth(-1 / h, line) for h in horizons.values()]),
+        "horizon_predicted": ("network", list(horizons.values()), in_steps),
+    }
+    coords = {"network": list(specifications), "lag": ("lag", list(lags), in_steps)}
+    checks = _checks(xr.Dataset(variables, coords))
+    return phenomenon(CLAIM, [Part(variables, checks, coords)], trials=trials)
 
 
 def recall(lag: int, trials: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -123,7 +113,7 @@ def _recording(lag: int, trials: int, rng: np.random.Generator) -> xr.Dataset:
     return recording.from_symbols(recall(lag, trials, rng), n_symbols=SYMBOLS)
 
 
-def _scored(made: xr.Dataset):
+def _scored(made: xr.Dataset) -> Data:
     """Score the answer only.
 
     Nothing can be learned about the distractors, whose gradients would be noise.
@@ -172,30 +162,12 @@ def _checks(found: xr.Dataset) -> list[Check]:
     vanilla, gated = error.isel(network=0), error.isel(network=slice(1, None))
     best = str(gated["network"][int(gated.isel(lag=-1).values.argmin())].values)
     lstm = gated.isel(lag=-1).values[:2]
+    gain = "error of the LSTM with bias 1 less that of the one with the longer horizon, longest lag"
+    best_error = f"error of the best gated network at lag {longest} ({best})"
+    first, last = float(error.isel(lag=0).max()), float(gated.isel(lag=-1).min())
     return [
-        Check(
-            "error of the LSTM with bias 1 less that of the one with the longer horizon, longest lag",
-            0.5,
-            float(lstm[0] - lstm[1]),
-            low=0.1,
-            row="C16",
-        ),
-        Check(
-            f"error at lag {shortest}, worst network", 0, float(error.isel(lag=0).max()), high=0.1, row="C14"
-        ),
-        Check(
-            f"error of the vanilla network at lag {longest}",
-            0.5,
-            float(vanilla[-1]),
-            low=0.4,
-            row="C14",
-            note="chance is .5",
-        ),
-        Check(
-            f"error of the best gated network at lag {longest} ({best})",
-            0,
-            float(gated.isel(lag=-1).min()),
-            high=0.2,
-            row="C16",
-        ),
+        above(gain, 0.5, lstm[0] - lstm[1], 0.1, "C16"),
+        below(f"error at lag {shortest}, worst network", 0, first, 0.1, "C14"),
+        above(f"error of the vanilla network at lag {longest}", 0.5, vanilla[-1], 0.4, "C14", "chance is .5"),
+        below(best_error, 0, last, 0.2, "C16"),
     ]

@@ -15,13 +15,27 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from cortseq.checks import Check, near, phenomenon, worst
+from cortseq._lazy import lazy
+from cortseq.checks import Check, Part, above, below, close, near, phenomenon, worst
 from cortseq.theory import random_networks, reservoirs
+
+if TYPE_CHECKING:
+    import torch
+
+    from cortseq import dynamics
+    from cortseq.networks.families import esn
+    from cortseq.networks.training.kernels import reservoir
+else:
+    torch, dynamics = lazy("torch"), lazy("cortseq.dynamics")
+    esn, reservoir = (
+        lazy("cortseq.networks.families.esn"),
+        lazy("cortseq.networks.training.kernels.reservoir"),
+    )
 
 CLAIM = (
     "The spectral radius decides the echo-state property of linear reservoirs only; for tanh units it is "
@@ -57,70 +71,43 @@ def measure(
     task_units, task_steps : of the two tasks.
     """
     say("echo states")
-    parts = [_linear(seed), _trap(seed), _driven(gain, noises, units, steps, seed), _scaled(seed)]
+    parts = [_linear(seed), _trap(seed), _driven(gain, noises, units, steps, seed)]
     say("memory capacity")
     parts.append(_memory(sizes, radii, radius, size, lengths, seed))
     parts.append(_summary(size, radius, lengths, seed))
     say("tasks")
     parts.append(_tasks(task_units, task_steps, seed))
-    parts.append(_readouts(seed))
-    variables = {name: v for part in parts for name, v in part[0].items()}
-    checks = [check for part in parts for check in part[1]]
-    return phenomenon(variables, CLAIM, checks)
+    return phenomenon(CLAIM, parts)
 
 
 # ------------------------------------------------------------------------------------- echo states
 
 
 def _random(n: int, radius: float, rng: np.random.Generator) -> np.ndarray:
-    from cortseq.networks.families.esn import scaled_reservoir
-
-    return scaled_reservoir(rng.normal(size=(n, n)), radius)
+    return esn.scaled_reservoir(rng.normal(size=(n, n)), radius)
 
 
-def _linear(seed: int, n: int = 50, radii: Sequence[float] = (0.9, 0.99, 1.01), longest: int = 400):
+def _linear(seed: int, n: int = 50, radii: Sequence[float] = (0.9, 0.99, 1.01), longest: int = 400) -> Part:
     """Return |W^t| of linear reservoirs, and of a nilpotent one whose norm is 10."""
-    from cortseq.dynamics import echo_state_bounds, echo_state_test
-
     rng = np.random.default_rng([seed, 1])
     times = np.arange(longest + 1)
     norms, slopes, holds = [], [], []
     unit = _random(n, 1.0, rng)
+    late = times >= longest // 2
     for radius in radii:
         norms.append(_power_norms(radius * unit, longest))
-        late = times >= longest // 2
         slopes.append(np.polyfit(times[late], np.log(norms[-1][late]), 1)[0])
-        holds.append(_forgets(echo_state_test, radius * unit, rng))
+        holds.append(_forgets(radius * unit, rng))
+    right = (np.array(holds) == (np.array(radii) < 1)).sum()
     nilpotent = np.array([[0.0, 10.0], [0.0, 0.0]])
-    bounds = echo_state_bounds(nilpotent)
-    expected = np.array(radii) < 1
+    necessary, forgets = dynamics.echo_state_bounds(nilpotent).necessary, _forgets(nilpotent, rng)
+    ratio = worst(np.array(slopes) / np.log(radii))
+    square = _power_norms(nilpotent, 2)[2]
     checks = [
-        Check(
-            "radii at which starts meet if and only if rho < 1",
-            len(radii),
-            int((np.array(holds) == expected).sum()),
-            len(radii),
-            row="C27",
-        ),
-        Check(
-            "slope of ln|W^t| over ln rho, worst",
-            1.0,
-            worst(np.array(slopes) / np.log(radii)),
-            0.95,
-            1.05,
-            "C27",
-        ),
-        Check(
-            "|W^2| of the nilpotent reservoir of norm 10", 0.0, _power_norms(nilpotent, 2)[2], 0, 1e-12, "C27"
-        ),
-        Check(
-            "its echo states, of radius 0 (1: it has them)",
-            float(bounds.necessary),
-            float(_forgets(echo_state_test, nilpotent, rng)),
-            1,
-            1,
-            "C27",
-        ),
+        near("radii at which starts meet if and only if rho < 1", len(radii), right, 0, "C27"),
+        near("slope of ln|W^t| over ln rho, worst", 1.0, ratio, 0.05, "C27"),
+        near("|W^2| of the nilpotent reservoir of norm 10", 0.0, square, 1e-12, "C27"),
+        Check("its echo states, of radius 0 (1: it has them)", float(necessary), float(forgets), 1, 1, "C27"),
     ]
     part = {
         "power": ("power", times),
@@ -128,7 +115,7 @@ def _linear(seed: int, n: int = 50, radii: Sequence[float] = (0.9, 0.99, 1.01), 
         "power_norm": (("linear_radius", "power"), np.array(norms)),
         "power_norm_predicted": (("linear_radius", "power"), np.array(radii)[:, None] ** times),
     }
-    return part, checks
+    return Part(part, checks)
 
 
 def _power_norms(w: np.ndarray, longest: int) -> np.ndarray:
@@ -139,23 +126,18 @@ def _power_norms(w: np.ndarray, longest: int) -> np.ndarray:
     return np.array(out)
 
 
-def _forgets(test, w: np.ndarray, rng: np.random.Generator, steps: int = 600) -> bool:
-    import torch
-
+def _forgets(w: np.ndarray, rng: np.random.Generator, steps: int = 600) -> bool:
     matrix = torch.from_numpy(w)
     starts = rng.normal(size=(20, len(w)))
-    return test(lambda h, x: matrix @ h + x, rng.normal(size=(steps, len(w))), starts).holds
+    drive = rng.normal(size=(steps, len(w)))
+    return dynamics.echo_state_test(lambda h, x: matrix @ h + x, drive, starts).holds
 
 
-def _trap(seed: int, steps: int = 40, starts: int = 20):
+def _trap(seed: int, steps: int = 40, starts: int = 20) -> Part:
     """Return h' = tanh(W h + c).
 
     The radius is .5 and there are two attractors, h_1 = +- the solution of h = tanh(1.8 h).
     """
-    import torch
-
-    from cortseq.dynamics import echo_state_bounds, echo_state_test
-
     w, push = np.array(TRAP), np.array(PUSH)
     rng = np.random.default_rng([seed, 2])
     h = rng.uniform(-1, 1, (starts, 2))
@@ -164,101 +146,59 @@ def _trap(seed: int, steps: int = 40, starts: int = 20):
         path.append(np.tanh(path[-1] @ w.T + push))
     ends = np.sort(np.unique(path[-1][:, 0].round(6)))
     matrix = torch.from_numpy(w)
-    found = echo_state_test(lambda s, x: torch.tanh(matrix @ s + x), np.tile(push, (100, 1)), h)
+    found = dynamics.echo_state_test(lambda s, x: torch.tanh(matrix @ s + x), np.tile(push, (100, 1)), h)
     # the second unit is held at 1, so that the first sees tanh(1.8 h + 1.868 - 1.868)
     up = reservoirs.held_up(TRAP[0][0])
+    radius, note = dynamics.echo_state_bounds(w).radius, "below 1: the textbook's condition is fulfilled"
     checks = [
-        Check(
-            "spectral radius of the counter-example",
-            1.0,
-            echo_state_bounds(w).radius,
-            high=0.999,
-            row="C28",
-            note="below 1: the textbook's condition is fulfilled",
-        ),
+        below("spectral radius of the counter-example", 1.0, radius, 0.999, "C28", note),
         near("upper attractor, first unit", up, ends[-1], 1e-3, "C28"),
         near("lower attractor, first unit", -up, ends[0], 1e-3, "C28"),
-        Check("its echo states (0: it has none)", 0.0, float(found.holds), 0, 0, "C28"),
+        near("its echo states (0: it has none)", 0.0, float(found.holds), 0, "C28"),
     ]
     part = {
         "trap_step": ("trap_step", np.arange(steps + 1)),
         "trap": (("start", "trap_step"), np.array(path)[:, :, 0].T),
         "trap_predicted": ("sign", np.array([-up, up])),
     }
-    return part, checks
+    return Part(part, checks)
 
 
-def _driven(gain: float, noises: Sequence[float], units: int, steps: int, seed: int):
-    """Return h' = tanh(J h + s xi) of gain > 1: exponent along the drive, and the distance of 20 copies."""
-    import torch
-
-    from cortseq.dynamics import echo_state_test
-
+def _driven(gain: float, noises: Sequence[float], units: int, steps: int, seed: int) -> Part:
+    """Measure h' = tanh(J h + s xi) of gain > 1: exponent along the drive, and the distance of 20 copies."""
     rng = np.random.default_rng([seed, 3])
     j = torch.from_numpy(rng.normal(size=(units, units)) * gain / np.sqrt(units))
     starts = rng.uniform(-1, 1, (20, units))
     drive = rng.normal(size=(steps, units))
-    found = [echo_state_test(lambda h, x: torch.tanh(j @ h + x), s * drive, starts, seed) for s in noises]
+
+    def copies(s: float) -> Any:
+        return dynamics.echo_state_test(lambda h, x: torch.tanh(j @ h + x), s * drive, starts, seed)
+
+    found = [copies(s) for s in noises]
     slopes = np.array([f.slope for f in found])
     predicted = np.array([random_networks.mean_field_map(gain, s).lyapunov for s in noises])
-    forced = np.array(noises) > 0
-    strongest = int(np.argmax(noises))
+    gap = np.abs(slopes - predicted)[np.array(noises) > 0].max()
+    least, most = int(np.argmin(noises)), int(np.argmax(noises))
     typical = np.sqrt(units * random_networks.mean_field_map(gain).q)
+    what = "largest error of the exponent over drives (nats/step)"
+    apart = "predicted: the distance sqrt(N q) of a typical state from 0; the copies stay apart"
+    undriven, driven = found[least].distance, found[most].distance
     checks = [
-        near(
-            "exponent at the strongest drive (nats/step)",
-            predicted[strongest],
-            slopes[strongest],
-            0.08,
-            "C28b",
-            relative=True,
-        ),
-        Check(
-            "largest error of the exponent over drives (nats/step)",
-            0.0,
-            np.abs(slopes - predicted)[forced].max(),
-            high=0.06,
-            row="C28b",
-            note="one network of finite size",
-        ),
-        Check(
-            "distance of copies without drive",
-            typical,
-            found[int(np.argmin(noises))].distance,
-            0.1 * typical,
-            row="C28b",
-            note="predicted: the distance sqrt(N q) of a typical state from 0; the copies stay apart",
-        ),
-        Check(
-            "distance of copies under the strongest drive",
-            0.0,
-            found[strongest].distance,
-            high=1e-12,
-            row="C28b",
-        ),
+        close("exponent at the strongest drive (nats/step)", predicted[most], slopes[most], 0.08, "C28b"),
+        below(what, 0.0, gap, 0.06, "C28b", "one network of finite size"),
+        above("distance of copies without drive", typical, undriven, 0.1 * typical, "C28b", apart),
+        below("distance of copies under the strongest drive", 0.0, driven, 1e-12, "C28b"),
     ]
+    unit = {"units": "nats/step"}
     part = {
         "noise": ("noise", np.array(noises)),
-        "exponent": ("noise", slopes, {"units": "nats/step"}),
-        "exponent_predicted": ("noise", predicted, {"units": "nats/step"}),
+        "exponent": ("noise", slopes, unit),
+        "exponent_predicted": ("noise", predicted, unit),
         "driven_step": ("driven_step", np.arange(steps + 1)),
         "distance": (("noise", "driven_step"), np.array([f.distances for f in found])),
         "echo_states": ("noise", np.array([f.holds for f in found])),
     }
-    return part, checks
-
-
-def _scaled(seed: int):
-    """Return a reservoir scaled to a radius, of its leaky map where it leaks."""
-    from cortseq.networks.families.esn import scaled_reservoir
-
-    rng = np.random.default_rng([seed, 4])
-    w = rng.normal(size=(60, 60))
-    worst = 0.0
-    for leak in (1.0, 0.4, 0.1):
-        values = np.linalg.eigvals(scaled_reservoir(w, 0.95, leak))
-        worst = max(worst, abs(np.abs(1 - leak + leak * values).max() - 0.95))
-    return {}, [Check("error of the scaled radius, leaks 1, .4, .1", 0.0, worst, high=1e-6, row="C29")]
+    return Part(part, checks)
 
 
 # ------------------------------------------------------------------------------------- memory
@@ -269,73 +209,54 @@ def cyclic(n: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
     return radius * np.roll(np.eye(n), 1, 0), np.eye(n)[0]
 
 
-def _memory(sizes: Sequence[int], radii: Sequence[float], radius: float, size: int, lengths: int, seed: int):
-    from cortseq.dynamics import memory_capacity
-
+def _memory(
+    sizes: Sequence[int], radii: Sequence[float], radius: float, size: int, lengths: int, seed: int
+) -> Part:
+    """Compare the memory capacity of cyclic and random linear reservoirs with theory."""
     rng = np.random.default_rng([seed, 5])
     # least squares sees directions down to this share of the largest, in one half of the inputs
     floor = np.finfo(float).eps * lengths / 2
 
-    def pair(w, into, expected: float) -> tuple[float, float]:
-        return expected, memory_capacity(w, into, 10 * len(w), max(lengths, 60 * len(w)), seed=seed).total
+    def measured(w: np.ndarray, into: np.ndarray) -> float:
+        return dynamics.memory_capacity(w, into, 10 * len(w), max(lengths, 60 * len(w)), seed=seed).total
 
-    def random(n: int, r: float) -> tuple[float, float]:
+    def pairs(n: int, r: float) -> list[tuple[float, float]]:
         w, into = _random(n, r, rng), rng.normal(size=n)
-        return pair(w, into, reservoirs.linear_memory(w, into, 10 * n, floor)[1:].sum())
+        seen = reservoirs.linear_memory(w, into, 10 * n, floor)[1:].sum()
+        return [(reservoirs.cyclic_memory(n, r), measured(*cyclic(n, r))), (seen, measured(w, into))]
 
-    by_size = np.array(
-        [[pair(*cyclic(n, radius), reservoirs.cyclic_memory(n, radius)), random(n, radius)] for n in sizes]
+    by_size, by_radius = (
+        np.array([pairs(n, radius) for n in sizes]),
+        np.array([pairs(size, r) for r in radii]),
     )
-    by_radius = np.array(
-        [[pair(*cyclic(size, r), reservoirs.cyclic_memory(size, r)), random(size, r)] for r in radii]
-    )
-    both = np.concatenate([by_size, by_radius])
+    both, units = np.concatenate([by_size, by_radius]), np.array([*sizes, *[size] * len(radii)])
+    ratios, share = both[..., 1] / both[..., 0], (both[..., 1] / units[:, None]).max()
+    of_cyclic = "memory of cyclic reservoirs over N - 1 + r^2N, worst"
+    of_random = "memory of random reservoirs over prediction, worst"
+    note = "what least squares can see in double precision"
     checks = [
-        Check(
-            "memory of cyclic reservoirs over N - 1 + r^2N, worst",
-            1.0,
-            worst(both[:, 0, 1] / both[:, 0, 0]),
-            0.96,
-            1.02,
-            "C30",
-        ),
-        Check(
-            "memory of random reservoirs over prediction, worst",
-            1.0,
-            worst(both[:, 1, 1] / both[:, 1, 0]),
-            0.9,
-            1.05,
-            "C30",
-            note="what least squares can see in double precision",
-        ),
-        Check(
-            "memory over N, largest of all reservoirs",
-            1.0,
-            max((by_size[..., 1] / np.array(sizes)[:, None]).max(), by_radius[..., 1].max() / size),
-            high=1.0,
-            row="C30",
-        ),
+        Check(of_cyclic, 1.0, worst(ratios[:, 0]), 0.96, 1.02, "C30"),
+        Check(of_random, 1.0, worst(ratios[:, 1]), 0.9, 1.05, "C30", note),
+        below("memory over N, largest of all reservoirs", 1.0, share, 1.0, "C30"),
     ]
+    unit = {"units": "inputs"}
     part = {
         "size": ("size", np.array(sizes)),
         "radius": ("radius", np.array(radii)),
         "kind": ("kind", ["cyclic", "random"]),
-        "memory_by_size": (("size", "kind"), by_size[..., 1], {"units": "inputs"}),
-        "memory_by_size_predicted": (("size", "kind"), by_size[..., 0], {"units": "inputs"}),
-        "memory_by_radius": (("radius", "kind"), by_radius[..., 1], {"units": "inputs"}),
-        "memory_by_radius_predicted": (("radius", "kind"), by_radius[..., 0], {"units": "inputs"}),
+        "memory_by_size": (("size", "kind"), by_size[..., 1], unit),
+        "memory_by_size_predicted": (("size", "kind"), by_size[..., 0], unit),
+        "memory_by_radius": (("radius", "kind"), by_radius[..., 1], unit),
+        "memory_by_radius_predicted": (("radius", "kind"), by_radius[..., 0], unit),
     }
-    return part, checks
+    return Part(part, checks)
 
 
-def _summary(size: int, radius: float, lengths: int, seed: int, stay: float = 0.85):
-    """Return R^2 of past inputs read from the states of a reservoir.
+def _summary(size: int, radius: float, lengths: int, seed: int, stay: float = 0.85) -> Part:
+    """Measure R^2 of past inputs read from a state.
 
-    R^2 of past inputs read from a state: a reservoir under white input, and a chain, whose state is X_t
-    alone.
+    Of a reservoir under white input, and of a chain, whose state is X_t alone.
     """
-    from cortseq.dynamics import decode_past
-
     rng = np.random.default_rng([seed, 6])
     lags = np.arange(0, 2 * size)
     trials, time = 20, max(10 * size, lengths // 10)
@@ -346,40 +267,28 @@ def _summary(size: int, radius: float, lengths: int, seed: int, stay: float = 0.
         h = h @ w.T + u[:, t, None] * into
         states.append(h)
     warm = int(np.log(1e-9) / np.log(radius))
-    roles = np.arange(trials // 2), np.arange(trials // 2, trials)
-    reservoir = decode_past(np.stack(states, 1)[:, warm:], u[:, warm:], lags.tolist(), *roles)[:, 0]
+    how = lags.tolist(), np.arange(trials // 2), np.arange(trials // 2, trials)
+    from_state = dynamics.decode_past(np.stack(states, 1)[:, warm:], u[:, warm:], *how)[:, 0]
     transition = np.array([[stay, 1 - stay], [1 - stay, stay]])
     flips = rng.random((trials, time)) > stay
     chain = ((rng.integers(0, 2, (trials, 1)) + flips.cumsum(1)) % 2).astype(float)
-    of_chain = decode_past(chain[..., None], chain, lags.tolist(), *roles)[:, 0]
+    from_chain = dynamics.decode_past(chain[..., None], chain, *how)[:, 0]
     # a chain's own state carries lambda^2k; of white symbols (lambda = 0) only the present
     predicted = reservoirs.chain_memory(transition, lags)
     exact = reservoirs.linear_memory(w, into, int(lags[-1]))
+    summed, gap = from_state[1:].clip(0).sum(), np.abs(from_chain - predicted).max()
+    what = "R^2 over lags of a linear reservoir, summed"
     checks = [
-        near(
-            "R^2 over lags of a linear reservoir, summed",
-            exact[1:].sum(),
-            reservoir[1:].clip(0).sum(),
-            0.03,
-            "C53",
-            "the memory capacity",
-            relative=True,
-        ),
-        Check(
-            "largest error of R^2 of a chain's state over lambda^2k",
-            0.0,
-            np.abs(of_chain - predicted).max(),
-            high=0.05,
-            row="C53",
-        ),
+        close(what, exact[1:].sum(), summed, 0.03, "C53", "the memory capacity"),
+        below("largest error of R^2 of a chain's state over lambda^2k", 0.0, gap, 0.05, "C53"),
     ]
     part = {
         "lag": ("lag", lags),
-        "decoded": (("state", "lag"), np.stack([reservoir, of_chain])),
+        "decoded": (("state", "lag"), np.stack([from_state, from_chain])),
         "decoded_predicted": (("state", "lag"), np.stack([exact, predicted])),
         "state": ("state", ["linear reservoir", "chain of order 1"]),
     }
-    return part, checks
+    return Part(part, checks)
 
 
 # ------------------------------------------------------------------------------------- tasks
@@ -429,17 +338,16 @@ def nrmse(truth: np.ndarray, guess: np.ndarray) -> float:
     return float(np.sqrt(((truth - guess) ** 2).mean() / truth.var()))
 
 
-def reservoir_states(u: np.ndarray, units: int, radius: float, scale: float, leak: float, seed: int):
+def reservoir_states(
+    u: np.ndarray, units: int, radius: float, scale: float, leak: float, seed: int
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Return states (time, units) of a leaky reservoir after each input, and its weights.
 
     h' = (1 - a) h + a tanh(W h + scale u w + b).
     """
-    from cortseq.networks.families.esn import scaled_reservoir
-    from cortseq.networks.training.kernels import reservoir
-
     rng = np.random.default_rng([seed, 10])
     q = {
-        "recurrent": scaled_reservoir(rng.normal(size=(units, units)), radius, leak),
+        "recurrent": esn.scaled_reservoir(rng.normal(size=(units, units)), radius, leak),
         "input_weight": scale * rng.uniform(-1, 1, (units, 1)),
         "bias": rng.uniform(-0.2, 0.2, units),
         "start": np.zeros(units),
@@ -464,7 +372,8 @@ def _filter(u: np.ndarray, taps: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(np.append(np.zeros(taps - 1), u), taps)
 
 
-def _tasks(units: int, steps: int, seed: int):
+def _tasks(units: int, steps: int, seed: int) -> Part:
+    """Compare a reservoir with a linear filter of the input on two tasks, and with reservoirpy's states."""
     rng = np.random.default_rng([seed, 7])
     u, y = narma(steps, rng)
     wave = mackey_glass(steps, rng)
@@ -474,36 +383,28 @@ def _tasks(units: int, steps: int, seed: int):
         "NARMA-10": (u - 0.25, y, dict(radius=0.95, scale=0.5, leak=1.0)),
         "Mackey-Glass, 6 ahead": (wave[:-ahead], wave[ahead:], dict(radius=0.95, scale=0.5, leak=0.8)),
     }
-    found, theirs = [], []
-    for given, wanted, how in tasks.values():
+    found, theirs, checks = [], [], []
+    for name, (given, wanted, how) in tasks.items():
         # of NARMA-10 the input at t - 1 is the last that y_t depends on, and the state sees it
         states, q = reservoir_states(given, units, seed=seed, **how)
-        found.append([_read_out(states, wanted), _read_out(_filter(given, 50), wanted)])
-        theirs.append(_reservoirpy(q, given, wanted) if importlib.util.find_spec("reservoirpy") else np.nan)
-    errors = np.array(found)
-    checks = []
-    for name, (ours, linear), peer in zip(tasks, errors, theirs, strict=True):
-        checks.append(
-            Check(
-                f"NRMSE of {name} over that of a linear filter",
-                1.0,
-                ours / linear,
-                high=0.9,
-                row="C26",
-                note="predicted: no better than 50 taps of the input",
-            )
+        ours, linear = _read_out(states, wanted), _read_out(_filter(given, 50), wanted)
+        peer = _reservoirpy(q, given, wanted) if importlib.util.find_spec("reservoirpy") else np.nan
+        what, note = (
+            f"NRMSE of {name} over that of a linear filter",
+            "predicted: no better than 50 taps of the input",
         )
+        checks.append(below(what, 1.0, ours / linear, 0.9, "C26", note))
         if np.isfinite(peer):
-            checks.append(
-                near(f"NRMSE of {name} beside reservoirpy's states", peer, ours, 0.02, "C26", relative=True)
-            )
+            checks.append(close(f"NRMSE of {name} beside reservoirpy's states", peer, ours, 0.02, "C26"))
+        found.append([ours, linear])
+        theirs.append(peer)
     part = {
         "task": ("task", list(tasks)),
         "reader": ("reader", ["reservoir", "linear filter"]),
-        "nrmse": (("task", "reader"), errors),
+        "nrmse": (("task", "reader"), np.array(found)),
         "nrmse_reservoirpy": ("task", np.array(theirs), {"note": "NaN where reservoirpy is not installed"}),
     }
-    return part, checks
+    return Part(part, checks)
 
 
 def _reservoirpy(q: dict[str, Any], given: np.ndarray, wanted: np.ndarray) -> float:
@@ -512,38 +413,3 @@ def _reservoirpy(q: dict[str, Any], given: np.ndarray, wanted: np.ndarray) -> fl
 
     node = Reservoir(lr=float(q["leak"][0]), W=q["recurrent"], Win=q["input_weight"], bias=q["bias"])
     return _read_out(np.asarray(node.run(given[:, None])), wanted)
-
-
-def _readouts(seed: int):
-    """Return ridge against scikit-learn; what training leaves of the reservoir; a read-out of counts."""
-    from sklearn.linear_model import Ridge
-
-    from cortseq import models
-    from cortseq import recording as rec
-    from cortseq.data import Data
-    from cortseq.networks.training import convex
-
-    rng = np.random.default_rng([seed, 8])
-    x = rng.normal(size=(800, 30))
-    y = x[:, :2] + rng.normal(size=(800, 2))
-    weight, _ = next(convex.ridge(x, y, [1e-2]))
-    difference = np.abs(weight - Ridge(alpha=1e-2 * len(x)).fit(x, y).coef_).max()
-    slow = np.exp(0.8 * np.sin(0.3 * np.arange(50) + rng.uniform(0, 6, (40, 1))))
-    counts = rec.from_counts(rng.poisson(np.stack([slow, 2 - slow.clip(0, 1.9)], -1)), bin_width=0.02)
-    model = models.Esn(hidden=50)
-    fit = model.fit(counts, range(28), range(28, 34), seed=seed)
-    begun = model.initial(Data.of(counts, range(28)), 1, seed)
-    moved = float((fit.params["recurrent"] - begun["recurrent"]).abs().max())
-    test = np.arange(34, 40)
-    truth = counts["counts"].values[test]
-    rate = counts["counts"].values[:28].mean((0, 1))
-    constant = (truth * np.log(rate) - rate).sum(-1)
-    guess = fit.predict(counts, test)[0]
-    gain = ((truth * np.log(guess) - guess).sum(-1) - constant).sum() / truth.sum() / np.log(2)
-    return {}, [
-        Check(
-            "ridge read-out, largest difference from scikit-learn's", 0.0, difference, high=1e-8, row="C26"
-        ),
-        Check("largest change of W in training", 0.0, moved, 0, 0, "C26"),
-        Check("Poisson read-out, gain over constant rates (bits/spike)", 0.0, gain, low=0.005, row="C26"),
-    ]
