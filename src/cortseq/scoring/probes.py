@@ -91,7 +91,7 @@ def refit(
     names = set(fit.params) & set(again.params)
     odd = sorted(set(fit.params) ^ set(again.params))
     if descended:
-        names, odd = names & getattr(model, "fixed", frozenset()), []
+        names, odd = names & fit.member().network.fixed, []
     odd += [key for key in sorted(names) if not _equal(fit.params[key][:1], again.params[key][:1])]
     if odd:
         detail = f"{name}: {odd[0]} does not come out again from the training and validation trials alone"
