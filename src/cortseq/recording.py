@@ -294,7 +294,7 @@ def _build(
     time_start: float,
     covariates: Mapping[str, Any] | None,
     coords: Mapping[str, Any],
-    dirt: Mapping[str, int],
+    dirt: Mapping[str, Any] | None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     n_trials, n_time = values.shape[:2]
