@@ -15,6 +15,7 @@ import xarray as xr
 from pydantic import Field
 
 from cortseq.errors import CortseqError, MissingExtra
+from cortseq.sources import matlab
 from cortseq.sources.base import SymbolSource, summarise_symbols, symbol_dataset
 
 Format = Literal["birdsong-recognition-dataset", "bengalese-finch-mat"]
@@ -62,18 +63,17 @@ def _birdsong_recognition(file: Path) -> list[list[str]]:
 
 
 def _bengalese_finch_mat(file: Path) -> list[list[str]]:
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(file, squeeze_me=True)
-        elements = np.atleast_1d(content["elements"])
-        return [[_label(x) for x in np.atleast_1d(song["segType"].item())] for song in elements]
-    except KeyError as error:
-        keys = [k for k in content if not k.startswith("__")]
+    content = matlab.read(file)
+    if "elements" not in content:
         raise CortseqError(
-            "no such variable", file=file, key="elements", fix=f"the file holds {keys}"
-        ) from error
-    except (ValueError, TypeError, IndexError, NotImplementedError, OSError) as error:
+            "no such variable", file=file, key="elements", fix=f"the file holds {sorted(content)}"
+        )
+    elements = content["elements"]
+    songs = elements if isinstance(elements, list) else [elements]
+    try:
+        types = [matlab.as_array(song["segType"]) for song in songs]
+        return [[_label(x) for x in values.ravel()] for values in types if values is not None]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CortseqError(
             f"is not a MATLAB file of songs with elements.segType ({error})", file=file, fix="check `format:`"
         ) from error

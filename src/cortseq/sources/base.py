@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -30,6 +31,22 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[tuple[Share, Share], Strict(False)]  # YAML has lists only
 Window = Annotated[tuple[float, float], Strict(False)]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An entry that may read a file: its keys, and for each guessed one a note for the user to check.
+
+    Parameters
+    ----------
+    entry : keys of a dataset without `path`.
+    notes : key -> what was guessed and from what.
+    sure : how well the file fits; proposals are tried from the highest down.
+    """
+
+    entry: dict[str, Any]
+    notes: dict[str, str] = field(default_factory=dict)
+    sure: float = 1.0
 
 
 class Source(BaseModel):
@@ -98,16 +115,36 @@ class Source(BaseModel):
         """
         raise NotImplementedError
 
+    @classmethod
+    def propose(cls, file: Path) -> list[Proposal]:
+        """Return entries that may read the file, the likeliest first; only `inspect` and `new` ask."""
+        return []
+
+    @classmethod
+    def open_arrays(cls, file: Path) -> Any:
+        """Return the named arrays of a file (`cortseq.sources.arrays.Archive`); None where it has none."""
+        return None
+
     @property
     def needs_file(self) -> bool:
         """Whether the entry names a file."""
         return True
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Names of the files that make up this entry's recording; empty where `path` is one file."""
+        return self.parts
+
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """Files read beside the recording itself."""
+        return ()
+
     @model_validator(mode="after")
     def _has_file(self):
         if self.needs_file and self.path is None and self.url is None:
             raise ValueError("needs `path:` or `url:` -- name the raw file")
-        if self.parts and (self.path is None or self.url or self.package):
+        if self.patterns and (self.path is None or self.url or self.package):
             raise ValueError(
                 "path: names a folder, which is not fetched -- give path: and no url: or package:"
             )
@@ -159,6 +196,12 @@ def describe(
     return raw.assign_attrs(form=form, dirt=json.dumps(found), **attrs)
 
 
+def with_dirt(raw: xr.Dataset, dirt: dict[str, int]) -> xr.Dataset:
+    """Return the raw Dataset with more of what was dropped; entries that counted nothing are left out."""
+    known = json.loads(raw.attrs.get("dirt", "{}"))
+    return raw.assign_attrs(dirt=json.dumps(known | {key: int(n) for key, n in dirt.items() if n}))
+
+
 def symbol_dataset(
     sequences: Sequence[Sequence[str]],
     *,
@@ -190,6 +233,24 @@ def symbol_dataset(
     raw = xr.Dataset({"symbols": (("trial", "time"), symbols), "valid": (("trial", "time"), valid)})
     dirt = {"empty_sequences": len(sequences) - len(kept), **(dirt or {})}
     return describe(raw, "samples", dirt, bin_width=1.0, n_symbols=len(labels), labels=labels)
+
+
+def sequences_dataset(sequences: Sequence[np.ndarray], *, file: Path | None, key: str) -> xr.Dataset:
+    """Return raw symbols of arrays of labels, (label,) each: text, or whole numbers of any type."""
+    texts = []
+    for labels in sequences:
+        values = np.asarray(labels)
+        with np.errstate(invalid="ignore"):
+            wrong = values.dtype.kind == "f" and (values != np.floor(values)).any()
+        if values.dtype.kind not in "iufbU" or wrong:
+            raise CortseqError(
+                f"labels are text or whole numbers, not {values.dtype}",
+                file=file,
+                key=key,
+                fix="check the key",
+            )
+        texts.append((values.astype(np.int64) if values.dtype.kind == "f" else values).astype(str).tolist())
+    return symbol_dataset(texts, file=file)
 
 
 def sorted_labels(labels) -> list[str]:

@@ -29,6 +29,11 @@ class Hdf5(ArraySource):
         return Hdf5Archive(file)
 
     @classmethod
+    def open_arrays(cls, file: Path) -> Hdf5Archive:
+        """Return the named arrays of the file."""
+        return Hdf5Archive(file)
+
+    @classmethod
     def inspect(cls, file: Path) -> list[str]:
         """Return what the file holds, one line a fact."""
         archive = Hdf5Archive(file)

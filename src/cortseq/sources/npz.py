@@ -24,6 +24,11 @@ class Npz(ArraySource):
         return NpzArchive(file)
 
     @classmethod
+    def open_arrays(cls, file: Path) -> NpzArchive:
+        """Return the named arrays of the file."""
+        return NpzArchive(file)
+
+    @classmethod
     def inspect(cls, file: Path) -> list[str]:
         """Return what the file holds, one line a fact."""
         archive = NpzArchive(file)

@@ -91,14 +91,14 @@ class Suite2p(Sampled):
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
         """Return what the file holds, one line a fact."""
-        from cortseq.sources.arrays import _summary
+        from cortseq.sources.summaries import summary
 
         lines = ["kind: suite2p folder (source: suite2p; give frame_rate_hz)"]
         for name in ("F", "Fneu", "spks", "iscell"):
             if _find(file, name) is None:
                 lines.append(f"{name}.npy: none")
             else:
-                lines.append(f"{name}.npy: {_summary(_array(file, name))}")
+                lines.append(f"{name}.npy: {summary(_array(file, name))}")
         if _find(file, "iscell") is not None:
             cells = _array(file, "iscell")[:, 0] > 0
             lines.append(f"regions: {len(cells)}, {cells.sum()} of them cells")

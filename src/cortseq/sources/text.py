@@ -232,7 +232,7 @@ def _are_numbers(lines: list[str], separator: str | None) -> bool:
 
 def _inspect_numbers(cls: type[Text], file: Path, lines: list[str]) -> list[str]:
     """Lines about a table of numbers, or about times: one number a row, or two of which one are units."""
-    from cortseq.sources.arrays import _summary
+    from cortseq.sources.summaries import summary
 
     rows = sum(not line.startswith("#") for line in lines)
     try:
@@ -241,11 +241,11 @@ def _inspect_numbers(cls: type[Text], file: Path, lines: list[str]) -> list[str]
         return [f"kind: text, {rows} rows of numbers of unequal length (source: text, content: spike_lines)"]
     lines = [f"kind: text, {rows} rows of numbers, {values.shape[1]} columns (source: text)"]
     if values.shape[1] > 2:
-        return [*lines, f"a table, as of content: signal: {_summary(values)}"]
+        return [*lines, f"a table, as of content: signal: {summary(values)}"]
     content = "spike_times" if values.shape[1] == 1 else "spikes"
     entry = {"path": str(file), "content": content}
     if content == "spikes" and (values[:, 0] != np.floor(values[:, 0])).any():
-        return [*lines, f"table: {_summary(values)}"]
+        return [*lines, f"table: {summary(values)}"]
     raw = cls.model_validate(entry).load(file, 0)
     return [*lines, *summarise_events(raw, f"spikes if times are in s (content: {content})")]
 
