@@ -6,8 +6,8 @@ claim more memory than there is. Here either ends this child, and the parent say
 
 OUT holds the arrays as `a0`, `a1`, ... and the JSON text `tree`, whose nodes are `{"array": number}`,
 `{"text": text}`, `{"list": [...], "shape": [...]}` (cells and struct arrays, in MATLAB's order),
-`{"dict": {...}}` (structs) or `{"other": kind}`. Exit codes: 0 read, 3 not a MATLAB file, 4 needs h5py, 5 out of memory; the
-reason stands on stderr.
+`{"dict": {...}}` (structs) or `{"other": kind}`. Exit codes: 0 read, 3 not a MATLAB file, 4 needs h5py,
+5 out of memory; the reason stands on stderr.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ FAULTS = [
     ),
     Fault(
         "Cells of a MATLAB matrix are read row by row.",
-        "_plain", '[_plain(v) for v in value.ravel("F")]', '[_plain(v) for v in value.ravel("C")]', SOURCES,
+        "_Writer.plain", '[self.plain(v) for v in value.ravel("F")]', '[self.plain(v) for v in value.ravel("C")]', SOURCES,
     ),
     Fault(
         "Spikes of Neo's segments are on the clock of the file, not of the segment.",
