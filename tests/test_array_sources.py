@@ -477,7 +477,8 @@ def test_inspect_a_folder(plane, tmp_path):
     assert (
         "kind: suite2p folder" in text and "F.npy: float64 (4, 60)" in text and "4, 3 of them cells" in text
     )
-    fails("no source reads this folder", inspect, tmp_path)
+    (tmp_path / "empty").mkdir()
+    fails("no source reads this folder", inspect, tmp_path / "empty")
 
 
 def test_suite2p_regions_of_a_mirror():

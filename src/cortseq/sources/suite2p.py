@@ -23,9 +23,9 @@ class Suite2p(Sampled):
     `iscell.npy`, regions below `min_probability` of being a cell, or that a person marked as none, are left
     out. Suite2p's baseline and deconvolution look ahead in time: one-step predictions of `deconvolved` are
     flattered, by whichever model, and fluorescence is the default. Names may have a common prefix
-    (`mouse1_F.npy`). `ops.npy` is a pickle and never read: the frame rate stands in the study. Pachitariu et
-    al. 2016 bioRxiv 061507. A folder of several planes (`plane0`, `plane1`, ...) is read whole: `plane` is a label
-    of each region, and frames that the shortest plane lacks are left out and counted.
+    (`mouse1_F.npy`). `ops.npy` is a pickle and never read: the frame rate stands in the study. A folder
+    of several planes (`plane0`, `plane1`, ...) is read whole: `plane` is a label of each region, and frames
+    that the shortest plane lacks are left out and counted. Pachitariu et al. 2016 bioRxiv 061507.
     """
 
     parts: ClassVar[tuple[str, ...]] = (

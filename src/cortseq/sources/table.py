@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from pydantic import Field, model_validator
 
+from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.sources import columns
 from cortseq.sources.arrays import SECONDS, Sampled, Unit, clocked, dense, from_trains, step
@@ -24,6 +25,13 @@ _ROLES: dict[str, tuple[str, ...]] = {
     "counts": ("time",),
     "symbols": ("label", "onset", "sequence"),
 }
+_TRACK: dict[str, Literal["counts", "symbols", "signal"]] = {
+    "spikes": "counts",
+    "counts": "counts",
+    "signal": "signal",
+    "symbols": "symbols",
+}
+_SAMPLED = ("signal", "counts")
 _NEEDED = {"spikes": "time", "symbols": "label"}
 
 
@@ -54,7 +62,7 @@ class Table(WithTrials, Sampled):
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
         """Track of the recording: counts, symbols or signal."""
-        return "counts" if self.content == "spikes" else self.content
+        return _TRACK[self.content]
 
     @model_validator(mode="after")
     def _fits_content(self):
@@ -65,9 +73,9 @@ class Table(WithTrials, Sampled):
         needed = _NEEDED.get(self.content)
         if needed and needed not in self.columns:
             raise ValueError(f"columns.{needed}: is needed for {self.content} -- name the column")
-        if self.content in ("signal", "counts") and "time" not in self.columns and self.native is None:
+        if self.content in _SAMPLED and "time" not in self.columns and self.native is None:
             raise ValueError("frame_rate_hz: is needed without columns.time -- give samples per second")
-        if self.content not in ("signal", "counts") and (self.channels or self.native):
+        if self.content not in _SAMPLED and (self.channels or self.native):
             raise ValueError(
                 "channels, frame_rate_hz, native_bin_ms: belong to signal and counts -- remove them"
             )
@@ -83,9 +91,9 @@ class Table(WithTrials, Sampled):
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
         """Read the file into a raw Dataset; see `Source.load`."""
         table = Columns(file, self.separator, self.decimal)
-        if self.content == "spikes":
-            return self.with_trials(self._spikes(table), file)
-        return self._labels(table) if self.content == "symbols" else self._samples(table)
+        readers = {"spikes": self._spikes, "symbols": self._labels}
+        raw = readers.get(self.content, self._samples)(table)
+        return self.with_trials(raw, file)
 
     def _spikes(self, table: Columns) -> xr.Dataset:
         times = table.numbers(self.columns["time"], "columns.time")
@@ -128,7 +136,7 @@ class Table(WithTrials, Sampled):
         return raw
 
     def _samples(self, table: Columns) -> xr.Dataset:
-        track: Literal["counts", "signal"] = "signal" if self.content == "signal" else "counts"
+        track: Any = self.track
         clock = self.columns.get("time")
         names = self.channels or [
             k for k in table.keys if k not in (clock, *self.covariates.values()) and table.is_number(k)
@@ -136,7 +144,7 @@ class Table(WithTrials, Sampled):
         if not names:
             raise CortseqError("no column of numbers is left", file=table.file, key="channels")
         values = np.stack([table.numbers(name, "channels") for name in names], 1)
-        axes = ("time", "channel" if track == "signal" else "unit")
+        axes = ("time", str(rec.TRACKS[track]))
         raw = dense(values, track, axes, file=table.file, key=f"channels: {names[0]} ...")
         raw = raw.assign_coords({axes[1]: names})
         raw = self._on_clock(raw, table, clock) if clock else clocked(raw, float(self.native or 1.0))
