@@ -129,7 +129,7 @@ def _digest(source: Source, path: Path) -> str:
     """
     if not source.patterns:
         return store.sha256(path)
-    parts = sorted({part for pattern in source.patterns for part in path.glob(pattern)})
+    parts = sorted({part for pattern in source.patterns for part in path.glob(pattern) if part.is_file()})
     lines = "".join(f"{store.sha256(part)}  {part.name}\n" for part in parts)
     return hashlib.sha256(lines.encode()).hexdigest()
 

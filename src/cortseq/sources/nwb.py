@@ -1,22 +1,21 @@
-"""Neurodata Without Borders files (HDF5): sorted units, a table of trials, one behaviour series.
+"""Neurodata Without Borders files, HDF5 or Zarr: sorted units or a signal, a table of trials, behaviour.
 
 Rübel et al. 2022, eLife 11:e78362.
 """
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from cortseq.errors import CortseqError, MissingExtra
+from cortseq.errors import CortseqError
+from cortseq.sources.arrays import dense, step
 from cortseq.sources.base import Positive, Source, describe, finite
+from cortseq.sources.nwb_open import open_nwb
 
 
 class Nwb(Source):
@@ -29,12 +28,18 @@ class Nwb(Source):
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".nwb",)
+    zarr: ClassVar[tuple[str, ...]] = (".zattrs", ".zmetadata", "zarr.json")  # in the folder of an NWB-Zarr
 
     source: Literal["nwb"] = "nwb"
     intervals: str | None = Field(
         None, description="the table of trials; default: `trials` where the file has it"
     )
     align: str | None = Field(None, description="column whose time is zero of each trial; default: its start")
+    units: str | None = Field(None, description="name or path of the table of units, where there are several")
+    signal: str | None = Field(
+        None, description="name or path of a time series to read instead of spikes: fluorescence, dF/F, ..."
+    )
+    stream: bool = Field(False, description="read the file at `url:` in pieces, without fetching it whole")
     max_trial_s: Positive | None = Field(
         None, description="drop longer trials; default: ten times the median duration"
     )
@@ -42,7 +47,28 @@ class Nwb(Source):
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
         """Track of the recording: counts, symbols or signal."""
-        return "counts"
+        return "signal" if self.signal else "counts"
+
+    @property
+    def needs_file(self) -> bool:
+        """Whether the entry names a file to fetch."""
+        return not self.stream
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Names of files in the folder of an NWB-Zarr; empty where `path` is an HDF5 file."""
+        is_zarr = self.path is not None and (
+            self.path.rstrip("/").endswith(".zarr") or Path(self.path).is_dir()
+        )
+        return ("**/*",) if is_zarr else ()
+
+    @model_validator(mode="after")
+    def _stream_or_file(self):
+        if self.stream and (self.url is None or self.path or self.sha256 or self.package):
+            raise ValueError("stream: reads what `url:` names -- give url: and no path:, sha256: or package:")
+        if self.signal and (self.intervals or self.align or self.units):
+            raise ValueError("intervals, align, units: are for spikes -- remove them or signal:")
+        return self
 
     @property
     def _wants_table(self) -> bool:
@@ -50,8 +76,11 @@ class Nwb(Source):
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
         """Read the file into a raw Dataset; see `Source.load`."""
-        assert file is not None
-        with open_nwb(file) as nwb:
+        place: Any = self.url if self.stream else file
+        file = place
+        with open_nwb(place, self.units) as nwb:
+            if self.signal:
+                return self._samples(nwb, place)
             raw = _units(nwb, file)
             table = self._table(nwb, file)
             dirt: dict[str, int] = {}
@@ -61,6 +90,31 @@ class Nwb(Source):
                 if table is None or name not in table.colnames:
                     raw = _with_series(raw, label, name, nwb, file)
         return describe(raw, "events", dirt)
+
+    def _samples(self, nwb, file: Path) -> xr.Dataset:
+        """Return one time series as a signal, its regions of interest or columns as channels."""
+        series = nwb.series.get(self.signal)
+        if series is None:
+            raise CortseqError(
+                "the file has no such time series",
+                file=file,
+                key="signal",
+                value=self.signal,
+                fix=_names(nwb.series),
+            )
+        values = np.asarray(series.data[:])
+        values = values[:, None] if values.ndim == 1 else values
+        raw = dense(values, "signal", ("time", "channel"), file=file, key=f"signal: {self.signal}")
+        time = finite(series_time(series), file=file, key=f"{self.signal}.timestamps")
+        if len(time) != len(values) or (np.diff(time) < 0).any():
+            raise CortseqError(
+                "times and samples do not fit together", file=file, key="signal", value=self.signal
+            )
+        raw = raw.assign_coords({"time": time, **_regions(series, values.shape[1])})
+        width = 1 / series.rate if series.rate else step(time, file)
+        for label, name in self.covariates.items():
+            raw = _with_series(raw, label, name, nwb, file)
+        return describe(raw, "samples", bin_width=float(width))
 
     def _table(self, nwb, file: Path):
         """Return the table of trials; None where windows are cut instead."""
@@ -126,29 +180,8 @@ class Nwb(Source):
                     for name, table in (nwb.intervals or {}).items()
                     for line in _inspect_table(name, table)
                 ],
-                *[f"series {name}: {np.shape(s.data)}" for name, s in sorted(_all_series(nwb).items())],
+                *[f"series {name}: {np.shape(s.data)}" for name, s in sorted(nwb.series.items())],
             ]
-
-
-@contextlib.contextmanager
-def open_nwb(file: Path) -> Iterator[Any]:
-    """Yield the NWB file as pynwb reads it; what pynwb warns about old files is of no use to a user."""
-    try:
-        import pynwb
-    except ImportError as error:
-        raise MissingExtra("pynwb", "nwb", file) from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            io = pynwb.NWBHDF5IO(str(file), mode="r", load_namespaces=True)
-            content = io.read()
-        except Exception as error:  # h5py, hdmf and pynwb each raise their own kinds
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise CortseqError(
-                f"is not a readable NWB file ({reason})", file=file, fix="check the file"
-            ) from error
-        with io:
-            yield content
 
 
 def _units(nwb, file: Path) -> xr.Dataset:
@@ -208,17 +241,31 @@ def _column(table, name: str, file: Path, key: str = "intervals") -> np.ndarray:
     return values
 
 
-def _all_series(nwb) -> dict[str, Any]:
-    """Return every TimeSeries of the file with numbers in it, by name."""
-    import pynwb
+def _names(found: dict[str, Any]) -> str:
+    return f"it has {sorted(found)}"
 
-    series = (o for o in nwb.objects.values() if isinstance(o, pynwb.TimeSeries))
-    return {s.name: s for s in series if getattr(s.data, "ndim", 0) in (1, 2) and len(s.data)}
+
+def _regions(series, n: int) -> dict[str, Any]:
+    """Return labels of the regions of interest of a series, one number or text per region each."""
+    rois = getattr(series, "rois", None)
+    if rois is None or len(rois.data) != n:
+        return {}
+    rows = np.asarray(rois.data[:], int)
+    found = {}
+    for name in rois.table.colnames:
+        values = _scalars(rois.table[name])
+        if (
+            values is not None
+            and len(values) > rows.max(initial=-1)
+            and name not in ("channel", "trial", "time")
+        ):
+            found[name] = "channel", values[rows]
+    return found
 
 
 def _with_series(raw: xr.Dataset, label: str, name: str, nwb, file: Path) -> xr.Dataset:
     """Return a behaviour series as `series_<label>`; a column of a matrix is named `name[column]`."""
-    series = _all_series(nwb)
+    series = nwb.series
     base, _, column = name.rstrip("]").partition("[")
     if base not in series or (column and not column.isdigit()):
         raise CortseqError(
