@@ -115,7 +115,7 @@ FAULTS = [
     ),
     Fault(
         "The neuropil is added to the fluorescence.",
-        "Suite2p.load", "values - self.neuropil * neuropil", "values + self.neuropil * neuropil", SOURCES,
+        "Suite2p._plane", "values - self.neuropil * neuropil", "values + self.neuropil * neuropil", SOURCES,
     ),
     Fault(
         "Regions that were classified by hand as no cells are kept by their probability.",
