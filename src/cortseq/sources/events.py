@@ -1,4 +1,4 @@
-"""Spikes as they were stored: their order says whether the clock restarts, their repeats whether they are real."""
+"""Spikes as they were stored: their order shows a clock that restarts, their repeats what is no spike."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _same(times, units, trials, order) -> np.ndarray:
 
 
 def _restarts(times: np.ndarray, units: np.ndarray) -> dict[str, Any]:
-    """Return how often the clock of a unit runs back by much, of units whose spikes are otherwise in order."""
+    """Return how often the clock runs back by much, in units whose spikes are otherwise in order."""
     if len(times) < FEW or not np.isfinite(times).all():
         return {}
     span = float(np.ptp(times))

@@ -40,7 +40,10 @@ def stretches(raw: xr.Dataset) -> np.ndarray | None:
     if "observed_start" not in raw:
         return None
     starts, stops, units = (raw[f"observed_{name}"].values for name in ("start", "stop", "unit"))
-    merged = [_union(starts[units == u], stops[units == u]) for u in np.unique(units)]
+    if not len(units):
+        return None
+    pairs = np.stack([starts, stops], 1)
+    merged = [union(pairs[units == u]) for u in np.unique(units)]
     begin = np.concatenate([m[:, 0] for m in merged])
     end = np.concatenate([m[:, 1] for m in merged])
     edges = np.concatenate([begin, end])
@@ -67,10 +70,10 @@ def covered(starts: np.ndarray, stops: np.ndarray, pieces: np.ndarray, slack: fl
     return (at >= 0) & (np.asarray(stops) <= pieces[np.maximum(at, 0), 1] + slack)
 
 
-def _union(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """Return intervals merged where they meet or overlap, (interval, 2), in order."""
-    order = np.argsort(starts, kind="stable")
-    starts, reach = starts[order], np.maximum.accumulate(stops[order])
+def union(pairs: np.ndarray) -> np.ndarray:
+    """Return intervals (interval, 2) merged where they meet or overlap, in order."""
+    starts, stops = pairs[np.argsort(pairs[:, 0], kind="stable")].T
+    reach = np.maximum.accumulate(stops)
     new = np.append(True, starts[1:] > reach[:-1])
     last = np.append(np.flatnonzero(new)[1:] - 1, len(starts) - 1)
     return np.stack([starts[new], reach[last]], 1)
