@@ -22,7 +22,7 @@ FLOORS = [
     {"report", "inspecting"},
     {"textbook", "figures"},
     {"scoring", "dynamics"},
-    {"preprocess", "splits", "fetch"},
+    {"preprocess", "splits", "fetch", "signs"},
     {"sources"},
     {"networks"},
     {"models", "fingerprint"},
@@ -30,7 +30,7 @@ FLOORS = [
     {"theory", "processes"},
     {
         "errors", "store", "recording", "data", "flow", "matrices", "timing", "checks", "compiled", "binning",
-        "plugins", "products", "jobs", "_lazy", "cortseq",
+        "plugins", "products", "jobs", "memory", "_lazy", "cortseq",
     },
 ]  # fmt: skip
 

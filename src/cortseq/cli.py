@@ -71,7 +71,7 @@ def _check_recording(plan: study.Study, name: str, source) -> None:
         return
     raw = source.load(file, plan.seed)
     with about(file):
-        recording = preprocess.preprocess(raw, source)
+        recording = preprocess.judged(raw, source)
         splits.split(recording, splits.Deal.of(plan), source, name)
         if plan.burn_in >= recording.sizes["time"]:
             raise CortseqError(

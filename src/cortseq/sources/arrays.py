@@ -21,6 +21,7 @@ from cortseq.sources.base import (
     sequences_dataset,
     whole_counts,
 )
+from cortseq.sources.events import tidy
 from cortseq.sources.summaries import guess, summary
 from cortseq.sources.trials import SECONDS, Unit, WithTrials
 
@@ -452,21 +453,16 @@ def from_trains(
     ----------
     trains : name of each unit -> its spike times (spike,), in units of `scale` s.
     """
-    dirt = {"spike_times_nan": 0, "spikes_out_of_order": 0, "spikes_at_the_same_time": 0}
+    dirt = {"spike_times_nan": 0}
     times, unit, trial = [], [], []
     for i, raw in enumerate(trains.values()):
         t = np.asarray(raw, float).ravel()
         k = np.zeros(len(t), int) if trials is None else np.asarray(trials[i])
         dirt["spike_times_nan"] += int(np.isnan(t).sum())
         t, k = finite(t[~np.isnan(t)], file=file, key=key) * scale, k[~np.isnan(t)]
-        dirt["spikes_out_of_order"] += int(((np.diff(t) < 0) & (np.diff(k) == 0)).sum())
-        order = np.lexsort((t, k))
-        t, k = t[order], k[order]
-        new = np.append(True, (np.diff(t) != 0) | (np.diff(k) != 0))[: len(t)]
-        dirt["spikes_at_the_same_time"] += int((~new).sum())
-        times.append(t[new])
-        trial.append(k[new])
-        unit.append(np.full(int(new.sum()), i))
+        times.append(t)
+        trial.append(k)
+        unit.append(np.full(len(t), i))
     event = {
         "event_time": np.concatenate([*times, []]),
         "event_unit": np.concatenate([*unit, []]).astype(int),
@@ -476,7 +472,7 @@ def from_trains(
     if trials is not None:
         event["event_trial"] = np.concatenate(trial)
     raw_dataset = xr.Dataset({k: ("event", v) for k, v in event.items()}, {"unit": np.array(list(trains))})
-    return describe(raw_dataset, "events", dirt)
+    return tidy(describe(raw_dataset, "events", dirt))
 
 
 def dense(

@@ -97,6 +97,23 @@ class Source(BaseModel):
         ),
     )
     max_trials: int | None = Field(None, ge=2, description="keep the first trials only")
+    accept: list[str] = Field(
+        default_factory=list, description="names of signs that `cortseq check` refuses and that are meant"
+    )
+    guard: bool = Field(
+        False,
+        description="deal neighbouring trials in blocks, guards where roles meet: for windows that overlap",
+    )
+    valid_from: float | None = Field(
+        None, description="s on the recording's clock; what lies before is left out"
+    )
+    sampling_rate_hz: Positive | None = Field(
+        None, description="spike times are sample numbers at this rate (time_unit stays s)"
+    )
+    window_events: int | None = Field(
+        None, ge=2, description="symbols: labels per window that a long record is cut into"
+    )
+    collapse: bool = Field(False, description="symbols: a run of one label becomes one label")
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
@@ -163,19 +180,29 @@ class Source(BaseModel):
                 f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add "
                 f"it there"
             )
+        if self.sampling_rate_hz and getattr(self, "time_unit", "s") != "s":
+            raise ValueError(
+                "sampling_rate_hz: times are sample numbers, and have no time_unit -- give one of them"
+            )
         if self.observation and self.track != "counts":
             raise ValueError(f"observation: is for counts, this source gives {self.track} -- remove the key")
         for key in _NOT_FOR.get(self.track, ()):
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
-                what = {"symbols": "a source of symbols has none", "signal": "a signal has no rate of spikes"}
+                what = {
+                    "symbols": "a source of symbols has none",
+                    "signal": "a signal has no rate of spikes" if key in _RATES else "is for symbols",
+                    "counts": "is for symbols",
+                }
                 raise ValueError(f"{key}: {what[self.track]} -- remove the key")
         return self
 
 
-_RATES = ("min_rate_hz", "max_rate_hz", "max_units")
+_RATES = ("min_rate_hz", "max_rate_hz", "max_units", "sampling_rate_hz")
+_LABELS = ("window_events", "collapse")
 _NOT_FOR = {
-    "symbols": ("covariates", "select", "stratify", "bin_ms", "window_ms", *_RATES),
-    "signal": _RATES,
+    "symbols": ("covariates", "select", "stratify", "bin_ms", "window_ms", "guard", "valid_from", *_RATES),
+    "signal": (*_RATES, *_LABELS),
+    "counts": _LABELS,
 }
 
 

@@ -13,9 +13,13 @@ import xarray as xr
 from pydantic import Field, model_validator
 
 from cortseq.errors import CortseqError
-from cortseq.sources.arrays import dense, step
+from cortseq.memory import affordable
+from cortseq.sources import observed
+from cortseq.sources.arrays import SECONDS, Unit, dense, step
 from cortseq.sources.base import Positive, Source, describe, finite
 from cortseq.sources.nwb_open import open_nwb
+
+_BYTES = 64  # that reading, ordering and binning take per spike
 
 
 class Nwb(Source):
@@ -24,7 +28,8 @@ class Nwb(Source):
     A covariate names a column of that table (one value per trial) or a TimeSeries anywhere in the file
     (a value at each of its times). With `window_ms` a number, windows of that length are cut and no
     table is read. Units without spikes are kept here; trials without a start, stop or alignment time
-    and trials longer than `max_trial_s` are dropped and counted.
+    and trials longer than `max_trial_s` are dropped and counted. A trial needs no stop where `window_ms` is
+    given. Time outside the `obs_intervals` of a unit is missing.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".nwb",)
@@ -43,6 +48,10 @@ class Nwb(Source):
     max_trial_s: Positive | None = Field(
         None, description="drop longer trials; default: ten times the median duration"
     )
+    obs_intervals: bool = Field(
+        True, description="whether time outside the units' obs_intervals is missing; false: it is silence"
+    )
+    time_unit: Unit = Field("s", description="unit of spike times; the standard says s, some files have ms")
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
@@ -81,7 +90,8 @@ class Nwb(Source):
         with open_nwb(place, self.units) as nwb:
             if self.signal:
                 return self._samples(nwb, place)
-            raw = _units(nwb, file)
+            raw = _units(nwb, file, SECONDS[self.time_unit])
+            raw = observed.with_intervals(raw, _observed(nwb)) if self.obs_intervals else raw
             table = self._table(nwb, file)
             dirt: dict[str, int] = {}
             if table is not None:
@@ -144,13 +154,19 @@ class Nwb(Source):
         if zero.dtype.kind != "f":
             raise CortseqError("is not a column of times", file=file, key="align", value=self.align)
         duration = stop - start
-        known = np.isfinite(start) & np.isfinite(stop) & (duration > 0)
+        timed = np.isfinite(start) & np.isfinite(stop) & (duration > 0)
+        endless = np.isfinite(start) & ~np.isfinite(stop)  # a window says when it ends
+        known = timed | endless if isinstance(self.window_ms, tuple) else timed
         if not known.any():
             raise CortseqError(
-                "no trial has a start and a stop", file=file, key="intervals", value=table.name
+                "no trial has a start and a stop",
+                file=file,
+                key="intervals",
+                value=table.name,
+                fix="give window_ms: [start, stop]" if endless.any() else "choose another table",
             )
-        longest = self.max_trial_s or 10 * float(np.median(duration[known]))
-        long, aligned = known & (duration > longest), np.isfinite(zero)
+        longest = self.max_trial_s or 10 * float(np.median(duration[timed])) if timed.any() else np.inf
+        long, aligned = timed & (duration > longest), np.isfinite(zero)
         keep = known & ~long & aligned
         dirt = {
             "trials_without_duration": (~known).sum(),
@@ -184,21 +200,22 @@ class Nwb(Source):
             ]
 
 
-def _units(nwb, file: Path) -> xr.Dataset:
-    """Return spikes of all units ordered by time, with the units' scalar columns.
+def _units(nwb, file: Path, scale: float) -> xr.Dataset:
+    """Return spikes of all units in the order they are stored, with the units' scalar columns.
 
-    The columns are coordinates.
+    The columns are coordinates; times are multiplied by `scale`.
     """
     if nwb.units is None or "spike_times" not in nwb.units.colnames:
         raise CortseqError(
             "has no table of units with spike times", file=file, key="units", fix="choose another file"
         )
+    n_spikes = len(nwb.units["spike_times"].target.data)
+    affordable(n_spikes * _BYTES, f"reading {n_spikes} spikes", file=file, key="units.spike_times")
     spikes = [np.asarray(nwb.units.get_unit_spike_times(i), float) for i in range(len(nwb.units))]
-    times = finite(np.concatenate([*spikes, np.empty(0)]), file=file, key="units.spike_times")
+    times = finite(np.concatenate([*spikes, np.empty(0)]), file=file, key="units.spike_times") * scale
     units = np.repeat(np.arange(len(spikes)), list(map(len, spikes)))
-    order = np.argsort(times, kind="stable")
     raw = xr.Dataset(
-        {"event_time": ("event", times[order]), "event_unit": ("event", units[order])},
+        {"event_time": ("event", times), "event_unit": ("event", units)},
         coords={"unit": np.asarray(nwb.units.id[:])},
     )
     labels = {}
@@ -207,6 +224,13 @@ def _units(nwb, file: Path) -> xr.Dataset:
         if values is not None and len(values) == len(spikes) and name not in ("unit", "trial", "event"):
             labels[name] = "unit", values
     return raw.assign_coords(labels)
+
+
+def _observed(nwb) -> list[np.ndarray]:
+    """Return the intervals in which each unit was observed, (interval, 2) in s each."""
+    if "obs_intervals" not in nwb.units.colnames:
+        return []
+    return [np.asarray(nwb.units.get_unit_obs_intervals(i), float) for i in range(len(nwb.units))]
 
 
 def _scalars(column) -> np.ndarray | None:

@@ -12,12 +12,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from cortseq.errors import CortseqError
 from cortseq.sources import folders
 from cortseq.sources.arrays import from_trains
-from cortseq.sources.base import Positive, Proposal, summarise_dirt, summarise_events
+from cortseq.sources.base import Proposal, summarise_dirt, summarise_events
 from cortseq.sources.trials import WithTrials
 
 _SORTING = "numpysorting_info.json"
@@ -43,7 +43,6 @@ class Phy(WithTrials):
     )
 
     source: Literal["phy"] = "phy"
-    sampling_rate_hz: Positive | None = Field(None, description="samples per second; default: of params.py")
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
@@ -90,7 +89,7 @@ class Phy(WithTrials):
 
 
 def _kilosort(folder: Path, source: Phy) -> xr.Dataset:
-    rate = source.sampling_rate_hz or _rate_of(folder / "params.py")
+    rate = 1.0 if source.sampling_rate_hz else _rate_of(folder / "params.py")  # preprocess divides by the key
     samples = folders.whole(folders.array(folder / "spike_times.npy"), folder / "spike_times.npy")
     home = folder / "spike_clusters.npy"
     if not home.is_file() and (folder / "spike_templates.npy").is_file():
@@ -134,7 +133,7 @@ def _sorting(folder: Path, source: Phy) -> xr.Dataset:
     try:
         info = json.loads((folder / _SORTING).read_text(encoding="utf-8"))
         ids = np.array(info["unit_ids"])
-        rate = source.sampling_rate_hz or float(info["sampling_frequency"])
+        rate = 1.0 if source.sampling_rate_hz else float(info["sampling_frequency"])
     except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         reason = f"does not give unit_ids and sampling_frequency ({type(error).__name__})"
         raise CortseqError(reason, file=folder / _SORTING, fix="check the folder") from error
