@@ -30,7 +30,7 @@ FLOORS = [
     {"theory", "processes"},
     {
         "errors", "store", "recording", "data", "flow", "matrices", "timing", "checks", "compiled", "binning",
-        "plugins", "products", "jobs", "memory", "_lazy", "cortseq",
+        "plugins", "products", "entries", "jobs", "memory", "_lazy", "cortseq",
     },
 ]  # fmt: skip
 

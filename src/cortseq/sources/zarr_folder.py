@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cortseq.errors import CortseqError
+from cortseq.memory import affordable
 
 # decoders of numbers and of text; a pickle is none of them
 _CODECS = {
@@ -104,6 +105,7 @@ class Array:
         return values
 
     def _filled(self, shape: tuple[int, ...]) -> np.ndarray:
+        affordable(math.prod(shape) * self.dtype.itemsize, f"an array of shape {shape}", file=self.folder)
         if self.dtype.kind == "O":
             return np.full(shape, "", object)
         return np.full(shape, 0 if self._fill is None else self._fill, self.dtype)
