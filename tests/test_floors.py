@@ -20,6 +20,7 @@ FLOORS = [
     {"cli"},
     {"study"},
     {"report", "inspecting"},
+    {"proposing"},
     {"textbook", "figures"},
     {"scoring", "dynamics"},
     {"preprocess", "splits", "fetch", "signs"},

@@ -1,4 +1,4 @@
-"""Entries of a study before they are typed: shared defaults, a dataset per file of a pattern, relative paths."""
+"""Entries of a study before they are typed: defaults, a dataset per file of a pattern, relative paths."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _fitting(place: Path, pattern: str) -> list[Path]:
 
 
 def _from_here(entry: Any, folder: Path | None) -> Any:
-    """Return an entry with the paths that lead from the study's folder rewritten from the working directory."""
+    """Return an entry whose paths into the study's folder lead from the working directory."""
     if not isinstance(entry, dict) or folder is None or entry.get("package"):
         return entry
     entry = dict(entry)

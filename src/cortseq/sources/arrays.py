@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -419,6 +420,14 @@ class Archive:
             raise CortseqError(
                 f"has {len(values)} values, {length} are needed", file=self.file, key=option, value=key
             )
+
+    def readable(self) -> dict[str, np.ndarray]:
+        """Return key -> array of everything that can be read."""
+        arrays = {}
+        for key in self.keys:
+            with contextlib.suppress(CortseqError):
+                arrays[key] = self.get(key, key)
+        return arrays
 
     def summaries(self) -> list[str]:
         """Return lines of `inspect`: every array, then what the arrays look like."""

@@ -13,7 +13,8 @@ from pydantic import Field
 from cortseq.errors import CortseqError
 from cortseq.sources import matlab
 from cortseq.sources.arrays import Archive, ArraySource, from_trains
-from cortseq.sources.base import summarise_dirt, summarise_events
+from cortseq.sources.base import Proposal, summarise_dirt, summarise_events
+from cortseq.sources.guesses import from_arrays, time_unit
 from cortseq.sources.matlab import Cells, Tree, kind
 
 
@@ -46,6 +47,13 @@ class Mat(ArraySource):
     ) -> xr.Dataset:
         raw = super()._load_trains(archive, trains, trials)
         return raw.assign_coords(group=("unit", np.array([name.partition(".")[0] for name in trains])))
+
+    @classmethod
+    def propose(cls, file: Path) -> list[Proposal]:
+        """Return entries that may read the file."""
+        archive = MatArchive(file, None)
+        cells = [p for key in archive.keys for p in _propose_cells(file, key, archive.find(key))]
+        return [*cells, *from_arrays("mat", archive.readable())]
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
@@ -223,6 +231,45 @@ def _inspect_cells(file: Path, key: str, tree: Tree) -> list[str]:
         how = f"spikes in cells (source: mat, spike_times: {key}{f', field: {field}' if field else ''})"
         return [*summarise_events(raw, how), f"dirt: {summarise_dirt(raw)}"]
     return [f"{key}: {kind(tree)}" + (f", fields {fields}" if fields else "")]
+
+
+def _propose_cells(file: Path, key: str, tree: Tree) -> list[Proposal]:
+    """Return entries for cells: of units, of units and trials, or of one matrix per trial."""
+    if not isinstance(tree, Cells) or not tree:
+        return []
+    leaves = [leaf for leaf in tree if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "iuf"]
+    wide = [leaf for leaf in leaves if min(leaf.shape, default=0) > 1]
+    if wide and len(leaves) == len(tree):
+        counts = all((leaf >= 0).all() and (leaf == np.floor(leaf)).all() for leaf in leaves)
+        axes = (
+            ["trial", "time", "unit"]
+            if np.ptp([leaf.shape[0] for leaf in leaves])
+            else ["trial", "unit", "time"]
+        )
+        form, clock = ("counts", "native_bin_ms") if counts else ("signal", "frame_rate_hz")
+        entry = {"source": "mat", form: key, "axes": axes, clock: 10.0}
+        return [Proposal(entry, {"axes": "GUESS: one matrix per trial", clock: "GUESS"}, 0.85)]
+    likely: list[str | None] = [f for f in sorted(_fields(tree)) if "time" in f or "spike" in f]
+    shape = tuple(n for n in tree.shape if n > 1)
+    made = []
+    for field in likely or [None]:
+        archive = MatArchive(file, field)
+        extra = {"field": field} if field else {}
+        try:
+            trains = archive.trains(key, key) or {}
+        except CortseqError:
+            continue
+        joined = np.concatenate([np.empty(0), *trains.values()])
+        unit, why = time_unit(joined, len(trains), key)
+        entry = {"source": "mat", "spike_times": key, **extra, "time_unit": unit}
+        notes = {"time_unit": why}
+        if len(shape) == 2 and not field:
+            axes = ["unit", "trial"] if shape[0] < shape[1] else ["trial", "unit"]
+            unit, why = time_unit(joined, min(shape), key, max(shape))
+            entry |= {"axes": axes, "time_unit": unit}
+            notes = {"axes": "GUESS: there are more trials than units", "time_unit": why}
+        made.append(Proposal(entry, notes, 0.9))
+    return made
 
 
 SOURCE = Mat

@@ -13,6 +13,8 @@ import numpy as np
 
 from cortseq.errors import CortseqError
 from cortseq.sources.arrays import Archive, ArraySource
+from cortseq.sources.base import Proposal
+from cortseq.sources.guesses import from_arrays
 
 ARRAY = "array"  # the name of the only array of a .npy file
 # what numpy and zipfile raise on damaged files
@@ -50,6 +52,11 @@ class Npz(ArraySource):
     def open_arrays(cls, file: Path) -> NpzArchive:
         """Return the named arrays of the file."""
         return NpzArchive(file)
+
+    @classmethod
+    def propose(cls, file: Path) -> list[Proposal]:
+        """Return entries that may read the file."""
+        return from_arrays(cls.model_fields["source"].default, NpzArchive(file).readable())
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:

@@ -5,6 +5,7 @@ Rübel et al. 2022, eLife 11:e78362.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,9 +17,10 @@ from cortseq.errors import CortseqError
 from cortseq.memory import affordable
 from cortseq.sources import observed
 from cortseq.sources.arrays import SECONDS, Unit, dense, step
-from cortseq.sources.base import Positive, Source, describe, finite
+from cortseq.sources.base import Positive, Proposal, Source, describe, finite
 from cortseq.sources.nwb_open import open_nwb
 
+_FEW, _KINDS = 20, 10  # intervals of a table, values of a covariate that are proposed
 _BYTES = 64  # that reading, ordering and binning take per spike
 
 
@@ -185,6 +187,17 @@ class Nwb(Source):
         return raw.assign({key: ("trial", v[keep]) for key, v in variables.items()}), dirt
 
     @classmethod
+    def propose(cls, file: Path) -> list[Proposal]:
+        """Return entries that may read the file."""
+        with open_nwb(file) as nwb:
+            made = [_propose_units(nwb)] if nwb.units is not None and len(nwb.units) else []
+            series = sorted(nwb.series, key=lambda name: name not in nwb.rois)
+            for name in series[:1]:
+                note = "regions of interest" if name in nwb.rois else "GUESS: the first series of the file"
+                made.append(Proposal({"source": "nwb", "signal": name}, {"signal": note}, 0.5))
+        return made
+
+    @classmethod
     def inspect(cls, file: Path) -> list[str]:
         """Return what the file holds, one line a fact."""
         with open_nwb(file) as nwb:
@@ -324,6 +337,26 @@ def series_time(series) -> np.ndarray:
     if series.timestamps is not None:
         return np.asarray(series.timestamps[:], float)
     return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate
+
+
+def _propose_units(nwb) -> Proposal:
+    """Return an entry for spikes, cut by the table of trials or the longest other table of intervals."""
+    entry: dict[str, Any] = {"source": "nwb"}
+    notes: dict[str, str] = {}
+    tables = {name: len(table) for name, table in nwb.intervals.items() if len(table) >= _FEW}
+    name = "trials" if "trials" in tables else max(tables, key=lambda n: tables[n], default=None)
+    if name is not None:
+        if name != "trials":
+            entry["intervals"], notes["intervals"] = name, "GUESS: the longest table of intervals"
+        found = {}
+        for column in nwb.intervals[name].colnames:
+            values = _scalars(nwb.intervals[name][column])
+            if values is not None and values.dtype.kind == "U" and 1 < len(np.unique(values)) <= _KINDS:
+                found[re.sub(r"[^a-z0-9_]", "_", column.lower())] = column
+        entry |= {"covariates": dict(list(found.items())[:2])} if found else {}
+    else:
+        entry["window_ms"] = 1000.0  # a number: windows are cut
+    return Proposal(entry, notes)
 
 
 def _inspect_units(nwb) -> list[str]:

@@ -13,7 +13,7 @@ from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.sources import columns
 from cortseq.sources.arrays import SECONDS, Sampled, Unit, clocked, dense, from_trains, step
-from cortseq.sources.base import describe, finite, sequences_dataset
+from cortseq.sources.base import Proposal, describe, finite, sequences_dataset
 from cortseq.sources.columns import Columns
 from cortseq.sources.trials import WithTrials
 
@@ -190,7 +190,7 @@ class Table(WithTrials, Sampled):
         ]
 
     @classmethod
-    def propose(cls, file: Path) -> list[Any]:
+    def propose(cls, file: Path) -> list[Proposal]:
         """Return entries that may read the file."""
         return columns.propose(Columns(file))
 

@@ -12,8 +12,9 @@ import xarray as xr
 from pydantic import Field, Strict, model_validator
 
 from cortseq.errors import CortseqError
+from cortseq.sources import text_guesses
 from cortseq.sources.arrays import SECONDS, Axis, Sampled, Unit, clocked, dense, from_trains
-from cortseq.sources.base import summarise_events, summarise_symbols, symbol_dataset
+from cortseq.sources.base import Proposal, summarise_events, summarise_symbols, symbol_dataset
 
 Content = Literal["symbols", "signal", "counts", "spikes", "spike_times", "spike_lines"]
 Column = Literal["trial", "unit", "time"]
@@ -129,6 +130,11 @@ class Text(Sampled):
             trials=None if trial is None else [trial[rows] for rows in groups.values()],
         )
         return raw if trial is None else raw.assign_coords(trial=np.arange(trial.max() + 1))
+
+    @classmethod
+    def propose(cls, file: Path) -> list[Proposal]:
+        """Return entries that may read the file."""
+        return text_guesses.propose(file)
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
