@@ -81,21 +81,23 @@ def draft(path: Path) -> Draft:
     CortseqError : no source reads such a file, or all that is proposed is refused (the likeliest's reason).
     """
     proposals: list[Proposal] = []
-    reasons: list[str] = []
+    reasons: list[str] = []  # of the proposals, the likeliest first, then of sources that had none
+    silent: list[str] = []
     for source in candidates(path):
         try:
             with _quiet():
                 proposals += source.propose(path)
         except CortseqError as error:
-            reasons.append(str(error).splitlines()[0])
+            silent.append(str(error).splitlines()[0])
     for proposal in sorted(proposals, key=lambda p: -p.sure):
         try:
             with _quiet():
                 return _settled(path, proposal)
         except CortseqError as error:
             reasons.append(str(error).splitlines()[0])
-    fix = "write an entry by hand, see config/README.md"
-    raise CortseqError(reasons[0] if reasons else "no source knows what the file may be", file=path, fix=fix)
+    why = next(iter([*reasons, *silent]), "no source knows what the file may be")
+    home = None if str(path) in why else path
+    raise CortseqError(why, file=home, fix=None if " -- " in why else "write an entry by hand")
 
 
 @contextlib.contextmanager

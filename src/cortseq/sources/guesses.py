@@ -24,6 +24,7 @@ _NUMBERS = r"count|number|n_?sp|num"
 _NEURAL = r"trace|dff|df_f|gcamp|fluo|calcium|neural|activ|spks|signal|raster|rates?$|^f$|^c$|deconv|roi"
 _LABEL = r"syll|label|symbol|state|behaviou?r|motif|stage"
 _RATE = r"fps|fs$|rate|hz"
+_SOUND = r"song|audio|sound|mic"
 _WIDTH = r"^bin|_bin|bin_|^dt$|width|^step$"
 _AS_COVARIATE = 200  # different values that a covariate has at most, where it is text
 
@@ -83,10 +84,10 @@ def time_unit(times: np.ndarray, n_units: int, name: str = "", trials: int = 1) 
     if len(good) < 2:
         return "s", "GUESS"
     step, span = float(np.diff(good).min()), float(np.ptp(good))
-    for low, high in ((0.2, 100.0), (0.01, 300.0)):
+    for low, high, fine in ((0.2, 100.0, _FINE), (0.01, 300.0, _FINE), (0.2, 100.0, np.inf)):
         for unit, scale in _UNITS.items():
             rate = len(times) / (span * scale * n_units * trials)
-            if low <= rate <= high and step * scale <= _FINE:
+            if low <= rate <= high and step * scale <= fine:
                 return unit, f"GUESS: it makes {rate:.3g} spikes/s per unit"
     return "s", "GUESS: no unit of time makes plausible rates"
 
@@ -135,23 +136,31 @@ def _ragged(found: _Found) -> list[Proposal]:
     """Return spikes of all units in a row, with how many each unit has or where its spikes end."""
     made = []
     for key, times in found.lists.items():
-        if times.dtype.kind != "f" and not _named(_TIME, [key]):
+        if times.dtype.kind not in "iuf" or not np.isfinite(times).all() or (times < 0).any():
             continue
+        said = bool(_named("spk|spike", [key]))
         for other, sizes in found.lists.items():
             if other == key or not _whole(sizes) or len(sizes) >= len(times) or (sizes < 0).any():
                 continue
             kind = "spike_numbers" if sizes.sum() == len(times) else None
             if kind is None and sizes[-1] == len(times) and (np.diff(sizes) >= 0).all():
                 kind = "spike_index"
-            if kind is None:
+            if kind is None or not _rising_parts(times, sizes, kind):
                 continue
             entry: dict[str, Any] = {"spike_times": key, kind: other}
             notes: dict[str, str] = {}
             names = [k for k, v in found.texts.items() if len(v) == len(sizes) == len(set(v.tolist()))]
             entry |= {"unit_names": names[0]} if names else {}
             _set_unit(entry, notes, times, len(sizes), key)
-            made.append(Proposal(entry, notes, 0.9))
+            made.append(Proposal(entry, notes, 0.9 if said else 0.5))
     return made
+
+
+def _rising_parts(times: np.ndarray, sizes: np.ndarray, kind: str) -> bool:
+    """Return whether times rise within each part that `sizes` cuts them into."""
+    ends = np.cumsum(sizes) if kind == "spike_numbers" else sizes
+    back = np.flatnonzero(np.diff(times) < 0) + 1
+    return bool(np.isin(back, ends).all())
 
 
 # -- samples ---------------------------------------------------------------------------------------
@@ -219,7 +228,7 @@ def _set_clock(found: _Found, entry, notes, n_time: int, has_trials: bool, key: 
             notes["native_bin_ms"] = "GUESS: the clock is irregular, this is its mean step"
         return
     for words, name, factor in ((_RATE, "frame_rate_hz", 1.0), (_WIDTH, "native_bin_ms", 1e3)):
-        for scalar in _named(words, found.scalars):
+        for scalar in sorted(_named(words, found.scalars), key=lambda k: bool(re.search(_SOUND, k.lower()))):
             value = found.scalars[scalar]
             if value > 0:
                 milli = name == "native_bin_ms" and (scalar.endswith("ms") or value >= 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -12,6 +13,8 @@ from cortseq.errors import CortseqError, MissingExtra
 from cortseq.sources.arrays import Archive, ArraySource
 from cortseq.sources.base import Proposal, sorted_labels
 from cortseq.sources.guesses import from_arrays, time_unit
+
+_UNIT = r"(unit|neuron|cell|cluster)?_?\d+"  # a dataset's name that is a unit's
 
 
 class Hdf5(ArraySource):
@@ -107,7 +110,11 @@ def _unit_groups(groups: Mapping[str, list[str]], arrays: Mapping[str, np.ndarra
             continue
         unit, why = time_unit(np.concatenate(trains), len(trains), group)
         entry = {"source": "hdf5", "spike_times": group, "time_unit": unit}
-        made.append(Proposal(entry, {"time_unit": why}, 0.9))
+        names = [key.rpartition("/")[2] for key in keys]
+        said = re.search("spike|unit", group.lower()) or all(
+            re.fullmatch(_UNIT, name.lower()) for name in names
+        )
+        made.append(Proposal(entry, {"time_unit": why}, 0.9 if said else 0.3))
     return made
 
 
