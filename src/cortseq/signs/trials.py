@@ -51,9 +51,7 @@ def of_roles(recording: xr.Dataset, manifest: Mapping[str, Any], pieces: list[in
         yield Sign("few_blocks", text, "try more folds (folds: 5) or shorter windows", "warn")
     names = _UNSEEN[rec.track(recording)](recording, manifest["folds"][0])
     if names:
-        text = (
-            f"{len(names)} labels or units occur in test and in no training trial: {', '.join(names[:10])}"
-        )
+        text = f"{len(names)} labels or units occur in test and in no training trial: {', '.join(names[:10])}"
         yield Sign("unseen", text, "units that never spike in training are left out", "note")
 
 

@@ -11,13 +11,15 @@ import xarray as xr
 from pydantic import Field, Strict, model_validator
 
 from cortseq.errors import CortseqError
-from cortseq.sources.base import Positive, Source, describe, finite, whole_counts
+from cortseq.sources import padding
+from cortseq.sources.base import Positive, Source, describe, finite, whole_counts, with_dirt
 from cortseq.sources.events import tidy
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 Axis = Literal["trial", "unit", "channel", "time"]
 Unit = Literal["s", "ms", "us"]
 _MANY = 50  # counts per bin are fewer on average; larger whole numbers are indices
+_EXACT = 2.0**53  # whole numbers beyond it are not told apart in floating point
 _JITTER = 0.25  # steps between samples that are this far from the median are irregular
 
 
@@ -98,6 +100,8 @@ class ArraySource(Sampled):
     def _load_spikes(self, archive: Archive) -> xr.Dataset:
         if trains := archive.trains(self.spike_times, "spike_times"):
             return self._load_trains(archive, trains)
+        if not self.spike_units and padding.is_matrix(archive.get(self.spike_times, "spike_times")):
+            return self._load_matrix(archive)
         times = archive.get(self.spike_times, "spike_times").ravel()
         if not times.size:
             raise CortseqError(
@@ -122,11 +126,21 @@ class ArraySource(Sampled):
         raw = _label_units(xr.Dataset(coords={"unit": names}), labels, "unit", archive)
         if self.spike_trials:
             trials = archive.spike_labels(self.spike_trials, "spike_trials", times) - self.first_trial
+            if not self.covariates:  # how many trials there are is not known: those that occur
+                trials, unused = padding.compressed(trials)
+                raw = with_dirt(raw, {"trial_numbers_unused": unused})
             raw = self._with_trials(raw, archive, trials)
             event["event_trial"] = trials
         elif self.covariates:
             raise CortseqError("needs `spike_trials` to have covariates", file=archive.file, key="covariates")
         return describe(raw.assign({key: ("event", values) for key, values in event.items()}), "events")
+
+    def _load_matrix(self, archive: Archive) -> xr.Dataset:
+        """Return units whose spikes are the padded rows (or columns) of one matrix."""
+        key = f"spike_times: {self.spike_times}"
+        values = archive.get(self.spike_times, "spike_times")
+        trains, n_padding = padding.trains(values, archive.file, key)
+        return with_dirt(self._load_trains(archive, trains), {"spikes_padding": n_padding})
 
     def _load_trains(self, archive: Archive, trains: Mapping[str, np.ndarray]) -> xr.Dataset:
         """Return units whose spikes are stored apart from each other."""
@@ -275,6 +289,9 @@ class Archive:
         self.same_length(values, len(times), option, key)
         if values.dtype.kind not in "iuf" or (values != np.floor(values)).any():
             raise CortseqError("must be whole numbers, one per spike", file=self.file, key=option, value=key)
+        if values.dtype.kind != "i" and values.size and float(abs(values).max()) > _EXACT:
+            largest = float(abs(values).max())
+            raise CortseqError("a number is too large to be one", file=self.file, key=option, value=largest)
         return values.astype(np.int64)
 
     def same_length(self, values: np.ndarray, length: int, option: str, key: str | None) -> None:
@@ -365,7 +382,9 @@ def dense(
         )
     if values.size == 0:
         raise CortseqError(f"the array is empty, shape {values.shape}", file=file, key=track)
+    known = None
     if track == "counts":
+        values, known = padding.missing_bins(values, axes)
         values = whole_counts(values, file=file, key=key)
     elif values.dtype.kind not in "iufb" or np.isinf(values).any():
         raise CortseqError("a signal must be finite numbers (NaN: missing)", file=file, key=key)
@@ -375,6 +394,9 @@ def dense(
         values, axes = values[..., None], [*axes, feature]
     order = [axis for axis in ("trial", "time", feature) if axis in axes]
     raw = xr.Dataset({track: (axes, values)}).transpose(*order)
+    if known is not None:
+        raw = raw.assign(valid=([axis for axis in axes if axis != feature], known))
+        raw = with_dirt(raw, {"bins_padding": int((~known).sum())})
     return raw.assign_coords({feature: np.arange(raw.sizes[feature])})
 
 

@@ -96,7 +96,7 @@ class MatArchive(Archive):
                 file=self.file,
                 key=option,
                 value=key,
-                fix="a cell array of spike times is named in spike_times, a field of a struct as name.field",
+                fix=_advice(tree, option),
             )
         return tree
 
@@ -125,6 +125,18 @@ class MatArchive(Archive):
         depth = min(map(len, found))
         first = next((i for i in range(depth) if len({path[i] for path in found}) > 1), depth - 1)
         return {".".join(path[first:]): leaf for path, leaf in found.items()}
+
+
+def _advice(tree: Tree, option: str) -> str:
+    """Return what to do about a variable that is no matrix."""
+    if option in ("counts", "signal") and isinstance(tree, list) and tree and isinstance(tree[0], np.ndarray):
+        shapes = sorted({leaf.shape for leaf in tree if isinstance(leaf, np.ndarray)})
+        whole = all(
+            (leaf == np.floor(leaf)).all() for leaf in tree if isinstance(leaf, np.ndarray) and leaf.size
+        )
+        what = "" if whole else " of whole numbers (these are rates: multiply by the length of a bin)"
+        return f"the cells hold matrices of {shapes[:3]}: join them into one array{what} and name its axes"
+    return "a cell array of spike times is named in spike_times, a field of a struct as name.field"
 
 
 def _leaves(
