@@ -21,8 +21,7 @@ def symbols(raw: xr.Dataset, source: Source) -> xr.Dataset:
     cut into windows of so many labels, and lines of one label each are one record.
     """
     sequences, known = _sequences(raw)
-    dirt = json.loads(raw.attrs.get("dirt", "{}"))
-    dirt["labels_missing"] = int(sum((~k).sum() for k in known))
+    dirt = {}
     if source.collapse:
         kept = [_changes(s, k) for s, k in zip(sequences, known, strict=True)]
         dirt["labels_collapsed"] = int(sum((~keep).sum() for keep in kept))

@@ -13,7 +13,7 @@ import xarray as xr
 from pydantic import Field, Strict, model_validator
 
 from cortseq.errors import CortseqError
-from cortseq.sources import ragged
+from cortseq.sources import padding, ragged
 from cortseq.sources.base import (
     Positive,
     Source,
@@ -21,6 +21,7 @@ from cortseq.sources.base import (
     finite,
     sequences_dataset,
     whole_counts,
+    with_dirt,
 )
 from cortseq.sources.events import tidy
 from cortseq.sources.summaries import guess, summary
@@ -36,6 +37,7 @@ _BELONGS = {
     "trials": "spike_times",
     "symbol_sequences": "symbols",
 }
+_EXACT = 2.0**53  # whole numbers beyond it are not told apart in floating point
 _JITTER = 0.25  # steps between samples that are this far from the median are irregular
 
 
@@ -153,6 +155,8 @@ class ArraySource(WithTrials, Sampled):
             return self._load_trains(archive, *cells)
         if trains := archive.trains(self.spike_times, "spike_times"):
             return self._load_trains(archive, trains)
+        if not self.spike_units and padding.is_matrix(archive.get(self.spike_times, "spike_times")):
+            return self._load_matrix(archive)
         times = archive.get(self.spike_times, "spike_times").ravel()
         if not times.size:
             raise CortseqError(
@@ -177,6 +181,9 @@ class ArraySource(WithTrials, Sampled):
         raw = _label_units(xr.Dataset(coords={"unit": names}), labels, "unit", archive)
         if self.spike_trials:
             trials = archive.spike_labels(self.spike_trials, "spike_trials", times) - self.first_trial
+            if not self.covariates:  # how many trials there are is not known: those that occur
+                trials, unused = padding.compressed(trials)
+                raw = with_dirt(raw, {"trial_numbers_unused": unused})
             raw = self._with_trials(raw, archive, trials)
             event["event_trial"] = trials
         elif self.covariates and self.trials is None:
@@ -184,6 +191,13 @@ class ArraySource(WithTrials, Sampled):
                 "needs `spike_trials` or `trials` to have covariates", file=archive.file, key="covariates"
             )
         return describe(raw.assign({key: ("event", values) for key, values in event.items()}), "events")
+
+    def _load_matrix(self, archive: Archive) -> xr.Dataset:
+        """Return units whose spikes are the padded rows (or columns) of one matrix."""
+        key = f"spike_times: {self.spike_times}"
+        values = archive.get(self.spike_times, "spike_times")
+        trains, n_padding = padding.trains(values, archive.file, key)
+        return with_dirt(self._load_trains(archive, trains), {"spikes_padding": n_padding})
 
     def _units(self, archive: Archive, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the unit of each spike, (spike,), and the units there are, (unit,), in order."""
@@ -406,6 +420,9 @@ class Archive:
         self.same_length(values, len(times), option, key)
         if values.dtype.kind not in "iuf" or (values != np.floor(values)).any():
             raise CortseqError("must be whole numbers, one per spike", file=self.file, key=option, value=key)
+        if values.dtype.kind != "i" and values.size and float(abs(values).max()) > _EXACT:
+            largest = float(abs(values).max())
+            raise CortseqError("a number is too large to be one", file=self.file, key=option, value=largest)
         return values.astype(np.int64)
 
     def same_length(self, values: np.ndarray, length: int, option: str, key: str | None) -> None:
@@ -504,7 +521,9 @@ def dense(
         )
     if values.size == 0:
         raise CortseqError(f"the array is empty, shape {values.shape}", file=file, key=track)
+    known = None
     if track == "counts":
+        values, known = padding.missing_bins(values, axes)
         values = whole_counts(values, file=file, key=key)
     elif values.dtype.kind not in "iufb" or np.isinf(values).any():
         raise CortseqError("a signal must be finite numbers (NaN: missing)", file=file, key=key)
@@ -514,6 +533,9 @@ def dense(
         values, axes = values[..., None], [*axes, feature]
     order = [axis for axis in ("trial", "time", feature) if axis in axes]
     raw = xr.Dataset({track: (axes, values)}).transpose(*order)
+    if known is not None:
+        raw = raw.assign(valid=([axis for axis in axes if axis != feature], known))
+        raw = with_dirt(raw, {"bins_padding": int((~known).sum())})
     return raw.assign_coords({feature: np.arange(raw.sizes[feature])})
 
 
@@ -521,14 +543,7 @@ def _unequal(
     parts: list[np.ndarray], track: Literal["counts", "signal"], axes: Sequence[str], *, file, key: str
 ) -> xr.Dataset:
     """Return raw samples of trials stored apart, of unequal length; the first of `axes` is the trial."""
-    if axes[0] != "trial" or "time" not in axes[1:] or any(p.ndim != len(axes) - 1 for p in parts):
-        raise CortseqError(
-            f"is one array of {parts[0].ndim} axes per trial, axes are {list(axes)}",
-            file=file,
-            key="axes",
-            fix="name trial first, then the axes of a trial, time among them",
-        )
-    values, valid = ragged.padded(parts, axes.index("time") - 1, file=file, key=key)
+    values, valid = ragged.padded(parts, axes, file=file, key=key)
     raw = dense(values, track, axes, file=file, key=key)
     return raw if valid.all() else raw.assign(valid=(("trial", "time"), valid))
 

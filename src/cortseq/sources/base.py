@@ -219,18 +219,17 @@ def describe(
     raw: xr.Dataset, form: Literal["events", "samples"], dirt: dict[str, Any] | None = None, **attrs: Any
 ) -> xr.Dataset:
     """Return the raw Dataset with its attributes; entries of `dirt` that counted nothing are left out."""
-    found = {key: int(n) for key, n in (dirt or {}).items() if n}
-    return raw.assign_attrs(form=form, dirt=json.dumps(found), **attrs)
+    return with_dirt(raw, dirt or {}).assign_attrs(form=form, **attrs)
 
 
-def with_dirt(raw: xr.Dataset, dirt: dict[str, int]) -> xr.Dataset:
-    """Return the raw Dataset with more of what was dropped; entries that counted nothing are left out."""
-    known = json.loads(raw.attrs.get("dirt", "{}"))
-    return raw.assign_attrs(dirt=json.dumps(known | {key: int(n) for key, n in dirt.items() if n}))
+def with_dirt(raw: xr.Dataset, more: dict[str, Any]) -> xr.Dataset:
+    """Return the raw Dataset with more entries of `dirt`; those that counted nothing are left out."""
+    found = json.loads(raw.attrs.get("dirt", "{}")) | {key: int(n) for key, n in more.items() if n}
+    return raw.assign_attrs(dirt=json.dumps(found))
 
 
 def symbol_dataset(
-    sequences: Sequence[Sequence[str]],
+    sequences: Sequence[Sequence[str | None]],
     *,
     file: Path | None = None,
     alphabet: Sequence[str] | None = None,
@@ -238,12 +237,14 @@ def symbol_dataset(
 ) -> xr.Dataset:
     """Sequences of labels as padded integers: labels sorted (or in the order of `alphabet`) are 0, 1, ...
 
+    A label None is missing: `valid` leaves it out, and its neighbours do not become neighbours.
+
     Raises CortseqError where no sequence holds a symbol or a label lies outside the alphabet.
     """
-    kept = [list(map(str, s)) for s in sequences if len(s)]
+    kept = [[label if label is None else str(label) for label in s] for s in sequences if _any(s)]
     if not kept:
         raise CortseqError("holds no symbols", file=file, fix="check the file and its format")
-    found = {label for sequence in kept for label in sequence}
+    found = {label for sequence in kept for label in sequence if label is not None}
     labels = sorted_labels(found) if alphabet is None else list(alphabet)
     if outside := sorted_labels(found - set(labels)):
         raise CortseqError(
@@ -253,13 +254,27 @@ def symbol_dataset(
             value=outside[0],
             fix="add it to the alphabet or correct the file",
         )
+    if len(labels) > np.iinfo(np.int16).max:
+        raise CortseqError(
+            f"{len(labels)} different labels are too many",
+            file=file,
+            key="labels",
+            fix="choose another column",
+        )
     index = {label: i for i, label in enumerate(labels)}
     valid = np.arange(max(map(len, kept)))[None] < np.array([[len(s)] for s in kept])
     symbols = np.zeros(valid.shape, np.int16)
-    symbols[valid] = [index[label] for sequence in kept for label in sequence]
+    symbols[valid] = [index.get(label, 0) for sequence in kept for label in sequence]
+    known = np.array([label is not None for sequence in kept for label in sequence])
+    valid[valid] = known
     raw = xr.Dataset({"symbols": (("trial", "time"), symbols), "valid": (("trial", "time"), valid)})
-    dirt = {"empty_sequences": len(sequences) - len(kept), **(dirt or {})}
+    found_dirt = {"empty_sequences": len(sequences) - len(kept), "labels_missing": int((~known).sum())}
+    dirt = found_dirt | (dirt or {})
     return describe(raw, "samples", dirt, bin_width=1.0, n_symbols=len(labels), labels=labels)
+
+
+def _any(sequence: Sequence[str | None]) -> bool:
+    return any(label is not None for label in sequence)
 
 
 def sequences_dataset(sequences: Sequence[np.ndarray], *, file: Path | None, key: str) -> xr.Dataset:

@@ -106,7 +106,7 @@ class MatArchive(Archive):
                 file=self.file,
                 key=option,
                 value=key,
-                fix="a cell array of spike times is named in spike_times, a field of a struct as name.field",
+                fix=_advice(tree),
             )
         return values
 
@@ -191,6 +191,18 @@ def _times(leaf: Tree, field: str | None, place: str, where: dict[str, Any]) -> 
             f"{place} holds a matrix {leaf.shape}, not spike times", **where, fix="check the key"
         )
     return np.asarray(leaf, float).ravel()
+
+
+def _advice(tree: Tree) -> str:
+    """Return what to do about a variable that is no matrix."""
+    if isinstance(tree, list) and tree and isinstance(tree[0], np.ndarray):
+        shapes = sorted({leaf.shape for leaf in tree if isinstance(leaf, np.ndarray)})
+        whole = all(
+            (leaf == np.floor(leaf)).all() for leaf in tree if isinstance(leaf, np.ndarray) and leaf.size
+        )
+        what = "" if whole else " of whole numbers (these are rates: multiply by the length of a bin)"
+        return f"the cells hold matrices of {shapes[:3]}: join them into one array{what} and name its axes"
+    return "a cell array of spike times is named in spike_times, a field of a struct as name.field"
 
 
 def _leaves(

@@ -56,18 +56,27 @@ def by_index(values: np.ndarray, ends: np.ndarray, *, file: Path | None, key: st
 
 
 def padded(
-    arrays: Sequence[np.ndarray], along: int, *, file: Path | None, key: str
+    arrays: Sequence[np.ndarray], axes: Sequence[str], *, file: Path | None, key: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Stack trials of unequal length into one array.
 
     Parameters
     ----------
-    arrays : one array per trial; they differ in length along the axis `along` only.
+    arrays : one array per trial; they differ in length along the axis `time` only.
+    axes : `trial`, then the axes of each array.
 
     Returns
     -------
     (trial, ...) array, padded with 0, and (trial, time) bool, False where it is padded.
     """
+    if axes[0] != "trial" or "time" not in axes[1:] or any(a.ndim != len(axes) - 1 for a in arrays):
+        raise CortseqError(
+            f"is one array of {arrays[0].ndim} axes per trial, axes are {list(axes)}",
+            file=file,
+            key="axes",
+            fix="name trial first, then the axes of a trial, time among them",
+        )
+    along = list(axes).index("time") - 1
     shapes = {np.delete(a.shape, along).tobytes() for a in arrays if a.ndim > along}
     if len(shapes) != 1 or len({a.ndim for a in arrays}) != 1:
         raise CortseqError(
