@@ -477,7 +477,8 @@ def test_inspect_a_folder(plane, tmp_path):
     assert (
         "kind: suite2p folder" in text and "F.npy: float64 (4, 60)" in text and "4, 3 of them cells" in text
     )
-    fails("no source reads this folder", inspect, tmp_path)
+    (tmp_path / "empty").mkdir()
+    fails("no source reads this folder", inspect, tmp_path / "empty")
 
 
 def test_suite2p_regions_of_a_mirror():
@@ -614,7 +615,8 @@ def test_a_list_of_spikes(tmp_path):
     assert dirt(raw) == {"spikes_out_of_order": 1, "spikes_at_the_same_time": 1}
     rows = "1,4,0.5\n3,4,0.25\n3,9,0.5\n"
     raw = table(tmp_path, rows, content="spikes", columns=["trial", "unit", "time"])
-    assert raw.sizes["trial"] == 3 and raw.event_trial.values.tolist() == [0, 2, 2]
+    assert raw.sizes["trial"] == 2 and raw.event_trial.values.tolist() == [0, 1, 1]  # 2 is no trial
+    assert dirt(raw) == {"trial_numbers_unused": 1}
     assert raw.event_unit.values.tolist() == [0, 0, 1]
 
 

@@ -353,8 +353,8 @@ def nwb(file, **entry):
 
 def test_nwb_trials_and_units(nwb_file):
     raw = nwb(nwb_file(), align="cue", covariates={"side": "side", "speed": "speed"})
-    np.testing.assert_allclose(raw.event_time, [0.1, 0.5, 1.5, 2.0, 12.0])
-    np.testing.assert_array_equal(raw.event_unit, [2, 0, 0, 2, 0])
+    np.testing.assert_allclose(raw.event_time, [0.5, 1.5, 12.0, 2.0, 0.1])  # as they are stored
+    np.testing.assert_array_equal(raw.event_unit, [0, 0, 0, 2, 2])
     assert raw.sizes["unit"] == 3 and list(raw.area.values) == ["a", "a", "b"]
     np.testing.assert_allclose(raw.interval_start, [0, 10, 11])
     np.testing.assert_allclose(raw.interval_stop, [1, 11, 13])

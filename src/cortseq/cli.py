@@ -26,7 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     check.add_argument("config", type=Path)
     inspect = commands.add_parser("inspect", parents=[outside], help="say what a recording file holds")
-    inspect.add_argument("file", type=Path)
+    inspect.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    new = commands.add_parser("new", parents=[outside], help="write a commented study for recording files")
+    new.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    new.add_argument(
+        "-o", "--out", type=Path, metavar="STUDY.yaml", help="default: named after the first file"
+    )
     show = commands.add_parser("show", help="print the comparison table of a finished study")
     show.add_argument("results", type=Path)
     commands.add_parser("schema", parents=[outside], help="print the JSON schema of a study file")
@@ -34,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for file in getattr(given, "plugin", ()):
             plugins.add(file)
-        return {"check": _check, "inspect": _inspect, "show": _show, "schema": _schema}[given.command](given)
+        return {"check": _check, "inspect": _inspect, "new": _new, "show": _show, "schema": _schema}[
+            given.command
+        ](given)
     except CortseqError as error:
         print(error, file=sys.stderr)
         return 2
@@ -72,7 +79,7 @@ def _check_recording(plan: study.Study, name: str, source: Any) -> None:
         return
     raw = source.load(file, plan.seed)
     with about(file):
-        recording = preprocess.preprocess(raw, source)
+        recording = preprocess.judged(raw, source)
         splits.split(recording, splits.Deal.of(plan), source, name)
         if plan.burn_in >= recording.sizes["time"]:
             raise CortseqError(
@@ -83,7 +90,22 @@ def _check_recording(plan: study.Study, name: str, source: Any) -> None:
 def _inspect(given: argparse.Namespace) -> int:
     from cortseq import inspecting
 
-    print("\n".join(inspecting.inspect(given.file)))
+    for file in given.files:
+        print("\n".join([*([f"== {file}"] if len(given.files) > 1 else []), *inspecting.inspect(file)]))
+    return 0
+
+
+def _new(given) -> int:
+    from cortseq import entries, proposing
+
+    out = given.out or Path(f"{entries.slug(given.files[0].name.split('.')[0]) or 'study'}.yaml")
+    if out.exists():
+        raise CortseqError(
+            "is there already and is not overwritten", file=out, key="-o", fix="name another file"
+        )
+    text = proposing.study(given.files, out)
+    out.write_text(text, encoding="utf-8")
+    print(f"{out}: {len(given.files)} dataset(s); next: cortseq check {out}")
     return 0
 
 

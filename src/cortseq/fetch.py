@@ -28,13 +28,13 @@ def file_name(source: Source) -> str:
 def raw_path(source: Source) -> Path | None:
     """Return the file a `load` job reads: the path as given where that exists, else its place in data/raw/.
 
-    A folder (`source.parts`) is read where it lies, also in a mirror of CORTSEQ_MIRRORS: it is never copied.
+    A folder (`source.patterns`) is read where it lies, also in a mirror of CORTSEQ_MIRRORS, never copied.
     """
     if not source.needs_file:
         return None
     if source.path and not source.package and _there(source, Path(source.path)):
         return Path(source.path)
-    if source.parts and not _there(source, RAW / str(source.path)):
+    if source.patterns and not _there(source, RAW / str(source.path)):
         return next(_folders(source, mirror_folders([])), RAW / str(source.path))
     name = PurePosixPath(file_name(source))
     outside = name.is_absolute() or ".." in name.parts
@@ -42,7 +42,7 @@ def raw_path(source: Source) -> Path | None:
 
 
 def _there(source: Source, path: Path) -> bool:
-    return path.is_dir() if source.parts else path.is_file()
+    return path.is_dir() if source.patterns else path.is_file()
 
 
 def _folders(source: Source, mirrors: list[Path]) -> Any:
@@ -128,9 +128,9 @@ def _digest(source: Source, path: Path) -> str:
 
     Of a folder the sha256 of the lines `digest  name` of its parts, as sha256sum prints.
     """
-    if not source.parts:
+    if not source.patterns:
         return store.sha256(path)
-    parts = sorted({part for pattern in source.parts for part in path.glob(pattern)})
+    parts = sorted({part for pattern in source.patterns for part in path.glob(pattern) if part.is_file()})
     lines = "".join(f"{store.sha256(part)}  {part.name}\n" for part in parts)
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -148,7 +148,7 @@ def available(source: Source, mirrors: list[str]) -> Path | None:
     if _there(source, path):
         verify(source, path)
         return path
-    found = None if source.parts else find(source, mirrors)
+    found = None if source.patterns else find(source, mirrors)
     if found is None and not source.url:
         raise _missing(source, mirrors)
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from cortseq import store
+from cortseq import proposing, store
 from cortseq.errors import CortseqError
 from cortseq.sources import registry
 from cortseq.sources.base import (
@@ -29,30 +29,31 @@ def inspect(path: Path) -> list[str]:
     Raises CortseqError for a missing file and for a suffix that no source reads.
     """
     path = Path(path)
-    if path.is_dir():
-        return _folder(path)
-    if not path.is_file():
+    if not path.exists():
         raise CortseqError("no such file", file=path, fix="check the path")
-    if path.stat().st_size == 0:
+    if path.is_file() and path.stat().st_size == 0:
         raise CortseqError("is empty", file=path, fix="check the file")
-    if path.name.endswith(OWN):
+    if path.name.endswith(OWN) and path.is_file():
         return inspect_dataset(store.read(path))
-    sources = [s for s in registry().values() if path.suffix.lower() in s.suffixes]
+    sources = proposing.candidates(path)
     if not sources:
-        known = sorted({suffix for s in registry().values() for suffix in s.suffixes})
-        raise CortseqError(
-            "no source reads this kind of file", file=path, value=path.suffix, fix=f"one of {[*known, OWN]}"
-        )
-    return _first_that_reads(sources, path)
+        raise _unknown(path)
+    try:
+        draft = proposing.draft(path)
+    except CortseqError as error:
+        return [*_first_that_reads(sources, path), f"no entry fits: {str(error).splitlines()[0]}"]
+    lines = registry()[draft.entry["source"]].inspect(path)
+    return [*lines, "entry to paste under datasets: (GUESS: the file does not say)", *draft.lines()]
 
 
-def _folder(path: Path) -> list[str]:
-    """Return a folder of arrays, by the names of its files."""
-    for source in registry().values():
-        if source.parts and any(True for pattern in source.parts for _ in path.glob(pattern)):
-            return source.inspect(path)
-    known = sorted({pattern for s in registry().values() for pattern in s.parts})
-    raise CortseqError("no source reads this folder", file=path, fix=f"it would hold {known}")
+def _unknown(path: Path) -> CortseqError:
+    if path.is_dir():
+        known = sorted({pattern for s in registry().values() for pattern in s.parts})
+        return CortseqError("no source reads this folder", file=path, fix=f"it would hold {known}")
+    known = sorted({suffix for s in registry().values() for suffix in s.suffixes})
+    return CortseqError(
+        "no source reads this kind of file", file=path, value=path.suffix, fix=f"one of {[*known, OWN]}"
+    )
 
 
 def _first_that_reads(sources: list[type[Source]], path: Path) -> list[str]:

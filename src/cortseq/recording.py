@@ -34,6 +34,7 @@ from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
+from cortseq.memory import affordable
 from cortseq.observations import registry, tracks
 
 if TYPE_CHECKING:
@@ -143,6 +144,10 @@ def from_spikes(
     index = np.searchsorted(names, units) if unit_names is None else _integers("units", units, len(names))
     n_trials = int(np.nanmax(trials, initial=-1)) + 1 if n_trials is None else n_trials
     trials = _integers("trials", trials, n_trials)
+    what = f"{n_trials} trials x {n_bins} bins x {len(names)} units"
+    affordable(
+        5.0 * n_trials * n_bins * len(names), what, key="trials", fix="check trial numbers and bin_width"
+    )
     binned = binning.by_trial(times, index, trials, (n_trials, n_bins, len(names)), window[0], bin_width)
     if binned is None:
         if not np.isfinite(times).all():
@@ -205,6 +210,13 @@ def from_counts(
                 fix="check the file",
             )
         counts = np.where(np.isfinite(counts), counts, 0)
+    if counts.size and counts.max() > np.iinfo(np.int32).max:
+        raise CortseqError(
+            "more spikes in one bin than can be counted",
+            key="counts",
+            value=int(counts.max()),
+            fix="check the file",
+        )
     counts = counts.astype(np.int32, order="C")
     names = np.arange(counts.shape[2]) if unit_names is None else np.asarray(unit_names)
     coords = {"unit": names, **(coords or {})}
@@ -225,7 +237,12 @@ def from_symbols(
     sequences = [np.asarray(s, int) for s in sequences]
     if not sequences or max(map(len, sequences)) == 0:
         raise CortseqError("no sequence holds a symbol", fix="check the file and its format")
-    n_symbols = int(max(s.max(initial=0) for s in sequences)) + 1 if n_symbols is None else n_symbols
+    highest = int(max(s.max(initial=0) for s in sequences))
+    if highest > np.iinfo(np.int16).max:
+        raise CortseqError(
+            "labels are whole numbers below 32768", key="symbols", value=highest, fix="renumber them"
+        )
+    n_symbols = highest + 1 if n_symbols is None else n_symbols
     valid = np.arange(max(map(len, sequences)))[None] < np.array([[len(s)] for s in sequences])
     symbols = np.zeros(valid.shape, np.int16)
     symbols[valid] = np.concatenate(sequences)

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from cortseq import models, sources
+from cortseq import entries, models, sources
 from cortseq.errors import CortseqError
 from cortseq.models.base import Model
 from cortseq.models.progress import Checkpoint
@@ -99,6 +99,9 @@ class Study(BaseModel):
     sequence: list[Name] = Field(
         default_factory=list,
         description="datasets in the order in which models with `after: previous` learn them",
+    )
+    defaults: dict[str, Any] = Field(
+        default_factory=dict, description="keys that every dataset has unless it says otherwise"
     )
     datasets: dict[Name, Any] = Field(default_factory=dict)
     models: dict[Name, Any] = Field(
@@ -225,11 +228,11 @@ def _numbers(value: Any) -> Any:
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
-def validate(content: Any, file: Any = None) -> Study:
-    """A Study from parsed YAML; raises CortseqError with one line per fault."""
+def validate(content: Any, file: Any = None, folder: Path | None = None) -> Study:
+    """A Study from parsed YAML, its paths relative to `folder`; raises CortseqError with one line per fault."""
     if not isinstance(content, dict):
         raise CortseqError("a study is a mapping of keys", file=file, fix="see config/README.md")
-    content, faults = _numbers(dict(content)), []
+    content, faults = entries.expand(_numbers(dict(content)), folder, file), []
     if isinstance(content.get("datasets"), dict):
         parsed = {}
         for name, entry in content["datasets"].items():
@@ -243,8 +246,8 @@ def validate(content: Any, file: Any = None) -> Study:
         study = Study.model_validate(content)
     except ValidationError as error:
         faults.append(str(_fault(error, file=file)))
-    entries = content.get("models")
-    for name, entry in (entries if isinstance(entries, dict) else {}).items():
+    entered = content.get("models")
+    for name, entry in (entered if isinstance(entered, dict) else {}).items():
         try:
             if name == "null":
                 raise CortseqError("is always there", key="models.null", fix="leave it out")
@@ -326,7 +329,7 @@ def read(path: str | Path) -> Study:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise CortseqError(f"is not YAML: {' '.join(str(error).split())}", file=path) from None
-    return validate(content, path)
+    return validate(content, path, path.parent)
 
 
 def dump(study: Study) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 # Raw file -> recording as recorded -> trials -> manifest of roles.
 
 
+from cortseq.sources.trials import companion
+
 FILE_KEYS = ("source", "path", "url", "sha256", "package")
 
 
@@ -15,6 +17,16 @@ def entry_of_file(wildcards):
 
 def entry(wildcards):
     return STUDY.datasets[wildcards.dataset].model_dump(mode="json", exclude_none=True)
+
+
+def beside(dataset):
+    """Files that the entry reads beside its recording, a table of trials say."""
+    source = STUDY.datasets[dataset]
+    raw = Path(RAW[dataset]) if RAW[dataset] else None
+    try:
+        return [str(companion(path, raw)) for path in source.companions]
+    except CortseqError as error:
+        raise WorkflowError(f"datasets.{dataset}: {error}")
 
 
 def source_module(wildcards):
@@ -40,6 +52,7 @@ rule fetch:
 rule load:
     input:
         lambda w: [RAW[w.dataset]] if RAW[w.dataset] else [],
+        lambda w: beside(w.dataset),
     output:
         path("recordings"),
     log:

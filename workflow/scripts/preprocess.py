@@ -9,6 +9,6 @@ with job(snakemake) as say:
     source = sources.registry()[entry["source"]].model_validate(entry)
     raw = store.read(snakemake.input[0])
     with about(f"datasets.{snakemake.wildcards.dataset}", source.path):
-        recording = preprocess.preprocess(raw, source)
+        recording = preprocess.judged(raw, source)
     store.write(recording, snakemake.output[0])
     say(f"{dict(recording.sizes)}, dropped or odd: {recording.attrs['dirt']}")

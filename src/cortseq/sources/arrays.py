@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,12 +13,31 @@ import xarray as xr
 from pydantic import Field, Strict, model_validator
 
 from cortseq.errors import CortseqError
-from cortseq.sources.base import Positive, Source, describe, finite, whole_counts
+from cortseq.sources import padding, ragged
+from cortseq.sources.base import (
+    Positive,
+    Source,
+    describe,
+    finite,
+    sequences_dataset,
+    whole_counts,
+    with_dirt,
+)
+from cortseq.sources.events import tidy
+from cortseq.sources.summaries import guess, summary
+from cortseq.sources.trials import SECONDS, Unit, WithTrials
 
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 Axis = Literal["trial", "unit", "channel", "time"]
-Unit = Literal["s", "ms", "us"]
-_MANY = 50  # counts per bin are fewer on average; larger whole numbers are indices
+_FORMS = ("spike_times", "counts", "signal", "symbols")
+_BELONGS = {
+    "spike_trials": "spike_times",
+    "spike_units": "spike_times",
+    "spike_numbers": "spike_times",
+    "spike_index": "spike_times",
+    "trials": "spike_times",
+    "symbol_sequences": "symbols",
+}
+_EXACT = 2.0**53  # whole numbers beyond it are not told apart in floating point
 _JITTER = 0.25  # steps between samples that are this far from the median are irregular
 
 
@@ -40,21 +61,33 @@ class Sampled(Source):
         return self
 
 
-class ArraySource(Sampled):
-    """Exactly one of `spike_times`, `counts` and `signal` names an array of the file.
+class ArraySource(WithTrials, Sampled):
+    """Exactly one of `spike_times`, `counts`, `signal` and `symbols` names an array of the file.
 
-    With `spike_trials` or an axis `trial` the recording has trials and covariates have one value per
-    trial; without, it is continuous and covariates are series along `time`.
+    With `spike_trials`, a table of `trials` or an axis `trial` the recording has trials and covariates have
+    one value per trial; without, it is continuous and covariates are series along `time`. Spikes of all units
+    in a row are cut by `spike_numbers` (how many each unit has) or `spike_index` (where each unit's end).
     """
 
     spike_times: str | None = Field(None, description="key: time of each spike, in `time_unit`")
     spike_trials: str | None = Field(None, description="key: trial number of each spike")
     spike_units: str | None = Field(None, description="key: unit number of each spike; default: one unit")
+    spike_numbers: str | None = Field(
+        None, description="key: number of spikes of each unit, where `spike_times` joins all units in a row"
+    )
+    spike_index: str | None = Field(
+        None, description="key: where each unit's spikes end in `spike_times`, which joins all units in a row"
+    )
+    unit_names: str | None = Field(None, description="key: name of each unit")
     first_trial: int = Field(0, description="the number of the first trial in `spike_trials`")
     counts: str | None = Field(None, description="key: spikes per bin, an array with `axes`")
     signal: str | None = Field(None, description="key: real values, an array with `axes`")
+    symbols: str | None = Field(
+        None, description="key: labels in a row, or `*/key`: one sequence in each group"
+    )
+    symbol_sequences: str | None = Field(None, description="key: the sequence of each label")
     axes: Annotated[tuple[Axis, ...], Strict(False)] = Field(
-        ("trial", "unit", "time"), description="what the axes of the dense array are"
+        ("trial", "unit", "time"), description="what the axes of the dense array (or of cells of spikes) are"
     )
     time: str | None = Field(None, description="key: time of each bin of a continuous array, in `time_unit`")
     time_unit: Unit = Field("s", description="unit of `spike_times` and `time`")
@@ -65,14 +98,20 @@ class ArraySource(Sampled):
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
         """Track of the recording: counts, symbols or signal."""
-        return "signal" if self.signal else "counts"
+        return "symbols" if self.symbols else "signal" if self.signal else "counts"
 
     @model_validator(mode="after")
     def _one_form(self):
-        given = [k for k in ("spike_times", "counts", "signal") if getattr(self, k)]
+        given = [k for k in _FORMS if getattr(self, k)]
         if len(given) != 1:
-            raise ValueError(f"names {given or 'none'} of spike_times, counts, signal -- give exactly one")
-        if self.spike_times is None:
+            raise ValueError(f"names {given or 'none'} of {', '.join(_FORMS)} -- give exactly one")
+        for key, form in _BELONGS.items():
+            if getattr(self, key) is not None and given != [form]:
+                raise ValueError(f"{key}: belongs to {form} -- remove it")
+        ways = [k for k in ("spike_units", "spike_numbers", "spike_index") if getattr(self, k)]
+        if len(ways) > 1:
+            raise ValueError(f"{ways[1]}: says the same as {ways[0]} -- give one of them")
+        if self.counts or self.signal:
             if len(set(self.axes)) != len(self.axes) or "time" not in self.axes:
                 raise ValueError(f"axes: {list(self.axes)} must be distinct and hold time")
             if self.native is None and self.time is None:
@@ -90,25 +129,46 @@ class ArraySource(Sampled):
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
         """Read the file into a raw Dataset; see `Source.load`."""
         archive = self.archive(file)
-        return self._load_spikes(archive) if self.spike_times else self._load_dense(archive)
+        if self.symbols:
+            return self._load_symbols(archive)
+        if not self.spike_times:
+            return self._load_dense(archive)
+        return self.with_trials(self._load_spikes(archive), file)
+
+    def _load_symbols(self, archive: Archive) -> xr.Dataset:
+        if self.symbols and "*" in self.symbols:
+            sequences = archive.every(self.symbols, "symbols")
+        else:
+            labels = archive.squeezed(str(self.symbols), "symbols")
+            sequences = [labels]
+            if self.symbol_sequences:
+                number = archive.squeezed(self.symbol_sequences, "symbol_sequences")
+                archive.same_length(number, len(labels), "symbol_sequences", self.symbol_sequences)
+                first = np.sort(np.unique(number, return_index=True)[1])
+                sequences = [labels[number == number[i]] for i in first]
+        return sequences_dataset(sequences, file=archive.file, key=f"symbols: {self.symbols}")
 
     # -- spikes -----------------------------------------------------------------------------------
 
     def _load_spikes(self, archive: Archive) -> xr.Dataset:
+        if cells := archive.cells(self.spike_times, self.axes, "spike_times"):
+            return self._load_trains(archive, *cells)
         if trains := archive.trains(self.spike_times, "spike_times"):
             return self._load_trains(archive, trains)
+        if not self.spike_units and padding.is_matrix(archive.get(self.spike_times, "spike_times")):
+            return self._load_matrix(archive)
         times = archive.get(self.spike_times, "spike_times").ravel()
         if not times.size:
             raise CortseqError(
                 "holds no spikes", file=archive.file, key="spike_times", value=self.spike_times
             )
+        if self.spike_numbers or self.spike_index:
+            return self._load_trains(archive, self._parts(archive, times))
         times = finite(times, file=archive.file, key=f"spike_times: {self.spike_times}")
-        units = np.zeros(len(times), int)
-        if self.spike_units:
-            units = archive.spike_labels(self.spike_units, "spike_units", times)
+        units, known = self._units(archive, times)
         labels = {label: archive.get(key, f"units.{label}").ravel() for label, key in self.units.items()}
         # with labels there is one per unit, silent ones too; without, only units that spike are known
-        names = np.arange(len(next(iter(labels.values())))) if labels else np.unique(units)
+        names = np.arange(len(next(iter(labels.values())))) if labels else known
         if not np.isin(units, names).all():
             raise CortseqError(
                 f"units run from {units.min()} to {units.max()}, {len(names)} are labelled",
@@ -121,15 +181,65 @@ class ArraySource(Sampled):
         raw = _label_units(xr.Dataset(coords={"unit": names}), labels, "unit", archive)
         if self.spike_trials:
             trials = archive.spike_labels(self.spike_trials, "spike_trials", times) - self.first_trial
+            if not self.covariates:  # how many trials there are is not known: those that occur
+                trials, unused = padding.compressed(trials)
+                raw = with_dirt(raw, {"trial_numbers_unused": unused})
             raw = self._with_trials(raw, archive, trials)
             event["event_trial"] = trials
-        elif self.covariates:
-            raise CortseqError("needs `spike_trials` to have covariates", file=archive.file, key="covariates")
+        elif self.covariates and self.trials is None:
+            raise CortseqError(
+                "needs `spike_trials` or `trials` to have covariates", file=archive.file, key="covariates"
+            )
         return describe(raw.assign({key: ("event", values) for key, values in event.items()}), "events")
 
-    def _load_trains(self, archive: Archive, trains: Mapping[str, np.ndarray]) -> xr.Dataset:
-        """Return units whose spikes are stored apart from each other."""
-        for key in ("spike_units", "spike_trials", "covariates"):
+    def _load_matrix(self, archive: Archive) -> xr.Dataset:
+        """Return units whose spikes are the padded rows (or columns) of one matrix."""
+        key = f"spike_times: {self.spike_times}"
+        values = archive.get(self.spike_times, "spike_times")
+        trains, n_padding = padding.trains(values, archive.file, key)
+        return with_dirt(self._load_trains(archive, trains), {"spikes_padding": n_padding})
+
+    def _units(self, archive: Archive, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the unit of each spike, (spike,), and the units there are, (unit,), in order."""
+        if not self.spike_units:
+            return np.zeros(len(times), int), np.zeros(1, int)
+        named = archive.get(self.spike_units, "spike_units").ravel()
+        if named.dtype.kind == "U":
+            archive.same_length(named, len(times), "spike_units", self.spike_units)
+            return named, np.unique(named)
+        units = archive.spike_labels(self.spike_units, "spike_units", times)
+        return units, np.unique(units)
+
+    def _parts(self, archive: Archive, times: np.ndarray) -> dict[str, np.ndarray]:
+        """Return spike times (spike,) by unit from spikes of all units in a row."""
+        option = "spike_numbers" if self.spike_numbers else "spike_index"
+        cut = ragged.by_number if self.spike_numbers else ragged.by_index
+        sizes = archive.get(getattr(self, option), option)
+        parts = cut(times, sizes, file=archive.file, key=f"{option}: {getattr(self, option)}")
+        return {str(i): part for i, part in enumerate(parts)}
+
+    def _named(self, archive: Archive, raw: xr.Dataset) -> xr.Dataset:
+        """Return the units under the names that `unit_names` gives, which must differ."""
+        if not self.unit_names:
+            return raw
+        names = archive.get(self.unit_names, "unit_names").ravel().astype(str)
+        archive.same_length(names, raw.sizes["unit"], "unit_names", self.unit_names)
+        if len(set(names)) < len(names):
+            raise CortseqError(
+                "two units have one name", file=archive.file, key="unit_names", value=self.unit_names
+            )
+        return raw.assign_coords(unit=names)
+
+    def _load_trains(
+        self, archive: Archive, trains: Mapping[str, np.ndarray], trials: list[np.ndarray] | None = None
+    ) -> xr.Dataset:
+        """Return units whose spikes are stored apart; `trials` holds the trial of each spike, by unit."""
+        unused = (
+            "spike_units",
+            "spike_trials",
+            *(["covariates"] if trials is None and not self.trials else []),
+        )
+        for key in unused:
             if getattr(self, key):
                 raise CortseqError(
                     "is of no use where every unit has its own list of spikes",
@@ -138,15 +248,25 @@ class ArraySource(Sampled):
                     fix="remove it",
                 )
         raw = from_trains(
-            trains, scale=SECONDS[self.time_unit], file=archive.file, key=f"spike_times: {self.spike_times}"
+            trains,
+            scale=SECONDS[self.time_unit],
+            file=archive.file,
+            key=f"spike_times: {self.spike_times}",
+            trials=trials,
         )
+        raw = self._named(archive, raw)
+        if trials is not None:
+            raw = self._with_trials(raw, archive, raw["event_trial"].values, archive.n_trials)
         labels = {label: archive.get(key, f"units.{label}").ravel() for label, key in self.units.items()}
         return _label_units(raw, labels, "unit", archive)
 
-    def _with_trials(self, raw: xr.Dataset, archive: Archive, trials: np.ndarray) -> xr.Dataset:
+    def _with_trials(
+        self, raw: xr.Dataset, archive: Archive, trials: np.ndarray, n_trials: int | None = None
+    ) -> xr.Dataset:
         """Add the coordinate `trial` and the covariates, whose length is the number of trials."""
         values = {k: archive.squeezed(key, f"covariates.{k}") for k, key in self.covariates.items()}
-        lengths = {len(v) for v in values.values()} or {int(trials.max()) + 1}
+        lengths = {len(v) for v in values.values()} or {n_trials or int(trials.max()) + 1}
+        lengths |= {n_trials} if n_trials else set()
         if len(lengths) > 1 or trials.max() >= min(lengths) or trials.min() < 0:
             raise CortseqError(
                 f"trials run from {trials.min() + self.first_trial} to {trials.max() + self.first_trial}, "
@@ -164,7 +284,11 @@ class ArraySource(Sampled):
     def _load_dense(self, archive: Archive) -> xr.Dataset:
         track: Literal["counts", "signal"] = "signal" if self.signal else "counts"
         key = getattr(self, track)
-        raw = dense(archive.get(key, track), track, self.axes, file=archive.file, key=f"{track}: {key}")
+        where: Any = {"file": archive.file, "key": f"{track}: {key}"}
+        if (parts := archive.parts(key)) is not None:
+            raw = _unequal(parts, track, self.axes, **where)
+        else:
+            raw = dense(archive.get(key, track), track, self.axes, **where)
         labels = {label: archive.get(key, f"units.{label}").ravel() for label, key in self.units.items()}
         raw = _label_units(raw, labels, "channel" if track == "signal" else "unit", archive)
         return self._with_covariates(self._with_time(raw, archive), archive)
@@ -228,6 +352,28 @@ class Archive:
         """
         return None
 
+    n_trials: int | None = None  # of cells unit x trial, once they were read
+
+    def cells(
+        self, key: str | None, axes: Sequence[str], option: str
+    ) -> tuple[dict[str, np.ndarray], list[np.ndarray]] | None:
+        """Return spike times by unit and the trial of each spike where `key` holds a cell per unit and trial.
+
+        None where it does not. Times and trials are (spike,) per unit; trials count from 0.
+        """
+        return None
+
+    def parts(self, key: str) -> list[np.ndarray] | None:
+        """Return one array per trial where `key` holds such cells; None where it is one array."""
+        return None
+
+    def every(self, pattern: str, option: str) -> list[np.ndarray]:
+        """Return all arrays whose key fits `*/name`, (label,) each, in the order of their keys."""
+        found = [key for key in self.keys if fnmatch.fnmatchcase(key, pattern)]
+        if not found:
+            raise self.missing(pattern, option)
+        return [self.squeezed(key, option) for key in found]
+
     def get(self, key: str | None, option: str) -> np.ndarray:
         """Return the array `key`, named in the study under `option`.
 
@@ -274,6 +420,9 @@ class Archive:
         self.same_length(values, len(times), option, key)
         if values.dtype.kind not in "iuf" or (values != np.floor(values)).any():
             raise CortseqError("must be whole numbers, one per spike", file=self.file, key=option, value=key)
+        if values.dtype.kind != "i" and values.size and float(abs(values).max()) > _EXACT:
+            largest = float(abs(values).max())
+            raise CortseqError("a number is too large to be one", file=self.file, key=option, value=largest)
         return values.astype(np.int64)
 
     def same_length(self, values: np.ndarray, length: int, option: str, key: str | None) -> None:
@@ -289,16 +438,24 @@ class Archive:
                 f"has {len(values)} values, {length} are needed", file=self.file, key=option, value=key
             )
 
+    def readable(self) -> dict[str, np.ndarray]:
+        """Return key -> array of everything that can be read."""
+        arrays = {}
+        for key in self.keys:
+            with contextlib.suppress(CortseqError):
+                arrays[key] = self.get(key, key)
+        return arrays
+
     def summaries(self) -> list[str]:
         """Return lines of `inspect`: every array, then what the arrays look like."""
         lines, arrays = [], {}
         for key in self.keys:
             try:
                 arrays[key] = self.get(key, key)
-                lines.append(f"{key}: {_summary(arrays[key])}")
+                lines.append(f"{key}: {summary(arrays[key])}")
             except CortseqError as error:
                 lines.append(f"dirty: {error}")
-        return lines + _guess(arrays)
+        return lines + guess(arrays)
 
 
 # -- from arrays to raw Datasets -------------------------------------------------------------------
@@ -322,21 +479,16 @@ def from_trains(
     ----------
     trains : name of each unit -> its spike times (spike,), in units of `scale` s.
     """
-    dirt = {"spike_times_nan": 0, "spikes_out_of_order": 0, "spikes_at_the_same_time": 0}
+    dirt = {"spike_times_nan": 0}
     times, unit, trial = [], [], []
     for i, raw in enumerate(trains.values()):
         t = np.asarray(raw, float).ravel()
         k = np.zeros(len(t), int) if trials is None else np.asarray(trials[i])
         dirt["spike_times_nan"] += int(np.isnan(t).sum())
         t, k = finite(t[~np.isnan(t)], file=file, key=key) * scale, k[~np.isnan(t)]
-        dirt["spikes_out_of_order"] += int(((np.diff(t) < 0) & (np.diff(k) == 0)).sum())
-        order = np.lexsort((t, k))
-        t, k = t[order], k[order]
-        new = np.append(True, (np.diff(t) != 0) | (np.diff(k) != 0))[: len(t)]
-        dirt["spikes_at_the_same_time"] += int((~new).sum())
-        times.append(t[new])
-        trial.append(k[new])
-        unit.append(np.full(int(new.sum()), i))
+        times.append(t)
+        trial.append(k)
+        unit.append(np.full(len(t), i))
     event = {
         "event_time": np.concatenate([*times, []]),
         "event_unit": np.concatenate([*unit, []]).astype(int),
@@ -346,7 +498,7 @@ def from_trains(
     if trials is not None:
         event["event_trial"] = np.concatenate(trial)
     raw_dataset = xr.Dataset({k: ("event", v) for k, v in event.items()}, {"unit": np.array(list(trains))})
-    return describe(raw_dataset, "events", dirt)
+    return tidy(describe(raw_dataset, "events", dirt))
 
 
 def dense(
@@ -369,7 +521,9 @@ def dense(
         )
     if values.size == 0:
         raise CortseqError(f"the array is empty, shape {values.shape}", file=file, key=track)
+    known = None
     if track == "counts":
+        values, known = padding.missing_bins(values, axes)
         values = whole_counts(values, file=file, key=key)
     elif values.dtype.kind not in "iufb" or np.isinf(values).any():
         raise CortseqError("a signal must be finite numbers (NaN: missing)", file=file, key=key)
@@ -379,7 +533,19 @@ def dense(
         values, axes = values[..., None], [*axes, feature]
     order = [axis for axis in ("trial", "time", feature) if axis in axes]
     raw = xr.Dataset({track: (axes, values)}).transpose(*order)
+    if known is not None:
+        raw = raw.assign(valid=([axis for axis in axes if axis != feature], known))
+        raw = with_dirt(raw, {"bins_padding": int((~known).sum())})
     return raw.assign_coords({feature: np.arange(raw.sizes[feature])})
+
+
+def _unequal(
+    parts: list[np.ndarray], track: Literal["counts", "signal"], axes: Sequence[str], *, file, key: str
+) -> xr.Dataset:
+    """Return raw samples of trials stored apart, of unequal length; the first of `axes` is the trial."""
+    values, valid = ragged.padded(parts, axes, file=file, key=key)
+    raw = dense(values, track, axes, file=file, key=key)
+    return raw if valid.all() else raw.assign(valid=(("trial", "time"), valid))
 
 
 def clocked(raw: xr.Dataset, width: float, dirt: dict[str, Any] | None = None) -> xr.Dataset:
@@ -417,66 +583,3 @@ def _label_units(raw: xr.Dataset, labels: dict[str, np.ndarray], along: str, arc
         archive.same_length(values, raw.sizes[along], "units", label)
         raw = raw.assign_coords({label: (along, values)})
     return raw
-
-
-# -- lines of `inspect` ----------------------------------------------------------------------------
-
-
-def _summary(values: np.ndarray) -> str:
-    text = f"{values.dtype} {values.shape}"
-    if values.dtype.kind not in "iuf":
-        return text + (f", {len(np.unique(values))} different" if values.size else ", empty")
-    if values.size == 0:
-        return text + ", empty"
-    good = values[np.isfinite(values)]
-    bad = values.size - good.size
-    span = f", {good.min():g} to {good.max():g}, mean {good.mean():.4g}" if good.size else ""
-    return text + span + (f", DIRTY: {bad} NaN or infinite" if bad else "") + _constant(values)
-
-
-def _constant(values: np.ndarray) -> str:
-    """Return rows or columns of a table that never vary: dead channels."""
-    if values.ndim != 2 or min(values.shape) < 2:
-        return ""
-    with np.errstate(invalid="ignore"):
-        found = {"rows": (np.ptp(values, 1) == 0).sum(), "columns": (np.ptp(values, 0) == 0).sum()}
-    return "".join(f", DIRTY: {n} {what} never vary" for what, n in found.items() if n)
-
-
-def _guess(arrays: dict[str, Any]) -> list[str]:
-    """Return what the arrays look like: lists of equal length, dense counts, times with gaps."""
-    lines = []
-    lists = [k for k, v in arrays.items() if v.ndim == 1 and v.dtype.kind in "iuf"]
-    for n in sorted({len(arrays[k]) for k in lists}, reverse=True):
-        same = [k for k in lists if len(arrays[k]) == n]
-        whole = {k: len(np.unique(arrays[k])) for k in same if arrays[k].dtype.kind in "iu"}
-        if 3 <= len(same) <= 5 and whole:
-            sizes = ", ".join(f"{size} different {k}" for k, size in whole.items())
-            lines.append(f"looks like a list of {n} spikes: {', '.join(same)} ({sizes})")
-    for key, values in arrays.items():
-        if (
-            values.ndim in (2, 3)
-            and 1 not in values.shape
-            and values.size
-            and values.dtype.kind in "iu"
-            and values.min() >= 0
-            and values.mean() < _MANY
-        ):
-            axes = "(trial, unit, time)?" if values.ndim == 3 else "(time, unit)?"
-            lines.append(f"looks like counts: {key} {values.shape} {axes}, {values.sum()} spikes")
-        if values.ndim == 1 and "time" in key and values.dtype.kind in "iuf" and len(values) > 2:
-            lines += _guess_times(key, values)
-    return lines
-
-
-def _guess_times(key: str, values: np.ndarray) -> list[str]:
-    """Return a line about what looks like a clock: its step, and what is dirty in it."""
-    steps = np.diff(values)
-    if not np.isfinite(steps).all() or (steps < 0).mean() > 0.1:
-        return []
-    typical = max(float(np.median(steps[steps > 0])), 1e-12) if (steps > 0).any() else 1.0
-    back = f", DIRTY: {(steps < 0).sum()} steps backwards" if (steps < 0).any() else ""
-    return [
-        f"{key} runs from {values[0]:g} to {values[-1]:g} in steps of {typical:.4g}; "
-        f"{(steps == 0).sum()} repeated values, {(steps > 5 * typical).sum()} gaps{back}"
-    ]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -36,6 +37,22 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[tuple[Share, Share], Strict(False)]  # YAML has lists only
 Window = Annotated[tuple[float, float], Strict(False)]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An entry that may read a file: its keys, and for each guessed one a note for the user to check.
+
+    Parameters
+    ----------
+    entry : keys of a dataset without `path`.
+    notes : key -> what was guessed and from what.
+    sure : how well the file fits; proposals are tried from the highest down.
+    """
+
+    entry: dict[str, Any]
+    notes: dict[str, str] = field(default_factory=dict)
+    sure: float = 1.0
 
 
 class Source(BaseModel):
@@ -86,6 +103,23 @@ class Source(BaseModel):
         ),
     )
     max_trials: int | None = Field(None, ge=2, description="keep the first trials only")
+    accept: list[str] = Field(
+        default_factory=list, description="names of signs that `cortseq check` refuses and that are meant"
+    )
+    guard: bool = Field(
+        False,
+        description="deal neighbouring trials in blocks, guards where roles meet: for windows that overlap",
+    )
+    valid_from: float | None = Field(
+        None, description="s on the recording's clock; what lies before is left out"
+    )
+    sampling_rate_hz: Positive | None = Field(
+        None, description="spike times are sample numbers at this rate (time_unit stays s)"
+    )
+    window_events: int | None = Field(
+        None, ge=2, description="symbols: labels per window that a long record is cut into"
+    )
+    collapse: bool = Field(False, description="symbols: a run of one label becomes one label")
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
@@ -104,16 +138,36 @@ class Source(BaseModel):
         """
         raise NotImplementedError
 
+    @classmethod
+    def propose(cls, file: Path) -> list[Proposal]:
+        """Return entries that may read the file, the likeliest first; only `inspect` and `new` ask."""
+        return []
+
+    @classmethod
+    def open_arrays(cls, file: Path) -> Any:
+        """Return the named arrays of a file (`cortseq.sources.arrays.Archive`); None where it has none."""
+        return None
+
     @property
     def needs_file(self) -> bool:
         """Whether the entry names a file."""
         return True
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Names of the files that make up this entry's recording; empty where `path` is one file."""
+        return self.parts
+
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """Files read beside the recording itself."""
+        return ()
+
     @model_validator(mode="after")
     def _has_file(self):
         if self.needs_file and self.path is None and self.url is None:
             raise ValueError("needs `path:` or `url:` -- name the raw file")
-        if self.parts and (self.path is None or self.url or self.package):
+        if self.patterns and (self.path is None or self.url or self.package):
             raise ValueError(
                 "path: names a folder, which is not fetched -- give path: and no url: or package:"
             )
@@ -132,19 +186,29 @@ class Source(BaseModel):
                 f"stratify: {self.stratify!r} is none of the covariates {sorted(self.covariates)} -- add "
                 f"it there"
             )
+        if self.sampling_rate_hz and getattr(self, "time_unit", "s") != "s":
+            raise ValueError(
+                "sampling_rate_hz: times are sample numbers, and have no time_unit -- give one of them"
+            )
         if self.observation and not TRACKS[self.track].has_events:
             raise ValueError(f"observation: is for counts, this source gives {self.track} -- remove the key")
         for key in _NOT_FOR.get(self.track, ()):
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
-                what = {"symbols": "a source of symbols has none", "signal": "a signal has no rate of spikes"}
+                what = {
+                    "symbols": "a source of symbols has none",
+                    "signal": "a signal has no rate of spikes" if key in _RATES else "is for symbols",
+                    "counts": "is for symbols",
+                }
                 raise ValueError(f"{key}: {what[self.track]} -- remove the key")
         return self
 
 
-_RATES = ("min_rate_hz", "max_rate_hz", "max_units")
+_RATES = ("min_rate_hz", "max_rate_hz", "max_units", "sampling_rate_hz")
+_LABELS = ("window_events", "collapse")
 _NOT_FOR = {
-    "symbols": ("covariates", "select", "stratify", "bin_ms", "window_ms", *_RATES),
-    "signal": _RATES,
+    "symbols": ("covariates", "select", "stratify", "bin_ms", "window_ms", "guard", "valid_from", *_RATES),
+    "signal": (*_RATES, *_LABELS),
+    "counts": _LABELS,
 }
 
 
@@ -161,12 +225,17 @@ def describe(
     raw: xr.Dataset, form: Literal["events", "samples"], dirt: dict[str, Any] | None = None, **attrs: Any
 ) -> xr.Dataset:
     """Return the raw Dataset with its attributes; entries of `dirt` that counted nothing are left out."""
-    found = {key: int(n) for key, n in (dirt or {}).items() if n}
-    return raw.assign_attrs(form=form, dirt=json.dumps(found), **attrs)
+    return with_dirt(raw, dirt or {}).assign_attrs(form=form, **attrs)
+
+
+def with_dirt(raw: xr.Dataset, more: dict[str, Any]) -> xr.Dataset:
+    """Return the raw Dataset with more entries of `dirt`; those that counted nothing are left out."""
+    found = json.loads(raw.attrs.get("dirt", "{}")) | {key: int(n) for key, n in more.items() if n}
+    return raw.assign_attrs(dirt=json.dumps(found))
 
 
 def symbol_dataset(
-    sequences: Sequence[Sequence[str]],
+    sequences: Sequence[Sequence[str | None]],
     *,
     file: Path | None = None,
     alphabet: Sequence[str] | None = None,
@@ -174,12 +243,14 @@ def symbol_dataset(
 ) -> xr.Dataset:
     """Sequences of labels as padded integers: labels sorted (or in the order of `alphabet`) are 0, 1, ...
 
+    A label None is missing: `valid` leaves it out, and its neighbours do not become neighbours.
+
     Raises CortseqError where no sequence holds a symbol or a label lies outside the alphabet.
     """
-    kept = [list(map(str, s)) for s in sequences if len(s)]
+    kept = [[label if label is None else str(label) for label in s] for s in sequences if _any(s)]
     if not kept:
         raise CortseqError("holds no symbols", file=file, fix="check the file and its format")
-    found = {label for sequence in kept for label in sequence}
+    found = {label for sequence in kept for label in sequence if label is not None}
     labels = sorted_labels(found) if alphabet is None else list(alphabet)
     if outside := sorted_labels(found - set(labels)):
         raise CortseqError(
@@ -189,13 +260,45 @@ def symbol_dataset(
             value=outside[0],
             fix="add it to the alphabet or correct the file",
         )
+    if len(labels) > np.iinfo(np.int16).max:
+        raise CortseqError(
+            f"{len(labels)} different labels are too many",
+            file=file,
+            key="labels",
+            fix="choose another column",
+        )
     index = {label: i for i, label in enumerate(labels)}
     valid = np.arange(max(map(len, kept)))[None] < np.array([[len(s)] for s in kept])
     symbols = np.zeros(valid.shape, np.int16)
-    symbols[valid] = [index[label] for sequence in kept for label in sequence]
+    symbols[valid] = [0 if label is None else index[label] for sequence in kept for label in sequence]
+    known = np.array([label is not None for sequence in kept for label in sequence])
+    valid[valid] = known
     raw = xr.Dataset({"symbols": (("trial", "time"), symbols), "valid": (("trial", "time"), valid)})
-    dirt = {"empty_sequences": len(sequences) - len(kept), **(dirt or {})}
+    found_dirt = {"empty_sequences": len(sequences) - len(kept), "labels_missing": int((~known).sum())}
+    dirt = found_dirt | (dirt or {})
     return describe(raw, "samples", dirt, bin_width=1.0, n_symbols=len(labels), labels=labels)
+
+
+def _any(sequence: Sequence[str | None]) -> bool:
+    return any(label is not None for label in sequence)
+
+
+def sequences_dataset(sequences: Sequence[np.ndarray], *, file: Path | None, key: str) -> xr.Dataset:
+    """Return raw symbols of arrays of labels, (label,) each: text, or whole numbers of any type."""
+    texts = []
+    for labels in sequences:
+        values = np.asarray(labels)
+        with np.errstate(invalid="ignore"):
+            wrong = values.dtype.kind == "f" and (values != np.floor(values)).any()
+        if values.dtype.kind not in "iufbU" or wrong:
+            raise CortseqError(
+                f"labels are text or whole numbers, not {values.dtype}",
+                file=file,
+                key=key,
+                fix="check the key",
+            )
+        texts.append((values.astype(np.int64) if values.dtype.kind == "f" else values).astype(str).tolist())
+    return symbol_dataset(texts, file=file)
 
 
 def sorted_labels(labels) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -10,7 +11,10 @@ import numpy as np
 
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.sources.arrays import Archive, ArraySource
-from cortseq.sources.base import sorted_labels
+from cortseq.sources.base import Proposal, sorted_labels
+from cortseq.sources.guesses import from_arrays, time_unit
+
+_UNIT = r"(unit|neuron|cell|cluster)?_?\d+"  # a dataset's name that is a unit's
 
 
 class Hdf5(ArraySource):
@@ -29,6 +33,18 @@ class Hdf5(ArraySource):
         return Hdf5Archive(file)
 
     @classmethod
+    def open_arrays(cls, file: Path) -> Hdf5Archive:
+        """Return the named arrays of the file."""
+        return Hdf5Archive(file)
+
+    @classmethod
+    def propose(cls, file: Path) -> list[Proposal]:
+        """Return entries that may read the file."""
+        archive = Hdf5Archive(file)
+        arrays = archive.readable()
+        return [*_unit_groups(archive.groups, arrays), *from_arrays("hdf5", arrays)]
+
+    @classmethod
     def inspect(cls, file: Path) -> list[str]:
         """Return what the file holds, one line a fact."""
         archive = Hdf5Archive(file)
@@ -43,8 +59,8 @@ class Hdf5Archive(Archive):
     def __init__(self, file: Path | None) -> None:
         super().__init__(file)
         with open_hdf5(file) as content:
-            self._groups = _groups(content)
-            self._keys = sorted(path for paths in self._groups.values() for path in paths)
+            self.groups = _groups(content)
+            self._keys = sorted(path for paths in self.groups.values() for path in paths)
 
     @property
     def keys(self) -> list[str]:
@@ -76,12 +92,30 @@ class Hdf5Archive(Archive):
     def trains(self, key: str | None, option: str) -> Mapping[str, np.ndarray] | None:
         """Return spike times (spike,) by unit where `key` holds one array per unit, else None."""
         group = (key or "").strip("/")
-        if group not in self._groups:
+        if group not in self.groups:
             return None
-        names = {path.rpartition("/")[2]: path for path in self._groups[group]}
+        names = {path.rpartition("/")[2]: path for path in self.groups[group]}
         if not names:
             raise CortseqError("the group holds no datasets", file=self.file, key=option, value=key)
         return {name: self.read(names[name]) for name in sorted_labels(names)}
+
+
+def _unit_groups(groups: Mapping[str, list[str]], arrays: Mapping[str, np.ndarray]) -> list[Proposal]:
+    """Return entries for groups that hold one list of rising times per unit."""
+    made = []
+    for group, keys in groups.items():
+        trains = [arrays[key] for key in keys if key in arrays]
+        rising = [t.ndim == 1 and t.dtype.kind in "iuf" and (np.diff(t) >= 0).all() for t in trains]
+        if not group or len(trains) < 2 or not all(rising) or len({len(t) for t in trains}) < 2:
+            continue
+        unit, why = time_unit(np.concatenate(trains), len(trains), group)
+        entry = {"source": "hdf5", "spike_times": group, "time_unit": unit}
+        names = [key.rpartition("/")[2] for key in keys]
+        said = re.search("spike|unit", group.lower()) or all(
+            re.fullmatch(_UNIT, name.lower()) for name in names
+        )
+        made.append(Proposal(entry, {"time_unit": why}, 0.9 if said else 0.3))
+    return made
 
 
 def open_hdf5(file: Path | None):

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.sources.arrays import clocked, dense, from_trains
-from cortseq.sources.base import Source, summarise_dirt, summarise_events
+from cortseq.sources.base import Proposal, Source, summarise_dirt, summarise_events
 
 
 class Neo(Source):
@@ -94,6 +94,15 @@ class Neo(Source):
         raise CortseqError(
             "no such analog signal", file=file, key="signal", value=self.signal, fix=f"it has {names}"
         )
+
+    @classmethod
+    def propose(cls, file: Path) -> list[Proposal]:
+        """Return entries that may read the file."""
+        segments = _segments(file, None)
+        if any(segment.spiketrains for segment in segments):
+            return [Proposal({"source": "neo"})]
+        note = "GUESS: the first analog signal"
+        return [Proposal({"source": "neo", "signal": 0}, {"signal": note}, 0.5)]
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:

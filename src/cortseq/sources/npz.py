@@ -1,19 +1,44 @@
-"""NumPy archives: a list of spikes, or a dense array of counts or real values with named axes."""
+"""NumPy archives and arrays: a list of spikes, or a dense array of counts or real values with named axes."""
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from cortseq.errors import CortseqError
 from cortseq.sources.arrays import Archive, ArraySource
+from cortseq.sources.base import Proposal
+from cortseq.sources.guesses import from_arrays
+
+ARRAY = "array"  # the name of the only array of a .npy file
+# what numpy and zipfile raise on damaged files
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    RuntimeError,  # an encrypted archive
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 
 
 class Npz(ArraySource):
-    """`source: npz`: an archive written by `np.savez`; keys are the names of its arrays."""
+    """`source: npz`: an archive of `np.savez`, keyed by names of arrays; a `.npy` has one, `array`."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".npz",)
 
@@ -22,6 +47,16 @@ class Npz(ArraySource):
     def archive(self, file: Path | None) -> Archive:
         """Open the file."""
         return NpzArchive(file)
+
+    @classmethod
+    def open_arrays(cls, file: Path) -> NpzArchive:
+        """Return the named arrays of the file."""
+        return NpzArchive(file)
+
+    @classmethod
+    def propose(cls, file: Path) -> list[Proposal]:
+        """Return entries that may read the file."""
+        return from_arrays(cls.model_fields["source"].default, NpzArchive(file).readable())
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
@@ -36,18 +71,15 @@ class NpzArchive(Archive):
     def __init__(self, file: Path | None) -> None:
         super().__init__(file)
         try:
-            self._content = np.load(file, allow_pickle=False)  # type: ignore[arg-type]
-        except (zipfile.BadZipFile, ValueError, EOFError) as error:
+            content = np.load(file, allow_pickle=False)  # type: ignore[arg-type]
+        except _BROKEN as error:
             raise CortseqError(f"is not an npz archive ({error})", file=file, fix="check the file") from error
-        if isinstance(self._content, np.ndarray):
-            raise CortseqError(
-                "is a single array, not an npz archive", file=file, fix="save it with np.savez"
-            )
+        self._content: Any = {ARRAY: content} if isinstance(content, np.ndarray) else content
 
     @property
     def keys(self) -> list[str]:
         """Return the names of the arrays."""
-        return sorted(self._content.files)
+        return sorted(self._content)
 
     def read(self, key: str) -> np.ndarray:
         """Read the array of a key.
@@ -56,7 +88,11 @@ class NpzArchive(Archive):
         """
         try:
             return self._content[key]
-        except ValueError as error:
+        except _BROKEN as error:
+            if "pickle" not in str(error):
+                raise CortseqError(
+                    f"is damaged ({error})", file=self.file, key=key, fix="save it again"
+                ) from error
             raise CortseqError(
                 "holds Python objects (pickle), which are never read",
                 file=self.file,

@@ -1,22 +1,27 @@
-"""Neurodata Without Borders files (HDF5): sorted units, a table of trials, one behaviour series.
+"""Neurodata Without Borders files, HDF5 or Zarr: sorted units or a signal, a table of trials, behaviour.
 
 Rübel et al. 2022, eLife 11:e78362.
 """
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from cortseq.errors import CortseqError, MissingExtra
-from cortseq.sources.base import Positive, Source, describe, finite
+from cortseq.errors import CortseqError
+from cortseq.memory import affordable
+from cortseq.sources import observed
+from cortseq.sources.arrays import SECONDS, Unit, dense, step
+from cortseq.sources.base import Positive, Proposal, Source, describe, finite
+from cortseq.sources.nwb_open import open_nwb
+
+_FEW, _KINDS = 20, 10  # intervals of a table, values of a covariate that are proposed
+_BYTES = 64  # that reading, ordering and binning take per spike
 
 
 class Nwb(Source):
@@ -25,24 +30,56 @@ class Nwb(Source):
     A covariate names a column of that table (one value per trial) or a TimeSeries anywhere in the file
     (a value at each of its times). With `window_ms` a number, windows of that length are cut and no
     table is read. Units without spikes are kept here; trials without a start, stop or alignment time
-    and trials longer than `max_trial_s` are dropped and counted.
+    and trials longer than `max_trial_s` are dropped and counted. A trial needs no stop where `window_ms` is
+    given. Time outside the `obs_intervals` of a unit is missing.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".nwb",)
+    zarr: ClassVar[tuple[str, ...]] = (".zattrs", ".zmetadata", "zarr.json")  # in the folder of an NWB-Zarr
 
     source: Literal["nwb"] = "nwb"
     intervals: str | None = Field(
         None, description="the table of trials; default: `trials` where the file has it"
     )
     align: str | None = Field(None, description="column whose time is zero of each trial; default: its start")
+    units: str | None = Field(None, description="name or path of the table of units, where there are several")
+    signal: str | None = Field(
+        None, description="name or path of a time series to read instead of spikes: fluorescence, dF/F, ..."
+    )
+    stream: bool = Field(False, description="read the file at `url:` in pieces, without fetching it whole")
     max_trial_s: Positive | None = Field(
         None, description="drop longer trials; default: ten times the median duration"
     )
+    obs_intervals: bool = Field(
+        True, description="whether time outside the units' obs_intervals is missing; false: it is silence"
+    )
+    time_unit: Unit = Field("s", description="unit of spike times; the standard says s, some files have ms")
 
     @property
     def track(self) -> Literal["counts", "symbols", "signal"]:
         """Track of the recording: counts, symbols or signal."""
-        return "counts"
+        return "signal" if self.signal else "counts"
+
+    @property
+    def needs_file(self) -> bool:
+        """Whether the entry names a file to fetch."""
+        return not self.stream
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Names of files in the folder of an NWB-Zarr; empty where `path` is an HDF5 file."""
+        is_zarr = self.path is not None and (
+            self.path.rstrip("/").endswith(".zarr") or Path(self.path).is_dir()
+        )
+        return ("**/*",) if is_zarr else ()
+
+    @model_validator(mode="after")
+    def _stream_or_file(self):
+        if self.stream and (self.url is None or self.path or self.sha256 or self.package):
+            raise ValueError("stream: reads what `url:` names -- give url: and no path:, sha256: or package:")
+        if self.signal and (self.intervals or self.align or self.units):
+            raise ValueError("intervals, align, units: are for spikes -- remove them or signal:")
+        return self
 
     @property
     def _wants_table(self) -> bool:
@@ -50,9 +87,13 @@ class Nwb(Source):
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
         """Read the file into a raw Dataset; see `Source.load`."""
-        assert file is not None
-        with open_nwb(file) as nwb:
-            raw = _units(nwb, file)
+        place: Any = self.url if self.stream else file
+        file = place
+        with open_nwb(place, self.units) as nwb:
+            if self.signal:
+                return self._samples(nwb, place)
+            raw = _units(nwb, file, SECONDS[self.time_unit])
+            raw = observed.with_intervals(raw, _observed(nwb)) if self.obs_intervals else raw
             table = self._table(nwb, file)
             dirt: dict[str, int] = {}
             if table is not None:
@@ -61,6 +102,31 @@ class Nwb(Source):
                 if table is None or name not in table.colnames:
                     raw = _with_series(raw, label, name, nwb, file)
         return describe(raw, "events", dirt)
+
+    def _samples(self, nwb, file: Path) -> xr.Dataset:
+        """Return one time series as a signal, its regions of interest or columns as channels."""
+        series = nwb.series.get(self.signal)
+        if series is None:
+            raise CortseqError(
+                "the file has no such time series",
+                file=file,
+                key="signal",
+                value=self.signal,
+                fix=_names(nwb.series),
+            )
+        values = np.asarray(series.data[:])
+        values = values[:, None] if values.ndim == 1 else values
+        raw = dense(values, "signal", ("time", "channel"), file=file, key=f"signal: {self.signal}")
+        time = finite(series_time(series), file=file, key=f"{self.signal}.timestamps")
+        if len(time) != len(values) or (np.diff(time) < 0).any():
+            raise CortseqError(
+                "times and samples do not fit together", file=file, key="signal", value=self.signal
+            )
+        raw = raw.assign_coords({"time": time, **_regions(series, values.shape[1])})
+        width = 1 / series.rate if series.rate else step(time, file)
+        for label, name in self.covariates.items():
+            raw = _with_series(raw, label, name, nwb, file)
+        return describe(raw, "samples", bin_width=float(width))
 
     def _table(self, nwb, file: Path):
         """Return the table of trials; None where windows are cut instead."""
@@ -90,13 +156,19 @@ class Nwb(Source):
         if zero.dtype.kind != "f":
             raise CortseqError("is not a column of times", file=file, key="align", value=self.align)
         duration = stop - start
-        known = np.isfinite(start) & np.isfinite(stop) & (duration > 0)
+        timed = np.isfinite(start) & np.isfinite(stop) & (duration > 0)
+        endless = np.isfinite(start) & ~np.isfinite(stop)  # a window says when it ends
+        known = timed | endless if isinstance(self.window_ms, tuple) else timed
         if not known.any():
             raise CortseqError(
-                "no trial has a start and a stop", file=file, key="intervals", value=table.name
+                "no trial has a start and a stop",
+                file=file,
+                key="intervals",
+                value=table.name,
+                fix="give window_ms: [start, stop]" if endless.any() else "choose another table",
             )
-        longest = self.max_trial_s or 10 * float(np.median(duration[known]))
-        long, aligned = known & (duration > longest), np.isfinite(zero)
+        longest = self.max_trial_s or 10 * float(np.median(duration[timed])) if timed.any() else np.inf
+        long, aligned = timed & (duration > longest), np.isfinite(zero)
         keep = known & ~long & aligned
         dirt = {
             "trials_without_duration": (~known).sum(),
@@ -115,6 +187,17 @@ class Nwb(Source):
         return raw.assign({key: ("trial", v[keep]) for key, v in variables.items()}), dirt
 
     @classmethod
+    def propose(cls, file: Path) -> list[Proposal]:
+        """Return entries that may read the file."""
+        with open_nwb(file) as nwb:
+            made = [_propose_units(nwb)] if nwb.units is not None and len(nwb.units) else []
+            series = sorted(nwb.series, key=lambda name: name not in nwb.rois)
+            for name in series[:1]:
+                note = "regions of interest" if name in nwb.rois else "GUESS: the first series of the file"
+                made.append(Proposal({"source": "nwb", "signal": name}, {"signal": note}, 0.5))
+        return made
+
+    @classmethod
     def inspect(cls, file: Path) -> list[str]:
         """Return what the file holds, one line a fact."""
         with open_nwb(file) as nwb:
@@ -126,46 +209,26 @@ class Nwb(Source):
                     for name, table in (nwb.intervals or {}).items()
                     for line in _inspect_table(name, table)
                 ],
-                *[f"series {name}: {np.shape(s.data)}" for name, s in sorted(_all_series(nwb).items())],
+                *[f"series {name}: {np.shape(s.data)}" for name, s in sorted(nwb.series.items())],
             ]
 
 
-@contextlib.contextmanager
-def open_nwb(file: Path) -> Iterator[Any]:
-    """Yield the NWB file as pynwb reads it; what pynwb warns about old files is of no use to a user."""
-    try:
-        import pynwb
-    except ImportError as error:
-        raise MissingExtra("pynwb", "nwb", file) from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            io = pynwb.NWBHDF5IO(str(file), mode="r", load_namespaces=True)
-            content = io.read()
-        except Exception as error:  # h5py, hdmf and pynwb each raise their own kinds
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise CortseqError(
-                f"is not a readable NWB file ({reason})", file=file, fix="check the file"
-            ) from error
-        with io:
-            yield content
+def _units(nwb, file: Path, scale: float) -> xr.Dataset:
+    """Return spikes of all units in the order they are stored, with the units' scalar columns.
 
-
-def _units(nwb, file: Path) -> xr.Dataset:
-    """Return spikes of all units ordered by time, with the units' scalar columns.
-
-    The columns are coordinates.
+    The columns are coordinates; times are multiplied by `scale`.
     """
     if nwb.units is None or "spike_times" not in nwb.units.colnames:
         raise CortseqError(
             "has no table of units with spike times", file=file, key="units", fix="choose another file"
         )
+    n_spikes = len(nwb.units["spike_times"].target.data)
+    affordable(n_spikes * _BYTES, f"reading {n_spikes} spikes", file=file, key="units.spike_times")
     spikes = [np.asarray(nwb.units.get_unit_spike_times(i), float) for i in range(len(nwb.units))]
-    times = finite(np.concatenate([*spikes, np.empty(0)]), file=file, key="units.spike_times")
+    times = finite(np.concatenate([*spikes, np.empty(0)]), file=file, key="units.spike_times") * scale
     units = np.repeat(np.arange(len(spikes)), list(map(len, spikes)))
-    order = np.argsort(times, kind="stable")
     raw = xr.Dataset(
-        {"event_time": ("event", times[order]), "event_unit": ("event", units[order])},
+        {"event_time": ("event", times), "event_unit": ("event", units)},
         coords={"unit": np.asarray(nwb.units.id[:])},
     )
     labels = {}
@@ -174,6 +237,13 @@ def _units(nwb, file: Path) -> xr.Dataset:
         if values is not None and len(values) == len(spikes) and name not in ("unit", "trial", "event"):
             labels[name] = "unit", values
     return raw.assign_coords(labels)
+
+
+def _observed(nwb) -> list[np.ndarray]:
+    """Return the intervals in which each unit was observed, (interval, 2) in s each."""
+    if "obs_intervals" not in nwb.units.colnames:
+        return []
+    return [np.asarray(nwb.units.get_unit_obs_intervals(i), float) for i in range(len(nwb.units))]
 
 
 def _scalars(column) -> np.ndarray | None:
@@ -208,17 +278,31 @@ def _column(table, name: str, file: Path, key: str = "intervals") -> np.ndarray:
     return values
 
 
-def _all_series(nwb) -> dict[str, Any]:
-    """Return every TimeSeries of the file with numbers in it, by name."""
-    import pynwb
+def _names(found: dict[str, Any]) -> str:
+    return f"it has {sorted(found)}"
 
-    series = (o for o in nwb.objects.values() if isinstance(o, pynwb.TimeSeries))
-    return {s.name: s for s in series if getattr(s.data, "ndim", 0) in (1, 2) and len(s.data)}
+
+def _regions(series, n: int) -> dict[str, Any]:
+    """Return labels of the regions of interest of a series, one number or text per region each."""
+    rois = getattr(series, "rois", None)
+    if rois is None or len(rois.data) != n:
+        return {}
+    rows = np.asarray(rois.data[:], int)
+    found = {}
+    for name in rois.table.colnames:
+        values = _scalars(rois.table[name])
+        if (
+            values is not None
+            and len(values) > rows.max(initial=-1)
+            and name not in ("channel", "trial", "time")
+        ):
+            found[name] = "channel", values[rows]
+    return found
 
 
 def _with_series(raw: xr.Dataset, label: str, name: str, nwb, file: Path) -> xr.Dataset:
     """Return a behaviour series as `series_<label>`; a column of a matrix is named `name[column]`."""
-    series = _all_series(nwb)
+    series = nwb.series
     base, _, column = name.rstrip("]").partition("[")
     if base not in series or (column and not column.isdigit()):
         raise CortseqError(
@@ -253,6 +337,26 @@ def series_time(series) -> np.ndarray:
     if series.timestamps is not None:
         return np.asarray(series.timestamps[:], float)
     return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate
+
+
+def _propose_units(nwb) -> Proposal:
+    """Return an entry for spikes, cut by the table of trials or the longest other table of intervals."""
+    entry: dict[str, Any] = {"source": "nwb"}
+    notes: dict[str, str] = {}
+    tables = {name: len(table) for name, table in nwb.intervals.items() if len(table) >= _FEW}
+    name = "trials" if "trials" in tables else max(tables, key=lambda n: tables[n], default=None)
+    if name is not None:
+        if name != "trials":
+            entry["intervals"], notes["intervals"] = name, "GUESS: the longest table of intervals"
+        found = {}
+        for column in nwb.intervals[name].colnames:
+            values = _scalars(nwb.intervals[name][column])
+            if values is not None and values.dtype.kind == "U" and 1 < len(np.unique(values)) <= _KINDS:
+                found[re.sub(r"[^a-z0-9_]", "_", column.lower())] = column
+        entry |= {"covariates": dict(list(found.items())[:2])} if found else {}
+    else:
+        entry["window_ms"] = 1000.0  # a number: windows are cut
+    return Proposal(entry, notes)
 
 
 def _inspect_units(nwb) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -12,8 +11,9 @@ import xarray as xr
 from pydantic import Field, Strict, model_validator
 
 from cortseq.errors import CortseqError
+from cortseq.sources import lines, tables, text_guesses
 from cortseq.sources.arrays import SECONDS, Axis, Sampled, Unit, clocked, dense, from_trains
-from cortseq.sources.base import summarise_events, summarise_symbols, symbol_dataset
+from cortseq.sources.base import Proposal, summarise_events, summarise_symbols, symbol_dataset, with_dirt
 
 Content = Literal["symbols", "signal", "counts", "spikes", "spike_times", "spike_lines"]
 Column = Literal["trial", "unit", "time"]
@@ -24,16 +24,25 @@ _FOR = {
     "frame_rate_hz": ("signal", "counts"),
     "columns": ("spikes",),
     "time_unit": ("spikes", "spike_times", "spike_lines"),
+    "sampling_rate_hz": ("spikes", "spike_times", "spike_lines"),
+    "decimal": ("signal", "counts", "spikes", "spike_times", "spike_lines"),
+    "label": ("symbols",),
+    "group_by": ("symbols",),
+    "missing": ("symbols",),
 }
+_MISSING = ("", "nan", "NaN", "NA", "N/A")
+_EXACT = 2.0**53  # whole numbers beyond it are not told apart in floating point
 
 
 class Text(Sampled):
-    """`source: text`: a UTF-8 file, whose `content` says how it is read.
+    """`source: text`: a text file (UTF-8, or as its byte-order mark says); `content` says how it is read.
 
-    `symbols`: one sequence per line; empty lines are skipped and counted. `signal`, `counts`: a table of
-    numbers whose rows and columns are `axes`. `spikes`: one spike per row, in the order of `columns`.
-    `spike_times`: all numbers are the spike times of one unit. `spike_lines`: every line those of one unit.
-    In numbers, what follows `#` is a comment, and an empty field of a table is missing.
+    `symbols`: one sequence per line; empty lines are skipped and counted, as are lines that begin with `#`.
+    With `label` the file is a table of one label per row, and `group_by` names the column of the sequence.
+    `signal`, `counts`: a table of numbers whose rows and columns are `axes`. `spikes`: one spike per row, in
+    the order of `columns`. `spike_times`: all numbers are the spike times of one unit. `spike_lines`: every
+    line those of one unit. In numbers, what follows `#` is a comment, and an empty field of a table is
+    missing. A comma is the decimal mark where it cannot be the separator, which is said.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".csv", ".tsv")
@@ -48,6 +57,17 @@ class Text(Sampled):
     alphabet: list[str] | None = Field(
         None, description="the labels that may occur, in order; default: all found"
     )
+    label: str | None = Field(
+        None, description="column of the labels in a table, by its header or number from 1"
+    )
+    group_by: str | None = Field(
+        None, description="column that tells the sequences of a table apart, by its header or number from 1"
+    )
+    missing: list[str] = Field(
+        list(_MISSING), description="labels that mean that there is none: masked where symbols are separated"
+    )
+    encoding: str | None = Field(None, description="how the text is written; default: UTF-8, or by its mark")
+    decimal: Literal[".", ","] | None = Field(None, description="decimal mark of numbers")
     skip_lines: int = Field(0, ge=0, description="lines at the top that are not read")
     axes: Annotated[tuple[Axis, Axis], Strict(False)] = Field(
         ("time", "channel"), description="what rows and columns of a table are"
@@ -67,11 +87,13 @@ class Text(Sampled):
     @model_validator(mode="after")
     def _fits_content(self):
         for key, kinds in _FOR.items():
-            default = type(self).model_fields[key].get_default()
+            default = type(self).model_fields[key].get_default(call_default_factory=True)
             if self.content not in kinds and getattr(self, key) != default:
                 raise ValueError(
                     f"{key}: belongs to content {' or '.join(kinds)} -- remove it or set content"
                 )
+        if self.group_by and not self.label:
+            raise ValueError("group_by: belongs to label, the column of the labels -- name it too")
         if self.content in ("signal", "counts"):
             if self.native is None:
                 raise ValueError("frame_rate_hz: is needed for a table of samples -- give samples per second")
@@ -85,132 +107,120 @@ class Text(Sampled):
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
         """Read the file into a raw Dataset; see `Source.load`."""
-        lines = _lines(file)[self.skip_lines :]
+        rows = lines.read(file, self.encoding)[self.skip_lines :]
         if self.content == "symbols":
-            sequences = [_split(line, self.separator) for line in lines]
-            return symbol_dataset(sequences, file=file, alphabet=self.alphabet)
+            return self._symbols(rows, file)
         if self.content in ("signal", "counts"):
             track: Literal["counts", "signal"] = "signal" if self.content == "signal" else "counts"
-            values = _table(lines, self.separator, file)
+            values, commas = self._table(rows, file)
             assert self.native is not None
-            return clocked(dense(values, track, self.axes, file=file, key=track), self.native)
-        return self._spikes(lines, file)
+            raw = dense(values, track, self.axes, file=file, key=track)
+            return clocked(raw, self.native, {"decimal_commas": commas})
+        return self._spikes(rows, file)
 
-    def _spikes(self, lines: list[str], file: Path | None) -> xr.Dataset:
+    def _symbols(self, rows: list[str], file: Path | None) -> xr.Dataset:
+        rows, comments = lines.without_comments(rows)
+        if self.label:
+            read = tables.labels(rows, self.label, self.group_by, self.separator, file)
+        else:
+            read = [_split(row, self.separator) for row in rows]
+        missing = bool(self.separator or self.label)
+        sequences = [self._known(sequence) if missing else sequence for sequence in read]
+        dirt = {"comment_lines": comments}
+        return symbol_dataset(sequences, file=file, alphabet=self.alphabet, dirt=dirt)
+
+    def _known(self, sequence: list[str]) -> list[str | None]:
+        """Return the labels, None where one is missing; empty fields at the end of a row are padding."""
+        while sequence and sequence[-1] == "":
+            sequence = sequence[:-1]
+        return [None if label in self.missing else label for label in sequence]
+
+    def _table(self, rows: list[str], file: Path | None) -> tuple[np.ndarray, int]:
+        """Return a table of numbers, (row, column), and how many of them had a decimal comma."""
+        single = self.content == "signal"
+        mark, decimal = lines.marks(rows, self.separator, self.decimal, file, single)
+        return tables.numbers(rows, mark, decimal, file)
+
+    def _spikes(self, rows: list[str], file: Path | None) -> xr.Dataset:
         scale = SECONDS[self.time_unit]
         if self.content == "spikes":
-            return self._spike_table(_table(lines, self.separator, file), file)
-        rows = [_numbers(line, self.separator, file, i + 1) for i, line in enumerate(lines)]
+            table, commas = self._table(rows, file)
+            return with_dirt(self._spike_table(table, file), {"decimal_commas": commas})
+        mark, decimal = lines.marks(rows, self.separator, self.decimal, file, single=True)
+        values = [_numbers(row, mark, decimal, file, i + 1) for i, row in enumerate(rows)]
         if self.content == "spike_times":
-            rows = [np.concatenate([*rows, np.empty(0)])]
+            values = [np.concatenate([*values, np.empty(0)])]
         else:
-            rows = [times for times, line in zip(rows, lines, strict=True) if not line.startswith("#")]
-        trains = {str(i): times for i, times in enumerate(rows)}
-        return from_trains(trains, scale=scale, file=file, key="spike_times")
+            values = [times for times, row in zip(values, rows, strict=True) if not row.startswith("#")]
+        commas = sum(row.partition("#")[0].count(",") for row in rows) if decimal == "," else 0
+        trains = {str(i): times for i, times in enumerate(values)}
+        raw = from_trains(trains, scale=scale, file=file, key="spike_times")
+        return with_dirt(raw, {"decimal_commas": commas})
 
     def _spike_table(self, table: np.ndarray, file: Path | None) -> xr.Dataset:
-        """Return rows of (trial,) unit, time; trials are numbered from the lowest."""
+        """Return rows of (trial,) unit, time; a trial is made of each number that occurs."""
         if table.shape[1] < len(self.columns):
             raise CortseqError(
                 f"the table has {table.shape[1]} columns, not {list(self.columns)}", file=file, key="columns"
             )
         column = dict(zip(self.columns, table.T, strict=False))
         for name in {"unit", "trial"} & set(column):
-            if not (np.isfinite(column[name]) & (column[name] == np.floor(column[name]))).all():
+            whole = np.isfinite(column[name]) & (column[name] == np.floor(column[name]))
+            if not whole.all():
                 raise CortseqError("must be whole numbers", file=file, key=f"columns: {name}")
-        unit = column.get("unit", np.zeros(len(table))).astype(int)
-        trial = (column["trial"] - column["trial"].min()).astype(int) if "trial" in column else None
-        groups = {str(name): unit == name for name in np.unique(unit)}
+            if (abs(column[name]) > _EXACT).any():
+                largest = float(abs(column[name]).max())
+                raise CortseqError(
+                    "a number is too large to be one", file=file, key=f"columns: {name}", value=largest
+                )
+        names, unit = np.unique(column.get("unit", np.zeros(len(table))), return_inverse=True)
+        rows = np.split(np.argsort(unit, kind="stable"), np.cumsum(np.bincount(unit))[:-1])
+        trial, dirt = None, {}
+        if "trial" in column:
+            numbers, trial = np.unique(column["trial"], return_inverse=True)
+            dirt["trial_numbers_unused"] = int(numbers[-1] - numbers[0] + 1 - len(numbers))
         raw = from_trains(
-            {name: column["time"][rows] for name, rows in groups.items()},
+            {str(int(name)): column["time"][own] for name, own in zip(names, rows, strict=True)},
             scale=SECONDS[self.time_unit],
             file=file,
             key="columns: time",
-            trials=None if trial is None else [trial[rows] for rows in groups.values()],
+            trials=None if trial is None else [trial[own] for own in rows],
         )
-        return raw if trial is None else raw.assign_coords(trial=np.arange(trial.max() + 1))
+        raw = raw if trial is None else raw.assign_coords(trial=np.arange(len(numbers)))
+        return with_dirt(raw, dirt)
+
+    @classmethod
+    def propose(cls, file: Path) -> list[Proposal]:
+        """Return entries that may read the file."""
+        return text_guesses.propose(file)
 
     @classmethod
     def inspect(cls, file: Path) -> list[str]:
         """Return what the file holds, one line a fact."""
-        lines = [line for line in _lines(file) if line.strip()]
+        rows = [row for row in lines.read(file) if row.strip()]
         separator = "," if file.suffix == ".csv" else None
-        if _are_numbers(lines, separator):
-            return _inspect_numbers(cls, file, lines)
+        if _are_numbers(rows, separator):
+            return _inspect_numbers(cls, file, rows)
         raw = cls.model_validate({"path": str(file), "separator": separator}).load(file, 0)
         how = "separated by ','" if separator else "one symbol per character"
         return summarise_symbols(raw, f"symbols, one sequence per line, {how} (source: text)")
 
 
-def _lines(file: Path | None) -> list[str]:
-    assert file is not None
-    try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise CortseqError(
-            "is not UTF-8 text", file=file, fix="convert it or choose another source"
-        ) from error
-
-
 def _split(line: str, separator: str | None) -> list[str]:
     if separator is None:
         return list("".join(line.split()))
-    return [symbol for part in line.strip("\r\n").split(separator) if (symbol := part.strip())]
+    if not line.strip():
+        return []
+    return [symbol.strip() for symbol in line.split(separator)]
 
 
 # -- numbers ---------------------------------------------------------------------------------------
 
 
-def _separator(lines: list[str], given: str | None) -> str:
-    """Return the separator as a regular expression.
-
-    Without one it is the first of comma, semicolon and tab that occurs, else white space.
-    """
-    if given is not None and given.strip():
-        return re.escape(given)
-    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    return next((mark for mark in (",", ";", "\t") if mark in first), r"\s+")
-
-
-def _table(lines: list[str], separator: str | None, file: Path | None) -> np.ndarray:
-    """Return a rectangular table of numbers, (row, column); empty fields are NaN."""
-    import pandas as pd
-    from pandas.errors import EmptyDataError, ParserError
-
-    mark = _separator(lines, separator)
-    rows = [row for line in lines if (row := line.partition("#")[0].strip(" \r\n"))]
-    widths = [len(re.split(mark, row)) for row in rows]
-    short = next((i for i, width in enumerate(widths) if width != widths[0]), None)
-    if short is not None:
-        raise CortseqError(
-            f"row {short + 1} has {widths[short]} fields, the first has {widths[0]}",
-            file=file,
-            key="content",
-            fix="complete it, or check `content:` and `separator:`",
-        )
-    try:
-        table = pd.read_csv(io.StringIO("\n".join(rows)), header=None, sep=mark)
-    except (EmptyDataError, ParserError) as error:
-        raise CortseqError(
-            f"is not a table of numbers ({' '.join(str(error).split())})", file=file, fix="check `content:`"
-        ) from error
-    for column, cells in enumerate(table[c] for c in table):
-        if cells.dtype.kind not in "iuf":
-            wrong = np.flatnonzero(pd.to_numeric(cells, errors="coerce").isna() & cells.notna())[0]
-            raise CortseqError(
-                f"row {wrong + 1}, column {column + 1} is not a number",
-                file=file,
-                key="content",
-                value=str(cells[wrong]),
-                fix="skip a header with `skip_lines:`",
-            )
-    return table.to_numpy()
-
-
-def _numbers(line: str, separator: str | None, file: Path | None, number: int) -> np.ndarray:
+def _numbers(line: str, mark: str, decimal: str, file: Path | None, number: int) -> np.ndarray:
     """Return all numbers of a line before its comment."""
-    text = line.partition("#")[0]
-    mark = _separator([text], separator)
+    text = line.partition("#")[0].replace('"', "")
+    text = text.replace(",", ".") if decimal == "," else text
     fields = text.split() if mark == r"\s+" else [f for f in re.split(mark, text) if f.strip()]
     try:
         return np.array([float(field) for field in fields])
@@ -230,24 +240,24 @@ def _are_numbers(lines: list[str], separator: str | None) -> bool:
     return bool(fields) and (ascending or any("." in field for field in fields))
 
 
-def _inspect_numbers(cls: type[Text], file: Path, lines: list[str]) -> list[str]:
+def _inspect_numbers(cls: type[Text], file: Path, given: list[str]) -> list[str]:
     """Lines about a table of numbers, or about times: one number a row, or two of which one are units."""
-    from cortseq.sources.arrays import _summary
+    from cortseq.sources.summaries import summary
 
-    rows = sum(not line.startswith("#") for line in lines)
+    rows = sum(not line.startswith("#") for line in given)
     try:
-        values = _table(lines, None, file)
+        values, _ = tables.numbers(given, *lines.marks(given, None, None, file, single=False), file)
     except CortseqError:  # lines of unequal length
         return [f"kind: text, {rows} rows of numbers of unequal length (source: text, content: spike_lines)"]
-    lines = [f"kind: text, {rows} rows of numbers, {values.shape[1]} columns (source: text)"]
+    found = [f"kind: text, {rows} rows of numbers, {values.shape[1]} columns (source: text)"]
     if values.shape[1] > 2:
-        return [*lines, f"a table, as of content: signal: {_summary(values)}"]
+        return [*found, f"a table, as of content: signal: {summary(values)}"]
     content = "spike_times" if values.shape[1] == 1 else "spikes"
     entry = {"path": str(file), "content": content}
     if content == "spikes" and (values[:, 0] != np.floor(values[:, 0])).any():
-        return [*lines, f"table: {_summary(values)}"]
+        return [*found, f"table: {summary(values)}"]
     raw = cls.model_validate(entry).load(file, 0)
-    return [*lines, *summarise_events(raw, f"spikes if times are in s (content: {content})")]
+    return [*found, *summarise_events(raw, f"spikes if times are in s (content: {content})")]
 
 
 SOURCE = Text

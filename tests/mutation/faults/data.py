@@ -47,23 +47,23 @@ FAULTS = [
     ),
     Fault(
         "The start of a window is taken for seconds, its stop for milliseconds.",
-        "_window", "(window[0] / 1e3, window[1] / 1e3)", "(window[0], window[1] / 1e3)", PREPROCESS,
+        "window", "(window[0] / 1e3, window[1] / 1e3)", "(window[0], window[1] / 1e3)", PREPROCESS,
     ),
     Fault(
         "Trials are aligned to their start, not to the event that was asked for.",
-        "_intervals", '"interval_align" if "interval_align" in raw else "interval_start"', '"interval_start"', PREPROCESS,
+        "_spans", '"interval_align" if "interval_align" in raw else "interval_start"', '"interval_start"', PREPROCESS,
     ),
     Fault(
         "The clock of aligned trials begins at the event.",
-        "_intervals", "return align + window[0], align + window[1], window[0]", "return align + window[0], align + window[1], 0.0", PREPROCESS,
+        "_intervals", "window[0] if window else 0.0", "0.0", PREPROCESS,
     ),
     Fault(
         "A behaviour series is read at the left edge of each bin.",
-        "_with_series", 'sizes["time"]) + 0.5)', 'sizes["time"]) + 0.0)', PREPROCESS,
+        "with_series", 'sizes["time"]) + 0.5)', 'sizes["time"]) + 0.0)', PREPROCESS,
     ),
     Fault(
         "A behaviour series is read at the sample after each time.",
-        "_nearest_in_time", "left = right - (wanted - times[right - 1] <= times[right] - wanted)", "left = right", PREPROCESS,
+        "nearest_in_time", "left = right - (wanted - times[right - 1] <= times[right] - wanted)", "left = right", PREPROCESS,
     ),
     Fault(
         "Signals are summed over the samples of a bin, like counts.",
@@ -87,7 +87,7 @@ FAULTS = [
     ),
     Fault(
         "A trial has one valid bin too many.",
-        "_events", "< n_bins[:, None]", "<= n_bins[:, None]", PREPROCESS,
+        "events", "< n_bins[:, None]", "<= n_bins[:, None]", PREPROCESS,
     ),
     Fault(
         "Spikes of units that were not selected stay.",
@@ -115,7 +115,7 @@ FAULTS = [
     ),
     Fault(
         "The neuropil is added to the fluorescence.",
-        "Suite2p.load", "values - self.neuropil * neuropil", "values + self.neuropil * neuropil", SOURCES,
+        "Suite2p._plane", "values - self.neuropil * neuropil", "values + self.neuropil * neuropil", SOURCES,
     ),
     Fault(
         "Regions that were classified by hand as no cells are kept by their probability.",
@@ -131,7 +131,7 @@ FAULTS = [
     ),
     Fault(
         "Cells of a MATLAB matrix are read row by row.",
-        "_plain", '[_plain(v) for v in value.ravel("F")]', '[_plain(v) for v in value.ravel("C")]', SOURCES,
+        "_Writer.plain", '[self.plain(v) for v in value.ravel("F")]', '[self.plain(v) for v in value.ravel("C")]', SOURCES,
     ),
     Fault(
         "Spikes of Neo's segments are on the clock of the file, not of the segment.",

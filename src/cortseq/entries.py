@@ -1,0 +1,115 @@
+"""Entries of a study before they are typed: defaults, a dataset per file of a pattern, relative paths."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from cortseq.errors import CortseqError
+
+RAW = Path("data/raw")
+_MOST = 1000  # files of one pattern
+
+
+def expand(content: dict[str, Any], folder: Path | None, file: Any = None) -> dict[str, Any]:
+    """Return the content of a study with every dataset spelled out.
+
+    Keys of `defaults:` are added to each dataset that lacks them. A dataset whose `path` has `*` or `?`
+    becomes one dataset per file, named after it. A path that leads to a file from the study's folder is
+    rewritten from the working directory; any other path is left to be looked up (data/raw/, mirrors).
+
+    Parameters
+    ----------
+    content : parsed YAML of the study.
+    folder : folder of the study file; None for a study that has none.
+    file : the study file, for errors.
+    """
+    datasets = content.get("datasets")
+    if not isinstance(datasets, dict):
+        return content
+    defaults = content.get("defaults") or {}
+    if not isinstance(defaults, dict):
+        raise CortseqError("is a mapping of keys", file=file, key="defaults", value=defaults)
+    found: dict[Any, Any] = {}
+    for name, entry in datasets.items():
+        entry = {**defaults, **entry} if isinstance(entry, dict) else entry
+        for inner, one in _per_file(name, entry, _places(content, folder), file).items():
+            if inner in found:
+                raise CortseqError(
+                    "two datasets have this name",
+                    file=file,
+                    key=f"datasets.{inner}",
+                    fix="rename a file or entry",
+                )
+            found[inner] = _from_here(one, folder)
+    return {**content, "datasets": found}
+
+
+def slug(stem: str) -> str:
+    """Return a name that a study can have, made of a file's name: lower case, `_` for all else."""
+    return re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
+
+
+def _places(content: dict[str, Any], folder: Path | None) -> list[Path]:
+    """Return the folders in which a pattern is looked up, in order."""
+    listed = content.get("mirrors") or []
+    named = [m for m in listed if isinstance(m, str)] if isinstance(listed, list) else []
+    more = os.environ.get("CORTSEQ_MIRRORS", "").split(os.pathsep)
+    return [*([folder] if folder else []), Path(), RAW, *(Path(m) for m in [*named, *more] if m)]
+
+
+def _per_file(name: Any, entry: Any, places: list[Path], file: Any) -> dict[Any, Any]:
+    """Return the datasets of one entry: itself, or one for each file that its pattern fits."""
+    path = entry.get("path") if isinstance(entry, dict) else None
+    if not isinstance(path, str) or not set("*?") & set(path) or any((p / path).exists() for p in places):
+        return {name: entry}
+    files = next((f for p in places if (f := sorted(_fitting(p, path)))), [])
+    key = f"datasets.{name}.path"
+    if not files:
+        raise CortseqError("no file fits the pattern", file=file, key=key, value=path)
+    if len(files) > _MOST:
+        raise CortseqError(
+            f"{len(files)} files fit the pattern, {_MOST} are allowed", file=file, key=key, value=path
+        )
+    found: dict[Any, Any] = {}
+    for each in files:
+        own = slug(each.name.split(".")[0])
+        own = own if own[:1].isalpha() else f"{name}_{own}"
+        if own in found:
+            raise CortseqError(
+                f"two files make the name {own}", file=file, key=key, value=path, fix="rename one"
+            )
+        found[own] = {**entry, "path": os.path.relpath(each)}
+    return found
+
+
+def _fitting(place: Path, pattern: str) -> list[Path]:
+    """Return what a pattern fits in a folder."""
+    if not place.is_dir():
+        return []
+    found = glob.glob(pattern, root_dir=place)
+    return [place / name for name in found if not Path(name).name.startswith(".")]
+
+
+def _from_here(entry: Any, folder: Path | None) -> Any:
+    """Return an entry whose paths into the study's folder lead from the working directory."""
+    if not isinstance(entry, dict) or folder is None or entry.get("package"):
+        return entry
+    entry = dict(entry)
+    if isinstance(entry.get("path"), str):
+        entry["path"] = _relative(entry["path"], folder)
+    trials = entry.get("trials")
+    if isinstance(trials, dict) and isinstance(trials.get("path"), str):
+        entry["trials"] = {**trials, "path": _relative(trials["path"], folder)}
+    return entry
+
+
+def _relative(path: str, folder: Path) -> str:
+    try:
+        there = bool(path) and (folder / path).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return path
+    return os.path.relpath(folder / path) if there and not Path(path).is_absolute() else path

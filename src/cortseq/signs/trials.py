@@ -1,0 +1,130 @@
+"""Signs of trials and roles: empty, overlapping or too few of them, pauses, rates that no unit has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from cortseq import recording as rec
+from cortseq.signs.base import Sign
+from cortseq.signs.times import FAST, SLOW
+
+EMPTY = 0.5  # share of the trials without a spike
+PAUSE = 20.0  # times the pause that chance gives ...
+LEAST_PAUSE = 1.0  # ... and at least so long, s
+FEW_TRIALS = 20  # training trials
+LEAST_P = 0.05
+
+
+def of_trials(recording: xr.Dataset) -> Iterator[Sign]:
+    """Yield the signs of a Recording's trials."""
+    for signs in _OF_TRACK[rec.track(recording)]:
+        yield from signs(recording)
+    yield from _overlap(recording)
+
+
+def of_roles(recording: xr.Dataset, manifest: Mapping[str, Any], pieces: list[int]) -> Iterator[Sign]:
+    """Yield the signs of a split.
+
+    Parameters
+    ----------
+    recording : the Recording that was split.
+    manifest : of roles (`cortseq.splits.split`).
+    pieces : independent pieces of test trials over all folds; the smallest p is 2^(1 - their number).
+    """
+    n = min(len(fold["train"]) for fold in manifest["folds"])
+    if n < FEW_TRIALS:
+        what = "windows" if manifest["continuous"] else "trials"
+        fix = (
+            "shorter windows (window_ms), fewer folds"
+            if manifest["continuous"]
+            else "fewer folds, more trials"
+        )
+        yield Sign("few_trials", f"only {n} training {what}, fewer than {FEW_TRIALS}", f"try {fix}", "warn")
+    if 2.0 ** (1 - sum(pieces)) >= LEAST_P:
+        text = (
+            f"{sum(pieces)} independent pieces of test data allow no p below {2.0 ** (1 - sum(pieces)):.2g}"
+        )
+        yield Sign("few_blocks", text, "try more folds (folds: 5) or shorter windows", "warn")
+    names = _UNSEEN[rec.track(recording)](recording, manifest["folds"][0])
+    if names:
+        text = f"{len(names)} labels or units occur in test and in no training trial: {', '.join(names[:10])}"
+        yield Sign("unseen", text, "units that never spike in training are left out", "note")
+
+
+def _short(recording: xr.Dataset) -> Iterator[Sign]:
+    if np.median(recording["valid"].values.sum(1)) < 2:
+        text = f"half of the trials have fewer than 2 bins of {recording.attrs['bin_width'] * 1e3:g} ms"
+        yield Sign("short_trials", text, "check time_unit and the trials, or choose a smaller bin_ms")
+
+
+def _rates(recording: xr.Dataset) -> Iterator[Sign]:
+    valid = recording["valid"].values
+    counts = np.einsum("tbu,tb->u", recording["counts"].values, valid, dtype=float)
+    if not counts.any():
+        return
+    median = float(np.median(counts[counts > 0])) / (float(valid.sum()) * recording.attrs["bin_width"])
+    if median > FAST or (median < SLOW and counts.sum() >= FEW_TRIALS):
+        text = f"the median rate of the units is {median:.3g} Hz"
+        yield Sign("rates", text, "no neuron does that: check the bin width, time_unit and what is counted")
+
+
+def _empty(recording: xr.Dataset) -> Iterator[Sign]:
+    spikes = recording["counts"].values.sum((1, 2))
+    empty = int((spikes == 0).sum())
+    if empty > EMPTY * len(spikes) and spikes.any():
+        text = f"{empty} of {len(spikes)} trials have no spike"
+        yield Sign(
+            "empty_trials", text, "check the clock of the trials, the window, and that times are not silence"
+        )
+    if recording.attrs["continuous"] and 1 < empty <= EMPTY * len(spikes):
+        longest = _longest_run(spikes == 0)
+        expected = np.exp(-float(spikes.mean()))  # of an empty window, at a constant rate
+        if longest > 1 and len(spikes) * expected**longest < 1e-6:
+            length = longest * recording.sizes["time"] * recording.attrs["bin_width"]
+            text = f"no unit spikes for {length:.4g} s in one stretch of {longest} windows"
+            yield Sign(
+                "pause", text, "a pause that is not silence: cut it out (valid_from, part, a table)", "warn"
+            )
+
+
+def _longest_run(empty: np.ndarray) -> int:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], empty.astype(int), [0]])))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
+
+
+def _overlap(recording: xr.Dataset) -> Iterator[Sign]:
+    """Trials that share raw time with another one."""
+    if recording.attrs["continuous"] or "start" not in recording.coords:
+        return  # windows of one stretch are guarded, and share no sample
+    order = np.argsort(recording["start"].values, kind="stable")
+    start, stop = recording["start"].values[order], recording["stop"].values[order]
+    shared = np.maximum.accumulate(stop)[:-1] - start[1:]
+    overlapping = shared > 1e-6 * recording.attrs["bin_width"]
+    if overlapping.any():
+        yield Sign(
+            "overlap",
+            f"{int(overlapping.sum())} of {len(start)} trials overlap with an earlier one, by up to "
+            f"{shared.max():.4g} s: a test trial would share raw time with a training trial",
+            "shorten window_ms, or set guard: true, which keeps neighbours in one role",
+            acceptable=False,
+        )
+
+
+def _unseen_labels(recording: xr.Dataset, fold: Mapping[str, Any]) -> list[str]:
+    values, valid = rec.observations(recording), recording["valid"].values
+    seen, tested = (set(values[fold[r]][valid[fold[r]]].tolist()) for r in ("train", "test"))
+    return [str(recording.attrs["labels"][i]) for i in sorted(tested - seen)]
+
+
+def _unseen_units(recording: xr.Dataset, fold: Mapping[str, Any]) -> list[str]:
+    values = rec.observations(recording)
+    trained, tested = (values[fold[r]].sum((0, 1)) for r in ("train", "test"))
+    return recording["unit"].values[(trained == 0) & (tested > 0)].astype(str).tolist()
+
+
+_OF_TRACK = {"counts": (_short, _rates, _empty), "signal": (_short,), "symbols": ()}
+_UNSEEN = {"counts": _unseen_units, "symbols": _unseen_labels, "signal": lambda *_: []}

@@ -1,0 +1,127 @@
+"""A file on a web server, read in pieces: only the bytes that are asked for are fetched."""
+
+from __future__ import annotations
+
+import io
+import re
+import urllib.error
+import urllib.request
+from collections import OrderedDict
+
+from cortseq.errors import CortseqError
+
+BLOCK = 1 << 18  # bytes of one request at the least
+_BLOCKS = 512  # that are kept
+_TIMEOUT, _TRIES = 60.0, 3
+_SCHEME = re.compile(r"https?://[^/\s]+/\S*", re.IGNORECASE)
+
+
+class RemoteFile(io.RawIOBase):
+    """A read-only file behind an http(s) URL whose server answers range requests.
+
+    Parameters
+    ----------
+    url : http:// or https://; redirects to anything else are refused.
+
+    Attributes
+    ----------
+    size : int, bytes of the whole file.
+    fetched : int, bytes that were fetched so far.
+
+    Raises
+    ------
+    CortseqError : not such a URL, no answer, or a server that sends only whole files.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        if not _SCHEME.fullmatch(url):
+            raise CortseqError("is streamed over http(s) only", key="url", value=url)
+        self._url, self._position, self.fetched, self.size = url, 0, 0, 0
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._opener = _opener()
+        self._block(0)
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position in bytes and return it."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        self._position = max(start + offset, 0)
+        return self._position
+
+    def readinto(self, buffer) -> int:
+        """Fill `buffer` from the position on; return how many bytes were read."""
+        n = max(min(len(buffer), self.size - self._position), 0)
+        done = 0
+        while done < n:
+            block, inside = divmod(self._position + done, BLOCK)
+            piece = self._block(block)[inside : inside + n - done]
+            if not piece:
+                raise CortseqError("the server sent less than it announced", key="url", value=self._url)
+            buffer[done : done + len(piece)] = piece
+            done += len(piece)
+        self._position += done
+        return done
+
+    def _block(self, number: int) -> bytes:
+        if number in self._blocks:
+            self._blocks.move_to_end(number)
+            return self._blocks[number]
+        first = number * BLOCK
+        last = first + BLOCK - 1
+        content = self._fetch(first, min(last, self.size - 1) if self.size else last)
+        self._blocks[number] = content
+        if len(self._blocks) > _BLOCKS:
+            self._blocks.popitem(last=False)
+        return content
+
+    def _fetch(self, first: int, last: int) -> bytes:
+        request = urllib.request.Request(self._url, headers={"Range": f"bytes={first}-{last}"})
+        for attempt in range(_TRIES):
+            try:
+                with self._opener.open(request, timeout=_TIMEOUT) as answer:
+                    total = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+                    if answer.status != 206 or total is None:
+                        raise CortseqError(
+                            "the server sends whole files only",
+                            key="stream",
+                            value=self._url,
+                            fix="remove stream: to fetch it",
+                        )
+                    content = answer.read(last - first + 1)
+            except (urllib.error.URLError, OSError, ValueError) as error:
+                client = isinstance(error, urllib.error.HTTPError) and error.code < 500
+                if client or attempt == _TRIES - 1:
+                    raise CortseqError(f"cannot be read ({error})", key="url", value=self._url) from error
+                continue
+            self.size = int(total[1])
+            self.fetched += len(content)
+            return content
+        raise AssertionError("unreachable")
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Return an opener that knows http and https only: no file:, data: or ftp:, nor by a redirect."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener

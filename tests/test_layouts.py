@@ -1,0 +1,109 @@
+"""Every layout of tests/layouts.py: each bin equals plain arithmetic, and `cortseq new` finds what it says it finds."""
+
+import numpy as np
+import pytest
+from layouts import DOCUMENT, LAYOUTS, _nwb, _save, read, serve, summary, table
+
+from cortseq import cli, study
+from cortseq.errors import CortseqError
+from cortseq.sources.nwb import Nwb
+from cortseq.sources.remote import BLOCK, RemoteFile
+
+
+def need(name: str) -> None:
+    if LAYOUTS[name].package:
+        pytest.importorskip(LAYOUTS[name].package)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_bin_is_what_was_made(name, tmp_path):
+    need(name)
+    recording, expected = read(name, tmp_path)
+    if "symbols" in recording:
+        labels = np.array(recording.attrs["labels"])
+        found = [
+            list(labels[row[ok]])
+            for row, ok in zip(recording.symbols.values, recording.valid.values, strict=True)
+        ]
+        assert found == expected
+        return
+    track = "counts" if "counts" in recording else "signal"
+    values = recording[track].transpose("trial", "time", ...).values
+    assert values.shape == expected.shape
+    np.testing.assert_allclose(values, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in LAYOUTS.items() if kind.drafted])
+def test_new_writes_a_study_that_checks(name, tmp_path, capsys):
+    need(name)
+    made = LAYOUTS[name].make(tmp_path)
+    out = tmp_path / "mine.yaml"
+    assert cli.main(["new", str(tmp_path / made.entry["path"]), "-o", str(out)]) == 0
+    assert cli.main(["check", str(out)]) == 0, capsys.readouterr()
+    source = study.read(out).datasets[
+        "x" if (tmp_path / made.entry["path"]).is_file() else made.entry["path"].split(".")[0]
+    ]
+    form = {
+        k: v
+        for k, v in made.entry.items()
+        if k in ("spike_times", "counts", "signal", "symbols", "content", "format")
+    }
+    assert {k: getattr(source, k) for k in form} == form
+    made.close()
+
+
+def test_the_table_of_formats_is_current():
+    for name in LAYOUTS:
+        need(name)
+    assert DOCUMENT.read_text(encoding="utf-8") == table(), "run python tests/layouts.py"
+
+
+def test_a_streamed_file_is_not_fetched_whole(tmp_path):
+    pynwb = pytest.importorskip("pynwb")
+    nwb = _nwb()
+    nwb.add_acquisition(
+        pynwb.TimeSeries(name="raw", data=np.random.default_rng(0).normal(size=2_000_000), unit="V", rate=3e4)
+    )
+    _save(nwb, tmp_path / "x.nwb")
+    server, counter = serve(tmp_path)
+    url = f"http://127.0.0.1:{server.server_port}/x.nwb"
+    raw = Nwb.model_validate({"url": url, "stream": True}).load(None, 0)
+    server.shutdown()
+    size = (tmp_path / "x.nwb").stat().st_size
+    assert raw.sizes["trial"] == 40 and counter.sent < size / 4 and counter.sent % 1 == 0
+    assert counter.sent >= BLOCK  # what is needed was fetched here, not read from the disk
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "data:,x", "ftp://127.0.0.1/x", "http://", "x.nwb"])
+def test_only_web_servers_are_streamed_from(url):
+    with pytest.raises(CortseqError, match="url: is streamed over http"):
+        RemoteFile(url)
+
+
+def test_a_server_without_ranges_is_refused(tmp_path):
+    import http.server
+    import threading
+
+    class Whole(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *arguments): ...
+
+        def do_GET(self):
+            self.send_response(302 if self.path == "/there" else 200)
+            if self.path == "/there":
+                self.send_header("Location", "file:///etc/passwd")
+            self.end_headers()
+            self.wfile.write(b"x" * 100)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Whole)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    home = f"http://127.0.0.1:{server.server_port}"
+    with pytest.raises(CortseqError, match="whole files only"):
+        RemoteFile(f"{home}/x.nwb")
+    with pytest.raises(CortseqError, match="url: cannot be read"):
+        RemoteFile(f"{home}/there")
+    server.shutdown()
+
+
+def test_summaries_are_of_what_was_read(counts, symbols, signal):
+    assert summary(counts).startswith("40 trials x 3 units, ") and "sequences" in summary(symbols)
+    assert summary(signal) == "30 trials x 2 channels"
