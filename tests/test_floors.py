@@ -31,7 +31,7 @@ FLOORS = [
     {"theory", "processes"},
     {
         "errors", "store", "recording", "data", "flow", "matrices", "timing", "checks", "compiled", "binning",
-        "plugins", "products", "entries", "jobs", "memory", "_lazy", "cortseq",
+        "plugins", "products", "entries", "yamlfile", "jobs", "memory", "_lazy", "cortseq",
     },
 ]  # fmt: skip
 

@@ -373,7 +373,12 @@ def finite(values, *, file: Path | None, key: str) -> np.ndarray:
     ----------
     values : of any shape; the result has the same.
     """
-    values = np.asarray(values, float)
+    values = np.asarray(values)
+    if values.dtype.kind not in "iufb" and values.size:
+        raise CortseqError(
+            f"times must be numbers, not {values.dtype}", file=file, key=key, fix="check the key"
+        )
+    values = values.astype(float)
     bad = ~np.isfinite(values)
     if bad.any():
         raise CortseqError(

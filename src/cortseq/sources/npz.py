@@ -87,7 +87,10 @@ class NpzArchive(Archive):
         Of any shape, as it is stored.
         """
         try:
-            return self._content[key]
+            values = self._content[key]
+            if isinstance(values, np.ndarray):
+                return values
+            raise ValueError("it is no .npy file")
         except _BROKEN as error:
             if "pickle" not in str(error):
                 raise CortseqError(
