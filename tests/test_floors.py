@@ -19,7 +19,7 @@ PACKAGE = ROOT / "src/cortseq"
 FLOORS = [
     {"cli"},
     {"study"},
-    {"report", "inspecting"},
+    {"report", "inspecting", "checking"},
     {"textbook", "figures"},
     {"scoring", "dynamics"},
     {"preprocess", "splits", "fetch", "signs"},

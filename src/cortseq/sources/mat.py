@@ -15,6 +15,8 @@ from cortseq.sources.arrays import Archive, ArraySource, from_trains
 from cortseq.sources.base import summarise_dirt, summarise_events
 from cortseq.sources.hdf5 import open_hdf5
 
+_DENSE = ("counts", "signal")  # keys of an entry that name one array
+
 # A cell is a list (in MATLAB's order), a struct a dict, a struct array a list of dicts, text a str.
 Tree = Any
 
@@ -129,7 +131,7 @@ class MatArchive(Archive):
 
 def _advice(tree: Tree, option: str) -> str:
     """Return what to do about a variable that is no matrix."""
-    if option in ("counts", "signal") and isinstance(tree, list) and tree and isinstance(tree[0], np.ndarray):
+    if option in _DENSE and isinstance(tree, list) and tree and isinstance(tree[0], np.ndarray):
         shapes = sorted({leaf.shape for leaf in tree if isinstance(leaf, np.ndarray)})
         whole = all(
             (leaf == np.floor(leaf)).all() for leaf in tree if isinstance(leaf, np.ndarray) and leaf.size
