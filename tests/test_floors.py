@@ -30,7 +30,7 @@ FLOORS = [
     {"theory", "processes"},
     {
         "errors", "store", "recording", "data", "flow", "matrices", "timing", "checks", "compiled", "binning",
-        "plugins", "products", "jobs", "memory", "_lazy", "cortseq",
+        "plugins", "products", "jobs", "memory", "download", "_lazy", "cortseq",
     },
 ]  # fmt: skip
 

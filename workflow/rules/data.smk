@@ -1,4 +1,5 @@
-# Raw file -> recording as recorded -> trials -> manifest of roles.
+# Raw file -> recording as recorded -> trials -> manifest of roles. A file that a user placed is no input and no
+# output: Snakemake removes outputs, goes by dates, and expands braces in names. What it holds is a parameter.
 
 
 FILE_KEYS = ("source", "path", "url", "sha256", "package")
@@ -7,10 +8,10 @@ FILE_KEYS = ("source", "path", "url", "sha256", "package")
 def entry_of_file(wildcards):
     """The entry whose raw file this is; `fetch` needs no more of it than where the file comes from."""
     for name, source in STUDY.datasets.items():
-        if RAW[name] == Path("data/raw") / wildcards.file:
+        if RAW[name] == raw_files.CACHE / wildcards.file:
             whole = source.model_dump(mode="json", exclude_none=True)
             return {key: whole[key] for key in FILE_KEYS if key in whole}
-    raise WorkflowError(f"no dataset of this study uses data/raw/{wildcards.file}")
+    raise WorkflowError(f"no dataset of this study uses {raw_files.CACHE}/{wildcards.file}")
 
 
 def entry(wildcards):
@@ -23,7 +24,7 @@ def source_module(wildcards):
 
 rule fetch:
     output:
-        "data/raw/{file}",
+        str(raw_files.CACHE / "{file}"),
     log:
         "results/logs/fetch/{file}.log",
     wildcard_constraints:
@@ -37,9 +38,22 @@ rule fetch:
         "../scripts/fetch.py"
 
 
+def copied(wildcards):
+    """The raw file where it is a copy or download of ours."""
+    file = RAW[wildcards.dataset]
+    return [file] if file and raw_files.is_cached(file) else []
+
+
+def placed(wildcards):
+    """What a raw file that a user placed holds; "" of a copy, which is an input."""
+    source, file = STUDY.datasets[wildcards.dataset], RAW[wildcards.dataset]
+    is_placed = file and not raw_files.is_cached(file)
+    return raw_files.stamp(source, file) if is_placed else ""
+
+
 rule load:
     input:
-        lambda w: [RAW[w.dataset]] if RAW[w.dataset] else [],
+        copied,
     output:
         path("recordings"),
     log:
@@ -49,6 +63,8 @@ rule load:
         runtime=30,
     params:
         entry=entry,
+        mirrors=STUDY.mirrors,
+        placed=placed,
         seed=STUDY.seed,
         code=lambda w: code("load", source_module(w)),
     script:
