@@ -65,7 +65,7 @@ def _cached(source: Source, mirrors: Sequence[str]) -> Path:
     if not source.package and not source.url:
         found = find(source, list(mirrors))
         if found is not None:
-            return CACHE / stamp(source, found)[:_KEY] / name
+            return CACHE / f"copy-{stamp(source, found)[:_KEY]}" / name
         known = sorted(CACHE.glob(f"*/{name}"), key=lambda file: file.stat().st_mtime)
         if known:  # the mirror is away
             return known[-1]

@@ -11,7 +11,9 @@ def entry_of_file(wildcards):
         if RAW[name] == raw_files.CACHE / wildcards.file:
             whole = source.model_dump(mode="json", exclude_none=True)
             return {key: whole[key] for key in FILE_KEYS if key in whole}
-    raise WorkflowError(f"no dataset of this study uses {raw_files.CACHE}/{wildcards.file}")
+    raise WorkflowError(
+        f"no dataset of this study uses {raw_files.CACHE}/{wildcards.file}"
+    )
 
 
 def entry(wildcards):
