@@ -19,7 +19,7 @@ PACKAGE = ROOT / "src/cortseq"
 FLOORS = [
     {"cli"},
     {"study"},
-    {"report", "inspecting"},
+    {"report", "inspecting", "checking"},
     {"proposing"},
     {"textbook", "figures"},
     {"scoring", "dynamics"},
@@ -31,7 +31,7 @@ FLOORS = [
     {"theory", "processes"},
     {
         "errors", "store", "recording", "data", "flow", "matrices", "timing", "checks", "compiled", "binning",
-        "plugins", "products", "entries", "yamlfile", "jobs", "memory", "_lazy", "cortseq",
+        "plugins", "products", "entries", "yamlfile", "jobs", "memory", "download", "_lazy", "cortseq",
     },
 ]  # fmt: skip
 

@@ -25,6 +25,7 @@ import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
+from cortseq.download import allowed
 from cortseq.errors import CortseqError
 
 Positive = Annotated[float, Field(gt=0)]
@@ -65,7 +66,11 @@ class Source(BaseModel):
     )
     url: str | None = Field(None, description="where the file can be fetched from")
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    package: str | None = Field(None, description="installed Python package that ships the file at `path`")
+    package: str | None = Field(
+        None,
+        pattern="^[A-Za-z0-9_]+$",
+        description="installed Python package that ships the file at `path`; a plain name",
+    )
     bin_ms: Positive | None = Field(
         None, description="bin width in ms; default: 20 for spikes, native for samples"
     )
@@ -159,6 +164,10 @@ class Source(BaseModel):
 
     @model_validator(mode="after")
     def _has_file(self):
+        if self.url is not None and not allowed(self.url):
+            raise ValueError(
+                f"url: only http and https are fetched, not {self.url!r} -- give path: for a file"
+            )
         if self.needs_file and self.path is None and self.url is None:
             raise ValueError("needs `path:` or `url:` -- name the raw file")
         if self.patterns and (self.path is None or self.url or self.package):

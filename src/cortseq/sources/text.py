@@ -30,19 +30,20 @@ _FOR = {
     "group_by": ("symbols",),
     "missing": ("symbols",),
 }
+_ALONE = ("signal",)  # tables whose rows may hold one number each
 _MISSING = ("", "nan", "NaN", "NA", "N/A")
 _EXACT = 2.0**53  # whole numbers beyond it are not told apart in floating point
 
 
 class Text(Sampled):
-    """`source: text`: a text file (UTF-8, or as its byte-order mark says), whose `content` says how it is read.
+    """`source: text`: a text file (UTF-8, or as its mark says), whose `content` says how it is read.
 
-    `symbols`: one sequence per line; empty lines are skipped and counted, as are lines that begin with `#`. With
-    `label` the file is a table of one label per row, and `group_by` names the column of the sequence. `signal`, `counts`: a table of
-    numbers whose rows and columns are `axes`. `spikes`: one spike per row, in the order of `columns`.
-    `spike_times`: all numbers are the spike times of one unit. `spike_lines`: every line those of one unit.
-    In numbers, what follows `#` is a comment, and an empty field of a table is missing. A comma is the decimal
-    mark where it cannot be the separator, which is said.
+    `symbols`: one sequence per line; empty lines are skipped and counted, as are lines that begin with `#`.
+    With `label` the file is a table of one label per row, and `group_by` names the column of the sequence.
+    `signal`, `counts`: a table of numbers whose rows and columns are `axes`. `spikes`: one spike per row, in
+    the order of `columns`. `spike_times`: all numbers are the spike times of one unit. `spike_lines`: every
+    line those of one unit. In numbers, what follows `#` is a comment, and an empty field of a table is
+    missing. A comma is the decimal mark where it cannot be the separator, which is said.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".csv", ".tsv")
@@ -137,8 +138,7 @@ class Text(Sampled):
 
     def _table(self, rows: list[str], file: Path | None) -> tuple[np.ndarray, int]:
         """Return a table of numbers, (row, column), and how many of them had a decimal comma."""
-        single = self.content == "signal"
-        mark, decimal = lines.marks(rows, self.separator, self.decimal, file, single)
+        mark, decimal = lines.marks(rows, self.separator, self.decimal, file, self.content in _ALONE)
         return tables.numbers(rows, mark, decimal, file)
 
     def _spikes(self, rows: list[str], file: Path | None) -> xr.Dataset:
