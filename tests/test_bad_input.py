@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bad_input import CASES, COUNTS, TIMES, TRIALS, UNITS, cells, text_of
 
-from cortseq import cli, proposing, study
+from cortseq import checking, cli, proposing, study
 from cortseq.errors import CortseqError
 
 SECONDS, MEGABYTES = 30, 1500
@@ -164,7 +164,7 @@ def survives(call, seconds: float = 60.0) -> None:
 
 def load(folder: Path, name: str, entry: dict) -> None:
     plan = study.validate({"datasets": {"d": {**entry, "path": name}}}, folder=folder)
-    cli._check_recording(plan, "d", plan.datasets["d"])
+    checking.dataset(plan, "d", plan.datasets["d"])
 
 
 def _spoil(name: str, n: int, folder: Path, seed: int) -> None:
