@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from cortseq import models, sources
-from cortseq.errors import CortseqError
+from cortseq.errors import CortseqError, about
 from cortseq.models.base import Checkpoint, Model
 from cortseq.plugins import NAME
 from cortseq.sources.base import Source
@@ -316,16 +316,39 @@ def _theory_faults(study: Study, file) -> list[str]:
     return faults
 
 
+class _Unique(yaml.SafeLoader):
+    """YAML whose mappings give no key twice: the first of two datasets of one name would be lost."""
+
+    def construct_mapping(self, node, deep=False):
+        """Return a mapping as a dict; a CortseqError names the key that is there twice."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise CortseqError(f"is there twice (line {line})", key=key.value, fix="rename or remove one")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def parse(path: str | Path) -> Any:
+    """Content of a study file; CortseqError where it is no UTF-8 YAML, or gives a key twice."""
+    path = Path(path)
+    try:
+        with about(path):
+            return yaml.load(path.read_text(encoding="utf-8-sig"), _Unique)
+    except yaml.YAMLError as error:
+        raise CortseqError(f"is not YAML: {' '.join(str(error).split())}", file=path) from None
+    except UnicodeDecodeError as error:
+        raise CortseqError("is not UTF-8 text", file=path, fix="save it as UTF-8") from error
+
+
 def read(path: str | Path) -> Study:
     """Read and validate a study file."""
     path = Path(path)
     if not path.is_file():
         raise CortseqError("no such study file", file=path)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise CortseqError(f"is not YAML: {' '.join(str(error).split())}", file=path) from None
-    return validate(content, path)
+    return validate(parse(path), path)
 
 
 def dump(study: Study) -> dict:

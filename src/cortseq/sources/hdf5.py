@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cortseq.errors import CortseqError, MissingExtra
+from cortseq.memory import affordable
 from cortseq.sources.arrays import Archive, ArraySource
 from cortseq.sources.base import sorted_labels
 
@@ -59,6 +60,8 @@ class Hdf5Archive(Archive):
         with open_hdf5(self.file) as content:
             try:
                 dataset = content[key]
+                n_bytes = dataset.size * max(dataset.dtype.itemsize, 8)
+                affordable(3 * n_bytes, f"the array {dataset.shape}", file=self.file, key=key)
                 values = np.asarray(dataset.asstr()[()] if dataset.dtype.kind == "O" else dataset[()])
             except (OSError, TypeError, ValueError) as error:
                 raise CortseqError(
