@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from cortseq.errors import CortseqError
+from cortseq.errors import CortseqError, about
 
 _BYTES = 1_000_000  # of a study file
 _NODES = 50_000  # of its content with every anchor written out
@@ -28,9 +28,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         if not isinstance(name, str | int | float | bool | type(None)):
             raise yaml.constructor.ConstructorError(None, None, "a key is no text", key.start_mark)
         if name in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {name!r} is given twice", key.start_mark
-            )
+            line = key.start_mark.line + 1
+            raise CortseqError(f"is there twice (line {line})", key=name, fix="rename or remove one")
         seen.add(name)
     loader.flatten_mapping(node)
     return {
@@ -66,7 +65,8 @@ def load(path: Path) -> Any:
         if node is None:
             return None
         _size(node, {}, 0, path)
-        return loader.construct_document(node)
+        with about(path):
+            return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise CortseqError(f"is not YAML: {error.problem}{where}", file=path) from None

@@ -81,9 +81,8 @@ class Hdf5Archive(Archive):
         with open_hdf5(self.file) as content:
             try:
                 dataset = content[key]
-                affordable(
-                    dataset.size * dataset.dtype.itemsize, f"shape {dataset.shape}", file=self.file, key=key
-                )
+                n_bytes = dataset.size * max(dataset.dtype.itemsize, 8)
+                affordable(3 * n_bytes, f"the array {dataset.shape}", file=self.file, key=key)
                 values = np.asarray(dataset.asstr()[()] if dataset.dtype.kind == "O" else dataset[()])
             except BROKEN as error:
                 raise CortseqError(

@@ -126,9 +126,11 @@ class Text(Sampled):
         else:
             sequences = [_split(row, self.separator) for row in rows]
         if self.separator or self.label:
-            sequences = [self._known(sequence) for sequence in sequences]
+            known = [self._known(sequence) for sequence in sequences]
+        else:
+            known = [list(sequence) for sequence in sequences]
         dirt = {"comment_lines": comments}
-        return symbol_dataset(sequences, file=file, alphabet=self.alphabet, dirt=dirt)
+        return symbol_dataset(known, file=file, alphabet=self.alphabet, dirt=dirt)
 
     def _known(self, sequence: list[str]) -> list[str | None]:
         """Return the labels, None where one is missing; empty fields at the end of a row are padding."""
