@@ -71,6 +71,9 @@ class Source(BaseModel):
         pattern="^[A-Za-z0-9_]+$",
         description="installed Python package that ships the file at `path`; a plain name",
     )
+    what: str | None = Field(None, description="what was recorded, in words; for the list of recordings")
+    cite: str | None = Field(None, description="whom to cite, and where the recording comes from")
+    licence: str | None = Field(None, description="licence of the recording")
     bin_ms: Positive | None = Field(
         None, description="bin width in ms; default: 20 for spikes, native for samples"
     )
