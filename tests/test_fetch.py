@@ -23,8 +23,10 @@ def _source(**more):
 
 def test_found_in_a_subfolder_of_a_mirror(here):
     source = _source()
-    fetch.fetch(source, fetch.raw_path(source), [])
-    assert (here / "data/raw/song.txt").read_text() == "abc\n"
+    target = fetch.raw_path(source)
+    fetch.fetch(source, target, [])
+    assert target.parent.parent == fetch.CACHE and target.read_text() == "abc\n"
+    assert not (here / "data/raw").exists() and fetch.raw_path(source) == target
 
 
 def test_two_different_files_of_one_name_need_a_sha256(here):

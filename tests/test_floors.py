@@ -19,7 +19,7 @@ PACKAGE = ROOT / "src/cortseq"
 FLOORS = [
     {"cli"},
     {"study"},
-    {"report", "inspecting"},
+    {"report", "inspecting", "checking"},
     {"proposing"},
     {"textbook", "figures"},
     {"scoring", "dynamics"},
@@ -30,7 +30,7 @@ FLOORS = [
     {"theory", "processes"},
     {
         "store", "recording", "data", "flow", "matrices", "timing", "checks", "binning", "plugins", "products",
-        "entries", "jobs", "cortseq",
+        "entries", "yamlfile", "download", "jobs", "cortseq",
     },
     {"observations"},
     {"errors", "metrics", "memory", "compiled", "_lazy"},

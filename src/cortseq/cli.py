@@ -6,9 +6,8 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-from cortseq import fetch, plugins, study
+from cortseq import plugins, study
 from cortseq.errors import CortseqError, about
 
 
@@ -25,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         "check", parents=[outside], help="validate a study and its raw files without running it"
     )
     check.add_argument("config", type=Path)
+    check.add_argument("--json", action="store_true", help="print what was found as JSON")
     inspect = commands.add_parser("inspect", parents=[outside], help="say what a recording file holds")
     inspect.add_argument("files", type=Path, nargs="+", metavar="FILE")
     new = commands.add_parser("new", parents=[outside], help="write a commented study for recording files")
@@ -50,41 +50,41 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
+    from cortseq import checking
+
     plan = study.read(given.config)
     faults: list[str] = []
+    found = []
     for name, source in plan.datasets.items():
         try:
             with about(given.config, f"datasets.{name}"):
-                _check_recording(plan, name, source)
+                facts = checking.dataset(plan, name, source)
         except CortseqError as error:
             faults += str(error).splitlines()
+            continue
+        if facts is None:
+            print(
+                f"datasets.{name}: not fetched yet, so its content is not checked: {source.url}",
+                file=sys.stderr,
+            )
+            continue
+        found.append(facts)
+        if not given.json:
+            print("\n".join(checking.lines(facts)))
+    fits = sum(len(plan.variants(s.track)) for s in plan.datasets.values()) * plan.folds * bool(plan.models)
+    if given.json:
+        print(
+            json.dumps(
+                {"study": str(given.config), "fits": fits, "datasets": found, "faults": faults}, indent=1
+            )
+        )
     if faults:
         raise CortseqError("\n".join(faults))
-    fits = sum(len(plan.variants(s.track)) for s in plan.datasets.values()) * plan.folds * bool(plan.models)
     work = [f"{len(plan.datasets)} recording(s), {fits} fits of up to {plan.members} members"]
     work += [f"{len(plan.theory)} phenomena"] * bool(plan.theory)
-    print(f"{given.config}: {', '.join(work)}: fine")
+    if not given.json:
+        print(f"{given.config}: {', '.join(work)}: fine")
     return 0
-
-
-def _check_recording(plan: study.Study, name: str, source: Any) -> None:
-    """Everything that comes before the first fit, without writing anything."""
-    from cortseq import preprocess, splits
-
-    file = fetch.available(source, plan.mirrors)
-    if file is None and source.needs_file:
-        print(
-            f"datasets.{name}: not fetched yet, so its content is not checked: {source.url}", file=sys.stderr
-        )
-        return
-    raw = source.load(file, plan.seed)
-    with about(file):
-        recording = preprocess.judged(raw, source)
-        splits.split(recording, splits.Deal.of(plan), source, name)
-        if plan.burn_in >= recording.sizes["time"]:
-            raise CortseqError(
-                f"no bin is left of {recording.sizes['time']}", key="burn_in", value=plan.burn_in
-            )
 
 
 def _inspect(given: argparse.Namespace) -> int:

@@ -1,21 +1,30 @@
-"""Raw files: where an entry of the study finds its file, and bringing it there."""
+"""Raw files: where an entry of the study finds its file, and bringing it there.
+
+What a user placed (a path as given, `data/raw/`, a mirror) is read where it lies or copied, and never
+written, moved or deleted. Copies and downloads go to `data/cache/`, to a folder named by content or address.
+"""
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
-import urllib.error
-import urllib.request
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cortseq import store
+from cortseq import download, store
 from cortseq.errors import CortseqError
 from cortseq.sources.base import Source
 
-RAW = Path("data/raw")
+RAW, CACHE = Path("data/raw"), Path("data/cache")
+_KEY = 16  # letters of a digest that name a folder of the cache
+_WHOLE = 1 << 26  # bytes; of larger files a stamp hashes ...
+_BLOCKS, _BLOCK = 64, 1 << 20  # ... so many blocks of so many bytes, spread over the file
 
 
 def file_name(source: Source) -> str:
@@ -25,8 +34,8 @@ def file_name(source: Source) -> str:
     return source.path or PurePosixPath((source.url or "").split("?")[0]).name
 
 
-def raw_path(source: Source) -> Path | None:
-    """Return the file a `load` job reads: the path as given where that exists, else its place in data/raw/.
+def raw_path(source: Source, mirrors: Sequence[str] = ()) -> Path | None:
+    """Return the file a `load` job reads: as given, or under data/raw/, or its place in the cache.
 
     A folder (`source.patterns`) is read where it lies, also in a mirror of CORTSEQ_MIRRORS, never copied.
     """
@@ -34,11 +43,54 @@ def raw_path(source: Source) -> Path | None:
         return None
     if source.path and not source.package and _there(source, Path(source.path)):
         return Path(source.path)
-    if source.patterns and not _there(source, RAW / str(source.path)):
-        return next(_folders(source, mirror_folders([])), RAW / str(source.path))
     name = PurePosixPath(file_name(source))
     outside = name.is_absolute() or ".." in name.parts
-    return RAW / (name.name if outside else name)
+    placed = RAW / (name.name if outside else name)
+    if _there(source, placed):
+        return placed
+    if source.patterns:
+        return next(_folders(source, mirror_folders([])), RAW / str(source.path))
+    return _cached(source, mirrors)
+
+
+def is_cached(path: Path) -> bool:
+    """Whether a raw file is a copy or download of ours, which the workflow may make again."""
+    return path.is_relative_to(CACHE)
+
+
+def _cached(source: Source, mirrors: Sequence[str]) -> Path:
+    """Return the file's place in the cache: by its sha256, by what a mirror holds, or by its address."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", PurePosixPath(file_name(source)).name) or "file"
+    if source.sha256:
+        return CACHE / source.sha256[:_KEY] / name
+    if not source.package and not source.url:
+        found = find(source, list(mirrors))
+        if found is not None:
+            return CACHE / f"copy-{stamp(source, found)[:_KEY]}" / name
+        known = sorted(CACHE.glob(f"*/{name}"), key=lambda file: file.stat().st_mtime)
+        if known:  # the mirror is away
+            return known[-1]
+    address = f"{source.package} {source.path} {source.url}"
+    return CACHE / hashlib.sha256(address.encode()).hexdigest()[:_KEY] / name
+
+
+def stamp(source: Source, path: Path) -> str:
+    """Return a digest that changes when the file does, whatever its date; "" where it is not there.
+
+    It is of the size and the content; of files above 64 MB of blocks spread over the content. The sha256 of
+    the whole file is checked and written down when it is loaded.
+    """
+    if not _there(source, path):
+        return ""
+    if source.patterns or path.stat().st_size <= _WHOLE:
+        return _digest(source, path)
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for block in range(_BLOCKS):
+            file.seek((size - _BLOCK) * block // (_BLOCKS - 1))
+            digest.update(file.read(_BLOCK))
+    return digest.hexdigest()
 
 
 def _there(source: Source, path: Path) -> bool:
@@ -49,7 +101,9 @@ def _folders(source: Source, mirrors: list[Path]) -> Any:
     """Yield folders of the name asked for in the mirrors, also a mirror itself."""
     name = PurePosixPath(str(source.path)).name
     for mirror in mirrors:
-        yield from (f for f in [mirror, *sorted(mirror.rglob(name))] if f.name == name and f.is_dir())
+        yield from (
+            f for f in [mirror, *sorted(mirror.rglob(glob.escape(name)))] if f.name == name and f.is_dir()
+        )
 
 
 def mirror_folders(mirrors: list[str]) -> list[Path]:
@@ -67,7 +121,8 @@ def find(source: Source, mirrors: list[str]) -> Path | None:
     if source.package:
         return _in_package(source)
     name = PurePosixPath(file_name(source)).name
-    found = [f for m in mirror_folders(mirrors) if m.is_dir() for f in sorted(m.rglob(name)) if f.is_file()]
+    folders = [m for m in mirror_folders(mirrors) if m.is_dir()]
+    found = [f for m in folders for f in sorted(m.rglob(glob.escape(name))) if f.is_file()]
     if not found:
         return None
     digests = {store.sha256(f): f for f in reversed(found)}
@@ -92,7 +147,10 @@ def find(source: Source, mirrors: list[str]) -> Path | None:
 
 
 def _in_package(source: Source) -> Path:
-    spec = importlib.util.find_spec(str(source.package))
+    """Return the file inside an installed package, none of whose code is run."""
+    name = str(source.package)
+    installed = name in importlib.metadata.packages_distributions()
+    spec = importlib.util.find_spec(name) if installed else None
     if spec is None or not spec.submodule_search_locations:
         raise CortseqError(
             "the package that ships the file is not installed",
@@ -100,7 +158,10 @@ def _in_package(source: Source) -> Path:
             value=source.package,
             fix=f"pip install {source.package}",
         )
-    file = Path(spec.submodule_search_locations[0]) / str(source.path)
+    root = Path(spec.submodule_search_locations[0]).resolve()
+    file = root / str(source.path)
+    if not file.resolve().is_relative_to(root):
+        raise CortseqError(f"lies outside of package {source.package}", key="path", value=source.path)
     if not file.is_file():
         raise CortseqError(f"package {source.package} ships no such file", key="path", value=source.path)
     return file
@@ -118,7 +179,7 @@ def verify(source: Source, file: Path) -> str:
             file=file,
             key="sha256",
             value=source.sha256,
-            fix="delete the file to fetch it again, or correct sha256",
+            fix="get the right file, or correct sha256",
         )
     return digest
 
@@ -142,7 +203,7 @@ def available(source: Source, mirrors: list[str]) -> Path | None:
 
     Raises CortseqError where it is nowhere and has no URL, or has another sha256.
     """
-    path = raw_path(source)
+    path = raw_path(source, mirrors)
     if path is None:
         return None
     if _there(source, path):
@@ -155,28 +216,28 @@ def available(source: Source, mirrors: list[str]) -> Path | None:
 
 
 def fetch(source: Source, target: Path, mirrors: list[str]) -> None:
-    """Bring the raw file to `target`: from its package, a mirror folder, or the URL; sha256 checked."""
-    found = find(source, mirrors)
+    """Bring the raw file to `target`: from its package, a mirror, the cache or the URL; sha256 checked.
+
+    What killed downloads have left beside it is removed.
+    """
+    found = find(source, mirrors) or _known(source)
     if found is None and not source.url:
         raise _missing(source, mirrors)
+    store.sweep(target)
     with store.atomic(target) as temporary:
         if found is not None:
             shutil.copyfile(found, temporary)
         else:
-            try:
-                with (
-                    urllib.request.urlopen(str(source.url), timeout=60) as answer,
-                    open(temporary, "wb") as file,
-                ):
-                    shutil.copyfileobj(answer, file)
-            except (urllib.error.URLError, OSError) as error:
-                raise CortseqError(
-                    f"cannot be fetched ({error})",
-                    key="url",
-                    value=source.url,
-                    fix=f"put the file at {target}, or name a folder that has it in CORTSEQ_MIRRORS",
-                ) from error
+            download.download(str(source.url), temporary, target)
         verify(source, temporary)
+
+
+def _known(source: Source) -> Path | None:
+    """Return a file of the cache with the sha256 asked for, or None."""
+    if not source.sha256 or not CACHE.is_dir():
+        return None
+    name = _cached(source, ()).name
+    return next((f for f in sorted(CACHE.glob(f"*/{name}")) if store.sha256(f) == source.sha256), None)
 
 
 def _missing(source: Source, mirrors: list[str]) -> CortseqError:

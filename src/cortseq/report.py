@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cortseq import checks
+from cortseq import checks, signs
 from cortseq import recording as rec
 from cortseq.metrics import METRICS
 from cortseq.scoring import words
@@ -51,6 +51,10 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
         )
     if rec.dirt(recording):
         rows["dirt"] = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in rec.dirt(recording).items())
+    for sign in signs.of(recording):
+        rows[f"{'warning' if sign.level == 'warn' else 'note'}: {sign.name.replace('_', ' ')}"] = (
+            sign.sentence()
+        )
     if source.get("sha256"):
         rows["sha256"] = source["sha256"]
     return rows

@@ -1,8 +1,9 @@
 """Who learns from which trial: the manifest of roles train / valid / test / guard per fold.
 
 Trials of a trial-structured recording are dealt at random within strata of a covariate. Windows of a
-continuous recording stay in contiguous blocks; where blocks of different roles meet, one window is
-set aside as a guard, so that no raw interval (nor its immediate neighbour) is in two roles.
+continuous recording, and trials of an entry with `guard`, stay in contiguous blocks; where blocks of different
+roles meet, one window is set aside as a guard, so that no raw interval (nor its immediate neighbour) is in two
+roles. Guards of short recordings are taken from training, so that test and validation keep their shares.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ if TYPE_CHECKING:  # a job that asks for its roles does not need it
 
 ROLES = ("train", "valid", "test", "guard")
 _BLOCKS = 20  # contiguous blocks a continuous recording is cut into (at least per fold four)
+_LONG = 10  # windows a block from which on a guard takes little of it
+_GUARDS = 0.15  # share of the windows of a short recording that may be guards
+_RUNS = {"test": 4, "valid": 3}  # most runs of windows of a role in a short recording
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def split(recording: xr.Dataset, deal: Deal, source: Source, dataset: str) -> di
     cut = _deal_blocks if continuous else _deal_trials
     folds = []
     for roles in cut(n, strata, deal, rng):
-        roles = _guarded(roles) if continuous else roles
+        roles = _apart(roles, recording) if continuous else roles
         fold = {role: np.flatnonzero(roles == role).tolist() for role in ROLES}
         for role in ROLES[:3]:
             if not fold[role]:
@@ -137,11 +141,72 @@ def _choose(
 
 
 def _deal_blocks(n: int, strata: np.ndarray, deal: Deal, rng: np.random.Generator) -> Any:
-    # at least two windows, as one may become a guard; four where there are enough, or guards take too many
-    n_blocks = min(max(_BLOCKS, 4 * deal.folds), max(n // 4, 3, deal.folds))
+    """Deal contiguous blocks of equal length; runs of windows where blocks would be too short for guards."""
+    n_blocks = -(-max(_BLOCKS, 4 * deal.folds) // deal.folds) * deal.folds  # as many for each fold
+    if n < _LONG * n_blocks:
+        yield from _deal_runs(n, deal, rng)
+        return
     block = np.arange(n) * n_blocks // n
     for roles in _deal_trials(n_blocks, np.arange(n_blocks), deal, rng):
-        yield roles[block]
+        yield _guarded(roles[block])
+
+
+def _deal_runs(n: int, deal: Deal, rng: np.random.Generator) -> Any:
+    """Give each role its share of few windows, in as many runs as leave guards a small share of all.
+
+    A fold is tested on one run, its n-th part of the recording; a single split on up to four runs, each at a
+    random place of an equal part.
+    """
+    valid = max(1, round(deal.valid_fraction * n))
+    n_runs = int(np.clip(_GUARDS * n / 4, 1, _RUNS["valid"]))
+    for fold in range(deal.folds):
+        roles = np.full(n, "train", dtype="<U5")
+        if deal.folds > 1:
+            roles[np.arange(n) * deal.folds // n == fold] = "test"
+        else:
+            _place_tests(roles, max(1, round(deal.test_fraction * n)), rng)
+        _guard_beside(roles)
+        for size in np.diff(np.arange(n_runs + 1) * valid // n_runs):
+            _place_valid(roles, int(size), rng)
+        yield roles
+
+
+def _place_tests(roles: np.ndarray, n_test: int, rng: np.random.Generator) -> None:
+    """Put test windows into as many equal parts of the recording as runs are allowed.
+
+    One run is put at an end; two windows are put at both ends, as one run of them would be one piece of evidence.
+    """
+    n = len(roles)
+    n_runs = int(np.clip(_GUARDS * n / 4, 1, min(_RUNS["test"], n_test)))
+    if n_test == 2:
+        roles[[0, -1]] = "test"
+        return
+    if n_runs == 1:
+        roles[slice(0, n_test) if rng.random() < 0.5 else slice(n - n_test, n)] = "test"
+        return
+    edges = np.arange(n_runs + 1) * n // n_runs
+    for size, first, last in zip(
+        np.diff(np.arange(n_runs + 1) * n_test // n_runs), edges, edges[1:], strict=False
+    ):
+        at = first + rng.integers(last - first - size + 1)
+        roles[at : at + size] = "test"
+
+
+def _place_valid(roles: np.ndarray, size: int, rng: np.random.Generator) -> None:
+    """Put a run of validation windows at an end of the longest stretch of training, where one guard is enough."""
+    training = np.concatenate([[0], (roles == "train").astype(int), [0]])
+    edges = np.flatnonzero(np.diff(training)).reshape(-1, 2)
+    first, last = max(edges.tolist(), key=lambda edge: edge[1] - edge[0])
+    size = max(1, min(size, last - first - 2))
+    at = first if rng.random() < 0.5 else last - size
+    roles[at : at + size] = "valid"
+    _guard_beside(roles)
+
+
+def _guard_beside(roles: np.ndarray) -> None:
+    """Make guards of the training windows that meet a window of another role."""
+    for here, there in ((roles[1:], roles[:-1].copy()), (roles[:-1], roles[1:].copy())):
+        here[(here == "train") & np.isin(there, ("test", "valid"))] = "guard"
 
 
 def _guarded(roles: np.ndarray) -> np.ndarray:
@@ -149,6 +214,20 @@ def _guarded(roles: np.ndarray) -> np.ndarray:
     out = roles.copy()
     out[1:][roles[1:] != roles[:-1]] = "guard"
     return out
+
+
+def _apart(roles: np.ndarray, recording: xr.Dataset) -> np.ndarray:
+    """Make guards of further trials that share raw time with one of another role; training ones where one is."""
+    if "start" not in recording.coords:
+        return roles
+    roles, start = roles.copy(), recording["start"].values
+    slack = 0.5 * float(recording.attrs["bin_width"])  # clocks of samples jitter
+    last = np.searchsorted(start, recording["stop"].values - slack)  # trials are in order of time
+    for i in np.flatnonzero(last > np.arange(len(roles)) + 1):
+        for j in range(i + 1, last[i]):
+            if roles[i] != roles[j] and "guard" not in (roles[i], roles[j]):
+                roles[i if roles[i] == "train" else j] = "guard"
+    return roles
 
 
 def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import math
 import operator
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from cortseq import entries, models, sources
+from cortseq import entries, models, sources, yamlfile
 from cortseq.errors import CortseqError
 from cortseq.models.base import Model
 from cortseq.models.progress import Checkpoint
@@ -30,6 +30,7 @@ from cortseq.sources.base import Source
 from cortseq.splits import Deal
 from cortseq.textbook import phenomena
 
+MOST_VARIANTS = 10_000  # points of one sweep
 STANDARD_MODELS: dict[str, dict[str, Any]] = {
     "psth": {"family": "psth"},
     "flat": {"family": "flat"},
@@ -183,6 +184,13 @@ def _expand(name: str, entry: Any, track: str | None) -> list[Variant]:
     for key, values in lists.items():
         if not values:
             raise CortseqError("a sweep needs at least one value", key=f"models.{name}.{key}", value=values)
+    points = math.prod(map(len, lists.values()))
+    if points > MOST_VARIANTS:
+        raise CortseqError(
+            f"the sweep has {points} points, {MOST_VARIANTS} are allowed",
+            key=f"models.{name}",
+            fix="shorten its lists",
+        )
     variants = []
     for point in itertools.product(*lists.values()):
         swept = dict(zip(lists, point, strict=True))
@@ -325,11 +333,7 @@ def read(path: str | Path) -> Study:
     path = Path(path)
     if not path.is_file():
         raise CortseqError("no such study file", file=path)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise CortseqError(f"is not YAML: {' '.join(str(error).split())}", file=path) from None
-    return validate(content, path, path.parent)
+    return validate(yamlfile.load(path), path, path.parent)
 
 
 def dump(study: Study) -> dict[str, Any]:

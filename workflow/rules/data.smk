@@ -1,7 +1,9 @@
-# Raw file -> recording as recorded -> trials -> manifest of roles.
+# Raw file -> recording as recorded -> trials -> manifest of roles. A file that a user placed is no input and no
+# output: Snakemake removes outputs, goes by dates, and expands braces in names. What it holds is a parameter.
 
 
 from cortseq.sources.trials import companion
+from cortseq.store import sha256
 
 FILE_KEYS = ("source", "path", "url", "sha256", "package")
 
@@ -9,24 +11,26 @@ FILE_KEYS = ("source", "path", "url", "sha256", "package")
 def entry_of_file(wildcards):
     """The entry whose raw file this is; `fetch` needs no more of it than where the file comes from."""
     for name, source in STUDY.datasets.items():
-        if RAW[name] == Path("data/raw") / wildcards.file:
+        if RAW[name] == raw_files.CACHE / wildcards.file:
             whole = source.model_dump(mode="json", exclude_none=True)
             return {key: whole[key] for key in FILE_KEYS if key in whole}
-    raise WorkflowError(f"no dataset of this study uses data/raw/{wildcards.file}")
+    raise WorkflowError(
+        f"no dataset of this study uses {raw_files.CACHE}/{wildcards.file}"
+    )
 
 
 def entry(wildcards):
     return STUDY.datasets[wildcards.dataset].model_dump(mode="json", exclude_none=True)
 
 
-def beside(dataset):
-    """Files that the entry reads beside its recording, a table of trials say."""
-    source = STUDY.datasets[dataset]
-    raw = Path(RAW[dataset]) if RAW[dataset] else None
+def beside(wildcards):
+    """What files hold that the entry reads beside its recording, a table of trials say."""
+    source, raw = STUDY.datasets[wildcards.dataset], RAW[wildcards.dataset]
     try:
-        return [str(companion(path, raw)) for path in source.companions]
+        found = [companion(path, raw) for path in source.companions]
     except CortseqError as error:
-        raise WorkflowError(f"datasets.{dataset}: {error}")
+        raise WorkflowError(f"datasets.{wildcards.dataset}: {error}")
+    return [sha256(file) for file in found]
 
 
 def source_module(wildcards):
@@ -35,7 +39,7 @@ def source_module(wildcards):
 
 rule fetch:
     output:
-        "data/raw/{file}",
+        str(raw_files.CACHE / "{file}"),
     log:
         "results/logs/fetch/{file}.log",
     wildcard_constraints:
@@ -49,10 +53,22 @@ rule fetch:
         "../scripts/fetch.py"
 
 
+def copied(wildcards):
+    """The raw file where it is a copy or download of ours."""
+    file = RAW[wildcards.dataset]
+    return [file] if file and raw_files.is_cached(file) else []
+
+
+def placed(wildcards):
+    """What a raw file that a user placed holds; "" of a copy, which is an input."""
+    source, file = STUDY.datasets[wildcards.dataset], RAW[wildcards.dataset]
+    is_placed = file and not raw_files.is_cached(file)
+    return raw_files.stamp(source, file) if is_placed else ""
+
+
 rule load:
     input:
-        lambda w: [RAW[w.dataset]] if RAW[w.dataset] else [],
-        lambda w: beside(w.dataset),
+        copied,
     output:
         path("recordings"),
     log:
@@ -62,6 +78,9 @@ rule load:
         runtime=30,
     params:
         entry=entry,
+        mirrors=STUDY.mirrors,
+        placed=placed,
+        beside=beside,
         seed=STUDY.seed,
         code=lambda w: code("load", source_module(w)),
     script:

@@ -1,4 +1,4 @@
-"""Bring one raw file to data/raw/."""
+"""Bring one raw file to the cache."""
 
 from pathlib import Path
 

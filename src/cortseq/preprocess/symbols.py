@@ -21,6 +21,8 @@ def symbols(raw: xr.Dataset, source: Source) -> xr.Dataset:
     cut into windows of so many labels, and lines of one label each are one record.
     """
     sequences, known = _sequences(raw)
+    if source.window_events and max(map(len, sequences)) == 1:  # a label per line
+        sequences, known = [np.concatenate(sequences)], [np.concatenate(known)]
     dirt = {}
     if source.collapse:
         kept = [_changes(s, k) for s, k in zip(sequences, known, strict=True)]
@@ -71,8 +73,6 @@ def _windows(
     A remainder that is shorter than a window is not used. Sequences longer than one label are cut apart, with
     a window's room between them, so that none counts as the neighbour of another's.
     """
-    if max(map(len, sequences)) == 1:
-        sequences, known = [np.concatenate(sequences)], [np.concatenate(known)]
     cut, masks, starts, at = [], [], [], 0
     for sequence, mask in zip(sequences, known, strict=True):
         for first in range(0, len(sequence) - length + 1, length):

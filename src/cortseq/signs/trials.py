@@ -35,20 +35,20 @@ def of_roles(recording: xr.Dataset, manifest: Mapping[str, Any], pieces: list[in
     manifest : of roles (`cortseq.splits.split`).
     pieces : independent pieces of test trials over all folds; the smallest p is 2^(1 - their number).
     """
-    n = min(len(fold["train"]) for fold in manifest["folds"])
+    n, total = min(len(fold["train"]) for fold in manifest["folds"]), sum(pieces)
+    shorter = 1e3 * recording.sizes["time"] * recording.attrs["bin_width"] * recording.sizes["trial"] / 100
+    remedy = f"windows of {shorter:.0f} ms (window_ms)" if manifest["continuous"] else "more trials"
     if n < FEW_TRIALS:
         what = "windows" if manifest["continuous"] else "trials"
-        fix = (
-            "shorter windows (window_ms), fewer folds"
-            if manifest["continuous"]
-            else "fewer folds, more trials"
+        yield Sign(
+            "few_trials", f"only {n} training {what}, fewer than {FEW_TRIALS}", f"try {remedy}", "warn"
         )
-        yield Sign("few_trials", f"only {n} training {what}, fewer than {FEW_TRIALS}", f"try {fix}", "warn")
-    if 2.0 ** (1 - sum(pieces)) >= LEAST_P:
-        text = (
-            f"{sum(pieces)} independent pieces of test data allow no p below {2.0 ** (1 - sum(pieces)):.2g}"
-        )
-        yield Sign("few_blocks", text, "try more folds (folds: 5) or shorter windows", "warn")
+    if total < 2:
+        text = f"there is {total} independent piece of test data, and a comparison needs at least two"
+        yield Sign("few_blocks", text, f"try folds: 5, or {remedy}", acceptable=False)
+    elif 2.0 ** (1 - total) >= LEAST_P:
+        text = f"{total} independent pieces of test data allow no p below {2.0 ** (1 - total):.2g}"
+        yield Sign("few_blocks", text, f"try folds: 5, or {remedy}", "warn")
     names = _UNSEEN[rec.track(recording)](recording, manifest["folds"][0])
     if names:
         text = f"{len(names)} labels or units occur in test and in no training trial: {', '.join(names[:10])}"

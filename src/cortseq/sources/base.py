@@ -25,6 +25,7 @@ import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
+from cortseq.download import allowed
 from cortseq.errors import CortseqError
 from cortseq.observations import registry
 from cortseq.observations.tracks import TRACKS
@@ -71,7 +72,14 @@ class Source(BaseModel):
     )
     url: str | None = Field(None, description="where the file can be fetched from")
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    package: str | None = Field(None, description="installed Python package that ships the file at `path`")
+    package: str | None = Field(
+        None,
+        pattern="^[A-Za-z0-9_]+$",
+        description="installed Python package that ships the file at `path`; a plain name",
+    )
+    what: str | None = Field(None, description="what was recorded, in words; for the list of recordings")
+    cite: str | None = Field(None, description="whom to cite, and where the recording comes from")
+    licence: str | None = Field(None, description="licence of the recording")
     bin_ms: Positive | None = Field(
         None, description="bin width in ms; default: 20 for spikes, native for samples"
     )
@@ -165,6 +173,10 @@ class Source(BaseModel):
 
     @model_validator(mode="after")
     def _has_file(self):
+        if self.url is not None and not allowed(self.url):
+            raise ValueError(
+                f"url: only http and https are fetched, not {self.url!r} -- give path: for a file"
+            )
         if self.needs_file and self.path is None and self.url is None:
             raise ValueError("needs `path:` or `url:` -- name the raw file")
         if self.patterns and (self.path is None or self.url or self.package):
@@ -379,7 +391,12 @@ def finite(values, *, file: Path | None, key: str) -> np.ndarray:
     ----------
     values : of any shape; the result has the same.
     """
-    values = np.asarray(values, float)
+    values = np.asarray(values)
+    if values.dtype.kind not in "iufb" and values.size:
+        raise CortseqError(
+            f"times must be numbers, not {values.dtype}", file=file, key=key, fix="check the key"
+        )
+    values = values.astype(float)
     bad = ~np.isfinite(values)
     if bad.any():
         raise CortseqError(

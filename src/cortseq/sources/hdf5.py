@@ -10,10 +10,13 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cortseq.errors import CortseqError, MissingExtra
+from cortseq.memory import affordable
 from cortseq.sources.arrays import Archive, ArraySource
 from cortseq.sources.base import Proposal, sorted_labels
 from cortseq.sources.guesses import from_arrays, time_unit
 
+# what h5py raises on damaged files
+BROKEN = (AttributeError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError, ValueError)
 _UNIT = r"(unit|neuron|cell|cluster)?_?\d+"  # a dataset's name that is a unit's
 
 
@@ -59,7 +62,10 @@ class Hdf5Archive(Archive):
     def __init__(self, file: Path | None) -> None:
         super().__init__(file)
         with open_hdf5(file) as content:
-            self.groups = _groups(content)
+            try:
+                self.groups = _groups(content)
+            except BROKEN as error:
+                raise CortseqError(f"is damaged ({error})", file=file, fix="check the file") from error
             self._keys = sorted(path for paths in self.groups.values() for path in paths)
 
     @property
@@ -75,8 +81,10 @@ class Hdf5Archive(Archive):
         with open_hdf5(self.file) as content:
             try:
                 dataset = content[key]
+                n_bytes = dataset.size * max(dataset.dtype.itemsize, 8)
+                affordable(3 * n_bytes, f"the array {dataset.shape}", file=self.file, key=key)
                 values = np.asarray(dataset.asstr()[()] if dataset.dtype.kind == "O" else dataset[()])
-            except (OSError, TypeError, ValueError) as error:
+            except BROKEN as error:
                 raise CortseqError(
                     f"cannot be read as numbers or text ({error})", file=self.file, key=key
                 ) from error

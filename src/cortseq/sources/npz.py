@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from cortseq.errors import CortseqError
+from cortseq.memory import affordable
 from cortseq.sources.arrays import Archive, ArraySource
 from cortseq.sources.base import Proposal
 from cortseq.sources.guesses import from_arrays
@@ -35,6 +36,8 @@ _BROKEN = (
     TypeError,
     ValueError,
 )
+
+_COPIES = 3  # of an array, while it is read and ordered
 
 
 class Npz(ArraySource):
@@ -86,8 +89,12 @@ class NpzArchive(Archive):
 
         Of any shape, as it is stored.
         """
+        self._affordable(key)
         try:
-            return self._content[key]
+            values = self._content[key]
+            if isinstance(values, np.ndarray):
+                return values
+            raise ValueError("it is no .npy file")
         except _BROKEN as error:
             if "pickle" not in str(error):
                 raise CortseqError(
@@ -99,6 +106,12 @@ class NpzArchive(Archive):
                 key=key,
                 fix="save it again as a plain array of numbers or text",
             ) from error
+
+    def _affordable(self, key: str) -> None:
+        """Raise a CortseqError where an array does not fit a job; in the file it may take no room."""
+        archive = self._content.zip
+        name = key if key in archive.namelist() else f"{key}.npy"
+        affordable(archive.getinfo(name).file_size * _COPIES, f"the array {key}", file=self.file, key=key)
 
 
 SOURCE = Npz

@@ -75,7 +75,7 @@ def missing_bins(values: np.ndarray, axes: Sequence[str]) -> tuple[np.ndarray, n
 
 
 def compressed(numbers: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return trial numbers as 0, 1, ... in their order, and how many from lowest to highest are unused.
+    """Return trial numbers as 0, 1, ... in their order, and how many between lowest and highest are unused.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ def numbers(lines: list[str], mark: str, decimal: str, file: Path | None) -> tup
 
 
 def _column(cells, number: int, file: Path | None) -> np.ndarray:
-    """Return a column as float64, (row,); whole numbers beyond 2^53 lose digits: their users check."""
+    """Return a column as float64, (row,); whole numbers beyond 2^53 lose digits."""
     import pandas as pd
 
     if cells.dtype.kind in "iuf":

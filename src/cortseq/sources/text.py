@@ -30,12 +30,13 @@ _FOR = {
     "group_by": ("symbols",),
     "missing": ("symbols",),
 }
+_ALONE = ("signal",)  # tables whose rows may hold one number each
 _MISSING = ("", "nan", "NaN", "NA", "N/A")
 _EXACT = 2.0**53  # whole numbers beyond it are not told apart in floating point
 
 
 class Text(Sampled):
-    """`source: text`: a text file (UTF-8, or as its byte-order mark says); `content` says how it is read.
+    """`source: text`: a text file (UTF-8, or as its mark says), whose `content` says how it is read.
 
     `symbols`: one sequence per line; empty lines are skipped and counted, as are lines that begin with `#`.
     With `label` the file is a table of one label per row, and `group_by` names the column of the sequence.
@@ -125,9 +126,9 @@ class Text(Sampled):
         else:
             read = [_split(row, self.separator) for row in rows]
         missing = bool(self.separator or self.label)
-        sequences = [self._known(sequence) if missing else sequence for sequence in read]
+        known = [self._known(sequence) if missing else list(sequence) for sequence in read]
         dirt = {"comment_lines": comments}
-        return symbol_dataset(sequences, file=file, alphabet=self.alphabet, dirt=dirt)
+        return symbol_dataset(known, file=file, alphabet=self.alphabet, dirt=dirt)
 
     def _known(self, sequence: list[str]) -> list[str | None]:
         """Return the labels, None where one is missing; empty fields at the end of a row are padding."""
@@ -137,8 +138,7 @@ class Text(Sampled):
 
     def _table(self, rows: list[str], file: Path | None) -> tuple[np.ndarray, int]:
         """Return a table of numbers, (row, column), and how many of them had a decimal comma."""
-        single = self.content == "signal"
-        mark, decimal = lines.marks(rows, self.separator, self.decimal, file, single)
+        mark, decimal = lines.marks(rows, self.separator, self.decimal, file, self.content in _ALONE)
         return tables.numbers(rows, mark, decimal, file)
 
     def _spikes(self, rows: list[str], file: Path | None) -> xr.Dataset:

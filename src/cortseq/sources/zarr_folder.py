@@ -66,6 +66,8 @@ class Array:
             self.shape = tuple(int(n) for n in head["shape"])
             self._chunks = tuple(int(n) for n in head["chunks"])
             kind = head["dtype"]
+            if not isinstance(kind, str | list):
+                raise TypeError("no dtype")
             self.dtype = np.dtype([tuple(f) for f in kind] if isinstance(kind, list) else kind)
             self._order, self._fill = str(head.get("order", "C")), head.get("fill_value")
             self._mark = str(head.get("dimension_separator", "."))
@@ -133,11 +135,14 @@ class Array:
                 raise CortseqError(
                     "is coded in a way that is never read", file=self.folder, value=settings.get("id")
                 )
-            content = numcodecs.get_codec(settings).decode(content)
-        if self.dtype.kind == "O":
-            return np.asarray(content, object).reshape(self._chunks, order=self._order)  # type: ignore[call-overload]
-        flat = np.frombuffer(content, self.dtype)
-        return flat.reshape(self._chunks, order=self._order)  # type: ignore[call-overload]
+        try:
+            for settings in self._codecs:
+                content = numcodecs.get_codec(settings).decode(content)
+            text = self.dtype.kind == "O"
+            flat = np.asarray(content, object) if text else np.frombuffer(content, self.dtype)
+            return flat.reshape(self._chunks, order=self._order)  # type: ignore[call-overload]
+        except Exception as error:  # each codec raises kinds of its own
+            raise CortseqError("is a damaged chunk", file=file, fix="check the folder") from error
 
 
 def _json(file: Path) -> dict[str, Any]:

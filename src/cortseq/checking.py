@@ -1,0 +1,198 @@
+"""What `cortseq check` says of one dataset: what was read, how it is split, and what looks wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from cortseq import fetch, preprocess, signs, splits
+from cortseq import recording as rec
+from cortseq.errors import CortseqError, about
+from cortseq.scoring.compare import RESAMPLES
+from cortseq.scoring.statistics import blocks_of
+from cortseq.sources.base import Source
+
+if TYPE_CHECKING:
+    from cortseq.study import Study
+
+_FEATURES = {"counts": "units", "symbols": "labels", "signal": "channels"}
+_MOST = 10  # labels that are named
+
+
+def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
+    """Return what there is to say of one dataset of a study, without writing anything.
+
+    Returns
+    -------
+    facts by name, for `lines`; None where the file is not fetched yet.
+
+    Raises
+    ------
+    CortseqError : one line for each fault that would stop the study.
+    """
+    file = fetch.available(source, plan.mirrors)
+    if file is None and source.needs_file:
+        return None
+    raw = source.load(file, plan.seed)
+    with about(file):
+        recording = preprocess.judged(raw, source)
+        manifest = splits.split(recording, splits.Deal.of(plan), source, name)
+        if plan.burn_in >= recording.sizes["time"]:
+            raise CortseqError(
+                f"no bin is left of {recording.sizes['time']}", key="burn_in", value=plan.burn_in
+            )
+        found = facts(recording, manifest, source)
+    found["dataset"], found["source"] = name, source.source
+    if file is not None:
+        found["file"], found["sha256"] = str(file), fetch.verify(source, file)
+    found["fits"] = len(plan.variants(source.track)) * plan.folds * bool(plan.models)
+    found["members"] = plan.members
+    return found
+
+
+def facts(recording: xr.Dataset, manifest: dict[str, Any], source: Source) -> dict[str, Any]:
+    """Return what a Recording and its split hold, as plain numbers and texts.
+
+    Raises
+    ------
+    CortseqError : a refused sign of the split.
+    """
+    kind, width = rec.track(recording), float(recording.attrs["bin_width"])
+    valid = recording["valid"].values
+    lengths = valid.shape[1] - valid[:, ::-1].argmax(1)
+    n_pieces = [len(np.unique(blocks_of(f["test"], manifest["continuous"]))) for f in manifest["folds"]]
+    found: dict[str, Any] = {
+        "track": kind,
+        "trials": recording.sizes["trial"],
+        "bins": [int(lengths.min()), float(np.median(lengths)), int(lengths.max())],
+        "bin_s": width,
+        "features": len(rec.features(recording)) or int(recording.attrs.get("n_symbols", 0)),
+        "valid_bins": int(valid.sum()),
+        "missing_bins": int(lengths.sum() - valid.sum()),
+        "memory_mb": round(sum(v.nbytes for v in recording.variables.values()) / 1e6, 3),
+        "read": json.loads(recording.attrs.get("read", "{}")),
+        "covariates": _ranges(recording, recording.attrs.get("covariates", [])),
+        "inputs": list(map(str, recording["input"].values)) if "input" in recording.coords else [],
+        "folds": [{role: len(fold[role]) for role in splits.ROLES} for fold in manifest["folds"]],
+        "dropped": manifest["folds"][0].get(
+            "units_dropped", manifest["folds"][0].get("channels_dropped", {})
+        ),
+        "test_pieces": n_pieces,
+        "smallest_p": max(2.0 ** (1 - sum(n_pieces)), 1 / (1 + RESAMPLES)),
+        "dirt": rec.dirt(recording),
+    }
+    found |= _OF_TRACK[kind](recording, valid)
+    of_roles = signs.accepted(signs.of_roles(recording, manifest, n_pieces), source.accept)
+    every = [*signs.of(recording), *of_roles]
+    found["signs"] = [{"name": s.name, "level": s.level, "text": s.sentence()} for s in every]
+    return found
+
+
+def _counts(recording: xr.Dataset, valid: np.ndarray) -> dict[str, Any]:
+    counts = recording["counts"].values
+    per_unit = np.einsum("tbu,tb->u", counts, valid, dtype=float)
+    rates = per_unit / (valid.sum() * recording.attrs["bin_width"])
+    return {
+        "spikes": int(per_unit.sum()),
+        "rates_hz": [float(f(rates)) for f in (np.min, np.median, np.max)],
+        "silent_units": int((per_unit == 0).sum()),
+        "empty_trials": int((counts.sum((1, 2)) == 0).sum()),
+        "largest_count": int(counts.max()),
+    }
+
+
+def _symbols(recording: xr.Dataset, valid: np.ndarray) -> dict[str, Any]:
+    counts = np.bincount(recording["symbols"].values[valid], minlength=recording.attrs["n_symbols"])
+    names = rec.features(recording)
+    order = np.argsort(-counts, kind="stable")[:_MOST]
+    return {"symbols": int(counts.sum()), "commonest": {names[i]: int(counts[i]) for i in order}}
+
+
+def _signal(recording: xr.Dataset, valid: np.ndarray) -> dict[str, Any]:
+    values = recording["signal"].values[valid]
+    return {"values": [float(values.min()), float(values.mean()), float(values.max())]}
+
+
+_OF_TRACK = {"counts": _counts, "symbols": _symbols, "signal": _signal}
+
+
+def _ranges(recording: xr.Dataset, names: list[str]) -> dict[str, str]:
+    """Return the range of each covariate that is a number, and how many values it has otherwise."""
+    found = {}
+    for name in names:
+        values = recording[name].values
+        if values.dtype.kind in "iuf":
+            known = values[np.isfinite(values)]
+            found[str(name)] = f"{known.min():.4g} to {known.max():.4g}" if known.size else "none known"
+        else:
+            found[str(name)] = f"{len(np.unique(values.astype(str)))} values"
+    return found
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """Return the facts of one dataset as lines of text."""
+    name, kind = found["dataset"], found["track"]
+    where = f"{found['file']}, sha256 {found['sha256'][:12]}..., " if "file" in found else ""
+    said = [f"{name}: {where}source {found['source']}"]
+    said.append(f"  {_size(found)}")
+    if found["read"]:
+        said.append(f"  read: {_counted(found['read'])}")
+    if kind in _SAID:
+        said.append(f"  {_SAID[kind].format(**found, **_plain(found))}")
+    if found["missing_bins"]:
+        said.append(f"  missing: {found['missing_bins']} bins are masked")
+    for key in ("covariates", "inputs"):
+        if found[key]:
+            values = found[key].items() if isinstance(found[key], dict) else [(n, "") for n in found[key]]
+            said.append(f"  {key}: {', '.join(f'{label} {value}'.strip() for label, value in values)}")
+    said.append(f"  {_split(found)}")
+    said.append(
+        f"  fits: {found['fits']} of up to {found['members']} members; {found['memory_mb']:g} MB of arrays"
+    )
+    if found["dirt"]:
+        said.append(f"  dropped or odd: {_counted(found['dirt'])}")
+    words = {"warn": "warning", "note": "note"}
+    return said + [f"  {words[s['level']]}: {s['name']}: {s['text']}" for s in found["signs"]]
+
+
+def _counted(found: dict[str, int]) -> str:
+    """Return counts by name as words."""
+    return ", ".join(f"{n} {key.replace('_', ' ')}" for key, n in found.items())
+
+
+_SAID = {
+    "counts": "spikes: {spikes} in trials; rates {low:.3g} to {high:.3g} Hz (median {median:.3g}); "
+    "{silent_units} silent units, {empty_trials} empty trials, at most {largest_count} in a bin",
+    "symbols": "labels: {symbols} in all; the commonest: {common}",
+    "signal": "values: {low:.4g} to {high:.4g}, mean {median:.4g}",
+}
+
+
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of `_SAID` that are lists among the facts."""
+    low, median, high = found.get("rates_hz") or found.get("values") or (0.0, 0.0, 0.0)
+    common = ", ".join(f"{label} {n}" for label, n in found.get("commonest", {}).items())
+    return {"low": low, "median": median, "high": high, "common": common}
+
+
+def _size(found: dict[str, Any]) -> str:
+    low, median, high = found["bins"]
+    width = found["bin_s"]
+    what = f"{found['trials']} trials x {high} bins x {found['features']} {_FEATURES[found['track']]}"
+    if "symbols" in found:
+        return f"{what}; sequences of {low} to {high} labels (median {median:g})"
+    spread = f"{low * width:.4g} to {high * width:.4g} s (median {median * width:.4g} s)"
+    whole = f"{found['valid_bins'] * width:.4g} s in all"
+    return f"{what}; bins of {width * 1e3:.6g} ms, trials of {spread}, {whole}"
+
+
+def _split(found: dict[str, Any]) -> str:
+    roles = [", ".join(f"{n} {role}" for role, n in fold.items() if n) for fold in found["folds"]]
+    n = sum(found["test_pieces"])
+    which = f"{len(roles)} folds, the first " if len(roles) > 1 else ""
+    return (
+        f"roles: {which}{roles[0]}; {n} independent pieces of test data: smallest p {found['smallest_p']:.2g}"
+    )

@@ -1,0 +1,205 @@
+"""Files that a user placed stay as they are, and downloads are whole or not there."""
+
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from cortseq import download, fetch, store, study
+from cortseq.errors import CortseqError
+from cortseq.sources.text import SOURCE as Text
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+NAME = "my {rec} <1>.npz"  # braces are wildcards and angle brackets path variables to Snakemake
+
+
+# -- the workflow ------------------------------------------------------------------------------------
+
+
+def snakemake(folder: Path, *arguments: str, mirror: str = "") -> str:
+    target = "results/kept/recordings/d.zarr.zip"
+    command = [BIN / "snakemake", target, "--cores", "1", *arguments, "--configfile", "study.yaml"]
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "CORTSEQ_MIRRORS": mirror}
+    answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    return answer.stdout + answer.stderr
+
+
+def write(file: Path, seed: int) -> str:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(file, c=np.random.default_rng(seed).poisson(1.0, (12, 10, 2)))
+    return store.sha256(file)
+
+
+@pytest.fixture
+def project(tmp_path):
+    for name in ("Snakefile", "workflow", "profiles"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+
+    def entry(**more):
+        dataset = {"source": "npz", "path": NAME, "counts": "c", "axes": ["trial", "time", "unit"]}
+        content = {"study": "kept", "datasets": {"d": {**dataset, "native_bin_ms": 10, **more}}, "models": {}}
+        content["theory"] = {"euler": {"units": 6}}
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+
+    entry()
+    return tmp_path, entry
+
+
+@pytest.mark.parametrize("place", ["", "data/raw"])
+def test_no_flag_of_snakemake_touches_a_file_that_a_user_placed(project, place):
+    folder, _ = project
+    file = folder / place / NAME
+    digest = write(file, 0)
+    snakemake(folder)
+    assert "Nothing to be done" in snakemake(folder)
+    snakemake(folder, "-F")
+    snakemake(folder, "--delete-all-output")
+    assert store.sha256(file) == digest and not (folder / "results/kept/recordings/d.zarr.zip").exists()
+
+
+def test_a_file_replaced_by_an_older_one_is_read_again(project):
+    folder, _ = project
+    write(folder / NAME, 0)
+    snakemake(folder)
+    digest = write(folder / NAME, 1)
+    os.utime(folder / NAME, (1e9, 1e9))
+    assert "Params have changed" in snakemake(folder)
+    assert digest in store.read(folder / "results/kept/recordings/d.zarr.zip").attrs["provenance"]
+    os.utime(folder / NAME)  # a new date alone means nothing
+    assert "Nothing to be done" in snakemake(folder)
+
+
+def test_a_sha256_that_is_added_while_the_mirror_is_away_finds_the_copy(project):
+    folder, entry = project
+    digest = write(folder / "mirror/deep" / NAME, 0)
+    snakemake(folder, mirror="mirror")
+    shutil.move(folder / "mirror", folder / "away")
+    assert "Nothing to be done" in snakemake(folder)
+    entry(sha256=digest)
+    snakemake(folder)
+    assert store.sha256(folder / "away/deep" / NAME) == digest
+    assert all(store.sha256(file) == digest for file in (folder / "data/cache").rglob("*.npz"))
+
+
+# -- downloads ---------------------------------------------------------------------------------------
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """/whole, /short (ends early), /endless, /slow, /away (redirects to a file)."""
+
+    def do_GET(self):
+        if self.path.startswith("/away"):
+            self.send_response(302)
+            self.send_header("Location", "file:///etc/hostname")
+            self.end_headers()
+            return
+        self.send_response(200)
+        if self.path.startswith(("/whole", "/short", "/large")):
+            length = {"w": 6, "s": 100_000, "l": 10**12}[self.path[1]]
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+        try:
+            self.wfile.write(b"abcab\n" if self.path.startswith("/whole") else b"x" * 100)
+            while self.path.startswith("/endless"):
+                self.wfile.write(b"y" * 100_000)
+        except OSError:
+            pass
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CORTSEQ_MIRRORS", raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def fetched(url: str, **more) -> Path:
+    source = Text(source="text", url=url, **more)
+    target = fetch.raw_path(source)
+    fetch.fetch(source, target, [])
+    return target
+
+
+def test_a_whole_file_is_kept(server):
+    target = fetched(f"{server}/whole.txt")
+    assert target.read_text() == "abcab\n" and target.parent.parent == fetch.CACHE
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("short.txt", "ended after 100 of 100000 bytes"),
+        ("endless.txt", "is larger than 3 MB"),
+        ("large.txt", "is larger than 3 MB"),
+        ("away.txt", "is not allowed"),
+    ],
+)
+def test_what_is_not_whole_leaves_nothing(server, monkeypatch, path, words):
+    monkeypatch.setenv(download.VARIABLE, "3")
+    with pytest.raises(CortseqError, match=words) as error:
+        fetched(f"{server}/{path}")
+    assert "\n" not in str(error.value) and "url" in str(error.value)
+    assert not [file for file in Path("data").rglob("*") if file.is_file()]
+
+
+def test_a_wrong_sha256_leaves_nothing(server):
+    with pytest.raises(CortseqError, match="sha256"):
+        fetched(f"{server}/whole.txt", sha256="0" * 64)
+    assert not [file for file in Path("data").rglob("*") if file.is_file()]
+
+
+def test_what_a_killed_download_left_is_swept(server):
+    target = fetch.raw_path(Text(source="text", url=f"{server}/whole.txt"))
+    target.parent.mkdir(parents=True)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (target.parent / f".{target.name}.{gone.pid}").write_text("half")
+    (target.parent / f".{target.name}.{os.getppid()}").write_text("of a process that runs")
+    fetched(f"{server}/whole.txt")
+    assert sorted(f.name for f in target.parent.iterdir()) == [f".{target.name}.{os.getppid()}", target.name]
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "data:text/plain,abc", "ftp://x.org/a.txt", "http:///a", "a.txt"]
+)
+def test_other_addresses_are_refused_in_the_study(url):
+    with pytest.raises(CortseqError, match=r"datasets\.d: url: only http and https"):
+        study.validate({"datasets": {"d": {"source": "text", "url": url}}})
+
+
+# -- packages ----------------------------------------------------------------------------------------
+
+
+def test_no_code_of_a_package_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "evil/sub").mkdir(parents=True)
+    for folder in ("evil", "evil/sub"):
+        (tmp_path / folder / "__init__.py").write_text("open('ran', 'w')")
+    (tmp_path / "evil/a.txt").write_text("abc")
+    entry = {"source": "text", "path": "a.txt", "package": "evil.sub"}
+    with pytest.raises(CortseqError, match=r"datasets\.d\.package"):
+        study.validate({"datasets": {"d": entry}})
+    with pytest.raises(CortseqError, match="not installed"):
+        fetch.find(Text(source="text", path="a.txt", package="evil"), [])
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_path_stays_inside_its_package():
+    with pytest.raises(CortseqError, match="outside of package numpy"):
+        fetch.find(Text(source="text", path="../pytest/__init__.py", package="numpy"), [])
