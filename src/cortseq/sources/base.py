@@ -276,7 +276,7 @@ def symbol_dataset(
     index = {label: i for i, label in enumerate(labels)}
     valid = np.arange(max(map(len, kept)))[None] < np.array([[len(s)] for s in kept])
     symbols = np.zeros(valid.shape, np.int16)
-    symbols[valid] = [index.get(str(label), 0) for sequence in kept for label in sequence]
+    symbols[valid] = [0 if label is None else index[label] for sequence in kept for label in sequence]
     known = np.array([label is not None for sequence in kept for label in sequence])
     valid[valid] = known
     raw = xr.Dataset({"symbols": (("trial", "time"), symbols), "valid": (("trial", "time"), valid)})
