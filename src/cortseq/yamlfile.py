@@ -29,7 +29,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             raise yaml.constructor.ConstructorError(None, None, "a key is no text", key.start_mark)
         if name in seen:
             line = key.start_mark.line + 1
-            raise CortseqError(f"is there twice (line {line})", key=name, fix="rename or remove one")
+            raise CortseqError(f"is there twice (line {line})", key=str(name), fix="rename or remove one")
         seen.add(name)
     loader.flatten_mapping(node)
     return {

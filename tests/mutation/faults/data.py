@@ -5,6 +5,7 @@ from mutation.records import Fault
 BINNING = ("test_edges.py", "test_binning.py", "test_recording.py")
 PREPROCESS = ("test_edges.py", "test_preprocess.py")
 SOURCES = ("test_edges.py", "test_array_sources.py", "test_sources.py")
+FIELD = ("test_field.py",)
 SYNTHETIC = ("test_synthetic.py",)
 
 FAULTS = [
@@ -148,5 +149,49 @@ FAULTS = [
     Fault(
         "Entropy rates of generated symbols are in nats.",
         "_symbols", "float(entropy_rate / np.log(2))", "float(entropy_rate)", SYNTHETIC,
+    ),
+    Fault(
+        "Time outside of obs_intervals is silence.",
+        "_masked", "seen = valid & observed.covered(first, first + width, pieces, slack=1e-6 * width)", "seen = valid", FIELD,
+    ),
+    Fault(
+        "Time in which one unit was observed counts as observed by all.",
+        "stretches", "== len(merged)", ">= 1", FIELD,
+    ),
+    Fault(
+        "Spikes that repeat another one stay.",
+        "tidy", "order = order[~same]", "order = order[same | ~same]", (*FIELD, *SOURCES),
+    ),
+    Fault(
+        "A clock that restarts once is taken for jitter.",
+        "_restarts", "per_unit > 0", "per_unit > 1", FIELD,
+    ),
+    Fault(
+        "Sample numbers are multiplied by their rate.",
+        "clocked", 'raw["event_time"] / source.sampling_rate_hz', 'raw["event_time"] * source.sampling_rate_hz', FIELD,
+    ),
+    Fault(
+        "Zeros that pad a row are spikes at 0.",
+        "_without_padding", "return row[:end] if", "return row if", FIELD,
+    ),
+    Fault(
+        "A bin that is NaN in one unit only is missing.",
+        "missing_bins", "if (np.expand_dims(whole, axis) != missing).any():", "if False:", FIELD,
+    ),
+    Fault(
+        "A wider bin is observed where one of its samples is.",
+        "_rebin", 'whole["valid"].astype(int).coarsen(time=factor).min()', 'whole["valid"].astype(int).coarsen(time=factor).max()', FIELD,
+    ),
+    Fault(
+        "A missing label is left out, and its neighbours become neighbours.",
+        "symbol_dataset", "valid[valid] = known", "valid[valid] = known | True", FIELD,
+    ),
+    Fault(
+        "A refused sign passes under any accepted name.",
+        "accepted", "sign.name in accept and", "", FIELD,
+    ),
+    Fault(
+        "A download that ends early is kept.",
+        "_copy", "if expected is not None and n != expected:", "if False:", ("test_users_files.py -k whole",),
     ),
 ]  # fmt: skip

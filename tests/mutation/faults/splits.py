@@ -45,4 +45,12 @@ FAULTS = [
         "The seed of the study does not change the split.",
         "split", "np.random.default_rng([deal.seed, n])", "np.random.default_rng([0, n])", TESTS,
     ),
+    Fault(
+        "Windows of few beside those of another role are no guards.",
+        "_guard_beside", 'here[(here == "train") & np.isin(there, ("test", "valid"))] = "guard"', "pass", TESTS,
+    ),
+    Fault(
+        "A short recording is tested on its validation share.",
+        "_deal_runs", "round(deal.test_fraction * n)", "round(deal.valid_fraction * n)", ("test_field.py -k minute",),
+    ),
 ]  # fmt: skip
