@@ -326,7 +326,9 @@ class _Unique(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
                     line = key.start_mark.line + 1
-                    raise CortseqError(f"is there twice (line {line})", key=key.value, fix="rename or remove one")
+                    raise CortseqError(
+                        f"is there twice (line {line})", key=key.value, fix="rename or remove one"
+                    )
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
