@@ -27,15 +27,15 @@ def case(start: dict, data: Data) -> Case:
     n_states, n_units = start["rate"].shape
 
     def ours():
-        from cortseq.models.hmm import hmm
+        from cortseq.models.hmm import em, hmm
 
         model = hmm.Hmm.model_construct(states=n_states)
         emission = hmm.states_of(data, 0.0)
         emission.overall = {"rate": np.zeros(n_units)}
         blocks, p = emission.blocks(data, n_states), start
         for _ in range(ITERATIONS):
-            p = model.maximise(emission, hmm.expected(emission, p, blocks))
-        return hmm.log_likelihood(emission, p, blocks)
+            p = model.maximise(emission, em.expected(emission, p, blocks))
+        return em.log_likelihood(emission, p, blocks)
 
     peers = [
         Peer("hmmlearn", _hmmlearn(start, y), disagreement, TOLERANCE, target(20.0)),

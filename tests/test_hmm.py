@@ -11,7 +11,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.hmm import forward_backward, hmm, squarem
+from cortseq.models.hmm import em, forward_backward, hmm, squarem
 from cortseq.sources import synthetic
 
 KINDS = ["counts", "symbols", "signal", "autoregressive"]
@@ -102,7 +102,7 @@ def generate(kind, trials, bins):
         expected = rng.gamma(1, 0.5, (4, 20))
     initial = synthetic.stationary(transition)
     states = synthetic.sample_chain(rng, initial, transition, trials, bins)
-    raw = synthetic._poisson_hmm(rng, states, initial, transition, expected, 0.02)
+    raw = synthetic.poisson_hmm(rng, states, initial, transition, expected, 0.02)
     params = {"initial": initial[None], "transition": transition[None], "rate": expected[None]}
     return params, rec.from_counts(raw["counts"].values, bin_width=0.02), raw["ceiling"].values
 
@@ -281,7 +281,7 @@ def prepared(model, params, data, precision=float):
     emission.common = {k: params[k][0] for k in hmm.COMMON if k in params}
     blocks = emission.blocks(data, model.states, precision)
     pooled = [emission.statistics(b, np.ones((b.constant.size, 1))) for b in blocks]
-    emission.pool(hmm._add(pooled))
+    emission.pool(em.add(pooled))
     return emission, {k: v[0] for k, v in params.items() if k not in hmm.COMMON}, blocks
 
 
@@ -290,10 +290,10 @@ def climb(model, params, data, iterations):
     emission, p, blocks = prepared(model, params, data)
     objective = []
     for _ in range(iterations):
-        e = hmm.expected(emission, p, blocks)
+        e = em.expected(emission, p, blocks)
         objective.append(e.log_prob + (model.log_prior(emission, p) if emission.prior else 0.0))
         p = model.maximise(emission, e)
-    return p, np.array(objective), hmm.log_likelihood(emission, p, blocks)
+    return p, np.array(objective), em.log_likelihood(emission, p, blocks)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -316,8 +316,8 @@ def test_leaps_never_descend(kind):
     exact = prepared(model, params, data)[2]
     objective = []
     for _ in range(20):
-        objective.append(hmm.log_likelihood(emission, p, exact) + model.log_prior(emission, p))
-        p = model._ascend(emission, p, hmm.expected(emission, p, blocks, np.float32), blocks)
+        objective.append(em.log_likelihood(emission, p, exact) + model.log_prior(emission, p))
+        p = em.ascend(model, emission, p, em.expected(emission, p, blocks, np.float32), blocks)
     assert np.diff(objective).min() > -1e-6 * abs(objective[0])
     assert objective[0] == pytest.approx(plain[0], rel=1e-12) and objective[-1] > plain[-1] - 0.01
 
@@ -327,8 +327,8 @@ def test_single_precision_says_the_same(kind):
     rng = np.random.default_rng(8)
     params, data = random_params(kind, rng), random_data(kind, rng, trials=40, bins=25)
     emission, p, blocks = prepared(model_of(kind), params, data, np.float32)
-    single = hmm.expected(emission, p, blocks, np.float32)
-    double = hmm.expected(emission, p, prepared(model_of(kind), params, data)[2])
+    single = em.expected(emission, p, blocks, np.float32)
+    double = em.expected(emission, p, prepared(model_of(kind), params, data)[2])
     assert single.log_prob == pytest.approx(double.log_prob, rel=1e-6)
     for a, b in zip(_arrays(single), _arrays(double), strict=True):
         assert a.dtype == float and np.allclose(a, b, rtol=1e-4, atol=1e-4)

@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     outside = argparse.ArgumentParser(add_help=False)
     outside.add_argument(
         "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
-        help=f"load own models and sources from this file first; may be repeated ({plugins.VARIABLE} does the same)",
+        help=f"load own models and sources from this file first; may be repeated (as {plugins.VARIABLE})",
     )  # fmt: skip
     check = commands.add_parser(
         "check", parents=[outside], help="validate a study and its raw files without running it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike
 from cortseq import recording as rec
 from cortseq.observations.tracks import TRACKS, Track
 
+Trials = Sequence[int] | np.ndarray | None  # positions of trials; None: all
 Params = dict[str, Any]
 
 
@@ -48,7 +50,7 @@ class Data:
         object.__setattr__(self, "observation", self.observation or self.kind.default)
 
     @classmethod
-    def of(cls, recording: xr.Dataset, trials: Any = None) -> Data:
+    def of(cls, recording: xr.Dataset, trials: Trials = None) -> Data:
         """Take some trials (all: None) of a Recording as arrays."""
         if trials is not None:
             recording = recording.isel(trial=np.asarray(trials, int))
@@ -121,4 +123,4 @@ def evenly(trials: ArrayLike, n: int) -> np.ndarray:
     n : how many at most.
     """
     trials = np.asarray(trials, int)
-    return trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)]
+    return np.asarray(trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)])

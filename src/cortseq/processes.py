@@ -124,7 +124,7 @@ def _graph(edges: Any, n_states: int) -> np.ndarray:
     moves = np.zeros((len(REBER), n_states, n_states))
     for a, symbol, b in edges:
         moves[REBER.index(symbol), a, b] = 1.0
-    return moves / moves.sum((0, 2))[:, None]
+    return np.asarray(moves / moves.sum((0, 2))[:, None])
 
 
 # ------------------------------------------------------------------------------------- entropies
@@ -144,7 +144,7 @@ def stationary(transition: np.ndarray) -> np.ndarray:
     n = len(transition)
     equations = np.vstack([transition.T - np.eye(n), np.ones(n)])
     p = np.linalg.lstsq(equations, np.append(np.zeros(n), 1.0), rcond=None)[0].clip(0)
-    return p / p.sum()
+    return np.asarray(p / p.sum())
 
 
 def entropy_rate(moves: np.ndarray) -> float:
@@ -222,7 +222,7 @@ def excess_entropy(moves: np.ndarray, orders: int = 200, tolerance: float = 1e-9
 
 
 def _entropy(p: np.ndarray) -> np.ndarray:
-    return -(p * np.log2(np.maximum(p, np.finfo(float).tiny))).sum(-1)
+    return np.asarray(-(p * np.log2(np.maximum(p, np.finfo(float).tiny))).sum(-1))
 
 
 def _distinct(belief: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

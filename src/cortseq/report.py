@@ -17,7 +17,7 @@ from cortseq.scoring import words
 
 
 def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
-    """What a recording is, in words and numbers for the report."""
+    """Describe a recording in words and numbers, as rows of the report's table."""
     track, valid = rec.kind(recording), recording["valid"].values
     fold = manifest["folds"][0]
     source = rec.provenance(recording)
@@ -34,9 +34,8 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
         rows["labels"] = f"{recording.attrs['n_symbols']}: {', '.join(recording.attrs.get('labels', []))}"
         rows["symbols"] = f"{int(valid.sum())}"
     else:
-        rows["bin"] = (
-            f"{recording.attrs['bin_width'] * 1e3:g} ms, {valid.sum() * recording.attrs['bin_width']:.0f} s in all"
-        )
+        width = recording.attrs["bin_width"]
+        rows["bin"] = f"{width * 1e3:g} ms, {valid.sum() * width:.0f} s in all"
     if track.has_events:
         kept = recording.isel(unit=fold["units"])
         rate = kept["counts"].values[valid].mean(0) / recording.attrs["bin_width"]
@@ -77,8 +76,19 @@ def render(
     cosmoothing: dict[str, pd.DataFrame] | None = None,
     dynamics: dict[str, dict[str, pd.DataFrame]] | None = None,
 ) -> str:
-    """The page. `cosmoothing`: tables of smoothers by recording. `dynamics`: by recording and variant, see
-    `dynamics.summary`. `figures`: dicts with name, title, caption, dataset ("" for all) and svg text."""
+    """Return the report as one page of HTML.
+
+    Parameters
+    ----------
+    template : of the page, Jinja.
+    study : as plain JSON.
+    comparison, timing : tables of the study.
+    audits, recordings : by name of the recording.
+    figures : dicts with name, title, caption, dataset ("" for all) and svg text.
+    versions : of the software, by name.
+    cosmoothing : tables of smoothers by recording.
+    dynamics : tables by recording and variant, see `dynamics.summary`.
+    """
     datasets = [
         {
             "name": name,
@@ -108,7 +118,12 @@ def render(
 
 
 def theory(template: str, study: str, sections: list[dict[str, Any]]) -> str:
-    """The page of phenomena. `sections`: dicts with name, claim, checks (a table of `phenomena.checks`) and svg text."""
+    """Return the page of phenomena.
+
+    Parameters
+    ----------
+    sections : dicts with name, claim, checks (a table, see `checks.table`) and svg text.
+    """
     every = pd.concat([section["checks"] for section in sections])
     return (
         _environment()
@@ -135,7 +150,7 @@ def _environment() -> Any:
 
 
 def inline(svg: str, name: str) -> str:
-    """An SVG fit for a page with others: no prologue, ids made unique, width left to the page."""
+    """Return an SVG fit for a page with others: no prologue, unique ids, width left to the page."""
     svg = svg[svg.index("<svg") :]
     seen: Counter[str] = Counter()
 

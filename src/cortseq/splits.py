@@ -46,12 +46,12 @@ class Deal:
 
     @classmethod
     def of(cls, settings: Any) -> Deal:
-        """The same keys taken from any object that has them, such as a Study."""
+        """Take the same keys from any object that has them, such as a Study."""
         return cls(**{key: getattr(settings, key) for key in cls.__dataclass_fields__})
 
 
 def split(recording: xr.Dataset, deal: Deal, source: Source, dataset: str) -> dict[str, Any]:
-    """The manifest: per fold the trial ids of each role and the units kept by their *training* rate.
+    """Return the manifest: per fold the trial ids of each role and the units kept by their *training* rate.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def split(recording: xr.Dataset, deal: Deal, source: Source, dataset: str) -> di
 
 
 def _strata(recording: xr.Dataset, source: Source) -> tuple[np.ndarray, str | None]:
-    """A number per trial to sort by: the covariate's value, codes of its labels."""
+    """Return a number per trial to sort by, the covariate's value or the code of its label, and its name."""
     if source.stratify and recording[source.stratify].dims != ("trial",):
         raise CortseqError(
             "varies within trials, and cannot stratify them", key="stratify", value=source.stratify
@@ -210,7 +210,7 @@ def _guard_beside(roles: np.ndarray) -> None:
 
 
 def _guarded(roles: np.ndarray) -> np.ndarray:
-    """The first window of a block after one of another role becomes a guard."""
+    """Make the first window of a block after one of another role a guard; roles (trial,)."""
     out = roles.copy()
     out[1:][roles[1:] != roles[:-1]] = "guard"
     return out
@@ -231,7 +231,7 @@ def _apart(roles: np.ndarray, recording: xr.Dataset) -> np.ndarray:
 
 
 def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str) -> dict[str, Any]:
-    """Units kept: those that spike in the training trials, between the rates asked for, the fastest max_units."""
+    """Keep units that spike in training trials, with rates within limits, at most the fastest max_units."""
     track = rec.kind(recording)
     if track.has_scale:
         return _channels(recording, train, dataset)
@@ -282,7 +282,7 @@ def _channels(recording: xr.Dataset, train: list[int], dataset: str) -> dict[str
 
 
 def fold_of(recording: xr.Dataset, manifest: dict[str, Any], fold: int) -> tuple[xr.Dataset, dict[str, Any]]:
-    """The recording with the units or channels of a fold, and the fold's roles."""
+    """Return the recording with the units or channels of a fold, and the fold's roles."""
     roles = manifest["folds"][fold]
     if "channels" in roles:
         recording = recording.isel(channel=roles["channels"])

@@ -124,8 +124,8 @@ class Study(BaseModel):
         test = self.test_fraction if self.folds == 1 else 1 / self.folds
         if test + self.valid_fraction >= 0.95:
             raise ValueError(
-                f"valid_fraction: test trials ({test:.2f}) and validation trials ({self.valid_fraction:.2f}) leave "
-                "too few to train on -- lower test_fraction or valid_fraction"
+                f"valid_fraction: test trials ({test:.2f}) and validation trials ({self.valid_fraction:.2f}) "
+                "leave too few to train on -- lower test_fraction or valid_fraction"
             )
         return self
 
@@ -141,7 +141,7 @@ class Study(BaseModel):
         return self
 
     def before(self, dataset: str) -> str | None:
-        """The dataset that is learned before this one, if any."""
+        """Return the dataset that is learned before this one, if any."""
         place = self.sequence.index(dataset) if dataset in self.sequence else 0
         return self.sequence[place - 1] if place else None
 
@@ -167,16 +167,18 @@ class Variant(BaseModel):
 
 
 def _expand(name: str, entry: Any, track: str | None) -> list[Variant]:
-    """The variants of one entry: the product of its lists, without settings that are idle on `track`."""
+    """Return the variants of one entry: the product of its lists, without settings idle on `track`."""
     if not isinstance(entry, dict):
         raise CortseqError("a model is a mapping with a `family`", key=f"models.{name}", value=entry)
     idle: tuple[str, ...] = ()
     family = models.registry().get(str(entry.get("family", "")))
     if isinstance(entry.get("family"), list):
         raise CortseqError(
-            "a list is a sweep, and families are not swept", key=f"models.{name}.family", value=entry["family"],
+            "a list is a sweep, and families are not swept",
+            key=f"models.{name}.family",
+            value=entry["family"],
             fix="make an entry for each",
-        )  # fmt: skip
+        )
     if family is not None and track is not None:
         idle = family.idle.get(track, ())
     lists = {k: v for k, v in entry.items() if isinstance(v, list) and k not in idle}
@@ -204,7 +206,7 @@ def _expand(name: str, entry: Any, track: str | None) -> list[Variant]:
 
 
 def _text(value: Any) -> str:
-    """A value as part of a name: 0.9 -> 0p9, 1e-05 -> 1em05."""
+    """Write a value as part of a name: 0.9 -> 0p9, 1e-05 -> 1em05."""
     text = format(value, "g") if isinstance(value, float) else str(value).lower()
     return text.replace(".", "p").replace("-", "m").replace("+", "")
 
@@ -237,7 +239,12 @@ def _numbers(value: Any) -> Any:
 
 
 def validate(content: Any, file: Any = None, folder: Path | None = None) -> Study:
-    """A Study from parsed YAML, its paths relative to `folder`; raises CortseqError with one line per fault."""
+    """Return a Study from parsed YAML, its paths relative to `folder`.
+
+    Raises
+    ------
+    CortseqError : one line per fault.
+    """
     if not isinstance(content, dict):
         raise CortseqError("a study is a mapping of keys", file=file, fix="see config/README.md")
     content, faults = entries.expand(_numbers(dict(content)), folder, file), []
@@ -272,7 +279,7 @@ def validate(content: Any, file: Any = None, folder: Path | None = None) -> Stud
 
 
 def _sequence_faults(study: Study, file: Any) -> list[str]:
-    """Sessions that cannot be learned one after another, and models that ask for it without a sequence, one line each."""
+    """Return faults, one line each: sessions that cannot follow one another, `after` without a sequence."""
     faults, known = [], {name: study.datasets[name] for name in study.sequence}
     if len({source.track for source in known.values()}) > 1:
         tracks = {name: source.track for name, source in known.items()}
@@ -281,21 +288,27 @@ def _sequence_faults(study: Study, file: Any) -> list[str]:
         if _overlap(one, other):
             fault = CortseqError(
                 f"{a} and {b} have trials in common, so that one may be tested on what the other learned",
-                file=file, key=f"datasets.{b}.part", value=other.part, fix="let the parts meet, not overlap",
-            )  # fmt: skip
+                file=file,
+                key=f"datasets.{b}.part",
+                value=other.part,
+                fix="let the parts meet, not overlap",
+            )
             faults.append(fault)
     for name, entry in study.models.items():
         if not study.sequence and any(getattr(v.model, "after", None) for v in _expand(name, entry, None)):
             fault = CortseqError(
-                "there is no session before the first", file=file, key=f"models.{name}.after", value="previous",
+                "there is no session before the first",
+                file=file,
+                key=f"models.{name}.after",
+                value="previous",
                 fix="list the datasets in the order they are learned in under `sequence`",
-            )  # fmt: skip
+            )
             faults.append(fault)
     return [str(fault) for fault in faults]
 
 
 def _overlap(one: Source, other: Source) -> bool:
-    """Whether two entries are different parts of one recording that share trials (equal parts have equal roles)."""
+    """Whether two entries are different parts of a recording that share trials (equal ones share roles)."""
     a, b = one.part or (0.0, 1.0), other.part or (0.0, 1.0)
     same = one.model_copy(update={"part": None}) == other.model_copy(update={"part": None})
     return same and a != b and max(a[0], b[0]) < min(a[1], b[1])
@@ -307,8 +320,11 @@ def _theory_faults(study: Study, file: Any) -> list[str]:
     for name, settings in study.theory.items():
         if name not in phenomena.names():
             fault = CortseqError(
-                "unknown phenomenon", file=file, key=f"theory.{name}", fix=f"choose of {', '.join(phenomena.names())}"
-            )  # fmt: skip
+                "unknown phenomenon",
+                file=file,
+                key=f"theory.{name}",
+                fix=f"choose of {', '.join(phenomena.names())}",
+            )
             faults.append(str(fault))
             continue
         known = phenomena.settings(name)
@@ -337,7 +353,7 @@ def read(path: str | Path) -> Study:
 
 
 def dump(study: Study) -> dict[str, Any]:
-    """The study as plain JSON, sources and models in full."""
+    """Return the study as plain JSON, sources and models in full."""
     content = study.model_dump(mode="json")
     content["datasets"] = {k: v.model_dump(mode="json", exclude_none=True) for k, v in study.datasets.items()}
     return content

@@ -55,7 +55,7 @@ def aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
     size, line = math.prod(shape) * np.dtype(dtype).itemsize, 64
     raw = np.empty(size + line, np.uint8)
     first = -raw.ctypes.data % line
-    return raw[first : first + size].view(dtype).reshape(shape)
+    return np.asarray(raw[first : first + size].view(dtype).reshape(shape))
 
 
 def _vector(array) -> Vector:

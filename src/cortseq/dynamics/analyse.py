@@ -155,7 +155,7 @@ def draw(states: np.ndarray, n: int, seed: int) -> np.ndarray:
     if not len(flat):
         raise CortseqError("no visited state without NaN", key="states")
     rng = np.random.default_rng(seed)
-    return flat[np.sort(rng.choice(len(flat), min(n, len(flat)), replace=False))]
+    return np.asarray(flat[np.sort(rng.choice(len(flat), min(n, len(flat)), replace=False))])
 
 
 def _projections(states: np.ndarray, points: list[FixedPoints]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _tangents(line: np.ndarray, closed: bool) -> np.ndarray:
         tangents = line[2:] - line[:-2]
     else:
         tangents = np.gradient(line, axis=0)
-    return tangents / np.maximum(np.linalg.norm(tangents, axis=1, keepdims=True), 1e-300)
+    return np.asarray(tangents / np.maximum(np.linalg.norm(tangents, axis=1, keepdims=True), 1e-300))
 
 
 def _along(jacobians: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -74,7 +74,7 @@ def balance_index(excitatory: Any, inhibitory: Any) -> np.ndarray:
     index = np.divide(np.abs(e + i), total, out=np.full_like(e, np.nan), where=total > 0)
     counted = np.isfinite(index)
     with np.errstate(invalid="ignore"):
-        return np.where(counted, index, 0).sum((0, 1)) / counted.sum((0, 1))
+        return np.asarray(np.where(counted, index, 0).sum((0, 1)) / counted.sum((0, 1)))
 
 
 def tracking_lag(leader: Any, follower: Any, max_lag: int) -> np.ndarray:

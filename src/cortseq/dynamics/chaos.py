@@ -74,7 +74,9 @@ class _Orbits:
     @property
     def exponents(self) -> np.ndarray:
         """(n,) over the run, NaN where it was cut short."""
-        return self.growth.sum(0) / self.n_steps if self.stopped is None else self.growth[0] * np.nan
+        return np.asarray(
+            self.growth.sum(0) / self.n_steps if self.stopped is None else self.growth[0] * np.nan
+        )
 
     @property
     def bounded(self) -> bool:
@@ -236,7 +238,7 @@ def _starts(starts: Any, n: int) -> np.ndarray:
         raise CortseqError(
             f"starts are (start, d), or (seed, start, d) for {n} flows", key="starts", value=starts.shape
         )
-    return starts
+    return np.asarray(starts)
 
 
 def _judge(orbits: list[_Orbits], maps: list[str], low: float, high: float) -> tuple[bool | None, str]:

@@ -73,7 +73,7 @@ class FixedPoints:
         left = n - counts
         with np.errstate(invalid="ignore"):
             log_missed = gammaln(left + 1) - gammaln(left - m + 1) - gammaln(n + 1) + gammaln(n - m + 1)
-        return np.where(m <= left, 1 - np.exp(log_missed), 1.0).sum(1)
+        return np.asarray(np.where(m <= left, 1 - np.exp(log_missed), 1.0).sum(1))
 
 
 def fixed_points(

@@ -116,7 +116,7 @@ def _forget_gates(fit: Any, member: int, loop: Driven) -> np.ndarray:
     one = fit.member(member)
     with torch.no_grad():
         gates = one.cell.gates(one.q, one.split(loop.states)[0], one.drive(loop.inputs))
-        return gates["forget"].numpy()
+        return np.asarray(gates["forget"].numpy())
 
 
 def conditional_exponents(

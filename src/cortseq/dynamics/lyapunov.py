@@ -223,7 +223,7 @@ def _errors(logs: np.ndarray) -> np.ndarray:
         sums = np.concatenate([np.zeros((1, logs.shape[1])), np.cumsum(logs - logs.mean(0), 0)])
         lengths = [n // parts for parts in _BLOCKS]
         squares = [((sums[b:] - sums[:-b]) ** 2).mean(0) / (b * (n - b)) for b in lengths]
-    return np.sqrt(np.max(squares, 0))
+    return np.asarray(np.sqrt(np.max(squares, 0)))
 
 
 def _by_push(flow: Any, state: torch.Tensor, frame: _Frame) -> Images:

@@ -111,4 +111,4 @@ def _explained(states: np.ndarray, targets: np.ndarray) -> np.ndarray:
         guess, truth = guess - guess.mean(0), targets[judged] - targets[judged].mean(0)
         power = (guess**2).sum(0) * (truth**2).sum(0)
         r2.append((guess * truth).sum(0) ** 2 / np.where(power > 0, power, 1))
-    return np.mean(r2, 0)
+    return np.asarray(np.mean(r2, 0))

@@ -82,4 +82,4 @@ def _errors(moments: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     """Return sums of squared errors (penalty, k) on the rows of the moments."""
     m = coefficients.shape[1]
     of_guess = (coefficients * (moments[:m, :m] @ coefficients - 2 * moments[:m, m:])).sum(1)
-    return np.diag(moments)[m:] + of_guess
+    return np.asarray(np.diag(moments)[m:] + of_guess)

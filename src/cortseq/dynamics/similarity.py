@@ -106,7 +106,7 @@ class LinearMap:
 
     def __call__(self, states: Any) -> np.ndarray:
         """Map states (..., d) of the one model to states (..., e) of the other."""
-        return np.asarray(states, dtype=np.float64) @ self.weight.T + self.bias
+        return np.asarray(np.asarray(states, dtype=np.float64) @ self.weight.T + self.bias)
 
 
 def linear_map(

@@ -77,7 +77,7 @@ def _horizon(found: xr.Dataset) -> np.ndarray:
 
 
 def _near(found: xr.Dataset) -> np.ndarray:
-    return (found["distance"].values <= NEAR).sum(1)
+    return np.asarray((found["distance"].values <= NEAR).sum(1))
 
 
 QUANTITIES = (
@@ -257,7 +257,7 @@ def verdict(values: np.ndarray, kind: Kind) -> str:
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        return np.where(known, values, 0).sum(axis) / known.sum(axis)
+        return np.asarray(np.where(known, values, 0).sum(axis) / known.sum(axis))
 
 
 def _interval(values: np.ndarray, left_out: np.ndarray | None = None) -> tuple[float, float]:

@@ -46,7 +46,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
 def _shared(one: xr.Dataset, member: int) -> np.ndarray:
     if "shared" not in one:
         return np.ones(one.sizes["point"], bool)
-    return one["shared"].values[member] >= MOST
+    return np.asarray(one["shared"].values[member] >= MOST)
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

@@ -149,7 +149,7 @@ def _near(points: np.ndarray, x: np.ndarray) -> np.ndarray:
     low, high = np.nanmin(x, (0, 1)), np.nanmax(x, (0, 1))
     reach = 0.5 * (high - low) + 1e-9
     with np.errstate(invalid="ignore"):
-        return ((points > low - reach) & (points < high + reach)).all(1)
+        return np.asarray(((points > low - reach) & (points < high + reach)).all(1))
 
 
 def _table(one: xr.Dataset) -> pd.DataFrame:

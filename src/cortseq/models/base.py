@@ -19,11 +19,12 @@ from pydantic import BaseModel, ConfigDict
 
 from cortseq import recording as rec
 from cortseq import store
-from cortseq.data import Data, Params
+from cortseq.data import Data, Params, Trials
 from cortseq.errors import CortseqError
 from cortseq.models.progress import Checkpoint, Progress, default_progress, silent
 
 if TYPE_CHECKING:
+    from cortseq.flow import Flow
     from cortseq.networks.member import Member
 
 Role = Literal["recurrent", "markov", "baseline", "null"]
@@ -51,7 +52,7 @@ class Learned:
     params: Params
     n_parameters: int
     curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CURVES))
-    card: dict = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
 
 
 # Settings of `Model.small`, wherever a family has them.
@@ -106,7 +107,9 @@ class Model(Specification):
         """E[y_t | y_<t], (member, trial, time, feature); label probabilities for symbols."""
         raise NotImplementedError
 
-    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(
+        self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """Free-running draws from one member, (trial, time[, feature])."""
         raise NotImplementedError
 
@@ -140,7 +143,7 @@ class Model(Specification):
     def check(self, data: Data) -> None:
         """Raise a CortseqError if this specification cannot be fitted to such data."""
 
-    def check_start(self, start: Fit, shape: dict) -> None:
+    def check_start(self, start: Fit, shape: dict[str, Any]) -> None:
         """Raise a CortseqError if learning cannot begin with what `start` learned.
 
         `shape`: what the card of the new fit will say of its recording and members.
@@ -222,7 +225,7 @@ class Model(Specification):
         sequences: Sequence[np.ndarray],
         n_symbols: int,
         valid: Sequence[np.ndarray] | None = None,
-        **how,
+        **how: Any,
     ) -> Fit:
         """Fit to sequences of labels; choices are made on `valid`, without it on the sequences themselves.
 
@@ -244,7 +247,7 @@ class Fit:
 
     model: Model
     params: Params
-    card: dict
+    card: dict[str, Any]
     curves: pd.DataFrame
 
     def digest(self) -> str:
@@ -269,7 +272,7 @@ class Fit:
                 f"the fit has {n} member{'s' * (n > 1)}, 0 to {n - 1}", key="member", value=member
             )
 
-    def _data(self, recording: xr.Dataset, trials) -> Data:
+    def _data(self, recording: xr.Dataset, trials: Trials) -> Data:
         data = Data.of(recording, trials)
         if (data.track, data.n_features) != (self.card["track"], self.card["n_features"]):
             raise CortseqError(
@@ -289,7 +292,7 @@ class Fit:
             )  # fmt: skip
         return replace(data, support=self.card["support"])  # the fit's own, as its alphabet
 
-    def log_prob(self, recording: xr.Dataset, trials=None) -> np.ndarray:
+    def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
         """log p(y_t | y_<t), nats, (member, trial, time); NaN where a bin is missing."""
         data = self._data(recording, trials)
         return data.masked(self.model.log_prob(self.params, data))
@@ -300,13 +303,18 @@ class Fit:
         scores = self.log_prob(padded).mean(0)
         return [row[: len(s)] for row, s in zip(scores, sequences, strict=True)]
 
-    def predict(self, recording: xr.Dataset, trials=None) -> np.ndarray:
+    def predict(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
         """Expected counts per bin / label probabilities / means, (member, trial, time, feature)."""
         data = self._data(recording, trials)
         return np.where(data.valid[..., None], self.model.predict(self.params, data), np.nan)
 
     def forecast(
-        self, recording: xr.Dataset, horizons: Sequence[int], trials=None, samples: int = 128, seed: int = 0
+        self,
+        recording: xr.Dataset,
+        horizons: Sequence[int],
+        trials: Trials = None,
+        samples: int = 128,
+        seed: int = 0,
     ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}), nats, (member, trial, time, horizon) for each h of `horizons`.
 
@@ -316,20 +324,22 @@ class Fit:
         data = self._data(recording, trials)
         return self.model.forecast(self.params, data, horizons, samples, seed)
 
-    def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials=None) -> np.ndarray:
+    def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> np.ndarray:
         """As `forecast`, with expectations of a recurrent fit fed forward in place of draws: not a likelihood."""
-        return self._network("forecast of this kind").plug_in(
-            self.params, self._data(recording, trials), horizons
+        return np.asarray(
+            self._network("forecast of this kind").plug_in(
+                self.params, self._data(recording, trials), horizons
+            )
         )
 
-    def recall(self, recording: xr.Dataset, memories: Sequence[int], trials=None) -> np.ndarray:
+    def recall(self, recording: xr.Dataset, memories: Sequence[int], trials: Trials = None) -> np.ndarray:
         """log p(y_t | the last k bins) of a recurrent fit, nats, (memory, member, trial, time), for k of `memories`."""
         data = self._data(recording, trials)
         return data.masked(self._network("memory").recall(self.params, data, memories))
 
-    def states(self, recording: xr.Dataset, trials=None) -> np.ndarray:
+    def states(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
         """Whole flat states of a recurrent fit before each bin, teacher-forced, (member, trial, time, dim)."""
-        return self._network("state").states(self.params, self._data(recording, trials))
+        return np.asarray(self._network("state").states(self.params, self._data(recording, trials)))
 
     def _network(self, what: str) -> Any:
         """The model, where it is a recurrent one; an error that says what another family lacks where not."""
@@ -346,13 +356,16 @@ class Fit:
         shape = {key: self.card[key] for key in ("track", "bin_width", "n_features", "observation")}
         return rec.from_drawn(drawn=drawn, **shape)
 
-    def flow(self, member: int = 0, map: str = "closed", input=None, seed: int = 0, inputs=None):
-        """The dynamical system of one member: see `Recurrent.flow`."""
+    def flow(
+        self, member: int = 0, map: str = "closed", input: Any = None, seed: int = 0, inputs: Any = None
+    ) -> Flow:
+        """Return the dynamical system of one member: see `Recurrent.flow`."""
         model = self._network("flow")
         self._check_member(member)
-        return model.flow(self.params, self.card, member, map, input, seed, inputs)
+        found: Flow = model.flow(self.params, self.card, member, map, input, seed, inputs)
+        return found
 
-    def expected(self, states, member: int = 0) -> np.ndarray:
+    def expected(self, states: Any, member: int = 0) -> np.ndarray:
         """E[y | s] of flat states (..., dim) of a recurrent fit: what the closed loop feeds back."""
         return self.member(member).expected(states)
 
@@ -360,7 +373,8 @@ class Fit:
         """One member of a recurrent fit as a network in float64: its parameters, weights, step and drive."""
         model = self._network("state")
         self._check_member(member)
-        return model.member(self.params, self.card, member)
+        found: Member = model.member(self.params, self.card, member)
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write `path`.safetensors (the suffix may be given), and beside it the card (.json) and curves (.parquet)."""

@@ -86,7 +86,7 @@ def _mean(p: Params, data: Data) -> np.ndarray:
     total, n = (a.cumsum(1) for a in (above, valid.astype(float)))
     window = int(p["window"])
     total, n = (delayed(a, 1) - delayed(a, window + 1) for a in (total, n))
-    return p["centre"] + total / (n + p["shrinkage"])
+    return np.asarray(p["centre"] + total / (n + p["shrinkage"]))
 
 
 def _distribution(p: Params, data: Data, horizon: int = 1) -> Params:

@@ -66,7 +66,7 @@ class Glm(Model):
         else:
             centres, step = np.linspace(0, np.log(self.history), n, retstep=True)
             columns = 1 + np.cos(np.clip((np.log(lag) - centres) * np.pi / (2 * (step or 1)), -np.pi, np.pi))
-        return columns / np.linalg.norm(columns, axis=0)
+        return np.asarray(columns / np.linalg.norm(columns, axis=0))
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         fixed, emission = _measured(train), emission_of(train)
@@ -148,7 +148,7 @@ class Glm(Model):
         """sum_f B_lf w_nmf of one member, (lag, from, to)."""
         basis, n = self.basis(), len(p["bias"])
         weight = p["weight"][:, : basis.shape[1] * n].reshape(n, basis.shape[1], n)
-        return np.einsum("lf,nfm->lmn", basis, weight)
+        return np.asarray(np.einsum("lf,nfm->lmn", basis, weight))
 
     def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
         return "exact" if TRACKS[track].has_scale else "sampled"
@@ -207,7 +207,7 @@ class Glm(Model):
     def _seen(self, p: Params, data: Data, lead: int) -> np.ndarray:
         """eta from what is known `lead` bins before, (trial, time, feature)."""
         basis = np.where(np.arange(self.history)[:, None] < lead - 1, 0.0, self.basis())
-        return self.design(p, data, basis) @ p["weight"].T + p["bias"]
+        return np.asarray(self.design(p, data, basis) @ p["weight"].T + p["bias"])
 
     def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         if shape["n_inputs"]:
@@ -251,7 +251,7 @@ def _measured(train: Data) -> Params:
 
 
 def _standardised(p: Params, y: np.ndarray) -> np.ndarray:
-    return (y - p["signal_mean"]) / p["signal_scale"]
+    return np.asarray((y - p["signal_mean"]) / p["signal_scale"])
 
 
 def _targets(p: Params, data: Data) -> np.ndarray:
@@ -299,7 +299,7 @@ def _residual_sd(p: Params, features: np.ndarray, y: np.ndarray, penalty: float)
     spread = np.linalg.eigvalsh(np.atleast_2d(np.cov(features.T, bias=True))).clip(0)
     freedom = 1 + (spread / (spread + penalty)).sum()
     residual = y - (p["weight"] @ features.T + p["bias"][:, None])
-    return np.maximum(np.sqrt((residual**2).sum(1) / max(len(features) - freedom, 1.0)), MIN_SD)
+    return np.asarray(np.maximum(np.sqrt((residual**2).sum(1) / max(len(features) - freedom, 1.0)), MIN_SD))
 
 
 def _covariances(p: Params, coupling: np.ndarray, deepest: int) -> list[np.ndarray]:

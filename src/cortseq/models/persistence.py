@@ -123,7 +123,7 @@ def _chain(p: Params, data: Data, unit: int) -> np.ndarray:
     count = np.arange(size)
     rate = np.append(share * count + (1 - share) * m[unit], m[unit])
     own = with_dispersion({"rate": rate[:, None]}, {k: v[[unit]] for k, v in p.items() if k == "dispersion"})
-    return np.exp(emission_of(data).log_prob_states(own, count[:, None].astype(float))).T
+    return np.asarray(np.exp(emission_of(data).log_prob_states(own, count[:, None].astype(float))).T)
 
 
 MODEL = Persistence

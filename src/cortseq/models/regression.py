@@ -99,7 +99,7 @@ class _Problem:
     def _turn(self, gradient, step, gradient_before, gain_before, direction_before) -> np.ndarray:
         """What conjugate gradients keep of the direction before (Polak-Ribiere, never negative)."""
         beta = -self._total((gradient - gradient_before) * step) / gain_before
-        return np.maximum(beta, 0)[:, None] * direction_before
+        return np.asarray(np.maximum(beta, 0)[:, None] * direction_before)
 
     def _total(self, product: np.ndarray) -> np.ndarray:
         """Sums over parameters, (output,): of each output, or of all where the loss ties them."""
@@ -128,7 +128,7 @@ class _Point:
 
     def gradient(self) -> np.ndarray:
         data = (self.mean - self.y) @ self.problem.z / self.eta.shape[1]
-        return data + self.ridge * (self.theta - self.origin)
+        return np.asarray(data + self.ridge * (self.theta - self.origin))
 
     def move(self, direction: np.ndarray, slope: np.ndarray) -> None:
         """A Newton step along `direction`, halved where it does not lower the objective."""

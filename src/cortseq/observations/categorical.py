@@ -25,22 +25,22 @@ class CategoricalLoss:
 
     def mean(self, eta: np.ndarray) -> np.ndarray:
         e = np.exp(eta - eta.max(0))
-        return e / e.sum(0)
+        return np.asarray(e / e.sum(0))
 
     def value(self, eta: np.ndarray, mean: np.ndarray, y: np.ndarray) -> np.ndarray:
         top = eta.max(0)
-        return np.log(np.exp(eta - top).sum(0)).sum() + top.sum() - (y * eta).sum()
+        return np.asarray(np.log(np.exp(eta - top).sum(0)).sum() + top.sum() - (y * eta).sum())
 
     def curvature(self, mean: np.ndarray, change: np.ndarray) -> np.ndarray:
-        return (mean * change**2).sum() - ((mean * change).sum(0) ** 2).sum()
+        return np.asarray((mean * change**2).sum() - ((mean * change).sum(0) ** 2).sum())
 
     def variance(self, y: np.ndarray) -> np.ndarray:
         p = (y.sum(1) + 0.5) / (y.sum() + 0.5 * len(y))
-        return p * (1 - p) + 1e-9
+        return np.asarray(p * (1 - p) + 1e-9)
 
     def start(self, y: np.ndarray) -> np.ndarray:
         p = y.sum(1) + 0.5
-        return np.log(p / p.sum())
+        return np.asarray(np.log(p / p.sum()))
 
 
 class CategoricalReadout(Readout):
@@ -92,7 +92,7 @@ class CategoricalStates(states.StateEmission):
 
     def weights(self, p: Params) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            return np.log(p["probability"])
+            return np.asarray(np.log(p["probability"]))
 
     def pool(self, sums: Params) -> None:
         total = sums["sums"]
@@ -107,12 +107,12 @@ class CategoricalStates(states.StateEmission):
         return float(self.prior * (self.overall["probability"] * self.weights(p)).sum())
 
     def mean(self, p: Params) -> np.ndarray:
-        return p["probability"]
+        return np.asarray(p["probability"])
 
     def draw(
         self, p: Params, state: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
     ) -> np.ndarray:
-        return self.distribution.draw({"probability": p["probability"][state]}, rng)
+        return np.asarray(self.distribution.draw({"probability": p["probability"][state]}, rng))
 
     def n_free(self) -> int:
         return self.n_features - 1
@@ -137,7 +137,7 @@ class Categorical(Distribution):
         return np.take_along_axis(table, y[..., None].astype(int), -1)[..., 0]
 
     def mean(self, p: Params) -> np.ndarray:
-        return p["probability"]
+        return np.asarray(p["probability"])
 
     def around(self, mean: np.ndarray, p: Params) -> Params:
         return {"probability": mean}
@@ -150,7 +150,7 @@ class Categorical(Distribution):
 
     def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
         edges = p["probability"].cumsum(-1)
-        return (rng.random((*edges.shape[:-1], 1)) > edges[..., :-1]).sum(-1)
+        return np.asarray((rng.random((*edges.shape[:-1], 1)) > edges[..., :-1]).sum(-1))
 
     def n_free(self, n_features: int, sets: int = 1) -> int:
         return sets * (n_features - 1)
@@ -186,7 +186,7 @@ def krichevsky_trofimov(context: np.ndarray, c: np.ndarray, n: np.ndarray, m: in
     (context,) nats. Krichevsky & Trofimov 1981, IEEE Trans Inf Theory 27:199.
     """
     seen = np.bincount(context, special.gammaln(c + 0.5) - special.gammaln(0.5))
-    return seen + special.gammaln(m / 2) - special.gammaln(n + m / 2)
+    return np.asarray(seen + special.gammaln(m / 2) - special.gammaln(n + m / 2))
 
 
 OBSERVATION = Categorical

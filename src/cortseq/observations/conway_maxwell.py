@@ -81,7 +81,9 @@ class ConwayMaxwellReadout(CountReadout):
     def _log_z(self, eta: torch.Tensor, nu: torch.Tensor) -> torch.Tensor:
         if eta.is_cuda:
             return self._sums(eta, nu)[0]
-        return normaliser.LogNormaliser.apply(eta, nu, self.support)
+        apply: Any = normaliser.LogNormaliser.apply  # torch declares no types for it
+        log_z: torch.Tensor = apply(eta, nu, self.support)
+        return log_z
 
     def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
         return self._sums(*self._held(p, eta))[1]
@@ -131,7 +133,7 @@ class ConwayMaxwell(CountDistribution):
 
 def _units(dispersion: np.ndarray) -> np.ndarray:
     """Return (unit,) of a dispersion that may have been repeated over leading axes."""
-    return dispersion.reshape(-1, dispersion.shape[-1])[0]
+    return np.asarray(dispersion.reshape(-1, dispersion.shape[-1])[0])
 
 
 OBSERVATION = ConwayMaxwell

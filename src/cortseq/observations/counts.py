@@ -40,19 +40,19 @@ class CountLoss:
     separable = True
 
     def mean(self, eta: np.ndarray) -> np.ndarray:
-        return np.exp(np.minimum(eta, _MAX_ETA))
+        return np.asarray(np.exp(np.minimum(eta, _MAX_ETA)))
 
     def value(self, eta: np.ndarray, mean: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return mean.sum(1) - np.einsum("ot,ot->o", y, eta)
+        return np.asarray(mean.sum(1) - np.einsum("ot,ot->o", y, eta))
 
     def curvature(self, mean: np.ndarray, change: np.ndarray) -> np.ndarray:
-        return np.einsum("ot,ot,ot->o", mean, change, change)
+        return np.asarray(np.einsum("ot,ot,ot->o", mean, change, change))
 
     def variance(self, y: np.ndarray) -> np.ndarray:
-        return (y.sum(1) + 0.5) / (y.shape[1] + 1)
+        return np.asarray((y.sum(1) + 0.5) / (y.shape[1] + 1))
 
     def start(self, y: np.ndarray) -> np.ndarray:
-        return np.log(self.variance(y))  # finite where a unit is silent
+        return np.asarray(np.log(self.variance(y)))  # finite where a unit is silent
 
 
 class CountReadout(Readout):
@@ -89,7 +89,8 @@ class CountReadout(Readout):
     def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         log_mean, dispersion = eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE), self.dispersion(p, eta)
         a, b = self.distribution.natural(log_mean, log_mean.exp(), dispersion)
-        return (y * a - b + self.distribution.base(y, dispersion)).sum(-1)
+        log_prob: torch.Tensor = (y * a - b + self.distribution.base(y, dispersion)).sum(-1)
+        return log_prob
 
     def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         return torch.lgamma(y + 1).sum(-1)
@@ -106,7 +107,8 @@ class CountReadout(Readout):
 
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         draws = arrays.TorchDraws(generator)
-        return self.distribution.sample(self.mean(p, eta), self.dispersion(p, eta), draws)
+        y: torch.Tensor = self.distribution.sample(self.mean(p, eta), self.dispersion(p, eta), draws)
+        return y
 
 
 class CountDistribution(Distribution):
@@ -147,15 +149,15 @@ class CountDistribution(Distribution):
     def log_prob_units(self, p: Params, y: np.ndarray) -> np.ndarray:
         """Return log p of every unit in nats, (..., unit)."""
         a, b = self.terms(p)
-        return y * a - b + self.base(y, p.get("dispersion"))
+        return np.asarray(y * a - b + self.base(y, p.get("dispersion")))
 
     def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
-        return self.log_prob_units(p, y).sum(-1)
+        return np.asarray(self.log_prob_units(p, y).sum(-1))
 
     def log_prob_states(self, p: Params, y: np.ndarray) -> np.ndarray:
         """Return log p(y | state), (..., state), as one product of matrices; rates (state, unit)."""
         a, b = self.terms(p)
-        return y @ a.T - b.sum(1) + self.base(y, p.get("dispersion")).sum(-1, keepdims=True)
+        return np.asarray(y @ a.T - b.sum(1) + self.base(y, p.get("dispersion")).sum(-1, keepdims=True))
 
     def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
         seen = y[valid]
@@ -163,7 +165,7 @@ class CountDistribution(Distribution):
         return {"rate": rate, **self.dispersion(rate[None], n, seen.sum(0)[None], seen)}
 
     def mean(self, p: Params) -> np.ndarray:
-        return p["rate"]
+        return np.asarray(p["rate"])
 
     def around(self, mean: np.ndarray, p: Params) -> Params:
         return with_dispersion({"rate": mean}, p)
@@ -177,7 +179,9 @@ class CountDistribution(Distribution):
         return {"rate": mean, **{k: np.broadcast_to(v, mean.shape).copy() for k, v in spread.items()}}
 
     def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
-        return self.sample(np.maximum(p["rate"], MIN_RATE), p.get("dispersion"), arrays.NumpyDraws(rng))
+        return np.asarray(
+            self.sample(np.maximum(p["rate"], MIN_RATE), p.get("dispersion"), arrays.NumpyDraws(rng))
+        )
 
     def n_free(self, n_features: int, sets: int = 1) -> int:
         return n_features * (sets + (self.bounds is not None))

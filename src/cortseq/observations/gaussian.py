@@ -33,16 +33,16 @@ class SquaredLoss:
         return eta
 
     def value(self, eta: np.ndarray, mean: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return 0.5 * ((y - eta) ** 2).sum(1)
+        return np.asarray(0.5 * ((y - eta) ** 2).sum(1))
 
     def curvature(self, mean: np.ndarray, change: np.ndarray) -> np.ndarray:
-        return (change**2).sum(1)
+        return np.asarray((change**2).sum(1))
 
     def variance(self, y: np.ndarray) -> np.ndarray:
         return np.ones(len(y))
 
     def start(self, y: np.ndarray) -> np.ndarray:
-        return y.mean(1)
+        return np.asarray(y.mean(1))
 
 
 class GaussianReadout(Readout):
@@ -108,10 +108,10 @@ class GaussianStates(states.StateEmission):
         self.common = {"centre": y.mean(0), "scale": varying(y.std(0))}
 
     def _standard(self, y: np.ndarray) -> np.ndarray:
-        return (y - self.common["centre"]) / self.common["scale"]
+        return np.asarray((y - self.common["centre"]) / self.common["scale"])
 
     def _back(self, z: np.ndarray) -> np.ndarray:
-        return self.common["centre"] + self.common["scale"] * z
+        return np.asarray(self.common["centre"] + self.common["scale"] * z)
 
     def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
         z = self._standard(y)
@@ -156,17 +156,17 @@ class Gaussian(Distribution):
 
     def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
         z = (y - p["mean"]) / p["sd"]
-        return (-0.5 * z**2 - np.log(p["sd"]) - 0.5 * np.log(2 * np.pi)).sum(-1)
+        return np.asarray((-0.5 * z**2 - np.log(p["sd"]) - 0.5 * np.log(2 * np.pi)).sum(-1))
 
     def log_prob_states(self, p: Params, y: np.ndarray) -> np.ndarray:
         """Return log p(y | state) in nats, (..., state), as products of matrices; parameters (state, channel)."""
         mean, sd = p["mean"], p["sd"]
         weight = sd**-2.0
         square = (y**2) @ weight.T - 2 * y @ (weight * mean).T + (weight * mean**2).sum(1)
-        return -0.5 * square - np.log(sd).sum(1) - 0.5 * y.shape[-1] * np.log(2 * np.pi)
+        return np.asarray(-0.5 * square - np.log(sd).sum(1) - 0.5 * y.shape[-1] * np.log(2 * np.pi))
 
     def mean(self, p: Params) -> np.ndarray:
-        return p["mean"]
+        return np.asarray(p["mean"])
 
     def around(self, mean: np.ndarray, p: Params) -> Params:
         return {"mean": mean, "sd": p["sd"]}
@@ -205,14 +205,14 @@ def correlated_log_prob(error: np.ndarray, covariance: np.ndarray, scale: np.nda
     lower = np.linalg.cholesky(covariance)
     z = np.linalg.solve(lower, error.T).T
     volume = np.log(np.diag(lower)).sum() + np.log(scale).sum()
-    return -0.5 * (z**2).sum(-1) - volume - 0.5 * error.shape[-1] * np.log(2 * np.pi)
+    return np.asarray(-0.5 * (z**2).sum(-1) - volume - 0.5 * error.shape[-1] * np.log(2 * np.pi))
 
 
 def gaussian_weights(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
     """Return the weights (state, 2 channel + 1) of z, z^2 and 1 in sum_d -(z - mean)^2 / (2 sd^2) - log sd."""
     precision = sd**-2.0
     rest = (-0.5 * precision * mean**2 - np.log(sd)).sum(1)
-    return np.c_[precision * mean, -0.5 * precision, rest]
+    return np.asarray(np.c_[precision * mean, -0.5 * precision, rest])
 
 
 def gaussian_moments(sums: np.ndarray, prior: float) -> tuple[np.ndarray, np.ndarray]:

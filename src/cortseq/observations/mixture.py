@@ -55,7 +55,7 @@ class Mixture(Readout):
     def _parts(self, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ln w (..., component) and etas (..., component, n_features)."""
         logits, etas = eta[..., : self.components], eta[..., self.components :]
-        return torch.log_softmax(logits, -1), etas.unflatten(-1, (self.components, self.n_features))
+        return torch.log_softmax(logits, -1), etas.reshape(*etas.shape[:-1], self.components, self.n_features)
 
     def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         log_w, etas = self._parts(eta)
@@ -71,7 +71,8 @@ class Mixture(Readout):
     def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
         log_w, etas = self._parts(eta)
         logits, inner = moved[..., : self.components, :], moved[..., self.components :, :]
-        inner = self.component.tangent(p, etas, inner.unflatten(-2, (self.components, self.n_features)))
+        inner = inner.reshape(*inner.shape[:-2], self.components, self.n_features, inner.shape[-1])
+        inner = self.component.tangent(p, etas, inner)
         w = log_w.exp()
         within = (w[..., None, None] * inner).sum(-3)
         return within + self.component.mean(p, etas).mT @ softmax_tangent(w, logits)

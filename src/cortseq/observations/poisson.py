@@ -27,7 +27,7 @@ class Poisson(CountDistribution):
 
 def log_pmf(y: np.ndarray, rate: np.ndarray) -> np.ndarray:
     """Return ln Poisson(y; rate) in nats, elementwise; a rate of 0 is not allowed."""
-    return y * np.log(rate) - rate - arrays.log_factorial(y)
+    return np.asarray(y * np.log(rate) - rate - arrays.log_factorial(y))
 
 
 def shrunk_rates(n: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def shrunk_rates(n: np.ndarray, total: np.ndarray) -> np.ndarray:
         return float((rising + a * np.log(b) - (a + total) * np.log(b + n)).sum())
 
     b = max(_PRIOR, key=evidence)
-    return (total + b * mean) / (n + b)
+    return np.asarray((total + b * mean) / (n + b))
 
 
 OBSERVATION = Poisson

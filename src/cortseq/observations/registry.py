@@ -31,7 +31,8 @@ def modules() -> dict[str, str]:
 
 def distribution(name: str) -> type[Distribution]:
     """Return the class of a distribution by its name, which is that of its file."""
-    return importlib.import_module(modules()[name]).OBSERVATION
+    found: type[Distribution] = importlib.import_module(modules()[name]).OBSERVATION
+    return found
 
 
 @functools.cache

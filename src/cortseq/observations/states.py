@@ -65,7 +65,7 @@ class StateEmission:
     )
 
     def __init__(self, distribution: Any, prior: float | None = None):
-        self.distribution, self.n_features = distribution, distribution.n_features
+        self.distribution, self.n_features = distribution, int(distribution.n_features)
         self.prior = self.default_prior if prior is None else prior
         self.common: Params = {}
 
@@ -126,7 +126,7 @@ class StateEmission:
 
     def expect(self, p: Params, block: Block, weight: np.ndarray) -> np.ndarray:
         """Return sum_k weight_k E[y | k, y before], (time, trial, feature); weight (time, trial, state)."""
-        return weight @ self.mean(p)
+        return np.asarray(weight @ self.mean(p))
 
     def draw(
         self, p: Params, state: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
@@ -164,13 +164,13 @@ class CountStates(StateEmission):
 
     def weights(self, p: Params) -> np.ndarray:
         a, b = self.distribution.terms(p)
-        return np.c_[a, -b.sum(1)]
+        return np.asarray(np.c_[a, -b.sum(1)])
 
     def log_prob(self, p: Params, block: Block) -> np.ndarray:
         if not self.spread:
             return super().log_prob(p, block)
         base = self.distribution.base(block.features[:, :-1], p["dispersion"]).sum(1)
-        return super().log_prob(p, block) + base.reshape(*block.shape, 1)
+        return np.asarray(super().log_prob(p, block) + base.reshape(*block.shape, 1))
 
     def pool(self, sums: Params) -> None:
         total = sums["sums"]
@@ -181,19 +181,20 @@ class CountStates(StateEmission):
         rate = (s[:, :-1] + self.prior * self.overall["rate"]) / (s[:, -1:] + self.prior)
         if not self.spread:
             return {"rate": rate}
-        return {"rate": rate} | self.distribution.dispersion(rate, s[:, -1], s[:, :-1], self.seen)
+        dispersion: Params = self.distribution.dispersion(rate, s[:, -1], s[:, :-1], self.seen)
+        return {"rate": rate} | dispersion
 
     def log_prior(self, p: Params) -> float:
         rate = np.maximum(p["rate"], MIN_RATE)
         return float(self.prior * (self.overall["rate"] * np.log(rate) - rate).sum())
 
     def mean(self, p: Params) -> np.ndarray:
-        return p["rate"]
+        return np.asarray(p["rate"])
 
     def draw(
         self, p: Params, state: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
     ) -> np.ndarray:
-        return self.distribution.draw({**p, "rate": p["rate"][state]}, rng)
+        return np.asarray(self.distribution.draw({**p, "rate": p["rate"][state]}, rng))
 
 
 def with_ones(columns: list[np.ndarray], valid: np.ndarray) -> np.ndarray:

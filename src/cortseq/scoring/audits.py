@@ -144,7 +144,7 @@ def _run_keys(y: np.ndarray) -> np.ndarray:
     )
     by_bin = (words * odd[0, : y.shape[2]] % np.uint64(2**61 - 1)).sum(-1)
     by_bin ^= by_bin >> np.uint64(29)
-    return (_windows(by_bin) * odd[1, :RUN]).sum(-1)
+    return np.asarray((_windows(by_bin) * odd[1, :RUN]).sum(-1))
 
 
 def _repeats(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:

@@ -108,4 +108,4 @@ def _hmm(
 def _log_prob(rates: np.ndarray, spikes: np.ndarray) -> np.ndarray:
     """Poisson log-probabilities summed over bins and units, (member, trial) nats."""
     rates = np.maximum(rates, MIN_RATE)
-    return np.nansum(log_pmf(spikes, rates), axis=(2, 3))
+    return np.asarray(np.nansum(log_pmf(spikes, rates), axis=(2, 3)))

@@ -81,7 +81,7 @@ def mean_over_trials(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
 
 def means(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Mean of each feature."""
-    return y[valid].mean(0)
+    return np.asarray(y[valid].mean(0))
 
 
 def correlations(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
@@ -104,7 +104,7 @@ def fano(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Variance over mean of each unit's spikes in a trial, in the bins that every trial has."""
     total = y[:, : _common(valid)].sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return total.var(0, ddof=1) / total.mean(0)
+        return np.asarray(total.var(0, ddof=1) / total.mean(0))
 
 
 def spectrum(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:

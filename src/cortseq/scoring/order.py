@@ -77,7 +77,7 @@ def _transitions(counts: np.ndarray, m: int) -> np.ndarray:
     """Frequencies (h, w) of what follows each h; where h was never followed, of all labels."""
     c = counts.reshape(m, -1, m).sum(0).astype(float)
     c[c.sum(1) == 0] = c.sum(0)
-    return c / c.sum(1, keepdims=True)
+    return np.asarray(c / c.sum(1, keepdims=True))
 
 
 @njit(cache=True, nogil=True)

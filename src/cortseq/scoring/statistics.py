@@ -181,7 +181,7 @@ def expected_best(valid: ArrayLike, test: ArrayLike) -> np.ndarray:
     valid, test = np.asarray(valid, float), np.asarray(test, float)
     rank = np.arange(len(test) + 1) / len(test)
     weight = np.diff(rank[None] ** np.arange(1, len(test) + 1)[:, None], axis=1)
-    return weight @ test[np.argsort(valid, kind="stable")]
+    return np.asarray(weight @ test[np.argsort(valid, kind="stable")])
 
 
 def _summed(values: np.ndarray, blocks: ArrayLike) -> np.ndarray:
@@ -220,7 +220,7 @@ def _resample(
         else:
             members = rng.integers(len(values), size=(n, len(values)))
             gain += sign * (weights @ values.T)[np.arange(n)[:, None], members].mean(1)
-    return gain / np.maximum(total, 1e-12)
+    return np.asarray(gain / np.maximum(total, 1e-12))
 
 
 def _parts(n: int) -> list[int]:

@@ -31,6 +31,8 @@ def modules() -> dict[str, str]:
 def _found() -> dict[str, str]:
     found = {}
     for info in pkgutil.iter_modules(__path__):
+        if info.ispkg:
+            continue
         text = (Path(__path__[0]) / f"{info.name}.py").read_text(encoding="utf-8")
         if any(line.startswith("SOURCE = ") for line in text.splitlines()):
             found[info.name] = f"{__name__}.{info.name}"

@@ -125,7 +125,7 @@ def _response(state: BalancedState) -> tuple[np.ndarray, np.ndarray]:
 def _threshold(state: BalancedState) -> np.ndarray:
     from scipy.special import ndtri
 
-    return state.mean - state.sd * ndtri(state.rates)
+    return np.asarray(state.mean - state.sd * ndtri(state.rates))
 
 
 def balanced_eigenvalues(state: BalancedState) -> np.ndarray:
@@ -165,4 +165,4 @@ def coin_variation(rate: ArrayLike) -> np.ndarray:
 
     Elementwise in the rate, of any shape, per time constant.
     """
-    return np.sqrt(1 - np.asarray(rate, float))
+    return np.asarray(np.sqrt(1 - np.asarray(rate, float)))

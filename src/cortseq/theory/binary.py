@@ -51,8 +51,8 @@ def simulate(
         turns = np.concatenate([rng.permutation(n) for _ in range(-(-total // n))])[:total]
     weights = np.asarray(strengths, float) / np.sqrt(k)
     state = np.asarray(start, np.int8).copy()
-    return _run(
-        partner, weights, drive, state, turns.astype(np.int32).reshape(-1, updates), n // n_populations
+    return np.asarray(
+        _run(partner, weights, drive, state, turns.astype(np.int32).reshape(-1, updates), n // n_populations)
     )
 
 

@@ -15,7 +15,7 @@ def euler_eigenvalue(eigenvalue: Any, dt: Any) -> np.ndarray:
 
     Elementwise, of any shape; `dt` in the inverse unit of the eigenvalue.
     """
-    return 1 + dt * np.asarray(eigenvalue)
+    return np.asarray(1 + dt * np.asarray(eigenvalue))
 
 
 def continuous_eigenvalue(eigenvalue: Any, dt: float, exact: bool = False) -> np.ndarray:
@@ -115,7 +115,7 @@ def _integrated(
         phi = w @ h + drive if linear else np.tanh(w @ h + drive)
         velocity = (phi - h) / tau
         if exponential is None:
-            return velocity
+            return np.asarray(velocity)
         gain = 1 - phi**2
         lost = gain * (w @ velocity) / tau  # dphi/dt / tau = h'' + h'/tau
         source = lost if exponential else lost - velocity / tau
@@ -124,4 +124,4 @@ def _integrated(
 
     begin = start if exponential is None else np.concatenate([start, np.zeros(n)])
     found = solve_ivp(slope, (times[0], times[-1]), begin, "DOP853", times, rtol=1e-12, atol=1e-13)
-    return found.y.T
+    return np.asarray(found.y.T)

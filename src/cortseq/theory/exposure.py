@@ -41,7 +41,7 @@ def moving_average_error(coefficients: ArrayLike, noise_variance: float, horizon
     psi[len(phi) - 1] = 1.0  # before it zeros, so that the first responses see them
     for t in range(len(phi), len(psi)):
         psi[t] = phi @ psi[t - len(phi) : t][::-1]
-    return noise_variance * np.cumsum(psi[len(phi) - 1 :] ** 2)[h - 1]
+    return np.asarray(noise_variance * np.cumsum(psi[len(phi) - 1 :] ** 2)[h - 1])
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def forget_horizon(bias: ArrayLike) -> np.ndarray:
 
     Elementwise in the bias, of any shape.
     """
-    return 1 / np.logaddexp(0, -np.asarray(bias, float))
+    return np.asarray(1 / np.logaddexp(0, -np.asarray(bias, float)))
 
 
 def gradient_growth(exponent: float, lags: ArrayLike) -> np.ndarray:

@@ -14,7 +14,7 @@ Advance = Callable[[np.ndarray], np.ndarray]
 
 def random_coupling(n: int, gain: float, seed: Any) -> np.ndarray:
     """Return J (n, n), J_ij ~ N(0, gain^2 / n); one seed gives one matrix, scaled by the gain."""
-    return gain / np.sqrt(n) * np.random.default_rng(seed).normal(size=(n, n))
+    return np.asarray(gain / np.sqrt(n) * np.random.default_rng(seed).normal(size=(n, n)))
 
 
 def runge_kutta(velocity: Callable[[Any], Any], x: Any, step: float) -> Any:
@@ -43,7 +43,7 @@ def rate_step(coupling: ArrayLike, step: float) -> Advance:
     def velocity(both: np.ndarray) -> np.ndarray:
         x, v = np.split(both, 2)
         r = np.tanh(x)
-        return np.concatenate([r, (1 - r**2) * v]) @ weights - both
+        return np.asarray(np.concatenate([r, (1 - r**2) * v]) @ weights - both)
 
     return lambda both: runge_kutta(velocity, both, step)
 

@@ -95,7 +95,9 @@ def stp_poisson(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: fl
     Elementwise in the rate (Hz), of any shape; time constants in s.
     """
     rates = _checked(rate_hz, U, tau_fac, tau_rec)
-    return np.vectorize(lambda r: _poisson(float(r), U, tau_fac, tau_rec), otypes=[float])(rates)[()]
+    return np.asarray(
+        np.vectorize(lambda r: _poisson(float(r), U, tau_fac, tau_rec), otypes=[float])(rates)[()]
+    )
 
 
 def _poisson(r: float, U: float, tau_fac: float | None, tau_rec: float) -> float:
@@ -124,7 +126,7 @@ def stp_frequency_response(rate_hz: ArrayLike, U: float, tau_fac: float | None, 
     Elementwise in the rate (Hz), of any shape; time constants in s.
     """
     u, x = stp_steady_state(rate_hz, U, tau_fac, tau_rec)
-    return np.asarray(rate_hz, float) * u * x
+    return np.asarray(np.asarray(rate_hz, float) * u * x)
 
 
 def stp_peak_rate(U: float, tau_fac: float | None, tau_rec: float) -> float:

@@ -186,8 +186,10 @@ def _pair_average(variance: float, correlation: np.ndarray, finer: float = 1.0) 
 
 def _ln_cosh(x: np.ndarray) -> np.ndarray:
     x = np.abs(x)
-    return np.where(
-        x < 1, np.log1p(np.sinh(np.minimum(x, 1)) ** 2) / 2, x + np.log1p(np.exp(-2 * x)) - np.log(2)
+    return np.asarray(
+        np.where(
+            x < 1, np.log1p(np.sinh(np.minimum(x, 1)) ** 2) / 2, x + np.log1p(np.exp(-2 * x)) - np.log(2)
+        )
     )
 
 
@@ -254,7 +256,7 @@ class _Orbit:
         with np.errstate(invalid="ignore"):
             start = np.cosh(psi / 2) / np.cosh(psi) ** 1.5 / np.sqrt(outer)
             end = np.tanh(psi) / np.sqrt(2 * inner)
-        return np.sqrt(self.variance) * np.where(psi < 1, start, end)
+        return np.asarray(np.sqrt(self.variance) * np.where(psi < 1, start, end))
 
     def _force(self, rho: np.ndarray) -> np.ndarray:
         return self.variance * rho - self.gain**2 * self.covariance(rho)

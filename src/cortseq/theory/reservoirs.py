@@ -58,7 +58,7 @@ def linear_memory(
     size = np.linalg.norm(responses, axis=1, keepdims=True)
     _, singular, right = np.linalg.svd(responses / np.where(size > 0, size, 1), full_matrices=False)
     kept = right[singular > max(floor, 1e-15) * singular[0]]
-    return (kept[:, : max_lag + 1] ** 2).sum(0)
+    return np.asarray((kept[:, : max_lag + 1] ** 2).sum(0))
 
 
 def chain_memory(transition: ArrayLike, lags: ArrayLike) -> np.ndarray:
@@ -78,7 +78,7 @@ def chain_memory(transition: ArrayLike, lags: ArrayLike) -> np.ndarray:
     p = np.asarray(transition, float)
     if p.shape != (2, 2) or not np.allclose(p.sum(1), 1) or not stationary(p).all():
         raise CortseqError("a chain of two states, rows of sum 1", key="transition", value=p.tolist())
-    return (p[0, 0] + p[1, 1] - 1) ** (2 * np.abs(np.asarray(lags)))
+    return np.asarray((p[0, 0] + p[1, 1] - 1) ** (2 * np.abs(np.asarray(lags))))
 
 
 def held_up(gain: float) -> float:

@@ -104,7 +104,7 @@ FAULTS = [
     ),
     Fault(
         "Rates of population states are not shrunk: a state without a spike has rate 0.",
-        "shrunk_rates", "return (total + b * mean) / (n + b)", "return total / np.maximum(n, 1)",
+        "shrunk_rates", "return np.asarray((total + b * mean) / (n + b))", "return total / np.maximum(n, 1)",
         ("test_models_by_hand.py -k without_a_spike",),
     ),
     Fault(
@@ -136,19 +136,19 @@ FAULTS = [
     ),
     Fault(
         "The hidden Markov model keeps the iterate that is best on training trials.",
-        "Hmm._climb", "log_likelihood(emission, p, sets[1], _PRECISION)",
-        "log_likelihood(emission, p, sets[0], _PRECISION)",
+        "climb", "log_likelihood(emission, p, sets[1], PRECISION)",
+        "log_likelihood(emission, p, sets[0], PRECISION)",
         ("test_choice_on_validation.py -k hidden",),
     ),
     Fault(
         "A forecast of the hidden Markov model is a step short.",
-        "_ahead", 'belief[:-h] @ np.linalg.matrix_power(p["transition"], h)',
+        "ahead", 'belief[:-h] @ np.linalg.matrix_power(p["transition"], h)',
         'belief[:-h] @ np.linalg.matrix_power(p["transition"], h - 1)',
         PATHS,
     ),
     Fault(
         "Co-smoothing filters: it sees no later bin.",
-        "Hmm.cosmooth", "_smoothed(emission, p, block)[0]", "_smoothed(emission, p, block)[1]",
+        "Hmm.cosmooth", "em.smoothed(emission, p, block)[0]", "em.smoothed(emission, p, block)[1]",
         PATHS,
     ),
     Fault(

@@ -131,7 +131,7 @@ FAULTS = [
     ),
     Fault(
         "Gains of signals are in bits.",
-        "_Given.difference", ".per(self.unit)", ".per(float(np.log(2)))", (*SCORING, "test_models.py -k signal"),
+        "References.difference", ".per(self.unit)", ".per(float(np.log(2)))", (*SCORING, "test_models.py -k signal"),
     ),
     Fault(
         "Validation and test change places in the table of variants.",

@@ -41,7 +41,7 @@ def test_transfer_by_hand():
 
 @pytest.fixture(scope="module")
 def task():
-    return interference._chain_task(0, 2, 5, 9, 6, 0)
+    return interference.chain_task(0, 2, 5, 9, 6, 0)
 
 
 def test_curvature_is_gauss_newton(task):
@@ -63,7 +63,7 @@ def test_seeds_reproduce(task):
     p, one = task
     first, second = (interference.descend(one.batches, p, 5) for _ in range(2))
     assert all(torch.equal(first[k], second[k]) for k in p)
-    again = interference._chain_task(0, 2, 5, 9, 6, 0)[1]
+    again = interference.chain_task(0, 2, 5, 9, 6, 0)[1]
     assert float(one.test(p)) == float(again.test(p))
 
 

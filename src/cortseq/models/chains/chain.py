@@ -101,7 +101,7 @@ class Chain:
         """The deepest context before each bin that occurred in training, (trial, time), numbered over all levels."""
         ids = paths(self.table, symbols, valid, self.m)
         level = (ids >= 0).sum(0) - 1  # a context that occurred has parents that did
-        return self.offsets[level] + np.take_along_axis(ids, level[None], 0)[0]
+        return np.asarray(self.offsets[level] + np.take_along_axis(ids, level[None], 0)[0])
 
     def rows(self, contexts: np.ndarray) -> np.ndarray:
         """P(label | context), (..., m)."""
@@ -159,7 +159,7 @@ class Chain:
             if f"constant{level}" in self.table:
                 u = u[parent] + change @ b
                 out[here] += self.constant[level][:, None] * u
-        return np.maximum(out, np.finfo(float).eps)
+        return np.asarray(np.maximum(out, np.finfo(float).eps))
 
     @functools.cached_property
     def _transitions(self):

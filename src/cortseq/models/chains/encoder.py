@@ -81,7 +81,9 @@ def _centroids(points: np.ndarray, k: int, restarts: int, seed: int, quick: bool
     if len(points) > most:
         points = points[np.random.default_rng(seed).choice(len(points), most, replace=False)]
     k = min(k, len(np.unique(points, axis=0)))  # surplus states are never visited
-    return KMeans(k, n_init=restarts, max_iter=steps, random_state=seed).fit(points).cluster_centers_
+    return np.asarray(
+        KMeans(k, n_init=restarts, max_iter=steps, random_state=seed).fit(points).cluster_centers_
+    )
 
 
 def likelihood(

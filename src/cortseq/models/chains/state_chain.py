@@ -186,7 +186,9 @@ class StateChain(Model):
                 for i in np.flatnonzero(np.equal(horizons, h)):
                     rows = ahead[contexts[:, : n_time - h + 1]]
                     total[:, h - 1 :, i] += (rows * weight[:, h - 1 :]).sum(-1)
-        return (np.log(total, where=known, out=np.full(total.shape, np.nan)) + peak[..., None])[None]
+        return np.asarray(
+            (np.log(total, where=known, out=np.full(total.shape, np.nan)) + peak[..., None])[None]
+        )
 
     def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         track, n = TRACKS[shape["track"]], shape["n_features"]

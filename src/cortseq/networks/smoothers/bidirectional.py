@@ -38,7 +38,7 @@ class Bidirectional:
             network = _Network(len(held_in), self.hidden, _log_mean(train, held_out), self.dropout)
             self._fit(network, *(_Trials(d, held_in, held_out) for d in (train, valid)))
             with torch.no_grad():
-                return network(_Trials(test, held_in, held_out)).exp().double().numpy()
+                return np.asarray(network(_Trials(test, held_in, held_out)).exp().double().numpy())
 
     def _fit(self, network: _Network, train: _Trials, valid: _Trials) -> None:
         optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate)
@@ -107,4 +107,4 @@ class _Network(torch.nn.Module):
 
 def _log_mean(train: Data, held_out) -> np.ndarray:
     total = train.y[train.valid][:, list(held_out)].sum(0)
-    return np.log((total + 0.5) / (train.valid.sum() + 1.0))
+    return np.asarray(np.log((total + 0.5) / (train.valid.sum() + 1.0)))

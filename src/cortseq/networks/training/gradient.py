@@ -283,7 +283,7 @@ class _Descent:
         for first in range(0, len(engine), size):
             index = np.arange(first, min(first + size, len(engine)))
             total += engine.loss(engine.batch(np.tile(index, (len(self.members), 1))))
-        return total / max(engine.events.sum(), 1.0)
+        return np.asarray(total / max(engine.events.sum(), 1.0))
 
     # -- what is said and kept --------------------------------------------------------------------
 

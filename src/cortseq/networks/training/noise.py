@@ -32,14 +32,14 @@ class Draws:
             n = int(np.prod(shape))
             raw = np.random.SFC64(self._seed(purpose)).random_raw(n // 4 + 1)
             self.kept[purpose] = raw.view(np.uint16)[:n].reshape(shape)
-        return self.kept[purpose]
+        return np.asarray(self.kept[purpose])
 
     def normal(self, purpose: int, shape: tuple[int, ...]) -> np.ndarray:
         """Standard normal, float32."""
         if purpose not in self.kept:
             rng = np.random.Generator(np.random.SFC64(self._seed(purpose)))
             self.kept[purpose] = rng.standard_normal(shape, dtype=np.float32)
-        return self.kept[purpose]
+        return np.asarray(self.kept[purpose])
 
     def integer(self, purpose: int, *more: int) -> int:
         """A seed for a generator of another library."""

@@ -76,9 +76,7 @@ def measure(
 
 
 def dale_matrix(units: int, rng: np.random.Generator, rows_cancel: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return W (n, n) of gamma-distributed weights, f of its columns excitatory, means cancelling.
-
-    Returns also the signs (n,).
+    """Return W (n, n) of gamma-distributed weights, means cancelling, and the signs of its columns (n,).
 
     rows_cancel : inhibitory weights of every unit are scaled so that its inputs sum to 0; signs stay.
     """
@@ -101,16 +99,10 @@ def _dale(units: int, seed: int) -> Part:
         spectra.append(np.linalg.eigvals(w))
     cancelled, free = (float(np.abs(s).max()) for s in spectra)
     values = np.stack(spectra)
+    note = "predicted is the radius that the formula gives; without zero row sums it does not hold"
     checks = [
         close("largest modulus, rows that cancel", radius, cancelled, 0.08, "C35"),
-        above(
-            "largest modulus, rows that cancel on average only",
-            radius,
-            free,
-            1.15 * radius,
-            "C35",
-            "predicted is the radius that the formula gives; without zero row sums it does not hold",
-        ),
+        above("largest modulus, rows that cancel on average only", radius, free, 1.15 * radius, "C35", note),
         close("radius from the entries", radius, bulk_radius(w, signs), 0.03, "C35"),
     ]
     part = {
@@ -137,16 +129,12 @@ def _outliers(units: int, overlaps: Sequence[float], draws: int, seed: int) -> P
     predicted = np.maximum(1.0, alone)
     at, none = int(np.argmin(np.abs(np.array(overlaps) - 2))), int(np.argmin(np.abs(overlaps)))
     finite = "finite N: overlaps with the random part move it"
+    orthogonal = "no outlier is predicted for N -> infinity; order 6 predicts what finite N leaves"
     checks = [
         near("outlier of overlap 2", predicted[at], found[:, at].mean(), 0.15, "C34", finite),
         near("the same with the bulk's overlaps", shifted[:, at].mean(), found[:, at].mean(), 0.02, "C34"),
         below(
-            "largest modulus, orthogonal rank 1 of norm 4",
-            1.0,
-            found[:, none].mean(),
-            1.3,
-            "C34",
-            "no outlier is predicted for N -> infinity; order 6 predicts what finite N leaves",
+            "largest modulus, orthogonal rank 1 of norm 4", 1.0, found[:, none].mean(), 1.3, "C34", orthogonal
         ),
     ]
     part = {
@@ -172,7 +160,7 @@ def _growth(cases: int, seed: int, n: int = 40, span: float = 60.0, dt: float = 
     bias = np.arctanh(fixed) - np.einsum("cij,cj->ci", w, fixed)
 
     def speed(x: np.ndarray) -> np.ndarray:
-        return np.tanh(np.einsum("cij,cj->ci", w, x) + bias) - x
+        return np.asarray(np.tanh(np.einsum("cij,cj->ci", w, x) + bias) - x)
 
     moved = rng.normal(size=fixed.shape)
     x = fixed + 1e-7 * moved / np.linalg.norm(moved, axis=1, keepdims=True)
@@ -195,10 +183,7 @@ def _growth(cases: int, seed: int, n: int = 40, span: float = 60.0, dt: float = 
 def _about_threshold(
     cases: int, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return networks near the loss of stability.
-
-    W (case, n, n), a fixed point of each (case, n) and gain x abscissa (case,).
-    """
+    """Return networks near instability (case, n, n), a fixed point (case, n), gain x abscissa (case,)."""
     from cortseq.dynamics import stability_margin
 
     def reach(w: np.ndarray) -> np.ndarray:
@@ -218,9 +203,8 @@ def _residual(units: int, seed: int) -> Part:
 
     rng = np.random.default_rng([seed, 4])
     signs = np.where(np.arange(units) < EXCITATORY * units, 1, -1)
-    w = rng.normal(size=(units, units)) / np.sqrt(units) + np.where(signs > 0, *MEANS) * signs / np.sqrt(
-        units
-    )
+    w = rng.normal(size=(units, units)) / np.sqrt(units)
+    w += np.where(signs > 0, *MEANS) * signs / np.sqrt(units)
     w += np.outer(*rank_one(units, 3.0, rng))
     found = structure(w, signs)
     radii = np.sort(np.abs(np.linalg.eigvals(found.residual)) / np.sqrt(units * found.residual.var()))
@@ -270,7 +254,7 @@ def _balanced(
         return run(partner, np.tile(d * np.array(EXTERNAL), (sweeps, 1)), 1, 30, seed, False)
 
     def by_population(states: np.ndarray) -> np.ndarray:
-        return states.reshape(sweeps, 2, -1).mean((0, 2))
+        return np.asarray(states.reshape(sweeps, 2, -1).mean((0, 2)))
 
     index, rates = [], []
     for k in inputs:
@@ -411,6 +395,5 @@ def _lags(wave: np.ndarray, rate: np.ndarray, bin: float, pieces: int = 5) -> np
         tracking_lag(wave[part].reshape(1, -1, 1), rate[part].reshape(1, -1, 1), wave.shape[1] // 4)[0]
         for part in np.array_split(np.arange(len(wave)), pieces)
     ]
-    return (
-        np.array(late) * bin + bin / 2
-    )  # the state after a bin belongs to its end, the input to the whole bin
+    # the state after a bin belongs to its end, the input to the whole bin
+    return np.array(late) * bin + bin / 2

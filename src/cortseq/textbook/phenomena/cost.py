@@ -219,7 +219,7 @@ def _truncated(
 def _gradient(fit: Any, data: Any, settings: dict[str, Any]) -> np.ndarray:
     params = {name: value[0] for name, value in fit.params.items()}
     model = fit.model.model_copy(update=settings)
-    return engines.loss_and_gradient(model, params, data)[1]["recurrent"].ravel()
+    return np.asarray(engines.loss_and_gradient(model, params, data)[1]["recurrent"].ravel())
 
 
 def _biases(

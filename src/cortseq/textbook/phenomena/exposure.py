@@ -25,6 +25,7 @@ from cortseq import recording as rec
 from cortseq._lazy import lazy
 from cortseq.checks import Check, Part, above, close, near, phenomenon, reported, worst
 from cortseq.processes import entropy_rate, markov, stationary
+from cortseq.textbook.series import autoregression, henon
 from cortseq.theory.exposure import autoregressive_error, moving_average_error, scheduled_sampling
 from cortseq.theory.random_networks import mean_field_map
 
@@ -39,8 +40,8 @@ else:
 
 CLAIM = (
     "Teacher forcing is maximum likelihood; the free run's error grows even for the best forecast, on "
-    "chaotic maps with "
-    "the largest exponent; scheduled sampling is not consistent; generalised forcing bounds the gradients."
+    "chaotic maps with the largest exponent; scheduled sampling is not consistent; generalised forcing "
+    "bounds the gradients."
 )
 STRATEGIES: dict[str, dict[str, Any]] = {
     "teacher": {"kind": "teacher"},
@@ -89,30 +90,6 @@ def measure(
 
 
 # ------------------------------------------------------------------------------------- signals
-
-
-def autoregression(
-    coefficients: Sequence[float], trials: int, bins: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return y_t = sum_i phi_i y_{t-i} + unit noise after 200 bins, (trial, time, 1)."""
-    y = np.zeros((trials, len(coefficients) + 200 + bins))
-    noise = rng.normal(size=y.shape)
-    for t in range(len(coefficients), y.shape[1]):
-        y[:, t] = noise[:, t] + sum(c * y[:, t - 1 - i] for i, c in enumerate(coefficients))
-    return y[:, -bins:, None]
-
-
-def henon(trials: int, bins: int, rng: np.random.Generator) -> np.ndarray:
-    """Return x' = 1 - 1.4 x^2 + .3 x_{t-1} on its attractor, (trial, time, 1).
-
-    Henon 1976, Commun Math Phys 50:69.
-    """
-    now, before = rng.uniform(-0.1, 0.1, (2, trials))
-    out = []
-    for _ in range(200 + bins):
-        now, before = 1 - 1.4 * now**2 + 0.3 * before, now
-        out.append(now)
-    return np.stack(out[-bins:], 1)[..., None]
 
 
 def fitted(y: np.ndarray, strategy: dict[str, Any], hidden: int, epochs: int, seed: int) -> Fit:

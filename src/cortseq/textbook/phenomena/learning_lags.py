@@ -125,7 +125,7 @@ def _scored(made: xr.Dataset) -> Data:
 def wrong(fit: Any, made: xr.Dataset) -> np.ndarray:
     """Share of trials whose last symbol is not the likelier of the two cues, (member,); chance is 1/2."""
     p = fit.predict(made)[:, :, -1, :2]
-    return (p.argmax(-1) != made["symbols"].values[:, -1]).mean(1)
+    return np.asarray((p.argmax(-1) != made["symbols"].values[:, -1]).mean(1))
 
 
 def _networks(
@@ -152,7 +152,7 @@ def _reach(fit: Any, made: xr.Dataset, lag: int, trials: int = 4) -> np.ndarray:
     """
     # the state that saw the cue is that before bin 1, `lag` - 1 steps before the last bin
     norms = dynamics.gradient_norms(fit, made, [lag - 1], trials=range(trials))[..., 0]
-    return np.exp(np.log(np.maximum(norms, 1e-300)).mean(1))
+    return np.asarray(np.exp(np.log(np.maximum(norms, 1e-300)).mean(1)))
 
 
 def _checks(found: xr.Dataset) -> list[Check]:

@@ -310,7 +310,7 @@ def _continuity(
 
 
 def _lengths(path: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(np.diff(path, axis=1), axis=-1).ravel()
+    return np.asarray(np.linalg.norm(np.diff(path, axis=1), axis=-1).ravel())
 
 
 def _jumps(chain: Fit, made: xr.Dataset) -> tuple[float, float]:

@@ -22,6 +22,7 @@ import xarray as xr
 
 from cortseq._lazy import lazy
 from cortseq.checks import Check, Part, above, below, close, near, phenomenon, worst
+from cortseq.textbook.series import mackey_glass, narma
 from cortseq.theory import random_networks, reservoirs
 
 if TYPE_CHECKING:
@@ -32,15 +33,13 @@ if TYPE_CHECKING:
     from cortseq.networks.training.kernels import reservoir
 else:
     torch, dynamics = lazy("torch"), lazy("cortseq.dynamics")
-    esn, reservoir = (
-        lazy("cortseq.networks.families.esn"),
-        lazy("cortseq.networks.training.kernels.reservoir"),
-    )
+    esn = lazy("cortseq.networks.families.esn")
+    reservoir = lazy("cortseq.networks.training.kernels.reservoir")
 
 CLAIM = (
     "The spectral radius decides the echo-state property of linear reservoirs only; for tanh units it is "
-    "neither "
-    "sufficient nor, under drive, necessary. A linear reservoir of N units remembers at most N inputs."
+    "neither sufficient nor, under drive, necessary. A linear reservoir of N units remembers at most N "
+    "inputs."
 )
 # rho = .499, and yet two attractors under this constant input (W, input)
 TRAP, PUSH = ((1.8, 1.868), (-1.868, -1.8)), (-1.868, 8.0)
@@ -225,10 +224,8 @@ def _memory(
         seen = reservoirs.linear_memory(w, into, 10 * n, floor)[1:].sum()
         return [(reservoirs.cyclic_memory(n, r), measured(*cyclic(n, r))), (seen, measured(w, into))]
 
-    by_size, by_radius = (
-        np.array([pairs(n, radius) for n in sizes]),
-        np.array([pairs(size, r) for r in radii]),
-    )
+    by_size = np.array([pairs(n, radius) for n in sizes])
+    by_radius = np.array([pairs(size, r) for r in radii])
     both, units = np.concatenate([by_size, by_radius]), np.array([*sizes, *[size] * len(radii)])
     ratios, share = both[..., 1] / both[..., 0], (both[..., 1] / units[:, None]).max()
     of_cyclic = "memory of cyclic reservoirs over N - 1 + r^2N, worst"
@@ -294,40 +291,6 @@ def _summary(size: int, radius: float, lengths: int, seed: int, stay: float = 0.
 # ------------------------------------------------------------------------------------- tasks
 
 
-def narma(steps: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return input (time,) and target (time,) of the NARMA-10 task.
-
-    y_{t+1} = .3 y_t + .05 y_t sum_{i<10} y_{t-i} + 1.5 u_{t-9} u_t + .1, u uniform on [0, .5].
-
-    Atiya & Parlos 2000, IEEE Trans Neural Netw 11:697.
-    """
-    u, y = rng.uniform(0, 0.5, steps), np.zeros(steps)
-    for t in range(9, steps - 1):
-        y[t + 1] = 0.3 * y[t] + 0.05 * y[t] * y[t - 9 : t + 1].sum() + 1.5 * u[t - 9] * u[t] + 0.1
-    return u, y
-
-
-def mackey_glass(steps: int, rng: np.random.Generator, delay: float = 17.0, dt: float = 0.1) -> np.ndarray:
-    """Return the Mackey-Glass series, one sample per unit of time, (time,).
-
-    dx/dt = .2 x(t - delay) / (1 + x(t - delay)^10) - .1 x, after 200 units of time.
-
-    Runge-Kutta of order 4, the delayed value interpolated at half steps. Mackey & Glass 1977, Science
-    197:287.
-    """
-    back, per_sample, warm = round(delay / dt), round(1 / dt), 200
-    x = [1.2 + 0.1 * v for v in rng.uniform(-1, 1, back + 1)]
-    for _ in range((steps + warm) * per_sample):
-        now, old, older = x[-1], x[-back], x[-back - 1]
-        rise = [0.2 * d / (1 + d**10) for d in (older, (old + older) / 2, old)]
-        k1 = rise[0] - 0.1 * now
-        k2 = rise[1] - 0.1 * (now + dt / 2 * k1)
-        k3 = rise[1] - 0.1 * (now + dt / 2 * k2)
-        k4 = rise[2] - 0.1 * (now + dt * k3)
-        x.append(now + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
-    return np.array(x[-steps * per_sample :: per_sample])
-
-
 def nrmse(truth: np.ndarray, guess: np.ndarray) -> float:
     """Return sqrt(mean (y - guess)^2 / variance of y).
 
@@ -389,10 +352,8 @@ def _tasks(units: int, steps: int, seed: int) -> Part:
         states, q = reservoir_states(given, units, seed=seed, **how)
         ours, linear = _read_out(states, wanted), _read_out(_filter(given, 50), wanted)
         peer = _reservoirpy(q, given, wanted) if importlib.util.find_spec("reservoirpy") else np.nan
-        what, note = (
-            f"NRMSE of {name} over that of a linear filter",
-            "predicted: no better than 50 taps of the input",
-        )
+        what = f"NRMSE of {name} over that of a linear filter"
+        note = "predicted: no better than 50 taps of the input"
         checks.append(below(what, 1.0, ours / linear, 0.9, "C26", note))
         if np.isfinite(peer):
             checks.append(close(f"NRMSE of {name} beside reservoirpy's states", peer, ours, 0.02, "C26"))

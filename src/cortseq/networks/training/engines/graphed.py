@@ -54,7 +54,7 @@ class Graphed(Generic):
         weight[:, :n] = 1.0
         if batch.draws:
             self.generator.manual_seed(batch.draws[0].integer(noise.INPUT))
-        return run().double().cpu().numpy()
+        return np.asarray(run().double().cpu().numpy())
 
     def _record(self, shape: tuple[int, int], learning: bool, noisy: bool):
         """Buffers for the trials and their weights, and a function that runs one step on what they hold."""

@@ -1,0 +1,72 @@
+"""Forecasts of a hidden Markov model: exact, or the mean over sampled futures of an autoregressive one."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp
+
+from cortseq.data import Params
+from cortseq.models.hmm.autoregressive import AutoregressiveStates
+from cortseq.observations.states import Block
+
+_IMAGINED = 2_000_000  # rows times states that sampled forecasts hold at once
+
+
+def ahead(p: Params, belief: np.ndarray, log_b: np.ndarray, h: int) -> np.ndarray:
+    """Return log p(y_t | y_0 .. y_{t-h}) exactly, (time, trial) in nats; NaN for t < h - 1.
+
+    Parameters
+    ----------
+    belief : (time, trial, state), p(s_t = k | y_<=t).
+    log_b : (time, trial, state), log p(y_t | k) without the block's constant, which the result lacks too.
+    h : bins ahead.
+    """
+    weight = np.full(belief.shape, np.nan)
+    if h <= len(belief):
+        weight[h - 1] = p["initial"] @ np.linalg.matrix_power(p["transition"], h - 1)
+        weight[h:] = belief[:-h] @ np.linalg.matrix_power(p["transition"], h)
+    with np.errstate(divide="ignore"):
+        return np.asarray(logsumexp(np.log(weight) + log_b, axis=-1))
+
+
+def imagined(
+    emission: AutoregressiveStates,
+    p: Params,
+    block: Block,
+    belief: np.ndarray,
+    h: int,
+    samples: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return log p(y_t | y_0 .. y_{t-h}) of an autoregressive emission, (time, trial) in nats.
+
+    log of the mean over `samples` futures of h - 1 bins of p(y_t | future); NaN for t < h - 1.
+
+    Parameters
+    ----------
+    belief : (time, trial, state), p(s_t = k | y_<=t).
+    h : bins ahead.
+    """
+    z, seen = emission.observed(block)
+    out = np.full(block.shape, np.nan)
+    size = max(1, _IMAGINED // (samples * len(p["initial"])))
+    for t in range(h - 1, len(out)):
+        for part in np.array_split(np.arange(out.shape[1]), -(-out.shape[1] // size)):
+            now = np.repeat(part, samples)
+            before, rows = None, np.tile(p["initial"], (len(now), 1))
+            if t >= h:
+                before = np.where(seen[t - h, now, None], z[t - h, now], np.nan)
+                rows = p["transition"][draw_rows(belief[t - h, now], rng)]
+            for _ in range(h - 1):
+                state = draw_rows(rows, rng)
+                before, rows = emission.step(p, state, before, rng), p["transition"][state]
+            with np.errstate(divide="ignore"):
+                joint = logsumexp(np.log(rows) + emission.log_density(p, before, z[t, now]), axis=1)
+            out[t, part] = logsumexp(joint.reshape(-1, samples), axis=1) - np.log(samples)
+    return out
+
+
+def draw_rows(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw one index (row,) from each row of the distributions p (row, index)."""
+    edges = p.cumsum(1)
+    return np.asarray((rng.random((len(p), 1)) * edges[:, -1:] >= edges[:, :-1]).sum(1))
