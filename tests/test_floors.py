@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cortseq.observations import TRACKS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src/cortseq"
 
@@ -37,8 +39,6 @@ FLOORS = [
 
 # Circles that remain, each as the set of its files: to be emptied.
 CIRCLES: list[set[str]] = []
-
-TRACKS = {"counts", "symbols", "signal"}
 
 
 @cache

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from families import small
 
 from cortseq import models
 from cortseq import recording as rec
@@ -173,10 +174,9 @@ def test_a_model_that_is_the_truth_reaches_the_ruler(symbols):
     assert (good["ruler"] == bad["ruler"]).all()
 
 
-@pytest.mark.parametrize("family", ["null", "markov", "rate"])
+@pytest.mark.parametrize("family", models.registry())
 def test_every_track_is_compared(family, any_recording):
-    more = {"rate": {"hidden": 4, "epochs": 2}, "markov": {"states": 3}}.get(family, {})
-    fit = models.registry()[family](**more).fit(any_recording, range(15), range(15, 20), members=2)
+    fit = small(family).fit(any_recording, range(15), range(15, 20), members=2)
     table = generation.compare(fit, any_recording, range(20, 30))
     assert set(table["statistic"]) == set(generation.STATISTICS[rec.track(any_recording)])
     assert set(table["member"]) == set(range(fit.card["members"])) and (
