@@ -13,7 +13,7 @@ from cortseq import figures
 from cortseq.observations import TRACKS
 from cortseq.products import PATHS, Facts, Products, files, path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 TASKS = {"forecasts": ("null", "rate"), "memory": ("rate",), "generation": ("rate",)}
 
