@@ -173,7 +173,7 @@ def test_an_engine_without_a_head_of_its_own_runs_the_generic_one(name, recordin
 
     data, model = Data.of(recording, range(10)), models.Rate(hidden=4, input_dropout=0, skip=False)
     params = model.initial(data, 1, 0, np.float64)
-    engine = engines.choose(model, data, params)
+    engine = engines.choose(model.network(data), data, params, model.training)
     assert engine.name == ("compiled" if name in heads.OBSERVATIONS else "generic")
     p = {k: v[0] for k, v in params.items()}
     one, other = (engines.loss_and_gradient(model, p, data, execution=e) for e in ("auto", "generic"))
