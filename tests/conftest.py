@@ -57,15 +57,21 @@ def conway_maxwell(counts):
     return rec.from_counts(y, bin_width=0.02, observation="conway_maxwell")
 
 
+@pytest.fixture(scope="session")
+def counts_under(counts, negative_binomial, conway_maxwell):
+    """A function from a distribution of counts to a small recording under it."""
+    own = {"poisson": counts, "negative_binomial": negative_binomial, "conway_maxwell": conway_maxwell}
+    return lambda name: own[name] if name in own else rec.with_observation(counts, name)
+
+
 @pytest.fixture(params=[(track, name) for track in TRACKS for name in names(track)], ids="-".join)
-def any_recording(request, counts):
+def any_recording(request, counts_under):
     """A small recording under every distribution there is; one without a fixture of its own takes the counts."""
     track, observation = request.param
-    if observation == TRACKS[track].default:
-        return request.getfixturevalue(track)
-    if observation in globals():
-        return request.getfixturevalue(observation)
-    return rec.with_observation(counts, observation)
+    if track == "counts":
+        return counts_under(observation)
+    found = request.getfixturevalue(track)
+    return found if observation == TRACKS[track].default else rec.with_observation(found, observation)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Families, sources and observations that the contract tests run over: all that the registries know, none by name."""
 
+from typing import get_args
+
 from cortseq import models
 from cortseq.observations import Mixture, distribution, names
 from cortseq.observations.tracks import TRACKS
@@ -18,6 +20,21 @@ def trained() -> list[str]:
 def compiled() -> list[str]:
     """Networks with a compiled cell."""
     return [name for name in trained() if models.registry()[name].has_kernel]
+
+
+def predictors() -> list[str]:
+    """Every null, baseline and chain: all families that are no network."""
+    return [name for name, model in models.registry().items() if model.role != "recurrent"]
+
+
+def with_setting(setting: str) -> list[str]:
+    """Every family that has a setting of this name."""
+    return [name for name, model in models.registry().items() if setting in model.model_fields]
+
+
+def choices(model, setting: str) -> tuple:
+    """What a setting of a few words may be, as its type says."""
+    return get_args(model.model_fields[setting].annotation)
 
 
 def small(family: str, **more):

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cortseq.observations import TRACKS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src/cortseq"
 
@@ -41,8 +43,6 @@ FLOORS = [
 
 # Circles that remain, each as the set of its files: to be emptied.
 CIRCLES: list[set[str]] = []
-
-TRACKS = {"counts", "symbols", "signal"}
 
 
 @cache

@@ -11,7 +11,7 @@ An engine knows the trials of one role and gives, for one batch of them,
 Full, truncated and checkpointed backpropagation are written once on top of that (`cortseq.networks.training.bptt`).
 `Generic` differentiates any family's `step`; `Compiled` runs hand-written kernels on a CPU where a family
 has them; `Graphed` batches all members on a GPU and replays the whole step as one graph. They agree to
-rounding (tests/test_engines.py).
+rounding (tests/networks/test_engines.py).
 """
 
 from __future__ import annotations

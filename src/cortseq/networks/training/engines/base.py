@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from cortseq.data import Data, Params
 from cortseq.networks.network import Network
@@ -35,6 +36,28 @@ class Segment:
     loss: np.ndarray
     d_state: State
     kept: dict[int, State]
+
+
+def accumulate(ends: list[torch.Tensor], gradients: list[Any], p: Params) -> None:
+    """Add to the gradient of every free parameter what `ends` pass back to it.
+
+    `torch.autograd.backward` does the same, but warns that it is slow wherever parameters are views of one
+    tensor, as those of several members are (`cortseq.networks.training.flat`).
+
+    Parameters
+    ----------
+    ends
+        Tensors computed from `p`.
+    gradients
+        Derivative of the loss by each of `ends`, of the same shapes.
+    p
+        Parameters; their `.grad` change in place.
+    """
+    free = [value for value in p.values() if value.requires_grad]
+    found = torch.autograd.grad(ends, free, gradients, allow_unused=True)
+    for value, gradient in zip(free, found, strict=True):
+        if gradient is not None:
+            value.grad = gradient.clone() if value.grad is None else value.grad.add_(gradient)
 
 
 class Engine:

@@ -20,7 +20,7 @@ from cortseq.compiled.vectors import aligned
 from cortseq.data import Data, Params
 from cortseq.networks.network import Network
 from cortseq.networks.training import noise
-from cortseq.networks.training.engines.base import Batch, Engine, Segment, State
+from cortseq.networks.training.engines.base import Batch, Engine, Segment, State, accumulate
 from cortseq.networks.training.kernels import heads
 from cortseq.networks.training.settings import Training
 
@@ -130,6 +130,7 @@ class Compiled(Prepared):
     # -- the contract -----------------------------------------------------------------------------
 
     def prepare(self, p: Params) -> None:
+        self.p = p
         with torch.enable_grad():
             self.derived = self.network.cell.derive(p)
             self.started = self.network.cell.start(self.derived)
@@ -196,7 +197,7 @@ class Compiled(Prepared):
                 later[0].append(value)
                 later[1].append(grad)
         if later[0]:
-            torch.autograd.backward(*later)
+            accumulate(*later, self.p)
 
     # -- blocks of bins ---------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import torch
 from cortseq.data import Data, Params
 from cortseq.networks.network import Network, before
 from cortseq.networks.training import noise
-from cortseq.networks.training.engines.base import Batch, Engine, Segment, State
+from cortseq.networks.training.engines.base import Batch, Engine, Segment, State, accumulate
 from cortseq.networks.training.settings import Training
 from cortseq.networks.training.strategies import Rollout
 
@@ -86,7 +86,7 @@ class Generic(Engine):
             if value.requires_grad:
                 ends.append(value)
                 grads.append(grad.sum(-2))
-        torch.autograd.backward(ends, grads)
+        accumulate(ends, grads, self.p)
 
     # -- the loop over time -----------------------------------------------------------------------
 

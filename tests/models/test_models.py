@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from families import recurrent, small
+from families import recurrent, small, with_setting
 
 from cortseq import models
 from cortseq import recording as rec
@@ -202,7 +202,7 @@ def test_dale_starts_balanced_without_an_outlier(hidden, counts):
     assert abs(np.abs(np.linalg.eigvals(w)).max() - 0.9) < 0.01
 
 
-@pytest.mark.parametrize("family", ["dale", "stp"])
+@pytest.mark.parametrize("family", with_setting("self_connections"))
 def test_a_unit_connects_to_itself_where_that_is_asked_for(family, counts):
     for asked in (False, True):
         fit = fitted(family, counts, epochs=10, learning_rate=0.1, self_connections=asked)
@@ -311,7 +311,7 @@ def test_the_null_is_the_training_mean(counts, symbols, signal):
     assert np.allclose(fit.predict(symbols, [0])[0, 0, 0], frequency, rtol=1e-12)
 
 
-@pytest.mark.parametrize("family", ["null", "psth", "markov", "rate", "esn"])
+@pytest.mark.parametrize("family", models.registry())
 def test_a_signal_in_other_units_has_the_same_gain(signal, family):
     """y -> a y moves every log-probability by the same constant."""
     model = small(family)

@@ -14,7 +14,7 @@ import yaml
 
 from cortseq import models, store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 STUDY = {
     "study": "tiny",

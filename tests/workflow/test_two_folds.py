@@ -19,7 +19,7 @@ from cortseq.products import Facts
 from cortseq.products import Products as Finished
 from cortseq.scoring import generation
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 BURN_IN, FOLDS, SESSIONS = 2, (0, 1), ("early", "late")
 VARIANTS = {

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from families import small
 
 from cortseq import models
 from cortseq import recording as rec
@@ -11,6 +12,7 @@ from cortseq.errors import CortseqError
 from cortseq.figures import generation as generation_figure
 from cortseq.figures import horizon, ladder, memory, scores, units
 from cortseq.networks.smoothers.bidirectional import Bidirectional
+from cortseq.observations import TRACKS
 from cortseq.products import Facts, Products
 from cortseq.scoring import (
     benchmark_bits_per_spike,
@@ -173,16 +175,17 @@ def test_a_model_that_is_the_truth_reaches_the_ruler(symbols):
     assert (good["ruler"] == bad["ruler"]).all()
 
 
-@pytest.mark.parametrize("family", ["null", "markov", "rate"])
-def test_every_track_is_compared(family, any_recording):
-    more = {"rate": {"hidden": 4, "epochs": 2}, "markov": {"states": 3}}.get(family, {})
-    fit = models.registry()[family](**more).fit(any_recording, range(15), range(15, 20), members=2)
-    table = generation.compare(fit, any_recording, range(20, 30))
-    assert set(table["statistic"]) == set(generation.STATISTICS[rec.track(any_recording)])
+@pytest.mark.parametrize("track", TRACKS)
+@pytest.mark.parametrize("family", models.registry())
+def test_every_track_is_compared(family, track, request):
+    recording = request.getfixturevalue(track)
+    fit = small(family).fit(recording, range(15), range(15, 20), members=2)
+    table = generation.compare(fit, recording, range(20, 30))
+    assert set(table["statistic"]) == set(generation.STATISTICS[track])
     assert set(table["member"]) == set(range(fit.card["members"])) and (
         table.query("measure != 'correlation'")["ruler"].notna().all()  # of two channels there is none
     )
-    assert table.equals(generation.compare(fit, any_recording, range(20, 30)))
+    assert table.equals(generation.compare(fit, recording, range(20, 30)))
 
 
 def test_inputs_cannot_be_generated(fits, counts):

@@ -13,7 +13,7 @@ from cortseq import cli, report, store
 from cortseq import recording as rec
 from cortseq.scoring import words
 
-TEMPLATE = Path(__file__).parents[1] / "workflow/report/report.html.jinja"
+TEMPLATE = Path(__file__).parents[2] / "workflow/report/report.html.jinja"
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from cortseq import figures
+from cortseq.observations import TRACKS
 from cortseq.products import PATHS, Facts, Products, files, path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 TASKS = {"forecasts": ("null", "rate"), "memory": ("rate",), "generation": ("rate",)}
 
@@ -47,7 +48,7 @@ def test_what_a_figure_is_handed_follows_the_study_and_not_the_folder(tmp_path):
 def test_every_figure_declares_products_that_exist(name):
     figure = figures.registry()[name]
     assert set(figure.needs) <= set(PATHS) and figure.scope in ("study", "recording")
-    for track in ("counts", "symbols", "signal"):
+    for track in TRACKS:
         caption = figure.text(_facts(track=track))
         assert figure.title and caption.endswith((".", "trials.")) and len(caption) > 100
 

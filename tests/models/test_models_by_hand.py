@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import predictors, small
 from scipy import stats
 
 from cortseq import models
@@ -30,8 +31,8 @@ def test_what_missing_bins_hold_reaches_no_floor():
     rng = np.random.default_rng(1)
     y, valid = rng.poisson(1.0, (30, 12, 2)), rng.random((30, 12)) > 0.3
     clean, dirty = (counts(np.where(valid[..., None], y, hidden), valid) for hidden in (0, 50))
-    for name in ("null", "psth", "flat", "persistence", "markov"):
-        model = models.registry()[name]()
+    for name in predictors():
+        model = small(name)
         a, b = (model.fit(r, range(20), range(20, 30)) for r in (clean, dirty))
         assert a.params.keys() == b.params.keys()
         assert all(np.allclose(a.params[k], b.params[k]) for k in a.params), name

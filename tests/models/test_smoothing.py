@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from families import choices
 from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp
 
@@ -11,7 +12,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.models.chains import chain, smoothing
 
-SMOOTHINGS = ["additive", "jelinek_mercer", "kneser_ney", "witten_bell"]
+SMOOTHINGS = choices(models.Markov, "smoothing")
 
 
 def table_of(sequences, m, order):

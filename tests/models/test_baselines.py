@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from families import predictors
 from scipy.stats import norm, poisson
 
 from cortseq import models
@@ -13,7 +14,7 @@ from cortseq.models import glm, regression
 from cortseq.observations import TRACKS, distribution
 from cortseq.scoring import audits, probes
 
-FAMILIES = ["glm", "flat", "persistence", "null", "psth"]
+FAMILIES = [f for f in predictors() if models.registry()[f].role in ("baseline", "null")]
 SETTINGS = {"glm": {"history": 4}}
 
 
@@ -89,7 +90,7 @@ def test_squared_loss_is_ridge_after_one_step(penalty, monkeypatch):
     assert np.allclose(weight, theirs.coef_, atol=1e-8) and np.allclose(bias, theirs.intercept_, atol=1e-8)
 
 
-@pytest.mark.parametrize("kind", ["counts", "symbols", "signal"])
+@pytest.mark.parametrize("kind", TRACKS)
 def test_gradient_and_curvature_are_those_of_the_objective(kind):
     x, y = problem(kind)
     rng, ridge = np.random.default_rng(1), np.append(0.0, np.full(6, 0.1))
@@ -108,7 +109,7 @@ def test_gradient_and_curvature_are_those_of_the_objective(kind):
     assert np.isclose(found, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["counts", "symbols", "signal"])
+@pytest.mark.parametrize("kind", TRACKS)
 def test_weaker_penalties_never_fit_worse(kind):
     x, y = problem(kind)
     loss, values = LOSSES[kind], []
@@ -220,7 +221,7 @@ def test_causal_with_missing_bins(family, any_recording):
         assert audits.causality(family, fit, any_recording, range(26, 30), seed).passed
 
 
-@pytest.mark.parametrize("family", ["glm", "flat", "persistence"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_missing_bin_holds_does_not_matter(family, any_recording):
     holes = with_holes(any_recording)
     fit, other = fitted(family, holes), holes.copy(deep=True)
@@ -373,13 +374,13 @@ def test_psth_of_symbols_and_signals_by_time_in_the_trial():
     assert np.allclose(fit.params["sd"], 0.5, atol=0.05)
 
 
-@pytest.mark.parametrize("family", ["glm", "flat", "persistence"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_nothing_is_gained_on_noise(family, any_recording):
     audit = probes.canary(family, models.registry()[family](), any_recording, seed=1)
     assert audit.passed, audit.detail
 
 
-@pytest.mark.parametrize("family", ["glm", "flat", "persistence"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_signal_in_other_units_has_the_same_gain(signal, family):
     scaled = signal.copy(deep=True)
     scaled["signal"] = scaled["signal"] * 1e-6

@@ -81,7 +81,7 @@ def test_the_tangent_of_a_mixture(family, observation, counts):
         check_tangent(fit, recording, map)
 
 
-@pytest.mark.parametrize("family", ("rate", "stp"))
+@pytest.mark.parametrize("family", WRITTEN)
 def test_the_tangent_with_recorded_inputs(family, driven):
     fit = moved(small(family, hidden=6), driven)
     for map in MAPS:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from families import emission, readout, recurrent, small, trained
+from families import compiled, emission, readout, recurrent, small, trained
 
 from cortseq import dynamics, models
 from cortseq import recording as rec
@@ -92,7 +92,7 @@ def test_where_the_bin_before_is_missing(gaps):
     "more",
     [{}, {"skip": False}, {"hidden_dropout": 0.2, "input_noise": 0.1}, {"truncate": 8}, {"memory": 3}],
 )
-@pytest.mark.parametrize("family", ["rate", "lstm", "stp"])
+@pytest.mark.parametrize("family", compiled())
 def test_engines_agree_on_gaps(family, more, dtype, tolerance, gaps):
     from cortseq.networks.training import windows
     from cortseq.networks.training.engines.generic import Generic

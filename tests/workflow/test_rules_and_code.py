@@ -17,7 +17,7 @@ from cortseq import models, splits, store
 from cortseq import recording as rec
 from cortseq.scoring import compare, products
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STUDY = {
     "study": "tiny",
     "folds": 2,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from families import small
 
 from cortseq import models
 from cortseq import recording as rec
@@ -93,12 +94,9 @@ def test_a_model_that_scores_on_noise_is_caught(counts):
     assert not found.passed
 
 
-@pytest.mark.parametrize("name", ["psth", "markov", "esn", "rate"])
+@pytest.mark.parametrize("name", models.registry())
 def test_honest_models_pass_the_canary(name, counts):
-    small = {"esn": {"hidden": 30}, "markov": {"states": 4, "restarts": 1}, "rate": {"hidden": 8}}.get(
-        name, {}
-    )
-    assert probes.canary(name, models.registry()[name](**small), counts).passed
+    assert probes.canary(name, small(name), counts).passed
 
 
 def test_scores_on_other_bins_are_caught(counts):

@@ -1,5 +1,6 @@
 """Compiled products against numpy: every shape of edge, both precisions."""
 
+import families
 import numpy as np
 import pytest
 from numba.core.errors import TypingError
@@ -82,7 +83,7 @@ def test_vectors_begin_with_a_cache_line():
         assert array.shape == shape and array.flags.c_contiguous and array.ctypes.data % 64 == 0
 
 
-@pytest.mark.parametrize("family", ["rate", "lstm", "stp"])
+@pytest.mark.parametrize("family", families.compiled())
 def test_blocks_of_bins_change_nothing(family, counts, monkeypatch):
     """One block, and blocks of one, two and three bins."""
     data, model = Data.of(counts), models.registry()[family](hidden=6)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from families import recurrent, small
 from scipy.special import ndtr
 from untrained import untrained
 
@@ -12,10 +13,10 @@ from cortseq.dynamics.structure import structure
 from cortseq.theory import balanced, binary, continual
 
 
-@pytest.mark.parametrize("family", ["rate", "lstm", "dale", "stp"])
+@pytest.mark.parametrize("family", recurrent())
 def test_jacobians_of_fits_against_finite_differences(family, counts):
     """Row i is the derivative of component i: no network here has a symmetric matrix."""
-    fit = untrained(models.registry()[family](hidden=4), counts)
+    fit = untrained(small(family, hidden=4), counts)
     flow = fit.flow(0, "open")
     state = fit.states(counts, [0])[0, 0, 5] + 0.05
     found = dynamics.jacobian(flow, state)

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from families import small
 from scipy.ndimage import gaussian_filter1d
 
 from cortseq import models, splits
@@ -11,6 +12,7 @@ from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.chains import chain, encoder
+from cortseq.observations import TRACKS
 from cortseq.scoring import audits, compare, probes, products
 from cortseq.sources.base import Source
 
@@ -303,11 +305,11 @@ class Generous(models.Null):
         return super().log_prob(params, data) + 0.01
 
 
-@pytest.mark.parametrize("track", ["counts", "symbols", "signal"])
+@pytest.mark.parametrize("track", TRACKS)
 def test_normalisation_of_a_generous_and_of_honest_models(track, request):
     recording = request.getfixturevalue(track)
     roles = {"train": list(range(20)), "valid": list(range(20, 26)), "test": list(range(26, 30))}
-    honest = [models.Null(), models.Psth(), models.Markov(states=3, order=2), models.Rate(hidden=4, epochs=3)]
+    honest = [small(family) for family in models.registry()]
     for model in (Generous(), *honest):
         fit = model.fit(recording, roles["train"], roles["valid"], members=2)
         found = stopped(probes.normalisation("m", fit, recording, roles))
@@ -320,7 +322,7 @@ def test_normalisation_of_a_generous_and_of_honest_models(track, request):
 def _clean(seed: int):
     """All audits of a small study on fresh data of one track: the details of those that stop."""
     rng = np.random.default_rng([seed, 5])
-    track = ("counts", "symbols", "signal")[seed % 3]
+    track = list(TRACKS)[seed % 3]
     n, continuous = 48, bool(seed % 2) and track != "symbols"
     if track == "counts":
         rates = 0.5 * (1 + 0.8 * np.sin(np.arange(30) * 0.4 + rng.uniform(0, 6, (n, 4, 1)))).swapaxes(1, 2)

@@ -12,6 +12,7 @@ import xarray as xr
 from scipy.stats import norm, poisson, t
 
 from cortseq import recording as rec
+from cortseq.observations import TRACKS
 from cortseq.scoring import compare, tasks
 
 BURN_IN, BINS = 2, 6
@@ -153,9 +154,6 @@ class Case:
             mine, theirs = (v[rng.integers(len(v), size=len(v))].mean(0)[k] for v in (x, y))
             found[i] = (mine - theirs).sum() / (events[k].sum() * self.unit)
         return found
-
-
-TRACKS = ("counts", "symbols", "signal")
 
 
 @pytest.fixture(scope="module")

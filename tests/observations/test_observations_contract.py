@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from families import emission, observations, readout
+from families import emission, observations, predictors, readout
 
 from cortseq import models
 from cortseq import recording as rec
@@ -155,7 +155,7 @@ def test_a_network_beats_the_null_and_is_read_back(name, execution, recording, t
     assert rec.observation(drawn) == name and rec.track(drawn) == track(name).name
 
 
-@pytest.mark.parametrize("family", ["glm", "flat", "persistence", "psth", "markov"])
+@pytest.mark.parametrize("family", predictors())
 def test_a_baseline_scores_draws_and_is_read_back(name, family, recording, tmp_path):
     fit = models.registry()[family].small().fit(recording, TRAIN, VALID)
     scored = fit.log_prob(recording, TEST)
@@ -173,7 +173,7 @@ def test_an_engine_without_a_head_of_its_own_runs_the_generic_one(name, recordin
 
     data, model = Data.of(recording, range(10)), models.Rate(hidden=4, input_dropout=0, skip=False)
     params = model.initial(data, 1, 0, np.float64)
-    engine = engines.choose(model, data, params)
+    engine = engines.choose(model.network(data), data, params, model.training)
     assert engine.name == ("compiled" if name in heads.OBSERVATIONS else "generic")
     p = {k: v[0] for k, v in params.items()}
     one, other = (engines.loss_and_gradient(model, p, data, execution=e) for e in ("auto", "generic"))
