@@ -1,9 +1,10 @@
 """Who learns from which trial: the manifest of roles train / valid / test / guard per fold.
 
 Trials of a trial-structured recording are dealt at random within strata of a covariate. Windows of a
-continuous recording, and trials of an entry with `guard`, stay in contiguous blocks; where blocks of different
-roles meet, one window is set aside as a guard, so that no raw interval (nor its immediate neighbour) is in two
-roles. Guards of short recordings are taken from training, so that test and validation keep their shares.
+continuous recording, and trials of an entry with `guard`, stay in contiguous blocks; where blocks of
+different roles meet, one window is set aside as a guard, so that no raw interval (nor its immediate
+neighbour) is in two roles. Guards of short recordings are taken from training, so that test and validation
+keep their shares.
 """
 
 from __future__ import annotations
@@ -174,7 +175,8 @@ def _deal_runs(n: int, deal: Deal, rng: np.random.Generator) -> Any:
 def _place_tests(roles: np.ndarray, n_test: int, rng: np.random.Generator) -> None:
     """Put test windows into as many equal parts of the recording as runs are allowed.
 
-    One run is put at an end; two windows are put at both ends, as one run of them would be one piece of evidence.
+    One run is put at an end; two windows are put at both ends, as one run of them would be one piece of
+    evidence.
     """
     n = len(roles)
     n_runs = int(np.clip(_GUARDS * n / 4, 1, min(_RUNS["test"], n_test)))
@@ -193,7 +195,7 @@ def _place_tests(roles: np.ndarray, n_test: int, rng: np.random.Generator) -> No
 
 
 def _place_valid(roles: np.ndarray, size: int, rng: np.random.Generator) -> None:
-    """Put a run of validation windows at an end of the longest stretch of training, where one guard is enough."""
+    """Put a run of validation windows at an end of the longest stretch of training: one guard is enough."""
     training = np.concatenate([[0], (roles == "train").astype(int), [0]])
     edges = np.flatnonzero(np.diff(training)).reshape(-1, 2)
     first, last = max(edges.tolist(), key=lambda edge: edge[1] - edge[0])
@@ -217,7 +219,7 @@ def _guarded(roles: np.ndarray) -> np.ndarray:
 
 
 def _apart(roles: np.ndarray, recording: xr.Dataset) -> np.ndarray:
-    """Make guards of further trials that share raw time with one of another role; training ones where one is."""
+    """Make guards of trials that share raw time with one of another role; of training ones where one is."""
     if "start" not in recording.coords:
         return roles
     roles, start = roles.copy(), recording["start"].values
