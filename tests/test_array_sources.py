@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from cortseq import fetch, preprocess, splits, study
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.inspecting import inspect
-from cortseq.sources.arrays import from_trains, step
 from cortseq.sources.hdf5 import Hdf5
 from cortseq.sources.mat import Mat
 from cortseq.sources.neo import Neo
+from cortseq.sources.raw import from_trains, step
 from cortseq.sources.suite2p import Suite2p
 from cortseq.sources.text import Text
 

@@ -170,8 +170,8 @@ def sizes() -> dict[str, int]:
 
 
 BOUNDS = {
-    "lines of the largest module": 585,
-    "lines of the largest class": 256,
+    "lines of the largest module": 400,
+    "lines of the largest class": 200,
     "functions over 45 lines": 6,
     "comparisons with the name of a track": 21,
 }

@@ -11,8 +11,8 @@ import xarray as xr
 from cortseq import proposing, store
 from cortseq.errors import CortseqError
 from cortseq.sources import registry
-from cortseq.sources.base import (
-    Source,
+from cortseq.sources.base import Source
+from cortseq.sources.summaries import (
     dominant,
     summarise_dirt,
     summarise_events,

@@ -14,9 +14,10 @@ from pydantic import Field, model_validator
 
 from cortseq.errors import CortseqError
 from cortseq.sources import folders
-from cortseq.sources.arrays import from_trains
-from cortseq.sources.base import Proposal, Source, summarise_dirt, summarise_events, with_dirt
+from cortseq.sources.base import Proposal, Source
 from cortseq.sources.columns import Columns
+from cortseq.sources.raw import from_trains, with_dirt
+from cortseq.sources.summaries import summarise_dirt, summarise_events
 
 
 class Alf(Source):

@@ -19,7 +19,9 @@ from pydantic import Field, model_validator
 
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.sources import matlab
-from cortseq.sources.base import Proposal, SymbolSource, summarise_symbols, symbol_dataset
+from cortseq.sources.base import Proposal, SymbolSource
+from cortseq.sources.sequences import symbol_dataset
+from cortseq.sources.summaries import summarise_symbols
 
 Format = Literal[
     "birdsong-recognition-dataset",

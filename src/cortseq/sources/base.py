@@ -15,18 +15,14 @@ A raw Dataset is a recording as it was recorded, before binning and cutting. Two
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from cortseq.download import allowed
-from cortseq.errors import CortseqError
 from cortseq.observations import registry
 from cortseq.observations.tracks import TRACKS
 
@@ -37,6 +33,7 @@ else:
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[tuple[Share, Share], Strict(False)]  # YAML has lists only
+Axis = Literal["trial", "unit", "channel", "time"]
 Window = Annotated[tuple[float, float], Strict(False)]
 
 
@@ -153,7 +150,7 @@ class Source(BaseModel):
 
     @classmethod
     def open_arrays(cls, file: Path) -> Any:
-        """Return the named arrays of a file (`cortseq.sources.arrays.Archive`); None where it has none."""
+        """Return the named arrays of a file (`cortseq.sources.archive.Archive`); None where it has none."""
         return None
 
     @property
@@ -233,202 +230,21 @@ class SymbolSource(Source):
         return "symbols"
 
 
-def describe(
-    raw: xr.Dataset, form: Literal["events", "samples"], dirt: dict[str, Any] | None = None, **attrs: Any
-) -> xr.Dataset:
-    """Return the raw Dataset with its attributes; entries of `dirt` that counted nothing are left out."""
-    return with_dirt(raw, dirt or {}).assign_attrs(form=form, **attrs)
+class Sampled(Source):
+    """A source of samples whose clock the study gives."""
 
+    native_bin_ms: Positive | None = Field(None, description="bin width of the samples in ms")
+    frame_rate_hz: Positive | None = Field(None, description="samples per second, instead of native_bin_ms")
 
-def with_dirt(raw: xr.Dataset, more: dict[str, Any]) -> xr.Dataset:
-    """Return the raw Dataset with more entries of `dirt`; those that counted nothing are left out."""
-    found = json.loads(raw.attrs.get("dirt", "{}")) | {key: int(n) for key, n in more.items() if n}
-    return raw.assign_attrs(dirt=json.dumps(found))
+    @property
+    def native(self) -> float | None:
+        """The width of a sample, s, where the study gives it."""
+        if self.frame_rate_hz:
+            return 1 / self.frame_rate_hz
+        return self.native_bin_ms and self.native_bin_ms / 1e3
 
-
-def symbol_dataset(
-    sequences: Sequence[Sequence[str | None]],
-    *,
-    file: Path | None = None,
-    alphabet: Sequence[str] | None = None,
-    dirt: dict[str, Any] | None = None,
-) -> xr.Dataset:
-    """Sequences of labels as padded integers: labels sorted (or in the order of `alphabet`) are 0, 1, ...
-
-    A label None is missing: `valid` leaves it out, and its neighbours do not become neighbours.
-
-    Raises CortseqError where no sequence holds a symbol or a label lies outside the alphabet.
-    """
-    kept = [[label if label is None else str(label) for label in s] for s in sequences if _any(s)]
-    if not kept:
-        raise CortseqError("holds no symbols", file=file, fix="check the file and its format")
-    found = {label for sequence in kept for label in sequence if label is not None}
-    labels = sorted_labels(found) if alphabet is None else list(alphabet)
-    if outside := sorted_labels(found - set(labels)):
-        raise CortseqError(
-            f"a label lies outside the alphabet {labels}",
-            file=file,
-            key="alphabet",
-            value=outside[0],
-            fix="add it to the alphabet or correct the file",
-        )
-    if len(labels) > np.iinfo(np.int16).max:
-        raise CortseqError(
-            f"{len(labels)} different labels are too many",
-            file=file,
-            key="labels",
-            fix="choose another column",
-        )
-    index = {label: i for i, label in enumerate(labels)}
-    valid = np.arange(max(map(len, kept)))[None] < np.array([[len(s)] for s in kept])
-    symbols = np.zeros(valid.shape, np.int16)
-    symbols[valid] = [0 if label is None else index[label] for sequence in kept for label in sequence]
-    known = np.array([label is not None for sequence in kept for label in sequence])
-    valid[valid] = known
-    raw = xr.Dataset({"symbols": (("trial", "time"), symbols), "valid": (("trial", "time"), valid)})
-    found_dirt = {"empty_sequences": len(sequences) - len(kept), "labels_missing": int((~known).sum())}
-    dirt = found_dirt | (dirt or {})
-    return describe(raw, "samples", dirt, bin_width=1.0, n_symbols=len(labels), labels=labels)
-
-
-def _any(sequence: Sequence[str | None]) -> bool:
-    return any(label is not None for label in sequence)
-
-
-def sequences_dataset(sequences: Sequence[np.ndarray], *, file: Path | None, key: str) -> xr.Dataset:
-    """Return raw symbols of arrays of labels, (label,) each: text, or whole numbers of any type."""
-    texts = []
-    for labels in sequences:
-        values = np.asarray(labels)
-        with np.errstate(invalid="ignore"):
-            wrong = values.dtype.kind == "f" and (values != np.floor(values)).any()
-        if values.dtype.kind not in "iufbU" or wrong:
-            raise CortseqError(
-                f"labels are text or whole numbers, not {values.dtype}",
-                file=file,
-                key=key,
-                fix="check the key",
-            )
-        texts.append((values.astype(np.int64) if values.dtype.kind == "f" else values).astype(str).tolist())
-    return symbol_dataset(texts, file=file)
-
-
-def sorted_labels(labels) -> list[str]:
-    """Return labels in order: as numbers where all are whole numbers, else as text."""
-    numbers = all(label.lstrip("-").isdigit() for label in labels)
-    return sorted(labels, key=int if numbers else None)
-
-
-def summarise_symbols(raw: xr.Dataset, kind: str) -> list[str]:
-    """Return lines of `inspect` for a raw Dataset of symbols."""
-    lengths = raw["valid"].values.sum(1)
-    counts = np.bincount(raw["symbols"].values[raw["valid"].values], minlength=raw.attrs["n_symbols"])
-    share = counts / counts.sum()
-    entropy = -(share[share > 0] * np.log2(share[share > 0])).sum()
-    pairs = [f"{label}: {n}" for label, n in zip(raw.attrs["labels"], counts, strict=True)]
-    labels = ", ".join(pairs[:20] + ["..."] * (len(pairs) > 20))
-    return [
-        f"kind: {kind}",
-        f"sequences: {len(lengths)}, {counts.sum()} symbols, "
-        f"lengths {lengths.min()} to {lengths.max()} (median {np.median(lengths):g})",
-        f"labels: {len(counts)} ({labels})",
-        f"entropy of single labels: {entropy:.2f} bits",
-        f"dirt: {summarise_dirt(raw)}",
-    ]
-
-
-def summarise_events(raw: xr.Dataset, kind: str) -> list[str]:
-    """Return lines of `inspect` for a raw Dataset of spikes."""
-    times, n_units = raw["event_time"].values, raw.sizes["unit"]
-    counts = np.bincount(raw["event_unit"].values, minlength=n_units)
-    lines = [f"kind: {kind}", f"units: {n_units} ({(counts == 0).sum()} silent), {len(times)} spikes"]
-    if "trial" in raw.sizes:
-        lines.append(f"trials: {raw.sizes['trial']}")
-    span = float(np.ptp(times)) if len(times) else 0.0
-    if span > 0:
-        rates = counts / (span * (raw.sizes["trial"] if "event_trial" in raw else 1))
-        lines.append(f"times: {times.min():.3f} to {times.max():.3f} s; {summarise_rates(rates)}")
-        lines += dominant(counts, rates, raw["unit"].values)
-        if "event_trial" not in raw and "interval_start" not in raw:
-            lines.append(f"longest time without any spike: {np.diff(np.sort(times)).max(initial=0):.2f} s")
-    return lines
-
-
-def summarise_rates(rates: np.ndarray) -> str:
-    """Return one line on the firing rates (unit,), Hz."""
-    return f"rates {rates.min():.2f} to {rates.max():.2f} Hz (mean {rates.mean():.2f})"
-
-
-def dominant(counts: np.ndarray, rates: np.ndarray, names: np.ndarray) -> list[str]:
-    """Return a line where one unit of several has most of all spikes: a pooled score would be that unit's.
-
-    Parameters
-    ----------
-    counts : (unit,) spikes.
-    rates : (unit,) Hz.
-    names : (unit,).
-    """
-    most = int(np.argmax(counts))
-    if (counts > 0).sum() < 3 or counts[most] <= counts.sum() / 2:
-        return []
-    share = 100 * counts[most] / counts.sum()
-    return [
-        f"dirty: unit {names[most]} fires at {rates[most]:.1f} Hz and has {share:.0f} % of all spikes "
-        f"(max_rate_hz)"
-    ]
-
-
-def summarise_dirt(raw: xr.Dataset) -> str:
-    """Return what a Dataset dropped, in words."""
-    found = json.loads(raw.attrs.get("dirt", "{}"))
-    return ", ".join(f"{n} {key.replace('_', ' ')}" for key, n in found.items()) or "none"
-
-
-def finite(values, *, file: Path | None, key: str) -> np.ndarray:
-    """Return `values` as float64; CortseqError where one is NaN or infinite.
-
-    Parameters
-    ----------
-    values : of any shape; the result has the same.
-    """
-    values = np.asarray(values)
-    if values.dtype.kind not in "iufb" and values.size:
-        raise CortseqError(
-            f"times must be numbers, not {values.dtype}", file=file, key=key, fix="check the key"
-        )
-    values = values.astype(float)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise CortseqError(
-            f"{bad.sum()} of {bad.size} times are NaN or infinite",
-            file=file,
-            key=key,
-            fix="remove them from the file",
-        )
-    return values
-
-
-def whole_counts(values: np.ndarray, *, file: Path | None, key: str) -> np.ndarray:
-    """Return `values` as integers >= 0; CortseqError where one is negative, fractional or not a number.
-
-    Parameters
-    ----------
-    values : of any shape; the result has the same.
-    """
-    if values.dtype.kind in "ub":
-        return values.astype(np.uint8) if values.dtype.kind == "b" else values
-    if values.dtype.kind not in "if":
-        raise CortseqError(
-            f"counts must be numbers, not {values.dtype}", file=file, key=key, fix="check the key"
-        )
-    with np.errstate(invalid="ignore"):
-        bad = ~np.isfinite(values) | (values < 0) | (values != np.floor(values))
-    if bad.any():
-        raise CortseqError(
-            f"counts must be whole numbers >= 0, {bad.sum()} are not",
-            file=file,
-            key=key,
-            value=float(values[bad][0]),
-            fix="real values are read with `signal:`",
-        )
-    return values if values.dtype.kind == "i" else values.astype(np.int32)
+    @model_validator(mode="after")
+    def _one_clock(self):
+        if self.native_bin_ms and self.frame_rate_hz:
+            raise ValueError("frame_rate_hz: says the same as native_bin_ms -- give one of them")
+        return self

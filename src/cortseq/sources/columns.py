@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cortseq.errors import CortseqError
-from cortseq.sources.arrays import Archive
+from cortseq.sources.archive import Archive
 from cortseq.sources.base import Proposal
 
 _SEPARATORS = ",;\t"

@@ -11,9 +11,11 @@ import numpy as np
 
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.memory import affordable
-from cortseq.sources.arrays import Archive, ArraySource
-from cortseq.sources.base import Proposal, sorted_labels
+from cortseq.sources.archive import Archive
+from cortseq.sources.arrays import ArraySource
+from cortseq.sources.base import Proposal
 from cortseq.sources.guesses import from_arrays, time_unit
+from cortseq.sources.sequences import sorted_labels
 
 # what h5py raises on damaged files
 BROKEN = (AttributeError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError, ValueError)

@@ -12,10 +12,13 @@ from pydantic import Field
 
 from cortseq.errors import CortseqError
 from cortseq.sources import matlab
-from cortseq.sources.arrays import Archive, ArraySource, from_trains
-from cortseq.sources.base import Proposal, summarise_dirt, summarise_events
+from cortseq.sources.archive import Archive
+from cortseq.sources.arrays import ArraySource
+from cortseq.sources.base import Proposal
 from cortseq.sources.guesses import from_arrays, time_unit
 from cortseq.sources.matlab import Cells, Tree, kind
+from cortseq.sources.raw import from_trains
+from cortseq.sources.summaries import summarise_dirt, summarise_events
 
 
 class Mat(ArraySource):

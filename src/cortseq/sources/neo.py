@@ -14,8 +14,9 @@ import xarray as xr
 from pydantic import Field, model_validator
 
 from cortseq.errors import CortseqError, MissingExtra
-from cortseq.sources.arrays import clocked, dense, from_trains
-from cortseq.sources.base import Proposal, Source, summarise_dirt, summarise_events
+from cortseq.sources.base import Proposal, Source
+from cortseq.sources.raw import clocked, dense, from_trains
+from cortseq.sources.summaries import summarise_dirt, summarise_events
 
 
 class Neo(Source):

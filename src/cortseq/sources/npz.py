@@ -13,7 +13,8 @@ import numpy as np
 
 from cortseq.errors import CortseqError
 from cortseq.memory import affordable
-from cortseq.sources.arrays import Archive, ArraySource
+from cortseq.sources.archive import Archive
+from cortseq.sources.arrays import ArraySource
 from cortseq.sources.base import Proposal
 from cortseq.sources.guesses import from_arrays
 

@@ -5,7 +5,6 @@ Rübel et al. 2022, eLife 11:e78362.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,11 +15,13 @@ from pydantic import Field, model_validator
 from cortseq.errors import CortseqError
 from cortseq.memory import affordable
 from cortseq.sources import observed
-from cortseq.sources.arrays import SECONDS, Unit, dense, step
-from cortseq.sources.base import Positive, Proposal, Source, describe, finite
+from cortseq.sources.base import Positive, Proposal, Source
 from cortseq.sources.nwb_open import open_nwb
+from cortseq.sources.nwb_summaries import inspect_table, inspect_units, propose_units
+from cortseq.sources.nwb_view import scalars
+from cortseq.sources.raw import dense, describe, finite, step
+from cortseq.sources.trials import SECONDS, Unit
 
-_FEW, _KINDS = 20, 10  # intervals of a table, values of a covariate that are proposed
 _BYTES = 64  # that reading, ordering and binning take per spike
 
 
@@ -190,7 +191,7 @@ class Nwb(Source):
     def propose(cls, file: Path) -> list[Proposal]:
         """Return entries that may read the file."""
         with open_nwb(file) as nwb:
-            made = [_propose_units(nwb)] if nwb.units is not None and len(nwb.units) else []
+            made = [propose_units(nwb)] if nwb.units is not None and len(nwb.units) else []
             series = sorted(nwb.series, key=lambda name: name not in nwb.rois)
             for name in series[:1]:
                 note = "regions of interest" if name in nwb.rois else "GUESS: the first series of the file"
@@ -203,11 +204,11 @@ class Nwb(Source):
         with open_nwb(file) as nwb:
             return [
                 f"kind: NWB file {nwb.identifier} (source: nwb)",
-                *_inspect_units(nwb),
+                *inspect_units(nwb),
                 *[
                     line
                     for name, table in (nwb.intervals or {}).items()
-                    for line in _inspect_table(name, table)
+                    for line in inspect_table(name, table)
                 ],
                 *[f"series {name}: {np.shape(s.data)}" for name, s in sorted(nwb.series.items())],
             ]
@@ -233,7 +234,7 @@ def _units(nwb, file: Path, scale: float) -> xr.Dataset:
     )
     labels = {}
     for name in nwb.units.colnames:
-        values = _scalars(nwb.units[name])
+        values = scalars(nwb.units[name])
         if values is not None and len(values) == len(spikes) and name not in ("unit", "trial", "event"):
             labels[name] = "unit", values
     return raw.assign_coords(labels)
@@ -246,21 +247,6 @@ def _observed(nwb) -> list[np.ndarray]:
     return [np.asarray(nwb.units.get_unit_obs_intervals(i), float) for i in range(len(nwb.units))]
 
 
-def _scalars(column) -> np.ndarray | None:
-    """Return a column of one number or text per row.
-
-    None for anything else: ragged columns, references, matrices.
-    """
-    if hasattr(column, "target"):
-        return None
-    values = np.asarray(column.data[:])
-    if values.dtype.kind in "iufb" and values.ndim == 1:
-        return values
-    if values.ndim == 1 and all(isinstance(v, str | bytes) for v in values):
-        return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in values], dtype=str)
-    return None
-
-
 def _column(table, name: str, file: Path, key: str = "intervals") -> np.ndarray:
     """Return a column of an interval table, one value per row; lists of tags are joined."""
     if name not in table.colnames:
@@ -271,7 +257,7 @@ def _column(table, name: str, file: Path, key: str = "intervals") -> np.ndarray:
             value=name,
             fix=f"it has {list(table.colnames)}",
         )
-    values = _scalars(table[name])
+    values = scalars(table[name])
     if values is None:
         rows = [table[name][i] for i in range(len(table))]
         values = np.array([" ".join(map(str, np.atleast_1d(np.asarray(row)))) for row in rows], dtype=str)
@@ -290,7 +276,7 @@ def _regions(series, n: int) -> dict[str, Any]:
     rows = np.asarray(rois.data[:], int)
     found = {}
     for name in rois.table.colnames:
-        values = _scalars(rois.table[name])
+        values = scalars(rois.table[name])
         if (
             values is not None
             and len(values) > rows.max(initial=-1)
@@ -337,64 +323,6 @@ def series_time(series) -> np.ndarray:
     if series.timestamps is not None:
         return np.asarray(series.timestamps[:], float)
     return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate
-
-
-def _propose_units(nwb) -> Proposal:
-    """Return an entry for spikes, cut by the table of trials or the longest other table of intervals."""
-    entry: dict[str, Any] = {"source": "nwb"}
-    notes: dict[str, str] = {}
-    tables = {name: len(table) for name, table in nwb.intervals.items() if len(table) >= _FEW}
-    name = "trials" if "trials" in tables else max(tables, key=lambda n: tables[n], default=None)
-    if name is not None:
-        if name != "trials":
-            entry["intervals"], notes["intervals"] = name, "GUESS: the longest table of intervals"
-        found = {}
-        for column in nwb.intervals[name].colnames:
-            values = _scalars(nwb.intervals[name][column])
-            if values is not None and values.dtype.kind == "U" and 1 < len(np.unique(values)) <= _KINDS:
-                found[re.sub(r"[^a-z0-9_]", "_", column.lower())] = column
-        entry |= {"covariates": dict(list(found.items())[:2])} if found else {}
-    else:
-        entry["window_ms"] = 1000.0  # a number: windows are cut
-    return Proposal(entry, notes)
-
-
-def _inspect_units(nwb) -> list[str]:
-    if nwb.units is None or "spike_times" not in nwb.units.colnames:
-        return ["units: none with spike times"]
-    spikes = [np.asarray(nwb.units.get_unit_spike_times(i), float) for i in range(len(nwb.units))]
-    joined = np.concatenate([*spikes, np.empty(0)])
-    good = joined[np.isfinite(joined)]
-    duration = float(np.ptp(good)) if good.size else 0.0
-    rates = [len(s) / duration for s in spikes] if duration else [0.0]
-    silent = sum(len(s) == 0 for s in spikes)
-    lines = [
-        f"units: {len(spikes)}, {joined.size} spikes over {duration:.1f} s, "
-        f"rates {min(rates):.2f} to {max(rates):.2f} Hz",
-        f"columns of units: {', '.join(nwb.units.colnames)}",
-    ]
-    dirt = {"units without spikes": silent, "spike times NaN or infinite": joined.size - good.size}
-    return lines + [f"dirty: {n} {what}" for what, n in dirt.items() if n]
-
-
-def _inspect_table(name: str, table) -> list[str]:
-    start, stop = (np.asarray(table[c].data[:], float) for c in ("start_time", "stop_time"))
-    duration = stop - start
-    median = float(np.nanmedian(duration)) if len(duration) else 0.0
-    lines = [
-        f"intervals {name}: {len(table)}, durations {np.nanmin(duration):.2f} to {np.nanmax(duration):.2f} s "
-        f"(median {median:.2f})",
-        f"columns of {name}: {', '.join(table.colnames)}",
-    ]
-    long = np.flatnonzero(duration > 10 * median)
-    if len(long):
-        longest = ", ".join(f"{d:.0f} s" for d in duration[long][:5])
-        lines.append(f"dirty: {len(long)} of {name} are longer than ten times the median ({longest})")
-    for column in table.colnames:
-        values = _scalars(table[column])
-        if values is not None and values.dtype.kind == "f" and np.isnan(values).any():
-            lines.append(f"dirty: {name}.{column} is NaN in {np.isnan(values).sum()} of {len(values)}")
-    return lines
 
 
 SOURCE = Nwb

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cortseq.errors import CortseqError
 
 
@@ -57,3 +59,26 @@ def choose_units(tables: dict[str, Any], wanted: str | None, place: Path | str) 
             "there are several tables of units", file=place, key="units", fix=f"name one of {sorted(tables)}"
         )
     return next(iter(tables.values()), None)
+
+
+def scalars(column) -> np.ndarray | None:
+    """Return a column of one number or text per row.
+
+    None for anything else: ragged columns, references, matrices.
+
+    Parameters
+    ----------
+    column : column of a table as pynwb or h5py gives it.
+
+    Returns
+    -------
+    (row,).
+    """
+    if hasattr(column, "target"):
+        return None
+    values = np.asarray(column.data[:])
+    if values.dtype.kind in "iufb" and values.ndim == 1:
+        return values
+    if values.ndim == 1 and all(isinstance(v, str | bytes) for v in values):
+        return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in values], dtype=str)
+    return None

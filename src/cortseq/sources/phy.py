@@ -16,8 +16,9 @@ from pydantic import model_validator
 
 from cortseq.errors import CortseqError
 from cortseq.sources import folders
-from cortseq.sources.arrays import from_trains
-from cortseq.sources.base import Proposal, summarise_dirt, summarise_events
+from cortseq.sources.base import Proposal
+from cortseq.sources.raw import from_trains
+from cortseq.sources.summaries import summarise_dirt, summarise_events
 from cortseq.sources.trials import WithTrials
 
 _SORTING = "numpysorting_info.json"

@@ -10,8 +10,8 @@ import xarray as xr
 from pydantic import Field, model_validator
 
 from cortseq.errors import CortseqError
-from cortseq.sources.arrays import Sampled, clocked, dense
-from cortseq.sources.base import Proposal
+from cortseq.sources.base import Proposal, Sampled
+from cortseq.sources.raw import clocked, dense
 
 NEUROPIL = 0.7  # Chen et al. 2013 Nature 499:295, and suite2p's own default
 

@@ -1,10 +1,12 @@
-"""Lines of `inspect` about arrays: their range, what is dirty, and what they look like."""
+"""Lines of `inspect`: of raw Datasets, and of arrays, their range, what is dirty and what they look like."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 _MANY = 50  # counts per bin are fewer on average; larger whole numbers are indices
 
@@ -68,3 +70,71 @@ def _guess_times(key: str, values: np.ndarray) -> list[str]:
         f"{key} runs from {values[0]:g} to {values[-1]:g} in steps of {typical:.4g}; "
         f"{(steps == 0).sum()} repeated values, {(steps > 5 * typical).sum()} gaps{back}"
     ]
+
+
+# -- raw Datasets ------------------------------------------------------------------------------------
+
+
+def summarise_symbols(raw: xr.Dataset, kind: str) -> list[str]:
+    """Return lines of `inspect` for a raw Dataset of symbols."""
+    lengths = raw["valid"].values.sum(1)
+    counts = np.bincount(raw["symbols"].values[raw["valid"].values], minlength=raw.attrs["n_symbols"])
+    share = counts / counts.sum()
+    entropy = -(share[share > 0] * np.log2(share[share > 0])).sum()
+    pairs = [f"{label}: {n}" for label, n in zip(raw.attrs["labels"], counts, strict=True)]
+    labels = ", ".join(pairs[:20] + ["..."] * (len(pairs) > 20))
+    return [
+        f"kind: {kind}",
+        f"sequences: {len(lengths)}, {counts.sum()} symbols, "
+        f"lengths {lengths.min()} to {lengths.max()} (median {np.median(lengths):g})",
+        f"labels: {len(counts)} ({labels})",
+        f"entropy of single labels: {entropy:.2f} bits",
+        f"dirt: {summarise_dirt(raw)}",
+    ]
+
+
+def summarise_events(raw: xr.Dataset, kind: str) -> list[str]:
+    """Return lines of `inspect` for a raw Dataset of spikes."""
+    times, n_units = raw["event_time"].values, raw.sizes["unit"]
+    counts = np.bincount(raw["event_unit"].values, minlength=n_units)
+    lines = [f"kind: {kind}", f"units: {n_units} ({(counts == 0).sum()} silent), {len(times)} spikes"]
+    if "trial" in raw.sizes:
+        lines.append(f"trials: {raw.sizes['trial']}")
+    span = float(np.ptp(times)) if len(times) else 0.0
+    if span > 0:
+        rates = counts / (span * (raw.sizes["trial"] if "event_trial" in raw else 1))
+        lines.append(f"times: {times.min():.3f} to {times.max():.3f} s; {summarise_rates(rates)}")
+        lines += dominant(counts, rates, raw["unit"].values)
+        if "event_trial" not in raw and "interval_start" not in raw:
+            lines.append(f"longest time without any spike: {np.diff(np.sort(times)).max(initial=0):.2f} s")
+    return lines
+
+
+def summarise_rates(rates: np.ndarray) -> str:
+    """Return one line on the firing rates (unit,), Hz."""
+    return f"rates {rates.min():.2f} to {rates.max():.2f} Hz (mean {rates.mean():.2f})"
+
+
+def dominant(counts: np.ndarray, rates: np.ndarray, names: np.ndarray) -> list[str]:
+    """Return a line where one unit of several has most of all spikes: a pooled score would be that unit's.
+
+    Parameters
+    ----------
+    counts : (unit,) spikes.
+    rates : (unit,) Hz.
+    names : (unit,).
+    """
+    most = int(np.argmax(counts))
+    if (counts > 0).sum() < 3 or counts[most] <= counts.sum() / 2:
+        return []
+    share = 100 * counts[most] / counts.sum()
+    return [
+        f"dirty: unit {names[most]} fires at {rates[most]:.1f} Hz and has {share:.0f} % of all spikes "
+        f"(max_rate_hz)"
+    ]
+
+
+def summarise_dirt(raw: xr.Dataset) -> str:
+    """Return what a Dataset dropped, in words."""
+    found = json.loads(raw.attrs.get("dirt", "{}"))
+    return ", ".join(f"{n} {key.replace('_', ' ')}" for key, n in found.items()) or "none"

@@ -12,10 +12,11 @@ from pydantic import Field, model_validator
 from cortseq.errors import CortseqError
 from cortseq.observations.tracks import TRACKS
 from cortseq.sources import columns
-from cortseq.sources.arrays import SECONDS, Sampled, Unit, clocked, dense, from_trains, step
-from cortseq.sources.base import Proposal, describe, finite, sequences_dataset
+from cortseq.sources.base import Proposal, Sampled
 from cortseq.sources.columns import Columns
-from cortseq.sources.trials import WithTrials
+from cortseq.sources.raw import clocked, dense, describe, finite, from_trains, step
+from cortseq.sources.sequences import sequences_dataset
+from cortseq.sources.trials import SECONDS, Unit, WithTrials
 
 Content = Literal["spikes", "signal", "counts", "symbols"]
 Role = Literal["time", "unit", "trial", "label", "onset", "sequence"]

@@ -12,8 +12,11 @@ from pydantic import Field, Strict, model_validator
 
 from cortseq.errors import CortseqError
 from cortseq.sources import lines, tables, text_guesses
-from cortseq.sources.arrays import SECONDS, Axis, Sampled, Unit, clocked, dense, from_trains
-from cortseq.sources.base import Proposal, summarise_events, summarise_symbols, symbol_dataset, with_dirt
+from cortseq.sources.base import Axis, Proposal, Sampled
+from cortseq.sources.raw import clocked, dense, from_trains, with_dirt
+from cortseq.sources.sequences import symbol_dataset
+from cortseq.sources.summaries import summarise_events, summarise_symbols
+from cortseq.sources.trials import SECONDS, Unit
 
 Content = Literal["symbols", "signal", "counts", "spikes", "spike_times", "spike_lines"]
 Column = Literal["trial", "unit", "time"]

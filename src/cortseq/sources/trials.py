@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cortseq import sources
 from cortseq.errors import CortseqError
-from cortseq.sources.base import Positive, Source, with_dirt
+from cortseq.sources.base import Positive, Source
+from cortseq.sources.raw import with_dirt
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 Unit = Literal["s", "ms", "us"]

@@ -100,7 +100,7 @@ FAULTS = [
     ),
     Fault(
         "Trials that are counted from 1 are shifted by one.",
-        "ArraySource._load_spikes", "times) - self.first_trial", "times)", SOURCES,
+        "ArraySpikes._load_spikes", "times) - self.first_trial", "times)", SOURCES,
     ),
     Fault(
         "The frame rate is taken for a width.",
@@ -108,7 +108,7 @@ FAULTS = [
     ),
     Fault(
         "The clock of the file is not scaled to seconds.",
-        "ArraySource._with_time", 'key=f"time: {self.time}") * SECONDS[self.time_unit]', 'key=f"time: {self.time}")', SOURCES,
+        "ArrayDense._with_time", 'key=f"time: {self.time}") * SECONDS[self.time_unit]', 'key=f"time: {self.time}")', SOURCES,
     ),
     Fault(
         "The width of a sample is the mean step, gaps included.",

@@ -8,9 +8,10 @@ from scipy.special import logsumexp
 
 from cortseq.observations.poisson import Poisson
 from cortseq.processes import stationary
-from cortseq.sources.base import Positive, describe
+from cortseq.sources.base import Positive
 from cortseq.sources.generators.base import Alphabet, NonNegative, Probability, Whole, generator
 from cortseq.sources.generators.exact import forward_filter, poisson_log_prob, sample_chain
+from cortseq.sources.raw import describe
 
 
 @generator("counts")

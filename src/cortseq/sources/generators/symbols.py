@@ -9,9 +9,10 @@ import xarray as xr
 
 from cortseq import processes
 from cortseq.processes import stationary
-from cortseq.sources.base import Positive, describe
+from cortseq.sources.base import Positive
 from cortseq.sources.generators.base import Alphabet, Probability, Whole, generator
 from cortseq.sources.generators.exact import draw_rows, safe_log, symbol_filter
+from cortseq.sources.raw import describe
 
 
 @generator("symbols")
