@@ -17,12 +17,13 @@ PAGE = ROOT / "data/README.md"
 HEAD = """\
 # Raw recordings
 
-Nothing here is committed. A study names each file by `path`, `url` and `sha256`. It is looked up as given (from
-the study's folder, then from the working directory), in `data/raw/`, by name and sha256 in the folders of
-`mirrors:` and of the environment variable `CORTSEQ_MIRRORS` (separated by `:`), and then fetched from its `url`
-(http or https; whole, at most 20 GB or `CORTSEQ_DOWNLOAD_MB`). What you place is never written, moved or deleted.
-Copies from mirrors and packages and downloads lie in `data/cache/`, which may be deleted at any time. Rows without
-a link say why the file cannot be fetched: put it into `data/raw/`.
+Nothing here is committed. A study names each file by `path`, `url` and `sha256`. It is looked up as
+given (from the study's folder, then from the working directory), in `data/raw/`, by name and sha256 in
+the folders of `mirrors:` and of the environment variable `CORTSEQ_MIRRORS` (separated by `:`), and then
+fetched from its `url` (http or https; whole, at most 20 GB or `CORTSEQ_DOWNLOAD_MB`). What you place is
+never written, moved or deleted. Copies from mirrors and packages and downloads lie in `data/cache/`,
+which may be deleted at any time. Rows without a link say why the file cannot be fetched: put it into
+`data/raw/`.
 
 This page is written by `python data/inventory.py` from the entries of `config/`.
 
@@ -31,9 +32,9 @@ This page is written by `python data/inventory.py` from the entries of `config/`
 """
 
 TAIL = """
-A recording of suite2p or phy is a folder. It is read where it lies (as given, under `data/raw/`, or in a folder
-of `CORTSEQ_MIRRORS`), never copied; its `sha256` is that of the lines `sha256sum` prints for its files, sorted by
-name. Formats that are read: docs/formats.md.
+A recording of suite2p or phy is a folder. It is read where it lies (as given, under `data/raw/`, or in a
+folder of `CORTSEQ_MIRRORS`), never copied; its `sha256` is that of the lines `sha256sum` prints for its
+files, sorted by name. Formats that are read: docs/formats.md.
 """
 
 

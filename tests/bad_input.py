@@ -425,7 +425,7 @@ hdf5(
     "a claim of a terabyte",
     ("x.h5",),
     {"signal": "y", "axes": ["time", "channel"], "frame_rate_hz": 10},
-    lambda c: c.create_dataset("y", (10**9, 200), chunks=(1000, 200)),
+    lambda c: c.create_dataset("y", (10**9, 200), "f4", chunks=(1000, 200)),
 )
 hdf5("syllables that are numbers with decimals", ("x.h5", "symbols"), {"symbols": "*/s"}, _put("a/s", TIMES))
 

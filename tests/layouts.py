@@ -587,7 +587,12 @@ def nwb_streamed(folder):
     _save(_nwb(), folder / "x.nwb")
     server, _ = serve(folder)
     url = f"http://127.0.0.1:{server.server_port}/x.nwb"
-    return Made({"source": "nwb", "url": url, "stream": True}, cut(), server.shutdown)
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+
+    return Made({"source": "nwb", "url": url, "stream": True}, cut(), stop)
 
 
 def zarr_array(folder: Path, values, **attrs) -> None:

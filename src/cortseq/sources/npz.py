@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tokenize
+import weakref
 import zipfile
 import zlib
 from pathlib import Path
@@ -75,7 +76,9 @@ class NpzArchive(Archive):
     def __init__(self, file: Path | None) -> None:
         super().__init__(file)
         try:
-            content = np.load(file, allow_pickle=False)  # type: ignore[arg-type]
+            handle = open(file, "rb")  # type: ignore[arg-type]
+            weakref.finalize(self, handle.close)
+            content = np.load(handle, allow_pickle=False)
         except _BROKEN as error:
             raise CortseqError(f"is not an npz archive ({error})", file=file, fix="check the file") from error
         self._content: Any = {ARRAY: content} if isinstance(content, np.ndarray) else content
