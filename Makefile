@@ -12,7 +12,7 @@ results: .venv/ready
 	@echo "Report: $(CURDIR)/results/default/report.html"
 
 test: .venv/ready-test lint
-	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 lint: .venv/ready-test
 	$(BIN)/ruff check .

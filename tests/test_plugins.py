@@ -201,7 +201,7 @@ def test_entry_points_of_installed_packages(clean, monkeypatch):
 def test_a_file_on_the_command_line(plugin, tmp_path, capsys):
     spikes(tmp_path / "session.json")
     assert cli.main(["inspect", str(tmp_path / "session.json"), "--plugin", str(plugin)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "spikes: 720"
+    assert "spikes: 720" in capsys.readouterr().out.splitlines()
     assert os.environ[plugins.VARIABLE] == str(plugin)
     assert models.modules()["plain"] == sources.modules()["json"] == str(plugin)
     entry = {"source": "json", "path": str(tmp_path / "session.json"), "window_ms": [0, 400]}
