@@ -69,6 +69,7 @@ def test_a_streamed_file_is_not_fetched_whole(tmp_path):
     url = f"http://127.0.0.1:{server.server_port}/x.nwb"
     raw = Nwb.model_validate({"url": url, "stream": True}).load(None, 0)
     server.shutdown()
+    server.server_close()
     size = (tmp_path / "x.nwb").stat().st_size
     assert raw.sizes["trial"] == 40 and counter.sent < size / 4 and counter.sent % 1 == 0
     assert counter.sent >= BLOCK  # what is needed was fetched here, not read from the disk
@@ -102,6 +103,7 @@ def test_a_server_without_ranges_is_refused(tmp_path):
     with pytest.raises(CortseqError, match="url: cannot be read"):
         RemoteFile(f"{home}/there")
     server.shutdown()
+    server.server_close()
 
 
 def test_summaries_are_of_what_was_read(counts, symbols, signal):

@@ -95,7 +95,7 @@ def _inspect(given: argparse.Namespace) -> int:
     return 0
 
 
-def _new(given) -> int:
+def _new(given: argparse.Namespace) -> int:
     from cortseq import entries, proposing
 
     out = given.out or Path(f"{entries.slug(given.files[0].name.split('.')[0]) or 'study'}.yaml")

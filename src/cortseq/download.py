@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import IO, Any
 
 from cortseq.errors import CortseqError
 
@@ -50,7 +51,7 @@ def download(url: str, temporary: Path, target: Path) -> None:
     if not allowed(url):
         raise CortseqError("only http and https are fetched", key="url", value=url, fix=fix)
     try:
-        with _opener().open(url, timeout=SILENCE) as answer, temporary.open("wb") as file:
+        with opener().open(url, timeout=SILENCE) as answer, temporary.open("wb") as file:
             _copy(answer, file, url)
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = str(error) or type(error).__name__
@@ -68,16 +69,18 @@ def most_mb(known: bool) -> int:
 class _SameSchemes(urllib.request.HTTPRedirectHandler):
     """Follow a redirect to http or https only."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
         """Return the request of a redirect that is allowed."""
         if not allowed(newurl):
             raise CortseqError("redirects to another place than http or https", key="url", value=newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """Return what opens addresses: no files, no data, no ftp."""
-    opener = urllib.request.OpenerDirector()
+def opener() -> urllib.request.OpenerDirector:
+    """Return what opens every address: http and https only (no file:, data:, ftp:), redirects included."""
+    director = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
         urllib.request.HTTPHandler(),
@@ -86,12 +89,12 @@ def _opener() -> urllib.request.OpenerDirector:
         _SameSchemes(),
         urllib.request.HTTPErrorProcessor(),
     ):
-        opener.add_handler(handler)
-    opener.addheaders = [("User-Agent", "cortseq")]
-    return opener
+        director.add_handler(handler)
+    director.addheaders = [("User-Agent", "cortseq")]
+    return director
 
 
-def _copy(answer, file, url: str) -> None:
+def _copy(answer: http.client.HTTPResponse, file: IO[bytes], url: str) -> None:
     """Copy an answer to an open file, chunk by chunk, as long as it may last."""
     length = answer.headers.get("Content-Length")
     expected = int(length) if length and length.isdigit() else None

@@ -18,7 +18,9 @@ def limit_mb() -> int:
     return int(given) if given else DEFAULT_MB
 
 
-def affordable(n_bytes: float, what: str, *, file=None, key=None, fix: str = "") -> None:
+def affordable(
+    n_bytes: float, what: str, *, file: object = None, key: str | None = None, fix: str = ""
+) -> None:
     """Raise a CortseqError where an array of `n_bytes` does not fit the memory of a job.
 
     Parameters

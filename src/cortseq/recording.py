@@ -25,7 +25,7 @@ of `cortseq.observations.names`), and ``support`` where that distribution is ove
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def features(recording: xr.Dataset) -> list[str]:
 
 def observation(recording: xr.Dataset) -> str:
     """Return the distribution that models of this recording give to a bin, by its name."""
-    return recording.attrs.get("observation", kind(recording).default)
+    return str(recording.attrs.get("observation", kind(recording).default))
 
 
 def with_observation(recording: xr.Dataset, name: str) -> xr.Dataset:
@@ -87,12 +87,14 @@ def with_observation(recording: xr.Dataset, name: str) -> xr.Dataset:
 
 def provenance(recording: xr.Dataset) -> dict[str, Any]:
     """Return where a recording comes from (source, file, sha256, settings)."""
-    return json.loads(recording.attrs.get("provenance", "{}"))
+    steps: dict[str, Any] = json.loads(recording.attrs.get("provenance", "{}"))
+    return steps
 
 
 def dirt(recording: xr.Dataset) -> dict[str, Any]:
     """Return what was dropped on the way, and how much of it."""
-    return json.loads(recording.attrs.get("dirt", "{}"))
+    counted: dict[str, Any] = json.loads(recording.attrs.get("dirt", "{}"))
+    return counted
 
 
 def from_spikes(
@@ -296,11 +298,12 @@ def from_drawn(
     drawn : (trial, time, feature), or (trial, time) labels.
     n_features : labels of the alphabet.
     """
-    return tracks.TRACKS[track].choose(
+    build: Callable[[], xr.Dataset] = tracks.TRACKS[track].choose(
         counts=lambda: from_counts(drawn, bin_width=bin_width, observation=observation),
         symbols=lambda: from_symbols(list(drawn), n_symbols=n_features),
         signal=lambda: from_signal(drawn, bin_width=bin_width),
-    )()
+    )
+    return build()
 
 
 def _build(

@@ -374,7 +374,8 @@ def schema() -> dict[str, Any]:
             if name != "family":
                 properties[name] = {"anyOf": [field, {"type": "array", "items": dict(field), "minItems": 1}]}
     top["$defs"] = definitions
-    return json.loads(json.dumps(top))
+    plain: dict[str, Any] = json.loads(json.dumps(top))
+    return plain
 
 
 __all__ = ["Source", "Study", "Variant", "dump", "read", "schema", "validate"]

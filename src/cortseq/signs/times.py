@@ -140,7 +140,7 @@ def _session_times(raw: xr.Dataset, times: np.ndarray) -> Iterator[Sign]:
         )
 
 
-def _outside(raw, times: np.ndarray, source: Source, spans: np.ndarray | None) -> Iterator[Sign]:
+def _outside(raw: xr.Dataset, times: np.ndarray, source: Source, spans: np.ndarray | None) -> Iterator[Sign]:
     """Spikes that lie elsewhere than the trials: not those between trials, which every session has."""
     found = tally(raw, source, spans)
     n, fix = len(times), "check the clock and unit of the trials and of the spikes (time_unit)"

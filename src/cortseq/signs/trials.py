@@ -13,8 +13,6 @@ from cortseq.signs.base import Sign
 from cortseq.signs.times import FAST, SLOW
 
 EMPTY = 0.5  # share of the trials without a spike
-PAUSE = 20.0  # times the pause that chance gives ...
-LEAST_PAUSE = 1.0  # ... and at least so long, s
 FEW_TRIALS = 20  # training trials
 LEAST_P = 0.05
 
@@ -123,7 +121,7 @@ def _unseen_labels(recording: xr.Dataset, fold: Mapping[str, Any]) -> list[str]:
 def _unseen_units(recording: xr.Dataset, fold: Mapping[str, Any]) -> list[str]:
     values = rec.observations(recording)
     trained, tested = (values[fold[r]].sum((0, 1)) for r in ("train", "test"))
-    return recording["unit"].values[(trained == 0) & (tested > 0)].astype(str).tolist()
+    return [str(unit) for unit in recording["unit"].values[(trained == 0) & (tested > 0)]]
 
 
 _OF_TRACK = {"counts": (_short, _rates, _empty), "signal": (_short,), "symbols": ()}

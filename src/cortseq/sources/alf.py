@@ -6,7 +6,7 @@ International Brain Laboratory et al. 2023, Nature Methods 20:403.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -46,7 +46,7 @@ class Alf(Source):
         return "counts"
 
     @model_validator(mode="after")
-    def _trials_or_none(self):
+    def _trials_or_none(self) -> Self:
         if self.covariates and not (self.intervals or self.align):
             raise ValueError("covariates: name attributes of trials -- give `align:` or `intervals: true`")
         if self.align and not isinstance(self.window_ms, tuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 from xml.etree.ElementTree import ParseError
 
 import numpy as np
@@ -58,7 +58,7 @@ class Annotations(SymbolSource):
     )
 
     @model_validator(mode="after")
-    def _fits_format(self):
+    def _fits_format(self) -> Self:
         for key, form in (("tier", "textgrid"), ("column", "raven")):
             if getattr(self, key) != type(self).model_fields[key].default and self.format != form:
                 raise ValueError(f"{key}: belongs to format {form} -- remove it")
@@ -114,7 +114,7 @@ def _tiers(file: Path) -> list[str]:
     import crowsetta
 
     grid = crowsetta.formats.by_name("textgrid").from_file(file)
-    names = [tier.name for tier in grid.tiers if hasattr(tier, "intervals")]
+    names = [str(tier.name) for tier in grid.tiers if hasattr(tier, "intervals")]
     return names if len(names) > 1 else []
 
 
@@ -181,10 +181,10 @@ def _labels_of(annotation: Any) -> list[list[str]]:
 
 def _tier(grid: Any, entry: Annotations, file: Path) -> str:
     """Return the name of the one tier of intervals that a TextGrid has, or that the entry asks for."""
-    names = [tier.name for tier in grid.tiers if hasattr(tier, "intervals")]
+    names = [str(tier.name) for tier in grid.tiers if hasattr(tier, "intervals")]
     if entry.tier is None and len(names) == 1:
         return names[0]
-    if names.count(entry.tier) != 1:
+    if entry.tier is None or names.count(entry.tier) != 1:
         raise CortseqError(
             "the file has no such tier" if entry.tier else f"the file has {len(names)} tiers of intervals",
             file=file,
@@ -229,7 +229,7 @@ def _bengalese_finch_mat(file: Path) -> list[list[str]]:
         ) from error
 
 
-def _label(value) -> str:
+def _label(value: Any) -> str:
     """Read syllable types, whole numbers that MATLAB stores as doubles."""
     if isinstance(value, str):
         return str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -44,7 +44,7 @@ class ArraySource(ArraySpikes, ArrayDense):
         return "symbols" if self.symbols else "signal" if self.signal else "counts"
 
     @model_validator(mode="after")
-    def _one_form(self):
+    def _one_form(self) -> Self:
         given = [k for k in _FORMS if getattr(self, k)]
         if len(given) != 1:
             raise ValueError(f"names {given or 'none'} of {', '.join(_FORMS)} -- give exactly one")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
@@ -169,7 +169,7 @@ class Source(BaseModel):
         return ()
 
     @model_validator(mode="after")
-    def _has_file(self):
+    def _has_file(self) -> Self:
         if self.url is not None and not allowed(self.url):
             raise ValueError(
                 f"url: only http and https are fetched, not {self.url!r} -- give path: for a file"
@@ -183,7 +183,7 @@ class Source(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _fits_together(self):
+    def _fits_together(self) -> Self:
         if isinstance(self.window_ms, tuple) and self.window_ms[1] <= self.window_ms[0]:
             raise ValueError(
                 f"window_ms: [start, stop] must end after it starts (got {list(self.window_ms)})"
@@ -244,7 +244,7 @@ class Sampled(Source):
         return self.native_bin_ms and self.native_bin_ms / 1e3
 
     @model_validator(mode="after")
-    def _one_clock(self):
+    def _one_clock(self) -> Self:
         if self.native_bin_ms and self.frame_rate_hz:
             raise ValueError("frame_rate_hz: says the same as native_bin_ms -- give one of them")
         return self

@@ -15,7 +15,6 @@ from cortseq.sources.base import Proposal
 
 _SEPARATORS = ",;\t"
 _ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
-_HEADER_SHARE = 0.5  # a header has fewer numbers than this share of its fields
 
 
 class Columns(Archive):

@@ -55,10 +55,11 @@ def tidy(raw: xr.Dataset) -> xr.Dataset:
 
 def facts(raw: xr.Dataset) -> dict[str, Any]:
     """Return what the order of the file said; {} where nothing was found."""
-    return json.loads(raw.attrs.get(FACTS, "{}"))
+    facts: dict[str, Any] = json.loads(raw.attrs.get(FACTS, "{}"))
+    return facts
 
 
-def _steps_back(times, units, trials, order) -> int:
+def _steps_back(times: np.ndarray, units: np.ndarray, trials: np.ndarray | None, order: np.ndarray) -> int:
     """Return how often a spike is earlier than the one before it in the same unit (and trial)."""
     within = np.diff(units[order]) == 0
     back = np.diff(times[order]) < 0
@@ -68,7 +69,7 @@ def _steps_back(times, units, trials, order) -> int:
     return int((within & ((step < 0) | ((step == 0) & back))).sum())
 
 
-def _same(times, units, trials, order) -> np.ndarray:
+def _same(times: np.ndarray, units: np.ndarray, trials: np.ndarray | None, order: np.ndarray) -> np.ndarray:
     """Return which spikes repeat the one before in unit, trial and time, (event,) bool."""
     same = (np.diff(times[order]) == 0) & (np.diff(units[order]) == 0)
     if trials is not None:

@@ -6,7 +6,7 @@ Nothing here is used when a study runs: a source reads what its entry says.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +63,7 @@ def from_arrays(source: str, arrays: Mapping[str, np.ndarray]) -> list[Proposal]
     return [Proposal({"source": source, **p.entry}, p.notes, p.sure) for p in made]
 
 
-def _named(words: str, keys) -> list[str]:
+def _named(words: str, keys: Iterable[str]) -> list[str]:
     """Return the keys whose last part fits the pattern."""
     return [k for k in keys if re.search(words, k.rpartition("/")[2].rpartition(".")[2], re.IGNORECASE)]
 
@@ -125,7 +125,9 @@ def _spike_lists(found: _Found) -> list[Proposal]:
     return made
 
 
-def _set_unit(entry, notes, times: np.ndarray, n_units: int, key: str, n_trials: int = 1) -> float:
+def _set_unit(
+    entry: dict[str, Any], notes: dict[str, str], times: np.ndarray, n_units: int, key: str, n_trials: int = 1
+) -> float:
     """Put the likeliest unit of times into the entry; return it in s."""
     unit, why = time_unit(times, n_units, key, n_trials)
     entry["time_unit"], notes["time_unit"] = unit, why
@@ -212,7 +214,9 @@ def _axes(found: _Found, values: np.ndarray, feature: str) -> tuple[list[str], b
     return order, known
 
 
-def _set_clock(found: _Found, entry, notes, n_time: int, has_trials: bool, key: str) -> None:
+def _set_clock(
+    found: _Found, entry: dict[str, Any], notes: dict[str, str], n_time: int, has_trials: bool, key: str
+) -> None:
     """Put the width of a sample into the entry: from a clock, from a number of the file, or a guess."""
     home = key.rpartition("/")[0]
     clocks = [k for k in _named(_TIME, found.lists) if 0 <= len(found.lists[k]) - n_time <= max(n_time, 10)]

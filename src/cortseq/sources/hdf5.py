@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -128,7 +128,7 @@ def _unit_groups(groups: Mapping[str, list[str]], arrays: Mapping[str, np.ndarra
     return made
 
 
-def open_hdf5(file: Path | None):
+def open_hdf5(file: Path | None) -> Any:
     """Return the file as h5py opens it."""
     try:
         import h5py
@@ -140,13 +140,13 @@ def open_hdf5(file: Path | None):
         raise CortseqError("is not a readable HDF5 file", file=file, fix="check the file") from error
 
 
-def _groups(content) -> dict[str, list[str]]:
+def _groups(content: Any) -> dict[str, list[str]]:
     """Return path of every group -> paths of the datasets right inside it."""
     import h5py
 
     found: dict[str, list[str]] = {"": []}
 
-    def visit(path: str, item) -> None:
+    def visit(path: str, item: Any) -> None:
         if isinstance(item, h5py.Group):
             found.setdefault(path, [])
         elif isinstance(item, h5py.Dataset):

@@ -120,7 +120,7 @@ class MatArchive(Archive):
         tree = self.find(key or "")
         if "time" in axes or not isinstance(tree, Cells):
             return None
-        where: dict = {"file": self.file, "key": option, "value": key}
+        where: dict[str, Any] = {"file": self.file, "key": option, "value": key}
         table = _matrix(tree, len(axes), where)
         table = table.T if axes[0] == "unit" else table
         trains, trials = {}, []
@@ -148,7 +148,7 @@ class MatArchive(Archive):
         if not isinstance(tree, list):
             return None
         found = {path: leaf for path, leaf in _leaves(tree, self._field)}
-        where: dict = {"file": self.file, "key": option, "value": key}
+        where: dict[str, Any] = {"file": self.file, "key": option, "value": key}
         if not found:
             raise CortseqError(
                 f"the cells hold no struct with the field {self._field!r}"

@@ -21,7 +21,7 @@ _RATIO = 64  # and so many for each byte of the file: numbers rarely compress be
 _SECONDS = 120  # and one more for each MB
 
 
-class Cells(list):
+class Cells(list[Any]):
     """A cell or struct array with its shape in MATLAB; entries run down the first axis first."""
 
     shape: tuple[int, ...] = ()

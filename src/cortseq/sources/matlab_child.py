@@ -112,7 +112,7 @@ def main(file: str, out: str, limit: int) -> int:
     try:
         tree = read(file, writer)
         text = np.frombuffer(json.dumps(tree).encode(), np.uint8)
-        np.savez(out, allow_pickle=False, tree=text, **writer.arrays)  # type: ignore[arg-type]
+        np.savez(out, allow_pickle=False, tree=text, **writer.arrays)
     except MemoryError:
         return 5
     except ImportError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -55,7 +55,7 @@ class Neo(Source):
         return "counts" if self.signal is None else "signal"
 
     @model_validator(mode="after")
-    def _no_pickle(self):
+    def _no_pickle(self) -> Self:
         if self.reader and "pickle" in self.reader.lower():
             raise ValueError("reader: pickles are never read -- save the recording in another format")
         if self.covariates:
@@ -150,7 +150,7 @@ def _segments(file: Path, reader: str | None) -> list[Any]:
     return segments
 
 
-def _first_block(stream) -> list[Any]:
+def _first_block(stream: Any) -> list[Any]:
     """Return the first block; some readers know blocks, the simplest only a segment."""
     kinds = {kind.__name__ for kind in stream.readable_objects}
     return list(stream.read_block().segments) if "Block" in kinds else [stream.read_segment()]
@@ -180,7 +180,7 @@ def _spikes(segments: list[Any], file: Path) -> xr.Dataset:
     return raw.assign_coords(trial=np.arange(len(segments))) if several else raw
 
 
-def _name(train, i: int, taken: dict[str, Any]) -> str:
+def _name(train: Any, i: int, taken: dict[str, Any]) -> str:
     """Return the unit's name where the file has a good one, else its number."""
     return str(train.name) if train.name and str(train.name) not in taken else str(i)
 

@@ -6,7 +6,7 @@ Rübel et al. 2022, eLife 11:e78362.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -18,7 +18,7 @@ from cortseq.sources import observed
 from cortseq.sources.base import Positive, Proposal, Source
 from cortseq.sources.nwb_open import open_nwb
 from cortseq.sources.nwb_summaries import inspect_table, inspect_units, propose_units
-from cortseq.sources.nwb_view import scalars
+from cortseq.sources.nwb_view import View, scalars
 from cortseq.sources.raw import dense, describe, finite, step
 from cortseq.sources.trials import SECONDS, Unit
 
@@ -75,7 +75,7 @@ class Nwb(Source):
         return ("**/*",) if is_zarr else ()
 
     @model_validator(mode="after")
-    def _stream_or_file(self):
+    def _stream_or_file(self) -> Self:
         if self.stream and (self.url is None or self.path or self.sha256 or self.package):
             raise ValueError("stream: reads what `url:` names -- give url: and no path:, sha256: or package:")
         if self.signal and (self.intervals or self.align or self.units):
@@ -104,9 +104,9 @@ class Nwb(Source):
                     raw = _with_series(raw, label, name, nwb, file)
         return describe(raw, "events", dirt)
 
-    def _samples(self, nwb, file: Path) -> xr.Dataset:
+    def _samples(self, nwb: View, file: Path) -> xr.Dataset:
         """Return one time series as a signal, its regions of interest or columns as channels."""
-        series = nwb.series.get(self.signal)
+        series = nwb.series.get(str(self.signal))
         if series is None:
             raise CortseqError(
                 "the file has no such time series",
@@ -129,7 +129,7 @@ class Nwb(Source):
             raw = _with_series(raw, label, name, nwb, file)
         return describe(raw, "samples", bin_width=float(width))
 
-    def _table(self, nwb, file: Path):
+    def _table(self, nwb: View, file: Path) -> Any:
         """Return the table of trials; None where windows are cut instead."""
         if not self._wants_table:
             if self.intervals or self.align:
@@ -151,7 +151,7 @@ class Nwb(Source):
             )
         return tables.get(self.intervals or "trials")
 
-    def _with_trials(self, raw: xr.Dataset, table, file: Path) -> tuple[xr.Dataset, dict[str, int]]:
+    def _with_trials(self, raw: xr.Dataset, table: Any, file: Path) -> tuple[xr.Dataset, dict[str, int]]:
         start, stop = _column(table, "start_time", file), _column(table, "stop_time", file)
         zero = _column(table, self.align, file, "align") if self.align else start
         if zero.dtype.kind != "f":
@@ -214,7 +214,7 @@ class Nwb(Source):
             ]
 
 
-def _units(nwb, file: Path, scale: float) -> xr.Dataset:
+def _units(nwb: View, file: Path, scale: float) -> xr.Dataset:
     """Return spikes of all units in the order they are stored, with the units' scalar columns.
 
     The columns are coordinates; times are multiplied by `scale`.
@@ -240,14 +240,14 @@ def _units(nwb, file: Path, scale: float) -> xr.Dataset:
     return raw.assign_coords(labels)
 
 
-def _observed(nwb) -> list[np.ndarray]:
+def _observed(nwb: View) -> list[np.ndarray]:
     """Return the intervals in which each unit was observed, (interval, 2) in s each."""
     if "obs_intervals" not in nwb.units.colnames:
         return []
     return [np.asarray(nwb.units.get_unit_obs_intervals(i), float) for i in range(len(nwb.units))]
 
 
-def _column(table, name: str, file: Path, key: str = "intervals") -> np.ndarray:
+def _column(table: Any, name: str, file: Path, key: str = "intervals") -> np.ndarray:
     """Return a column of an interval table, one value per row; lists of tags are joined."""
     if name not in table.colnames:
         raise CortseqError(
@@ -268,7 +268,7 @@ def _names(found: dict[str, Any]) -> str:
     return f"it has {sorted(found)}"
 
 
-def _regions(series, n: int) -> dict[str, Any]:
+def _regions(series: Any, n: int) -> dict[str, Any]:
     """Return labels of the regions of interest of a series, one number or text per region each."""
     rois = getattr(series, "rois", None)
     if rois is None or len(rois.data) != n:
@@ -286,7 +286,7 @@ def _regions(series, n: int) -> dict[str, Any]:
     return found
 
 
-def _with_series(raw: xr.Dataset, label: str, name: str, nwb, file: Path) -> xr.Dataset:
+def _with_series(raw: xr.Dataset, label: str, name: str, nwb: View, file: Path) -> xr.Dataset:
     """Return a behaviour series as `series_<label>`; a column of a matrix is named `name[column]`."""
     series = nwb.series
     base, _, column = name.rstrip("]").partition("[")
@@ -313,7 +313,7 @@ def _with_series(raw: xr.Dataset, label: str, name: str, nwb, file: Path) -> xr.
     return raw.assign({f"series_{label}": (f"time_{label}", values[:, int(column or 0)])})
 
 
-def series_time(series) -> np.ndarray:
+def series_time(series: Any) -> np.ndarray:
     """Return times of a TimeSeries in s.
 
     Returns
@@ -322,7 +322,7 @@ def series_time(series) -> np.ndarray:
     """
     if series.timestamps is not None:
         return np.asarray(series.timestamps[:], float)
-    return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate
+    return np.asarray((series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate)
 
 
 SOURCE = Nwb

@@ -6,6 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.sources import nwb_zarr
@@ -45,7 +46,7 @@ def open_nwb(place: Path | str, units: str | None = None) -> Iterator[View]:
             yield _view(pynwb, content, units, place)
 
 
-def _open(pynwb, place: Path | str):
+def _open(pynwb: Any, place: Path | str) -> Any:
     if isinstance(place, Path):
         return pynwb.NWBHDF5IO(str(place), mode="r", load_namespaces=True)
     import h5py
@@ -53,7 +54,7 @@ def _open(pynwb, place: Path | str):
     return pynwb.NWBHDF5IO(file=h5py.File(RemoteFile(place), "r"), load_namespaces=True)
 
 
-def _view(pynwb, nwb, units: str | None, place: Path | str) -> View:
+def _view(pynwb: Any, nwb: Any, units: str | None, place: Path | str) -> View:
     tables, intervals, series, rois = {}, dict(nwb.intervals or {}), {}, set()
     for item in nwb.objects.values():
         path = _path(item)
@@ -70,7 +71,7 @@ def _view(pynwb, nwb, units: str | None, place: Path | str) -> View:
     return View(str(nwb.identifier), choose_units(tables, units, place), intervals, named, short)
 
 
-def _path(item) -> str:
+def _path(item: Any) -> str:
     """Return the names of an object and of what it lies in, joined by slashes, without the file's own."""
     names = [item.name]
     while (item := item.parent) is not None and item.parent is not None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from cortseq.sources.base import Proposal
-from cortseq.sources.nwb_view import scalars
+from cortseq.sources.nwb_view import View, scalars
 
 _FEW, _KINDS = 20, 10  # intervals of a table, values of a covariate that are proposed
 
 
-def propose_units(nwb) -> Proposal:
+def propose_units(nwb: View) -> Proposal:
     """Return an entry for spikes, cut by the table of trials or the longest other table of intervals."""
     entry: dict[str, Any] = {"source": "nwb"}
     notes: dict[str, str] = {}
@@ -33,7 +33,7 @@ def propose_units(nwb) -> Proposal:
     return Proposal(entry, notes)
 
 
-def inspect_units(nwb) -> list[str]:
+def inspect_units(nwb: View) -> list[str]:
     """Return lines of `inspect` about the table of units: spikes, rates, columns, what is dirty."""
     if nwb.units is None or "spike_times" not in nwb.units.colnames:
         return ["units: none with spike times"]
@@ -52,7 +52,7 @@ def inspect_units(nwb) -> list[str]:
     return lines + [f"dirty: {n} {what}" for what, n in dirt.items() if n]
 
 
-def inspect_table(name: str, table) -> list[str]:
+def inspect_table(name: str, table: Any) -> list[str]:
     """Return lines of `inspect` about a table of intervals: durations, columns, what is dirty."""
     start, stop = (np.asarray(table[c].data[:], float) for c in ("start_time", "stop_time"))
     duration = stop - start

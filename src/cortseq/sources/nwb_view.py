@@ -61,7 +61,7 @@ def choose_units(tables: dict[str, Any], wanted: str | None, place: Path | str) 
     return next(iter(tables.values()), None)
 
 
-def scalars(column) -> np.ndarray | None:
+def scalars(column: Any) -> np.ndarray | None:
     """Return a column of one number or text per row.
 
     None for anything else: ragged columns, references, matrices.

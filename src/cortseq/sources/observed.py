@@ -67,7 +67,7 @@ def covered(starts: np.ndarray, stops: np.ndarray, pieces: np.ndarray, slack: fl
     if not len(pieces):
         return np.zeros(np.shape(starts), bool)
     at = np.searchsorted(pieces[:, 0], np.asarray(starts) + slack, side="right") - 1
-    return (at >= 0) & (np.asarray(stops) <= pieces[np.maximum(at, 0), 1] + slack)
+    return np.asarray((at >= 0) & (np.asarray(stops) <= pieces[np.maximum(at, 0), 1] + slack))
 
 
 def union(pairs: np.ndarray) -> np.ndarray:

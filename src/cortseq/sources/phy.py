@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -51,7 +51,7 @@ class Phy(WithTrials):
         return "counts"
 
     @model_validator(mode="after")
-    def _covariates_need_trials(self):
+    def _covariates_need_trials(self) -> Self:
         if self.covariates and self.trials is None:
             raise ValueError("covariates: name columns of a table of trials -- give `trials:`")
         return self

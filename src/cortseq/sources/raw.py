@@ -109,7 +109,12 @@ def dense(
 
 
 def unequal(
-    parts: list[np.ndarray], track: Literal["counts", "signal"], axes: Sequence[str], *, file, key: str
+    parts: list[np.ndarray],
+    track: Literal["counts", "signal"],
+    axes: Sequence[str],
+    *,
+    file: Path | None,
+    key: str,
 ) -> xr.Dataset:
     """Return raw samples of trials stored apart, of unequal length; the first of `axes` is the trial."""
     values, valid = ragged.padded(parts, axes, file=file, key=key)
@@ -147,7 +152,7 @@ def step(time: np.ndarray, file: Path | None) -> float:
     return width
 
 
-def finite(values, *, file: Path | None, key: str) -> np.ndarray:
+def finite(values: Any, *, file: Path | None, key: str) -> np.ndarray:
     """Return `values` as float64; CortseqError where one is NaN or infinite.
 
     Parameters
@@ -159,8 +164,8 @@ def finite(values, *, file: Path | None, key: str) -> np.ndarray:
         raise CortseqError(
             f"times must be numbers, not {values.dtype}", file=file, key=key, fix="check the key"
         )
-    values = values.astype(float)
-    bad = ~np.isfinite(values)
+    numbers: np.ndarray = values.astype(float)
+    bad = ~np.isfinite(numbers)
     if bad.any():
         raise CortseqError(
             f"{bad.sum()} of {bad.size} times are NaN or infinite",
@@ -168,7 +173,7 @@ def finite(values, *, file: Path | None, key: str) -> np.ndarray:
             key=key,
             fix="remove them from the file",
         )
-    return values
+    return numbers
 
 
 def whole_counts(values: np.ndarray, *, file: Path | None, key: str) -> np.ndarray:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import re
 import urllib.error
 import urllib.request
 from collections import OrderedDict
+from typing import Any
 
+from cortseq.download import allowed, opener
 from cortseq.errors import CortseqError
 
 BLOCK = 1 << 18  # bytes of one request at the least
 _BLOCKS = 512  # that are kept
 _TIMEOUT, _TRIES = 60.0, 3
-_SCHEME = re.compile(r"https?://[^/\s]+/\S*", re.IGNORECASE)
 
 
 class RemoteFile(io.RawIOBase):
@@ -35,11 +37,11 @@ class RemoteFile(io.RawIOBase):
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        if not _SCHEME.fullmatch(url):
+        if not allowed(url):
             raise CortseqError("is streamed over http(s) only", key="url", value=url)
         self._url, self._position, self.fetched, self.size = url, 0, 0, 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._opener = _opener()
+        self._opener = opener()
         self._block(0)
 
     def readable(self) -> bool:
@@ -60,7 +62,7 @@ class RemoteFile(io.RawIOBase):
         self._position = max(start + offset, 0)
         return self._position
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         """Fill `buffer` from the position on; return how many bytes were read."""
         n = max(min(len(buffer), self.size - self._position), 0)
         done = 0
@@ -87,41 +89,27 @@ class RemoteFile(io.RawIOBase):
         return content
 
     def _fetch(self, first: int, last: int) -> bytes:
-        request = urllib.request.Request(self._url, headers={"Range": f"bytes={first}-{last}"})
-        for attempt in range(_TRIES):
+        """Return bytes `first` to `last`; a server that fails for the moment is asked again."""
+        for attempt in range(1, _TRIES + 1):
             try:
-                with self._opener.open(request, timeout=_TIMEOUT) as answer:
-                    total = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-                    if answer.status != 206 or total is None:
-                        raise CortseqError(
-                            "the server sends whole files only",
-                            key="stream",
-                            value=self._url,
-                            fix="remove stream: to fetch it",
-                        )
-                    content = answer.read(last - first + 1)
-            except (urllib.error.URLError, OSError, ValueError) as error:
-                client = isinstance(error, urllib.error.HTTPError) and error.code < 500
-                if client or attempt == _TRIES - 1:
+                content = self._request(first, last)
+                break
+            except (http.client.HTTPException, OSError, ValueError) as error:
+                refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
+                if refused or attempt == _TRIES:
                     raise CortseqError(f"cannot be read ({error})", key="url", value=self._url) from error
-                continue
-            self.size = int(total[1])
-            self.fetched += len(content)
-            return content
-        raise AssertionError("unreachable")
+        self.fetched += len(content)
+        return content
 
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener that knows http and https only: no file:, data: or ftp:, nor by a redirect."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    return opener
+    def _request(self, first: int, last: int) -> bytes:
+        request = urllib.request.Request(self._url, headers={"Range": f"bytes={first}-{last}"})
+        with self._opener.open(request, timeout=_TIMEOUT) as answer:
+            total = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+            if answer.status != 206 or total is None:
+                fix = "remove stream: to fetch it"
+                raise CortseqError(
+                    "the server sends whole files only", key="stream", value=self._url, fix=fix
+                )
+            content: bytes = answer.read(last - first + 1)
+        self.size = int(total[1])
+        return content

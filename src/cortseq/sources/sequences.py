@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def sequences_dataset(sequences: Sequence[np.ndarray], *, file: Path | None, key
     return symbol_dataset(texts, file=file)
 
 
-def sorted_labels(labels) -> list[str]:
+def sorted_labels(labels: Collection[str]) -> list[str]:
     """Return labels in order: as numbers where all are whole numbers, else as text."""
     numbers = all(label.lstrip("-").isdigit() for label in labels)
     return sorted(labels, key=int if numbers else None)

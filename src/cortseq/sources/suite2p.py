@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -46,7 +46,7 @@ class Suite2p(Sampled):
         return "signal"
 
     @model_validator(mode="after")
-    def _has_rate(self):
+    def _has_rate(self) -> Self:
         if self.native is None:
             raise ValueError("frame_rate_hz: is needed, it stands in ops.npy only, which is a pickle")
         if self.covariates:
@@ -133,7 +133,7 @@ class Suite2p(Sampled):
     def propose(cls, file: Path) -> list[Proposal]:
         """Return entries that may read the folder."""
         plane = _planes(file)[0]
-        entry: dict = {"source": "suite2p", "frame_rate_hz": 30.0}
+        entry: dict[str, Any] = {"source": "suite2p", "frame_rate_hz": 30.0}
         notes = {"frame_rate_hz": "GUESS: it stands in ops.npy only, a pickle that is never read"}
         if _find(plane, "Fneu") is None:
             entry["neuropil"] = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -66,7 +66,7 @@ class Table(WithTrials, Sampled):
         return _TRACK[self.content]
 
     @model_validator(mode="after")
-    def _fits_content(self):
+    def _fits_content(self) -> Self:
         if wrong := sorted(set(self.columns) - set(_ROLES[self.content])):
             raise ValueError(
                 f"columns.{wrong[0]}: is no role of {self.content}, which has {_ROLES[self.content]}"

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,12 +49,12 @@ def numbers(lines: list[str], mark: str, decimal: str, file: Path | None) -> tup
     return np.stack(columns, 1), commas
 
 
-def _column(cells, number: int, file: Path | None) -> np.ndarray:
+def _column(cells: Any, number: int, file: Path | None) -> np.ndarray:
     """Return a column as float64, (row,); whole numbers beyond 2^53 lose digits."""
     import pandas as pd
 
     if cells.dtype.kind in "iuf":
-        return cells.to_numpy(float)
+        return np.asarray(cells, float)
     values = pd.to_numeric(cells, errors="coerce").astype(float)
     wrong = np.flatnonzero(values.isna() & cells.notna())
     if cells.dtype.kind == "b" or (not len(wrong) and cells.isin([True, False]).any()):
@@ -71,7 +72,7 @@ def _column(cells, number: int, file: Path | None) -> np.ndarray:
             value=str(cells[wrong[0]]),
             fix="skip a header with `skip_lines:`",
         )
-    return values.to_numpy(float)
+    return np.asarray(values, float)
 
 
 def labels(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -85,11 +85,11 @@ class Text(Sampled):
     def track(self) -> Literal["counts", "symbols", "signal"]:
         """Track of the recording: counts, symbols or signal."""
         if self.content in ("symbols", "signal"):
-            return self.content  # type: ignore[return-value]
+            return self.content
         return "counts"
 
     @model_validator(mode="after")
-    def _fits_content(self):
+    def _fits_content(self) -> Self:
         for key, kinds in _FOR.items():
             default = type(self).model_fields[key].get_default(call_default_factory=True)
             if self.content not in kinds and getattr(self, key) != default:

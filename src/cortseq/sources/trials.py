@@ -122,7 +122,7 @@ class _Columns:
 
     def values(self, name: str, key: str) -> np.ndarray:
         """Return a column, (trial,); its length must be that of the others."""
-        column = self._archive.squeezed(name, key)
+        column: np.ndarray = self._archive.squeezed(name, key)
         self.length = len(column) if self.length is None else self.length
         self._archive.same_length(column, self.length, key, name)
         return column
@@ -163,10 +163,12 @@ def _joined(
     return with_dirt(raw, dirt)
 
 
-def _kept(start, stop, align, has_window: bool, longest: float | None) -> tuple[np.ndarray, dict[str, int]]:
+def _kept(
+    start: np.ndarray, stop: np.ndarray | None, align: np.ndarray, has_window: bool, longest: float | None
+) -> tuple[np.ndarray, dict[str, int]]:
     """Return which rows are trials, (row,) bool, and how many were dropped for which reason."""
     known, aligned = np.isfinite(start), np.isfinite(align)
-    if not has_window:
+    if stop is not None and not has_window:
         known &= np.isfinite(stop) & (stop > start)
     long = np.zeros(len(start), bool)
     if longest is not None and stop is not None:

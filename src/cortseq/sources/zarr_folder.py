@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -69,10 +69,12 @@ class Array:
             if not isinstance(kind, str | list):
                 raise TypeError("no dtype")
             self.dtype = np.dtype([tuple(f) for f in kind] if isinstance(kind, list) else kind)
-            self._order, self._fill = str(head.get("order", "C")), head.get("fill_value")
+            self._order: Literal["C", "F"] = "F" if head.get("order") == "F" else "C"
+            self._fill = head.get("fill_value")
             self._mark = str(head.get("dimension_separator", "."))
             self._codecs = [c for c in (head.get("compressor"), *(head.get("filters") or [])[::-1]) if c]
-            wrong = len(self._chunks) != len(self.shape) or min(self._chunks, default=1) < 1
+            wrong = head.get("order", "C") not in ("C", "F") or len(self._chunks) != len(self.shape)
+            wrong = wrong or min(self._chunks, default=1) < 1
         except (KeyError, TypeError, ValueError) as error:
             raise CortseqError("is a damaged header", file=folder / ".zarray") from error
         if wrong or min(self.shape, default=1) < 0:
@@ -140,7 +142,7 @@ class Array:
                 content = numcodecs.get_codec(settings).decode(content)
             text = self.dtype.kind == "O"
             flat = np.asarray(content, object) if text else np.frombuffer(content, self.dtype)
-            return flat.reshape(self._chunks, order=self._order)  # type: ignore[call-overload]
+            return np.reshape(flat, self._chunks, order=self._order)
         except Exception as error:  # each codec raises kinds of its own
             raise CortseqError("is a damaged chunk", file=file, fix="check the folder") from error
 
