@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import json
@@ -574,25 +575,26 @@ class Ranges(http.server.BaseHTTPRequestHandler):
         self.wfile.write(part)
 
 
-def serve(folder: Path):
-    """Return a running server of a folder and the class that counts its bytes."""
-    handler = type("Handler", (Ranges,), {"folder": folder, "sent": 0})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server, handler
+@contextlib.contextmanager
+def running(handler):
+    """Run a web server of this machine; yields its address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def ranges(folder: Path):
+    """Return a handler that serves a folder and counts the bytes it sends."""
+    return type("Handler", (Ranges,), {"folder": folder, "sent": 0})
 
 
 @layout("NWB on a web server, read in pieces", "spikes, trials", drafted=False, package="pynwb")
 def nwb_streamed(folder):
     _save(_nwb(), folder / "x.nwb")
-    server, _ = serve(folder)
-    url = f"http://127.0.0.1:{server.server_port}/x.nwb"
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-
-    return Made({"source": "nwb", "url": url, "stream": True}, cut(), stop)
+    stack = contextlib.ExitStack()
+    home = stack.enter_context(running(ranges(folder)))
+    return Made({"source": "nwb", "url": f"{home}/x.nwb", "stream": True}, cut(), stack.close)
 
 
 def zarr_array(folder: Path, values, **attrs) -> None:

@@ -90,6 +90,19 @@ def test_a_sha256_that_is_added_while_the_mirror_is_away_finds_the_copy(project)
     assert all(store.sha256(file) == digest for file in (folder / "data/cache").rglob("*.npz"))
 
 
+def test_two_copies_of_one_name_are_not_chosen_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CORTSEQ_MIRRORS", raising=False)
+    source = Text(source="text", path="songs.txt")
+    for folder, content in (("copy-0", "a b"), ("copy-1", "b a")):
+        (tmp_path / "data/cache" / folder).mkdir(parents=True)
+        (tmp_path / "data/cache" / folder / "songs.txt").write_text(content)
+    with pytest.raises(CortseqError, match="2 copies of different content"):
+        fetch.raw_path(source)
+    (tmp_path / "data/cache/copy-0/songs.txt").unlink()
+    assert fetch.raw_path(source) == Path("data/cache/copy-1/songs.txt")
+
+
 # -- downloads ---------------------------------------------------------------------------------------
 
 

@@ -67,9 +67,17 @@ def _cached(source: Source, mirrors: Sequence[str]) -> Path:
         found = find(source, list(mirrors))
         if found is not None:
             return CACHE / f"copy-{stamp(source, found)[:_KEY]}" / name
-        known = sorted(CACHE.glob(f"*/{name}"), key=lambda file: file.stat().st_mtime)
+        known = sorted(CACHE.glob(f"copy-*/{name}"))
+        if len(known) > 1:
+            raise CortseqError(
+                f"the mirror is away, and {len(known)} copies of different content have this name: "
+                f"{', '.join(map(str, known))}",
+                key="path",
+                value=source.path,
+                fix="give sha256, or delete the copies that are not meant",
+            )
         if known:  # the mirror is away
-            return known[-1]
+            return known[0]
     address = f"{source.package} {source.path} {source.url}"
     return CACHE / hashlib.sha256(address.encode()).hexdigest()[:_KEY] / name
 

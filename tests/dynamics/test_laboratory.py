@@ -108,7 +108,7 @@ def test_a_cue_is_read_from_plastic_synapses(counts):
     # a synapse releases at a constant rate what theory says of its U and time constants
     fit, plain = examined(models.Stp(hidden=6), labelled)
     use = 1 / (1 + np.exp(-float(fit.params["use_raw"][1, 2])))
-    times = (float(np.exp(fit.params[name][1, 2])) for name in ("fac_log", "rec_log"))
+    times = (np.exp(float(fit.params[name][1, 2])) for name in ("fac_log", "rec_log"))
     steady = theory.stp_steady_state(plain["rate"].values, use, *times)
     np.testing.assert_allclose(plain["efficacy_at_rate"][1, 2], steady.u * steady.x, rtol=1e-6)
     known = found["cue_from_rates"].values
