@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,8 @@ class Figure:
     title: str
     caption: str | Callable[[Facts], str]  # what to look at, and what it means
     needs: tuple[str, ...]  # names of products (`cortseq.products.PATHS`)
-    draw: Callable[
-        ..., tuple[Any, pd.DataFrame]
-    ]  # the matplotlib figure and a table with exactly what is drawn
+    # The matplotlib figure, and a table with exactly what is drawn.
+    draw: Callable[..., tuple[Any, pd.DataFrame]]
     read: Callable[[Products], dict[str, Any]]  # arguments of `draw` from the products
     applies: Callable[[Facts], bool] = _always
     scope: str = "recording"
@@ -69,3 +69,7 @@ def dissections(products: Products, variable: str = "") -> dict[str, Any]:
     names = chosen(products.read("variants"), products.dataset, "recurrent")
     found = {name: products.read("dynamics", name, known[name]) for name in names if name in known}
     return {"dissections": {name: one for name, one in found.items() if not variable or variable in one}}
+
+
+# A figure that is drawn from all dissections of a recording.
+of_dynamics = functools.partial(Figure, needs=DISSECTED, applies=flowing, read=dissections)

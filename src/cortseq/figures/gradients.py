@@ -87,7 +87,7 @@ def _reach(ax: Axes, one: xr.Dataset, table: pd.DataFrame, colour: str, marker: 
         )
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="How far back the state reaches",
     caption=(
         "How long an event leaves a trace. Left: the factor by which a gradient shrinks or grows over k "
@@ -96,9 +96,6 @@ FIGURE = base.Figure(
         "future (negative lags) that a linear read-out recovers from the state on test trials, mean over "
         "units or labels."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=290,
 )

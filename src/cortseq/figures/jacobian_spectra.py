@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from cortseq.dynamics.spectra import time_constants_and_frequencies
 from cortseq.figures import base, style
+from cortseq.observations.tracks import TRACKS
 from cortseq.products import Facts
 
 _REACH = 3.0  # of the axes: one wild eigenvalue must not hide the unit circle
@@ -106,7 +107,7 @@ def _frequency_label(one: xr.Dataset) -> str:
 
 
 def _caption(facts: Facts) -> str:
-    unit = " in units of symbols" if facts.track == "symbols" else ""
+    unit = "" if TRACKS[facts.track].timed else " in units of symbols"
     return (
         "How fast small deviations from a fixed point grow, decay or rotate. Above: eigenvalues of the closed loop per "
         "step; a mode inside the unit circle decays. Dashed: the disc that entries of the same variances without "
@@ -115,12 +116,9 @@ def _caption(facts: Facts) -> str:
     )
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Jacobian spectra at the fixed points",
     caption=_caption,
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=240,
 )

@@ -79,7 +79,7 @@ def _table(one: xr.Dataset, member: int) -> pd.DataFrame:
     return pd.concat([states, found]).dropna(subset="pc1").assign(member=member)
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Random restarts of one model",
     caption=(
         "Whether restarts that predict equally well found the same dynamics. Up to four restarts of each "
@@ -87,9 +87,6 @@ FIGURE = base.Figure(
         "takes the others there. What the data decide looks the same in every panel of a row; what "
         "differs is an accident of the restart."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=220,
 )

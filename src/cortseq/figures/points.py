@@ -94,7 +94,7 @@ def _distances(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_xlabel("distance to the data\n(rms spreads)")
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="The search for fixed points",
     caption=(
         "Whether the search found all fixed points, and whether the data say anything about them. Above: "
@@ -103,9 +103,6 @@ FIGURE = base.Figure(
         "the distance to the nearest visited state. Points in the grey part lie further from the data "
         "than these are spread: no recording speaks for or against them."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=230,
 )

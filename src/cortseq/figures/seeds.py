@@ -161,7 +161,7 @@ def _ticks(ax: Axes, at: Any, names: Any) -> None:
     ax.tick_params(length=0, labelsize=6)
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Differences between models and between restarts",
     caption=(
         "Whether two models tell different stories, with the difference between random restarts of one "
@@ -169,9 +169,6 @@ FIGURE = base.Figure(
         "different only where they are further apart than that. Lower panels: read from row to column; "
         "their diagonals compare one restart with another."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=330,
 )

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from cortseq.dynamics.summary import MOST
 from cortseq.figures import base, style
+from cortseq.observations.tracks import TRACKS
 from cortseq.products import Facts
 
 
@@ -185,7 +186,8 @@ def _others(one: xr.Dataset) -> dict[str, np.ndarray]:
 
 
 def _caption(facts: Facts) -> str:
-    held = "each of the most frequent symbols" if facts.track == "symbols" else "the mean of each condition"
+    labels = TRACKS[facts.track].has_labels
+    held = "each of the most frequent symbols" if labels else "the mean of each condition"
     return (
         "Where a network's hidden state goes and what would move it there. Lines: states of the first random restart in "
         "the plane of their first two principal components while it reads test trials. Arrows, fixed points (circles) "
@@ -195,12 +197,9 @@ def _caption(facts: Facts) -> str:
     )
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Phase portraits",
     caption=_caption,
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=210,
 )

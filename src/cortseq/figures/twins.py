@@ -67,16 +67,13 @@ def _handle(dash: str, text: str) -> Any:
     return Line2D([], [], ls=dash, lw=1.0, color="0.2", label=text)
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Twin trajectories",
     caption=(
         "What happens to two runs that begin 1e-6 apart: above 1 they part, below 1 they meet. Solid: the "
         "closed loop. Dashed: each run draws its own observations with the same random numbers; draws "
         "have no derivative, so there is no exponent, and a jump is a draw that came out differently."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=280,
 )

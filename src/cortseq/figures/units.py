@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
 from cortseq.metrics import BIT
+from cortseq.observations.tracks import TRACKS
 from cortseq.products import Facts, Products
 
 
@@ -71,7 +72,7 @@ def read(products: Products) -> dict[str, Any]:
 
 
 def applies(facts: Facts) -> bool:
-    return facts.track == "counts" and {"recurrent", "markov"} <= facts.roles
+    return TRACKS[facts.track].has_events and {"recurrent", "markov"} <= facts.roles
 
 
 FIGURE = base.Figure(

@@ -68,7 +68,7 @@ def _panel(ax: Axes, name: str, table: pd.DataFrame) -> None:
     ax.set_ylabel("imaginary part")
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Spectra of the recurrent weights",
     caption=(
         "Which directions of the recurrent weights stand out from chance. Circle: where the eigenvalues "
@@ -77,9 +77,6 @@ FIGURE = base.Figure(
         "the columns of a sign class for networks whose units are either excitatory or inhibitory). LSTM: "
         "the candidate block."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=250,
 )

@@ -22,6 +22,7 @@ from cortseq.networks.member import Member
 from cortseq.networks.network import Network
 from cortseq.networks.training.settings import Training
 from cortseq.networks.training.strategies import Teacher
+from cortseq.observations.tracks import TRACKS
 
 if TYPE_CHECKING:
     from cortseq.flow import Flow
@@ -92,19 +93,19 @@ class Recurrent(Training, Cell, Model):
 
     def discretises(self, track: str) -> bool:
         """Return whether the network sees population states; symbols are states already."""
-        return self.discretise is not None and track != "symbols"
+        return self.discretise is not None and not TRACKS[track].has_labels
 
     # -- before learning --------------------------------------------------------------------------
 
     def applies(self, track: str) -> bool:
         """Return False for a network that would see population states of symbols: they are states already."""
-        return self.discretise is None or track != "symbols"
+        return self.discretise is None or self.discretises(track)
 
     def check(self, data: Data) -> None:
         """Raise a CortseqError for a recording that this specification cannot be fitted to."""
         if data.n_features < 1 or data.y.shape[1] < 2:
             raise CortseqError(f"{self.family} needs trials of at least two bins", value=data.y.shape[1])
-        if self.mixture > 1 and data.track != "counts":
+        if self.mixture > 1 and not data.kind.has_events:
             raise CortseqError(
                 f"a mixture is for counts, the recording has {data.track}",
                 key="mixture", value=self.mixture, fix="leave it out",

@@ -28,10 +28,8 @@ else:
     sums = lazy("cortseq.compiled.conway_maxwell")  # it brings the compiler
     normaliser = lazy("cortseq.observations.normaliser")  # it brings torch
 
-LOG_NU = (
-    -3.0,
-    math.log(10),
-)  # part of the model; at the upper end two spikes are 1/500 as likely as Poisson's
+# Part of the model; at the upper end two spikes are 1/500 as likely as Poisson's.
+LOG_NU = (-3.0, math.log(10))
 
 
 class ConwayMaxwellReadout(CountReadout):

@@ -22,10 +22,8 @@ class GeneralisedPoisson(CountDistribution):
                + (y - 1) ln(1 + alpha y) - ln y!
     """
 
-    bounds = (
-        -7.0,
-        5.0,
-    )  # part of the model; at the lower end a variance of 1.002 times the mean at one spike
+    # Part of the model; at the lower end a variance of 1.002 times the mean at one spike.
+    bounds = (-7.0, 5.0)
     like_poisson = -7.0
 
     def natural(self, log_mean: Any, mean: Any, dispersion: Any) -> tuple[Any, Any]:

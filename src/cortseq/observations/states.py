@@ -60,9 +60,8 @@ class StateEmission:
     overall: Params
     n_shared = 0
     whole = False
-    default_prior = (
-        10.0  # chosen on validation trials of rat, head-direction, decision, zebrafish and worm recordings
-    )
+    # Chosen on validation trials of rat, head-direction, decision, zebrafish and worm recordings.
+    default_prior = 10.0
 
     def __init__(self, distribution: Any, prior: float | None = None):
         self.distribution, self.n_features = distribution, int(distribution.n_features)

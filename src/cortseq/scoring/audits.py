@@ -258,9 +258,8 @@ def _copied(data: Data, u: np.ndarray) -> str:
         lags = lags[np.abs(lags) <= max(y.shape[1] // 4, 1)]
     reach = int(lags.max())
     inner = data.valid[:, reach : y.shape[1] - reach]
-    columns = np.stack(
-        [y[:, reach + k : y.shape[1] - reach + k][inner] for k in lags], 1
-    )  # (bin, lag, feature)
+    # (bin, lag, feature)
+    columns = np.stack([y[:, reach + k : y.shape[1] - reach + k][inner] for k in lags], 1)
     target = u[:, reach : y.shape[1] - reach][inner]
     odd = np.broadcast_to(np.arange(len(u))[:, None] % 2 == 1, inner.shape)[inner]
     if not target.size or target[odd].std() == 0 or target[~odd].std() == 0:

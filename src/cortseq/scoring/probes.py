@@ -153,9 +153,8 @@ def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> floa
     track = rec.kind(small)
     if track.has_events:
         n_units = small.sizes["unit"]
-        most = min(
-            MOST_COUNTS[n_units], small.attrs.get("support", 256) + 1
-        )  # no probability beyond a support
+        # Beyond a support nothing has a probability.
+        most = min(MOST_COUNTS[n_units], small.attrs.get("support", 256) + 1)
         outcomes = np.array([*itertools.product(range(most), repeat=n_units)])
         weight = 1.0
     else:

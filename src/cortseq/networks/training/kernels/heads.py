@@ -19,16 +19,10 @@ from cortseq.observations.conway_maxwell import LOG_NU
 from cortseq.observations.gaussian import MIN_LOG_SD
 from cortseq.observations.negative_binomial import LOG_ALPHA
 
-KINDS = (
-    "poisson",
-    "negative_binomial",
-    "conway_maxwell",
-)  # of counts, in the order of `counts`' argument `kind`
-OBSERVATIONS = (
-    *KINDS,
-    "categorical",
-    "gaussian",
-)  # that have a compiled head; others run on the generic engine
+# Observations of counts, in the order of `counts`' argument `kind`.
+KINDS = ("poisson", "negative_binomial", "conway_maxwell")
+# Observations that have a compiled head; others run on the generic engine.
+OBSERVATIONS = (*KINDS, "categorical", "gaussian")
 
 
 @njit(**OPTIONS)
