@@ -64,7 +64,7 @@ DISSECTED = ("variants", "dynamics")
 
 
 def dissections(products: Products, variable: str = "") -> dict[str, Any]:
-    """Read the dissections of the chosen networks, the best first; of those only that have a variable, if one is named."""
+    """Read the dissections of the chosen networks, best first; with `variable` only those that have it."""
     known = {variant: fold for variant, fold in products.keys("dynamics")}
     names = chosen(products.read("variants"), products.dataset, "recurrent")
     found = {name: products.read("dynamics", name, known[name]) for name in names if name in known}

@@ -12,7 +12,7 @@ from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Bars: two standard errors; above 0 nearby states part."""
+    """`dissections`: variant -> product of `dynamics`. Bars: two standard errors; above 0 states part."""
     with style.style():
         columns = min(4, len(dissections))
         rows = -(-len(dissections) // columns)

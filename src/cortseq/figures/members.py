@@ -16,9 +16,10 @@ _TRIALS = 12
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. A row a variant, a panel a member, in the plane of the first two
-    components of member 0; others are taken there by the linear map between states. Lines: test trials. Circles: fixed
-    points of the closed loop (filled: stable; small: fewer than half of the other members have it)."""
+    """`dissections`: variant -> product of `dynamics`. A row a variant, a panel a member, in the plane of the
+    first two components of member 0; others are taken there by the linear map between states. Lines: test
+    trials. Circles: fixed points of the closed loop (filled: stable; small: fewer than half of the other
+    members have it)."""
     with style.style():
         columns = max(min(_MOST_MEMBERS, one.sizes["member"]) for one in dissections.values())
         rows = len(dissections)
@@ -36,7 +37,8 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
         for ax in axes[-1]:
             ax.set_xlabel("PC 1 (of member 1)")
         fig.suptitle(
-            "lines: driven by the recording; circles: fixed points of the closed (mean) map; filled: stable; small: few other members have it",
+            "lines: driven by the recording; circles: fixed points of the closed (mean) map; "
+            "filled: stable; small: few other members have it",
             fontsize=7,
             color="0.4",
         )

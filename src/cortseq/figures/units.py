@@ -16,8 +16,9 @@ from cortseq.products import Facts, Products
 
 
 def draw(products: dict[str, list[xr.Dataset]]) -> tuple[Figure, pd.DataFrame]:
-    """`products`: score products (one a fold) of null, the network and the chain, in this order. A dot a unit: mean-rate
-    score over the training mean, sum log Pois(y; E[y | past]) in bits per spike, mean over members; area: spikes."""
+    """`products`: score products (one a fold) of null, the network and the chain, in this order. A dot a
+    unit: mean-rate score over the training mean, sum log Pois(y; E[y | past]) in bits per spike, mean over
+    members; area: spikes."""
     _, network, chain = products
     table = per_unit(products)
     with style.style():
@@ -39,7 +40,7 @@ def draw(products: dict[str, list[xr.Dataset]]) -> tuple[Figure, pd.DataFrame]:
 
 
 def per_unit(products: dict[str, list[xr.Dataset]]) -> pd.DataFrame:
-    """unit, spikes, and bits/spike over the first model of every other one, of units with a spike in test trials.
+    """unit, spikes, bits/spike of every other model over the first one, of units that spike in test trials.
 
     Folds may keep different units: each is scored in the folds that keep it.
     """

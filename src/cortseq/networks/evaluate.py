@@ -72,7 +72,7 @@ def predict(network: Network, params: Params, data: Data) -> np.ndarray:
 
 
 def states(network: Network, params: Params, data: Data) -> np.ndarray:
-    """Return flat states before each bin, (member, trial, time, dim), with a skip the bin before at their end."""
+    """Return flat states before each bin, (member, trial, time, dim), a skip's bin before at their end."""
 
     def one(p, x, y, last):
         found = network.scan(p, x, states=True)
@@ -82,7 +82,7 @@ def states(network: Network, params: Params, data: Data) -> np.ndarray:
 
 
 def dead_units(network: Network, params: Params, data: Data, trials: int = 64) -> list[int]:
-    """Return for each member how many hidden units have an output that never varies over the first `trials`."""
+    """Return how many hidden units of each member have a constant output over the first `trials`."""
     few = data.at(slice(trials))
     out = over_members(network, params, few, lambda p, x, y, last: network.scan(p, x))
     spread = np.ptp(out[:, few.valid], axis=1)

@@ -183,7 +183,7 @@ def blocks(recording: xr.Dataset, roles: dict[str, Any]) -> Audit:
 
 
 def observed(recording: xr.Dataset) -> list[Audit]:
-    """Counts are whole numbers, as no smoothed ones are; channels standardised over all roles are a warning."""
+    """Counts are whole numbers, never smoothed; channels standardised over all roles are a warning."""
     y, valid = rec.observations(recording), recording["valid"].values
     seen = y[valid]
     track = rec.kind(recording)
@@ -205,9 +205,9 @@ def inputs(recording: xr.Dataset) -> list[Audit]:
 
     Copies: a linear regression on observations up to LAGS bins before and after, fitted on every other trial,
     explains COPY of an input's variance on the others, which the past alone does not. Outcomes: an input that
-    is one value all through each trial and maps one to one onto a covariate of `attrs["outcomes"]` or named like
-    an outcome (OUTCOMES). Too early: before its time `available` (coordinate along `input`, s on the trial's
-    clock), an input that has one must not differ between trials.
+    is one value all through each trial and maps one to one onto a covariate of `attrs["outcomes"]` or named
+    like an outcome (OUTCOMES). Too early: before its time `available` (coordinate along `input`, s on the
+    trial's clock), an input that has one must not differ between trials.
     """
     if "inputs" not in recording:
         return [Audit("inputs", True, "there are none")]
@@ -291,8 +291,9 @@ def provenance(
 ) -> Audit:
     """The fit was given the manifest's training and validation trials, of these very trials, and no more.
 
-    The card's `learned_sha256` is the digest of what `Model.learn` was handed: that of the trials at hand only
-    if nothing (a z-score, a smoothing) came between. `probes.refit` shows that it learned from nothing else.
+    The card's `learned_sha256` is the digest of what `Model.learn` was handed: that of the trials at hand
+    only if nothing (a z-score, a smoothing) came between. `probes.refit` shows that it learned from nothing
+    else.
     """
     learned = fit.card["learned_from"]
     for role in ("train", "valid"):
@@ -308,7 +309,8 @@ def provenance(
     return Audit(
         "provenance",
         True,
-        f"{name}: was given {len(learned['train'])} training and {len(learned['valid'])} validation trials of the manifest",
+        f"{name}: was given {len(learned['train'])} training and {len(learned['valid'])} validation trials "
+        "of the manifest",
     )
 
 
