@@ -120,8 +120,7 @@ class Model(Specification):
         """log p(y_t | y_0 .. y_{t-h}) in nats for each h of `horizons`, (member, trial, time, horizon).
 
         h = 1 is `log_prob`. NaN where t < h - 1 (at t = h - 1 nothing was observed yet) and where bin t is
-        missing. `samples` and `seed`: of estimates; exact families need neither. Recorded inputs count as
-        known.
+        missing. `samples` and `seed`: of estimates; exact families need neither. Inputs count as known.
         """
         raise CortseqError(f"a {self.family} model has no forecast", key="horizons", fix="leave it out")
 

@@ -70,10 +70,7 @@ class Network:
 
     def drive(self, q: Params, x: torch.Tensor) -> torch.Tensor:
         """Return U x + b for all bins at once (..., trial, time, n_in) or one bin (..., trial, n_in)."""
-        weight = q["input_weight"]
-        while weight.ndim < x.ndim and weight.ndim > 2:
-            weight = weight.unsqueeze(1)
-        return x @ weight.mT + row(q["bias"], x)
+        return _affine(q["input_weight"], q["bias"], x)
 
     def sizes(self, q: Params) -> list[int]:
         """Return the sizes of the parts of the cell's state."""
@@ -131,10 +128,7 @@ class Network:
 
         With a skip, what `observations.skipped` makes of it and of the bins before, `last` (see `before`).
         """
-        weight = p["readout_weight"]
-        while weight.ndim < out.ndim and weight.ndim > 2:
-            weight = weight.unsqueeze(1)
-        eta = out @ weight.mT + row(p["readout_bias"], out)
+        eta = _affine(p["readout_weight"], p["readout_bias"], out)
         return observations.skipped(p, eta, last) if "skip" in p else eta  # type: ignore[arg-type]
 
     def seen(self, p: Params, data: Data) -> Data:
@@ -193,6 +187,13 @@ class Network:
         centroids = p["centroids"]
         nearest = ((centroids**2).sum(1) - 2 * rooted @ centroids.mT).argmin(-1)
         return torch.nn.functional.one_hot(nearest, len(centroids)).to(y.dtype), smooth
+
+
+def _affine(weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return W x + b (..., to) of x (..., from); W (to, from), b (to,), or both with a leading member axis."""
+    while weight.ndim < x.ndim and weight.ndim > 2:
+        weight = weight.unsqueeze(1)
+    return x @ weight.mT + row(bias, x)
 
 
 def repeated(state: State, shape: Any) -> State:

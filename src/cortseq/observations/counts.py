@@ -58,8 +58,7 @@ class CountLoss:
 class CountReadout(Readout):
     """mu = exp(eta), eta held between MIN_LOG_RATE and MAX_LOG_RATE; the network sees the counts themselves.
 
-    The log dispersion of a unit is the parameter "log_dispersion" (unit,), held in the range of the
-    distribution.
+    The parameter "log_dispersion" (unit,) is held in the range of the distribution.
     """
 
     distribution: CountDistribution

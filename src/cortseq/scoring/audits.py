@@ -292,8 +292,7 @@ def provenance(
     """The fit was given the manifest's training and validation trials, of these very trials, and no more.
 
     The card's `learned_sha256` is the digest of what `Model.learn` was handed: that of the trials at hand
-    only if nothing (a z-score, a smoothing) came between. `probes.refit` shows that it learned from nothing
-    else.
+    only if nothing (a z-score, a smoothing) came between. `probes.refit` shows that it learned from no other.
     """
     learned = fit.card["learned_from"]
     for role in ("train", "valid"):

@@ -69,9 +69,8 @@ def forecast(
 def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: int = 0) -> pd.DataFrame:
     """Gain over the null against horizon, of each model's forecasts (one a fold; "null" among them).
 
-    Columns: model, role, horizon, value, low, high (bits per event, nats for signals), kind (exact | sampled
-    | plug-in), trials. All horizons and models are scored on the same bins: those the largest horizon
-    reaches.
+    Columns: model, role, horizon, value, low, high (bits per event, nats for signals), kind (exact, sampled
+    or plug-in), trials. All horizons and models are scored on the bins that the largest horizon reaches.
     """
     if "null" not in folds:
         raise CortseqError("forecasts are compared with those of the null", key="null")

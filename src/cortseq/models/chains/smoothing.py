@@ -55,8 +55,7 @@ def kneser_ney(table: Table, m: int) -> tuple[Table, dict]:
 
     g(h) = (D1 N1(h) + D2 N2(h) + D3 N3+(h)) / c(h), N_i(h) the followers seen i times. Below the longest
     contexts c(hw) is the number of distinct labels that came before hw, or how often hw occurred where h
-    begins with the start symbol (nothing comes before that). With n_i the number of cells of count i at a
-    level,
+    begins with the start symbol (nothing comes before that). With n_i the cells of count i at a level,
 
         Y = n_1 / (n_1 + 2 n_2), D_i = i - (i + 1) Y n_{i+1} / n_i.
 
@@ -139,8 +138,8 @@ def held_out_weights(table: Table, m: int, paths: np.ndarray, likelihood: np.nda
 def deleted_weights(table: Table, m: int, paths: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Weights l by EM on the training labels themselves, each left out of the counts that predict it.
 
-    P = (c(hw) - 1) / (c(h) - 1), and a context that occurred only here counts as unseen ("deleted
-    interpolation").
+    P = (c(hw) - 1) / (c(h) - 1), and a context that occurred only here counts as unseen: "deleted
+    interpolation".
     """
     p, seen = np.zeros(paths.shape), np.zeros(paths.shape, bool)
     for level, ids in enumerate(paths):
@@ -181,8 +180,7 @@ def context_tree(table: Table, m: int) -> tuple[Table, float]:
     """The mixture over all prunings of the context tree, and the log-probability of the training labels.
 
     At a node with counts c (total n) the estimator of Krichevsky & Trofimov gives its labels in sequence
-    K = prod_w [(1/2)(3/2)..] / [(m/2)(m/2 + 1)..]; a node is a leaf with probability 1/2 (at full depth: 1),
-    so
+    K = prod_w [(1/2)(3/2)..] / [(m/2)(m/2 + 1)..]; a node is a leaf with probability 1/2 (at full depth 1):
 
         P_w(node) = (K(node) + prod_children P_w(child)) / 2.
 
