@@ -185,7 +185,7 @@ class Glm(Model):
     ) -> list[np.ndarray]:
         """log p of what was recorded 0, 1, .. bins after each bin of `start`, the first one not known.
 
-        seen (lead, time, feature): eta from the known past. What a drawn bin adds to later ones goes forward.
+        seen (lead, time, feature): eta from the known past. A drawn bin's own part is added to later ones.
         """
         emission, n = emission_of(data), data.n_features
         later, block = np.zeros((len(seen), len(start), samples, n)), []

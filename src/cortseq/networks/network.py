@@ -190,7 +190,7 @@ class Network:
 
 
 def _affine(weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return W x + b (..., to) of x (..., from); W (to, from), b (to,), or both with a leading member axis."""
+    """Return W x + b (..., to) of x (..., from); W (to, from), b (to,), or both with members first."""
     while weight.ndim < x.ndim and weight.ndim > 2:
         weight = weight.unsqueeze(1)
     return x @ weight.mT + row(bias, x)

@@ -45,7 +45,8 @@ def table(
     """One row per smoother: its benchmark bits/spike on the held-out units of test trials.
 
     Columns: smoother, value (mean over members; null: mean of the evaluated spikes), over_training_mean and
-    its low, high (bits/spike over the training mean, interval over trials, members), units_in, units_out, trials.
+    its low, high (bits/spike over the training mean, interval over trials and members), units_in,
+    units_out, trials.
     """
     train, valid, test = (Data.of(recording, roles[role]) for role in ("train", "valid", "test"))
     if not train.kind.has_events:
