@@ -185,7 +185,7 @@ class Recurrent(Training, Cell, Model):
         self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
     ) -> np.ndarray[Any, Any]:
         """Return free-running draws from one member, (trial, time[, feature])."""
-        return np.asarray(evaluate.simulate(self.network(shape), params, shape, n_trials, n_time, rng))
+        return evaluate.simulate(self.network(shape), params, shape, n_trials, n_time, rng)
 
     # -- dynamics ---------------------------------------------------------------------------------
 

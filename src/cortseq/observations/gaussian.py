@@ -71,7 +71,7 @@ class GaussianReadout(Readout):
         eta, log_sd = self._parts(p, eta)
         z = (self.encode(p, y) - eta) * torch.exp(-log_sd)
         scale = torch.log(row(p["signal_scale"], eta))
-        return (-0.5 * z**2 - log_sd - scale - 0.5 * math.log(2 * math.pi)).sum(-1)
+        return (-0.5 * z**2 - log_sd - scale - 0.5 * LOG_2PI).sum(-1)
 
     def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         each = float(p["signal_scale"].log().sum()) + 0.5 * self.n_features * LOG_2PI

@@ -131,7 +131,7 @@ class Chain:
             V_i = g_i V_p + b_i U_i + sum_{w seen after i} (W_iw B[n_iw] + g_i P_p(w) (B[n_iw] - B[n_pw])).
 
         Columns of B are independent: `labels` chooses them, and so bounds memory. The differences cost
-        accuracy where the result is far smaller than its terms: from h = 2 on none is below the rounding of 1.
+        accuracy where a result is far smaller than its terms: from h = 2 on none is below the rounding of 1.
         """
         b = self._next_label(labels)
         for h in range(last):
