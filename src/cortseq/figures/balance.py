@@ -15,8 +15,9 @@ from cortseq.products import Facts, Products
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`, of networks under Dale's law. Above: currents through the trial, mean over units
-    and test trials, a line a member. Below: balance index |E + I| / (|E| + |I|) of every unit, 0 where they cancel; lag: of inhibition behind excitation, median over units."""
+    """`dissections`: variant -> product of `dynamics`, of networks under Dale's law. Above: currents through
+    the trial, mean over units and test trials, a line a member. Below: balance index |E + I| / (|E| + |I|) of
+    every unit, 0 where they cancel; lag: of inhibition behind excitation, median over units."""
     with style.style():
         n = len(dissections)
         fig, axes = style.figure(2, n, max(style.COLUMN, min(style.PAGE, 2.4 * n)), 4.0)

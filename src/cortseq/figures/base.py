@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,8 @@ class Figure:
     title: str
     caption: str | Callable[[Facts], str]  # what to look at, and what it means
     needs: tuple[str, ...]  # names of products (`cortseq.products.PATHS`)
-    draw: Callable[
-        ..., tuple[Any, pd.DataFrame]
-    ]  # the matplotlib figure and a table with exactly what is drawn
+    # The matplotlib figure, and a table with exactly what is drawn.
+    draw: Callable[..., tuple[Any, pd.DataFrame]]
     read: Callable[[Products], dict[str, Any]]  # arguments of `draw` from the products
     applies: Callable[[Facts], bool] = _always
     scope: str = "recording"
@@ -64,8 +64,12 @@ DISSECTED = ("variants", "dynamics")
 
 
 def dissections(products: Products, variable: str = "") -> dict[str, Any]:
-    """Read the dissections of the chosen networks, the best first; of those only that have a variable, if one is named."""
+    """Read the dissections of the chosen networks, best first; with `variable` only those that have it."""
     known = {variant: fold for variant, fold in products.keys("dynamics")}
     names = chosen(products.read("variants"), products.dataset, "recurrent")
     found = {name: products.read("dynamics", name, known[name]) for name in names if name in known}
     return {"dissections": {name: one for name, one in found.items() if not variable or variable in one}}
+
+
+# A figure that is drawn from all dissections of a recording.
+of_dynamics = functools.partial(Figure, needs=DISSECTED, applies=flowing, read=dissections)

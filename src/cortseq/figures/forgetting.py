@@ -15,8 +15,9 @@ from cortseq.products import Facts, Products
 
 
 def draw(tables: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
-    """`tables`: variant -> `scoring.forgetting.table`. Left: score on the test trials of each session (column) after learning
-    each (row, from above). Right: change of a session's score since it was learned; bars 95 % intervals."""
+    """`tables`: variant -> `scoring.forgetting.table`. Left: score on the test trials of each session
+    (column) after learning each (row, from above). Right: change of a session's score since it was learned;
+    bars 95 % intervals."""
     with style.style():
         fig, axes = style.figure(len(tables), 2, style.PAGE, 0.4 + 2.5 * len(tables))
         for (left, right), (name, table) in zip(axes, tables.items(), strict=True):

@@ -12,9 +12,10 @@ from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Left: spectral norm of dh_t/dh_{t-k} on test trials, geometric
-    mean and range over members; dotted: the slope of the conditional Lyapunov exponent; dashed: the direct path of
-    an LSTM. Right: share of the variance of the observation at lag k that a linear read-out of the state tells."""
+    """`dissections`: variant -> product of `dynamics`. Left: spectral norm of dh_t/dh_{t-k} on test trials,
+    geometric mean and range over members; dotted: the slope of the conditional Lyapunov exponent; dashed: the
+    direct path of an LSTM. Right: share of the variance of the observation at lag k that a linear read-out of
+    the state tells."""
     with style.style():
         fig, axes = style.figure(1, 2, style.PAGE, 3.0)
         left, right = axes[0]
@@ -87,7 +88,7 @@ def _reach(ax: Axes, one: xr.Dataset, table: pd.DataFrame, colour: str, marker: 
         )
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="How far back the state reaches",
     caption=(
         "How long an event leaves a trace. Left: the factor by which a gradient shrinks or grows over k "
@@ -96,9 +97,6 @@ FIGURE = base.Figure(
         "future (negative lags) that a linear read-out recovers from the state on test trials, mean over "
         "units or labels."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=290,
 )

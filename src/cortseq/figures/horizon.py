@@ -14,8 +14,9 @@ from cortseq.scoring import tasks
 
 
 def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
-    """`table`: `scoring.tasks.horizon_table`. Solid: exact or sampled forecasts, bars 95 % intervals; dotted: the
-    expectation fed forward ("plug-in", no likelihood of y_t given its past); grey: models that know no past."""
+    """`table`: `scoring.tasks.horizon_table`. Solid: exact or sampled forecasts, bars 95 % intervals; dotted:
+    the expectation fed forward ("plug-in", no likelihood of y_t given its past); grey: models that know no
+    past."""
     with style.style():
         fig, axes = style.figure(1, 1, 0.8 * style.PAGE, 3.2)
         ax = axes[0, 0]

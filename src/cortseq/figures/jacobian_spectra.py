@@ -1,4 +1,4 @@
-"""Jacobian eigenvalues at the fixed points of the closed loop, as discrete multipliers and as time constants."""
+"""Jacobian eigenvalues at the closed loop's fixed points, as discrete multipliers and as time constants."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from cortseq.dynamics.spectra import time_constants_and_frequencies
 from cortseq.figures import base, style
+from cortseq.observations.tracks import TRACKS
 from cortseq.products import Facts
 
 _REACH = 3.0  # of the axes: one wild eigenvalue must not hide the unit circle
@@ -19,8 +20,9 @@ _REACH = 3.0  # of the axes: one wild eigenvalue must not hide the unit circle
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     """`dissections`: variant -> product of `dynamics`. Upper row: complex plane with the unit circle; dashed:
-    the disc that entries of the same variances without structure would fill, at the point nearest to the data (cells whose state is of one kind). Lower:
-    frequency against time constant of the decaying modes. Member 0."""
+    the disc that entries of the same variances without structure would fill, at the point nearest to the data
+    (cells whose state is of one kind). Lower: frequency against time constant of the decaying modes. Member
+    0."""
     with style.style():
         n = len(dissections)
         fig, axes = style.figure(2, n, max(style.PAGE, 1.6 * n), 4.0)
@@ -106,21 +108,18 @@ def _frequency_label(one: xr.Dataset) -> str:
 
 
 def _caption(facts: Facts) -> str:
-    unit = " in units of symbols" if facts.track == "symbols" else ""
+    unit = "" if TRACKS[facts.track].timed else " in units of symbols"
     return (
-        "How fast small deviations from a fixed point grow, decay or rotate. Above: eigenvalues of the closed loop per "
-        "step; a mode inside the unit circle decays. Dashed: the disc that entries of the same variances without "
-        "structure would fill, at the point nearest to the data; eigenvalues outside it come from structure. Below: the "
-        f"decaying modes as time constants and frequencies{unit}."
+        "How fast small deviations from a fixed point grow, decay or rotate. Above: eigenvalues of the "
+        "closed loop per step; a mode inside the unit circle decays. Dashed: the disc that entries of the "
+        "same variances without structure would fill, at the point nearest to the data; eigenvalues "
+        f"outside it come from structure. Below: the decaying modes as time constants and frequencies{unit}."
     )
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Jacobian spectra at the fixed points",
     caption=_caption,
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=240,
 )

@@ -12,7 +12,7 @@ from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Bars: two standard errors; above 0 nearby states part."""
+    """`dissections`: variant -> product of `dynamics`. Bars: two standard errors; above 0 states part."""
     with style.style():
         columns = min(4, len(dissections))
         rows = -(-len(dissections) // columns)
@@ -66,7 +66,7 @@ def _panel(ax: Axes, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
     ax.set_xticks(range(1, int(table["index"].max()) + 1))
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Lyapunov exponents",
     caption=(
         "Whether nearby states of the closed loop part (exponent above 0: chaos) or meet (below 0). A "
@@ -74,9 +74,6 @@ FIGURE = base.Figure(
         "from ten starting points, lies above zero and every restart agrees; with fewer restarts there is "
         "no verdict."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=270,
 )

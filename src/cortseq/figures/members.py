@@ -16,9 +16,10 @@ _TRIALS = 12
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. A row a variant, a panel a member, in the plane of the first two
-    components of member 0; others are taken there by the linear map between states. Lines: test trials. Circles: fixed
-    points of the closed loop (filled: stable; small: fewer than half of the other members have it)."""
+    """`dissections`: variant -> product of `dynamics`. A row a variant, a panel a member, in the plane of the
+    first two components of member 0; others are taken there by the linear map between states. Lines: test
+    trials. Circles: fixed points of the closed loop (filled: stable; small: fewer than half of the other
+    members have it)."""
     with style.style():
         columns = max(min(_MOST_MEMBERS, one.sizes["member"]) for one in dissections.values())
         rows = len(dissections)
@@ -36,7 +37,8 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
         for ax in axes[-1]:
             ax.set_xlabel("PC 1 (of member 1)")
         fig.suptitle(
-            "lines: driven by the recording; circles: fixed points of the closed (mean) map; filled: stable; small: few other members have it",
+            "lines: driven by the recording; circles: fixed points of the closed (mean) map; "
+            "filled: stable; small: few other members have it",
             fontsize=7,
             color="0.4",
         )
@@ -79,7 +81,7 @@ def _table(one: xr.Dataset, member: int) -> pd.DataFrame:
     return pd.concat([states, found]).dropna(subset="pc1").assign(member=member)
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Random restarts of one model",
     caption=(
         "Whether restarts that predict equally well found the same dynamics. Up to four restarts of each "
@@ -87,9 +89,6 @@ FIGURE = base.Figure(
         "takes the others there. What the data decide looks the same in every panel of a row; what "
         "differs is an accident of the restart."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=220,
 )

@@ -15,8 +15,8 @@ from cortseq.scoring import tasks
 
 
 def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
-    """`table`: model, memory (bins k), value, low, high, kind. Lines: the same network restarted k bins before each
-    prediction; diamonds: networks trained on windows of k bins. Bars: 95 % intervals."""
+    """`table`: model, memory (bins k), value, low, high, kind. Lines: the same network restarted k bins
+    before each prediction; diamonds: networks trained on windows of k bins. Bars: 95 % intervals."""
     models = list(dict.fromkeys(table["model"]))
     colours = dict(zip(models, style.CYCLE * 3, strict=False))
     with style.style():
@@ -73,7 +73,7 @@ def read(products: Products) -> dict[str, Any]:
 
 
 def _retrained(products: Products) -> Any:
-    """(model, k, scores of all folds with the whole past, with k bins) of variants that differ in that only."""
+    """(model, k, scores of all folds with the whole past, with k bins) of variants that differ only in k."""
     table = products.read("variants")
     networks = table[(table["dataset"] == products.dataset) & (table["role"] == "recurrent")]
     model_of = dict(zip(networks["variant"], networks["model"], strict=True))

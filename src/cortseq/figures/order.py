@@ -15,7 +15,8 @@ from cortseq.products import Products
 
 def draw(variants: pd.DataFrame, comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """`variants`: variants.csv, `comparison`: comparison.csv. Symbols: loss (lower is better) against order;
-    counts and signals: gain over the null, a line per number of states. Horizontal lines: networks (mean over members)."""
+    counts and signals: gain over the null, a line per number of states. Horizontal lines: networks (mean over
+    members)."""
     with style.style():
         names = list(comparison["dataset"].drop_duplicates())
         fig, axes = style.figure(1, len(names), min(style.PAGE, 3.6 * len(names)), 3.0)

@@ -1,4 +1,4 @@
-"""How sure the search for fixed points is, and where the points lie: far from the data they say nothing of them."""
+"""How sure the search for fixed points is, and how far from the data the points lie."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Above: distinct fixed points found against the number of starts, mean
-    over orders of the starts, a line a member; one that still rises says that points are missing. Below: modulus of
-    the largest eigenvalue at each point against its distance to the nearest visited state, a colour a member."""
+    """`dissections`: variant -> product of `dynamics`. Above: distinct fixed points found against the number
+    of starts, mean over orders of the starts, a line a member; one that still rises says that points are
+    missing. Below: modulus of the largest eigenvalue at each point against its distance to the nearest
+    visited state, a colour a member."""
     with style.style():
         n = len(dissections)
         fig, axes = style.figure(2, n, max(style.PAGE, 1.6 * n), 3.8, sharey="row", sharex="row")
@@ -94,7 +95,7 @@ def _distances(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_xlabel("distance to the data\n(rms spreads)")
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="The search for fixed points",
     caption=(
         "Whether the search found all fixed points, and whether the data say anything about them. Above: "
@@ -103,9 +104,6 @@ FIGURE = base.Figure(
         "the distance to the nearest visited state. Points in the grey part lie further from the data "
         "than these are spread: no recording speaks for or against them."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=230,
 )

@@ -15,7 +15,7 @@ from cortseq.products import Products
 
 
 def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """`comparison`: comparison.csv. Points are means over members, bars 95 % intervals, dots single best members."""
+    """`comparison`: comparison.csv. Points: means over members, bars: 95 % intervals, dots: best members."""
     with style.style():
         groups = list(comparison.groupby("dataset", sort=False))
         longest = max(len(rows) for _, rows in groups)

@@ -18,10 +18,12 @@ from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Above: Wasserstein distance between the Jacobian spectra of every two members, at the
-    closed loop's fixed point nearest to the data; between models in units of the distance within them, 1: no further apart than two
-    seeds, bold: p < 0.05 by permutation of the members (not corrected for the number of pairs). Below: R^2 of the states of the model of
-    a column told by a linear map from those of a row on held-out trials; share of the fixed points near the data of a row that a column has. Diagonals: two seeds."""
+    """`dissections`: variant -> product of `dynamics`. Above: Wasserstein distance between the Jacobian
+    spectra of every two members, at the closed loop's fixed point nearest to the data; between models in
+    units of the distance within them, 1: no further apart than two seeds, bold: p < 0.05 by permutation of
+    the members (not corrected for the number of pairs). Below: R^2 of the states of the model of a column
+    told by a linear map from those of a row on held-out trials; share of the fixed points near the data of a
+    row that a column has. Diagonals: two seeds."""
     with style.style():
         spectra = {name: _spectra(one) for name, one in dissections.items()}
         table = _distances(spectra)
@@ -84,7 +86,7 @@ def _square(dissections: dict[str, xr.Dataset], compare: Callable[..., Any]) -> 
 
 
 def _told(a: xr.Dataset, b: xr.Dataset, seeds: bool) -> float:
-    """R^2 of the states of b (member 0) from those of a, learned on one half of the trials and judged on the other."""
+    """R^2 of the states of b (member 0) from those of a, learned on half of the trials, on the other half."""
     if seeds:
         return float(np.nanmean(a["states_r2"].values)) if "states_r2" in a else np.nan
     n = a.sizes["trial"]
@@ -95,7 +97,7 @@ def _told(a: xr.Dataset, b: xr.Dataset, seeds: bool) -> float:
 
 
 def _shared_points(a: xr.Dataset, b: xr.Dataset, seeds: bool) -> float:
-    """Share of the points of a near the data that b has, mean over pairs of members (of one model: of two seeds)."""
+    """Share of a's points near the data that b has, mean over pairs of members (one model: of two seeds)."""
     values = []
     scale = float(a["expected_spread"].mean())
     for i in range(a.sizes["member"]):
@@ -161,7 +163,7 @@ def _ticks(ax: Axes, at: Any, names: Any) -> None:
     ax.tick_params(length=0, labelsize=6)
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Differences between models and between restarts",
     caption=(
         "Whether two models tell different stories, with the difference between random restarts of one "
@@ -169,9 +171,6 @@ FIGURE = base.Figure(
         "different only where they are further apart than that. Lower panels: read from row to column; "
         "their diagonals compare one restart with another."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=330,
 )

@@ -1,4 +1,4 @@
-"""Phase portrait: states in their principal components, the closed loop's velocity there, its fixed and slow points."""
+"""Phase portrait: states in their principal components, the closed loop's velocity, fixed and slow points."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from matplotlib.figure import Figure
 
 from cortseq.dynamics.summary import MOST
 from cortseq.figures import base, style
+from cortseq.observations.tracks import TRACKS
 from cortseq.products import Facts
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     """`dissections`: variant -> product of the stage `dynamics`; member 0 of each is drawn.
 
-    Lines: teacher-forced test trials. Arrows: velocity of the closed loop in the plane through the mean state.
-    Filled circles: its stable, open: unstable fixed points, small where fewer than half of the other members have
-    them; crosses: slow points. Diamonds: the fixed point of the open loop
-    nearest to the data, with the input held at the mean of each condition.
+    Lines: teacher-forced test trials. Arrows: velocity of the closed loop in the plane through the mean
+    state. Filled circles: its stable, open: unstable fixed points, small where fewer than half of the other
+    members have them; crosses: slow points. Diamonds: the fixed point of the open loop nearest to the data,
+    with the input held at the mean of each condition.
     """
     with style.style():
         columns = min(3, len(dissections))
@@ -45,8 +46,10 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
                 names = np.unique(last["label"].values.astype(str)).tolist()
                 bar.set_ticks(range(len(names)), labels=names)
         fig.suptitle(
-            "lines: driven by the recording; arrows, circles (filled: stable; small: few other members have it) and crosses (slow): velocity,\n"
-            f"fixed points of the {last.attrs['map']} map; diamonds: fixed points of the open loop, input held at the mean of each condition",
+            "lines: driven by the recording; arrows, circles (filled: stable; small: few other members "
+            "have it) and crosses (slow): velocity,\n"
+            f"fixed points of the {last.attrs['map']} map; diamonds: fixed points of the open loop, "
+            "input held at the mean of each condition",
             fontsize=7,
             color="0.4",
         )
@@ -185,22 +188,20 @@ def _others(one: xr.Dataset) -> dict[str, np.ndarray]:
 
 
 def _caption(facts: Facts) -> str:
-    held = "each of the most frequent symbols" if facts.track == "symbols" else "the mean of each condition"
+    labels = TRACKS[facts.track].has_labels
+    held = "each of the most frequent symbols" if labels else "the mean of each condition"
     return (
-        "Where a network's hidden state goes and what would move it there. Lines: states of the first random restart in "
-        "the plane of their first two principal components while it reads test trials. Arrows, fixed points (circles) "
-        "and slow points (crosses) belong to the closed loop, in which the network's own expectation replaces the "
-        "recording; they need not lie where the recording drives the state. Diamonds: the fixed point nearest to the data "
-        f"with the input held at {held}."
+        "Where a network's hidden state goes and what would move it there. Lines: states of the first random "
+        "restart in the plane of their first two principal components while it reads test trials. Arrows, "
+        "fixed points (circles) and slow points (crosses) belong to the closed loop, in which the network's "
+        "own expectation replaces the recording; they need not lie where the recording drives the state. "
+        f"Diamonds: the fixed point nearest to the data with the input held at {held}."
     )
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Phase portraits",
     caption=_caption,
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=210,
 )

@@ -84,7 +84,7 @@ def say(ax: Axes, text: str) -> None:
 
 
 def short_logarithm(axis: Axis) -> None:
-    """Plain numbers at 1, 2 and 5 on a logarithmic axis of less than two decades, where powers of ten say too little."""
+    """Plain numbers at 1, 2, 5 on a logarithmic axis under two decades: powers of ten are too few there."""
     low, high = axis.get_view_interval()
     if axis.get_scale() != "log" or high > 100 * low:
         return

@@ -18,8 +18,8 @@ from cortseq.products import Products
 def draw(recording: xr.Dataset, predictions: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     """`recording`: with the fold's units; `predictions`: variant -> its predictions (same test trials).
 
-    Counts: spikes and predicted rates in Hz, units sorted by the time of their peak. Symbols: the probability given
-    to each label, dots what came. Signals: the first channels with predicted means.
+    Counts: spikes and predicted rates in Hz, units sorted by the time of their peak. Symbols: the probability
+    given to each label, dots what came. Signals: the first channels with predicted means.
     """
     first = next(iter(predictions.values()))
     trial = _typical(recording, first["trial"].values)
@@ -132,7 +132,7 @@ def _signal(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> An
 
 
 def read(products: Products) -> dict[str, Any]:
-    """The variants that validation chose, of the first fold; the null where there is neither network nor chain."""
+    """The variants that validation chose, of the first fold; the null if there is no network and no chain."""
     table = products.read("variants")
     ranked = [base.chosen(table, products.dataset, role) for role in ("recurrent", "markov")]
     names = [best[0] for best in ranked if best] or ["null"]

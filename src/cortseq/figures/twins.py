@@ -1,4 +1,4 @@
-"""Twin trajectories: how two runs that begin almost alike part or meet, with and without the noise of sampling."""
+"""Twin trajectories: how two runs that begin almost alike part or meet, with and without sampling noise."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _FLOOR = 1e-16  # what rounding leaves of a distance; twins that met lie there
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Lines: geometric mean over twins of their distance over that at
-    the start, a colour a member. A draw has no derivative: what an exponent is to the mean map, this is to the sampled one.
+    """`dissections`: variant -> product of `dynamics`. Lines: geometric mean over twins of their distance
+    over that at the start, a colour a member. A draw has no derivative: what an exponent is to the mean map,
+    this is to the sampled one.
     """
     with style.style():
         columns = min(4, len(dissections))
@@ -67,16 +68,13 @@ def _handle(dash: str, text: str) -> Any:
     return Line2D([], [], ls=dash, lw=1.0, color="0.2", label=text)
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Twin trajectories",
     caption=(
         "What happens to two runs that begin 1e-6 apart: above 1 they part, below 1 they meet. Solid: the "
         "closed loop. Dashed: each run draws its own observations with the same random numbers; draws "
         "have no derivative, so there is no exponent, and a jump is a draw that came out differently."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=280,
 )

@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
 from cortseq.metrics import BIT
+from cortseq.observations.tracks import TRACKS
 from cortseq.products import Facts, Products
 
 
 def draw(products: dict[str, list[xr.Dataset]]) -> tuple[Figure, pd.DataFrame]:
-    """`products`: score products (one a fold) of null, the network and the chain, in this order. A dot a unit: mean-rate
-    score over the training mean, sum log Pois(y; E[y | past]) in bits per spike, mean over members; area: spikes."""
+    """`products`: score products (one a fold) of null, the network and the chain, in this order. A dot a
+    unit: mean-rate score over the training mean, sum log Pois(y; E[y | past]) in bits per spike, mean over
+    members; area: spikes."""
     _, network, chain = products
     table = per_unit(products)
     with style.style():
@@ -38,7 +40,7 @@ def draw(products: dict[str, list[xr.Dataset]]) -> tuple[Figure, pd.DataFrame]:
 
 
 def per_unit(products: dict[str, list[xr.Dataset]]) -> pd.DataFrame:
-    """unit, spikes, and bits/spike over the first model of every other one, of units with a spike in test trials.
+    """unit, spikes, bits/spike of every other model over the first one, of units that spike in test trials.
 
     Folds may keep different units: each is scored in the folds that keep it.
     """
@@ -71,7 +73,7 @@ def read(products: Products) -> dict[str, Any]:
 
 
 def applies(facts: Facts) -> bool:
-    return facts.track == "counts" and {"recurrent", "markov"} <= facts.roles
+    return TRACKS[facts.track].has_events and {"recurrent", "markov"} <= facts.roles
 
 
 FIGURE = base.Figure(

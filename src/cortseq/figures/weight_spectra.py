@@ -13,8 +13,8 @@ from cortseq.figures import base, style
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     """`dissections`: variant -> product of `dynamics`; member 0. Circle: radius from the variances (per sign
-    class under Dale's law); dashed: the same from the variances of every row and column; orange: p < 0.05 against permuted weights,
-    largest modulus."""
+    class under Dale's law); dashed: the same from the variances of every row and column; orange: p < 0.05
+    against permuted weights, largest modulus."""
     with style.style():
         columns = min(4, len(dissections))
         rows = -(-len(dissections) // columns)
@@ -36,7 +36,8 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             tables.append(table)
             _panel(ax, name, table)
         fig.suptitle(
-            "recurrent weights; circle: bulk predicted from their variance (dashed: of each row and column); orange: outliers, with the\n"
+            "recurrent weights; circle: bulk predicted from their variance (dashed: of each row and column); "
+            "orange: outliers, with the\n"
             "p-value of the largest (permutation test, family-wise)",
             fontsize=7,
             color="0.4",
@@ -68,7 +69,7 @@ def _panel(ax: Axes, name: str, table: pd.DataFrame) -> None:
     ax.set_ylabel("imaginary part")
 
 
-FIGURE = base.Figure(
+FIGURE = base.of_dynamics(
     title="Spectra of the recurrent weights",
     caption=(
         "Which directions of the recurrent weights stand out from chance. Circle: where the eigenvalues "
@@ -77,9 +78,6 @@ FIGURE = base.Figure(
         "the columns of a sign class for networks whose units are either excitatory or inhibitory). LSTM: "
         "the candidate block."
     ),
-    needs=base.DISSECTED,
-    applies=base.flowing,
-    read=base.dissections,
     draw=draw,
     place=250,
 )

@@ -1,7 +1,8 @@
 """One family = one module. A new model is one new file; nothing else is edited.
 
-Families are looked for in this package, in its folders, and in `cortseq.networks.families`. Those from outside
-are registered: `cortseq.models.register`, entry points "cortseq.models", plug-in files (`cortseq.plugins`).
+Families are looked for in this package, in its folders, and in `cortseq.networks.families`. Those from
+outside are registered: `cortseq.models.register`, entry points "cortseq.models", plug-in files
+(`cortseq.plugins`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _PLACES = ("models", "models/chains", "models/hmm", "networks/families")
 
 
 def modules() -> dict[str, str]:
-    """Family name -> dotted name of its module, or the file of a family from outside; no built-in one is imported.
+    """Family name -> dotted name of its module, or file of an outside family; no built-in one is imported.
 
     A helper beside the families binds no `MODEL`, so it cannot be taken for one.
     """

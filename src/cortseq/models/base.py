@@ -68,15 +68,15 @@ class Specification(BaseModel):
 class Model(Specification):
     """Abstract: a specification with pure methods. Subclasses are final and named by `family`.
 
-    The methods have the names of those of `Fit`, and take the parameters and plain arrays (`Data`) in place of a
-    recording: `log_prob`, `predict`, `forecast` and `simulate`; networks have `states`, `flow` and more.
+    The methods have the names of those of `Fit`, and take the parameters and plain arrays (`Data`) in place
+    of a recording: `log_prob`, `predict`, `forecast` and `simulate`; networks have `states`, `flow` and more.
     """
 
     role: ClassVar[Role]
     has_members: ClassVar[bool] = False
     # Whether `forecast` is exact or a Monte-Carlo estimate.
     forecasts: ClassVar[Literal["exact", "sampled"]] = "exact"
-    # Rung of the ladder of baselines that its fits stand on, where the role does not say (`cortseq.scoring.ladder`).
+    # Rung of the ladder of baselines (`cortseq.scoring.ladder`) of its fits, where the role does not say.
     rung: ClassVar[str] = ""
     # Settings that mean nothing on a track: a sweep over them makes no variants there.
     idle: ClassVar[dict[str, tuple[str, ...]]] = {}
@@ -87,7 +87,8 @@ class Model(Specification):
     def small(cls, **more: Any) -> Self:
         """Return a specification that fits in a second; the contract tests run every family with it.
 
-        A family overrides this where sizes of its own are needed: `return super().small(**{"rank": 2, **more})`.
+        A family overrides this where sizes of its own are needed:
+        `return super().small(**{"rank": 2, **more})`.
 
         Parameters
         ----------
@@ -118,8 +119,8 @@ class Model(Specification):
     ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}) in nats for each h of `horizons`, (member, trial, time, horizon).
 
-        h = 1 is `log_prob`. NaN where t < h - 1 (at t = h - 1 nothing was observed yet) and where bin t is missing.
-        `samples` and `seed`: of estimates; exact families need neither. Recorded inputs count as known.
+        h = 1 is `log_prob`. NaN where t < h - 1 (at t = h - 1 nothing was observed yet) and where bin t is
+        missing. `samples` and `seed`: of estimates; exact families need neither. Inputs count as known.
         """
         raise CortseqError(f"a {self.family} model has no forecast", key="horizons", fix="leave it out")
 
@@ -173,7 +174,8 @@ class Model(Specification):
         device : "auto", "cpu" or "cuda". progress : called with a line to log and, where it is known, the
         fraction that is done; without it a terminal gets a bar. checkpoint : where an unfinished fit is
         kept; a fit that finds its own there goes on from it and ends with the same bytes (CPU). start : an
-        earlier fit of the same specification to another session; member m begins with what its member m learned.
+        earlier fit of the same specification to another session; member m begins with what its member m
+        learned.
 
         Raises
         ------
@@ -287,7 +289,8 @@ class Fit:
             )  # fmt: skip
         if data.observation != self.card["observation"]:
             raise CortseqError(
-                f"the fit is for {self.card['observation']} counts: likelihoods of two observation models are not compared",
+                f"the fit is for {self.card['observation']} counts: "
+                "likelihoods of two observation models are not compared",
                 key="observation", value=data.observation, fix="fit and score under one observation model",
             )  # fmt: skip
         return replace(data, support=self.card["support"])  # the fit's own, as its alphabet
@@ -318,14 +321,14 @@ class Fit:
     ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}), nats, (member, trial, time, horizon) for each h of `horizons`.
 
-        NaN where bin t is missing or nothing was observed yet. `samples` futures are drawn with `seed` where the family
-        has no exact forecast (`model.forecasts_on`).
+        NaN where bin t is missing or nothing was observed yet. `samples` futures are drawn with `seed` where
+        the family has no exact forecast (`model.forecasts_on`).
         """
         data = self._data(recording, trials)
         return self.model.forecast(self.params, data, horizons, samples, seed)
 
     def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> np.ndarray:
-        """As `forecast`, with expectations of a recurrent fit fed forward in place of draws: not a likelihood."""
+        """As `forecast`, a recurrent fit's expectations fed forward in place of draws: not a likelihood."""
         return np.asarray(
             self._network("forecast of this kind").plug_in(
                 self.params, self._data(recording, trials), horizons
@@ -333,12 +336,12 @@ class Fit:
         )
 
     def recall(self, recording: xr.Dataset, memories: Sequence[int], trials: Trials = None) -> np.ndarray:
-        """log p(y_t | the last k bins) of a recurrent fit, nats, (memory, member, trial, time), for k of `memories`."""
+        """log p(y_t | the last k bins) of a recurrent fit, nats, (memory, member, trial, time)."""
         data = self._data(recording, trials)
         return data.masked(self._network("memory").recall(self.params, data, memories))
 
     def states(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
-        """Whole flat states of a recurrent fit before each bin, teacher-forced, (member, trial, time, dim)."""
+        """Flat states of a recurrent fit before each bin, teacher-forced, (member, trial, time, dim)."""
         return np.asarray(self._network("state").states(self.params, self._data(recording, trials)))
 
     def _network(self, what: str) -> Any:
@@ -377,7 +380,7 @@ class Fit:
         return found
 
     def save(self, path: str | Path) -> None:
-        """Write `path`.safetensors (the suffix may be given), and beside it the card (.json) and curves (.parquet)."""
+        """Write `path`.safetensors (suffix optional), and beside it the card .json and curves .parquet."""
         from safetensors.numpy import save_file
 
         path = safetensors_path(path)

@@ -21,8 +21,8 @@ class Flat(Model):
 
         m_t = (sum_{l=1..B} y_{t-l} + k m) / (n_t + k),   n_t the valid bins among them
 
-    the rate of counts, the frequencies of the last B labels, the mean of a signal (with one residual sd per channel);
-    B and k are chosen on validation. A forecast is flat too: the rate known at t - h holds until t.
+    the rate of counts, the frequencies of the last B labels, the mean of a signal (with one residual sd per
+    channel); B and k are chosen on validation. A forecast is flat too: the rate known at t - h holds until t.
     """
 
     role: ClassVar = "baseline"

@@ -27,20 +27,22 @@ _BLOCK = 8_000_000  # sampled log rates at once: bounds memory
 class Glm(Model):
     """Truccolo et al. 2005 (J Neurophysiol 93:1074) and Pillow et al. 2008 (Nature 454:995), discrete time.
 
-        eta_n(t) = b_n + sum_m sum_f w_nmf sum_{l=1..L} B_lf y_m(t - l) + sum_f v_nf a_f(t) + sum_i u_ni x_i(t)
+        eta_n(t) = b_n + sum_m sum_f w_nmf sum_{l=1..L} B_lf y_m(t - l) + sum_f v_nf a_f(t)
+                   + sum_i u_ni x_i(t)
 
     Counts: Poisson of rate exp(eta), between 1e-7 and 400 a bin. Symbols: softmax(eta) on the one-hot past.
     Signals: vector autoregression N(m + s eta, sd^2) on the standardised past, one residual sd per channel
     (corrected for the degrees of freedom that the ridge leaves).
-    History of L bins, own and coupling alike, through filters B of unit norm (lag, filter): "bins" one weight per
-    lag; "exponential" exp(-(l - 1) / tau), tau geometric from 1/2 bin to L/2 bins; "cosine" raised cosines,
-    evenly spaced in log lag. Of counts, y(t - l) is the count or (past: root) its square root: the response to a burst
-    then saturates, which under an exponential link can be worth .1 bits/spike. A past that is missing (before the trial, or not recorded) is zero, and
-    a_f(t) = sum over missing lags of B_lf tells the model how much of it. Inputs x, standardised, act at their own bin.
+    History of L bins, own and coupling alike, through filters B of unit norm (lag, filter): "bins" one weight
+    per lag; "exponential" exp(-(l - 1) / tau), tau geometric from 1/2 bin to L/2 bins; "cosine" raised
+    cosines, evenly spaced in log lag. Of counts, y(t - l) is the count or (past: root) its square root: the
+    response to a burst then saturates, which under an exponential link can be worth .1 bits/spike. A past
+    that is missing (before the trial, or not recorded) is zero, and a_f(t) = sum over missing lags of B_lf
+    tells the model how much of it. Inputs x, standardised, act at their own bin.
 
     L2 penalty on all weights, none on b, the same for all units; it is chosen on validation down a path from
-    strong to weak, which is left when validation has got worse PATIENCE times in a row. For signals a second path
-    shrinks to each channel's fit to its own past alone, and validation chooses between the two.
+    strong to weak, which is left when validation has got worse PATIENCE times in a row. For signals a second
+    path shrinks to each channel's fit to its own past alone, and validation chooses between the two.
     """
 
     role: ClassVar = "baseline"
@@ -56,7 +58,7 @@ class Glm(Model):
     )
 
     def basis(self) -> np.ndarray:
-        """The filters B, (lag, filter), columns of unit norm; one weight per lag where filters would not be fewer."""
+        """The filters B, (lag, filter), columns of unit norm; one weight per lag unless filters are fewer."""
         n = self.n_filters or int(np.log2(self.history)) + 1
         if self.filters == "bins" or n >= self.history:
             return np.eye(self.history)
@@ -101,7 +103,7 @@ class Glm(Model):
         )
 
     def _uncoupled(self, loss: Loss, features, y, features_valid, y_valid) -> tuple[np.ndarray, np.ndarray]:
-        """Weights and intercepts of each channel from its own past alone, its penalty chosen on validation."""
+        """Weights and intercepts of each channel from its own past, its penalty chosen on validation."""
         n, n_filters = len(y), self.basis().shape[1]
         weights, biases = np.zeros((n, features.shape[1])), np.zeros(n)
         for unit in range(n):
@@ -116,7 +118,7 @@ class Glm(Model):
         return weights, biases
 
     def design(self, p: Params, data: Data, basis: np.ndarray | None = None) -> np.ndarray:
-        """Regressors (trial, time, filter x feature + filter + input): past, how much of it is missing, inputs."""
+        """Regressors (trial, time, filter x feature + filter + input): past, its missing part, inputs."""
         basis = self.basis() if basis is None else basis
         known = data.valid[..., None].astype(float)
         past = _filtered(np.where(known > 0, self._code(p, data.kind, data.y, data.n_features), 0.0), basis)
@@ -126,7 +128,7 @@ class Glm(Model):
         return np.concatenate(parts, -1)
 
     def _code(self, p: Params, track: Track, y: np.ndarray, n: int) -> np.ndarray:
-        """Observations as regressors (..., feature): (roots of) counts, one-hot labels, standardised signals."""
+        """Bins as regressors (..., feature): (roots of) counts, one-hot labels, standardised signals."""
         if track.has_scale:
             return _standardised(p, y)
         return (
@@ -159,8 +161,8 @@ class Glm(Model):
         """log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon).
 
         Counts and symbols: `samples` futures are drawn from every bin on, and the likelihood of y_t given the
-        drawn bins is averaged. Signals: the exact Gaussian. Bins after t - h are drawn whether or not they were
-        recorded; inputs are those recorded at their own bins.
+        drawn bins is averaged. Signals: the exact Gaussian. Bins after t - h are drawn whether or not they
+        were recorded; inputs are those recorded at their own bins.
         """
         p, deepest = {k: v[0] for k, v in params.items()}, farthest(horizons)
         coupling, rng = self.couplings(p), np.random.default_rng(seed)
@@ -181,9 +183,9 @@ class Glm(Model):
     def _futures(
         self, p, data: Data, trial: int, seen, start, coupling, samples: int, rng, covariance
     ) -> list[np.ndarray]:
-        """log p of what was recorded 0, 1, .. bins after each bin of `start`, which is the first one not known.
+        """log p of what was recorded 0, 1, .. bins after each bin of `start`, the first one not known.
 
-        seen (lead, time, feature): eta from the known past. What a drawn bin adds to later ones is scattered forward.
+        seen (lead, time, feature): eta from the known past. A drawn bin's own part is added to later ones.
         """
         emission, n = emission_of(data), data.n_features
         later, block = np.zeros((len(seen), len(start), samples, n)), []
@@ -292,7 +294,7 @@ def _emission(emission: Distribution, p: Params, design: np.ndarray) -> Params:
 
 
 def _residual_sd(p: Params, features: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
-    """sqrt(RSS / (n - df)) of the training bins, in units of the training sd; df = 1 + sum_j s_j / (s_j + penalty).
+    """sqrt(RSS / (n - df)) of the training bins, in training sds; df = 1 + sum_j s_j / (s_j + penalty).
 
     s are the eigenvalues of the features' covariance (Hastie, Tibshirani & Friedman 2009, 7.6).
     """
@@ -303,7 +305,7 @@ def _residual_sd(p: Params, features: np.ndarray, y: np.ndarray, penalty: float)
 
 
 def _covariances(p: Params, coupling: np.ndarray, deepest: int) -> list[np.ndarray]:
-    """Of the standardised forecast errors 1 .. deepest bins ahead: sum_i Psi_i D Psi_i^T (Luetkepohl 2005, 2.2.2)."""
+    """Covariances of errors 1 .. deepest bins ahead: sum_i Psi_i D Psi_i^T (Luetkepohl 2005, 2.2.2)."""
     psi, total, found = [np.eye(coupling.shape[1])], 0.0, []
     for lead in range(deepest):
         total = total + (psi[lead] * p["sd"] ** 2) @ psi[lead].T

@@ -21,7 +21,7 @@ def forecasts(data: Data, horizons: Sequence[int], log_prob: Callable[[int], np.
 
 
 def reached(data: Data, horizons: Sequence[int]) -> np.ndarray:
-    """Bins that have a forecast, (trial, time, horizon): not missing, and begun no earlier than the trial (t >= h - 1)."""
+    """Bins that have a forecast, (trial, time, horizon): not missing, and t >= h - 1."""
     farthest(horizons)
     return data.valid[..., None] & (np.arange(data.y.shape[1])[:, None] >= np.asarray(horizons) - 1)
 

@@ -14,7 +14,7 @@ from cortseq.observations import emission_of
 
 
 class Null(Model):
-    """Training rates (and dispersions, where counts have them), training label frequencies, or training mean and variance.
+    """Training rates (and dispersions, if counts have them), label frequencies, or mean and variance.
 
     The zero of every score: bits/spike are gains over it.
     """

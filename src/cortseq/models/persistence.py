@@ -18,10 +18,11 @@ SHARES = (0.0, *np.linspace(0.02, 0.98, 49).round(2).tolist(), 0.99, 0.995)
 class Persistence(Model):
     """Each unit or channel from its own last bin; m and f are the training rates and label frequencies.
 
-    Counts: y_t ~ Poisson(a y_{t-1} + (1 - a) m). Symbols: the last label again with probability a, else one drawn
-    from f. One a, chosen on validation. Signals: y_t ~ N(y_{t-1}, sd^2), sd of the training steps per channel.
-    Where the last bin is missing or before the trial: m, f, the training mean and sd. Forecasts are exact: powers of
-    the chain (counts are cut where nothing is left of their distribution), a random walk for signals.
+    Counts: y_t ~ Poisson(a y_{t-1} + (1 - a) m). Symbols: the last label again with probability a, else one
+    drawn from f. One a, chosen on validation. Signals: y_t ~ N(y_{t-1}, sd^2), sd of the training steps per
+    channel. Where the last bin is missing or before the trial: m, f, the training mean and sd. Forecasts are
+    exact: powers of the chain (counts are cut where nothing is left of their distribution), a random walk for
+    signals.
     """
 
     role: ClassVar = "baseline"

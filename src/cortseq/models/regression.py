@@ -33,9 +33,9 @@ def path(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Weights (output, feature) and intercepts (output,) per penalty, each warm-starting the next.
 
-    `features` (bin, feature), `y` (output, bin), penalties per bin. `tolerance`: nats of the whole sum that an
-    output may still gain, as the preconditioner estimates it. `origin`: W_0 and the intercepts to start from
-    (default: zero, the constant prediction).
+    `features` (bin, feature), `y` (output, bin), penalties per bin. `tolerance`: nats of the whole sum that
+    an output may still gain, as the preconditioner estimates it. `origin`: W_0 and the intercepts to start
+    from (default: zero, the constant prediction).
     """
     problem = _Problem(loss, features, y)
     origin = origin or (np.zeros((len(y), features.shape[1])), loss.start(y))
@@ -65,7 +65,7 @@ class _Problem:
         return np.hstack([(bias + weight @ self.centre)[:, None], weight @ self.rotation])
 
     def original(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Weights and intercepts of the features as given; what tied outputs share predicts nothing and is taken out."""
+        """Weights and intercepts of features as given; what tied outputs share predicts nothing: removed."""
         theta = theta if self.loss.separable else theta - theta.mean(0)
         weight = theta[:, 1:] @ self.rotation.T
         return weight, theta[:, 0] - weight @ self.centre

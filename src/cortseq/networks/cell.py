@@ -3,8 +3,8 @@
     s_{t+1} = F(s_t, U x + b)
 
 A family is one file in `cortseq.networks.families`, or a plug-in, with one class. It subclasses
-`cortseq.networks.recurrent.Recurrent` and overrides methods of `Cell`; inputs, the loop over time, the read-out, the
-likelihood, training, forecasts and flows follow.
+`cortseq.networks.recurrent.Recurrent` and overrides methods of `Cell`; inputs, the loop over time, the
+read-out, the likelihood, training, forecasts and flows follow.
 """
 
 from __future__ import annotations
@@ -42,28 +42,30 @@ class Synapses(NamedTuple):
 class Cell(Specification):
     """Abstract: an update rule, its parameters before learning, and its capabilities.
 
-    Methods are written with matrix products over the last two axes: the same code runs one member, or with a leading
-    member axis all of them. `p` are the parameters as they are learned, `q` is what `derive` makes of them.
-    `start_parameters` and `derive` together give these names:
+    Methods are written with matrix products over the last two axes: the same code runs one member, or with a
+    leading member axis all of them. `p` are the parameters as they are learned, `q` is what `derive` makes of
+    them. `start_parameters` and `derive` together give these names:
 
-    ================  ====================  ======================================================================
-    `input_weight`    (n_drive, n_in)       U, required of `start_parameters`. n_drive is `hidden`, or a multiple of
-                                            it in a gated cell. Columns are observations, then recorded inputs.
+    ================  ====================  ==================================================================
+    `input_weight`    (n_drive, n_in)       U, required of `start_parameters`. n_drive is `hidden`, or a
+                                            multiple of it in a gated cell. Columns: observations, inputs.
     `bias`            (n_drive,)            b, required of `start_parameters`.
     `recurrent`       (n_drive, hidden)     W, row = to, column = from. Not needed by a cell that has its own
                                             `recurrent_weights` and no `kernel`.
-    `sign`            (hidden,)             +1 or -1, the sign of each unit's outgoing weights, where `signed`.
-    ================  ====================  ======================================================================
+    `sign`            (hidden,)             +1 or -1, sign of each unit's outgoing weights, if `signed`.
+    ================  ====================  ==================================================================
 
-    All other names are free, except those of the read-out: `readout_weight`, `readout_bias`, and the parameters of the
-    observation (`log_dispersion`, `log_sd`, `signal_mean`, `signal_scale`, `skip`, `decay`, `centroids`).
+    All other names are free, except those of the read-out: `readout_weight`, `readout_bias`, and the
+    parameters of the observation (`log_dispersion`, `log_sd`, `signal_mean`, `signal_scale`, `skip`, `decay`,
+    `centroids`).
     """
 
     # Names of parameters that belong to the cell but are not learned.
     fixed: ClassVar[frozenset[str]] = frozenset()
     # Whether `kernel` gives a hand-written CPU execution of the same update.
     has_kernel: ClassVar[bool] = False
-    # Whether the cell is never trained: a leaky tanh network with one number `leak`, of which only the read-out is learned.
+    # Whether the cell is never trained: a leaky tanh network with one number `leak`, whose read-out alone is
+    # learned.
     reservoir: ClassVar[bool] = False
     # Names of the gates that `gates` returns.
     gate_names: ClassVar[tuple[str, ...]] = ()
@@ -95,7 +97,7 @@ class Cell(Specification):
         raise NotImplementedError
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
-        """Return the state one bin later; parts (..., trial, size), `drive` = U x + b (..., trial, n_drive)."""
+        """Return the state one bin later; parts (..., trial, size), drive U x + b (..., trial, n_drive)."""
         raise NotImplementedError
 
     def output(self, q: Params, state: State) -> torch.Tensor:
@@ -134,7 +136,7 @@ class Cell(Specification):
         raise NotImplementedError
 
     def compiled_states(self, p: Params, x: torch.Tensor) -> torch.Tensor | None:
-        """Return flat states (trial, time, dim) before each bin from a compiled loop, or None to step through."""
+        """Return flat states (trial, time, dim) before each bin from a compiled loop; None: step through."""
         return None
 
     # -- capabilities: what an analysis may ask ---------------------------------------------------

@@ -72,7 +72,7 @@ def predict(network: Network, params: Params, data: Data) -> np.ndarray:
 
 
 def states(network: Network, params: Params, data: Data) -> np.ndarray:
-    """Return flat states before each bin, (member, trial, time, dim), with a skip the bin before at their end."""
+    """Return flat states before each bin, (member, trial, time, dim), a skip's bin before at their end."""
 
     def one(p, x, y, last):
         found = network.scan(p, x, states=True)
@@ -82,22 +82,29 @@ def states(network: Network, params: Params, data: Data) -> np.ndarray:
 
 
 def dead_units(network: Network, params: Params, data: Data, trials: int = 64) -> list[int]:
-    """Return for each member how many hidden units have an output that never varies over the first `trials`."""
+    """Return how many hidden units of each member have a constant output over the first `trials`."""
     few = data.at(slice(trials))
     out = over_members(network, params, few, lambda p, x, y, last: network.scan(p, x))
     spread = np.ptp(out[:, few.valid], axis=1)
     return [int((member < 1e-6).sum()) for member in spread]
 
 
-def simulate(network: Network, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng):
+def simulate(
+    network: Network,
+    params: Params,
+    shape: dict[str, Any],
+    n_trials: int,
+    n_time: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Return free-running draws of one member's parameters, (trial, time[, feature])."""
     if shape["n_inputs"]:
         raise CortseqError("a model with inputs cannot run freely without them")
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     p = {name: value.double() for name, value in params.items()}
     cell, observation = network.cell, network.observation
-    drawn: list = []
-    read: list = []
+    drawn: list[torch.Tensor] = []
+    read: list[torch.Tensor] = []
     smooth = None
     if network.discretised:
         smooth = torch.full((n_trials, shape["n_features"]), torch.nan, dtype=torch.float64)
@@ -114,4 +121,5 @@ def simulate(network: Network, params: Params, shape: dict[str, Any], n_trials: 
                 state = begin
             for drive in read[-(network.memory or 1) :]:
                 state = cell.step(q, state, drive)
-    return torch.stack(drawn, 1).numpy()
+    found: np.ndarray = torch.stack(drawn, 1).numpy()
+    return found

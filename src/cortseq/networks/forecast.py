@@ -1,10 +1,11 @@
 """What a recurrent network says about bins further ahead than the next (docs/likelihood.md#prediction-tasks).
 
-    p(y_t | y_0 .. y_{t-h}) = E p(y_t | s_t),    the mean over futures y_{t-h+1} .. y_{t-1} drawn from the network
+    p(y_t | y_0 .. y_{t-h}) = E p(y_t | s_t)
 
-estimated from M of them: log-mean-exp of M log-probabilities, which is too low by about var / 2M. Every bin of a trial
-is where futures begin, so one run of the largest horizon gives all of them. Inputs of the recording count as known,
-missing bins as known to be missing.
+is the mean over futures y_{t-h+1} .. y_{t-1} drawn from the network, estimated from M of them: log-mean-exp
+of M log-probabilities, which is too low by about var / 2M. Every bin of a trial is where futures begin, so
+one run of the largest horizon gives all of them. Inputs of the recording count as known, missing bins as
+known to be missing.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def _members(network: Network, params: Params, data: Data, horizons, samples: in
 def _run(network: Network, p: Params, data: Data, horizons, samples: int, feed: Feed) -> np.ndarray:
     """One member's (trial, time, horizon): futures that begin before every bin, run side by side.
 
-    States and what goes with them are (trial, begin, future, size); after j steps they stand before bin begin + j.
+    States and what goes with them are (trial, begin, future, size); after j steps they stand before bin
+    begin + j.
     """
     cell, observation = network.cell, network.observation
     q = cell.derive(p)

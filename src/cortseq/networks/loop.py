@@ -52,7 +52,7 @@ class Loop:
 
     @property
     def has_tangent(self) -> bool:
-        """Whether the family writes one, and its read-out sees the first part of the state, as `push` takes it to."""
+        """Whether the family writes one and the output is the first part of the state, as `push` needs."""
         cell = self.member.cell
         return cell.has_tangent and type(cell).output is Cell.output
 
@@ -124,7 +124,7 @@ class Loop:
 
 
 def check(network: Network, map: str, input: Any) -> None:
-    """Raise a CortseqError for a map that a network does not have, or an input given to one that makes its own."""
+    """Raise a CortseqError for an unknown map, or an input given to a map that makes its own."""
     if map not in ("open", "closed", "sampled"):
         raise CortseqError("unknown map", key="map", value=map, fix='choose "open", "closed" or "sampled"')
     if network.memory is not None:

@@ -59,7 +59,7 @@ class Member:
         return sum(self.sizes) + self.network.observation.n_features * self.skip
 
     def split(self, flat: torch.Tensor, axis: int = -1) -> tuple[State, torch.Tensor | None]:
-        """Split flat states (..., dim) into the cell's parts (..., size) and, with a skip, the bin before (else None).
+        """Split flat states (..., dim) into the cell's parts (..., size) and a skip's bin before (else None).
 
         `axis`: along which they are flat, -2 of tangent vectors (..., dim, k).
         """
@@ -83,7 +83,7 @@ class Member:
         return torch.cat(self.cell.step(self.q, state.split(self.sizes, -1), self.drive(x)), -1)
 
     def tangent(self, state: torch.Tensor, x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        """Return DF v by the state in closed form, of n states (n, dim), inputs (n, n_in) and vectors (n, dim)."""
+        """Return DF v by the state in closed form; states, vectors (n, dim), inputs (n, n_in)."""
         parts, drive = state.split(self.sizes, -1), self.drive(x)
         columns = vectors.unsqueeze(-1).split(self.sizes, -2)
         held = torch.zeros_like(drive).unsqueeze(-1)  # the input does not move

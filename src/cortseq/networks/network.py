@@ -4,13 +4,14 @@ With states s_t and observations y_t (docs/likelihood.md, docs/dynamics.md):
 
     s_{t+1} = F(s_t, U [encode(y_t), u_{t+1}] + b),    p(y_t | y_<t) = observation(C output(s_t) + d)
 
-so bin 0 is predicted from the start state alone, and no bin sees itself. On signals, where the best guess of a
-bin is the bin before, the read-out has a direct path from it (`skip`): with z the standardised signal
+so bin 0 is predicted from the start state alone, and no bin sees itself. On signals, where the best guess of
+a bin is the bin before, the read-out has a direct path from it (`skip`): with z the standardised signal
 
-    E[z_t | z_<t] = C output(s_t) + D z_{t-1} + d,    D diagonal, least squares of z_t on z_{t-1} in training bins
+    E[z_t | z_<t] = C output(s_t) + D z_{t-1} + d
 
-so the network learns what an autoregression of order 1 leaves, and starts from it. Where the bin before is
-missing D z_{t-1} is 0 and the sd is that of the training bins.
+with D diagonal, the least squares of z_t on z_{t-1} in training bins. So the network learns what an
+autoregression of order 1 leaves, and starts from it. Where the bin before is missing D z_{t-1} is 0 and the
+sd is that of the training bins.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from cortseq import observations
 from cortseq._lazy import lazy
 from cortseq.data import Data, Params
 from cortseq.networks.cell import Cell, State
+from cortseq.observations.arrays import row
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +45,8 @@ class Network:
     cell : the update rule.
     observation : distribution of one bin, see `cortseq.observations`.
     mixture : components of the predicted distribution of counts.
-    discretise : number of population states of a Markov chain that the network sees in place of the recording;
-        None: it sees the recording.
+    discretise : number of population states of a Markov chain that the network sees in place of the
+        recording; None: it sees the recording.
     memory : bins that a prediction sees, its state restarted before them; None: all since the start.
     """
 
@@ -68,17 +70,14 @@ class Network:
 
     def drive(self, q: Params, x: torch.Tensor) -> torch.Tensor:
         """Return U x + b for all bins at once (..., trial, time, n_in) or one bin (..., trial, n_in)."""
-        weight = q["input_weight"]
-        while weight.ndim < x.ndim and weight.ndim > 2:
-            weight = weight.unsqueeze(1)
-        return x @ weight.mT + observations._row(q["bias"], x)
+        return _affine(q["input_weight"], q["bias"], x)
 
     def sizes(self, q: Params) -> list[int]:
         """Return the sizes of the parts of the cell's state."""
         return [part.shape[-1] for part in self.cell.start(q)]
 
     def scan(self, p: Params, x: torch.Tensor, states: bool = False) -> torch.Tensor:
-        """Return outputs (..., trial, time, hidden), or whole flat states (..., dim), before each bin of inputs `x`."""
+        """Return outputs (..., trial, time, hidden) or flat states (..., dim) before each bin of input."""
         cell, q = self.cell, self.cell.derive(p)
         ran = cell.compiled_states(p, x)
         if ran is not None:
@@ -93,7 +92,7 @@ class Network:
         return torch.stack(out, -2)
 
     def outputs(self, p: Params, x: torch.Tensor) -> torch.Tensor:
-        """Return one member's outputs (trial, time, hidden) before each bin, from the last `memory` bins or all."""
+        """Return outputs (trial, time, hidden) of a member before each bin, from `memory` bins or all."""
         if self.memory is None or self.memory >= x.shape[-2] - 1:
             return self.scan(p, x)
         return self.recent(p, x, [self.memory])[0]
@@ -129,14 +128,11 @@ class Network:
 
         With a skip, what `observations.skipped` makes of it and of the bins before, `last` (see `before`).
         """
-        weight = p["readout_weight"]
-        while weight.ndim < out.ndim and weight.ndim > 2:
-            weight = weight.unsqueeze(1)
-        eta = out @ weight.mT + observations._row(p["readout_bias"], out)
+        eta = _affine(p["readout_weight"], p["readout_bias"], out)
         return observations.skipped(p, eta, last) if "skip" in p else eta  # type: ignore[arg-type]
 
     def seen(self, p: Params, data: Data) -> Data:
-        """Return what the network reads of `data`: itself, or population states as symbols; `p` of one member."""
+        """Return what the network reads: `data`, or its population states as symbols; `p` of one member."""
         if not self.discretised:
             return data
         from cortseq.models.chains.encoder import labels
@@ -178,10 +174,10 @@ class Network:
     def look(
         self, p: Params, y: torch.Tensor, smooth: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return `(x, smooth)`: the input (..., n_in) for a drawn bin, and the updated causal average (..., feature).
+        """Return `(x, smooth)`: the input (..., n_in) for a drawn bin, the new causal average (..., feature).
 
-        `smooth` is the average up to the bin before, NaN where there was none; None for networks that read the
-        recording directly.
+        `smooth` is the average up to the bin before, NaN where there was none; None for networks that read
+        the recording directly.
         """
         if smooth is None:
             return self.observation.encode(p, y), None
@@ -193,13 +189,20 @@ class Network:
         return torch.nn.functional.one_hot(nearest, len(centroids)).to(y.dtype), smooth
 
 
+def _affine(weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return W x + b (..., to) of x (..., from); W (to, from), b (to,), or both with members first."""
+    while weight.ndim < x.ndim and weight.ndim > 2:
+        weight = weight.unsqueeze(1)
+    return x @ weight.mT + row(bias, x)
+
+
 def repeated(state: State, shape: Any) -> State:
     """Return a start state, parts (size,) or (member, size), repeated over trials: (..., trial, size)."""
     return tuple(part.unsqueeze(-2).expand(*shape, part.shape[-1]) for part in state)
 
 
 def before(p: Params, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor | None:
-    """Return the standardised signal of the bin before each, (trial, time, feature), from the network input `x`.
+    """Return the standardised signal of the bin before, (trial, time, feature), from the network input `x`.
 
     NaN where there is none; None where the read-out has no skip.
     """

@@ -37,7 +37,8 @@ def start_parameters(
 ) -> Params:
     """Return parameters of all members before learning, tensors with a leading member axis.
 
-    Member m depends on (seed, m) only. `valid`: trials on which the decay of a discretised network's encoder is chosen.
+    Member m depends on (seed, m) only. `valid`: trials on which the decay of a discretised network's encoder
+    is chosen.
     """
     observation = model.network(train).observation
     encoder = _encoder(model, train, valid, seed)
@@ -61,7 +62,7 @@ def start_parameters(
 
 
 def _encoder(model: Recurrent, train: Data, valid: Data, seed: int) -> Params:
-    """Return the encoder of the Markov chain of order 1 with `discretise` states; {} where nothing is discretised."""
+    """Return the encoder of the order-1 chain with `discretise` states; {} if nothing is discretised."""
     if not model.discretises(train.track):
         return {}
     from cortseq.models.chains.markov import Markov
@@ -72,7 +73,7 @@ def _encoder(model: Recurrent, train: Data, valid: Data, seed: int) -> Params:
 
 
 def _check_names(model: Recurrent, cell: dict[str, Any], n_in: int, rest: Params) -> None:
-    """Raise a CortseqError unless a cell's start parameters have the names and shapes that `Cell` requires."""
+    """Raise a CortseqError unless a cell's start parameters have the names and shapes of `Cell`."""
     family, fix = model.family, "see the table of names in cortseq.networks.cell.Cell"
     for name, shape in {"input_weight": f"(n_drive, {n_in})", "bias": "(n_drive,)"}.items():
         if name not in cell:
@@ -114,7 +115,7 @@ def check_earlier(model: Recurrent, start: Fit, shape: dict[str, Any]) -> None:
 
 
 def _check_features(theirs: dict[str, Any], mine: dict[str, Any]) -> None:
-    """Raise a CortseqError where two cards on one track name different units, channels or labels, or in another order."""
+    """Raise a CortseqError if cards of one track differ in units, channels or labels, or in their order."""
     there, here = theirs.get("features"), mine["features"]
     if theirs["track"] != mine["track"] or not there or not here or there == here:
         return

@@ -12,7 +12,7 @@ from cortseq.data import Data
 
 
 def problem(family: str, settings: dict, n_units: int, hidden: int, n_trials: int, n_time: int):
-    """Model, one member's parameters and data. The start state is moved off zero, where some gradients vanish."""
+    """Model, one member's parameters, data. The start state is not zero, where some gradients vanish."""
     rng = np.random.default_rng(0)
     counts = rng.poisson(rng.uniform(0.1, 0.3, n_units), (n_trials, n_time, n_units))
     data = Data.of(recording.from_counts(counts, bin_width=0.02))
@@ -25,7 +25,7 @@ def problem(family: str, settings: dict, n_units: int, hidden: int, n_trials: in
 
 
 def disagreement(ours, theirs, constant: float = 0.0) -> float:
-    """Largest relative difference of the loss and of any gradient; `constant`: ln y!, which peers leave out."""
+    """Largest relative difference of loss or any gradient; `constant`: ln y!, which peers leave out."""
     loss, gradients = ours
     if set(gradients) != set(theirs[1]):
         return float("inf")

@@ -1,7 +1,7 @@
 """A recurrent model: what a study asks of a cell that is trained as a network.
 
-Two settings take something from a network, so that one sees what it was worth: `discretise` shows it the states of a
-Markov chain only, `memory` restarts it from its start state k bins before each bin it predicts.
+Two settings take something from a network, so that one sees what it was worth: `discretise` shows it the
+states of a Markov chain only, `memory` restarts it from its start state k bins before each bin it predicts.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from cortseq.networks.member import Member
 from cortseq.networks.network import Network
 from cortseq.networks.training.settings import Training
 from cortseq.networks.training.strategies import Teacher
+from cortseq.observations.tracks import TRACKS
 
 if TYPE_CHECKING:
     from cortseq.flow import Flow
@@ -32,7 +33,7 @@ __all__ = ["Count", "Recurrent", "State"]
 class Recurrent(Training, Cell, Model):
     """Abstract: a family of networks, which is also its entry in a study.
 
-    A family writes the methods of `Cell`. Settings of the cell, of its training and of the network are flat keys.
+    A family writes the methods of `Cell`. Settings of cell, training and network are flat keys.
     """
 
     role: ClassVar[Role] = "recurrent"
@@ -60,8 +61,8 @@ class Recurrent(Training, Cell, Model):
     )
     after: Literal["previous"] | None = Field(
         None,
-        description="previous: on the sessions of the study's `sequence` learning begins with what was learned on the "
-        "one before; null: from random parameters on each",
+        description="previous: on the sessions of the study's `sequence` learning begins with what was "
+        "learned on the one before; null: from random parameters on each",
     )
 
     @model_validator(mode="after")
@@ -92,19 +93,19 @@ class Recurrent(Training, Cell, Model):
 
     def discretises(self, track: str) -> bool:
         """Return whether the network sees population states; symbols are states already."""
-        return self.discretise is not None and track != "symbols"
+        return self.discretise is not None and not TRACKS[track].has_labels
 
     # -- before learning --------------------------------------------------------------------------
 
     def applies(self, track: str) -> bool:
         """Return False for a network that would see population states of symbols: they are states already."""
-        return self.discretise is None or track != "symbols"
+        return self.discretise is None or self.discretises(track)
 
     def check(self, data: Data) -> None:
         """Raise a CortseqError for a recording that this specification cannot be fitted to."""
         if data.n_features < 1 or data.y.shape[1] < 2:
             raise CortseqError(f"{self.family} needs trials of at least two bins", value=data.y.shape[1])
-        if self.mixture > 1 and data.track != "counts":
+        if self.mixture > 1 and not data.kind.has_events:
             raise CortseqError(
                 f"a mixture is for counts, the recording has {data.track}",
                 key="mixture", value=self.mixture, fix="leave it out",
@@ -124,8 +125,8 @@ class Recurrent(Training, Cell, Model):
     ) -> Params:
         """Return start parameters of all members, tensors with a leading member axis.
 
-        Member m depends on (seed, m) only. `valid`: trials on which the decay of a discretised network's encoder is
-        chosen; None: `train`.
+        Member m depends on (seed, m) only. `valid`: trials on which the decay of a discretised network's
+        encoder is chosen; None: `train`.
         """
         return parameters.start_parameters(self, train, valid or train, members, seed, dtype)
 
@@ -154,14 +155,14 @@ class Recurrent(Training, Cell, Model):
     def recall(self, params: Params, data: Data, memories: Sequence[int]) -> np.ndarray[Any, Any]:
         """Return log p(y_t | the last k bins) of the same parameters, for each k of `memories`.
 
-        (memory, member, trial, time) nats, k >= 1: the state is restarted at bin t - k. k >= time - 1 is `log_prob`.
+        (memory, member, trial, time) nats, k >= 1: the state restarts at t - k; k >= time - 1: `log_prob`.
         """
         return evaluate.recall(self.network(data), params, data, memories)
 
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray[Any, Any]:
-        """Return the mean probability over `samples` >= 2 futures drawn from the network; see `Model.forecast`."""
+        """Return the mean probability over `samples` >= 2 futures of the network; see `Model.forecast`."""
         from cortseq.networks import forecast as futures
 
         return futures.sampled(self.network(data), params, data, horizons, samples, seed)
@@ -184,7 +185,7 @@ class Recurrent(Training, Cell, Model):
         self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
     ) -> np.ndarray[Any, Any]:
         """Return free-running draws from one member, (trial, time[, feature])."""
-        return np.asarray(evaluate.simulate(self.network(shape), params, shape, n_trials, n_time, rng))
+        return evaluate.simulate(self.network(shape), params, shape, n_trials, n_time, rng)
 
     # -- dynamics ---------------------------------------------------------------------------------
 
@@ -196,7 +197,7 @@ class Recurrent(Training, Cell, Model):
     def states(self, params: Params, data: Data) -> np.ndarray[Any, Any]:
         """Return flat states before each bin, teacher-forced, (member, trial, time, dim), float64.
 
-        With a skip their last n_features numbers are the standardised signal of the bin before, 0 where there is none.
+        With a skip their last n_features numbers are the standardised signal of the bin before, 0 if missing.
         """
         return evaluate.states(self.network(data), params, data)
 
@@ -211,21 +212,21 @@ class Recurrent(Training, Cell, Model):
         """Return the map of one member on its whole flat state, float64 (docs/dynamics.md#three-maps).
 
         The state is that of `states`: with a skip the cell's, then the standardised signal of the bin before,
-        which is what was fed last. `Flow.push` gives DF(s) V in closed form where the family has a `tangent`; a
-        sampled map's is F_h alone, but for signals, whose draws E + sd x noise have a derivative.
+        which is what was fed last. `Flow.push` gives DF(s) V in closed form where the family has a `tangent`;
+        a sampled map's is F_h alone, but for signals, whose draws E + sd x noise have a derivative.
 
         Parameters
         ----------
-        map : "open" holds `input`, "closed" feeds back the expected observation E[y|s], "sampled" a draw from it.
-        input : one bin as recorded, (feature,); of symbols a label or the probabilities of all; None: the zero input.
+        map : "open" holds `input`, "closed" feeds back the expectation E[y|s], "sampled" a draw.
+        input : one bin as recorded, (feature,); of symbols a label or the probabilities of all; None: zero.
         seed : of the draws.
-        inputs : (n_inputs,) what recorded inputs are held at, in their own units; None: their mean over the valid bins
-            of the training trials (0 in a fit that is older than this).
+        inputs : (n_inputs,) what recorded inputs are held at, in their own units; None: their mean over the
+            valid bins of the training trials (0 in a fit that is older than this).
 
         Raises
         ------
-        CortseqError : an unknown map, an input that is none or is given to a map that makes its own, inputs of
-        another shape, a network that has no such flow (`memory`, `discretise`).
+        CortseqError : an unknown map, an input that is none or is given to a map that makes its own, inputs
+            of another shape, a network that has no such flow (`memory`, `discretise`).
         """
         from cortseq.networks import loop
 

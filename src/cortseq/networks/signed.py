@@ -2,9 +2,9 @@
 
     W_ij = sign_j * softplus(b V_ij) / b,   W_jj = 0 unless self-connections are asked for,   b = SHARPNESS
 
-No optimiser step can break it. The plain softplus (b = 1) has a slope of about W where W is small, and recurrent
-weights are: they then learn some twenty times slower than those without a sign. A sharp one lets them move
-(docs/defaults.md). The start is balanced row by row (zero sums), which keeps the
+No optimiser step can break it. The plain softplus (b = 1) has a slope of about W where W is small, and
+recurrent weights are: they then learn some twenty times slower than those without a sign. A sharp one lets
+them move (docs/defaults.md). The start is balanced row by row (zero sums), which keeps the
 spectrum inside the bulk circle (Rajan & Abbott 2006, PRL 97:188104).
 """
 

@@ -40,10 +40,10 @@ def untrained(model, recording, members: int = 1, seed: int = 0, **given):
 def driven_map_fit(
     n: int, gain: float, noise: float, shape: tuple[int, int], members: int, seed: int, **given
 ):
-    """Random networks h' = tanh(J h + noise z) as fits of a vanilla network, and the recording of z that drives them.
+    """Random networks h' = tanh(J h + noise z) as fits of a vanilla network, and the recording of z.
 
-    z (trial, time, n), `shape` = (trials, bins), is white; the input weights hand it on one to one. J of member m is a function
-    of (seed, m). `given` : other parameters, as of `untrained`.
+    z (trial, time, n), `shape` = (trials, bins), is white; the input weights hand it on one to one. J of
+    member m is a function of (seed, m). `given` : other parameters, as of `untrained`.
     """
     rng = np.random.default_rng([seed, n, shape[1]])
     made = recording.from_signal(rng.normal(size=(*shape, n)), bin_width=1.0)

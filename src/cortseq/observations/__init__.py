@@ -1,16 +1,16 @@
 """What one bin is drawn from: one distribution a file, with every face that a model needs.
 
-The observation follows from the recording and the study, never from the model: all models of a study share it. Only
-the number of components of a mixture (`Mixture`) belongs to a model. `emission_of` gives the numpy face (baselines,
-chains, hidden Markov models), `observation_of` the read-out of a network on torch tensors, and `states_of` the
-expected statistics for EM. What depends on counts, symbols or signals alone is in `cortseq.observations.tracks`.
+The observation follows from the recording and the study, never from the model: all models of a study share
+it. Only the number of components of a mixture (`Mixture`) belongs to a model. `emission_of` gives the numpy
+face (baselines, chains, hidden Markov models), `observation_of` the read-out of a network on torch tensors,
+and `states_of` the expected statistics for EM. What depends on counts, symbols or signals alone is in
+`cortseq.observations.tracks`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cortseq.observations.arrays import row as _row
 from cortseq.observations.base import (
     MAX_LOG_RATE,
     MIN_LOG_RATE,
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from cortseq.data import Data
 
 __all__ = [
-    "FIXED", "MAX_LOG_RATE", "MIN_LOG_RATE", "MIN_RATE", "MIN_SD", "TRACKS", "Distribution", "Mixture", "Readout",
-    "StateEmission", "Track", "_row", "autoregression", "distribution", "emission_of", "names", "observation_of",
-    "skipped", "states_of", "varying", "with_dispersion",
+    "FIXED", "MAX_LOG_RATE", "MIN_LOG_RATE", "MIN_RATE", "MIN_SD", "TRACKS", "Distribution", "Mixture",
+    "Readout", "StateEmission", "Track", "autoregression", "distribution", "emission_of", "names",
+    "observation_of", "skipped", "states_of", "varying", "with_dispersion",
 ]  # fmt: skip
 
 
@@ -44,13 +44,13 @@ def emission_of(shape: Data | dict[str, Any]) -> Distribution:
 
 
 def observation_of(shape: Data | dict[str, Any], mixture: int = 1) -> Readout:
-    """Return the read-out of a network fitted to a recording, with `mixture` components; `shape` as in `emission_of`."""
+    """Return a network's read-out with `mixture` components; `shape` as in `emission_of`."""
     emission = emission_of(shape)
     readout = emission.readout(emission)
     return Mixture(readout, mixture) if mixture > 1 else readout
 
 
 def states_of(shape: Data | dict[str, Any], prior: float | None = None) -> StateEmission:
-    """Return the expected statistics for EM; `shape` as in `emission_of`, `prior` in bins (None: the default)."""
+    """Return the expected statistics for EM; `shape` as in `emission_of`, `prior` in bins (None: default)."""
     emission = emission_of(shape)
     return emission.states(emission, prior)

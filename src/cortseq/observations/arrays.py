@@ -1,7 +1,7 @@
 """Functions of numpy and torch arrays alike, so that a distribution is written once.
 
-A function looks at its argument and calls numpy (with scipy) or torch. Random numbers come from `NumpyDraws` or
-`TorchDraws`, which offer the same methods.
+A function looks at its argument and calls numpy (with scipy) or torch. Random numbers come from `NumpyDraws`
+or `TorchDraws`, which offer the same methods.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What every distribution of a bin offers: one face for numpy models, one for the read-out of a network.
 
-A distribution is one file of this folder with a line `OBSERVATION = Class`. Its class derives from `Distribution`
-(numpy: baselines, chains, hidden Markov models, regressions) and names a `Readout` (torch: networks) and a
-`StateEmission` (expected statistics for EM). Counts get all three from `cortseq.observations.counts`.
+A distribution is one file of this folder with a line `OBSERVATION = Class`. Its class derives from
+`Distribution` (numpy: baselines, chains, hidden Markov models, regressions) and names a `Readout` (torch:
+networks) and a `StateEmission` (expected statistics for EM). Counts get all three from
+`cortseq.observations.counts`.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Loss(Protocol):
 class Distribution:
     """Abstract: what a bin is drawn from, on numpy arrays.
 
-    Parameters of bins are a dict of arrays (..., feature) that broadcast against y: (trial, time, feature) counts
-    or samples, (trial, time) labels.
+    Parameters of bins are a dict of arrays (..., feature) that broadcast against y: (trial, time, feature)
+    counts or samples, (trial, time) labels.
 
     Parameters
     ----------
@@ -71,11 +72,11 @@ class Distribution:
 
     @classmethod
     def support_of(cls, y: np.ndarray) -> int:
-        """Return the largest count that has a probability in a recording of `y`, 0 where there is no such count."""
+        """Return the largest count that has a probability in a recording of `y`, 0 where there is none."""
         return 0
 
     def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
-        """Return the parameters of a constant prediction, (feature,) each, from the valid bins (trial, time)."""
+        """Return the parameters (feature,) of a constant prediction from the valid bins (trial, time)."""
         raise NotImplementedError
 
     def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
@@ -91,15 +92,15 @@ class Distribution:
         raise NotImplementedError
 
     def around(self, mean: np.ndarray, p: Params) -> Params:
-        """Return the parameters of bins with means (..., feature); what the mean does not say comes from `p`."""
+        """Return parameters of bins with means (..., feature); what the mean does not say comes from `p`."""
         raise NotImplementedError
 
     def from_eta(self, eta: np.ndarray, p: Params) -> Params:
-        """Return the parameters of bins from a linear predictor (..., feature): the inverse link of a regression."""
+        """Return parameters of bins from a linear predictor (..., feature): a regression's inverse link."""
         raise NotImplementedError
 
     def dispersion(self, rate: np.ndarray, n: np.ndarray, total: np.ndarray, y: np.ndarray) -> Params:
-        """Return the likeliest dispersions of counts, see `counts.CountDistribution.dispersion`; others have none."""
+        """Return the likeliest dispersions, see `counts.CountDistribution.dispersion`; others have none."""
         return {}
 
     def refined(self, p: Params, mean: np.ndarray, y: np.ndarray) -> Params:
@@ -162,7 +163,7 @@ class Readout:
         raise NotImplementedError
 
     def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
-        """Return the part of -log p(y) that no learned parameter moves, (trial, time); compiled heads leave it out."""
+        """Return the part of -log p(y) without learned parameters, (trial, time); compiled heads omit it."""
         raise NotImplementedError
 
     def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
@@ -170,7 +171,7 @@ class Readout:
         raise NotImplementedError
 
     def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
-        """Return how the encoded mean moves, (..., n_encoded, k), when eta moves by `moved` (..., n_readout, k)."""
+        """Return the change (..., n_encoded, k) of the encoded mean when eta moves by (..., n_readout, k)."""
         raise NotImplementedError
 
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:

@@ -54,7 +54,7 @@ class CategoricalReadout(Readout):
         return {"readout_bias": np.log(frequency / frequency.sum())}
 
     def encode(self, p: Params, y: torch.Tensor) -> torch.Tensor:
-        """Return labels (integers) one-hot; probabilities (floating point, (..., n_features)) pass as they are."""
+        """Return labels (integers) one-hot; probabilities (floating point, (..., n_features)) as they are."""
         if y.is_floating_point():
             return y
         return torch.nn.functional.one_hot(y.long(), self.n_features).to(p["readout_bias"].dtype)
@@ -127,7 +127,7 @@ class Categorical(Distribution):
     states = CategoricalStates
 
     def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
-        """Return training frequencies; where a label never occurs in training, half a count is added to all."""
+        """Return training frequencies; half a count is added to all labels if one never occurs there."""
         counts = np.bincount(y[valid].astype(int), minlength=self.n_features).astype(float)
         counts += 0.5 * (counts.min() == 0)
         return {"probability": counts / counts.sum()}
@@ -173,7 +173,7 @@ def softmax_tangent(p: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
 
 
 def krichevsky_trofimov(context: np.ndarray, c: np.ndarray, n: np.ndarray, m: int) -> np.ndarray:
-    """Return ln p of the labels after each context under Dirichlet(1/2, .., 1/2), with the probabilities integrated out.
+    """Return ln p of the labels after each context, probabilities integrated under Dirichlet(1/2, .., 1/2).
 
     Parameters
     ----------

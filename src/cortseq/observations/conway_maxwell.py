@@ -2,8 +2,9 @@
 
     log p(y) = y eta - nu ln y! - ln Z,    Z = sum_{k=0}^{support} exp(k eta - nu ln k!)
 
-eta is the natural parameter, nu the dispersion: 1 is Poisson, above it counts vary less than their mean. The sums are
-compiled, `cortseq.compiled.conway_maxwell`. Conway & Maxwell 1962, J Ind Eng 12:132; Shmueli et al. 2005, Appl Stat 54:127.
+eta is the natural parameter, nu the dispersion: 1 is Poisson, above it counts vary less than their mean. The
+sums are compiled, `cortseq.compiled.conway_maxwell`. Conway & Maxwell 1962, J Ind Eng 12:132; Shmueli et al.
+2005, Appl Stat 54:127.
 """
 
 from __future__ import annotations
@@ -28,10 +29,8 @@ else:
     sums = lazy("cortseq.compiled.conway_maxwell")  # it brings the compiler
     normaliser = lazy("cortseq.observations.normaliser")  # it brings torch
 
-LOG_NU = (
-    -3.0,
-    math.log(10),
-)  # part of the model; at the upper end two spikes are 1/500 as likely as Poisson's
+# Part of the model; at the upper end two spikes are 1/500 as likely as Poisson's.
+LOG_NU = (-3.0, math.log(10))
 
 
 class ConwayMaxwellReadout(CountReadout):
@@ -107,7 +106,7 @@ class ConwayMaxwellReadout(CountReadout):
 
 
 class ConwayMaxwell(CountDistribution):
-    """Counts 0 .. support with mean mu: a = eta(mu, nu), b = ln Z, h = -nu ln y!, nu the dispersion of a unit.
+    """Counts 0 .. support with mean mu: a = eta(mu, nu), b = ln Z, h = -nu ln y!, nu a unit's dispersion.
 
     The support is part of the model and belongs to the recording: twice its largest count + 20.
     """

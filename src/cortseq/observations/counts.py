@@ -2,8 +2,8 @@
 
     log p(y) = y a(mu) - b(mu) + h(y),    mu = E[y], with one dispersion per unit where the family has any
 
-A distribution writes `natural` (a and b), `base` (h) and `sample` once, on numpy or torch arrays. Likelihoods, the
-null, dispersions, EM, regressions and the read-out of a network follow.
+A distribution writes `natural` (a and b), `base` (h) and `sample` once, on numpy or torch arrays.
+Likelihoods, the null, dispersions, EM, regressions and the read-out of a network follow.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class CountLoss:
 class CountReadout(Readout):
     """mu = exp(eta), eta held between MIN_LOG_RATE and MAX_LOG_RATE; the network sees the counts themselves.
 
-    The log dispersion of a unit is the parameter "log_dispersion" (unit,), held in the range of the distribution.
+    The parameter "log_dispersion" (unit,) is held in the range of the distribution.
     """
 
     distribution: CountDistribution
@@ -71,7 +71,7 @@ class CountReadout(Readout):
         return {"readout_bias": np.log(rate), **self.start_dispersion(y, valid)}
 
     def start_dispersion(self, y: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the null's log dispersions (unit,), inside their range: at an end there would be no gradient."""
+        """Return the null's log dispersions (unit,), inside their range: its ends have no gradient."""
         bounds = self.distribution.bounds
         if bounds is None:
             return {}
@@ -114,8 +114,8 @@ class CountReadout(Readout):
 class CountDistribution(Distribution):
     """Abstract: counts of independent units; parameters "rate" (..., unit) and maybe "dispersion" (unit,).
 
-    Rates are never below MIN_RATE when scored or drawn from. Sums over bins that share a rate are all that the
-    likelihood of a dispersion needs, see `dispersion`.
+    Rates are never below MIN_RATE when scored or drawn from. Sums over bins that share a rate are all that
+    the likelihood of a dispersion needs, see `dispersion`.
     """
 
     track = "counts"

@@ -71,7 +71,7 @@ class GaussianReadout(Readout):
         eta, log_sd = self._parts(p, eta)
         z = (self.encode(p, y) - eta) * torch.exp(-log_sd)
         scale = torch.log(row(p["signal_scale"], eta))
-        return (-0.5 * z**2 - log_sd - scale - 0.5 * math.log(2 * math.pi)).sum(-1)
+        return (-0.5 * z**2 - log_sd - scale - 0.5 * LOG_2PI).sum(-1)
 
     def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         each = float(p["signal_scale"].log().sum()) + 0.5 * self.n_features * LOG_2PI
@@ -99,7 +99,7 @@ class GaussianReadout(Readout):
 
 
 class GaussianStates(states.StateEmission):
-    """Gaussian channels per state, standardised on training data; normal-inverse-gamma prior around mean 0, sd 1."""
+    """Gaussian channels per state, standardised; normal-inverse-gamma prior around mean 0, sd 1."""
 
     names: tuple[str, ...] = ("mean", "sd")
 
@@ -159,7 +159,7 @@ class Gaussian(Distribution):
         return np.asarray((-0.5 * z**2 - np.log(p["sd"]) - 0.5 * np.log(2 * np.pi)).sum(-1))
 
     def log_prob_states(self, p: Params, y: np.ndarray) -> np.ndarray:
-        """Return log p(y | state) in nats, (..., state), as products of matrices; parameters (state, channel)."""
+        """Return log p(y | state) in nats, (..., state), by matrix products; parameters (state, channel)."""
         mean, sd = p["mean"], p["sd"]
         weight = sd**-2.0
         square = (y**2) @ weight.T - 2 * y @ (weight * mean).T + (weight * mean**2).sum(1)
@@ -172,7 +172,7 @@ class Gaussian(Distribution):
         return {"mean": mean, "sd": p["sd"]}
 
     def from_eta(self, eta: np.ndarray, p: Params) -> Params:
-        """Return mean and sd from a standardised prediction; `p`: signal_mean, signal_scale and the standardised sd."""
+        """Return mean, sd of a standardised prediction; `p`: signal_mean, signal_scale, standardised sd."""
         return {"mean": p["signal_mean"] + p["signal_scale"] * eta, "sd": p["signal_scale"] * p["sd"]}
 
     def over_time(self, mean: np.ndarray, y: np.ndarray, valid: np.ndarray) -> Params:
@@ -209,7 +209,7 @@ def correlated_log_prob(error: np.ndarray, covariance: np.ndarray, scale: np.nda
 
 
 def gaussian_weights(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """Return the weights (state, 2 channel + 1) of z, z^2 and 1 in sum_d -(z - mean)^2 / (2 sd^2) - log sd."""
+    """Return weights (state, 2 channel + 1) of z, z^2 and 1 in sum_d -(z - mean)^2 / (2 sd^2) - log sd."""
     precision = sd**-2.0
     rest = (-0.5 * precision * mean**2 - np.log(sd)).sum(1)
     return np.asarray(np.c_[precision * mean, -0.5 * precision, rest])
@@ -233,7 +233,7 @@ def gaussian_prior(mean: np.ndarray, sd: np.ndarray, prior: float) -> float:
 
 
 def autoregression(y: np.ndarray, valid: np.ndarray, start: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Fit z_t = D z_{t-1} + d + sd e_t to every channel by least squares over the pairs of valid bins (order 1).
+    """Fit z_t = D z_{t-1} + d + sd e_t to each channel by least squares over pairs of valid bins (order 1).
 
     Parameters
     ----------
@@ -264,8 +264,8 @@ def skipped(p: Params, eta: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     eta : (..., n_features)
-    last : (..., n_features) the standardised signal of the bin before. Where it is NaN there was none, and the sd is
-        that of the training bins.
+    last : (..., n_features) the standardised signal of the bin before. Where it is NaN there was none, and
+        the sd is that of the training bins.
     """
     none = last.isnan()
     mean = eta + row(p["skip"], eta) * torch.where(none, 0.0, last)

@@ -1,6 +1,7 @@
 """Generalised Poisson counts: they vary more than their mean, with a heavier tail than the negative binomial.
 
-Consul & Jain 1973, Technometrics 15:791; as a regression on the mean Famoye 1993, Commun Stat Theory Methods 22:1335.
+Consul & Jain 1973, Technometrics 15:791; as a regression on the mean Famoye 1993, Commun Stat Theory Methods
+22:1335.
 """
 
 from __future__ import annotations
@@ -22,10 +23,8 @@ class GeneralisedPoisson(CountDistribution):
                + (y - 1) ln(1 + alpha y) - ln y!
     """
 
-    bounds = (
-        -7.0,
-        5.0,
-    )  # part of the model; at the lower end a variance of 1.002 times the mean at one spike
+    # Part of the model; at the lower end a variance of 1.002 times the mean at one spike.
+    bounds = (-7.0, 5.0)
     like_poisson = -7.0
 
     def natural(self, log_mean: Any, mean: Any, dispersion: Any) -> tuple[Any, Any]:
@@ -36,9 +35,9 @@ class GeneralisedPoisson(CountDistribution):
         return (y - 1) * arrays.log1p(dispersion * y) - arrays.log_factorial(y)
 
     def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:
-        """Draw the size of a population: Poisson founders, each with Poisson children, their children, and so on.
+        """Draw the size of a population: Poisson founders, their Poisson children, and so on.
 
-        Founders have mean mu / (1 + alpha mu), children alpha mu / (1 + alpha mu) < 1: the population dies out.
+        Founders have mean mu / (1 + alpha mu), children alpha mu / (1 + alpha mu) < 1: all die out.
         """
         raised = 1 + dispersion * mean
         total = born = draws.poisson(mean / raised)

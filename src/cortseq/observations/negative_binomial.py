@@ -18,7 +18,7 @@ LOG_ALPHA = (-7.0, 9.0)  # part of the model; at the lower end a variance of 1.0
 
 
 class NegativeBinomialReadout(CountReadout):
-    """The same distribution in single precision: differences of large numbers are taken in double precision."""
+    """The same distribution in single precision; differences of large numbers are taken in double."""
 
     def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return the sum over units, (...), of

@@ -1,4 +1,4 @@
-"""ln Z of the Conway-Maxwell distribution with its gradient, compiled: for automatic differentiation on a CPU."""
+"""ln Z of the Conway-Maxwell distribution with its gradient, compiled, for torch's autograd on a CPU."""
 
 from __future__ import annotations
 

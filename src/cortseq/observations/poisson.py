@@ -33,7 +33,7 @@ def log_pmf(y: np.ndarray, rate: np.ndarray) -> np.ndarray:
 def shrunk_rates(n: np.ndarray, total: np.ndarray) -> np.ndarray:
     """Estimate the rates of groups of bins, shrunk to their common mean.
 
-    Posterior means under lambda ~ Gamma(b m_unit, b), m the rate of all bins, b of greatest marginal likelihood.
+    Posterior means under lambda ~ Gamma(b m_unit, b), m the rate of all bins, b the likeliest.
 
     Parameters
     ----------

@@ -37,6 +37,6 @@ def distribution(name: str) -> type[Distribution]:
 
 @functools.cache
 def names(track: str) -> tuple[str, ...]:
-    """Return the distributions that a bin of a track ("counts", "symbols", "signal") may be drawn from, the default first."""
+    """Return the distributions of a track ("counts", "symbols", "signal") by name, the default first."""
     default = TRACKS[track].default
     return (default, *(name for name in modules() if name != default and distribution(name).track == track))

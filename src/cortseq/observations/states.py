@@ -1,11 +1,11 @@
 """What each state of a hidden Markov model emits: likelihoods and expected statistics as matrix products.
 
-For the exponential families log p(y | k) = F(y) . w_k + c(y): all bins and states are one product F W^T, and the
-M-step needs one product gamma^T F. A bin without data is a row of zeros: it weighs nothing and says nothing.
-Parameters are arrays (state, ...).
+For the exponential families log p(y | k) = F(y) . w_k + c(y): all bins and states are one product F W^T, and
+the M-step needs one product gamma^T F. A bin without data is a row of zeros: it weighs nothing and says
+nothing. Parameters are arrays (state, ...).
 
-Every estimate is the maximum a posteriori under a conjugate prior worth `prior` bins of what all training bins
-have in common (`overall`), so that no rate, probability or variance reaches 0.
+Every estimate is the maximum a posteriori under a conjugate prior worth `prior` bins of what all training
+bins have in common (`overall`), so that no rate, probability or variance reaches 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NUMBERS, _FEWEST = 1 << 18, 32  # in one array of a block (2 MB: it stays in th
 
 @dataclass(frozen=True)
 class Block:
-    """Some trials, time first; rows of `features` and `pairs` are (time, trial) flattened, `constant` is c(y)."""
+    """Some trials, time first; `features`, `pairs` have rows (time, trial) flattened, `constant` is c(y)."""
 
     trials: np.ndarray
     length: np.ndarray
@@ -60,9 +60,8 @@ class StateEmission:
     overall: Params
     n_shared = 0
     whole = False
-    default_prior = (
-        10.0  # chosen on validation trials of rat, head-direction, decision, zebrafish and worm recordings
-    )
+    # Chosen on validation trials of rat, head-direction, decision, zebrafish and worm recordings.
+    default_prior = 10.0
 
     def __init__(self, distribution: Any, prior: float | None = None):
         self.distribution, self.n_features = distribution, int(distribution.n_features)
@@ -70,7 +69,7 @@ class StateEmission:
         self.common: Params = {}
 
     def blocks(self, data: Data, n_states: int, precision: type = float) -> list[Block]:
-        """Return trials by falling length, cut so that arrays fit the cache, without bins after the last valid one.
+        """Return blocks of trials by falling length that fit the cache, and end at the last valid bin.
 
         `precision`: of products with features that are whole numbers; others stay in double precision.
         """
@@ -92,7 +91,7 @@ class StateEmission:
         """Set `common` from training data."""
 
     def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
-        """Return F(y) (time * trial, column), c(y) (time, trial) and maybe `pairs`, of y (time, trial[, feature])."""
+        """Return F(y) (time * trial, column), c(y) (time, trial), maybe `pairs`; y (time, trial, feature)."""
         raise NotImplementedError
 
     def weights(self, p: Params) -> np.ndarray:
@@ -142,10 +141,10 @@ class StateEmission:
 class CountStates(StateEmission):
     """Counts with one rate per state and unit, and one dispersion per unit that all states share.
 
-    log p = y . a_k - sum b_k + sum h(y), a and b functions of rates and dispersions (`counts.CountDistribution`).
-    Gamma prior around the overall rates. The M-step sets rates as for Poisson counts, whose mean is that of any
-    exponential family, and then the dispersions that are likeliest given the rates (Meng & Rubin 1993, Biometrika
-    80:267).
+    log p = y . a_k - sum b_k + sum h(y), a and b functions of rates and dispersions
+    (`counts.CountDistribution`). Gamma prior around the overall rates. The M-step sets rates as for Poisson
+    counts, whose mean is that of any exponential family, and then the dispersions that are likeliest given
+    the rates (Meng & Rubin 1993, Biometrika 80:267).
     """
 
     def __init__(self, distribution: Any, prior: float | None = None):

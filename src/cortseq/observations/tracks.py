@@ -1,7 +1,7 @@
-"""The three kinds of recordings, and everything that depends on the kind: ask a `Track`, never compare its name.
+"""The three kinds of recordings and all that depends on the kind: ask a `Track`, never compare its name.
 
-A bin of counts holds events of several units, a bin of symbols one label of an alphabet, a bin of a signal one real
-number per channel.
+A bin of counts holds events of several units, a bin of symbols one label of an alphabet, a bin of a signal
+one real number per channel.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Track:
         return not self.has_labels
 
     def n_features(self, y: np.ndarray, n_symbols: int) -> int:
-        """Return the features of y, (trial, time, feature) or (trial, time): its last axis, or the alphabet."""
+        """Return the number of features of y (trial, time, feature), or of labels (trial, time)."""
         return int(n_symbols if self.has_labels else y.shape[2])
 
     def n_events(self, y: np.ndarray, counted: np.ndarray) -> np.ndarray:
@@ -73,7 +73,7 @@ class Track:
         return np.sqrt(y) if self.has_events else y
 
     def perturbed(self, y: np.ndarray, n_symbols: int, rng: np.random.Generator) -> np.ndarray:
-        """Return other values than y, (trial, time, feature) or labels (trial, time), in every bin where there are any."""
+        """Return y (trial, time, feature) or labels (trial, time) with another value in every bin."""
         if self.has_events:
             return y + rng.integers(1, 4, y.shape)
         if self.has_labels:

@@ -183,7 +183,7 @@ def blocks(recording: xr.Dataset, roles: dict[str, Any]) -> Audit:
 
 
 def observed(recording: xr.Dataset) -> list[Audit]:
-    """Counts are whole numbers, as no smoothed ones are; channels standardised over all roles are a warning."""
+    """Counts are whole numbers, never smoothed; channels standardised over all roles are a warning."""
     y, valid = rec.observations(recording), recording["valid"].values
     seen = y[valid]
     track = rec.kind(recording)
@@ -205,9 +205,9 @@ def inputs(recording: xr.Dataset) -> list[Audit]:
 
     Copies: a linear regression on observations up to LAGS bins before and after, fitted on every other trial,
     explains COPY of an input's variance on the others, which the past alone does not. Outcomes: an input that
-    is one value all through each trial and maps one to one onto a covariate of `attrs["outcomes"]` or named like
-    an outcome (OUTCOMES). Too early: before its time `available` (coordinate along `input`, s on the trial's
-    clock), an input that has one must not differ between trials.
+    is one value all through each trial and maps one to one onto a covariate of `attrs["outcomes"]` or named
+    like an outcome (OUTCOMES). Too early: before its time `available` (coordinate along `input`, s on the
+    trial's clock), an input that has one must not differ between trials.
     """
     if "inputs" not in recording:
         return [Audit("inputs", True, "there are none")]
@@ -258,9 +258,8 @@ def _copied(data: Data, u: np.ndarray) -> str:
         lags = lags[np.abs(lags) <= max(y.shape[1] // 4, 1)]
     reach = int(lags.max())
     inner = data.valid[:, reach : y.shape[1] - reach]
-    columns = np.stack(
-        [y[:, reach + k : y.shape[1] - reach + k][inner] for k in lags], 1
-    )  # (bin, lag, feature)
+    # (bin, lag, feature)
+    columns = np.stack([y[:, reach + k : y.shape[1] - reach + k][inner] for k in lags], 1)
     target = u[:, reach : y.shape[1] - reach][inner]
     odd = np.broadcast_to(np.arange(len(u))[:, None] % 2 == 1, inner.shape)[inner]
     if not target.size or target[odd].std() == 0 or target[~odd].std() == 0:
@@ -292,8 +291,8 @@ def provenance(
 ) -> Audit:
     """The fit was given the manifest's training and validation trials, of these very trials, and no more.
 
-    The card's `learned_sha256` is the digest of what `Model.learn` was handed: that of the trials at hand only
-    if nothing (a z-score, a smoothing) came between. `probes.refit` shows that it learned from nothing else.
+    The card's `learned_sha256` is the digest of what `Model.learn` was handed: that of the trials at hand
+    only if nothing (a z-score, a smoothing) came between. `probes.refit` shows that it learned from no other.
     """
     learned = fit.card["learned_from"]
     for role in ("train", "valid"):
@@ -309,7 +308,8 @@ def provenance(
     return Audit(
         "provenance",
         True,
-        f"{name}: was given {len(learned['train'])} training and {len(learned['valid'])} validation trials of the manifest",
+        f"{name}: was given {len(learned['train'])} training and {len(learned['valid'])} validation trials "
+        "of the manifest",
     )
 
 

@@ -1,7 +1,8 @@
-"""Co-smoothing (docs/likelihood.md#prediction-tasks): held-out units at all times from held-in units at all times.
+"""Co-smoothing (docs/likelihood.md#prediction-tasks): held-out units at all times from held-in units.
 
-The task of the Neural Latents Benchmark (Pei et al. 2021, arXiv:2109.04463), in its bits/spike. Every predictor here
-is a smoother, or knows no neural data at all (`null`, `psth`); a causal filter is never in this table.
+The task of the Neural Latents Benchmark (Pei et al. 2021, arXiv:2109.04463), in its bits/spike. Every
+predictor here is a smoother, or knows no neural data at all (`null`, `psth`); a causal filter is never in
+this table.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ def table(
 ) -> pd.DataFrame:
     """One row per smoother: its benchmark bits/spike on the held-out units of test trials.
 
-    Columns: smoother, value (mean over members; null: mean of the evaluated spikes), over_training_mean and its
-    low, high (bits/spike over the training mean, interval over trials and members), units_in, units_out, trials.
+    Columns: smoother, value (mean over members; null: mean of the evaluated spikes), over_training_mean and
+    its low, high (bits/spike over the training mean, interval over trials and members), units_in,
+    units_out, trials.
     """
     train, valid, test = (Data.of(recording, roles[role]) for role in ("train", "valid", "test"))
     if not train.kind.has_events:

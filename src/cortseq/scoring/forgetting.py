@@ -1,10 +1,12 @@
 """What a network still knows of earlier sessions when it has learned later ones.
 
-R[i, j] is the score on test trials of session j after learning session i, over the null of session j. With n sessions
+R[i, j] is the score on test trials of session j after learning session i, over the null of session j. With n
+sessions
 
     ACC = mean_j R[n, j],    BWT = mean_{j < n} (R[n, j] - R[j, j])
 
-(Lopez-Paz & Ranzato 2017, arXiv:1706.08840): BWT < 0 is forgetting, BWT > 0 what later sessions taught of earlier ones.
+(Lopez-Paz & Ranzato 2017, arXiv:1706.08840): BWT < 0 is forgetting, BWT > 0 what later sessions taught of
+earlier ones.
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ def _kept(fits: list[list[Fit]]) -> list[list[int]]:
 def _stage(
     learned: list[Fit], tests: list[list[Tested]], kept: list[list[int]], burn_in: int
 ) -> list[Session]:
-    """One row of the matrix: nats of a stage's fits (one a fold) on every session, and of the session's null."""
+    """One row of the matrix: nats of a stage's fits (one a fold) on each session, and of its null."""
     row = []
     for test in tests:
         mine = [_scored(fit, one).sel(member=k) for fit, one, k in zip(learned, test, kept, strict=True)]

@@ -1,8 +1,8 @@
 """Free-running simulation against recorded trials (docs/likelihood.md#prediction-tasks).
 
 Each statistic is a vector of numbers made of some trials; a measure says how well two such vectors agree. The
-recording is its own ruler: its test trials are split at random in halves. A model is measured between a half and
-as many simulated trials of the same lengths, the ruler between the two halves, so that a model as good as
+recording is its own ruler: its test trials are split at random in halves. A model is measured between a half
+and as many simulated trials of the same lengths, the ruler between the two halves, so that a model as good as
 the recording reaches the ruler.
 """
 
@@ -26,9 +26,9 @@ Trials = tuple[np.ndarray, np.ndarray]  # y and valid of some trials
 def compare(fit: Fit, recording: xr.Dataset, trials: Any, seed: int = 0) -> pd.DataFrame:
     """One row per member, statistic and measure: value of the simulation, ruler of the recording.
 
-    Measures: "correlation" (1 is best), "error" (rms difference over the recording's rms, 0 is best), "octaves" (rms
-    difference of logarithms to base 2, 0 is best), "total variation" (0 best, 1 worst). A recording with inputs
-    cannot run freely: its table is empty.
+    Measures: "correlation" (1 is best), "error" (rms difference over the recording's rms, 0 is best),
+    "octaves" (rms difference of logarithms to base 2, 0 is best), "total variation" (0 best, 1 worst). A
+    recording with inputs cannot run freely: its table is empty.
     """
     if "inputs" in recording:
         return pd.DataFrame(columns=["member", "statistic", "measure", "value", "ruler"])
@@ -116,7 +116,7 @@ def spectrum(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
 
 
 def autocorrelation_time(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """Log2 of 1/2 + the sum of the autocorrelation of the mean over features until it first falls below 0, bins."""
+    """Log2 of 1/2 + the sum, in bins, of the mean autocorrelation until it first falls below 0."""
     length = _common(valid)
     rate = y[:, :length].mean(2)
     rate = rate - rate.mean()

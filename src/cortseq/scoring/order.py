@@ -34,10 +34,10 @@ def markov_order_test(
     """Test that the chain has order k against order k + 1.
 
     G = 2 sum_{ahw} c(ahw) log[ c(ahw) c(h) / (c(ah) c(hw)) ] over words of k + 2 labels (a before h, h of k
-    labels, w after it), c(ah) = sum_w c(ahw) and so on, so that every count is over the same bins. Under order k
-    it is chi-squared with m^k (m-1)^2 degrees of freedom as counts grow (Anderson & Goodman 1957, Ann Math
-    Stat 28:89). The bootstrap draws the sequences anew from the fitted chain of order k, each from its own
-    first k + 1 labels: p = (1 + #{G* >= G}) / (1 + resamples).
+    labels, w after it), c(ah) = sum_w c(ahw) and so on, so that every count is over the same bins. Under
+    order k it is chi-squared with m^k (m-1)^2 degrees of freedom as counts grow (Anderson & Goodman 1957, Ann
+    Math Stat 28:89). The bootstrap draws the sequences anew from the fitted chain of order k, each from its
+    own first k + 1 labels: p = (1 + #{G* >= G}) / (1 + resamples).
 
     Raises CortseqError where no sequence has k + 2 labels, or the words are too many to tabulate.
     """

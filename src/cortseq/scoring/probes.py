@@ -70,8 +70,8 @@ def refit(
 
     k-means, PCA, z-scores, rates, smoothing, number of states and order: all of member 0's parameters; of a
     network learned by gradient descent those that are measured and not learned (`fixed`). A fit from another
-    device or from other versions is only warned of. `start`: the earlier fit that it began with, if any; then its
-    measured parameters are those of the first session, and its card must name this very fit.
+    device or from other versions is only warned of. `start`: the earlier fit that it began with, if any; then
+    its measured parameters are those of the first session, and its card must name this very fit.
     """
     if fit.card.get("started_from") != (start.digest() if start else None):
         return Audit("refit", False, f"{name}: did not begin with the fit to the session before")
@@ -144,7 +144,7 @@ def _symbol_sum(fit: Fit, one: xr.Dataset, rng: np.random.Generator) -> float:
 
 
 def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> float:
-    """The sum (integral) over all values of the last bin of a short trial, of the model fitted to few units."""
+    """The sum (integral) over all values of the last bin of a short trial, model fitted to few units."""
     n = small.sizes["trial"]
     fit = _quick(model, 3).fit(small, range(2 * n // 3), range(2 * n // 3, n), members=1)
     trial = int(rng.integers(n))
@@ -153,9 +153,8 @@ def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> floa
     track = rec.kind(small)
     if track.has_events:
         n_units = small.sizes["unit"]
-        most = min(
-            MOST_COUNTS[n_units], small.attrs.get("support", 256) + 1
-        )  # no probability beyond a support
+        # Beyond a support nothing has a probability.
+        most = min(MOST_COUNTS[n_units], small.attrs.get("support", 256) + 1)
         outcomes = np.array([*itertools.product(range(most), repeat=n_units)])
         weight = 1.0
     else:
@@ -168,7 +167,7 @@ def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> floa
 
 
 def _small(recording: xr.Dataset, roles: dict[str, Any], n_units: int) -> xr.Dataset:
-    """A few short training trials of the units whose rate is nearest to one spike in two bins (the first channels)."""
+    """A few short training trials of the units with a rate nearest to 1/2 spike a bin (or first channels)."""
     track = rec.kind(recording)
     part = recording.isel(trial=roles["train"][:SMALL_TRIALS], time=slice(0, SMALL_BINS))
     long = np.flatnonzero(part["valid"].values[:, :5].all(1))
@@ -184,7 +183,7 @@ def _small(recording: xr.Dataset, roles: dict[str, Any], n_units: int) -> xr.Dat
 
 
 def surrogates(chain: Fit, network: Fit, n_time: int, seed: int = 0) -> list[Audit]:
-    """Who wins on data drawn from the fitted chain, where the network should not, and from the fitted network.
+    """Who wins on data drawn from the fitted chain (the network should not), and from the network.
 
     Both are drawn from freely (`simulate`), and both specifications are fitted again to few short trials, the
     network for few epochs: reported, never stopping.

@@ -1,4 +1,4 @@
-"""Paired statistics over trials, in nats: the unit of resampling is the trial, and the member where there are several."""
+"""Paired statistics in nats; trials are resampled, and members where there are several."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from scipy.special import ndtri, stdtr  # scipy.stats would take most jobs longe
 from cortseq.errors import CortseqError
 
 _ROWS = 500  # resamples drawn at once: bounds memory
-# Of equivalence, in bits per spike or symbol, nats per sample and channel. A convention: the gain that a study of
-# 200 trials is meant to detect (docs/calibration.md).
+# Of equivalence, in bits per spike or symbol, nats per sample and channel. A convention: the gain that a
+# study of 200 trials is meant to detect (docs/calibration.md).
 MARGIN = 0.01
 
 
@@ -34,7 +34,7 @@ class PairedDifference:
         return replace(self, **scaled)
 
     def equivalence(self, margin: float = MARGIN) -> float:
-        """p of two one-sided t tests that |A - B| < margin (Schuirmann 1987, J Pharmacokinet Biopharm 15:657).
+        """p of two one-sided t tests of |A - B| < margin (Schuirmann 1987 J Pharmacokinet Biopharm 15:657).
 
         The larger of P(T >= (margin + d) / se) and P(T >= (margin - d) / se), T with pieces - 1 degrees of
         freedom and se of the bootstrap: small where the two are shown to be as good as each other.
@@ -67,7 +67,8 @@ def paired(
     n_events : (trial,) spikes, symbols or samples.
     resamples : of the bootstrap and of the permutation test.
     blocks : (trial,) label of the block that a trial belongs to, where neighbours are not independent
-        (windows of a continuous recording): blocks are then resampled and flipped as one. None: every trial is its own.
+        (windows of a continuous recording): blocks are then resampled and flipped as one. None: every trial
+        is its own.
 
     The p-value is (1 + #{|permuted| >= |observed|}) / (1 + resamples): flipping the sign of a trial's
     difference is exact under the null that A and B are exchangeable within trials (Good 2005).
@@ -102,7 +103,7 @@ def paired(
 
 @dataclass(frozen=True)
 class Session:
-    """Two models on one recording: nats (member, trial) each, events (trial,), block labels (trial,) or None."""
+    """Two models on one recording: nats (member, trial) each, events (trial,), blocks (trial,) or None."""
 
     log_prob_a: np.ndarray
     log_prob_b: np.ndarray
@@ -140,9 +141,9 @@ def across_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: in
 def over_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: int = 0) -> PairedDifference:
     """Mean over these very sessions of A minus B (nats per event), differences taken within members.
 
-    A replicate draws trials (or blocks) within each session, and members once for all sessions: one network learned
-    them all. B may have one member, a model without restarts. Sessions are not resampled: the interval says
-    nothing about others (`across_sessions` does). p_value as there.
+    A replicate draws trials (or blocks) within each session, and members once for all sessions: one network
+    learned them all. B may have one member, a model without restarts. Sessions are not resampled: the
+    interval says nothing about others (`across_sessions` does). p_value as there.
     """
     rng, each, boots = np.random.default_rng(seed), [], []
     members = rng.integers(len(sessions[0].log_prob_a), size=(resamples, len(sessions[0].log_prob_a)))
@@ -176,7 +177,8 @@ def expected_best(valid: ArrayLike, test: ArrayLike) -> np.ndarray:
 
         E[n] = sum_i t_(i) ((i / N)^n - ((i - 1) / N)^n)
 
-    (Dodge et al. 2019, arXiv:1909.03004, with the test score of the chosen setting in place of its validation).
+    (Dodge et al. 2019, arXiv:1909.03004, with the test score of the chosen setting in place of its
+    validation).
     """
     valid, test = np.asarray(valid, float), np.asarray(test, float)
     rank = np.arange(len(test) + 1) / len(test)

@@ -52,9 +52,9 @@ def _dataset(
 def forecast(
     fit: Fit, recording: xr.Dataset, trials: Any, horizons: Sequence[int], samples: int, seed: int
 ) -> xr.Dataset:
-    """log_prob (member, trial, time, horizon) of `trials`, see `Fit.forecast`; on networks `plug_in` beside it.
+    """log_prob (member, trial, time, horizon) of `trials`, see `Fit.forecast`; for networks also `plug_in`.
 
-    Horizons that leave less than half of the bins are left out. The attribute `kind` says "exact" or "sampled".
+    Horizons that leave less than half of the bins are left out. `attrs["kind"]`: "exact" or "sampled".
     """
     data = fit._data(recording, trials)
     kept = [h for h in horizons if h == 1 or h <= data.y.shape[1] // 2]
@@ -69,8 +69,8 @@ def forecast(
 def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: int = 0) -> pd.DataFrame:
     """Gain over the null against horizon, of each model's forecasts (one a fold; "null" among them).
 
-    Columns: model, role, horizon, value, low, high (bits per event, nats for signals), kind (exact | sampled |
-    plug-in), trials. All horizons and models are scored on the same bins: those the largest horizon reaches.
+    Columns: model, role, horizon, value, low, high (bits per event, nats for signals), kind (exact, sampled
+    or plug-in), trials. All horizons and models are scored on the bins that the largest horizon reaches.
     """
     if "null" not in folds:
         raise CortseqError("forecasts are compared with those of the null", key="null")
@@ -122,7 +122,7 @@ def recall(fit: Fit, recording: xr.Dataset, trials: Any, memories: Sequence[int]
 
 
 def memory_rerun(folds: list[xr.Dataset], burn_in: int = 0, seed: int = 0) -> pd.DataFrame:
-    """Memory gain G(k) = full history - last k bins, of the same parameters: memory, value, low, high, p_value.
+    """Memory gain G(k) = full history - last k bins, same parameters: memory, value, low, high, p_value.
 
     Differences are taken within members, so that their interval holds the spread of the gain over members.
     """
@@ -145,7 +145,7 @@ def memory_retrained(
     burn_in: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """One row as of `memory_rerun`, of a network trained on windows of `memory` bins; products of the score stage."""
+    """A row of `memory_rerun` for a network trained on windows of `memory` bins, from products of scores."""
     a, b = ([f.isel(trial=f["role"].values == "test") for f in folds] for folds in (full, short))
     blocks = _blocks([f.assign_attrs(continuous=int(continuous)) for f in a])
     mine, theirs = (_sums(f, "log_prob", burn_in) for f in (a, b))

@@ -69,14 +69,10 @@ def paired_difference(
     seed: int = 0,
     blocks: ArrayLike | None = None,
 ) -> PairedDifference:
-    """Return the difference of two models in bits per spike, with its interval and p: see `statistics.paired`.
+    """Return `statistics.paired` of two models' log-probabilities of spike counts, in bits per spike.
 
     Parameters
     ----------
-    log_prob_a, log_prob_b : (trial,) or (member, trial), nats summed over a trial.
-    n_spikes : (trial,) events.
-    resamples : of the bootstrap and of the permutation test.
-    seed : of the resampling.
-    blocks : (trial,) label of what is resampled as one, where neighbours are not independent.
+    n_spikes : (trial,) spikes. The other parameters are those of `statistics.paired`.
     """
     return paired(log_prob_a, log_prob_b, n_spikes, resamples, seed, blocks).per(BIT)

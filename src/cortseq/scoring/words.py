@@ -39,8 +39,8 @@ def verdict(row: dict[str, Any]) -> str:
             f"{row['equivalence_margin']:g}: p = {row['equivalence_p']:.2g})."
         )
     return (
-        f"{text}; a difference from the best chain {chain} is not shown ({gain:+.3f} {unit}, p = {p:.2g}, Holm; "
-        f"{row['detectable_gain']:.3f} could have been detected)."
+        f"{text}; a difference from the best chain {chain} is not shown ({gain:+.3f} {unit}, p = {p:.2g}, "
+        f"Holm; {row['detectable_gain']:.3f} could have been detected)."
     )
 
 
@@ -62,8 +62,8 @@ def summary(frame: pd.DataFrame) -> list[str]:
             text += f", {100 * best['value'] / best['ceiling']:.0f} % of what the exact filter reaches"
         if live["gain_over_markov"].notna().any():
             text += (
-                f"; {len(winners)} of {int((live['role'] == 'recurrent').sum())} recurrent models beat the best "
-                f"Markov chain ({best['reference']})"
+                f"; {len(winners)} of {int((live['role'] == 'recurrent').sum())} recurrent models beat the "
+                f"best Markov chain ({best['reference']})"
             )
         if best["rival"] and best["rival"] != best["reference"]:
             ahead = live[

@@ -36,7 +36,7 @@ FAULTS = [
     ),
     Fault(
         "The reset gate of the GRU leaves out the candidate's bias.",
-        "Gru._gates", "torch.tanh(u_candidate + r * (w_candidate + c))", "torch.tanh(u_candidate + r * w_candidate + c)", CELLS,
+        "Gru._gates", "torch.tanh(u_candidate + r * inner)", "torch.tanh(u_candidate + r * w_candidate + inner - w_candidate)", CELLS,
     ),
     Fault(
         "Resources are used up by U, not by the facilitated u.",

@@ -58,7 +58,7 @@ def parents(table: Table, level: int, m: int) -> np.ndarray:
 
 
 def paths(table: Table, symbols: np.ndarray, valid: np.ndarray, m: int) -> np.ndarray:
-    """The contexts before each bin, (level, trial, time): ids at each level, -1 where never seen in training."""
+    """The contexts before each bin, (level, trial, time): ids at each level, -1 if not seen in training."""
     out = np.full((depth(table) + 1, *symbols.shape), -1, np.int64)
     out[0] = 0
     for level in range(1, len(out)):
@@ -98,7 +98,7 @@ class Chain:
             self.backoff.append(table[f"backoff{level}"])
 
     def contexts(self, symbols: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """The deepest context before each bin that occurred in training, (trial, time), numbered over all levels."""
+        """The deepest known context before each bin, (trial, time), numbered over all levels."""
         ids = paths(self.table, symbols, valid, self.m)
         level = (ids >= 0).sum(0) - 1  # a context that occurred has parents that did
         return np.asarray(self.offsets[level] + np.take_along_axis(ids, level[None], 0)[0])
@@ -123,15 +123,15 @@ class Chain:
     def futures(self, last: int, labels: np.ndarray) -> Iterator[np.ndarray]:
         """P(label h steps ahead | context) for h = 1..last, each (context of any level, label), exactly.
 
-        B_h = T B_{h-1} with T the transitions between contexts. The context after (h, w) is the longest suffix
-        of hw that occurred in training, which the deepest context of h decides, so this is a finite chain.
-        A row of T B is its parent's plus what the followers seen in this context change:
+        B_h = T B_{h-1} with T the transitions between contexts. The context after (h, w) is the longest
+        suffix of hw that occurred in training, which the deepest context of h decides, so this is a finite
+        chain. A row of T B is its parent's plus what the followers seen in this context change:
         with V = T B, U_i = sum_w B[n_iw], n_iw the context after i and w, p the parent of i,
 
             V_i = g_i V_p + b_i U_i + sum_{w seen after i} (W_iw B[n_iw] + g_i P_p(w) (B[n_iw] - B[n_pw])).
 
-        Columns of B are independent: `labels` chooses them, and so bounds memory. The differences cost accuracy
-        where the result is far smaller than its terms: from h = 2 on nothing is below the rounding of 1.
+        Columns of B are independent: `labels` chooses them, and so bounds memory. The differences cost
+        accuracy where a result is far smaller than its terms: from h = 2 on none is below the rounding of 1.
         """
         b = self._next_label(labels)
         for h in range(last):

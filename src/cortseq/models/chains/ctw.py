@@ -14,13 +14,13 @@ from cortseq.models.chains.state_chain import Bins, StateChain
 class ContextTree(StateChain):
     """The mixture of all context trees of at most `depth` labels, each pruning weighted by what it explains.
 
-    Leaves predict (c + 1/2) / (n + m/2), a node is a leaf with prior probability 1/2; the mixture is exact (see
-    `smoothing.context_tree`). The counts are those of the training trials and stay fixed: what is scored does not
-    update them, as with every other model here, so scores of test trials do not depend on their order. The
-    probability that the mixture gives the training labels one after the other, which needs no held-out data,
-    is in the card as `log_evidence` (nats). Contexts begin with the start symbol, as those of `Markov`; counts
-    and signals are first discretised as there. Nothing is chosen on validation but the decay of the encoder.
-    Willems, Shtarkov & Tjalkens 1995, IEEE Trans Inf Theory 41:653.
+    Leaves predict (c + 1/2) / (n + m/2), a node is a leaf with prior probability 1/2; the mixture is exact
+    (see `smoothing.context_tree`). The counts are those of the training trials and stay fixed: what is scored
+    does not update them, as with every other model here, so scores of test trials do not depend on their
+    order. The probability that the mixture gives the training labels one after the other, which needs no
+    held-out data, is in the card as `log_evidence` (nats). Contexts begin with the start symbol, as those of
+    `Markov`; counts and signals are first discretised as there. Nothing is chosen on validation but the decay
+    of the encoder. Willems, Shtarkov & Tjalkens 1995, IEEE Trans Inf Theory 41:653.
     """
 
     family: Literal["ctw"] = "ctw"

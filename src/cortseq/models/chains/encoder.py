@@ -24,8 +24,8 @@ def learn(
 ) -> tuple[Params, np.ndarray]:
     """Encoder and emissions of `states` population states, and the labels (trial, time) of the training bins.
 
-    On symbols there is nothing to learn: the labels are the symbols. quick: where bins are many, clusters that are
-    good enough to compare decays.
+    On symbols there is nothing to learn: the labels are the symbols. quick: where bins are many, clusters
+    that are good enough to compare decays.
     """
     params: Params = {"decay": np.array([decay])}
     if train.kind.has_labels:
@@ -91,8 +91,8 @@ def likelihood(
 ) -> tuple[np.ndarray, np.ndarray]:
     """p(y_t | label) / exp(peak_t), (trial, time, label), and peak_t in nats, (trial, time).
 
-    The peak is the largest log-likelihood over the labels unless it is given. On symbols the likelihood is 1 for
-    the symbol itself. `trials` and `chosen` (labels) select.
+    The peak is the largest log-likelihood over the labels unless it is given. On symbols the likelihood is 1
+    for the symbol itself. `trials` and `chosen` (labels) select.
     """
     if data.kind.has_labels:
         one_hot = data.y[trials][..., None] == np.arange(data.n_features)[chosen]
@@ -111,8 +111,8 @@ def _log_likelihood(p: Params, data: Data, y: np.ndarray, chosen) -> np.ndarray:
 def _gaussians(train: Data, found: np.ndarray, k: int) -> Params:
     """Means per state (one bin's worth of the overall mean added), one sd per channel.
 
-    The sd is about the state's mean in the *other* trials: clusters of many channels fit their own bins, and an sd
-    about those means would be too small for every new trial.
+    The sd is about the state's mean in the *other* trials: clusters of many channels fit their own bins, and
+    an sd about those means would be too small for every new trial.
     """
     y = train.y[train.valid]
     n, total = _totals(train, found, k)

@@ -55,7 +55,7 @@ def kneser_ney(table: Table, m: int) -> tuple[Table, dict]:
 
     g(h) = (D1 N1(h) + D2 N2(h) + D3 N3+(h)) / c(h), N_i(h) the followers seen i times. Below the longest
     contexts c(hw) is the number of distinct labels that came before hw, or how often hw occurred where h
-    begins with the start symbol (nothing comes before that). With n_i the number of cells of count i at a level,
+    begins with the start symbol (nothing comes before that). With n_i the cells of count i at a level,
 
         Y = n_1 / (n_1 + 2 n_2), D_i = i - (i + 1) Y n_{i+1} / n_i.
 
@@ -81,7 +81,7 @@ def kneser_ney(table: Table, m: int) -> tuple[Table, dict]:
 
 
 def _continuations(table: Table, level: int, m: int) -> np.ndarray:
-    """Distinct labels before each cell of a level; plain counts of contexts that begin with the start symbol."""
+    """Distinct labels before each cell of a level; plain counts if contexts begin with the start symbol."""
     context, _, plain = chain.cells(table, level, m)
     longer, follower, _ = chain.cells(table, level + 1, m)
     parent = chain.parents(table, level + 1, m)[longer]
@@ -138,7 +138,8 @@ def held_out_weights(table: Table, m: int, paths: np.ndarray, likelihood: np.nda
 def deleted_weights(table: Table, m: int, paths: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Weights l by EM on the training labels themselves, each left out of the counts that predict it.
 
-    P = (c(hw) - 1) / (c(h) - 1), and a context that occurred only here counts as unseen ("deleted interpolation").
+    P = (c(hw) - 1) / (c(h) - 1), and a context that occurred only here counts as unseen: "deleted
+    interpolation".
     """
     p, seen = np.zeros(paths.shape), np.zeros(paths.shape, bool)
     for level, ids in enumerate(paths):
@@ -153,8 +154,8 @@ def deleted_weights(table: Table, m: int, paths: np.ndarray, labels: np.ndarray)
 def _em(p: np.ndarray, seen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """EM for l: a bin walks from the deepest level up and stops at level j with probability l_j.
 
-    p (level, bin): likelihood at each level, passed by where it is not `seen`; uniform: at the end of the walk.
-    One pseudo-bin per level never stops, so that l < 1 and nothing has probability 0.
+    p (level, bin): likelihood at each level, passed by where it is not `seen`; uniform: at the end of the
+    walk. One pseudo-bin per level never stops, so that l < 1 and nothing has probability 0.
     """
     weights, before = np.full(len(p), 0.5), -np.inf
     for _ in range(_EM_STEPS):
@@ -176,17 +177,18 @@ def _em(p: np.ndarray, seen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 
 
 def context_tree(table: Table, m: int) -> tuple[Table, float]:
-    """The mixture over all prunings of the context tree, and log of the probability it gives the training labels.
+    """The mixture over all prunings of the context tree, and the log-probability of the training labels.
 
     At a node with counts c (total n) the estimator of Krichevsky & Trofimov gives its labels in sequence
-    K = prod_w [(1/2)(3/2)..] / [(m/2)(m/2 + 1)..]; a node is a leaf with probability 1/2 (at full depth: 1), so
+    K = prod_w [(1/2)(3/2)..] / [(m/2)(m/2 + 1)..]; a node is a leaf with probability 1/2 (at full depth 1):
 
         P_w(node) = (K(node) + prod_children P_w(child)) / 2.
 
     Given the training labels the node, once reached, is a leaf with probability B = K / (2 P_w), and predicts
     (c + 1/2) / (n + m/2); below a context that never occurred every leaf predicts 1/m. Along the path of a
     context the leaf is at level j with probability q_j = B_j prod_{i<j} (1 - B_i), hence
-    P_j = P_{j-1} + q_j ((c + 1/2) / (n + m/2) - 1/m). Willems, Shtarkov & Tjalkens 1995, IEEE Trans Inf Theory 41:653.
+    P_j = P_{j-1} + q_j ((c + 1/2) / (n + m/2) - 1/m). Willems, Shtarkov & Tjalkens 1995, IEEE Trans Inf
+    Theory 41:653.
     """
     depth = chain.depth(table)
     leaf: list[np.ndarray] = []  # log K

@@ -1,4 +1,4 @@
-"""What Markov chains and context trees share: labels or population states, the mixture, forecasts, sampling."""
+"""What Markov chains and context trees share: labels or states, the mixture, forecasts, sampling."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Bins:
 
 @dataclass(frozen=True)
 class _Found:
-    """Parameters, their score on the validation bins (nats), what the card says, and of how many they were chosen."""
+    """Parameters, their score on the validation bins (nats), the card, and how many they were chosen of."""
 
     score: float
     params: Params
@@ -74,8 +74,8 @@ class StateChain(Model):
     ) -> Fit:
         """Fit to sequences of labels 0..n_symbols-1; choices are made on `valid`.
 
-        Without it the validation set is one empty sequence, and nothing is chosen on what was learned from: see
-        `tables` of the family. `how`: seed and so on, as of `fit`.
+        Without it the validation set is one empty sequence, and nothing is chosen on what was learned from:
+        see `tables` of the family. `how`: seed and so on, as of `fit`.
         """
         return super().fit_sequences(
             sequences, n_symbols, [np.zeros(0, int)] if valid is None else valid, **how

@@ -12,7 +12,7 @@ from cortseq.observations.base import MIN_SD
 
 
 class AutoregressiveStates(gaussian.GaussianStates):
-    """z_t = A_k z_{t-1} + b_k + noise of sd_k per channel, standardised; first bins have a Gaussian of their own.
+    """z_t = A_k z_{t-1} + b_k + noise of sd_k per channel, standardised; first bins have their own Gaussian.
 
     Prior: A_k, b_k around the regression over all training bins, sd_k around its residual sd; that regression
     around each channel's own (A diagonal), for few bins say little about a matrix of many channels (Litterman
@@ -33,7 +33,7 @@ class AutoregressiveStates(gaussian.GaussianStates):
         return first, constant, pairs
 
     def log_prob(self, p: Params, block: states.Block) -> np.ndarray:
-        """Return log p(y_t | y_{t-1}, state) without the constant, (time, trial, state), one state after another."""
+        """Return log p(y_t | y_{t-1}, state) without the constant, (time, trial, state), state by state."""
         out = super().log_prob(p, block).reshape(block.constant.size, -1)
         assert block.pairs is not None
         there = block.pairs[:, -1]
@@ -63,7 +63,7 @@ class AutoregressiveStates(gaussian.GaussianStates):
         self.overall = {"theta": theta[0], "variance": sd[0] ** 2}
 
     def _regress(self, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return theta = [A^T; b] (state, column, channel) and sd (state, channel) by penalised least squares."""
+        """Return theta = [A^T; b] (state, column, channel), sd (state, channel): penalised least squares."""
         n, k, theta0 = self.n_features, self.prior, self.overall["theta"]
         zz, zy, yy = gram[:, n:, n:], gram[:, n:, :n], np.einsum("kii->ki", gram[:, :n, :n])
         theta = np.linalg.solve(zz + k * np.eye(n + 1), zy + k * theta0)
@@ -94,7 +94,7 @@ class AutoregressiveStates(gaussian.GaussianStates):
         return self._back(z).reshape(*block.shape, -1)
 
     def observed(self, block: states.Block) -> tuple[np.ndarray, np.ndarray]:
-        """Return standardised z (time, trial, channel), 0 where missing, and which bins are there (time, trial)."""
+        """Return standardised z (time, trial, channel), 0 where missing; which bins exist (time, trial)."""
         assert block.pairs is not None
         n, f, g = self.n_features, block.features, block.pairs
         return (f[:, :n] + g[:, :n]).reshape(*block.shape, n), (f[:, -1] + g[:, -1]).reshape(block.shape) > 0
@@ -118,7 +118,7 @@ class AutoregressiveStates(gaussian.GaussianStates):
         return np.asarray(rng.normal(mean, sd))
 
     def log_density(self, p: Params, before: np.ndarray | None, z: np.ndarray) -> np.ndarray:
-        """Return log p(z_t | z_{t-1}, state) but for the constant, (row, state), of standardised rows as in `step`."""
+        """Return log p(z_t | z_{t-1}, state) but for the constant, (row, state); rows are those of `step`."""
         before = np.full(z.shape, np.nan) if before is None else before
         known = ~np.isnan(before[:, 0])
         pairs = states.with_ones([z, before], known)

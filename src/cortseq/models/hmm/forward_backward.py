@@ -1,13 +1,15 @@
 """Filtering and smoothing of a hidden Markov chain, trials side by side, compiled.
 
-Arrays are (time, trial, state): a step of all trials is one matrix product. A trial ends after `length` bins. A
-bin without data has log-emission 0 in every state.
+Arrays are (time, trial, state): a step of all trials is one matrix product. A trial ends after `length` bins.
+A bin without data has log-emission 0 in every state.
 
-    predicted_t = p(s_t | y_<t) = belief_{t-1} A,    belief_t = p(s_t | y_<=t) = predicted_t b_t / p(y_t | y_<t)
+    predicted_t = p(s_t | y_<t) = belief_{t-1} A
+    belief_t    = p(s_t | y_<=t) = predicted_t b_t / p(y_t | y_<t)
     smoothed_t  = p(s_t | all y) = belief_t * (A ratio_{t+1}),    ratio_t = smoothed_t / predicted_t
 
-Beliefs are normalised at every bin, so nothing under- or overflows however long a trial is (Rabiner 1989, Proc
-IEEE 77:257; the backward pass in the form of Kitagawa 1987, JASA 82:1032, needs no emissions and no scale).
+Beliefs are normalised at every bin, so nothing under- or overflows however long a trial is (Rabiner 1989,
+Proc IEEE 77:257; the backward pass in the form of Kitagawa 1987, JASA 82:1032, needs no emissions and no
+scale).
 """
 
 from __future__ import annotations
@@ -17,15 +19,16 @@ from numba import njit
 
 from cortseq.compiled.functions import OPTIONS
 
-# Smallest normal numbers: a bin whose probability, relative to its likeliest state, is below is worked out in logarithms.
+# Smallest normal numbers. A bin whose probability, relative to its likeliest state, is below is worked out in
+# logarithms.
 _SMALL = 1e8
 
 
 def forward(log_b, length, initial, transition):
-    """predicted, belief (time, trial, state) and log p(y_t | y_<t) (time, trial); past a trial's end all are 0.
+    """predicted, belief (time, trial, state), log p(y_t | y_<t) (time, trial); all 0 past a trial's end.
 
-    log_b (time, trial, state): log p(y_t | s_t). Beliefs have the precision of `transition`; so has each log p, however
-    far log_b is from 0, where log_b is in double precision.
+    log_b (time, trial, state): log p(y_t | s_t). Beliefs have the precision of `transition`; so has each log
+    p, however far log_b is from 0, where log_b is in double precision.
     """
     peak = log_b.max(-1)
     peak[peak == -np.inf] = 0.0  # no state can emit the bin

@@ -31,16 +31,18 @@ CHAIN, COMMON = ("initial", "transition"), ("centre", "scale")
 class Hmm(Model):
     """s_t ~ A[s_{t-1}], y_t ~ p(y | s_t): learned by expectation maximisation from `members` random starts.
 
-        p(y_t | y_<t) = sum_k p(s_t = k | y_<t) p(y_t | k)    by exact filtering (Rabiner 1989, Proc IEEE 77:257)
+        p(y_t | y_<t) = sum_k p(s_t = k | y_<t) p(y_t | k)
 
-    Counts are Poisson (or as the study says), labels categorical, signals Gaussian with a diagonal covariance,
-    or with `autoregressive` y_t = A_k y_{t-1} + b_k + noise.
+    by exact filtering (Rabiner 1989, Proc IEEE 77:257).
+
+    Counts are Poisson (or as the study says), labels categorical, signals Gaussian with a diagonal
+    covariance, or with `autoregressive` y_t = A_k y_{t-1} + b_k + noise.
 
     Estimates are maxima a posteriori: each state has `prior` bins' worth of what all bins have in common; the
-    initial distribution and every row of A have one pseudo-count (or `prior`, where that is less) spread evenly,
-    and the diagonal of A `sticky` more. A start is k-means of smoothed observations from random seeds. An
-    iteration is three steps of EM and a leap (`squarem`), which is taken only where it is an ascent; of each climb
-    the iterate with the best validation likelihood is kept.
+    initial distribution and every row of A have one pseudo-count (or `prior`, where that is less) spread
+    evenly, and the diagonal of A `sticky` more. A start is k-means of smoothed observations from random
+    seeds. An iteration is three steps of EM and a leap (`squarem`), which is taken only where it is an
+    ascent; of each climb the iterate with the best validation likelihood is kept.
     """
 
     role: ClassVar = "baseline"
@@ -54,7 +56,8 @@ class Hmm(Model):
     autoregressive: bool = Field(False, description="signals only: y_t = A_k y_{t-1} + b_k + noise")
     prior: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="bins' worth of the overall emission in a state; default 10, labels 1, autoregressive 500",
+        description="bins' worth of the overall emission in a state; default 10, labels 1, "
+        "autoregressive 500",
     )
     iterations: Annotated[int, Field(ge=1)] = Field(500, description="at most")
     patience: Annotated[int, Field(ge=1)] = Field(
@@ -200,8 +203,8 @@ class Hmm(Model):
 
         NaN for t < h - 1 and in missing bins.
 
-        p(s_t | y_0 .. y_{t-h}) = p(s_{t-h} | y_0 .. y_{t-h}) A^h, exact. An autoregressive model needs the bins in
-        between: the mean over `samples` futures of p(y_t | future, its last state), exact for h = 1.
+        p(s_t | y_0 .. y_{t-h}) = p(s_{t-h} | y_0 .. y_{t-h}) A^h, exact. An autoregressive model needs the
+        bins in between: the mean over `samples` futures of p(y_t | future, its last state), exact for h = 1.
         """
         known = reached(data, horizons)
         out = np.full((len(params["initial"]), *known.shape), np.nan)

@@ -4,8 +4,8 @@ EM converges linearly, and slowly where much is hidden. Two of its steps p0 -> p
 
     r = p1 - p0,    v = (p2 - p1) - r,    p = p0 + 2 a r + a^2 v,    a = |r| / |v|,
 
-and p is where steps that go on shrinking so would end (a = 1: p2 itself). Whether the leap is an ascent is for the caller
-to see. Parameters that are positive leap in logarithms, distributions are normalised after it.
+and p is where steps that go on shrinking so would end (a = 1: p2 itself). Whether the leap is an ascent is
+for the caller to see. Parameters that are positive leap in logarithms, distributions are normalised after it.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ else:
 
 
 class Dale(Recurrent):
-    """h' = (1 - a) h + a relu(W h + U x + b), column j of W has the sign of unit j, no self-connection unless asked for.
+    """h' = (1 - a) h + a relu(W h + U x + b); column j of W has the sign of unit j, self-links optional.
 
-    State: h >= 0 (hidden,). W = softplus(b V) / b sign (see `cortseq.networks.signed`), `excitatory` the fraction
-    of units with positive columns. Song, Yang & Wang 2016 PLoS Comput Biol 12:e1004792.
+    State: h >= 0 (hidden,). W = softplus(b V) / b sign (see `cortseq.networks.signed`), `excitatory` the
+    fraction of units with positive columns. Song, Yang & Wang 2016 PLoS Comput Biol 12:e1004792.
     """
 
     fixed: ClassVar = frozenset({"sign"})

@@ -11,6 +11,7 @@ from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.networks.cell import State
 from cortseq.networks.recurrent import Recurrent
+from cortseq.observations.arrays import row
 
 if TYPE_CHECKING:
     import torch
@@ -57,9 +58,8 @@ class Gru(Recurrent):
         w_gates, w_candidate = (h @ q["recurrent"].mT).split((2 * n, n), -1)
         u_gates, u_candidate = drive.split((2 * n, n), -1)
         r, z = torch.sigmoid(w_gates + u_gates).chunk(2, -1)
-        c = q["candidate_bias"]
-        c = c if c.ndim == 1 else c.reshape(c.shape[0], *(1,) * (h.ndim - 2), n)
-        return r, z, w_candidate + c, torch.tanh(u_candidate + r * (w_candidate + c))
+        inner = w_candidate + row(q["candidate_bias"], h)
+        return r, z, inner, torch.tanh(u_candidate + r * inner)
 
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
         (h,), (v,) = state, vectors

@@ -1,8 +1,9 @@
 """A bidirectional recurrent network: rates of some units from other units at all times.
 
-    lambda_t = exp(C [f_t, b_t] + d),    f and b: GRUs that read the held-in counts forwards and backwards up to bin t
+    lambda_t = exp(C [f_t, b_t] + d)
 
-Schuster & Paliwal 1997 IEEE Trans Signal Process 45:2673; the GRU is that of torch (Cho et al. 2014).
+f and b are GRUs that read the held-in counts forwards and backwards up to bin t. Schuster & Paliwal 1997 IEEE
+Trans Signal Process 45:2673; the GRU is that of torch (Cho et al. 2014).
 """
 
 from __future__ import annotations

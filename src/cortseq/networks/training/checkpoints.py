@@ -1,8 +1,8 @@
 """Unfinished fits on disk: what is needed to go on and end with the same bytes.
 
-Random numbers are functions of (seed, member, epoch, step) (`cortseq.networks.training.noise`), so a position in the
-epochs stands for every random stream. One safetensors file, written whole or not at all; a file that another
-specification, seed, recording or torch wrote is not used.
+Random numbers are functions of (seed, member, epoch, step) (`cortseq.networks.training.noise`), so a position
+in the epochs stands for every random stream. One safetensors file, written whole or not at all; a file that
+another specification, seed, recording or torch wrote is not used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cortseq.networks.cell import Cell
 
 
 class Keeper:
-    """Writes the states of a fit's groups of members, and finds them again. `checkpoint` None: does nothing."""
+    """Writes and finds the states of a fit's groups of members; `checkpoint` None: does nothing."""
 
     def __init__(self, checkpoint: Checkpoint | None, identity: str, progress: Progress):
         self.checkpoint, self.identity, self.progress = checkpoint, identity, progress

@@ -1,4 +1,4 @@
-"""Read-outs on fixed features, convex but for a mixture's: penalised regression of counts and labels, and ridge.
+"""Read-outs on fixed features: penalised regression of counts and labels, and ridge; convex but for mixtures.
 
 The penalty is 0.5 * penalty * |C|^2 per bin, the intercept is free. Ridge is closed form: moments of the
 features summed in double precision, then one Cholesky solution per penalty. For the others features are
@@ -22,7 +22,7 @@ _BLOCK = 4096  # bins converted to double precision at once: bounds memory
 
 
 def fit_readout(network: Network, p: Params, train: Data, valid: Data, penalties) -> tuple[Params, float]:
-    """Read-out parameters for fixed cell parameters `p` of one member, and the penalty that validation chose."""
+    """Read-out parameters for one member's fixed cell parameters `p`, and the penalty by validation."""
     observation = network.observation
     features, y, last = _bins(network, p, train)
     features_valid, y_valid, last_valid = _bins(network, p, valid)
@@ -47,7 +47,7 @@ def fit_readout(network: Network, p: Params, train: Data, valid: Data, penalties
 
 
 def ridge(features: np.ndarray, targets: np.ndarray, penalties):
-    """Weights (target, feature) and intercepts that minimise sum |t - C f - d|^2 + penalty n |C|^2, per penalty.
+    """Weights (target, feature), intercepts that minimise sum |t - C f - d|^2 + penalty n |C|^2, per penalty.
 
     `features` (bin, feature) and `targets` (bin, target), n the number of bins.
     """
@@ -60,7 +60,7 @@ def ridge(features: np.ndarray, targets: np.ndarray, penalties):
 
 
 def _moments(features: np.ndarray, mean: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Covariances per bin of features with each other and with centred targets, summed in double precision."""
+    """Covariances per bin of features with each other and with centred targets, double precision."""
     gram, cross = np.zeros((len(mean), len(mean))), np.zeros((len(mean), targets.shape[1]))
     for first in range(0, len(features), _BLOCK):
         f = features[first : first + _BLOCK] - mean
@@ -70,7 +70,7 @@ def _moments(features: np.ndarray, mean: np.ndarray, targets: np.ndarray) -> tup
 
 
 def _bins(network: Network, p: Params, data: Data):
-    """Features (bin, hidden) float32 and observations of the valid bins; what a skip sees there (else None)."""
+    """Features (bin, hidden) float32 and observations of the valid bins; what a skip sees (else None)."""
     features, seen = [], []
     lasts: list = []
     with torch.no_grad():
@@ -84,7 +84,7 @@ def _bins(network: Network, p: Params, data: Data):
 
 
 def _targets(observation, p: Params, features: np.ndarray, y, last) -> tuple[np.ndarray, np.ndarray]:
-    """Features and standardised signals; with a skip what it leaves of them, in the bins that have one before."""
+    """Features and standardised signals; with a skip, what it leaves of them in bins that have one before."""
     target = observation.encode(p, y)
     if last is not None:
         known = ~last.isnan().any(-1)
@@ -93,7 +93,7 @@ def _targets(observation, p: Params, features: np.ndarray, y, last) -> tuple[np.
 
 
 def _likelihood_path(observation, p: Params, features, y, features_valid, penalties, events):
-    """Warm-started L-BFGS down the path; the objective is per event. Dispersions of counts are learned along."""
+    """Warm-started L-BFGS down the path, the objective per event; dispersions of counts are learned too."""
     start = np.asarray(p["readout_bias"], np.float64)
     mean = features.mean(0, dtype=np.float64)
     values, vectors = np.linalg.eigh(_moments(features, mean, np.zeros((len(features), 0)))[0])

@@ -1,4 +1,4 @@
-"""All free parameters of a group of members as one tensor (member, n): optimiser, clipping and checkpoint see that.
+"""All free parameters of a group of members as one tensor (member, n), for optimiser and checkpoint.
 
 `p[name]` are views of it, so a cell's code sees a plain dict; their `.grad` are views of one gradient.
 """

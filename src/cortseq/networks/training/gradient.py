@@ -49,11 +49,11 @@ def descend(
     run: Run,
     batched: bool | None = None,
 ) -> Learned:
-    """Fit all members of `params`; `batched` overrides how they are executed (default: together on a GPU only).
+    """Fit all members of `params`; `batched`: all together or one by one (default: together on a GPU).
 
-    Where the run has a `start`, `params` are those of an earlier fit: they are validated first, as epoch 0, and
-    stay where no epoch is better. With a checkpoint an unfinished fit of the same specification, seed and trials
-    goes on where it was.
+    Where the run has a `start`, `params` are those of an earlier fit: they are validated first, as epoch 0,
+    and stay where no epoch is better. With a checkpoint an unfinished fit of the same specification, seed and
+    trials goes on where it was.
 
     Raises
     ------
@@ -151,7 +151,7 @@ class _Roles:
             self._renew(epoch)
 
     def learning(self, progress: float) -> Engine:
-        """The engine of a step at a fraction of the epochs: the fast one while inputs are known beforehand."""
+        """The engine of a step at a fraction of the epochs: the fast one if inputs are known beforehand."""
         if self.forced is None or self.training.strategy.plain(progress):
             return self.train
         return self.forced
@@ -180,7 +180,7 @@ class _Descent:
     # -- the loop over epochs ---------------------------------------------------------------------
 
     def run(self, keeper: checkpoints.Keeper, group: int, warned, n_groups: int) -> None:
-        """Epochs until the last, or until every member's patience is over; goes on from the keeper's state."""
+        """Epochs until the last, or until all patience is over; goes on from the keeper's state."""
         if group in keeper.groups:
             self.load(keeper.groups[group])
             keeper.progress(f"{self._who()} goes on at epoch {self.epoch}")
@@ -228,7 +228,8 @@ class _Descent:
         norm = torch.linalg.vector_norm(gradient, dim=1).double().cpu().numpy() / events
         fine = np.isfinite(loss) & np.isfinite(norm)
         for i in np.flatnonzero(~fine).tolist():
-            why = f"member {self.members[i]}: loss or gradient not finite at epoch {self.epoch}, step {self.step}"
+            where = f"epoch {self.epoch}, step {self.step}"
+            why = f"member {self.members[i]}: loss or gradient not finite at {where}"
             self.failed.setdefault(self.members[i], why)
         with np.errstate(invalid="ignore"):
             scale = np.where(fine, np.minimum(self.training.clip / (norm + 1e-12), 1.0), 0.0)
@@ -240,7 +241,7 @@ class _Descent:
     def _learning_rate(self, progress: float) -> float:
         left = {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "linear": 1 - progress, "constant": 1.0}
         fraction = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * left[self.training.schedule]
-        # Adam's first steps are large whatever the gradient: at full rate they silence rectified units for good
+        # Adam's first steps are large whatever the gradient: at full rate they kill rectified units.
         risen = min(1.0, progress / self.training.warm_up) if self.training.warm_up else 1.0
         return self.training.learning_rate * fraction * risen
 

@@ -14,7 +14,8 @@ from cortseq.networks.training.strategies import Strategy, Teacher
 class Training(Specification):
     """How a network is trained by gradient descent.
 
-    In a study these are keys of the model's entry beside its other settings; `Recurrent.training` is this part of them.
+    In a study these are keys of the model's entry beside its other settings; `Recurrent.training` is this
+    part of them.
     """
 
     epochs: Count = Field(

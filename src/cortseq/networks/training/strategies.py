@@ -1,13 +1,15 @@
 """What drives the network while it learns: the recording (teacher forcing), itself, or a mixture.
 
     teacher      x_t = y_t. The exact gradient of the likelihood of what was recorded.
-    scheduled    x_t = y_t with probability e, else a draw from p(y_t | the network's own past); e falls from 1 to
-                 `final` over the epochs. Bengio et al. 2015 arXiv:1506.03099. Not consistent: its optimum is
-                 not the true conditional distribution, however much data there is (Huszar 2015 arXiv:1511.05101).
-    generalised  signals: after y_t is scored, the state is pulled by a fraction `alpha` towards one that reads out
-                 as y_t, h <- h + alpha C^+ (y_t - C h - d), and the forced read-out is the next input.
-                 Hess et al. 2023 arXiv:2306.04406.
-    sparse       the same with alpha = 1 every `every` bins and 0 between. Mikhaeil et al. 2022 arXiv:2110.07238.
+    scheduled    x_t = y_t with probability e, else a draw from p(y_t | the network's own past); e falls from
+                 1 to `final` over the epochs. Bengio et al. 2015 arXiv:1506.03099. Not consistent: its
+                 optimum is not the true conditional distribution, however much data there is (Huszar 2015
+                 arXiv:1511.05101).
+    generalised  signals: after y_t is scored, the state is pulled by a fraction `alpha` towards one that
+                 reads out as y_t, h <- h + alpha C^+ (y_t - C h - d), and the forced read-out is the next
+                 input. Hess et al. 2023 arXiv:2306.04406.
+    sparse       the same with alpha = 1 every `every` bins and 0 between. Mikhaeil et al. 2022
+                 arXiv:2110.07238.
 
 Where the read-out has a skip, it too sees what was fed: the recording, the draw or the forced read-out.
 
@@ -40,7 +42,7 @@ class _Strategy(Specification):
     inverts: ClassVar[bool] = False
 
     def plain(self, progress: float) -> bool:
-        """Whether inputs are those of teacher forcing, known beforehand, at `progress` (0 to 1) of the epochs."""
+        """Whether inputs at `progress` (0 to 1) of the epochs are the recording, known beforehand."""
         return False
 
 

@@ -1,8 +1,9 @@
-"""Trials cut into what a network of limited memory sees: windows of k + 1 bins of which the last one is scored.
+"""Trials cut into what a network of limited memory sees: windows of k + 1 bins, the last one scored.
 
-The network starts anew in every window, so the loss of a window is that of the k-bin predictor at its last bin.
-Bins t < k have their whole past in the window, which begins with the trial and ends at t. All windows together cost
-k + 1 times a pass over the trials; an epoch takes as many at random as cost `COST` passes at most.
+The network starts anew in every window, so the loss of a window is that of the k-bin predictor at its last
+bin. Bins t < k have their whole past in the window, which begins with the trial and ends at t. All windows
+together cost k + 1 times a pass over the trials; an epoch takes as many at random as cost `COST` passes at
+most.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ An engine knows the trials of one role and gives, for one batch of them,
     advance(...)        the states at `stop`, without a gradient
     finish(d_start)     the gradients into p[name].grad
 
-Full, truncated and checkpointed backpropagation are written once on top of that (`cortseq.networks.training.bptt`).
-`Generic` differentiates any family's `step`; `Compiled` runs hand-written kernels on a CPU where a family
-has them; `Graphed` batches all members on a GPU and replays the whole step as one graph. They agree to
-rounding (tests/networks/test_engines.py).
+Full, truncated and checkpointed backpropagation are written once on top of that
+(`cortseq.networks.training.bptt`). `Generic` differentiates any family's `step`; `Compiled` runs hand-written
+kernels on a CPU where a family has them; `Graphed` batches all members on a GPU and replays the whole step as
+one graph. They agree to rounding (tests/networks/test_engines.py).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def choose(
     together: bool = False,
     strategy: Any = None,
 ) -> Engine:
-    """Return the fastest engine that can run `network` on `data`; `params` with a member axis, before learning.
+    """Return the fastest engine for `network` on `data`; `params` with a member axis, before learning.
 
     `strategy`: None where inputs are known beforehand (teacher forcing), else what makes them.
     """

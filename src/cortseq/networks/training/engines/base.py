@@ -86,7 +86,7 @@ class Engine:
     def segment(
         self, batch: Batch, state: State, first: int, stop: int, scored: int, d_final: Any, keep: set[int]
     ) -> Segment:
-        """Loss of bins scored..stop from the states before `first`, its gradient added up; states at `keep`."""
+        """Loss of bins scored..stop from the states before `first`, gradient added up; states at `keep`."""
         raise NotImplementedError
 
     def advance(self, batch: Batch, state: State, first: int, stop: int) -> State:

@@ -31,7 +31,7 @@ _NO_WORDS = np.zeros((1, 1, 1), np.uint16)
 
 @dataclass
 class Events:
-    """Non-zero entries of (trial, time, unit), as a compressed sparse row matrix with row trial * n_time + t."""
+    """Non-zero entries of (trial, time, unit) as a sparse (CSR) matrix with row trial * n_time + t."""
 
     indptr: np.ndarray
     unit: np.ndarray
@@ -97,7 +97,7 @@ class Prepared(Engine):
         return np.ascontiguousarray(standard.swapaxes(0, 1))
 
     def _innovation(self, data: Data, params: Params) -> tuple[Any, Any]:
-        """What the read-out is to predict, (time, trial, channel): signals less what the skip says; where it knew."""
+        """Target of the read-out, (time, trial, channel): signals less what the skip says; where it knew."""
         known = np.ones((self.n_time, len(self)), bool)
         if "skip" not in params:
             return self.standard, known
@@ -208,7 +208,7 @@ class Compiled(Prepared):
         return [slice(first, min(first + size, n_time)) for first in range(0, n_time, size)]
 
     def _forward(self, batch: Batch, state: State, first: int, stop: int, skip_last: bool):
-        """States (time + 1, trial, size) before every bin and at `stop`, activations z (time, trial, gate)."""
+        """States (time + 1, trial, size) before each bin and at `stop`, activations z (time, trial, gate)."""
         n_time, n = stop - first, batch.index.shape[1]
         n_steps = n_time - 1 if skip_last else n_time
         z = self._buffer("z", (n_time, n, len(self.q["bias"])))[:n_steps]

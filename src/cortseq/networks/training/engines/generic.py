@@ -16,7 +16,7 @@ from cortseq.networks.training.strategies import Rollout
 
 
 class Generic(Engine):
-    """See `cortseq.networks.training.engines`. With one member tensors have no member axis: faster on a CPU."""
+    """See `cortseq.networks.training.engines`. One member's tensors have no member axis: faster on a CPU."""
 
     name = "generic"
 

@@ -1,8 +1,8 @@
 """All members at once on a GPU, the whole step as one CUDA graph.
 
-A loop over time launches thousands of small kernels, and their launching is what takes the time. Here one step
-(gather, forward, backward) is recorded once with all members batched, and then replayed as a unit. Shapes are
-therefore fixed: trials are not cut, and a batch that is too small is filled with trials of weight 0.
+A loop over time launches thousands of small kernels, and their launching is what takes the time. Here one
+step (gather, forward, backward) is recorded once with all members batched, and then replayed as a unit.
+Shapes are therefore fixed: trials are not cut, and a batch that is too small is filled up with weight 0.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Negative log-likelihoods fused with their gradient: eta (row, feature) becomes d loss / d eta in place.
 
 `bias` is added to eta first, and the gradient for it to `d_bias`. Rows are time-major, row t * n_trials + k;
-`mask` (time, trial) is 0 where a bin is missing. Sums are accumulated in double precision. What does not depend on the read-out (ln y!) is left out.
+`mask` (time, trial) is 0 where a bin is missing. Sums are accumulated in double precision. What does not
+depend on the read-out (ln y!) is left out.
 """
 
 from __future__ import annotations
@@ -19,16 +20,10 @@ from cortseq.observations.conway_maxwell import LOG_NU
 from cortseq.observations.gaussian import MIN_LOG_SD
 from cortseq.observations.negative_binomial import LOG_ALPHA
 
-KINDS = (
-    "poisson",
-    "negative_binomial",
-    "conway_maxwell",
-)  # of counts, in the order of `counts`' argument `kind`
-OBSERVATIONS = (
-    *KINDS,
-    "categorical",
-    "gaussian",
-)  # that have a compiled head; others run on the generic engine
+# Observations of counts, in the order of `counts`' argument `kind`.
+KINDS = ("poisson", "negative_binomial", "conway_maxwell")
+# Observations that have a compiled head; others run on the generic engine.
+OBSERVATIONS = (*KINDS, "categorical", "gaussian")
 
 
 @njit(**OPTIONS)
@@ -97,8 +92,8 @@ def categorical(eta, bias, d_bias, mask, symbols):
 def gaussian(eta, bias, d_bias, mask, target, known, log_sd, d_log_sd):
     """sum of 0.5 z^2 + log sd, z = (target - eta) / sd, target (time, trial, channel) standardised.
 
-    sd is 1 where `known` (time, trial) is false: with a skip the target is what it leaves, and there it had nothing.
-    d_log_sd is added to; no gradient passes where log_sd is held at its lowest value.
+    sd is 1 where `known` (time, trial) is false: with a skip the target is what it leaves, and there it had
+    nothing. d_log_sd is added to; no gradient passes where log_sd is held at its lowest value.
     """
     n_time, n_trials = mask.shape
     loss = 0.0
@@ -164,7 +159,7 @@ def _conway_maxwell(eta, y, nu, power, log_factorial, smallest):
 
 @njit(**OPTIONS)
 def _each(kind, eta, bias, y, dispersion, power, log_factorial, smallest, d_log):
-    """-log p of all units of one bin; eta (unit,) becomes its derivative, d_log that by the log dispersions."""
+    """-log p of all units of a bin; eta (unit,) becomes its derivative, d_log that by log dispersions."""
     loss = 0.0
     for j in range(y.size):
         x = float(eta[j] + bias[j])
@@ -199,11 +194,11 @@ def counts(
     eta, bias, d_bias, mask, indptr, unit, value, rows, first,
     kind, components, dispersion, power, log_factorial, d_log_dispersion,
 ):  # fmt: skip
-    """sum over valid bins of -log p(y) without ln y! (with it for kind 2), as `poisson` for what that is not for.
+    """sum over valid bins of -log p(y) without ln y! (kind 2: with it), for what `poisson` cannot do.
 
     kind: 0 Poisson, 1 negative binomial, 2 Conway-Maxwell; `dispersion` (unit,) is alpha or nu, and
-    d_log_dispersion is added to. A row of eta is one number per unit or, of a mixture, `components` logits and
-    then components x units numbers.
+    d_log_dispersion is added to. A row of eta is one number per unit or, of a mixture, `components` logits
+    and then components x units numbers.
     """
     n_time, n_trials = mask.shape
     n, logits = d_log_dispersion.size, components if components > 1 else 0

@@ -11,7 +11,7 @@ from cortseq.compiled.functions import OPTIONS, tanh
 
 @njit(**OPTIONS)
 def forward(h, c, z, weight):
-    """States h[1:], c[1:] from h[0], c[0]; z (time, trial, 4 hidden) becomes the gates. weight = packed(W^T)."""
+    """States h[1:], c[1:] from h[0], c[0]; z (time, trial, 4 hidden) becomes gates; weight = packed(W^T)."""
     n_trials, n = h.shape[1:]
     product = np.empty((n_trials, 4 * n), h.dtype)
     for t in range(z.shape[0]):
@@ -50,8 +50,8 @@ def _update(gate, before, after, out):
 def backward(c, z, weight, d_out, d_h, d_c):
     """Backpropagation through time: z (the gates) becomes d loss / d (W h + z).
 
-    d_out (time, trial, hidden) is the read-out's gradient for the h before each bin; d_h, d_c (trial, hidden) come
-    in as gradients for the last state and leave as those for the first. weight = packed(W).
+    d_out (time, trial, hidden) is the read-out's gradient for the h before each bin; d_h, d_c (trial, hidden)
+    come in as gradients for the last state and leave as those for the first. weight = packed(W).
     """
     n_trials, n = d_h.shape
     product = np.empty((n_trials, n), d_h.dtype)

@@ -48,8 +48,8 @@ def backward(
 ):
     """Backpropagation through time: z becomes d loss / d (W e + z), e is written. weight = packed(W).
 
-    d_h, d_u, d_x (trial, hidden) come in as gradients for the last state and leave as those for the first; d_a,
-    d_use, d_fac, d_rec (hidden,) are added to. Exponentials are computed again: cheaper than keeping them.
+    d_h, d_u, d_x (trial, hidden) come in as gradients for the last state and leave as those for the first;
+    d_a, d_use, d_fac, d_rec (hidden,) are added to. Exponentials are computed anew: that is cheaper.
     """
     n_trials, n = h.shape[1:]
     product = np.empty((n_trials, n), h.dtype)
