@@ -176,6 +176,14 @@ def test_a_class_without_a_name_is_refused(clean):
         models.register(mine("Not a name"))
 
 
+@pytest.mark.parametrize("kind", [models, sources])
+def test_a_file_of_the_package_with_another_name_is_refused(kind, monkeypatch):
+    inside = kind._outside.built_in()
+    monkeypatch.setattr(kind._outside, "built_in", lambda: {**inside, "other": next(iter(inside.values()))})
+    with pytest.raises(CortseqError, match="the file is called 'other'.*give both one name"):
+        kind.registry()
+
+
 def test_entry_points_of_installed_packages(clean, monkeypatch):
     own = mine("packaged")
     real, point = metadata.entry_points, metadata.EntryPoint("packaged", "somewhere:Mine", "cortseq.models")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import importlib.util
 import inspect
 import os
@@ -178,6 +179,28 @@ class Registry:
             if hasattr(module, self.binding):
                 self.register(getattr(module, self.binding))
         return dict(sorted(self._classes.items()))
+
+    def every(self) -> dict[str, type]:
+        """Name -> class of everything, in the package and from outside.
+
+        Raises
+        ------
+        CortseqError : a file of the package does not have the name of its class.
+        """
+        inside = {name: self._inside(name, module) for name, module in self.built_in().items()}
+        return dict(sorted((inside | self.classes()).items()))
+
+    def _inside(self, name: str, module: str) -> type:
+        cls: type = getattr(importlib.import_module(module), self.binding)
+        own = getattr(cls, "model_fields", {})[self.key].default
+        if own != name:
+            raise CortseqError(
+                f"the file is called {name!r}, and the {self.key} of its class {own!r}",
+                key=f"cortseq.{self.kind}",
+                value=module,
+                fix="give both one name: a study finds the file by it",
+            )
+        return cls
 
     def files(self) -> dict[str, str]:
         """Return name -> Python file of the class, for fingerprints; its module where there is no file."""

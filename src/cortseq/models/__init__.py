@@ -8,7 +8,6 @@ outside are registered: `cortseq.models.register`, entry points "cortseq.models"
 from __future__ import annotations
 
 import functools
-import importlib
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,8 +50,7 @@ def _lines(file: Path) -> Iterator[str]:
 
 def registry() -> dict[str, type[Model]]:
     """Family name -> class."""
-    found = {name: importlib.import_module(module).MODEL for name, module in _found().items()}
-    return dict(sorted((found | _outside.classes()).items()))
+    return _outside.every()
 
 
 def register(cls: _M) -> _M:

@@ -7,7 +7,6 @@ Sources from outside are registered: `cortseq.sources.register`, entry points "c
 from __future__ import annotations
 
 import functools
-import importlib
 import pkgutil
 from pathlib import Path
 from typing import TypeVar
@@ -41,8 +40,7 @@ def _found() -> dict[str, str]:
 
 def registry() -> dict[str, type[Source]]:
     """Return source name -> class."""
-    found = {name: importlib.import_module(module).SOURCE for name, module in _found().items()}
-    return dict(sorted((found | _outside.classes()).items()))
+    return _outside.every()
 
 
 def register(cls: _S) -> _S:
