@@ -6,19 +6,28 @@ import contextlib
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cortseq import store
 from cortseq.errors import CortseqError
 
 
 @contextlib.contextmanager
-def job(snakemake: Any) -> Iterator[Callable[..., None]]:
+def job(snakemake: Any, *, may_fail: bool = False) -> Iterator[Callable[..., None]]:
     """Run a script's body: yields a function that logs a line.
 
     A CortseqError ends the job with its one line on the terminal and in the log, without a traceback;
-    Snakemake then removes what the job had begun to write.
+    Snakemake then removes what the job had begun to write. A job that needs a product which could not be
+    made, or that `may_fail` and does, writes the reason in place of its outputs, and the study goes on.
+    A system error, a full disk say, stops the study whatever the job.
+
+    Parameters
+    ----------
+    snakemake : the object of the script.
+    may_fail : whether the rest of the study makes sense without the outputs.
     """
     _limit_threads(snakemake.threads)
     log = Path(str(snakemake.log[0])) if snakemake.log else None
@@ -35,13 +44,22 @@ def job(snakemake: Any) -> Iterator[Callable[..., None]]:
 
     try:
         yield say
-    except CortseqError as error:
+    except (CortseqError, OSError) as error:  # the system's own words say which disk is full
         for line in str(error).splitlines():
             say(f"error: {line}")
-        sys.exit(1)
-    except OSError as error:  # a full disk, a file that may not be read: the system's own words say which
-        say(f"error: {error}")
-        sys.exit(1)
+        if not isinstance(error, store.Failed) and (not may_fail or isinstance(error, OSError)):
+            sys.exit(1)
+        _write_failures(snakemake.output, str(error))
+    except Exception as error:
+        if not may_fail:
+            raise
+        say(traceback.format_exc())
+        _write_failures(snakemake.output, f"{type(error).__name__}: {error}")
+
+
+def _write_failures(outputs: Any, why: str) -> None:
+    for file in outputs:
+        store.write_failure(" ".join(why.split()), file)
 
 
 def _limit_threads(n: int) -> None:

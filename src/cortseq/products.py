@@ -6,6 +6,7 @@ not a folder.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ PATHS = {
     "variants": "variants.csv",
     "budget": "budget.csv",
     "sessions": "sessions.csv",
+    "failures": "failures.csv",
     "timing": "timing.csv",
     "theory": "theory/{phenomenon}.zarr.zip",
 }
@@ -102,9 +104,17 @@ class Products:
     """The files that a job was given, by product and key; a file is read when it is asked for."""
 
     def __init__(self, dataset: str, given: Mapping[str, list[tuple[tuple[Any, ...], str]]]) -> None:
-        """`dataset`: "" for the whole study; `given`: product -> pairs of a key and a path."""
+        """`dataset`: "" for the whole study; `given`: product -> pairs of a key and a path.
+
+        Files that only say why a product could not be made are left out, where others of their kind were.
+        """
         self.dataset = dataset
-        self._files = {name: {tuple(key): file for key, file in pairs} for name, pairs in given.items()}
+        whys = (store.failure(file) for pairs in given.values() for _, file in pairs)
+        self._lost = [why for why in whys if why is not None]
+        self._files = {}
+        for name, pairs in given.items():
+            made = [(key, file) for key, file in pairs if store.failure(file) is None]
+            self._files[name] = {tuple(key): file for key, file in made or pairs}
 
     @classmethod
     def below(cls, out: str, products: Iterable[str], facts: Facts) -> Products:
@@ -113,6 +123,16 @@ class Products:
             name: list(zip(labels(name, facts), files(out, name, facts), strict=True)) for name in products
         }
         return cls(facts.dataset, pairs)
+
+    @contextlib.contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Let what cannot be done without the files that failed raise `Failed` in their words."""
+        try:
+            yield
+        except Exception as error:
+            if self._lost:
+                raise store.Failed(self._lost[0]) from error
+            raise
 
     def keys(self, product: str) -> list[tuple[Any, ...]]:
         """Return the key of every file of a product."""

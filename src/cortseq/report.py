@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import xarray as xr
 from cortseq import checks, signs
 from cortseq import recording as rec
 from cortseq.metrics import METRICS
-from cortseq.scoring import words
+from cortseq.scoring import failures, words
 
 
 def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def render(
     versions: dict[str, Any],
     cosmoothing: dict[str, pd.DataFrame] | None = None,
     dynamics: dict[str, dict[str, pd.DataFrame]] | None = None,
+    failed: Sequence[str] = (),
 ) -> str:
     """Return the report as one page of HTML.
 
@@ -88,7 +90,9 @@ def render(
     versions : of the software, by name.
     cosmoothing : tables of smoothers by recording.
     dynamics : tables by recording and variant, see `dynamics.summary`.
+    failed : a sentence for each thing that could not be made.
     """
+    comparison, _ = failures.split(comparison)
     datasets = [
         {
             "name": name,
@@ -110,6 +114,7 @@ def render(
         .render(
             study=study,
             summary=words.summary(comparison),
+            failed=failed,
             datasets=datasets,
             overall=[f | {"svg": inline(f["svg"], f["name"])} for f in figures if not f["dataset"]],
             versions=versions,

@@ -25,6 +25,11 @@ import xarray as xr
 from cortseq.errors import CortseqError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_FAILED = '{"failed": '  # how a file begins that stands for a product which could not be made
+
+
+class Failed(CortseqError):
+    """A product could not be made; the file in its place says why (`write_failure`)."""
 
 
 @contextlib.contextmanager
@@ -63,6 +68,26 @@ def _runs(process: int) -> bool:
     return True
 
 
+def write_failure(why: str, path: str | Path) -> None:
+    """Write in place of a product why it could not be made; whatever reads it raises `Failed`."""
+    write_text(_FAILED + json.dumps(why) + "}\n", path)
+
+
+def failure(path: str | Path) -> str | None:
+    """Return why a product could not be made, None where it was."""
+    with open(path, "rb") as file:
+        if file.read(len(_FAILED)) != _FAILED.encode():
+            return None
+    why: str = json.loads(Path(path).read_text())["failed"]
+    return why
+
+
+def _made(path: str | Path) -> None:
+    why = failure(path)
+    if why is not None:
+        raise Failed(why)
+
+
 def write(dataset: xr.Dataset, path: str | Path) -> None:
     """Write a Dataset as deterministic `.zarr.zip`."""
     from zarr.codecs import BloscCodec
@@ -93,6 +118,7 @@ def read(path: str | Path) -> xr.Dataset:
     path = Path(path)
     if not path.is_file():
         raise CortseqError("no such file", file=path)
+    _made(path)
     if not zipfile.is_zipfile(path):
         raise CortseqError("is no zip, so no product of this project", file=path)
     try:
@@ -120,6 +146,7 @@ def write_json(content: Any, path: str | Path) -> None:
 
 def read_json(path: str | Path) -> Any:
     """Read a JSON file."""
+    _made(path)
     return json.loads(Path(path).read_text())
 
 
@@ -134,6 +161,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
 
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a table; only an empty cell is missing (pandas would take the model `null` for one)."""
+    _made(path)
     if str(path).endswith(".parquet"):
         return pd.read_parquet(path)
     return pd.read_csv(path, keep_default_na=False, na_values=[""])

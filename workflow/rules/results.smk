@@ -109,7 +109,10 @@ rule compare:
             "seed": STUDY.seed,
             "burn_in": STUDY.burn_in,
             "variants": {
-                d: {name: (v.model_name, v.swept) for name, v in variants.items()}
+                d: {
+                    name: (v.model_name, v.swept, v.model.family, v.model.role)
+                    for name, v in variants.items()
+                }
                 for d, variants in VARIANTS.items()
             },
         },
@@ -219,8 +222,28 @@ def printed():
     return entries
 
 
+def fallible():
+    """Whatever the study goes on without where it cannot be made: (dataset, product, name, fold) and file."""
+    found = []
+    for dataset, facts in FACTS.items():
+        for product in ("fits", "scores", "dynamics", *products.TASKS):
+            pairs = zip(
+                products.labels(product, facts), products.files(OUT, product, facts)
+            )
+            found += [[[dataset, product, *key], file] for key, file in pairs]
+    found += [[[d, "cosmoothing", d, 0], file] for d, file in SMOOTHED.items()]
+    for entry in printed():
+        key = [entry["dataset"], "figures", entry["name"], 0]
+        found.append([key, f"{OUT}/figures/{entry['name']}.svg"])
+    return found
+
+
+FALLIBLE = fallible()
+
+
 rule report:
     input:
+        fallible=[file for _, file in FALLIBLE],
         comparison=rules.compare.output.comparison,
         variants=rules.compare.output.variants,
         timing=rules.compare.output.timing,
@@ -236,7 +259,8 @@ rule report:
         figures=[f"{OUT}/figures/{entry['name']}.svg" for entry in printed()],
         template=Path(workflow.current_basedir).parent / "report" / "report.html.jinja",
     output:
-        OUT + "/report.html",
+        page=OUT + "/report.html",
+        failures=path("failures"),
     log:
         OUT + "/logs/report.log",
     resources:
@@ -244,6 +268,7 @@ rule report:
         runtime=10,
     params:
         datasets=list(VARIANTS),
+        fallible=[key for key, _ in FALLIBLE],
         figures=printed(),
         smoothed=list(SMOOTHED),
         dissected={d: products.labels("dynamics_tables", f) for d, f in FACTS.items()},
@@ -254,3 +279,21 @@ rule report:
         code=code("report"),
     script:
         "../scripts/report.py"
+
+
+rule conclude:
+    # the last: its inputs are all that may fail, so that the next run tries again what it removed
+    input:
+        fallible=[file for _, file in FALLIBLE],
+        failures=rules.report.output.failures,
+    output:
+        OUT + "/complete",
+    log:
+        OUT + "/logs/conclude.log",
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("conclude"),
+    script:
+        "../scripts/conclude.py"

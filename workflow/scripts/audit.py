@@ -10,6 +10,8 @@ with job(snakemake) as say:
     digest = store.sha256(snakemake.input.trials[0])
     found, scores, fits = [*audits.observed(whole), *audits.inputs(whole)], {}, {}
     for name, fold, fit_file, score_file in zip(*params.table, snakemake.input.fits, snakemake.input.scores):
+        if store.failure(score_file):
+            continue
         recording, roles = splits.fold_of(whole, manifest, fold)
         fit = models.load(fit_file)
         found.append(audits.causality(name, fit, recording, roles["test"]))
@@ -25,6 +27,8 @@ with job(snakemake) as say:
     recording, roles = splits.fold_of(whole, manifest, 0)
     starts = dict(zip(params.started, map(models.load, snakemake.input.starts)))
     for name, spec in params.canaries.items():
+        if name not in fits:  # it failed
+            continue
         model = models.registry()[spec["family"]].model_validate(spec)
         found.append(probes.canary(name, model, whole))
         say(found[-1].detail)

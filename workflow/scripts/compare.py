@@ -1,34 +1,41 @@
-"""The comparison table of the study, the table of all variants, and what it cost."""
+"""The comparison table of the study, the table of all variants, what it cost, and what failed."""
 
 import pandas as pd
 
-from cortseq import store
+from cortseq import products, store
 from cortseq.jobs import job
-from cortseq.scoring import audits, compare, words
+from cortseq.scoring import audits, compare, failures, words
 
 with job(snakemake) as say:
-    study, variants, timing = snakemake.params.study, snakemake.params.study["variants"], []
-    tables, choices = [], []
-    for dataset, every in variants.items():
-        recording = store.read(f"{study['out']}/trials/{dataset}.zarr.zip")
-        folds = store.read_json(f"{study['out']}/splits/{dataset}.json")["folds"]
-        scored, products = [], {}
-        for variant, (model, swept) in every.items():
-            stems = [f"{dataset}/{variant}/fold{fold}" for fold in range(len(folds))]
-            cards = [store.read_json(f"{study['out']}/fits/{stem}.json") for stem in stems]
-            scores = [store.read(f"{study['out']}/scores/{stem}.zarr.zip") for stem in stems]
-            products[variant] = model, scores
-            scored.append(compare.gather(variant, model, swept, cards, scores, study["burn_in"]))
+    study, output, scores, models = snakemake.params.study, snakemake.output, {}, {}
+    tables, choices, timing = [], [], []
+    for dataset, variants in study["variants"].items():
+        at = {"out": study["out"], "dataset": dataset}
+        recording = store.read(products.path(product="trials", **at))
+        folds = store.read_json(products.path(product="splits", **at))["folds"]
+        scored, read = [], {}
+        for variant, (model, swept, family, role) in variants.items():
+            here = [at | {"variant": variant, "fold": fold} for fold in range(len(folds))]
+            files = [products.path(product="scores", **one) for one in here]
+            scores |= {(dataset, "scores", variant, fold): file for fold, file in enumerate(files)}
+            models[dataset, variant] = dict(model=model, variant=variant, family=family, role=role)
+            if any(map(store.failure, files)):
+                continue
+            cards = [store.read_json(products.path(product="cards", **one)) for one in here]
+            read[variant] = model, [store.read(file) for file in files]
+            scored.append(compare.gather(variant, model, swept, cards, read[variant][1], study["burn_in"]))
             timing += [compare.timing_row(dataset, card, fold) for fold, card in enumerate(cards)]
         tables.append(compare.table(dataset, recording, folds, scored, study["burn_in"], study["seed"]))
-        choices.append(audits.choice(tables[-1].rows, products, study["burn_in"]))
+        choices.append(audits.choice(tables[-1].rows, read, study["burn_in"]))
     audits.report(choices)
     comparison = compare.finish([row for t in tables for row in t.rows])
-    pooled = compare.sessions([s for t in tables for s in t.sessions], study["seed"])
-    store.write_table(comparison, snakemake.output.comparison)
-    store.write_table(pd.DataFrame([row for t in tables for row in t.variants]), snakemake.output.variants)
-    store.write_table(pd.DataFrame([row for t in tables for row in t.budget]), snakemake.output.budget)
-    store.write_table(pooled, snakemake.output.sessions)
-    store.write_table(pd.DataFrame(timing), snakemake.output.timing)
-    for line in words.summary(comparison):
+    failed = failures.of_files(scores)
+    store.write_table(failures.append(comparison, failed, models), output.comparison)
+    store.write_table(pd.DataFrame([row for t in tables for row in t.variants]), output.variants)
+    store.write_table(pd.DataFrame([row for t in tables for row in t.budget]), output.budget)
+    store.write_table(
+        compare.sessions([s for t in tables for s in t.sessions], study["seed"]), output.sessions
+    )
+    store.write_table(pd.DataFrame(timing), output.timing)
+    for line in [*words.summary(comparison), *failures.sentences(failed)]:
         say(line)

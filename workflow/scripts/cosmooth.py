@@ -6,7 +6,7 @@ from cortseq import splits, store
 from cortseq.jobs import job
 from cortseq.scoring import cosmoothing
 
-with job(snakemake) as say:
+with job(snakemake, may_fail=True) as say:
     study, tables = snakemake.params.study, []
     whole, manifest = store.read(snakemake.input.trials[0]), store.read_json(snakemake.input.split[0])
     for fold in range(study["folds"]):

@@ -8,7 +8,7 @@ from cortseq.errors import about
 from cortseq.jobs import job
 from cortseq.models.base import Checkpoint
 
-with job(snakemake) as say:
+with job(snakemake, may_fail=True) as say:
     params, fold = snakemake.params, int(snakemake.wildcards.fold)
     manifest = store.read_json(snakemake.input.split[0])
     recording, roles = splits.fold_of(store.read(snakemake.input.trials[0]), manifest, fold)

@@ -5,19 +5,23 @@ from pathlib import Path
 from cortseq import report, store
 from cortseq.figures import base
 from cortseq.jobs import job
+from cortseq.scoring import failures
 
 with job(snakemake):
     params, files = snakemake.params, snakemake.input
-    variants, tables = store.read_table(files.variants), map(store.read_table, files.dynamics)
+    failed = failures.of_files(dict(zip(map(tuple, params.fallible), files.fallible)))
+    variants, tables = store.read_table(files.variants), iter(files.dynamics)
     recordings, audits, dynamics = {}, {}, {}
     for dataset, *paths in zip(params.datasets, files.trials, files.splits, files.audits):
         trials, manifest, audit = paths
         recordings[dataset] = report.facts(store.read(trials), store.read_json(manifest))
         audits[dataset] = store.read_json(audit)
-        known = {variant: next(tables) for variant, _ in params.dissected[dataset]}
+        each = {variant: next(tables) for variant, _ in params.dissected[dataset]}
+        known = {name: store.read_table(file) for name, file in each.items() if not store.failure(file)}
         best = base.chosen(variants, dataset, "recurrent")
         dynamics[dataset] = {variant: known[variant] for variant in best if variant in known}
-    drawn = zip(params.figures, files.figures)
+    drawn = [(f, svg) for f, svg in zip(params.figures, files.figures) if not store.failure(svg)]
+    smoothed = [(d, f) for d, f in zip(params.smoothed, files.cosmoothing) if not store.failure(f)]
     page = report.render(
         Path(files.template).read_text(),
         params.study,
@@ -27,7 +31,9 @@ with job(snakemake):
         recordings,
         [figure | {"svg": Path(svg).read_text()} for figure, svg in drawn],
         store.read_json(files.cards[0])["versions"],
-        dict(zip(params.smoothed, map(store.read_table, files.cosmoothing))),
+        {dataset: store.read_table(file) for dataset, file in smoothed},
         dynamics,
+        failures.sentences(failed),
     )
-    store.write_text(page, snakemake.output[0])
+    store.write_text(page, snakemake.output.page)
+    store.write_table(failed, snakemake.output.failures)

@@ -4,7 +4,7 @@ from cortseq import models, splits, store
 from cortseq.jobs import job
 from cortseq.scoring import products
 
-with job(snakemake) as say:
+with job(snakemake, may_fail=True) as say:
     manifest = store.read_json(snakemake.input.split[0])
     fold = int(snakemake.wildcards.fold)
     recording, roles = splits.fold_of(store.read(snakemake.input.trials[0]), manifest, fold)

@@ -5,9 +5,11 @@ from cortseq.data import evenly
 from cortseq.jobs import job
 from cortseq.scoring import generation, tasks
 
-with job(snakemake) as say:
+with job(snakemake, may_fail=True) as say:
     task, files, study = snakemake.wildcards.task, snakemake.input, snakemake.params.study
-    scores = {name: store.read(path) for name, path in zip(snakemake.params.variants, files.scores)}
+    scored = [path for path in files.scores if store.failure(path) is None] or files.scores
+    names = dict(zip(files.scores, snakemake.params.variants))
+    scores = {names[path]: store.read(path) for path in scored}
     variant = tasks.best(scores, study["burn_in"])
     fit = models.load(dict(zip(snakemake.params.variants, files.fits))[variant])
     fold = int(snakemake.wildcards.fold)

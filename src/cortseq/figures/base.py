@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cortseq.products import Facts, Products
+from cortseq.scoring import failures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,12 @@ class Figure:
     def text(self, facts: Facts) -> str:
         """Return the caption in the words of one recording."""
         return self.caption(facts) if callable(self.caption) else self.caption
+
+
+def comparison(products: Products) -> pd.DataFrame:
+    """Return the rows of comparison.csv that have numbers; variants that failed have none."""
+    found, _ = failures.split(products.read("comparison"))
+    return found
 
 
 def without_averages(comparison: pd.DataFrame) -> pd.DataFrame:

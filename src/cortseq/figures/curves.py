@@ -60,7 +60,7 @@ def draw(curves: dict[str, pd.DataFrame], event: str) -> tuple[Figure, pd.DataFr
 
 def read(products: Products) -> dict[str, Any]:
     """Of the first fold, in the order of the study."""
-    metric = base.metric(products.read("comparison"), products.dataset)
+    metric = base.metric(base.comparison(products), products.dataset)
     return {"curves": dict(products.each("curves")), "event": METRICS[metric].event}
 
 

@@ -62,7 +62,7 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
 def read(products: Products) -> dict[str, Any]:
     folds = products.folds("forecasts")
     table = tasks.horizon_table(folds, int(folds["null"][0].attrs["burn_in"]))
-    return {"table": table, "metric": base.metric(products.read("comparison"), products.dataset)}
+    return {"table": table, "metric": base.metric(base.comparison(products), products.dataset)}
 
 
 def applies(facts: Facts) -> bool:

@@ -70,7 +70,7 @@ def _rungs(ax: Axes, rungs: list[str]) -> None:
 
 def read(products: Products) -> dict[str, Any]:
     """Averaged members too: a ring in the row of their model."""
-    return {"comparison": products.read("comparison")}
+    return {"comparison": base.comparison(products)}
 
 
 FIGURE = base.Figure(

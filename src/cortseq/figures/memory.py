@@ -68,7 +68,7 @@ def read(products: Products) -> dict[str, Any]:
         continuous, burn_in = bool(attrs["continuous"]), int(attrs["burn_in"])
         row = tasks.memory_retrained(full, short, k, attrs["track"], continuous, burn_in)
         rows.append(row | {"model": model})
-    metric = base.metric(products.read("comparison"), products.dataset)
+    metric = base.metric(base.comparison(products), products.dataset)
     return {"table": pd.concat([*tables, pd.DataFrame(rows)]), "metric": metric}
 
 

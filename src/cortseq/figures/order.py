@@ -84,7 +84,7 @@ def _label(key: tuple[Any, ...], swept: list[str], several: bool) -> str:
 
 
 def read(products: Products) -> dict[str, Any]:
-    models = base.without_averages(products.read("comparison"))
+    models = base.without_averages(base.comparison(products))
     return {"variants": products.read("variants"), "comparison": models}
 
 

@@ -70,7 +70,7 @@ def _legend(fig: Figure, comparison: pd.DataFrame) -> None:
 
 
 def read(products: Products) -> dict[str, Any]:
-    return {"comparison": base.without_averages(products.read("comparison"))}
+    return {"comparison": base.without_averages(base.comparison(products))}
 
 
 FIGURE = base.Figure(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cortseq.checks import tally
 from cortseq.metrics import METRICS
+from cortseq.scoring import failures
 
 
 def verdict(row: dict[str, Any]) -> str:
@@ -77,6 +78,7 @@ def summary(frame: pd.DataFrame) -> list[str]:
 def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
     """The comparison for a terminal; `pooled`: sessions.csv."""
     out = []
+    frame, failed = failures.split(frame)
     for dataset, rows in frame.groupby("dataset", sort=False):
         rows = rows.iloc[np.argsort(-rows["value"].to_numpy(), kind="stable")]
         limits = [
@@ -98,7 +100,8 @@ def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
             _pooled_columns(pooled).to_string(index=False),
             "",
         ]
-    return "\n".join([*out, *summary(frame)])
+    lost = [f"{row.dataset}: {row.variant} {row.verdict}" for row in failed.itertuples()]
+    return "\n".join([*out, *summary(frame), *lost])
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
