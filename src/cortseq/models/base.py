@@ -32,7 +32,7 @@ Role = Literal["recurrent", "markov", "baseline", "null"]
 
 @dataclass(frozen=True)
 class Run:
-    """How a specification is fitted, beside what it is: see `Model.fit`."""
+    """Options of one call of `Model.fit`: restarts, seed, device, progress, checkpoint, earlier fit."""
 
     members: int = 1
     seed: int = 0

@@ -132,7 +132,7 @@ class CategoricalStates(states.StateEmission):
         return np.asarray(self.distribution.draw({"probability": p["probability"][state]}, rng))
 
     def n_free(self) -> int:
-        """Return the free parameters of a state: probabilities sum to 1."""
+        """Return the number of free parameters of a state, whose probabilities sum to 1."""
         return self.n_features - 1
 
 
@@ -177,7 +177,7 @@ class Categorical(Distribution):
         return np.asarray((rng.random((*edges.shape[:-1], 1)) > edges[..., :-1]).sum(-1))
 
     def n_free(self, n_features: int, sets: int = 1) -> int:
-        """Return the free parameters of `sets` sets of probabilities, each of which sums to 1."""
+        """Return the number of free parameters of `sets` sets of probabilities, each with sum 1."""
         return sets * (n_features - 1)
 
 

@@ -202,7 +202,10 @@ class CountDistribution(Distribution):
         )
 
     def n_free(self, n_features: int, sets: int = 1) -> int:
-        """Return one rate per unit and set, and one dispersion per unit where the distribution has any."""
+        """Return the number of free parameters: rates per unit and set, and a dispersion per unit.
+
+        There are no dispersions where the distribution has none.
+        """
         return n_features * (sets + (self.bounds is not None))
 
     def dispersion(self, rate: np.ndarray, n: np.ndarray, total: np.ndarray, y: np.ndarray) -> Params:

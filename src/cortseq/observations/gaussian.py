@@ -158,7 +158,7 @@ class GaussianStates(states.StateEmission):
         return self._back(rng.normal(p["mean"][state], p["sd"][state]))
 
     def n_free(self) -> int:
-        """Return the free parameters of a state: a mean and an sd per channel."""
+        """Return the number of free parameters of a state: a mean and an sd per channel."""
         return 2 * self.n_features
 
 
@@ -211,7 +211,7 @@ class Gaussian(Distribution):
         return np.asarray(rng.normal(p["mean"], p["sd"]))
 
     def n_free(self, n_features: int, sets: int = 1) -> int:
-        """Return one mean per channel and set, and one sd per channel."""
+        """Return the number of free parameters: a mean per channel and set, and an sd per channel."""
         return n_features * (sets + 1)
 
 

@@ -30,12 +30,12 @@ class ContextTree(StateChain):
 
     @classmethod
     def small(cls, **more: Any) -> Self:
-        """Make contexts shallow."""
+        """Return a small specification with contexts of at most 3 labels."""
         return super().small(**{"depth": 3, **more})
 
     @property
     def length(self) -> int:
-        """Labels in the longest context."""
+        """Return the number of labels in the longest context."""
         return self.depth
 
     def tables(

@@ -38,7 +38,7 @@ class Dale(Recurrent):
     radius: Annotated[float, Field(gt=0)] = Field(0.9, description="spectral radius of W at the start")
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Start balanced, with `radius` as spectral radius and silent units made unlikely."""
+        """Return one member's parameters: W balanced, of spectral radius `radius`, and biases above 0."""
         n = self.hidden
         signs = column_signs(n, self.excitatory)
         return {
@@ -51,7 +51,7 @@ class Dale(Recurrent):
         }
 
     def derive(self, p: Params) -> Params:
-        """Add W, signed, as `recurrent` and a as `leak`."""
+        """Return `p` with the signed W as `recurrent` and a as `leak`."""
         return {
             **p,
             "recurrent": signed_weights(p["raw"], p["sign"], self.self_connections),
@@ -59,11 +59,11 @@ class Dale(Recurrent):
         }
 
     def start(self, q: Params) -> State:
-        """Return h at the start, not negative."""
+        """Return h before the first bin, (..., hidden), not negative."""
         return (torch.relu(q["start"]),)
 
     def kernel(self, q: dict):
-        """Return the leaky loop with a ReLU."""
+        """Return the compiled leaky network with a ReLU."""
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=True)

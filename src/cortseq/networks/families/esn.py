@@ -47,7 +47,7 @@ class Esn(Recurrent):
 
     @classmethod
     def small(cls, **more: Any) -> Self:
-        """Make the reservoir small."""
+        """Return a small specification with a reservoir of 20 units."""
         return super().small(**{"hidden": 20, **more})
 
     @model_validator(mode="after")
@@ -59,11 +59,11 @@ class Esn(Recurrent):
         return self
 
     def check_start(self, start: Fit, shape: dict) -> None:
-        """Refuse an earlier session: only the read-out of an esn is learned."""
+        """Raise a CortseqError: the cell is never trained, so nothing is carried over."""
         Model.check_start(self, start, shape)
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Draw the reservoir and its input weights."""
+        """Return one member's parameters: the reservoir of radius `radius`, its input weights and biases."""
         n = self.hidden
         weights = rng.normal(size=(n, n)) / np.sqrt(n * self.density)
         if self.density < 1:
@@ -77,7 +77,7 @@ class Esn(Recurrent):
         }
 
     def start(self, q: Params) -> State:
-        """Return h at the start, 0."""
+        """Return h before the first bin, (..., hidden)."""
         return (q["start"],)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:

@@ -33,7 +33,7 @@ class Gru(Recurrent):
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Start with orthogonal recurrent blocks."""
+        """Return one member's parameters: orthogonal recurrent blocks, biases of z at `update_bias`."""
         n = self.hidden
         bias = np.zeros(3 * n)
         bias[n : 2 * n] = self.update_bias
@@ -46,7 +46,7 @@ class Gru(Recurrent):
         }
 
     def start(self, q: Params) -> State:
-        """Return h at the start, a tanh."""
+        """Return h before the first bin, (..., hidden), between -1 and 1."""
         return (torch.tanh(q["start"]),)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:

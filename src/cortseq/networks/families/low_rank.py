@@ -36,7 +36,7 @@ class LowRank(Recurrent):
 
     @classmethod
     def small(cls, **more: Any) -> Self:
-        """Make the rank small."""
+        """Return a small specification of rank 2."""
         return super().small(**{"rank": 2, **more})
 
     @model_validator(mode="after")
@@ -46,7 +46,7 @@ class LowRank(Recurrent):
         return self
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Draw M as `left` and N as `right`."""
+        """Return one member's parameters, M as `left` and N as `right`."""
         n = self.hidden
         left = rng.normal(size=(n, self.rank))
         turn = np.linalg.qr(rng.normal(size=(self.rank, self.rank)))[0]
@@ -60,16 +60,16 @@ class LowRank(Recurrent):
         }
 
     def derive(self, p: Params) -> Params:
-        """Add W as `recurrent` and a as `leak`."""
+        """Return `p` with W as `recurrent` and a as `leak`."""
         weight = p["left"] @ p["right"].mT / self.hidden
         return {**p, "recurrent": weight, "leak": leak_of(self.leak, p)}
 
     def start(self, q: Params) -> State:
-        """Return h at the start."""
+        """Return h before the first bin, (..., hidden)."""
         return (q["start"],)
 
     def kernel(self, q: dict):
-        """Return the leaky loop with a tanh."""
+        """Return the compiled leaky network with a tanh."""
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=False)

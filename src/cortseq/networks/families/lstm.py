@@ -35,7 +35,7 @@ class Lstm(Recurrent):
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Start with orthogonal recurrent blocks."""
+        """Return one member's parameters: orthogonal recurrent blocks, biases of f at `forget_bias`."""
         n = self.hidden
         bias = np.zeros(4 * n)
         bias[n : 2 * n] = self.forget_bias
@@ -47,12 +47,12 @@ class Lstm(Recurrent):
         }
 
     def start(self, q: Params) -> State:
-        """Return h, a tanh, and c at the start."""
+        """Return h and c before the first bin, each (..., hidden); h is between -1 and 1."""
         h, c = q["start"].chunk(2, -1)
         return torch.tanh(h), c
 
     def kernel(self, q: dict):
-        """Return the loop of an LSTM."""
+        """Return the compiled LSTM."""
         from cortseq.networks.training.kernels import lstm
 
         return lstm.Kernel(q)

@@ -70,7 +70,7 @@ class Rate(Recurrent):
     gain: Annotated[float, Field(gt=0)] = 0.9
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Draw W with variance gain^2 / hidden."""
+        """Return one member's parameters, W Gaussian with variance gain^2 / hidden."""
         n = self.hidden
         return {
             "recurrent": rng.normal(0, self.gain / np.sqrt(n), (n, n)),
@@ -81,15 +81,15 @@ class Rate(Recurrent):
         }
 
     def derive(self, p: Params) -> Params:
-        """Add a as `leak`."""
+        """Return `p` with a as `leak`."""
         return {**p, "leak": leak_of(self.leak, p)}
 
     def start(self, q: Params) -> State:
-        """Return h at the start."""
+        """Return h before the first bin, (..., hidden)."""
         return (q["start"],)
 
     def kernel(self, q: dict):
-        """Return the leaky loop with a tanh or a ReLU."""
+        """Return the compiled leaky network with a tanh or a ReLU."""
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=self.nonlinearity == "relu")

@@ -50,11 +50,11 @@ class Stp(Recurrent):
 
     @classmethod
     def small(cls, **more: Any) -> Self:
-        """Set Dale's law, so that every part runs."""
+        """Return a small specification under Dale's law."""
         return super().small(**{"dale": True, **more})
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Start with facilitating and depressing synapses in turn."""
+        """Return one member's parameters, with facilitating and depressing synapses in turn."""
         n = self.hidden
         signs = column_signs(n, self.excitatory)
         kinds = np.where(np.arange(n)[:, None] % 2 == 0, FACILITATING, DEPRESSING)
@@ -76,7 +76,7 @@ class Stp(Recurrent):
         }
 
     def derive(self, p: Params) -> Params:
-        """Add U, the rates of recovery, the bin width, a, and W where it is signed."""
+        """Return `p` with U, the rates of recovery in Hz, dt in s, a as `leak`, and W where it is signed."""
         q = {
             **p,
             "use": torch.sigmoid(p["use_raw"]).unsqueeze(-2),
@@ -90,7 +90,7 @@ class Stp(Recurrent):
         return q
 
     def start(self, q: Params) -> State:
-        """Return h at the start, and u and x at their steady state for it."""
+        """Return h before the first bin, and u and x at their steady state for it, each (..., hidden)."""
         h = torch.relu(q["start"])
         use, fac, rec = (q[k].squeeze(-2) for k in ("use", "fac_rate", "rec_rate"))
         r = self.rate_scale * h
@@ -98,7 +98,7 @@ class Stp(Recurrent):
         return h, u, rec / (rec + u * r)
 
     def kernel(self, q: dict):
-        """Return the loop with plastic synapses."""
+        """Return the compiled network with plastic synapses."""
         from cortseq.networks.training.kernels import stp
 
         return stp.Kernel(q, self.rate_scale)

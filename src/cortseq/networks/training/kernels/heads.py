@@ -124,7 +124,10 @@ def gaussian(eta, bias, d_bias, mask, target, known, log_sd, d_log_sd):
 
 @njit(forceinline=True, **OPTIONS)
 def _poisson(eta, y):
-    """Return the loss of one count without ln y!, d loss / d eta, and 0 for the dispersion it has not."""
+    """Return the loss of one count without the constant ln y!, and its derivatives.
+
+    They are d loss / d eta, and 0.0 in place of d loss / d log-dispersion: Poisson has none.
+    """
     held = min(max(eta, MIN_LOG_RATE), MAX_LOG_RATE)
     rate = exp(held)
     return rate - y * held, rate - y if held == eta else 0.0, 0.0
