@@ -51,6 +51,14 @@ def entry(source: str, write: Callable[[Path], Any], name: str, *words: str, pat
 # -- the study file ----------------------------------------------------------------------------------
 
 RING = "datasets: {r: {source: synthetic, kind: ring}}\n"
+THOUSAND = ",".join(map(str, range(1, 1001)))
+
+
+def tenfold(i: int) -> str:
+    """Return a line of YAML whose anchor holds the one before ten times: `b` holds `a`, `c` holds `b`, ..."""
+    return f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n"
+
+
 for name, text, words in [
     ("empty", "", ("mapping",)),
     ("a list", "- 1\n- 2\n", ("mapping",)),
@@ -59,9 +67,11 @@ for name, text, words in [
     ("a tab", "datasets:\n\ta: 1\n", ("not YAML",)),
     ("not UTF-8", b"study: \xff\xfe\x00\n", ("not UTF-8",)),
     ("binary", bytes(range(256)), ("study.yaml",)),
-    ("a dataset twice", "datasets:\n  a: {source: synthetic, kind: ring}\n  a: {source: synthetic, kind: even}\n", ("a: is there twice (line 3)",)),
+    ("a dataset twice",
+     "datasets:\n  a: {source: synthetic, kind: ring}\n  a: {source: synthetic, kind: even}\n",
+     ("a: is there twice (line 3)",)),
     ("a key twice", RING + "seed: 1\nseed: 2\n", ("seed: is there twice",)),
-    ("exploding anchors", "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(9)), ("entries",)),
+    ("exploding anchors", "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(map(tenfold, range(9))), ("entries",)),
     ("an anchor that holds itself", "a: &a [*a]\n" + RING, ("study.yaml",)),
     ("nested a thousand times", "a: " + "[" * 1000 + "]" * 1000, ("nested",)),
     ("a python object", "study: !!python/object/apply:os.system ['true']\n" + RING, ("not YAML",)),
@@ -76,8 +86,10 @@ for name, text, words in [
     ("an unknown source", "datasets: {a: {source: exel, path: x}}\n", ("datasets.a", "exel")),
     ("no file named", "datasets: {a: {source: npz, signal: x, native_bin_ms: 1}}\n", ("datasets.a", "path")),
     ("defaults as a list", RING + "defaults: [1]\n", ("defaults",)),
-    ("a default nobody knows", RING + "defaults: {binn_ms: 1}\n", ("datasets.r", "binn_ms", "unknown option")),
-    ("a pattern without files", "datasets: {a: {source: nwb, path: 'none/*.nwb'}}\n", ("datasets.a.path", "pattern")),
+    ("a default nobody knows", RING + "defaults: {binn_ms: 1}\n",
+     ("datasets.r", "binn_ms", "unknown option")),
+    ("a pattern without files", "datasets: {a: {source: nwb, path: 'none/*.nwb'}}\n",
+     ("datasets.a.path", "pattern")),
     ("folds 0", RING + "folds: 0\n", ("folds", "0")),
     ("folds as a text", RING + "folds: five\n", ("folds", "five")),
     ("members -1", RING + "members: -1\n", ("members", "-1")),
@@ -91,22 +103,36 @@ for name, text, words in [
     ("models as a list", RING + "models: [rate]\n", ("models",)),
     ("a model as a word", RING + "models: {m: rate}\n", ("models.m", "rate")),
     ("an unknown family", RING + "models: {m: {family: rnn3}}\n", ("models.m", "rnn3")),
-    ("a setting of another family", RING + "models: {m: {family: markov, hidden: 3}}\n", ("models.m.hidden", "unknown key")),
+    ("a setting of another family", RING + "models: {m: {family: markov, hidden: 3}}\n",
+     ("models.m.hidden", "unknown key")),
     ("hidden as a text", RING + "models: {m: {family: rate, hidden: many}}\n", ("models.m.hidden", "many")),
-    ("hidden infinite", RING + "models: {m: {family: rate, learning_rate: .inf}}\n", ("models.m.learning_rate", "inf")),
-    ("a sweep of a million", RING + "models: {m: {family: rate, hidden: [" + ",".join(map(str, range(1, 1001))) + "], epochs: [" + ",".join(map(str, range(1, 1001))) + "]}}\n", ("models.m", "1000000 points")),
+    ("hidden infinite", RING + "models: {m: {family: rate, learning_rate: .inf}}\n",
+     ("models.m.learning_rate", "inf")),
+    ("a sweep of a million",
+     RING + f"models: {{m: {{family: rate, hidden: [{THOUSAND}], epochs: [{THOUSAND}]}}}}\n",
+     ("models.m", "1000000 points")),
     ("a theory nobody knows", "theory: {magic: {}}\n", ("theory.magic",)),
     ("nothing to do", "study: x\n", ("datasets",)),
-    ("bin_ms negative", "datasets: {r: {source: synthetic, kind: ring, bin_ms: -1}}\n", ("datasets.r", "bin_ms")),
-    ("bin_ms true", "datasets: {r: {source: synthetic, kind: ring, bin_ms: true}}\n", ("datasets.r", "bin_ms")),
+    ("bin_ms negative", "datasets: {r: {source: synthetic, kind: ring, bin_ms: -1}}\n",
+     ("datasets.r", "bin_ms")),
+    ("bin_ms true", "datasets: {r: {source: synthetic, kind: ring, bin_ms: true}}\n",
+     ("datasets.r", "bin_ms")),
     ("an unknown generator", "datasets: {r: {source: synthetic, kind: rong}}\n", ("datasets.r", "rong")),
-    ("stratify by a stranger", "datasets: {r: {source: npz, path: x, signal: y, native_bin_ms: 1, stratify: z}}\n", ("stratify", "'z'")),
-    ("part backwards", "datasets: {r: {source: npz, path: x, signal: y, native_bin_ms: 1, part: [1, 0]}}\n", ("part",)),
-    ("sha256 too short", "datasets: {r: {source: npz, path: x, signal: y, native_bin_ms: 1, sha256: abc}}\n", ("sha256",)),
-    ("a trial table without start", "datasets: {r: {source: npz, path: x, spike_times: y, trials: {stop: z}}}\n", ("trials.start",)),
+    ("stratify by a stranger",
+     "datasets: {r: {source: npz, path: x, signal: y, native_bin_ms: 1, stratify: z}}\n",
+     ("stratify", "'z'")),
+    ("part backwards", "datasets: {r: {source: npz, path: x, signal: y, native_bin_ms: 1, part: [1, 0]}}\n",
+     ("part",)),
+    ("sha256 too short", "datasets: {r: {source: npz, path: x, signal: y, native_bin_ms: 1, sha256: abc}}\n",
+     ("sha256",)),
+    ("a trial table without start",
+     "datasets: {r: {source: npz, path: x, spike_times: y, trials: {stop: z}}}\n", ("trials.start",)),
     ("streaming a path", "datasets: {r: {source: nwb, path: x.nwb, stream: true}}\n", ("stream",)),
-    ("streaming a local file", "datasets: {r: {source: nwb, url: 'file:///etc/passwd', stream: true}}\n", ("url",)),
-    ("streaming from nowhere", "datasets: {r: {source: nwb, url: 'http://127.0.0.1:9/x.nwb', stream: true}}\n", ("url", "cannot be read")),
+    ("streaming a local file", "datasets: {r: {source: nwb, url: 'file:///etc/passwd', stream: true}}\n",
+     ("url",)),
+    ("streaming from nowhere",
+     "datasets: {r: {source: nwb, url: 'http://127.0.0.1:9/x.nwb', stream: true}}\n",
+     ("url", "cannot be read")),
 ]:  # fmt: skip
     add(f"study: {name}", lambda folder, text=text: text, *words)
 add(
@@ -306,14 +332,23 @@ def zipped(name: str, content: bytes) -> bytes:
 
 SIGNAL = {"signal": "array", "axes": ["time", "channel"], "frame_rate_hz": 10}
 for name, content in [
-    ("a text file", b"hello\n"), ("nothing", b""), ("half a header", b"\x93NUMPY\x01\x00v"), ("a wrong version", b"\x93NUMPY\x09\x09" + b"0" * 99),
-    ("a claim of a terabyte", npy_of((10**9, 200))), ("a negative size", npy_of((-3, 2))), ("a pickle", npy_of((3,), "|O") + b"\x80\x04N."),
-    ("a header that runs code", b"\x93NUMPY\x01\x00" + struct.pack("<H", 40) + b"__import__('os').system('true')".ljust(40)),
+    ("a text file", b"hello\n"),
+    ("nothing", b""),
+    ("half a header", b"\x93NUMPY\x01\x00v"),
+    ("a wrong version", b"\x93NUMPY\x09\x09" + b"0" * 99),
+    ("a claim of a terabyte", npy_of((10**9, 200))),
+    ("a negative size", npy_of((-3, 2))),
+    ("a pickle", npy_of((3,), "|O") + b"\x80\x04N."),
+    ("a header that runs code",
+     b"\x93NUMPY\x01\x00" + struct.pack("<H", 40) + b"__import__('os').system('true')".ljust(40)),
 ]:  # fmt: skip
     entry("npy", raw_bytes(content), name, "x.npy", path="x.npy", **SIGNAL)
 for name, content in [
-    ("a text file", b"hello\n"), ("half an archive", zipped("y.npy", b"x" * 999)[:60]), ("an archive of text", zipped("y.npy", b"hello")),
-    ("a bomb", zipped("y.npy", npy_of((20_000, 20_000)) + bytes(50_000_000))), ("a claim of a terabyte", zipped("y.npy", npy_of((10**9, 200)))),
+    ("a text file", b"hello\n"),
+    ("half an archive", zipped("y.npy", b"x" * 999)[:60]),
+    ("an archive of text", zipped("y.npy", b"hello")),
+    ("a bomb", zipped("y.npy", npy_of((20_000, 20_000)) + bytes(50_000_000))),
+    ("a claim of a terabyte", zipped("y.npy", npy_of((10**9, 200)))),
 ]:  # fmt: skip
     entry(
         "npz",
@@ -444,14 +479,19 @@ for name, text, words, keys in [
     ("an unnamed unit", "t,u\n1,a\n2,\n", ("columns.unit", "row 3"), SPIKES),
     ("labels without label", "t,u\n1,2\n", ("columns.label",), {"content": "symbols"}),
     ("a signal without a clock", "t,u\n1,2\n", ("frame_rate_hz",), {"content": "signal"}),
-    ("a role of another content", "t,u\n1,2\n", ("columns.label",), {"content": "spikes", "columns": {"time": "t", "label": "u"}}),
-    ("a clock that runs back", "t,u\n" + "".join(f"{9 - i},1\n" for i in range(9)), ("columns.time",), {"content": "signal", "columns": {"time": "t"}}),
-    ("no channel left", "t,u\n1,a\n2,b\n3,c\n", ("channels",), {"content": "signal", "columns": {"time": "t"}}),
+    ("a role of another content", "t,u\n1,2\n", ("columns.label",),
+     {"content": "spikes", "columns": {"time": "t", "label": "u"}}),
+    ("a clock that runs back", "t,u\n" + "".join(f"{9 - i},1\n" for i in range(9)), ("columns.time",),
+     {"content": "signal", "columns": {"time": "t"}}),
+    ("no channel left", "t,u\n1,a\n2,b\n3,c\n", ("channels",),
+     {"content": "signal", "columns": {"time": "t"}}),
     ("binary", "\0\0\0\0", ("not text",), SPIKES),
 ]:  # fmt: skip
-    entry("table", lambda f, text=text: f.write_text(text), name, "x.csv" if "needed" not in words else "d", *words, path="x.csv", **keys) if name not in (
+    of_the_file = name not in {
         "labels without label", "a signal without a clock", "a role of another content",
-    ) else entry("table", lambda f, text=text: f.write_text(text), name, *words, path="x.csv", **keys)  # fmt: skip
+    }  # fmt: skip
+    place = ["d" if "needed" in words else "x.csv"] if of_the_file else []
+    entry("table", lambda f, text=text: f.write_text(text), name, *place, *words, path="x.csv", **keys)
 entry(
     "table", raw_bytes(b"PAR1 no parquet PAR1"), "a broken parquet", "x.parquet", path="x.parquet", **SPIKES
 )
@@ -571,8 +611,18 @@ entry(
 )
 entry("suite2p", phy_folder(F__npy=RNG.normal(size=(3, 400))), "no neuropil", "Fneu.npy", frame_rate_hz=10)
 entry("suite2p", phy_folder(F__npy=RNG.normal(size=(3, 400))), "no rate", "frame_rate_hz")
-for form, content in [("birdsong-recognition-dataset", "<a><b></a>"), ("bengalese-finch-mat", "x"), ("notmat", "x"), ("yarden", "x"), ("generic-seq", "a,b\n1,2\n"),
-                      ("raven", "a\tb\n1\t2\n"), ("simple-seq", "a,b\n1,2\n"), ("textgrid", "no grid"), ("timit", "a b c\n"), ("aud-seq", "a\tb\n")]:  # fmt: skip
+for form, content in [
+    ("birdsong-recognition-dataset", "<a><b></a>"),
+    ("bengalese-finch-mat", "x"),
+    ("notmat", "x"),
+    ("yarden", "x"),
+    ("generic-seq", "a,b\n1,2\n"),
+    ("raven", "a\tb\n1\t2\n"),
+    ("simple-seq", "a,b\n1,2\n"),
+    ("textgrid", "no grid"),
+    ("timit", "a b c\n"),
+    ("aud-seq", "a\tb\n"),
+]:
     ending = {
         "birdsong-recognition-dataset": "xml",
         "bengalese-finch-mat": "mat",
@@ -635,8 +685,12 @@ def zarr(**more: Any) -> Callable[[Path], Any]:
 
 
 for name, more in [
-    ("no NWB file", {"kind": "Other"}), ("a damaged chunk", {"chunk": b"xx"}), ("a pickled chunk", {"head": {"compressor": {"id": "pickle"}}}),
-    ("a claim of a terabyte", {"head": {"shape": [10**12], "chunks": [10**12]}}), ("a header without a type", {"head": {"dtype": None}}), ("chunks of nothing", {"head": {"chunks": [0]}}),
+    ("no NWB file", {"kind": "Other"}),
+    ("a damaged chunk", {"chunk": b"xx"}),
+    ("a pickled chunk", {"head": {"compressor": {"id": "pickle"}}}),
+    ("a claim of a terabyte", {"head": {"shape": [10**12], "chunks": [10**12]}}),
+    ("a header without a type", {"head": {"dtype": None}}),
+    ("chunks of nothing", {"head": {"chunks": [0]}}),
 ]:  # fmt: skip
     entry("nwb", zarr(**more), f"zarr, {name}", "x.zarr", path="x.zarr", window_ms=1000)
 

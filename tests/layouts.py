@@ -155,8 +155,8 @@ def npz_names(folder):
 @layout("npz: spikes of all units in a row + number per unit", "spikes of each unit")
 def npz_ragged(folder):
     np.savez(folder / "x.npz", spikes=np.concatenate(trains()), n=[len(t) for t in trains()], name=NAMES)
-    entry = {"source": "npz", "path": "x.npz", "spike_times": "spikes", "spike_numbers": "n", "unit_names": "name",
-             "window_ms": 1000}  # fmt: skip
+    entry = {"source": "npz", "path": "x.npz", "spike_times": "spikes", "spike_numbers": "n",
+             "unit_names": "name", "window_ms": 1000}  # fmt: skip
     return Made(entry, windows())
 
 
@@ -192,16 +192,16 @@ def npz_counts(folder):
 def npy_counts(folder):
     flat = cut().reshape(-1, N_UNITS)
     np.save(folder / "x.npy", flat)
-    entry = {"source": "npy", "path": "x.npy", "counts": "array", "axes": ["time", "unit"], "native_bin_ms": 20,
-             "window_ms": 1000}  # fmt: skip
+    entry = {"source": "npy", "path": "x.npy", "counts": "array", "axes": ["time", "unit"],
+             "native_bin_ms": 20, "window_ms": 1000}  # fmt: skip
     return Made(entry, windowed(flat, 50))
 
 
 @layout("npy: one signal (time, channel), by `source: npz` too", "signal")
 def npy_signal(folder):
     np.save(folder / "x.npy", signal())
-    entry = {"source": "npz", "path": "x.npy", "signal": "array", "axes": ["time", "channel"], "frame_rate_hz": 10,
-             "window_ms": 2000}  # fmt: skip
+    entry = {"source": "npz", "path": "x.npy", "signal": "array", "axes": ["time", "channel"],
+             "frame_rate_hz": 10, "window_ms": 2000}  # fmt: skip
     return Made(entry, windowed(signal()))
 
 
@@ -366,9 +366,9 @@ def csv_and_trials(folder):
     times, units = joined()
     pd.DataFrame({"cluster": units, "time_ms": times * 1e3}).to_csv(folder / "x.csv", index=False)
     pd.DataFrame({"on": STARTS, "side": KINDS}).to_parquet(folder / "t.parquet")
-    entry = {"source": "table", "path": "x.csv", "content": "spikes", "columns": {"unit": "cluster", "time": "time_ms"},
-             "time_unit": "ms", "window_ms": [0, 2000], "trials": {"path": "t.parquet", "start": "on"},
-             "covariates": {"side": "side"}}  # fmt: skip
+    entry = {"source": "table", "path": "x.csv", "content": "spikes",
+             "columns": {"unit": "cluster", "time": "time_ms"}, "time_unit": "ms", "window_ms": [0, 2000],
+             "trials": {"path": "t.parquet", "start": "on"}, "covariates": {"side": "side"}}  # fmt: skip
     return Made(entry, cut())
 
 
@@ -379,8 +379,8 @@ def csv_german(folder):
         f"{u};{t}\n".replace(".", ",") for u, t in zip(units, times, strict=True)
     )
     (folder / "x.csv").write_text(text, encoding="utf-16")
-    entry = {"source": "table", "path": "x.csv", "content": "spikes", "columns": {"unit": "Einheit", "time": "Zeit"},
-             "decimal": ",", "window_ms": 1000}  # fmt: skip
+    entry = {"source": "table", "path": "x.csv", "content": "spikes",
+             "columns": {"unit": "Einheit", "time": "Zeit"}, "decimal": ",", "window_ms": 1000}  # fmt: skip
     return Made(entry, windows())
 
 
@@ -388,8 +388,8 @@ def csv_german(folder):
 def parquet(folder):
     times, units = joined()
     pd.DataFrame({"unit": units, "time": times}).to_parquet(folder / "x.parquet")
-    entry = {"source": "table", "path": "x.parquet", "content": "spikes", "columns": {"unit": "unit", "time": "time"},
-             "window_ms": 1000}  # fmt: skip
+    entry = {"source": "table", "path": "x.parquet", "content": "spikes",
+             "columns": {"unit": "unit", "time": "time"}, "window_ms": 1000}  # fmt: skip
     return Made(entry, windows())
 
 
@@ -608,7 +608,8 @@ def zarr_array(folder: Path, values, **attrs) -> None:
     blosc = numcodecs.Blosc(cname="lz4", clevel=5, shuffle=1)
     filters = [{"id": "vlen-utf8"}] if text else None
     head = {"zarr_format": 2, "shape": list(values.shape), "chunks": chunks, "order": "C", "filters": filters,
-            "dtype": "|O" if text else values.dtype.str, "fill_value": 0, "compressor": blosc.get_config()}  # fmt: skip
+            "dtype": "|O" if text else values.dtype.str, "fill_value": 0,
+            "compressor": blosc.get_config()}  # fmt: skip
     (folder / ".zarray").write_text(json.dumps(head))
     (folder / ".zattrs").write_text(json.dumps({"zarr_dtype": "str" if text else str(values.dtype), **attrs}))
     for number in range(-(-len(values) // chunks[0])):
@@ -682,8 +683,12 @@ def textgrid(folder):
             for i, x in enumerate(song)
         )
         end = len(song) / 5
-        head = f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = {end}\ntiers? <exists>\nsize = 1\nitem []:\n'
-        tier = f'item [1]:\nclass = "IntervalTier"\nname = "syllables"\nxmin = 0\nxmax = {end}\nintervals: size = {len(song)}\n'
+        extent = f"xmin = 0\nxmax = {end}\n"
+        kind = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
+        head = f"{kind}{extent}tiers? <exists>\nsize = 1\nitem []:\n"
+        tier = (
+            f'item [1]:\nclass = "IntervalTier"\nname = "syllables"\n{extent}intervals: size = {len(song)}\n'
+        )
         return head + tier + spans
 
     _song_files(folder, ".TextGrid", grid)
@@ -780,9 +785,10 @@ def table() -> str:
     head = [
         "# Formats",
         "",
-        "Every row is a made-up recording in that layout (tests/layouts.py), read by its entry of a study; a test",
-        "compares every bin with plain arithmetic and keeps this table current. The last column says whether",
-        "`cortseq new FILE` finds such an entry by itself. Neo reads further formats (`source: neo`).",
+        "Every row is a made-up recording in that layout (tests/layouts.py), read by its entry of a study; a",
+        "test compares every bin with plain arithmetic and keeps this table current. The last column says",
+        "whether `cortseq new FILE` finds such an entry by itself. Neo reads further formats",
+        "(`source: neo`).",
         "",
         "| layout | what is read | in the test | `cortseq new` |",
         "|---|---|---|---|",

@@ -1,7 +1,10 @@
-"""Every page and heading of docs/ that the code and the pages cite exists."""
+"""Pages, headings, files and keys that the code and the guides name are there."""
 
 import re
 from pathlib import Path
+
+from cortseq import models, products, sources, study
+from cortseq.sources.trials import TrialTable
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
@@ -44,3 +47,59 @@ def test_no_design_note_outside_the_repository_is_cited():
     )
     for path in (ROOT / "src").rglob("*.py"):
         assert not notes.search(path.read_text()), path.name
+
+
+# -- what the pages name is there -------------------------------------------------------------------
+
+GUIDES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "config/README.md",
+    *(f"docs/{page}" for page in PAGES),
+]
+# Made by a run, by a user or by `make`; or a name that stands for any file.
+MADE = re.compile(r"(data/(raw|cache)|results|\.venv)/.*|(FILE|mycell|mine)\.py|STUDY\.yaml|my_study\.yaml")
+
+
+def named_files(text):
+    """Paths in code spans that end in a suffix of a source or are a folder."""
+    words = (word.strip(",;()") for span in re.findall(r"`([^`\n]+)`", text) for word in span.split())
+    return {
+        word for word in words if re.fullmatch(r"[\w./-]+\.(py|smk|ya?ml|md|toml|json)|\w[\w./-]*/", word)
+    }
+
+
+def test_files_named_in_a_text_are_found():
+    assert named_files("`rate.py` and `models/base.py`, `a/` of `make test`, no `x + 1`") == {
+        "rate.py",
+        "models/base.py",
+        "a/",
+    }
+
+
+def test_guides_name_files_that_exist():
+    """Relative to the guide, the project, the package or its networks; folders of results have their patterns."""
+    folders = {pattern.split("/")[0] + "/" for pattern in products.PATHS.values()}
+    package = ROOT / "src/cortseq"
+    places = [ROOT, package, package / "networks", package / "networks/training"]
+    missing = [
+        f"{guide}: {name}"
+        for guide in GUIDES
+        for name in named_files((ROOT / guide).read_text(encoding="utf-8")) - folders
+        if not MADE.fullmatch(name)
+        and not any((place / name).exists() for place in [(ROOT / guide).parent, *places])
+    ]
+    assert not missing, missing
+
+
+def test_the_page_of_keys_names_every_key():
+    """config/README.md: the keys of a study, of a dataset, of every source and of every family."""
+    text = (ROOT / "config/README.md").read_text(encoding="utf-8")
+    named = {word for span in re.findall(r"`([^`]+)`", text) for word in re.findall(r"\w+", span)}
+    entries = {**sources.registry(), **models.registry(), "a study": study.Study, "trials": TrialTable}
+    missing = [
+        f"{name}: {key}" for name, entry in entries.items() for key in entry.model_fields if key not in named
+    ]
+    missing += [name for name in (*sources.registry(), *models.registry()) if name not in named]
+    assert not missing, missing

@@ -173,7 +173,7 @@ BOUNDS = {
     "lines of the largest module": 400,
     "lines of the largest class": 200,
     "functions over 45 lines": 6,
-    "comparisons with the name of a track": 21,
+    "comparisons with the name of a track": 14,
 }
 
 
@@ -193,6 +193,39 @@ def test_strict_types_do_not_get_worse():
     found = re.search(r"Found (\d+) errors", said)
     assert found or "Success" in said, said[-2000:]
     assert found is None or int(found[1]) <= STRICT
+
+
+# -- shapes in docstrings ------------------------------------------------------------------------------
+
+ARRAYS = re.compile(r"ndarray|Tensor|ArrayLike|Array\b")
+# "(hidden,)", "(trial, time)", "(...)", or the word itself, as in "of any shape".
+SHAPE = re.compile(r"\([^()]*\w+,\)|\([\w.+* -]+(, [\w.+* |-]+)+\)|\(\.\.\.[^)]*\)|shape")
+
+
+def shapeless(tree: ast.Module | ast.ClassDef, within: str = "") -> Iterable[str]:
+    """Public functions and methods that take or return arrays, and whose docstring gives no shape."""
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        if isinstance(node, ast.ClassDef):
+            yield from shapeless(node, f"{node.name}.")
+            continue
+        kinds = [a.annotation for a in node.args.args + node.args.kwonlyargs] + [node.returns]
+        if any(ARRAYS.search(ast.unparse(kind)) for kind in kinds if kind):
+            if not SHAPE.search(ast.get_docstring(node) or ""):
+                yield f"{within}{node.name}"
+
+
+def test_a_missing_shape_is_found():
+    source = 'class A:\n    def f(self, y: np.ndarray):\n        """{} of y."""\n'
+    assert list(shapeless(ast.parse(source.format("Mean (over time)")))) == ["A.f"]
+    assert not list(shapeless(ast.parse(source.format("Mean (trial, time)"))))
+    assert not list(shapeless(ast.parse(source.format("Mean (unit,)"))))
+
+
+def test_public_functions_with_arrays_give_shapes():
+    found = [f"{name}: {function}" for name, tree in trees().items() for function in shapeless(tree)]
+    assert not found, found
 
 
 # -- one place ---------------------------------------------------------------------------------------

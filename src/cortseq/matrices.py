@@ -9,12 +9,12 @@ from cortseq.errors import CortseqError
 
 
 def spectral_radius(matrix: ArrayLike) -> float:
-    """Return max_i |lambda_i|: a map is stable below 1."""
+    """Return max_i |lambda_i| of A (n, n): the map x' = A x is stable below 1."""
     return float(np.abs(np.linalg.eigvals(square(matrix))).max())
 
 
 def spectral_abscissa(matrix: ArrayLike) -> float:
-    """Return max_i Re lambda_i: dx/dt = A x is stable below 0."""
+    """Return max_i Re lambda_i of A (n, n): dx/dt = A x is stable below 0."""
     return float(np.linalg.eigvals(square(matrix)).real.max())
 
 

@@ -38,7 +38,7 @@ def _pack(b, panels):
 
 
 def unpacked(panels: np.ndarray, n: int) -> np.ndarray:
-    """Return the matrix of `n` columns that `packed` made into panels."""
+    """Return the matrix (row, n) that `packed` made into panels (panel, row, lane)."""
     count, rows, width = panels.shape
     return panels.swapaxes(0, 1).reshape(rows, count * width)[:, :n]
 

@@ -48,7 +48,7 @@ def lanes(itemsize):
 
 
 def aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Return an empty array that begins with a cache line.
+    """Return an empty array of `shape` that begins with a cache line.
 
     No vector then lies in one line more than it must.
     """

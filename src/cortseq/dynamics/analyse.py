@@ -38,7 +38,7 @@ def dissect_fit(
     ----------
     fit : cortseq.models Fit.
     recording : the Recording it was fitted to.
-    trials : positions; 64 of them are used.
+    trials : (trial,) positions; 64 of them are used.
     label_name : covariate of the recording that labels the states ("" or unknown: none).
     """
     from cortseq.data import Data, evenly

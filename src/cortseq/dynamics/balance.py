@@ -122,7 +122,7 @@ def balance_of_fit(
 ) -> Balance:
     """Return currents of one member of a network under Dale's law on the recorded input.
 
-    In units of its activity.
+    They are in units of its activity, for the trials at the positions `trials` (trial,), None: all.
 
     Of plastic synapses the presynaptic rate is h u x / U, u and x
     as relaxed within the bin. The input U x + b counts as external.

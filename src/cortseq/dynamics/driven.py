@@ -65,7 +65,7 @@ class Driven:
 
 
 def driven(fit: Any, recording: xr.Dataset, member: int = 0, trials: ArrayLike | None = None) -> Driven:
-    """Return the open loop of one member of a recurrent Fit.
+    """Return the open loop of one member of a recurrent Fit in `trials`, positions (trial,); None: all.
 
     Raises
     ------

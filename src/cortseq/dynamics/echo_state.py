@@ -127,7 +127,7 @@ def echo_state_of_fit(
     """Return `echo_state_test` of one member on its recorded input, trials one after another.
 
     Starts are visited states in which every component is drawn on its own: inside the range of each, and
-    further apart than the states themselves.
+    further apart than the states themselves. `trials` are positions (trial,), None: all.
     """
     open_loop = driven(fit, recording, member, trials)
     visited = torch.cat([s[: n + 1] for s, n in zip(open_loop.states, open_loop.last, strict=True)]).numpy()
@@ -157,7 +157,7 @@ class EchoStateBounds:
 
 
 def echo_state_bounds(weights: ArrayLike, leak: float = 1.0, slope: float = 1.0) -> EchoStateBounds:
-    """Bound the echo state of h' = (1 - a) h + a phi(W h + U x) from its weights.
+    """Bound the echo state of h' = (1 - a) h + a phi(W h + U x) from its weights W (hidden, hidden).
 
     a = leak, |phi'| <= slope.
 

@@ -36,11 +36,11 @@ class LipschitzBound:
 def lipschitz_bound(fit: Any, recording: xr.Dataset, trials: ArrayLike | None = None) -> LipschitzBound:
     """Check the Lipschitz bound of a rate network on the recorded input.
 
-    |h_{t+1} - h_t| <= ((1 - a) + a L |W|) |h_t - h_{t-1}| + a L |U| |x_t - x_{t-1}| on the recorded input.
+    |h_{t+1} - h_t| <= ((1 - a) + a L |W|) |h_t - h_{t-1}| + a L |U| |x_t - x_{t-1}|
 
-    L is the largest slope of the nonlinearity, 1 for tanh and ReLU. With a leak per unit (1 - a) is its
-    largest value, a |W| and a |U| are |diag(a) W| and |diag(a) U|. Zero violations are expected: this is a
-    theorem about the update rule.
+    in all bins of `trials`, positions (trial,), None: all. L is the largest slope of the nonlinearity, 1 for
+    tanh and ReLU. With a leak per unit (1 - a) is its largest value, a |W| and a |U| are |diag(a) W| and
+    |diag(a) U|. Zero violations are expected: this is a theorem about the update rule.
 
     Raises
     ------

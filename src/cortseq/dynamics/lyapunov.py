@@ -143,7 +143,7 @@ def kaplan_yorke(exponents: ArrayLike) -> float:
 
 
 def entropy(exponents: ArrayLike) -> float:
-    """Sum of the positive exponents (Pesin 1977), nats per step."""
+    """Return the sum of the positive exponents (exponent,) in nats per step (Pesin 1977)."""
     return float(np.maximum(np.asarray(exponents, dtype=np.float64), 0).sum())
 
 

@@ -14,19 +14,20 @@ from cortseq.matrices import square
 
 
 def numerical_abscissa(matrix: ArrayLike) -> float:
-    """Return largest eigenvalue of (A + A^H)/2: growth rate of |x| at t = 0 for dx/dt = A x, at worst.
+    """Return the largest eigenvalue of (A + A^H)/2 for A (n, n).
 
-    Trefethen & Embree 2005, Spectra and Pseudospectra, chapter 14.
+    It is the growth rate of |x| at t = 0 for dx/dt = A x, at worst. Trefethen & Embree 2005, Spectra and
+    Pseudospectra, chapter 14.
     """
     a = square(matrix)
     return float(np.linalg.eigvalsh((a + a.conj().T) / 2)[-1])
 
 
 def henrici(matrix: ArrayLike) -> float:
-    """Return departure from normality sqrt(|A|_F^2 - sum_i |lambda_i|^2); 0 if and only if A is normal.
+    """Return the departure of A (n, n) from normality, sqrt(|A|_F^2 - sum_i |lambda_i|^2).
 
-    It is the Frobenius norm of the strictly upper part of the Schur form, from which it is computed
-    because the difference cancels. Henrici 1962, Numer Math 4:24.
+    It is 0 if and only if A is normal. It is the Frobenius norm of the strictly upper part of the Schur form,
+    from which it is computed because the difference cancels. Henrici 1962, Numer Math 4:24.
     """
     from scipy.linalg import schur
 
@@ -48,7 +49,7 @@ class Modes:
 
 
 def time_constants_and_frequencies(eigenvalues: ArrayLike, bin_width: float) -> Modes:
-    """Eigenvalues of a map with step dt in seconds and Hz: -dt / ln|lambda|, arg(lambda) / (2 pi dt)."""
+    """Return -dt / ln|lambda| (s) and arg(lambda) / (2 pi dt) (Hz) of a map's eigenvalues (mode,)."""
     values = np.asarray(eigenvalues, dtype=np.complex128)
     with np.errstate(divide="ignore"):
         decay = -bin_width / np.log(np.abs(values))

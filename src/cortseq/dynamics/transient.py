@@ -39,7 +39,7 @@ class TransientGrowth:
 def transient_growth(
     matrix: ArrayLike, kind: Literal["discrete", "continuous"] = "discrete"
 ) -> TransientGrowth:
-    """Return the largest growth of any perturbation at any time, of x' = A x or dx/dt = A x.
+    """Return the largest growth of any perturbation at any time, of x' = A x or dx/dt = A x, A (n, n).
 
     The curve ends at the first m with |A^m| <= 1/2, for then |A^(qm + r)| <= |A^m|^q |A^r|: nothing later
     exceeds what was seen, and no pseudospectrum or Kreiss constant is needed. In continuous time exp(A t) is

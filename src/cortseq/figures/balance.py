@@ -15,9 +15,12 @@ from cortseq.products import Facts, Products
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`, of networks under Dale's law. Above: currents through
-    the trial, mean over units and test trials, a line a member. Below: balance index |E + I| / (|E| + |I|) of
-    every unit, 0 where they cancel; lag: of inhibition behind excitation, median over units."""
+    """Draw currents and balance of networks under Dale's law.
+
+    `dissections`: variant -> product of `dynamics`. Above: currents through the trial, mean over units and
+    test trials, a line a member. Below: balance index |E + I| / (|E| + |I|) of every unit, 0 where they
+    cancel; lag: of inhibition behind excitation, median over units.
+    """
     with style.style():
         n = len(dissections)
         fig, axes = style.figure(2, n, max(style.COLUMN, min(style.PAGE, 2.4 * n)), 4.0)
@@ -76,6 +79,7 @@ def read(products: Products) -> dict[str, Any]:
 
 
 def applies(facts: Facts) -> bool:
+    """Whether some network obeys Dale's law."""
     return facts.signed
 
 

@@ -14,8 +14,9 @@ from cortseq.products import Facts, Products
 
 
 def draw(curves: dict[str, pd.DataFrame], event: str) -> tuple[Figure, pd.DataFrame]:
-    """`curves`: variant -> table of a fit's curves (empty ones are left out); `event`: what losses are per.
+    """Draw the loss of every fit against the epoch.
 
+    `curves`: variant -> table of a fit's curves (empty ones are left out); `event`: what losses are per.
     Thin lines: training (with dropout); thick: validation; dots: the weights kept.
     """
     trained = {name: table for name, table in curves.items() if len(table)}
@@ -65,6 +66,7 @@ def read(products: Products) -> dict[str, Any]:
 
 
 def applies(facts: Facts) -> bool:
+    """Whether there is a network."""
     return bool(facts.recurrent)
 
 

@@ -15,9 +15,12 @@ from cortseq.products import Facts, Products
 
 
 def draw(tables: dict[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
-    """`tables`: variant -> `scoring.forgetting.table`. Left: score on the test trials of each session
-    (column) after learning each (row, from above). Right: change of a session's score since it was learned;
-    bars 95 % intervals."""
+    """Draw what is kept of earlier sessions.
+
+    `tables`: variant -> `scoring.forgetting.table`. Left: score on the test trials of each session (column)
+    after learning each (row, from above). Right: change of a session's score since it was learned; bars 95 %
+    intervals.
+    """
     with style.style():
         fig, axes = style.figure(len(tables), 2, style.PAGE, 0.4 + 2.5 * len(tables))
         for (left, right), (name, table) in zip(axes, tables.items(), strict=True):
@@ -74,6 +77,7 @@ def read(products: Products) -> dict[str, Any]:
 
 
 def applies(facts: Facts) -> bool:
+    """Whether some network carries what it learned from session to session."""
     return bool(facts.carried)
 
 

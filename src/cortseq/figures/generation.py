@@ -16,8 +16,11 @@ BEST = {"correlation": 1.0}  # of a measure; 0 of the others
 
 
 def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """`table`: `scoring.generation.compare` of every model, with columns model and role. Dots: members; black
-    line: two halves of the recording, which a perfect model reaches."""
+    """Draw how close free runs of every model come to the recording.
+
+    `table`: `scoring.generation.compare` of every model, with columns model and role. Dots: members; black
+    line: two halves of the recording, which a perfect model reaches.
+    """
     table = table.reset_index(drop=True)
     with style.style():
         if table["value"].notna().sum() == 0:
@@ -62,6 +65,7 @@ def read(products: Products) -> dict[str, Any]:
 
 
 def applies(facts: Facts) -> bool:
+    """Whether the study asks for generation."""
     return bool(facts.tasks.get("generation"))
 
 

@@ -12,10 +12,13 @@ from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Left: spectral norm of dh_t/dh_{t-k} on test trials,
+    """Draw how far gradients reach into the past, and what the state tells of past observations.
+
+    `dissections`: variant -> product of `dynamics`. Left: spectral norm of dh_t/dh_{t-k} on test trials,
     geometric mean and range over members; dotted: the slope of the conditional Lyapunov exponent; dashed: the
     direct path of an LSTM. Right: share of the variance of the observation at lag k that a linear read-out of
-    the state tells."""
+    the state tells.
+    """
     with style.style():
         fig, axes = style.figure(1, 2, style.PAGE, 3.0)
         left, right = axes[0]

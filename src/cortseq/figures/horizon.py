@@ -14,9 +14,12 @@ from cortseq.scoring import tasks
 
 
 def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
-    """`table`: `scoring.tasks.horizon_table`. Solid: exact or sampled forecasts, bars 95 % intervals; dotted:
+    """Draw the gain over the null against the distance of the prediction.
+
+    `table`: `scoring.tasks.horizon_table`. Solid: exact or sampled forecasts, bars 95 % intervals; dotted:
     the expectation fed forward ("plug-in", no likelihood of y_t given its past); grey: models that know no
-    past."""
+    past.
+    """
     with style.style():
         fig, axes = style.figure(1, 1, 0.8 * style.PAGE, 3.2)
         ax = axes[0, 0]
@@ -60,12 +63,14 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
 
 
 def read(products: Products) -> dict[str, Any]:
+    """Read the forecasts of all folds, model by model."""
     folds = products.folds("forecasts")
     table = tasks.horizon_table(folds, int(folds["null"][0].attrs["burn_in"]))
     return {"table": table, "metric": base.metric(base.comparison(products), products.dataset)}
 
 
 def applies(facts: Facts) -> bool:
+    """Whether the study asks for forecasts."""
     return bool(facts.tasks.get("forecasts"))
 
 

@@ -19,10 +19,13 @@ _REACH = 3.0  # of the axes: one wild eigenvalue must not hide the unit circle
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Upper row: complex plane with the unit circle; dashed:
+    """Draw the eigenvalues at the fixed points of every network, and what they mean in time.
+
+    `dissections`: variant -> product of `dynamics`. Upper row: complex plane with the unit circle; dashed:
     the disc that entries of the same variances without structure would fill, at the point nearest to the data
     (cells whose state is of one kind). Lower: frequency against time constant of the decaying modes. Member
-    0."""
+    0.
+    """
     with style.style():
         n = len(dissections)
         fig, axes = style.figure(2, n, max(style.PAGE, 1.6 * n), 4.0)

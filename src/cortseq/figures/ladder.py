@@ -17,8 +17,11 @@ from cortseq.scoring.ladder import RUNGS
 
 
 def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """`comparison`: comparison.csv. Dots: models, bars: 95 % intervals, rings: the mean prediction of the
-    members; line: the exact filter of a synthetic recording. Models stand by rung, within a rung by score."""
+    """Draw the score of every model, rung by rung.
+
+    `comparison`: comparison.csv. Dots: models, bars: 95 % intervals, rings: the mean prediction of the
+    members; line: the exact filter of a synthetic recording. Models stand by rung, within a rung by score.
+    """
     groups = list(comparison.groupby("dataset", sort=False))
     with style.style():
         columns = min(2, len(groups))

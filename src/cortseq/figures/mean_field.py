@@ -16,9 +16,12 @@ from cortseq.theory.random_networks import mean_field_map
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`, of tanh networks. Largest exponent of h' = tanh(W h)
+    """Draw the chaos of fitted weights beside that of weights without structure.
+
+    `dissections`: variant -> product of `dynamics`, of tanh networks. Largest exponent of h' = tanh(W h)
     against the gain of W: fitted (filled), its entries in permuted places (open: mean, bar: range of five),
-    theory for infinitely many units (line)."""
+    theory for infinitely many units (line).
+    """
     with style.style():
         fig, axes = style.figure(1, 1, style.COLUMN, 3.4)
         ax = axes[0, 0]
@@ -74,6 +77,7 @@ def read(products: Products) -> dict[str, Any]:
 
 
 def applies(facts: Facts) -> bool:
+    """Whether some network has units of tanh."""
     return facts.saturating
 
 

@@ -16,10 +16,13 @@ _TRIALS = 12
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. A row a variant, a panel a member, in the plane of the
+    """Draw fixed points and trajectories of several members in one plane.
+
+    `dissections`: variant -> product of `dynamics`. A row a variant, a panel a member, in the plane of the
     first two components of member 0; others are taken there by the linear map between states. Lines: test
     trials. Circles: fixed points of the closed loop (filled: stable; small: fewer than half of the other
-    members have it)."""
+    members have it).
+    """
     with style.style():
         columns = max(min(_MOST_MEMBERS, one.sizes["member"]) for one in dissections.values())
         rows = len(dissections)

@@ -15,8 +15,11 @@ from cortseq.scoring import tasks
 
 
 def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
-    """`table`: model, memory (bins k), value, low, high, kind. Lines: the same network restarted k bins
-    before each prediction; diamonds: networks trained on windows of k bins. Bars: 95 % intervals."""
+    """Draw what bins further back than k are worth.
+
+    `table`: model, memory (bins k), value, low, high, kind. Lines: the same network restarted k bins before
+    each prediction; diamonds: networks trained on windows of k bins. Bars: 95 % intervals.
+    """
     models = list(dict.fromkeys(table["model"]))
     colours = dict(zip(models, style.CYCLE * 3, strict=False))
     with style.style():
@@ -60,6 +63,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, Any], title: str) ->
 
 
 def read(products: Products) -> dict[str, Any]:
+    """Read the re-runs of every model, and pair variants that were trained on windows with the full one."""
     tables, rows = [], []
     for model, folds in products.folds("memory").items():
         tables.append(tasks.memory_rerun(folds, int(folds[0].attrs["burn_in"])).assign(model=model))
@@ -86,6 +90,7 @@ def _retrained(products: Products) -> Any:
 
 
 def applies(facts: Facts) -> bool:
+    """Whether the study asks for memory."""
     return bool(facts.tasks.get("memory"))
 
 

@@ -14,9 +14,12 @@ from cortseq.products import Products
 
 
 def draw(variants: pd.DataFrame, comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """`variants`: variants.csv, `comparison`: comparison.csv. Symbols: loss (lower is better) against order;
+    """Draw the score of Markov chains against their order.
+
+    `variants`: variants.csv, `comparison`: comparison.csv. Symbols: loss (lower is better) against order;
     counts and signals: gain over the null, a line per number of states. Horizontal lines: networks (mean over
-    members)."""
+    members).
+    """
     with style.style():
         names = list(comparison["dataset"].drop_duplicates())
         fig, axes = style.figure(1, len(names), min(style.PAGE, 3.6 * len(names)), 3.0)
@@ -75,7 +78,7 @@ def _panel(ax: Axes, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.
 
 
 def _label(key: tuple[Any, ...], swept: list[str], several: bool) -> str:
-    """A line's name: its model where there are several, and what was swept."""
+    """Name a line: its model where there are several, and what was swept."""
     words = [str(key[0])] if several else []
     for name, value in zip(swept, key[1:], strict=True):
         if value != "":
@@ -84,6 +87,7 @@ def _label(key: tuple[Any, ...], swept: list[str], several: bool) -> str:
 
 
 def read(products: Products) -> dict[str, Any]:
+    """Read the scores of all variants, and of the models chosen."""
     models = base.without_averages(base.comparison(products))
     return {"variants": products.read("variants"), "comparison": models}
 

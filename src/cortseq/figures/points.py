@@ -14,10 +14,13 @@ from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Above: distinct fixed points found against the number
-    of starts, mean over orders of the starts, a line a member; one that still rises says that points are
+    """Draw whether all fixed points were found, and how far they lie from the data.
+
+    `dissections`: variant -> product of `dynamics`. Above: distinct fixed points found against the number of
+    starts, mean over orders of the starts, a line a member; one that still rises says that points are
     missing. Below: modulus of the largest eigenvalue at each point against its distance to the nearest
-    visited state, a colour a member."""
+    visited state, a colour a member.
+    """
     with style.style():
         n = len(dissections)
         fig, axes = style.figure(2, n, max(style.PAGE, 1.6 * n), 3.8, sharey="row", sharex="row")

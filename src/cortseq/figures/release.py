@@ -15,11 +15,14 @@ from cortseq.products import Facts, Products
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`, of plastic networks. First row: u, x (means over units
+    """Draw what plastic synapses do through a trial.
+
+    `dissections`: variant -> product of `dynamics`, of plastic networks. First row: u, x (means over units
     and test trials, a line a member) and the release u x (median and 80 % of the units, member 0). Second:
     release of each synapse (member 0) at a constant rate: falling lines pass low rates on, lines with a peak
     a band. Third, where trials have a label: area under the ROC curve of the cue read in each bin from the
-    rates and from u x; chance is 0.5."""
+    rates and from u x; chance is 0.5.
+    """
     with style.style():
         n = len(dissections)
         told = any("cue_from_rates" in one for one in dissections.values())
@@ -114,6 +117,7 @@ def read(products: Products) -> dict[str, Any]:
 
 
 def applies(facts: Facts) -> bool:
+    """Whether some network has plastic synapses."""
     return facts.plastic
 
 

@@ -70,6 +70,7 @@ def _legend(fig: Figure, comparison: pd.DataFrame) -> None:
 
 
 def read(products: Products) -> dict[str, Any]:
+    """Read the comparison without rows of averaged members."""
     return {"comparison": base.without_averages(base.comparison(products))}
 
 

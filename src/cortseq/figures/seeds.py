@@ -18,12 +18,15 @@ from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Above: Wasserstein distance between the Jacobian
-    spectra of every two members, at the closed loop's fixed point nearest to the data; between models in
-    units of the distance within them, 1: no further apart than two seeds, bold: p < 0.05 by permutation of
-    the members (not corrected for the number of pairs). Below: R^2 of the states of the model of a column
-    told by a linear map from those of a row on held-out trials; share of the fixed points near the data of a
-    row that a column has. Diagonals: two seeds."""
+    """Draw how far models lie apart in their dynamics, measured by how far two seeds of one model do.
+
+    `dissections`: variant -> product of `dynamics`. Above: Wasserstein distance between the Jacobian spectra
+    of every two members, at the closed loop's fixed point nearest to the data; between models in units of the
+    distance within them, 1: no further apart than two seeds, bold: p < 0.05 by permutation of the members
+    (not corrected for the number of pairs). Below: R^2 of the states of the model of a column told by a
+    linear map from those of a row on held-out trials; share of the fixed points near the data of a row that a
+    column has. Diagonals: two seeds.
+    """
     with style.style():
         spectra = {name: _spectra(one) for name, one in dissections.items()}
         table = _distances(spectra)
@@ -139,7 +142,7 @@ def _numbers(
     bold: Any = frozenset(),
     top: Any = None,
 ) -> None:
-    """A matrix with its numbers; from row to column."""
+    """Draw a matrix with its numbers; from row to column."""
     ax.set_title(title, loc="left", fontsize=7.5)
     values = square.to_numpy()
     if not np.isfinite(values).any():

@@ -70,7 +70,7 @@ def _label(one: xr.Dataset) -> str:
 
 
 def _colour_values(one: xr.Dataset) -> tuple[np.ndarray, str]:
-    """A value per (trial, time): the covariate, else the time in the trial."""
+    """Return a value per (trial, time), the covariate or else the time in the trial, and its name."""
     shape = one["projected"].shape[:2]
     if "label" in one:
         values = one["label"].values
@@ -121,7 +121,7 @@ def _panel(ax: Axes, name: str, one: xr.Dataset) -> Any:
 
 
 def _arrows(ax: Axes, one: xr.Dataset) -> None:
-    """The velocity field, all arrows of readable length: a root keeps the slow ones visible."""
+    """Draw the velocity field, all arrows of readable length: a root keeps the slow ones visible."""
     if "velocity" not in one:
         return
     grid, velocity = one["grid"].values, one["velocity"].values

@@ -51,13 +51,13 @@ _RC: dict[Any, Any] = {
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """The project's rcParams."""
+    """Use the project's rcParams."""
     with matplotlib.rc_context(_RC):
         yield
 
 
 def figure(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
-    """A Figure without pyplot (no global state), and its axes as a 2-d array."""
+    """Return a Figure without pyplot (no global state), and its axes (row, column)."""
     fig = Figure(figsize=(width, height), layout="constrained")
     return fig, np.asarray(fig.subplots(rows, columns, squeeze=False, **options))
 
@@ -72,12 +72,12 @@ def save(fig: Figure, table: pd.DataFrame, stem: str | Path) -> None:
 
 
 def wrapped(name: str, width: int = 18) -> str:
-    """The name of a variant on lines of at most `width` letters, broken after underscores."""
+    """Break the name of a variant into lines of at most `width` letters, after underscores."""
     return "\n".join(textwrap.wrap(name.replace("_", "_ "), width)).replace("_ ", "_")
 
 
 def say(ax: Axes, text: str) -> None:
-    """An explanation where there is nothing to draw."""
+    """Write an explanation where there is nothing to draw."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, wrap=True)
     ax.set_xticks([])
     ax.set_yticks([])
@@ -95,7 +95,7 @@ def short_logarithm(axis: Axis) -> None:
 
 
 def steps(metric: str) -> str:
-    """What a score counts time in."""
+    """Return what a score counts time in, "symbols" or "bins"."""
     return "symbols" if metric == "bits_per_symbol" else "bins"
 
 

@@ -16,10 +16,11 @@ from cortseq.products import Products
 
 
 def draw(recording: xr.Dataset, predictions: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`recording`: with the fold's units; `predictions`: variant -> its predictions (same test trials).
+    """Draw a typical test trial with what the best models predicted.
 
-    Counts: spikes and predicted rates in Hz, units sorted by the time of their peak. Symbols: the probability
-    given to each label, dots what came. Signals: the first channels with predicted means.
+    `recording`: with the fold's units; `predictions`: variant -> its predictions (same test trials). Counts:
+    spikes and predicted rates in Hz, units sorted by the time of their peak. Symbols: the probability given
+    to each label, dots what came. Signals: the first channels with predicted means.
     """
     first = next(iter(predictions.values()))
     trial = _typical(recording, first["trial"].values)
@@ -31,7 +32,7 @@ def draw(recording: xr.Dataset, predictions: dict[str, xr.Dataset]) -> tuple[Fig
 
 
 def _typical(recording: xr.Dataset, trials: np.ndarray) -> int:
-    """The test trial with the median number of events (bins, for symbols and signals)."""
+    """Return the test trial with the median number of events (bins, for symbols and signals)."""
     has_events = rec.kind(recording).has_events
     size = recording["counts"].sum(("time", "unit")) if has_events else recording["valid"].sum("time")
     values = size.values[trials]
@@ -132,7 +133,7 @@ def _signal(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> An
 
 
 def read(products: Products) -> dict[str, Any]:
-    """The variants that validation chose, of the first fold; the null if there is no network and no chain."""
+    """Read the variants that validation chose, first fold; the null if there is no network and no chain."""
     table = products.read("variants")
     ranked = [base.chosen(table, products.dataset, role) for role in ("recurrent", "markov")]
     names = [best[0] for best in ranked if best] or ["null"]

@@ -17,9 +17,11 @@ _FLOOR = 1e-16  # what rounding leaves of a distance; twins that met lie there
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Lines: geometric mean over twins of their distance
-    over that at the start, a colour a member. A draw has no derivative: what an exponent is to the mean map,
-    this is to the sampled one.
+    """Draw how fast two copies of a network that start close together move apart.
+
+    `dissections`: variant -> product of `dynamics`. Lines: geometric mean over twins of their distance over
+    that at the start, a colour a member. A draw has no derivative: what an exponent is to the mean map, this
+    is to the sampled one.
     """
     with style.style():
         columns = min(4, len(dissections))

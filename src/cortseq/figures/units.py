@@ -16,9 +16,12 @@ from cortseq.products import Facts, Products
 
 
 def draw(products: dict[str, list[xr.Dataset]]) -> tuple[Figure, pd.DataFrame]:
-    """`products`: score products (one a fold) of null, the network and the chain, in this order. A dot a
-    unit: mean-rate score over the training mean, sum log Pois(y; E[y | past]) in bits per spike, mean over
-    members; area: spikes."""
+    """Draw the best network's score of each unit against the best chain's.
+
+    `products`: score products (one a fold) of null, the network and the chain, in this order. A dot a unit:
+    mean-rate score over the training mean, sum log Pois(y; E[y | past]) in bits per spike, mean over members;
+    area: spikes.
+    """
     _, network, chain = products
     table = per_unit(products)
     with style.style():
@@ -40,7 +43,7 @@ def draw(products: dict[str, list[xr.Dataset]]) -> tuple[Figure, pd.DataFrame]:
 
 
 def per_unit(products: dict[str, list[xr.Dataset]]) -> pd.DataFrame:
-    """unit, spikes, bits/spike of every other model over the first one, of units that spike in test trials.
+    """Return a row per unit that spikes in test trials: unit, spikes, bits/spike over the first model.
 
     Folds may keep different units: each is scored in the folds that keep it.
     """
@@ -73,6 +76,7 @@ def read(products: Products) -> dict[str, Any]:
 
 
 def applies(facts: Facts) -> bool:
+    """Whether counts were fitted by a network and a chain."""
     return TRACKS[facts.track].has_events and {"recurrent", "markov"} <= facts.roles
 
 

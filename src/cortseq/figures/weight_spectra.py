@@ -12,9 +12,12 @@ from cortseq.figures import base, style
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`; member 0. Circle: radius from the variances (per sign
+    """Draw the eigenvalues of the recurrent weights beside those of random weights.
+
+    `dissections`: variant -> product of `dynamics`; member 0. Circle: radius from the variances (per sign
     class under Dale's law); dashed: the same from the variances of every row and column; orange: p < 0.05
-    against permuted weights, largest modulus."""
+    against permuted weights, largest modulus.
+    """
     with style.style():
         columns = min(4, len(dissections))
         rows = -(-len(dissections) // columns)

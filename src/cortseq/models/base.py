@@ -32,7 +32,7 @@ Role = Literal["recurrent", "markov", "baseline", "null"]
 
 @dataclass(frozen=True)
 class Run:
-    """How a specification is fitted, beside what it is: see `Model.fit`."""
+    """Options of one call of `Model.fit`: restarts, seed, device, progress, checkpoint, earlier fit."""
 
     members: int = 1
     seed: int = 0
@@ -101,23 +101,23 @@ class Model(Specification):
         raise NotImplementedError
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
-        """log p(y_t | y_<t) in nats, (member, trial, time)."""
+        """Return log p(y_t | y_<t) in nats, (member, trial, time)."""
         raise NotImplementedError
 
     def predict(self, params: Params, data: Data) -> np.ndarray:
-        """E[y_t | y_<t], (member, trial, time, feature); label probabilities for symbols."""
+        """Return E[y_t | y_<t], (member, trial, time, feature); label probabilities for symbols."""
         raise NotImplementedError
 
     def simulate(
         self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
     ) -> np.ndarray:
-        """Free-running draws from one member, (trial, time[, feature])."""
+        """Draw trials of one member, running freely: (trial, time, feature), labels (trial, time)."""
         raise NotImplementedError
 
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
-        """log p(y_t | y_0 .. y_{t-h}) in nats for each h of `horizons`, (member, trial, time, horizon).
+        """Return log p(y_t | y_0 .. y_{t-h}), nats, for each h of `horizons`, (member, trial, time, horizon).
 
         h = 1 is `log_prob`. NaN where t < h - 1 (at t = h - 1 nothing was observed yet) and where bin t is
         missing. `samples` and `seed`: of estimates; exact families need neither. Inputs count as known.
@@ -130,6 +130,7 @@ class Model(Specification):
 
     @property
     def has_forecast(self) -> bool:
+        """Whether the family writes `forecast`."""
         return type(self).forecast is not Model.forecast
 
     @property
@@ -229,7 +230,7 @@ class Model(Specification):
         valid: Sequence[np.ndarray] | None = None,
         **how: Any,
     ) -> Fit:
-        """Fit to sequences of labels; choices are made on `valid`, without it on the sequences themselves.
+        """Fit to sequences of labels, each (time,); choices are made on `valid`, else on the same sequences.
 
         `how`: members, seed and so on, as of `fit`.
         """
@@ -262,7 +263,7 @@ class Fit:
         return h.hexdigest()
 
     def only(self, member: int) -> Fit:
-        """The fit of one member alone, as if no other had been asked for."""
+        """Return the fit of one member alone, as if no other had been asked for."""
         self._check_member(member)
         params = {name: value[member : member + 1] for name, value in self.params.items()}
         return replace(self, params=params, card=self.card | {"members": 1})
@@ -296,18 +297,18 @@ class Fit:
         return replace(data, support=self.card["support"])  # the fit's own, as its alphabet
 
     def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
-        """log p(y_t | y_<t), nats, (member, trial, time); NaN where a bin is missing."""
+        """Return log p(y_t | y_<t) in nats, (member, trial, time); NaN where a bin is missing."""
         data = self._data(recording, trials)
         return data.masked(self.model.log_prob(self.params, data))
 
     def log_prob_sequences(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Nats per symbol of each sequence, first symbol included; the mean over members."""
+        """Return the nats of each symbol, (time,) per sequence (time,), mean over members."""
         padded = rec.from_symbols(sequences, n_symbols=self.card["n_features"])
         scores = self.log_prob(padded).mean(0)
         return [row[: len(s)] for row, s in zip(scores, sequences, strict=True)]
 
     def predict(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
-        """Expected counts per bin / label probabilities / means, (member, trial, time, feature)."""
+        """Return expected counts per bin, label probabilities or means, (member, trial, time, feature)."""
         data = self._data(recording, trials)
         return np.where(data.valid[..., None], self.model.predict(self.params, data), np.nan)
 
@@ -319,7 +320,7 @@ class Fit:
         samples: int = 128,
         seed: int = 0,
     ) -> np.ndarray:
-        """log p(y_t | y_0 .. y_{t-h}), nats, (member, trial, time, horizon) for each h of `horizons`.
+        """Return log p(y_t | y_0 .. y_{t-h}), nats, (member, trial, time, horizon) for each h of `horizons`.
 
         NaN where bin t is missing or nothing was observed yet. `samples` futures are drawn with `seed` where
         the family has no exact forecast (`model.forecasts_on`).
@@ -328,7 +329,7 @@ class Fit:
         return self.model.forecast(self.params, data, horizons, samples, seed)
 
     def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> np.ndarray:
-        """As `forecast`, a recurrent fit's expectations fed forward in place of draws: not a likelihood."""
+        """Return `forecast` with expectations fed forward, (member, trial, time, horizon): no likelihood."""
         return np.asarray(
             self._network("forecast of this kind").plug_in(
                 self.params, self._data(recording, trials), horizons
@@ -336,7 +337,7 @@ class Fit:
         )
 
     def recall(self, recording: xr.Dataset, memories: Sequence[int], trials: Trials = None) -> np.ndarray:
-        """log p(y_t | the last k bins) of a recurrent fit, nats, (memory, member, trial, time)."""
+        """Return log p(y_t | the last k bins) of a recurrent fit, nats, (memory, member, trial, time)."""
         data = self._data(recording, trials)
         return data.masked(self._network("memory").recall(self.params, data, memories))
 
@@ -345,13 +346,13 @@ class Fit:
         return np.asarray(self._network("state").states(self.params, self._data(recording, trials)))
 
     def _network(self, what: str) -> Any:
-        """The model, where it is a recurrent one; an error that says what another family lacks where not."""
+        """Return the model of a recurrent fit, or raise an error that says what another family lacks."""
         if self.model.role != "recurrent":
             raise CortseqError(f"a {self.model.family} model has no {what}", fix="choose a recurrent model")
         return self.model
 
     def simulate(self, n_trials: int, n_time: int, member: int = 0, seed: int = 0) -> xr.Dataset:
-        """A Recording drawn from the fitted model running freely from its start state."""
+        """Draw a Recording from the fitted model, which runs freely from its start state."""
         self._check_member(member)
         rng = np.random.default_rng([seed, member])
         chosen = {name: value[member] for name, value in self.params.items()}

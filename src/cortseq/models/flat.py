@@ -30,6 +30,7 @@ class Flat(Model):
     family: Literal["flat"] = "flat"
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
+        """Choose the window and the shrinkage on validation."""
         emission = emission_of(train)
         overall = emission.estimate(train.y, train.valid)
         fixed = {"centre": emission.mean(overall)} | {
@@ -55,20 +56,23 @@ class Flat(Model):
         )
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
+        """Return log p(y_t | y_<t) in nats, (1, trial, time)."""
         return self.forecast(params, data, [1])[..., 0]
 
     def predict(self, params: Params, data: Data) -> np.ndarray:
+        """Return m_t, (1, trial, time, feature)."""
         return _mean({k: v[0] for k, v in params.items()}, data)[None]
 
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
-        """log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon): the rate of h - 1 bins ago."""
+        """Return log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon): the rate of h - 1 bins ago."""
         p = {k: v[0] for k, v in params.items()}
         emission = emission_of(data)
         return forecasts(data, horizons, lambda h: emission.log_prob(_distribution(p, data, h), data.y))
 
     def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        """Draw bin after bin from the mean of the last ones, (trial, time, feature); labels (trial, time)."""
         track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
         drawn: list[np.ndarray] = []
         for _ in range(n_time):

@@ -58,7 +58,7 @@ class Glm(Model):
     )
 
     def basis(self) -> np.ndarray:
-        """The filters B, (lag, filter), columns of unit norm; one weight per lag unless filters are fewer."""
+        """Return the filters B, (lag, filter), of unit norm; one weight per lag unless filters are fewer."""
         n = self.n_filters or int(np.log2(self.history)) + 1
         if self.filters == "bins" or n >= self.history:
             return np.eye(self.history)
@@ -71,6 +71,7 @@ class Glm(Model):
         return np.asarray(columns / np.linalg.norm(columns, axis=0))
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
+        """Fit down the path of penalties, and choose the penalty on validation."""
         fixed, emission = _measured(train), emission_of(train)
         features, y = _bins(self.design(fixed, train), train.valid), _targets(fixed, train)
         checked = self.design(fixed, valid)
@@ -136,9 +137,11 @@ class Glm(Model):
         )
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
+        """Return log p(y_t | y_<t) in nats, (1, trial, time)."""
         return emission_of(data).log_prob(self._predicted(params, data), data.y)[None]
 
     def predict(self, params: Params, data: Data) -> np.ndarray:
+        """Return E[y_t | y_<t], (1, trial, time, feature); label probabilities for symbols."""
         mean = emission_of(data).mean(self._predicted(params, data))
         return np.broadcast_to(mean, (1, *data.y.shape[:2], data.n_features))
 
@@ -147,18 +150,19 @@ class Glm(Model):
         return _emission(emission_of(data), p, self.design(p, data))
 
     def couplings(self, p: Params) -> np.ndarray:
-        """sum_f B_lf w_nmf of one member, (lag, from, to)."""
+        """Return the weights sum_f B_lf w_nmf of one member, (lag, from, to)."""
         basis, n = self.basis(), len(p["bias"])
         weight = p["weight"][:, : basis.shape[1] * n].reshape(n, basis.shape[1], n)
         return np.asarray(np.einsum("lf,nfm->lmn", basis, weight))
 
     def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+        """Return "exact" for signals, "sampled" for counts and symbols."""
         return "exact" if TRACKS[track].has_scale else "sampled"
 
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
-        """log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon).
+        """Return log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon).
 
         Counts and symbols: `samples` futures are drawn from every bin on, and the likelihood of y_t given the
         drawn bins is averaged. Signals: the exact Gaussian. Bins after t - h are drawn whether or not they
@@ -183,7 +187,7 @@ class Glm(Model):
     def _futures(
         self, p, data: Data, trial: int, seen, start, coupling, samples: int, rng, covariance
     ) -> list[np.ndarray]:
-        """log p of what was recorded 0, 1, .. bins after each bin of `start`, the first one not known.
+        """Return log p of what was recorded 0, 1, .. bins after each bin of `start`, the first one not known.
 
         seen (lead, time, feature): eta from the known past. A drawn bin's own part is added to later ones.
         """
@@ -207,11 +211,12 @@ class Glm(Model):
         return block
 
     def _seen(self, p: Params, data: Data, lead: int) -> np.ndarray:
-        """eta from what is known `lead` bins before, (trial, time, feature)."""
+        """Return eta from what is known `lead` bins before, (trial, time, feature)."""
         basis = np.where(np.arange(self.history)[:, None] < lead - 1, 0.0, self.basis())
         return np.asarray(self.design(p, data, basis) @ p["weight"].T + p["bias"])
 
     def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        """Draw bin after bin given those drawn before, (trial, time, feature); labels (trial, time)."""
         if shape["n_inputs"]:
             raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
         track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
@@ -239,7 +244,7 @@ def _path(fixed: Params, emission: Distribution, features, y, origin) -> Iterato
 
 
 def _measured(train: Data) -> Params:
-    """What standardises signals and inputs, and the null's dispersions of counts, from training bins."""
+    """Measure what standardises signals and inputs, and the null's dispersions, on training bins."""
     found: Params = {}
     null = emission_of(train).estimate(train.y, train.valid)
     found |= with_dispersion({}, null)
@@ -257,7 +262,7 @@ def _standardised(p: Params, y: np.ndarray) -> np.ndarray:
 
 
 def _targets(p: Params, data: Data) -> np.ndarray:
-    """What the valid bins hold, as the losses want it: (feature, bin)."""
+    """Return what the valid bins hold, as the losses want it: (feature, bin)."""
     y = data.kind.encoded(data.y[data.valid], data.n_features)
     if data.kind.has_scale:
         y = _standardised(p, y)
@@ -265,7 +270,7 @@ def _targets(p: Params, data: Data) -> np.ndarray:
 
 
 def _bins(design: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """The valid bins as rows, without a copy where all are."""
+    """Return the valid bins as rows, without a copy where all are valid."""
     return design.reshape(-1, design.shape[-1]) if valid.all() else design[valid]
 
 

@@ -27,14 +27,14 @@ def reached(data: Data, horizons: Sequence[int]) -> np.ndarray:
 
 
 def farthest(horizons: Sequence[int]) -> int:
-    """The largest horizon; CortseqError where there is none, or one is below one bin."""
+    """Return the largest horizon; CortseqError where there is none, or one is below one bin."""
     if not len(horizons) or min(horizons) < 1:
         raise CortseqError("horizons are bins ahead, at least one", key="horizons", value=list(horizons))
     return max(horizons)
 
 
 def delayed(y: np.ndarray, bins: int, before: Any = 0) -> np.ndarray:
-    """y (trial, time, ...) of `bins` bins ago; `before` where that is before the trial."""
+    """Return y (trial, time, ...) of `bins` bins ago; `before` where that is before the trial."""
     out = np.full_like(y, before)
     if bins < y.shape[1]:
         out[:, bins:] = y[:, : y.shape[1] - bins]

@@ -30,6 +30,7 @@ class Persistence(Model):
     family: Literal["persistence"] = "persistence"
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
+        """Choose the share a on validation; of signals, measure the sd of a step."""
         emission = emission_of(train)
         overall = emission.estimate(train.y, train.valid)
         params: Params = with_dispersion({"centre": emission.mean(overall)}, overall)
@@ -55,16 +56,18 @@ class Persistence(Model):
         )
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
+        """Return log p(y_t | y_{t-1}) in nats, (1, trial, time)."""
         p = {k: v[0] for k, v in params.items()}
         return emission_of(data).log_prob(_distribution(p, data), data.y)[None]
 
     def predict(self, params: Params, data: Data) -> np.ndarray:
+        """Return E[y_t | y_{t-1}], (1, trial, time, feature); label probabilities for symbols."""
         return emission_of(data).mean(_distribution({k: v[0] for k, v in params.items()}, data))[None]
 
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
-        """log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon), exact."""
+        """Return log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon), exact."""
         p = {k: v[0] for k, v in params.items()}
         if data.kind.has_scale:
             emission = emission_of(data)
@@ -83,6 +86,7 @@ class Persistence(Model):
         return forecasts(data, horizons, found.__getitem__)
 
     def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        """Draw each bin from the one before, (trial, time, feature); labels (trial, time)."""
         track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
         drawn: list[np.ndarray] = []
         for t in range(n_time):
@@ -107,7 +111,7 @@ def _given(emission: Distribution, p: Params, last: np.ndarray, known: np.ndarra
 
 
 def _walk(p: Params, data: Data, horizon: int) -> Params:
-    """A random walk from the bin `horizon` ago, or from the training mean where that is missing."""
+    """Return a random walk from the bin `horizon` ago, or from the training mean where that is missing."""
     q = _given(emission_of(data), p, delayed(data.y, horizon), delayed(data.valid, horizon, False)[..., None])
     return {"mean": q["mean"], "sd": np.sqrt(q["sd"] ** 2 + (horizon - 1) * p["step_sd"] ** 2)}
 

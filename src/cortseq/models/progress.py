@@ -23,7 +23,7 @@ def silent(line: str, fraction: float | None = None) -> None:
 
 
 def default_progress() -> Progress:
-    """A bar that is drawn over itself on a terminal, nothing elsewhere."""
+    """Return a bar that is drawn over itself on a terminal, and nothing elsewhere."""
 
     def bar(line: str, fraction: float | None = None) -> None:
         done = "" if fraction is None else f"[{'#' * round(30 * fraction):30}] "

@@ -30,6 +30,7 @@ class Psth(Model):
     family: Literal["psth"] = "psth"
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
+        """Choose the smoothing over time and the shrinkage on validation."""
         emission = emission_of(train)
         best: tuple[float, Params, dict] = (-np.inf, {}, {})
         for width in WIDTHS:
@@ -57,26 +58,29 @@ class Psth(Model):
         return emission.over_time(mean, train.y, train.valid)
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
+        """Return log p(y_t | t) in nats, (1, trial, time)."""
         return emission_of(data).log_prob(_cut(params, data.y.shape[1]), data.y)[None]
 
     def predict(self, params: Params, data: Data) -> np.ndarray:
+        """Return m_t, the same in every trial, (1, trial, time, feature)."""
         mean = emission_of(data).mean(_cut(params, data.y.shape[1]))
         return np.broadcast_to(mean, (1, len(data.y), *mean.shape))
 
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
-        """The past tells nothing: the same at every horizon."""
+        """Return log p(y_t | t), (1, trial, time, horizon): the same at every horizon."""
         return forecasts(data, horizons, lambda h: self.log_prob(params, data)[0])
 
     def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        """Draw independent bins about m_t, (trial, time, feature); labels (trial, time)."""
         rows = _cut({k: v[None] for k, v in params.items()}, n_time)
         everywhere = {k: np.broadcast_to(v, (n_trials, *v.shape)) for k, v in rows.items()}
         return emission_of(shape).draw(everywhere, rng)
 
 
 def _cut(params: Params, n_time: int) -> Params:
-    """The first n_time bins; past the longest training trial the last bin goes on."""
+    """Return the first n_time bins; past the longest training trial the last bin goes on."""
     return {k: v[0][np.minimum(np.arange(n_time), v.shape[1] - 1)] for k, v in params.items()}
 
 

@@ -97,12 +97,12 @@ class _Problem:
         return found
 
     def _turn(self, gradient, step, gradient_before, gain_before, direction_before) -> np.ndarray:
-        """What conjugate gradients keep of the direction before (Polak-Ribiere, never negative)."""
+        """Return what conjugate gradients keep of the direction before (Polak-Ribiere, never negative)."""
         beta = -self._total((gradient - gradient_before) * step) / gain_before
         return np.asarray(np.maximum(beta, 0)[:, None] * direction_before)
 
     def _total(self, product: np.ndarray) -> np.ndarray:
-        """Sums over parameters, (output,): of each output, or of all where the loss ties them."""
+        """Sum over parameters, (output,): of each output, or of all where the loss ties them."""
         sums = product.sum(1)
         return sums if self.loss.separable else np.full_like(sums, sums.sum())
 
@@ -120,7 +120,7 @@ class _Point:
         self.value = data + 0.5 * self.problem._total(self.ridge * (theta - self.origin) ** 2)
 
     def part(self, going: np.ndarray) -> _Point:
-        """The outputs that go on: nothing is worked out again."""
+        """Return the outputs that go on: nothing is worked out again."""
         part = copy(self)
         for name in ("y", "theta", "origin", "eta", "mean", "value"):
             setattr(part, name, getattr(self, name)[going])
@@ -131,7 +131,7 @@ class _Point:
         return np.asarray(data + self.ridge * (self.theta - self.origin))
 
     def move(self, direction: np.ndarray, slope: np.ndarray) -> None:
-        """A Newton step along `direction`, halved where it does not lower the objective."""
+        """Take a Newton step along `direction`, halved where it does not lower the objective."""
         theta, eta, value = self.theta, self.eta, self.value
         change = direction @ self.problem.z.T
         curvature = self.problem.loss.curvature(self.mean, change) / eta.shape[1]

@@ -78,7 +78,7 @@ class Cell(Specification):
     def start_parameters(
         self, n_in: int, bin_width: float, rng: np.random.Generator
     ) -> dict[str, np.ndarray[Any, Any]]:
-        """Return one member's parameters before learning, arrays without a member axis.
+        """Return one member's parameters before learning: input_weight (n_drive, n_in), bias (n_drive,), ..
 
         Parameters
         ----------
@@ -132,7 +132,7 @@ class Cell(Specification):
     # -- faster executions, optional --------------------------------------------------------------
 
     def kernel(self, q: dict[str, np.ndarray[Any, Any]]) -> Any:
-        """Return the compiled execution for one member's derived parameters, where `has_kernel`."""
+        """Return the compiled execution for one member, if `has_kernel`; W is (n_drive, hidden)."""
         raise NotImplementedError
 
     def compiled_states(self, p: Params, x: torch.Tensor) -> torch.Tensor | None:

@@ -97,7 +97,7 @@ def simulate(
     n_time: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return free-running draws of one member's parameters, (trial, time[, feature])."""
+    """Draw trials of one member, running freely: (trial, time, feature), labels (trial, time)."""
     if shape["n_inputs"]:
         raise CortseqError("a model with inputs cannot run freely without them")
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))

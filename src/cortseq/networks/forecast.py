@@ -30,7 +30,10 @@ Feed = Callable[..., torch.Tensor]  # (p, eta) -> what stands for the next bin
 def sampled(
     network: Network, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int
 ) -> np.ndarray:
-    """(member, trial, time, horizon) nats, see `Model.forecast`; h = 1 is the score itself."""
+    """Return the mean over futures, nats, (member, trial, time, horizon), see `Model.forecast`.
+
+    h = 1 is the score itself.
+    """
     if samples < 2:
         raise CortseqError("a forecast needs at least two futures", key="samples", value=samples)
     observation = network.observation
@@ -45,7 +48,10 @@ def sampled(
 
 
 def plug_in(network: Network, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray:
-    """As `sampled` with E[y | state] in place of draws: no probability of y_t given its past, and one run."""
+    """Return `sampled` with E[y | state] in place of draws, in one run, (member, trial, time, horizon).
+
+    It is no probability of y_t given its past.
+    """
     observation = network.observation
     return _members(network, params, data, horizons, 1, lambda member: observation.mean)
 
@@ -74,7 +80,7 @@ def _members(network: Network, params: Params, data: Data, horizons, samples: in
 
 
 def _run(network: Network, p: Params, data: Data, horizons, samples: int, feed: Feed) -> np.ndarray:
-    """One member's (trial, time, horizon): futures that begin before every bin, run side by side.
+    """Return one member's (trial, time, horizon): futures that begin before every bin, run side by side.
 
     States and what goes with them are (trial, begin, future, size); after j steps they stand before bin
     begin + j.

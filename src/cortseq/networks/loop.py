@@ -61,13 +61,13 @@ class Loop:
         return self.member.network.observation
 
     def step(self, flat: torch.Tensor) -> torch.Tensor:
-        """s' (..., dim)."""
+        """Return the next flat state, (..., dim)."""
         state, last = self.member.split(flat)
         seen = self._seen(state, self._eta(state, last))
         return self._next(state, seen, self.member.drive(seen))
 
     def push(self, flat: torch.Tensor, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """s' (..., dim) and DF(s) V for the columns of V (..., dim, k); both see the same draw."""
+        """Return the next state (..., dim) and DF(s) V, (..., dim, k), with the same draw."""
         state, last = self.member.split(flat)
         vectors, moved_last = self.member.split(frame, axis=-2)
         eta = self._eta(state, last)
@@ -80,14 +80,14 @@ class Loop:
         return self._next(state, seen, drive), torch.cat([*images, *self._carried(moved_seen, frame)], -2)
 
     def _eta(self, state: State, last: torch.Tensor | None) -> torch.Tensor | None:
-        """What the observation is read from; None where the input is held."""
+        """Return what the observation is read from; None where the input is held."""
         if self.map == "open":
             return None
         member = self.member
         return member.network.readout(member.p, member.cell.output(member.q, state), last)
 
     def _seen(self, state: State, eta: torch.Tensor | None) -> torch.Tensor:
-        """The encoded observation that is fed back or held, (..., n_encoded)."""
+        """Return the encoded observation that is fed back or held, (..., n_encoded)."""
         if eta is None:
             return self.held.expand(*state[0].shape[:-1], -1)
         p, observation = self.member.p, self._observation
@@ -101,7 +101,7 @@ class Loop:
         )
 
     def _moved_seen(self, eta, vectors: State, moved_last: torch.Tensor | None) -> torch.Tensor | None:
-        """d seen (..., n_encoded, k); None where it is 0."""
+        """Return d seen (..., n_encoded, k); None where it is 0."""
         if eta is None or (self.map == "sampled" and not self._observation.smooth_draws):
             return None
         moved = self.member.p["readout_weight"] @ vectors[0]
@@ -116,7 +116,7 @@ class Loop:
         return weight @ moved_seen
 
     def _carried(self, moved_seen: torch.Tensor | None, frame: torch.Tensor) -> list[torch.Tensor]:
-        """The rows of the image that belong to the skip."""
+        """Return the rows of the image that belong to the skip."""
         if not self.member.skip:
             return []
         none = frame.new_zeros(*frame.shape[:-2], self._observation.n_features, frame.shape[-1])

@@ -162,13 +162,16 @@ class Recurrent(Training, Cell, Model):
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray[Any, Any]:
-        """Return the mean probability over `samples` >= 2 futures of the network; see `Model.forecast`."""
+        """Return ln of the mean p over `samples` >= 2 futures, (member, trial, time, horizon) nats.
+
+        See `Model.forecast`.
+        """
         from cortseq.networks import forecast as futures
 
         return futures.sampled(self.network(data), params, data, horizons, samples, seed)
 
     def plug_in(self, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray[Any, Any]:
-        """Return `forecast` with the expectation fed forward in place of draws.
+        """Return `forecast` with expectations fed forward, (member, trial, time, horizon) nats.
 
         Not a likelihood: label it "plug-in".
         """
@@ -184,7 +187,7 @@ class Recurrent(Training, Cell, Model):
     def simulate(
         self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
     ) -> np.ndarray[Any, Any]:
-        """Return free-running draws from one member, (trial, time[, feature])."""
+        """Draw trials of one member, running freely: (trial, time, feature), labels (trial, time)."""
         return evaluate.simulate(self.network(shape), params, shape, n_trials, n_time, rng)
 
     # -- dynamics ---------------------------------------------------------------------------------

@@ -25,13 +25,13 @@ SHARPNESS = 8.0
 
 
 def column_signs(hidden: int, excitatory: float) -> np.ndarray:
-    """+1 for the first round(excitatory * hidden) units, -1 for the rest; at least one of each."""
+    """Return +1 for the first round(excitatory * hidden) units, -1 for the rest, (hidden,); some of each."""
     n = int(np.clip(round(excitatory * hidden), 1, hidden - 1))
     return np.where(np.arange(hidden) < n, 1.0, -1.0)
 
 
 def balanced_start(signs: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
-    """V (n, n) such that W has sum zero in every row and spectral radius `radius`."""
+    """Return V (n, n) such that W has sum zero in every row and spectral radius `radius`."""
     n = len(signs)
     size = rng.gamma(2.0, 0.5, (n, n)) * (1 - np.eye(n))
     plus, minus = (size * (signs > 0)).sum(1), (size * (signs < 0)).sum(1)
@@ -44,6 +44,6 @@ def balanced_start(signs: np.ndarray, radius: float, rng: np.random.Generator) -
 
 
 def signed_weights(v: torch.Tensor, signs: torch.Tensor, self_connections: bool = False) -> torch.Tensor:
-    """W from V: (..., n, n), signs (..., n), zero diagonal without `self_connections`."""
+    """Return W from V, (..., n, n), signs (..., n), zero diagonal without `self_connections`."""
     w = torch.nn.functional.softplus(v, beta=SHARPNESS) * signs.unsqueeze(-2)
     return w if self_connections else w * (1 - torch.eye(v.shape[-1], dtype=v.dtype, device=v.device))

@@ -15,7 +15,7 @@ from cortseq.networks.families.rate import Rate
 
 
 def untrained(model, recording, members: int = 1, seed: int = 0, **given):
-    """A Fit of a recurrent `model` to a recording with its start parameters, float64: nothing is learned.
+    """Return a Fit of a recurrent `model` with its start parameters, float64: nothing is learned.
 
     `given` : parameters that replace them, with or without a leading member axis.
     """

@@ -72,7 +72,7 @@ class Distribution:
 
     @classmethod
     def support_of(cls, y: np.ndarray) -> int:
-        """Return the largest count that has a probability in a recording of `y`, 0 where there is none."""
+        """Return the largest count with a probability, from recorded y (trial, time, feature); 0: none."""
         return 0
 
     def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
@@ -100,7 +100,10 @@ class Distribution:
         raise NotImplementedError
 
     def dispersion(self, rate: np.ndarray, n: np.ndarray, total: np.ndarray, y: np.ndarray) -> Params:
-        """Return the likeliest dispersions, see `counts.CountDistribution.dispersion`; others have none."""
+        """Return the likeliest dispersions (feature,), {} where there are none.
+
+        Arguments as of `counts.CountDistribution.dispersion`.
+        """
         return {}
 
     def refined(self, p: Params, mean: np.ndarray, y: np.ndarray) -> Params:
@@ -118,7 +121,7 @@ class Distribution:
         raise NotImplementedError
 
     def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
-        """Draw one value for every bin of `p`."""
+        """Draw one value for every bin of `p`, (..., feature); labels (...)."""
         raise NotImplementedError
 
     def n_free(self, n_features: int, sets: int = 1) -> int:
@@ -147,7 +150,18 @@ class Readout:
     def start_parameters(
         self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        """Return the parameters before learning, at which the network predicts as the null does."""
+        """Return the parameters before learning, at which the network predicts as the null does.
+
+        Parameters
+        ----------
+        y : (trial, time, feature) training bins; labels (trial, time).
+        valid : (trial, time) which of them exist.
+        rng : of every random number.
+
+        Returns
+        -------
+        Arrays of one member, among them "readout_bias" (n_readout,); the others are (feature,).
+        """
         raise NotImplementedError
 
     def encode(self, p: Params, y: torch.Tensor) -> torch.Tensor:
@@ -175,7 +189,7 @@ class Readout:
         raise NotImplementedError
 
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        """Draw one bin for every eta."""
+        """Draw one bin for every eta (..., n_readout): (..., n_features), labels (...)."""
         raise NotImplementedError
 
 

@@ -48,7 +48,7 @@ class ConwayMaxwellReadout(CountReadout):
     def start_parameters(
         self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        """Return natural parameters and dispersions of the null."""
+        """Return natural parameters and log dispersions of the null, each (unit,)."""
         start = super().start_parameters(y, valid, rng)
         rate, nu = np.exp(start["readout_bias"]), np.exp(start["log_dispersion"])
         return start | {"readout_bias": sums.natural(rate, nu, self.support)[0]}
@@ -70,11 +70,12 @@ class ConwayMaxwellReadout(CountReadout):
         return total.log() + largest, first / total
 
     def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return log p(y) in nats summed over units, (...), for eta and y (..., unit)."""
         eta, nu = self._held(p, eta)
         return (y * eta - nu * torch.lgamma(y + 1) - self._log_z(eta, nu)).sum(-1)
 
     def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
-        """Return 0: ln y! has a factor that is learned."""
+        """Return 0 for every bin, (trial, time): ln y! has a factor that is learned."""
         return y.new_zeros(y.shape[:-1])
 
     def _log_z(self, eta: torch.Tensor, nu: torch.Tensor) -> torch.Tensor:
@@ -85,6 +86,7 @@ class ConwayMaxwellReadout(CountReadout):
         return log_z
 
     def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
+        """Return expected counts per bin, (..., unit)."""
         return self._sums(*self._held(p, eta))[1]
 
     def slope(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
@@ -101,6 +103,7 @@ class ConwayMaxwellReadout(CountReadout):
         return k, torch.softmax(logits, -1)
 
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """Draw counts (..., unit), one for every eta."""
         flat = self._terms(p, eta)[1].reshape(-1, self.support + 1)
         return torch.multinomial(flat, 1, generator=generator).reshape(eta.shape).to(eta.dtype)
 
@@ -116,16 +119,19 @@ class ConwayMaxwell(CountDistribution):
 
     @classmethod
     def support_of(cls, y: np.ndarray) -> int:
-        """Return twice the largest count + 20: a larger count is not to be met."""
+        """Return twice the largest count in y (trial, time, unit) + 20: a larger count is not to be met."""
         return 2 * int(y.max(initial=0)) + 20
 
     def natural(self, log_mean: Any, mean: Any, dispersion: Any) -> tuple[Any, Any]:
+        """Return eta and ln Z, (..., unit), of expected counts (..., unit)."""
         return sums.natural(mean, _units(dispersion), self.support)
 
     def base(self, y: Any, dispersion: Any) -> Any:
+        """Return -nu ln y!, (..., unit)."""
         return -_units(dispersion) * arrays.log_factorial(y)
 
     def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
+        """Draw counts (..., unit), none above the support."""
         mean = np.maximum(p["rate"], MIN_RATE)
         return sums.draw(mean, _units(p["dispersion"]), self.support, rng)
 

@@ -40,18 +40,23 @@ class CountLoss:
     separable = True
 
     def mean(self, eta: np.ndarray) -> np.ndarray:
+        """Return exp(eta), (output, bin); eta is held below 30 so that a step too long stays finite."""
         return np.asarray(np.exp(np.minimum(eta, _MAX_ETA)))
 
     def value(self, eta: np.ndarray, mean: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the sum over bins of mean - y eta, (output,)."""
         return np.asarray(mean.sum(1) - np.einsum("ot,ot->o", y, eta))
 
     def curvature(self, mean: np.ndarray, change: np.ndarray) -> np.ndarray:
+        """Return the sum over bins of mean * change^2, (output,)."""
         return np.asarray(np.einsum("ot,ot,ot->o", mean, change, change))
 
     def variance(self, y: np.ndarray) -> np.ndarray:
+        """Return the mean count of each output, (output,), above 0 where a unit is silent."""
         return np.asarray((y.sum(1) + 0.5) / (y.shape[1] + 1))
 
     def start(self, y: np.ndarray) -> np.ndarray:
+        """Return the log mean count of each output, (output,)."""
         return np.asarray(np.log(self.variance(y)))  # finite where a unit is silent
 
 
@@ -66,7 +71,7 @@ class CountReadout(Readout):
     def start_parameters(
         self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        """Return biases at the training rates, and the null's dispersions."""
+        """Return biases at the training rates and the null's log dispersions, each (unit,)."""
         rate = (y[valid].sum(0) + 0.5) / (valid.sum() + 1.0)  # finite where a unit is silent
         return {"readout_bias": np.log(rate), **self.start_dispersion(y, valid)}
 
@@ -84,18 +89,22 @@ class CountReadout(Readout):
         return None if bounds is None else arrays.row(p["log_dispersion"], eta).clamp(*bounds).exp()
 
     def rooted(self, y: torch.Tensor) -> torch.Tensor:
+        """Return square roots of smoothed counts, (..., unit): their noise does not grow with the rate."""
         return y.sqrt()
 
     def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return log p(y) in nats summed over units, (...), for eta and y (..., unit)."""
         log_mean, dispersion = eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE), self.dispersion(p, eta)
         a, b = self.distribution.natural(log_mean, log_mean.exp(), dispersion)
         log_prob: torch.Tensor = (y * a - b + self.distribution.base(y, dispersion)).sum(-1)
         return log_prob
 
     def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
+        """Return ln y! summed over units, (trial, time)."""
         return torch.lgamma(y + 1).sum(-1)
 
     def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
+        """Return exp(eta), eta held in its range: expected counts per bin, (..., unit)."""
         return eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE).exp()
 
     def slope(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
@@ -103,9 +112,11 @@ class CountReadout(Readout):
         return self.mean(p, eta) * ((eta >= MIN_LOG_RATE) & (eta <= MAX_LOG_RATE))
 
     def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+        """Return how expected counts move, (..., unit, k), when eta moves by `moved` (..., unit, k)."""
         return self.slope(p, eta).unsqueeze(-1) * moved
 
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """Draw counts (..., unit), one for every eta."""
         draws = arrays.TorchDraws(generator)
         y: torch.Tensor = self.distribution.sample(self.mean(p, eta), self.dispersion(p, eta), draws)
         return y
@@ -152,6 +163,7 @@ class CountDistribution(Distribution):
         return np.asarray(y * a - b + self.base(y, p.get("dispersion")))
 
     def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
+        """Return log p(y) in nats summed over units, (trial, time)."""
         return np.asarray(self.log_prob_units(p, y).sum(-1))
 
     def log_prob_states(self, p: Params, y: np.ndarray) -> np.ndarray:
@@ -160,30 +172,40 @@ class CountDistribution(Distribution):
         return np.asarray(y @ a.T - b.sum(1) + self.base(y, p.get("dispersion")).sum(-1, keepdims=True))
 
     def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
+        """Return training rates per bin and dispersions, each (unit,)."""
         seen = y[valid]
         rate, n = seen.mean(0), np.array([len(seen)])
         return {"rate": rate, **self.dispersion(rate[None], n, seen.sum(0)[None], seen)}
 
     def mean(self, p: Params) -> np.ndarray:
+        """Return the rates themselves, expected counts per bin (..., unit)."""
         return np.asarray(p["rate"])
 
     def around(self, mean: np.ndarray, p: Params) -> Params:
+        """Return parameters with rates `mean` (..., unit) and the dispersions of `p`."""
         return with_dispersion({"rate": mean}, p)
 
     def from_eta(self, eta: np.ndarray, p: Params) -> Params:
+        """Return rates exp(eta), (..., unit), eta held in its range, and the dispersions of `p`."""
         return with_dispersion({"rate": np.exp(np.clip(eta, MIN_LOG_RATE, MAX_LOG_RATE))}, p)
 
     def over_time(self, mean: np.ndarray, y: np.ndarray, valid: np.ndarray) -> Params:
+        """Return rates `mean` (time, unit) and the likeliest dispersions about them, repeated over time."""
         seen = np.where(valid[..., None], y, 0)
         spread = self.dispersion(mean, valid.sum(0), seen.sum(0), y[valid])
         return {"rate": mean, **{k: np.broadcast_to(v, mean.shape).copy() for k, v in spread.items()}}
 
     def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
+        """Draw counts (..., unit)."""
         return np.asarray(
             self.sample(np.maximum(p["rate"], MIN_RATE), p.get("dispersion"), arrays.NumpyDraws(rng))
         )
 
     def n_free(self, n_features: int, sets: int = 1) -> int:
+        """Return the number of free parameters: rates per unit and set, and a dispersion per unit.
+
+        There are no dispersions where the distribution has none.
+        """
         return n_features * (sets + (self.bounds is not None))
 
     def dispersion(self, rate: np.ndarray, n: np.ndarray, total: np.ndarray, y: np.ndarray) -> Params:
@@ -205,6 +227,7 @@ class CountDistribution(Distribution):
         return {"dispersion": np.exp(found)}
 
     def refined(self, p: Params, mean: np.ndarray, y: np.ndarray) -> Params:
+        """Return the dispersions (unit,) that are likeliest about the mean of each bin (bin, unit)."""
         return self.fit_dispersion(mean, y)
 
     def fit_dispersion(self, rate: np.ndarray, y: np.ndarray) -> Params:

@@ -30,18 +30,23 @@ class SquaredLoss:
     separable = True
 
     def mean(self, eta: np.ndarray) -> np.ndarray:
+        """Return eta itself, (output, bin)."""
         return eta
 
     def value(self, eta: np.ndarray, mean: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the sum over bins of (y - eta)^2 / 2, (output,)."""
         return np.asarray(0.5 * ((y - eta) ** 2).sum(1))
 
     def curvature(self, mean: np.ndarray, change: np.ndarray) -> np.ndarray:
+        """Return the sum over bins of change^2, (output,)."""
         return np.asarray((change**2).sum(1))
 
     def variance(self, y: np.ndarray) -> np.ndarray:
+        """Return 1 for every output, (output,): the second derivative is constant."""
         return np.ones(len(y))
 
     def start(self, y: np.ndarray) -> np.ndarray:
+        """Return the mean of each output, (output,)."""
         return np.asarray(y.mean(1))
 
 
@@ -56,7 +61,7 @@ class GaussianReadout(Readout):
     def start_parameters(
         self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        """Return the training mean and sd, and a read-out that predicts them."""
+        """Return the training mean and sd, and a read-out that predicts them, each (channel,)."""
         return {
             "readout_bias": np.zeros(self.n_features),
             "log_sd": np.zeros(self.n_features),
@@ -65,15 +70,18 @@ class GaussianReadout(Readout):
         }
 
     def encode(self, p: Params, y: torch.Tensor) -> torch.Tensor:
+        """Return the standardised signal, (..., channel)."""
         return (y - row(p["signal_mean"], y)) / row(p["signal_scale"], y)
 
     def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return the log density of the signal y (..., channel) in nats, summed over channels, (...)."""
         eta, log_sd = self._parts(p, eta)
         z = (self.encode(p, y) - eta) * torch.exp(-log_sd)
         scale = torch.log(row(p["signal_scale"], eta))
         return (-0.5 * z**2 - log_sd - scale - 0.5 * LOG_2PI).sum(-1)
 
     def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
+        """Return sum ln s + (n / 2) ln 2 pi, s the training sds: the same in every bin, (trial, time)."""
         each = float(p["signal_scale"].log().sum()) + 0.5 * self.n_features * LOG_2PI
         return torch.full(y.shape[:-1], each, dtype=torch.float64)
 
@@ -84,14 +92,16 @@ class GaussianReadout(Readout):
         return eta[..., : self.n_features], eta[..., self.n_features :]
 
     def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
+        """Return the mean of the signal in its own unit, (..., channel)."""
         eta, _ = self._parts(p, eta)
         return row(p["signal_mean"], eta) + row(p["signal_scale"], eta) * eta
 
     def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
-        """Return `moved` itself, the encoded mean being eta; an sd does not move."""
+        """Return `moved` (..., channel, k) itself, the encoded mean being eta; an sd does not move."""
         return moved
 
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """Draw samples of the signal in its own unit, (..., channel)."""
         eta, log_sd = self._parts(p, eta)
         sd = row(p["signal_scale"], eta) * log_sd.exp()
         noise = torch.randn(eta.shape, generator=generator, dtype=eta.dtype, device=eta.device)
@@ -104,6 +114,7 @@ class GaussianStates(states.StateEmission):
     names: tuple[str, ...] = ("mean", "sd")
 
     def standardise(self, train: Data) -> None:
+        """Set `common` to the training mean and sd of each channel."""
         y = train.y[train.valid]
         self.common = {"centre": y.mean(0), "scale": varying(y.std(0))}
 
@@ -114,32 +125,40 @@ class GaussianStates(states.StateEmission):
         return np.asarray(self.common["centre"] + self.common["scale"] * z)
 
     def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
+        """Return z, z^2 and 1 of each bin, (time * trial, 2 channel + 1), z standardised; the constant."""
         z = self._standard(y)
         constant = -0.5 * self.n_features * LOG_2PI - np.log(self.common["scale"]).sum()
         return states.with_ones([z, z**2], valid), constant
 
     def weights(self, p: Params) -> np.ndarray:
+        """Return the weights of z, z^2 and 1, (state, 2 channel + 1)."""
         return gaussian_weights(p["mean"], p["sd"])
 
     def pool(self, sums: Params) -> None:
+        """Set `overall` to nothing: the prior is about mean 0 and sd 1."""
         self.overall = {}
 
     def maximise(self, sums: Params) -> Params:
+        """Return standardised means and sds, (state, channel), of greatest posterior density."""
         mean, sd = gaussian_moments(sums["sums"], self.prior)
         return {"mean": mean, "sd": sd}
 
     def log_prior(self, p: Params) -> float:
+        """Return the log density of the prior at all means and sds but for a constant."""
         return gaussian_prior(p["mean"], p["sd"], self.prior)
 
     def mean(self, p: Params) -> np.ndarray:
+        """Return the mean of each state in the signal's own unit, (state, channel)."""
         return self._back(p["mean"])
 
     def draw(
         self, p: Params, state: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
     ) -> np.ndarray:
+        """Draw a sample for every trial from its state, (trial, channel), in the signal's own unit."""
         return self._back(rng.normal(p["mean"][state], p["sd"][state]))
 
     def n_free(self) -> int:
+        """Return the number of free parameters of a state: a mean and an sd per channel."""
         return 2 * self.n_features
 
 
@@ -152,9 +171,11 @@ class Gaussian(Distribution):
     states = GaussianStates
 
     def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
+        """Return the training mean and sd, (channel,)."""
         return {"mean": y[valid].mean(0), "sd": varying(y[valid].std(0))}
 
     def log_prob(self, p: Params, y: np.ndarray) -> np.ndarray:
+        """Return the log density in nats summed over channels, (trial, time)."""
         z = (y - p["mean"]) / p["sd"]
         return np.asarray((-0.5 * z**2 - np.log(p["sd"]) - 0.5 * np.log(2 * np.pi)).sum(-1))
 
@@ -166,23 +187,31 @@ class Gaussian(Distribution):
         return np.asarray(-0.5 * square - np.log(sd).sum(1) - 0.5 * y.shape[-1] * np.log(2 * np.pi))
 
     def mean(self, p: Params) -> np.ndarray:
+        """Return the means themselves, (..., channel)."""
         return np.asarray(p["mean"])
 
     def around(self, mean: np.ndarray, p: Params) -> Params:
+        """Return parameters with means `mean` (..., channel) and the sd of `p`."""
         return {"mean": mean, "sd": p["sd"]}
 
     def from_eta(self, eta: np.ndarray, p: Params) -> Params:
-        """Return mean, sd of a standardised prediction; `p`: signal_mean, signal_scale, standardised sd."""
+        """Return mean and sd (..., channel) of a standardised prediction eta (..., channel).
+
+        `p` holds signal_mean, signal_scale and the standardised sd, each (channel,).
+        """
         return {"mean": p["signal_mean"] + p["signal_scale"] * eta, "sd": p["signal_scale"] * p["sd"]}
 
     def over_time(self, mean: np.ndarray, y: np.ndarray, valid: np.ndarray) -> Params:
+        """Return means (time, channel) and the sd about them of each channel, repeated over time."""
         sd = np.maximum((y - mean)[valid].std(0), MIN_SD * self.estimate(y, valid)["sd"])
         return {"mean": mean, "sd": np.broadcast_to(sd, mean.shape).copy()}
 
     def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
+        """Draw samples, (..., channel)."""
         return np.asarray(rng.normal(p["mean"], p["sd"]))
 
     def n_free(self, n_features: int, sets: int = 1) -> int:
+        """Return the number of free parameters: a mean per channel and set, and an sd per channel."""
         return n_features * (sets + 1)
 
 

@@ -28,10 +28,15 @@ class GeneralisedPoisson(CountDistribution):
     like_poisson = -7.0
 
     def natural(self, log_mean: Any, mean: Any, dispersion: Any) -> tuple[Any, Any]:
+        """Return a and b, (..., unit).
+
+        Here a = ln mu - ln(1 + alpha mu) - alpha mu / (1 + alpha mu) and b = mu / (1 + alpha mu).
+        """
         raised = 1 + dispersion * mean
         return log_mean - arrays.log(raised) - dispersion * mean / raised, mean / raised
 
     def base(self, y: Any, dispersion: Any) -> Any:
+        """Return (y - 1) ln(1 + alpha y) - ln y!, (..., unit)."""
         return (y - 1) * arrays.log1p(dispersion * y) - arrays.log_factorial(y)
 
     def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:

@@ -40,16 +40,21 @@ class Mixture(Readout):
     def start_parameters(
         self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        """Return components about the null; equal ones would stay equal, as their gradients would be."""
+        """Return components about the null, the read-out's bias being (n_readout,).
+
+        Components that are equal at the start would stay equal, as their gradients would be.
+        """
         start = self.component.start_parameters(y, valid, rng)
         moved = rng.normal(0, 0.3, (self.components, self.n_features))
         bias = start["readout_bias"] + moved - np.log(np.exp(moved).mean(0))
         return start | {"readout_bias": np.concatenate([np.zeros(self.components), bias.ravel()])}
 
     def encode(self, p: Params, y: torch.Tensor) -> torch.Tensor:
+        """Return what the network sees of a bin, (..., n_encoded), as a component does."""
         return self.component.encode(p, y)
 
     def rooted(self, y: torch.Tensor) -> torch.Tensor:
+        """Return smoothed bins (..., feature) as a component does."""
         return self.component.rooted(y)
 
     def _parts(self, eta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,17 +63,21 @@ class Mixture(Readout):
         return torch.log_softmax(logits, -1), etas.reshape(*etas.shape[:-1], self.components, self.n_features)
 
     def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return ln sum_m w_m p(y; eta_m) in nats, (...)."""
         log_w, etas = self._parts(eta)
         return torch.logsumexp(log_w + self.component.log_prob(p, etas, y.unsqueeze(-2)), -1)
 
     def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
+        """Return the component's constant, (trial, time): all components share it."""
         return self.component.constant(p, y)
 
     def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
+        """Return the weighted mean of the components' means, (..., n_features)."""
         log_w, etas = self._parts(eta)
         return (log_w.exp().unsqueeze(-1) * self.component.mean(p, etas)).sum(-2)
 
     def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+        """Return how the mean moves, (..., n_features, k): the components' means move, and their weights."""
         log_w, etas = self._parts(eta)
         logits, inner = moved[..., : self.components, :], moved[..., self.components :, :]
         inner = inner.reshape(*inner.shape[:-2], self.components, self.n_features, inner.shape[-1])
@@ -78,6 +87,7 @@ class Mixture(Readout):
         return within + self.component.mean(p, etas).mT @ softmax_tangent(w, logits)
 
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """Draw a component for every eta (..., n_readout), then its bin, (..., n_features)."""
         log_w, etas = self._parts(eta)
         flat = log_w.exp().reshape(-1, self.components)
         chosen = torch.multinomial(flat, 1, generator=generator).reshape(*log_w.shape[:-1], 1, 1)

@@ -21,9 +21,11 @@ class NegativeBinomialReadout(CountReadout):
     """The same distribution in single precision; differences of large numbers are taken in double."""
 
     def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return the sum over units, (...), of
+        """Return log p(y) in nats summed over units, (...), for eta and y (..., unit).
 
-        y eta - (y + 1/alpha) ln(1 + alpha e^eta) + ln [(1 + alpha) .. (1 + alpha (y - 1))] - ln y!
+        Each unit adds
+
+            y eta - (y + 1/alpha) ln(1 + alpha e^eta) + ln [(1 + alpha) .. (1 + alpha (y - 1))] - ln y!
         """
         eta = eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE)
         log_alpha = arrays.row(p["log_dispersion"], eta).clamp(*LOG_ALPHA)
@@ -46,15 +48,17 @@ class NegativeBinomial(CountDistribution):
     like_poisson = LOG_ALPHA[0]
 
     def natural(self, log_mean: Any, mean: Any, dispersion: Any) -> tuple[Any, Any]:
+        """Return ln mu - ln(1 + alpha mu) and ln(1 + alpha mu) / alpha, (..., unit)."""
         raised = arrays.log1p(dispersion * mean)
         return log_mean - raised, raised / dispersion
 
     def base(self, y: Any, dispersion: Any) -> Any:
+        """Return ln Gamma(y + 1/alpha) - ln Gamma(1/alpha) + y ln alpha - ln y!, (..., unit)."""
         rising = arrays.log_gamma(y + 1 / dispersion) - arrays.log_gamma(1 / dispersion)
         return rising + y * arrays.log(dispersion) - arrays.log_factorial(y)
 
     def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:
-        """Draw Poisson counts whose rates are Gamma distributed."""
+        """Draw counts (..., unit): Poisson counts whose rates are Gamma distributed."""
         return draws.poisson(draws.gamma(mean, dispersion))
 
 

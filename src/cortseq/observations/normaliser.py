@@ -18,6 +18,7 @@ class LogNormaliser(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, eta: torch.Tensor, nu: torch.Tensor, support: int) -> torch.Tensor:
+        """Return ln Z, (..., unit), and keep E[y] and E[ln y!] for `backward`."""
         each = nu.detach().double().reshape(-1, nu.shape[-1]).numpy()
         rows = np.ascontiguousarray(eta.detach().numpy()).reshape(len(each), -1, each.shape[1])
         found = [np.empty_like(rows) for _ in range(3)]
@@ -33,5 +34,6 @@ class LogNormaliser(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        """Return the gradient by eta (..., unit), that by nu in nu's shape, and None for the support."""
         mean, logs = ctx.saved_tensors
         return grad * mean, (-grad * logs).sum_to_size(ctx.shape), None

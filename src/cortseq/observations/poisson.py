@@ -16,17 +16,20 @@ class Poisson(CountDistribution):
     """y ~ Poisson(mu): log p(y) = y ln mu - mu - ln y!."""
 
     def natural(self, log_mean: Any, mean: Any, dispersion: Any) -> tuple[Any, Any]:
+        """Return ln mu and mu, (..., unit)."""
         return log_mean, mean
 
     def base(self, y: Any, dispersion: Any) -> Any:
+        """Return -ln y!, (..., unit)."""
         return -arrays.log_factorial(y)
 
     def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:
+        """Draw counts (..., unit)."""
         return draws.poisson(mean)
 
 
 def log_pmf(y: np.ndarray, rate: np.ndarray) -> np.ndarray:
-    """Return ln Poisson(y; rate) in nats, elementwise; a rate of 0 is not allowed."""
+    """Return ln Poisson(y; rate) in nats, (...), of counts and rates that broadcast; no rate may be 0."""
     return np.asarray(y * np.log(rate) - rate - arrays.log_factorial(y))
 
 

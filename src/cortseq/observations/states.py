@@ -155,27 +155,36 @@ class CountStates(StateEmission):
         self.whole = not self.spread  # a dispersion's base measure is worked out from the features
 
     def standardise(self, train: Data) -> None:
+        """Keep the valid training bins (bin, unit): the M-step of dispersions needs every count."""
         self.seen = train.y[train.valid]
 
     def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
+        """Return counts and 1 of each bin, (time * trial, unit + 1), and their constant (time, trial).
+
+        The constant is 0 where units have dispersions: it depends on them then, and `log_prob` adds it.
+        """
         constant = 0.0 if self.spread else self.distribution.base(y, None).sum(-1)
         return with_ones([y], valid), constant
 
     def weights(self, p: Params) -> np.ndarray:
+        """Return a and -sum b, (state, unit + 1)."""
         a, b = self.distribution.terms(p)
         return np.asarray(np.c_[a, -b.sum(1)])
 
     def log_prob(self, p: Params, block: Block) -> np.ndarray:
+        """Return log p(y | state) without the block's constant, (time, trial, state), nats."""
         if not self.spread:
             return super().log_prob(p, block)
         base = self.distribution.base(block.features[:, :-1], p["dispersion"]).sum(1)
         return np.asarray(super().log_prob(p, block) + base.reshape(*block.shape, 1))
 
     def pool(self, sums: Params) -> None:
+        """Set `overall` to the rates of all training bins, (1, unit)."""
         total = sums["sums"]
         self.overall = {"rate": np.maximum(total[:, :-1] / total[:, -1:], MIN_RATE)}
 
     def maximise(self, sums: Params) -> Params:
+        """Return rates (state, unit) and, where there are any, the likeliest dispersions (unit,)."""
         s = sums["sums"]
         rate = (s[:, :-1] + self.prior * self.overall["rate"]) / (s[:, -1:] + self.prior)
         if not self.spread:
@@ -184,15 +193,18 @@ class CountStates(StateEmission):
         return {"rate": rate} | dispersion
 
     def log_prior(self, p: Params) -> float:
+        """Return the log Gamma density of all rates but for a constant."""
         rate = np.maximum(p["rate"], MIN_RATE)
         return float(self.prior * (self.overall["rate"] * np.log(rate) - rate).sum())
 
     def mean(self, p: Params) -> np.ndarray:
+        """Return the rates themselves, expected counts per bin (state, unit)."""
         return np.asarray(p["rate"])
 
     def draw(
         self, p: Params, state: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
     ) -> np.ndarray:
+        """Draw counts for every trial from its state, (trial, unit)."""
         return np.asarray(self.distribution.draw({**p, "rate": p["rate"][state]}, rng))
 
 

@@ -69,7 +69,7 @@ class Track:
         return np.eye(n_features)[y.astype(int)] if self.has_labels else y
 
     def rooted(self, y: np.ndarray) -> np.ndarray:
-        """Return square roots of counts, whose noise does not grow with the rate; others as they are."""
+        """Return square roots of counts (..., unit), whose noise does not grow with the rate; else y."""
         return np.sqrt(y) if self.has_events else y
 
     def perturbed(self, y: np.ndarray, n_symbols: int, rng: np.random.Generator) -> np.ndarray:

@@ -28,6 +28,8 @@ OUTCOMES = frozenset(
 
 @dataclass(frozen=True)
 class Audit:
+    """Result of one check: whether it passed, a sentence, and whether a failure stops the workflow."""
+
     name: str
     passed: bool
     detail: str
@@ -35,7 +37,7 @@ class Audit:
 
 
 def causality(name: str, fit: Fit, recording: xr.Dataset, trials: Any, seed: int = 0) -> Audit:
-    """Changing y_t for all t >= s must leave every predicted distribution for bins <= s bit-identical.
+    """Check that changing y_t for all t >= s leaves every predicted distribution for bins <= s bit-identical.
 
     Compared: expectations up to and including bin s, log-probabilities before s, and the log-probability
     of the unchanged y_s when only bins after s change.
@@ -64,7 +66,7 @@ def causality(name: str, fit: Fit, recording: xr.Dataset, trials: Any, seed: int
 
 
 def _changed(one: xr.Dataset, s: int, rng: np.random.Generator) -> xr.Dataset:
-    """The recording with other observations from bin s on."""
+    """Return the recording with other observations from bin s on."""
     track = rec.kind(one)
     out = one.copy(deep=True)
     y = out[track.name].values
@@ -137,7 +139,7 @@ def _windows(x: np.ndarray) -> np.ndarray:
 
 
 def _run_keys(y: np.ndarray) -> np.ndarray:
-    """A 64-bit key of every run of RUN bins, (trial, start): equal content, equal key."""
+    """Return a 64-bit key of every run of RUN bins, (trial, start): equal content, equal key."""
     words = np.ascontiguousarray(y, float).view(np.uint64) >> np.uint64(1)
     odd = np.random.default_rng(0).integers(1, 2**63, (2, max(y.shape[2], RUN)), dtype=np.uint64) | np.uint64(
         1
@@ -183,7 +185,7 @@ def blocks(recording: xr.Dataset, roles: dict[str, Any]) -> Audit:
 
 
 def observed(recording: xr.Dataset) -> list[Audit]:
-    """Counts are whole numbers, never smoothed; channels standardised over all roles are a warning."""
+    """Check that counts are whole numbers; channels standardised over all roles are a warning."""
     y, valid = rec.observations(recording), recording["valid"].values
     seen = y[valid]
     track = rec.kind(recording)
@@ -201,7 +203,7 @@ def observed(recording: xr.Dataset) -> list[Audit]:
 
 
 def inputs(recording: xr.Dataset) -> list[Audit]:
-    """What models see beside the past: no copy of present or future observations, no outcome, not too early.
+    """Check what models see beside the past: no copy of observations, no outcome, not too early.
 
     Copies: a linear regression on observations up to LAGS bins before and after, fitted on every other trial,
     explains COPY of an input's variance on the others, which the past alone does not. Outcomes: an input that
@@ -289,7 +291,7 @@ def _explained(columns: np.ndarray, target: np.ndarray, learn: np.ndarray) -> fl
 def provenance(
     name: str, fit: Fit, roles: dict[str, Any], recording: xr.Dataset, trials_sha256: str = ""
 ) -> Audit:
-    """The fit was given the manifest's training and validation trials, of these very trials, and no more.
+    """Check that a fit was given the manifest's training and validation trials, unchanged, and no others.
 
     The card's `learned_sha256` is the digest of what `Model.learn` was handed: that of the trials at hand
     only if nothing (a z-score, a smoothing) came between. `probes.refit` shows that it learned from no other.
@@ -314,9 +316,9 @@ def provenance(
 
 
 def selection(recording: xr.Dataset, manifest: dict[str, Any], fold: int) -> Audit:
-    """The units of a fold are those that the training trials alone choose: found again from the trials.
+    """Check that the units of a fold are those that the training trials alone choose.
 
-    `recording`: all units.
+    They are found again from `recording`, which holds all units.
     """
     roles, rule = manifest["folds"][fold], manifest["selection"]
     if "units" not in roles:
@@ -378,7 +380,7 @@ def choice(
 
 
 def report(audits: list[Audit]) -> dict[str, Any]:
-    """The content of audits/<dataset>.json; raises CortseqError where one that stops has failed."""
+    """Return the content of audits/<dataset>.json; raise CortseqError where one that stops has failed."""
     failed = [a for a in audits if a.stopping and not a.passed]
     if failed:
         raise CortseqError("\n".join(f"audit {a.name} failed: {a.detail}" for a in failed))

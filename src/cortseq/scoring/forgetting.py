@@ -42,7 +42,7 @@ def table(
     burn_in: int = 0,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The forgetting matrix and what follows from it, with 95 % bootstrap intervals over trials and members.
+    """Return the forgetting matrix and its summaries, with 95 % bootstrap intervals over trials and members.
 
     names : sessions in the order they were learned. fits, tests : (session, fold).
     Rows by `quantity`, in bits per event (nats for signals), mean over members:

@@ -73,24 +73,24 @@ def _part(trials: Trials, index: Any) -> Trials:
 
 
 def mean_over_trials(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """PSTH, (time * feature); bins that few trials reach are NaN."""
+    """Return the PSTH, (time * feature,); bins that few trials reach are NaN."""
     reached = valid.sum(0)[:, None]
     mean = (y * valid[..., None]).sum(0) / np.maximum(reached, 1)
     return np.where(reached >= 0.5 * len(y), mean, np.nan).ravel()
 
 
 def means(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """Mean of each feature."""
+    """Return the mean of each feature, (feature,)."""
     return np.asarray(y[valid].mean(0))
 
 
 def correlations(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """Pairwise correlations of features over bins."""
+    """Return the correlations of all pairs of features over bins, (pair,)."""
     return _upper(np.corrcoef, y[valid])
 
 
 def covariances(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """Covariances of features over bins, variances included."""
+    """Return the covariances of all pairs of features over bins, variances included, (pair,)."""
     return _upper(np.cov, y[valid], 0)
 
 
@@ -101,14 +101,14 @@ def _upper(function: Any, rows: np.ndarray, k: int = 1) -> np.ndarray:
 
 
 def fano(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """Variance over mean of each unit's spikes in a trial, in the bins that every trial has."""
+    """Return variance over mean of each unit's spikes in a trial, (unit,), over bins that all trials have."""
     total = y[:, : _common(valid)].sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(total.var(0, ddof=1) / total.mean(0))
 
 
 def spectrum(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """Log power of the mean over features against frequency, mean over trials."""
+    """Return the log2 power of the mean over features, (frequency,), mean over trials."""
     length = _common(valid)
     rate = y[:, :length].mean(2)
     power = np.abs(np.fft.rfft(rate - rate.mean(), axis=1)[:, 1:]) ** 2
@@ -116,7 +116,7 @@ def spectrum(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
 
 
 def autocorrelation_time(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """Log2 of 1/2 + the sum, in bins, of the mean autocorrelation until it first falls below 0."""
+    """Return log2 of 1/2 + the sum of the mean autocorrelation until it first falls below 0, bins, (1,)."""
     length = _common(valid)
     rate = y[:, :length].mean(2)
     rate = rate - rate.mean()
@@ -133,17 +133,17 @@ def _common(valid: np.ndarray) -> int:
 
 
 def frequencies(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """Share of each label."""
+    """Return the share of each label, (label,)."""
     return _shares(y[valid], n)
 
 
 def transitions(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """Share of each pair of successive labels."""
+    """Return the share of each pair of successive labels, (label * label,)."""
     return _motifs(y, valid, n, 2)
 
 
 def motifs(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """Share of each three successive labels."""
+    """Return the share of each three successive labels, (label * label * label,)."""
     return _motifs(y, valid, n, 3)
 
 
@@ -155,7 +155,7 @@ def _motifs(y: np.ndarray, valid: np.ndarray, n: int, length: int) -> np.ndarray
 
 
 def repeats(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
-    """Share of each length of runs of one label, 1 .. MAX_RUN (longer ones: MAX_RUN)."""
+    """Return the share of each length of runs of one label, (MAX_RUN,); longer ones count as MAX_RUN."""
     lengths = []
     for row, seen in zip(y, valid, strict=True):
         labels = row[seen]

@@ -20,7 +20,7 @@ RUNGS = {
 
 
 def rung(spec: dict[str, Any], role: str, order_chosen: bool = False) -> str:
-    """The rung of a fitted specification (`card["model"]`) of a role; "" for what is on none.
+    """Return the rung of a fitted specification (`card["model"]`) of a role; "" for what is on none.
 
     `order_chosen`: several orders were tried, so that even an order of 1 is a choice (L2).
     """

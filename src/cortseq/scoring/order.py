@@ -31,7 +31,7 @@ class OrderTest:
 def markov_order_test(
     sequences: Sequence[np.ndarray], n_symbols: int, order: int, resamples: int = 999, seed: int = 0
 ) -> OrderTest:
-    """Test that the chain has order k against order k + 1.
+    """Test that the chain has order k against order k + 1, on sequences of labels, each (time,).
 
     G = 2 sum_{ahw} c(ahw) log[ c(ahw) c(h) / (c(ah) c(hw)) ] over words of k + 2 labels (a before h, h of k
     labels, w after it), c(ah) = sum_w c(ahw) and so on, so that every count is over the same bins. Under
@@ -82,7 +82,7 @@ def _transitions(counts: np.ndarray, m: int) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _words(labels: np.ndarray, ends: np.ndarray, m: int, length: int) -> np.ndarray:
-    """Counts of words of `length` labels within sequences; a word is the number that its labels spell."""
+    """Count words of `length` labels within sequences; a word is the number that its labels spell."""
     size = m**length
     counts = np.zeros(size, np.int64)
     begin = 0

@@ -25,7 +25,7 @@ SURROGATE_TRIALS, SURROGATE_BINS, SURROGATE_EPOCHS = 120, 40, 30
 
 
 def _quick(model: Model, epochs: int) -> Model:
-    """The specification with at most so many epochs, where it has any."""
+    """Return the specification with at most so many epochs, where it has any."""
     return model.model_copy(update={"epochs": min(epochs, model.epochs)} if hasattr(model, "epochs") else {})
 
 
@@ -66,7 +66,7 @@ def _noise(recording: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
 def refit(
     name: str, fit: Fit, recording: xr.Dataset, roles: dict[str, Any], start: Fit | None = None
 ) -> Audit:
-    """What was learned comes out again from training and validation trials with all others cut away.
+    """Check that what was learned comes out again from training and validation trials alone.
 
     k-means, PCA, z-scores, rates, smoothing, number of states and order: all of member 0's parameters; of a
     network learned by gradient descent those that are measured and not learned (`fixed`). A fit from another
@@ -144,7 +144,7 @@ def _symbol_sum(fit: Fit, one: xr.Dataset, rng: np.random.Generator) -> float:
 
 
 def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> float:
-    """The sum (integral) over all values of the last bin of a short trial, model fitted to few units."""
+    """Sum (integrate) over all values of the last bin of a short trial, the model fitted to few units."""
     n = small.sizes["trial"]
     fit = _quick(model, 3).fit(small, range(2 * n // 3), range(2 * n // 3, n), members=1)
     trial = int(rng.integers(n))
@@ -167,7 +167,7 @@ def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> floa
 
 
 def _small(recording: xr.Dataset, roles: dict[str, Any], n_units: int) -> xr.Dataset:
-    """A few short training trials of the units with a rate nearest to 1/2 spike a bin (or first channels)."""
+    """Return a few short training trials of the units nearest to 1/2 spike a bin (or first channels)."""
     track = rec.kind(recording)
     part = recording.isel(trial=roles["train"][:SMALL_TRIALS], time=slice(0, SMALL_BINS))
     long = np.flatnonzero(part["valid"].values[:, :5].all(1))
@@ -216,7 +216,7 @@ def surrogates(chain: Fit, network: Fit, n_time: int, seed: int = 0) -> list[Aud
 
 
 def pair(fits: dict[str, Fit], scores: dict[str, xr.Dataset]) -> tuple[Fit, Fit] | None:
-    """The chain and the network that are best on validation, None where a study has not both."""
+    """Return the chain and the network that are best on validation, None where a study has not both."""
     best = []
     for role in ("markov", "recurrent"):
         names = [name for name, fit in fits.items() if fit.model.role == role]

@@ -50,7 +50,7 @@ def scores(fit: Fit, recording: xr.Dataset, roles: dict[str, Any], burn_in: int 
 def _rates(
     fit: Fit, recording: xr.Dataset, trials: np.ndarray, test: np.ndarray, burn_in: int
 ) -> dict[str, Any]:
-    """The variables of `scores` that follow from expected counts; `test`: positions along `trials`."""
+    """Return the variables of `scores` that follow from expected counts; `test`: positions along `trials`."""
     data = Data.of(recording, trials)
     n_trials, n_time, n_units = data.y.shape
     members = fit.card["members"]
@@ -88,7 +88,7 @@ def averaged(score: xr.Dataset) -> xr.Dataset:
 
 
 def predictions(fit: Fit, recording: xr.Dataset, trials: Any) -> xr.Dataset:
-    """Expected counts per bin / label probabilities / means on test trials, averaged over members."""
+    """Return expected counts per bin, label probabilities or means on test trials, mean over members."""
     feature = rec.kind(recording).dimension or "symbol"
     names = recording[feature].values if feature in recording.coords else np.arange(fit.card["n_features"])
     mean = fit.predict(recording, trials).mean(0).astype(np.float32)

@@ -34,10 +34,11 @@ class PairedDifference:
         return replace(self, **scaled)
 
     def equivalence(self, margin: float = MARGIN) -> float:
-        """p of two one-sided t tests of |A - B| < margin (Schuirmann 1987 J Pharmacokinet Biopharm 15:657).
+        """Return p of two one-sided t tests of |A - B| < margin.
 
         The larger of P(T >= (margin + d) / se) and P(T >= (margin - d) / se), T with pieces - 1 degrees of
-        freedom and se of the bootstrap: small where the two are shown to be as good as each other.
+        freedom and se of the bootstrap: small where the two are shown to be as good as each other. Schuirmann
+        1987 J Pharmacokinet Biopharm 15:657.
         """
         inside = margin - abs(self.estimate)
         if self.standard_error == 0:
@@ -162,7 +163,7 @@ def over_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: int 
 
 
 def _of_bootstrap(estimate: float, boot: np.ndarray, pieces: int) -> PairedDifference:
-    """The estimate with the interval and the two-sided p of its bootstrap replicates (resample,)."""
+    """Return the estimate with the interval and the two-sided p of its bootstrap replicates (resample,)."""
     beyond = min(int((boot <= 0).sum()), int((boot >= 0).sum()))
     low, high = np.quantile(boot, [0.025, 0.975])
     p_value = min(1.0, 2 * (1 + beyond) / (1 + len(boot)))
@@ -170,7 +171,7 @@ def _of_bootstrap(estimate: float, boot: np.ndarray, pieces: int) -> PairedDiffe
 
 
 def expected_best(valid: ArrayLike, test: ArrayLike) -> np.ndarray:
-    """Expected test score of the setting that is best on validation among n tried, for n = 1 .. N.
+    """Return the expected test score, (n,), of the setting that is best on validation among n = 1 .. N tried.
 
     valid, test : (setting,) scores, higher is better. Settings are drawn with replacement from the N that
     were tried; with test scores t_(1) .. t_(N) in the order of their validation scores
@@ -187,7 +188,7 @@ def expected_best(valid: ArrayLike, test: ArrayLike) -> np.ndarray:
 
 
 def _summed(values: np.ndarray, blocks: ArrayLike) -> np.ndarray:
-    """Sums (..., block) of values (..., trial)."""
+    """Return sums (..., block) of values (..., trial)."""
     return values @ np.eye(len(np.unique(blocks)))[np.unique(blocks, return_inverse=True)[1]]
 
 
@@ -211,7 +212,7 @@ def blocks_of(trials: ArrayLike, is_continuous: bool) -> np.ndarray:
 def _resample(
     a: np.ndarray, b: np.ndarray, events: np.ndarray, n: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """n bootstrap replicates of the ratio, nats per event."""
+    """Draw n bootstrap replicates of the ratio, nats per event, (n,)."""
     trials = rng.integers(len(events), size=(n, len(events)))
     weights = np.stack([np.bincount(row, minlength=len(events)) for row in trials]).astype(float)
     total = weights @ events
@@ -230,7 +231,7 @@ def _parts(n: int) -> list[int]:
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Holm's step-down adjustment of a family of p-values (Holm 1979); NaN stays NaN."""
+    """Return Holm's step-down adjustment of p-values (test,), NaN stays NaN; Holm 1979, Scand J Stat 6:65."""
     p = np.asarray(p_values, float)
     out = np.full(p.shape, np.nan)
     order = np.argsort(np.where(np.isnan(p), np.inf, p), kind="stable")

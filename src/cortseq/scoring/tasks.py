@@ -109,8 +109,12 @@ def _check_bins(model: str, folds: list[xr.Dataset], nulls: list[xr.Dataset], na
 
 
 def recall(fit: Fit, recording: xr.Dataset, trials: Any, memories: Sequence[int] = MEMORIES) -> xr.Dataset:
-    """log_prob (memory, member, trial, time) of a full-history fit that restarts k bins before each bin, k
-    of `memories` up to the trial's length, and `full` (member, trial, time) without a restart."""
+    """Score a full-history fit that restarts k bins before each bin, k of `memories`, if trials allow.
+
+    Returns
+    -------
+    log_prob (memory, member, trial, time), and `full` (member, trial, time) without a restart.
+    """
     data = fit._data(recording, trials)
     kept = [k for k in memories if k < data.y.shape[1] - 1] or [1]
     log_prob = fit.recall(recording, kept, trials)
@@ -145,7 +149,10 @@ def memory_retrained(
     burn_in: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """A row of `memory_rerun` for a network trained on windows of `memory` bins, from products of scores."""
+    """Return a row of `memory_rerun` for a network trained on windows of `memory` bins.
+
+    full, short : products of scores, one a fold, of the network with the whole past and of this one.
+    """
     a, b = ([f.isel(trial=f["role"].values == "test") for f in folds] for folds in (full, short))
     blocks = _blocks([f.assign_attrs(continuous=int(continuous)) for f in a])
     mine, theirs = (_sums(f, "log_prob", burn_in) for f in (a, b))

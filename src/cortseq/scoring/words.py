@@ -76,7 +76,7 @@ def summary(frame: pd.DataFrame) -> list[str]:
 
 
 def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
-    """The comparison for a terminal; `pooled`: sessions.csv."""
+    """Return the comparison for a terminal; `pooled`: sessions.csv."""
     out = []
     frame, failed = failures.split(frame)
     for dataset, rows in frame.groupby("dataset", sort=False):
@@ -140,7 +140,7 @@ _OTHER = {
 
 
 def _other_columns(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same scores in other conventions; a column that says nothing is left out."""
+    """Return the same scores in other conventions; a column that says nothing is left out."""
     shown = {"model": _names(rows)}
     for head, column in _OTHER.items():
         values = rows[column]
@@ -173,7 +173,7 @@ def _interval(value: float, low: float, high: float) -> str:
 
 
 def checks(frame: pd.DataFrame) -> str:
-    """The checks of a study of theory for a terminal."""
+    """Return the checks of a study of theory for a terminal."""
     out = [f"theory: {tally(frame)}", ""]
     columns = ["what", "predicted", "measured", "low", "high", "holds"]
     for phenomenon, rows in frame.groupby("phenomenon", sort=False):

@@ -47,7 +47,11 @@ def of_events(raw: xr.Dataset, source: Source, spans: np.ndarray | None) -> Iter
 
 
 def tally(raw: xr.Dataset, source: Source, spans: np.ndarray | None) -> dict[str, Any]:
-    """Return how many spikes were read, and how many lie outside of trials: before, between, after."""
+    """Return how many spikes were read, and how many lie outside of trials: before, between, after.
+
+    `spans`: (trial, 2) starts and stops in s of trials on the clock of the spikes; None without a trial
+    table.
+    """
     times = raw["event_time"].values
     found: dict[str, Any] = {"spikes": len(times)}
     if spans is not None and len(spans):

@@ -55,7 +55,7 @@ class Archive:
         return None
 
     def parts(self, key: str) -> list[np.ndarray] | None:
-        """Return one array per trial where `key` holds such cells; None where it is one array."""
+        """Return one array per trial, of any shape, if `key` holds such cells; None if it is one array."""
         return None
 
     def every(self, pattern: str, option: str) -> list[np.ndarray]:
@@ -130,7 +130,7 @@ class Archive:
             )
 
     def readable(self) -> dict[str, np.ndarray]:
-        """Return key -> array of everything that can be read."""
+        """Return key -> array of everything that can be read, each in its stored shape."""
         arrays = {}
         for key in self.keys:
             with contextlib.suppress(CortseqError):

@@ -116,7 +116,7 @@ class MatArchive(Archive):
     def cells(
         self, key: str | None, axes: Sequence[str], option: str
     ) -> tuple[dict[str, np.ndarray], list[np.ndarray]] | None:
-        """Return spike times by unit, and the trial of each spike; see `Archive.cells`."""
+        """Return spike times by unit, and the trial of each spike, (spike,) each; see `Archive.cells`."""
         tree = self.find(key or "")
         if "time" in axes or not isinstance(tree, Cells):
             return None
@@ -135,7 +135,7 @@ class MatArchive(Archive):
         return trains, trials
 
     def parts(self, key: str) -> list[np.ndarray] | None:
-        """Return one array per trial where `key` holds such cells; None where it is one array."""
+        """Return one array per trial, of any shape, if `key` holds such cells; None if it is one array."""
         tree = self.find(key)
         if not isinstance(tree, Cells) or not tree or matlab.as_array(tree) is not None:
             return None

@@ -11,7 +11,7 @@ from cortseq.errors import CortseqError
 
 
 def is_matrix(values: np.ndarray) -> bool:
-    """Whether an array of spike times has rows and columns."""
+    """Whether an array of spike times has the shape (row, column), with more than one of each."""
     return values.ndim == 2 and min(values.shape) > 1 and values.dtype.kind in "iuf"
 
 
@@ -59,7 +59,7 @@ def missing_bins(values: np.ndarray, axes: Sequence[str]) -> tuple[np.ndarray, n
 
     Parameters
     ----------
-    values : counts, one axis for each of `axes`.
+    values : counts, one axis for each of `axes`, such as (trial, time, unit).
     axes : names, among them `unit` or not.
     """
     if values.dtype.kind != "f" or not np.isnan(values).any():

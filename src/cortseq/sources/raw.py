@@ -116,7 +116,10 @@ def unequal(
     file: Path | None,
     key: str,
 ) -> xr.Dataset:
-    """Return raw samples of trials stored apart, of unequal length; the first of `axes` is the trial."""
+    """Return raw samples of trials stored apart, of unequal length, filled up to (trial, time, feature).
+
+    The first of `axes` is the trial, the others are those of each of `parts`.
+    """
     values, valid = ragged.padded(parts, axes, file=file, key=key)
     raw = dense(values, track, axes, file=file, key=key)
     return raw if valid.all() else raw.assign(valid=(("trial", "time"), valid))

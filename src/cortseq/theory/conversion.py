@@ -46,7 +46,7 @@ def to_discrete(eigenvalues: ArrayLike, bin_width: float, rule: Rule = "euler") 
 def euler_limit(eigenvalues: ArrayLike) -> float:
     """Return the step (s) below which Euler's map of a stable dx/dt = A x is stable.
 
-    min -2 Re lambda / |lambda|^2.
+    min -2 Re lambda / |lambda|^2 over the eigenvalues of A, an array of any shape.
 
     0 where an eigenvalue does not decay, inf where all are 0 or there is none.
     """

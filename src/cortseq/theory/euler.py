@@ -31,7 +31,7 @@ def continuous_eigenvalue(eigenvalue: Any, dt: float, exact: bool = False) -> np
 def euler_largest_step(eigenvalues: ArrayLike) -> float:
     """Return the step at which Euler turns unstable, the least -2 Re(lambda) / |lambda|^2.
 
-    There |1 + dt lambda| = 1.
+    There |1 + dt lambda| = 1, for one of the eigenvalues, an array of any shape.
 
     0 where the equation itself is unstable in some mode, or oscillates undamped; a mode of rate 0 limits
     nothing.
@@ -42,7 +42,7 @@ def euler_largest_step(eigenvalues: ArrayLike) -> float:
 def euler_is_stable(gain: float, eigenvalues: ArrayLike, leak: float) -> bool:
     """Test whether Euler's map is stable: |1 - a + a gain lambda| < 1, a = dt/tau.
 
-    For all eigenvalues of W; for a -> 0 this is Re(lambda) < 1/gain.
+    For all eigenvalues of W, an array of any shape; for a -> 0 this is Re(lambda) < 1/gain.
     """
     return bool((np.abs(1 - leak + leak * gain * np.asarray(eigenvalues)) < 1).all())
 

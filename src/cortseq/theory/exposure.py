@@ -59,7 +59,7 @@ class ScheduledSampling:
 
 
 def scheduled_sampling(transition: ArrayLike, teacher_probability: float) -> ScheduledSampling:
-    """Return the minimiser of the scheduled-sampling loss for pairs from a stationary chain P.
+    """Return the minimiser of the scheduled-sampling loss for pairs from a stationary chain P (from, to).
 
     With probability e the second symbol is predicted from the true first one, else from a sample of the
     model, independent of it: q(b|a) = e P(b|a) + (1 - e) pi(b), pi the stationary law. Only e = 1, teacher

@@ -34,9 +34,10 @@ def runge_kutta(velocity: Callable[[Any], Any], x: Any, step: float) -> Any:
 
 
 def rate_step(coupling: ArrayLike, step: float) -> Advance:
-    """Return a fourth-order Runge-Kutta step of dx/dt = -x + J tanh(x) and its tangent map.
+    """Return a fourth-order Runge-Kutta step of dx/dt = -x + J tanh(x) and its tangent map, J (n, n).
 
-    `step` is in units of tau.
+    It takes and returns states, then their tangent vectors, in one array (2 start, n). `step` is in units of
+    tau.
     """
     weights = np.ascontiguousarray(np.asarray(coupling).T)
 
@@ -49,7 +50,7 @@ def rate_step(coupling: ArrayLike, step: float) -> Advance:
 
 
 def map_step(coupling: ArrayLike) -> Advance:
-    """Return one step of h' = tanh(J h) and of its tangent vectors."""
+    """Return one step of h' = tanh(J h) and of its tangent vectors, J (n, n); arrays as of `rate_step`."""
     weights = np.ascontiguousarray(np.asarray(coupling).T)
 
     def advance(both: np.ndarray) -> np.ndarray:

@@ -34,7 +34,9 @@ class SteadyState(NamedTuple):
 
 
 def stp_steady_state(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: float) -> SteadyState:
-    """Return u = U (1 + tau_fac r) / (1 + U tau_fac r), x = 1 / (1 + u tau_rec r), elementwise in the rate.
+    """Return u = U (1 + tau_fac r) / (1 + U tau_fac r) and x = 1 / (1 + u tau_rec r).
+
+    Elementwise in the rate (Hz), of any shape; time constants in s.
 
     The rate equations at rest. Poisson spikes find u at exactly this mean, but release after raising it, from
     an x that is correlated with it: `stp_poisson` is exact.
@@ -75,7 +77,7 @@ def stp_train(rate_hz: ArrayLike, U: float, tau_fac: float | None, tau_rec: floa
     """Return u, raised, and x at a spike late in a regular train.
 
     u = U + (1 - U) U / (1 - (1 - U) f) and x = (1 - e) / (1 - (1 - u) e), f and e the decays of facilitation
-    and depression within an interval.
+    and depression within an interval. Elementwise in the rate (Hz), of any shape; time constants in s.
     """
     r = _checked(rate_hz, U, tau_fac, tau_rec)
     with np.errstate(divide="ignore"):

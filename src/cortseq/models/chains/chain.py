@@ -53,12 +53,12 @@ def cells(table: Table, level: int, m: int) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def parents(table: Table, level: int, m: int) -> np.ndarray:
-    """The context of one label less of each context of `level` >= 1 labels."""
+    """Return for each context of `level` >= 1 labels, (context,), the context of one label less."""
     return table[f"keys{level}"] // (m + 1)
 
 
 def paths(table: Table, symbols: np.ndarray, valid: np.ndarray, m: int) -> np.ndarray:
-    """The contexts before each bin, (level, trial, time): ids at each level, -1 if not seen in training."""
+    """Return the contexts before each bin, (level, trial, time): their ids, -1 if not seen in training."""
     out = np.full((depth(table) + 1, *symbols.shape), -1, np.int64)
     out[0] = 0
     for level in range(1, len(out)):
@@ -76,7 +76,7 @@ def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _back(symbols: np.ndarray, valid: np.ndarray, lag: int, m: int) -> np.ndarray:
-    """The label `lag` bins before each bin; the start symbol m before the trial and where data miss."""
+    """Return the label `lag` bins before each bin; the start symbol m before the trial and where none is."""
     known = np.where(valid, symbols, m).astype(np.int64)
     out = np.full(symbols.shape, m, np.int64)
     out[:, lag:] = known[:, : max(symbols.shape[1] - lag, 0)]
@@ -98,7 +98,7 @@ class Chain:
             self.backoff.append(table[f"backoff{level}"])
 
     def contexts(self, symbols: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """The deepest known context before each bin, (trial, time), numbered over all levels."""
+        """Return the deepest known context before each bin, (trial, time), numbered over all levels."""
         ids = paths(self.table, symbols, valid, self.m)
         level = (ids >= 0).sum(0) - 1  # a context that occurred has parents that did
         return np.asarray(self.offsets[level] + np.take_along_axis(ids, level[None], 0)[0])
@@ -187,7 +187,7 @@ class Chain:
         return (row, after), steps
 
     def _longer(self, level: int, before: np.ndarray, context: np.ndarray) -> np.ndarray:
-        """The contexts after (context of `level` labels, w), given those after (its parent, w)."""
+        """Return the contexts after (context of `level` labels, w) from those after (its parent, w)."""
         if level == self.depth:
             return before
         oldest = self.table[f"keys{level}"][context] % (self.m + 1)

@@ -30,15 +30,18 @@ class ContextTree(StateChain):
 
     @classmethod
     def small(cls, **more: Any) -> Self:
+        """Return a small specification with contexts of at most 3 labels."""
         return super().small(**{"depth": 3, **more})
 
     @property
     def length(self) -> int:
+        """Return the number of labels in the longest context."""
         return self.depth
 
     def tables(
         self, counts: chain.Table, m: int, train: Bins, held_out: Bins | None
     ) -> Iterator[tuple[chain.Table, dict]]:
+        """Yield the one table of the mixture, with the evidence of the training labels in nats."""
         table, evidence = smoothing.context_tree(counts, m)
         yield table, {"log_evidence": evidence}
 

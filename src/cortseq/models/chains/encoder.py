@@ -22,10 +22,14 @@ _AT_ONCE = 1 << 18  # distances in one array: what a cache holds
 def learn(
     train: Data, decay: float, states: int, restarts: int, seed: int, quick: bool = False
 ) -> tuple[Params, np.ndarray]:
-    """Encoder and emissions of `states` population states, and the labels (trial, time) of the training bins.
+    """Learn an encoder of `states` population states.
 
     On symbols there is nothing to learn: the labels are the symbols. quick: where bins are many, clusters
     that are good enough to compare decays.
+
+    Returns
+    -------
+    The parameters of encoder and emissions, and the labels (trial, time) of the training bins.
     """
     params: Params = {"decay": np.array([decay])}
     if train.kind.has_labels:
@@ -40,21 +44,21 @@ def learn(
 
 
 def labels(params: Params, data: Data) -> np.ndarray:
-    """The state of each bin, (trial, time): the nearest centroid; the symbols themselves on symbols."""
+    """Return the state of each bin, (trial, time): the nearest centroid; on symbols the symbols."""
     if data.kind.has_labels:
         return data.y
     return nearest(smoothed(data, float(params["decay"][0])), params["centroids"])
 
 
 def smooth_step(before, y: np.ndarray, decay: float) -> np.ndarray:
-    """e_t = d e_{t-1} + (1 - d) y_t, e_0 = y_0 (before is None)."""
+    """Return e_t = d e_{t-1} + (1 - d) y_t of bins (..., feature); e_0 = y_0 where `before` is None."""
     return np.asarray(y, float) if before is None else decay * before + (1 - decay) * y
 
 
 def smoothed(data: Data, decay: float) -> np.ndarray:
-    """What is clustered, (trial, time, feature): causally smoothed counts' square roots, or smoothed signals.
+    """Return what is clustered, (trial, time, feature): square roots of smoothed counts, or smoothed signals.
 
-    From the first valid bin of a trial on; a missing bin carries the last value on.
+    Smoothing is causal and starts at the first valid bin of a trial; a missing bin carries the last value on.
     """
     out = np.empty(data.y.shape)
     now = np.zeros(data.y.shape[::2])
@@ -68,7 +72,7 @@ def smoothed(data: Data, decay: float) -> np.ndarray:
 
 
 def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """Index of the nearest centroid, (trial[, time])."""
+    """Return the index of the nearest centroid, (...), of x (..., feature); centroids (state, feature)."""
     square, twice = (centroids**2).sum(1), -2 * centroids.T
     parts = np.array_split(x, max(1, x[..., 0].size * len(centroids) // _AT_ONCE))
     return np.concatenate([(part @ twice + square).argmin(-1) for part in parts])
@@ -103,7 +107,7 @@ def likelihood(
 
 
 def _log_likelihood(p: Params, data: Data, y: np.ndarray, chosen) -> np.ndarray:
-    """log p(y_t | state) in nats, (trial, time, state), as products of matrices."""
+    """Return log p(y_t | state) in nats, (trial, time, state), as products of matrices."""
     own: Params = {k: p[k][chosen] for k in ("rate", "mean", "sd") if k in p}
     return emission_of(data).log_prob_states(with_dispersion(own, p), y)
 

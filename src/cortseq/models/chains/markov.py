@@ -39,11 +39,13 @@ class Markov(StateChain):
 
     @property
     def length(self) -> int:
+        """Return the number of labels in the longest context."""
         return self.order
 
     def tables(
         self, counts: chain.Table, m: int, train: Bins, held_out: Bins | None
     ) -> Iterator[tuple[chain.Table, dict]]:
+        """Yield a smoothed table, or one for each alpha that validation chooses from."""
         if self.smoothing == "additive":
             default = ALPHAS if held_out else (0.5,)
             for alpha in (self.alpha,) if self.alpha else default:

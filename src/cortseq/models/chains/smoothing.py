@@ -136,10 +136,10 @@ def held_out_weights(table: Table, m: int, paths: np.ndarray, likelihood: np.nda
 
 
 def deleted_weights(table: Table, m: int, paths: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Weights l by EM on the training labels themselves, each left out of the counts that predict it.
+    """Return weights l (level,) by EM on the training labels, each left out of the counts that predict it.
 
     P = (c(hw) - 1) / (c(h) - 1), and a context that occurred only here counts as unseen: "deleted
-    interpolation".
+    interpolation". `paths` (level, bin) are the contexts before the training bins, `labels` (bin,) theirs.
     """
     p, seen = np.zeros(paths.shape), np.zeros(paths.shape, bool)
     for level, ids in enumerate(paths):
@@ -177,7 +177,7 @@ def _em(p: np.ndarray, seen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 
 
 def context_tree(table: Table, m: int) -> tuple[Table, float]:
-    """The mixture over all prunings of the context tree, and the log-probability of the training labels.
+    """Return the mixture over all prunings of the context tree, and ln p of the training labels in nats.
 
     At a node with counts c (total n) the estimator of Krichevsky & Trofimov gives its labels in sequence
     K = prod_w [(1/2)(3/2)..] / [(m/2)(m/2 + 1)..]; a node is a leaf with probability 1/2 (at full depth 1):

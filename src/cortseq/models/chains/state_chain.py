@@ -72,7 +72,7 @@ class StateChain(Model):
         valid: Sequence[np.ndarray] | None = None,
         **how,
     ) -> Fit:
-        """Fit to sequences of labels 0..n_symbols-1; choices are made on `valid`.
+        """Fit to sequences of labels 0 .. n_symbols - 1, each (time,); choices are made on `valid`.
 
         Without it the validation set is one empty sequence, and nothing is chosen on what was learned from:
         see `tables` of the family. `how`: seed and so on, as of `fit`.
@@ -82,6 +82,7 @@ class StateChain(Model):
         )
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
+        """Choose the decay of the encoder and the smoothing of the chain on validation."""
         decay, tried = 0.0, []
         if not train.kind.has_labels:
             for d in encoder.DECAYS:
@@ -98,7 +99,7 @@ class StateChain(Model):
         return Learned({k: v[None] for k, v in best.params.items()}, n_free, card=card)
 
     def _best(self, train: Data, valid: Data, decay: float, seed: int, quick: bool = False) -> _Found:
-        """The table that predicts the validation bins best, with population states of one decay."""
+        """Return the table that predicts the validation bins best, with population states of one decay."""
         learned, labels = encoder.learn(train, decay, self.states, self.restarts, seed, quick)
         m = self._n_labels(train)
         counts = chain.count(labels, train.valid, m, self.length)
@@ -139,11 +140,12 @@ class StateChain(Model):
         return data.n_features if data.kind.has_labels else self.states
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
+        """Return log p(y_t | y_<t) in nats, (1, trial, time)."""
         p = {k: v[0] for k, v in params.items()}
         return self._score(p, data, encoder.labels(p, data))[None]
 
     def _score(self, p: Params, data: Data, labels: np.ndarray) -> np.ndarray:
-        """log sum_j P(j | context) p(y | j); every smoothing leaves P(j | context) > 0."""
+        """Return log sum_j P(j | context) p(y | j); every smoothing leaves P(j | context) > 0."""
         model, contexts = self._contexts(p, data, labels)
         out = np.empty(contexts.shape)
         for part in _parts(contexts, model.m):
@@ -156,6 +158,7 @@ class StateChain(Model):
         return model, model.contexts(labels, data.valid)
 
     def predict(self, params: Params, data: Data) -> np.ndarray:
+        """Return E[y_t | y_<t], (1, trial, time, feature); label probabilities for symbols."""
         p = {k: v[0] for k, v in params.items()}
         model, contexts = self._contexts(p, data, encoder.labels(p, data))
         means = None if data.kind.has_labels else emission_of(data).mean(p)
@@ -168,7 +171,7 @@ class StateChain(Model):
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
-        """log p(y_t | y_0 .. y_{t-h}) in nats, (member, trial, time, horizon), exactly.
+        """Return log p(y_t | y_0 .. y_{t-h}) in nats, (1, trial, time, horizon), exactly.
 
         Labels go on from the context after bin t-h as the chain says, h - 1 of them unseen:
         p = sum_j P(label_t = j | context) p(y_t | j). `samples` and `seed` are not needed.
@@ -191,6 +194,7 @@ class StateChain(Model):
         )
 
     def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+        """Draw states, and bins from them, (trial, time, feature); labels (trial, time)."""
         track, n = TRACKS[shape["track"]], shape["n_features"]
         model = chain.Chain(params, n if track.has_labels else self.states)
         labels = np.zeros((n_trials, n_time + 1), np.int64)

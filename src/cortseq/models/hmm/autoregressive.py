@@ -23,7 +23,11 @@ class AutoregressiveStates(gaussian.GaussianStates):
     default_prior = 500.0  # a matrix per state: much to learn from few bins
 
     def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
-        """Return the features of first bins, their constant, and pairs (z_t, z_{t-1}, 1) of all others."""
+        """Return the features of first bins, their constant, and pairs (z_t, z_{t-1}, 1) of all others.
+
+        First bins are (time * trial, 2 channel + 1), pairs (time * trial, 2 channel + 1); y is
+        (time, trial, channel).
+        """
         z = np.where(valid[..., None], self._standard(y), 0.0)
         follows = valid.copy()
         follows[0] = False
@@ -43,7 +47,7 @@ class AutoregressiveStates(gaussian.GaussianStates):
         return out.reshape(*block.shape, -1)
 
     def weights(self, p: Params) -> np.ndarray:
-        """Return the weights of a first bin's features."""
+        """Return the weights of a first bin's features, (state, 2 channel + 1)."""
         return gaussian.gaussian_weights(p["start_mean"], p["start_sd"])
 
     def statistics(self, block: states.Block, gamma: np.ndarray) -> Params:

@@ -25,10 +25,10 @@ _SMALL = 1e8
 
 
 def forward(log_b, length, initial, transition):
-    """predicted, belief (time, trial, state), log p(y_t | y_<t) (time, trial); all 0 past a trial's end.
+    """Return predicted and belief (time, trial, state), and log p(y_t | y_<t) (time, trial).
 
-    log_b (time, trial, state): log p(y_t | s_t). Beliefs have the precision of `transition`; so has each log
-    p, however far log_b is from 0, where log_b is in double precision.
+    All are 0 past a trial's end. log_b (time, trial, state): log p(y_t | s_t). Beliefs have the precision of
+    `transition`; so has each log p, however far log_b is from 0, where log_b is in double precision.
     """
     peak = log_b.max(-1)
     peak[peak == -np.inf] = 0.0  # no state can emit the bin
@@ -42,7 +42,7 @@ def forward(log_b, length, initial, transition):
 
 @njit(**OPTIONS)
 def _forward(b, log_b, peak, length, initial, transition, small):
-    """predicted and log p(y_t | y_<t); b = exp(log_b - peak) becomes the belief."""
+    """Return predicted and log p(y_t | y_<t); b = exp(log_b - peak) becomes the belief."""
     n_time, n_trials, n = b.shape
     predicted, log_prob = np.empty_like(b), np.zeros((n_time, n_trials))
     for t in range(n_time):
@@ -68,7 +68,7 @@ def _forward(b, log_b, peak, length, initial, transition, small):
 
 @njit(**OPTIONS)
 def _update_logarithmic(prior, log_b, posterior):
-    """log sum_k prior_k b_k where the likeliest states are all but excluded by the past.
+    """Return log sum_k prior_k b_k where the likeliest states are all but excluded by the past.
 
     Where no state can emit the bin: -inf, and the posterior is the prior.
     """
@@ -85,9 +85,10 @@ def _update_logarithmic(prior, log_b, posterior):
 
 @njit(**OPTIONS)
 def backward(belief, predicted, length, transposed):
-    """smoothed (time, trial, state); `predicted` becomes the ratio. transposed: A^T (to, from), contiguous.
+    """Return smoothed probabilities (time, trial, state); `predicted` becomes the ratio.
 
-    Expected transitions i -> j are A_ij sum_t belief_{t-1, i} ratio_{t, j}.
+    transposed: A^T (to, from), contiguous. Expected transitions i -> j are A_ij sum_t belief_{t-1, i}
+    ratio_{t, j}.
     """
     n_time, n_trials, n = belief.shape
     smoothed = np.empty_like(belief)

@@ -179,7 +179,7 @@ class Hmm(Model):
     def simulate(
         self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
     ) -> np.ndarray:
-        """Draw new trials (trial, time[, feature]) from the parameters of one member."""
+        """Draw trials of one member, (trial, time, feature); labels (trial, time)."""
         emission = self._emission(shape)
         emission.common = {k: params[k] for k in COMMON if k in params}
         drawn: list[np.ndarray] = []

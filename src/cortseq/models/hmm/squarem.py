@@ -20,7 +20,7 @@ _FARTHEST = 300.0  # a logarithm beyond it ends no climb, and its exponential ma
 
 
 def leap(p0: Params, p1: Params, p2: Params) -> Params:
-    """The leap along two steps of EM; p2 where it would go less far than they, or out of all bounds."""
+    """Leap along two steps of EM; return p2 where that goes less far than they, or out of all bounds."""
     a, b, c = (_free(p) for p in (p0, p1, p2))
     r = {k: b[k] - a[k] for k in a}
     v = {k: c[k] - b[k] - r[k] for k in a}

@@ -38,6 +38,7 @@ class Dale(Recurrent):
     radius: Annotated[float, Field(gt=0)] = Field(0.9, description="spectral radius of W at the start")
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        """Return one member's parameters: W balanced, of spectral radius `radius`, and biases above 0."""
         n = self.hidden
         signs = column_signs(n, self.excitatory)
         return {
@@ -50,6 +51,7 @@ class Dale(Recurrent):
         }
 
     def derive(self, p: Params) -> Params:
+        """Return `p` with the signed W as `recurrent` and a as `leak`."""
         return {
             **p,
             "recurrent": signed_weights(p["raw"], p["sign"], self.self_connections),
@@ -57,19 +59,23 @@ class Dale(Recurrent):
         }
 
     def start(self, q: Params) -> State:
+        """Return h before the first bin, (..., hidden), not negative."""
         return (torch.relu(q["start"]),)
 
     def kernel(self, q: dict):
+        """Return the compiled leaky network with a ReLU."""
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=True)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        """Return the next h, (..., trial, hidden)."""
         (h,) = state
         target = torch.relu(h @ q["recurrent"].mT + drive)
         return (leaky(h, target, q["leak"], self.leak),)
 
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,), w = state, vectors, q["recurrent"]
         return (leaky_tangent(v, relu_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
 

@@ -47,6 +47,7 @@ class Esn(Recurrent):
 
     @classmethod
     def small(cls, **more: Any) -> Self:
+        """Return a small specification with a reservoir of 20 units."""
         return super().small(**{"hidden": 20, **more})
 
     @model_validator(mode="after")
@@ -58,9 +59,11 @@ class Esn(Recurrent):
         return self
 
     def check_start(self, start: Fit, shape: dict) -> None:
+        """Raise a CortseqError: the cell is never trained, so nothing is carried over."""
         Model.check_start(self, start, shape)
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        """Return one member's parameters: the reservoir of radius `radius`, its input weights and biases."""
         n = self.hidden
         weights = rng.normal(size=(n, n)) / np.sqrt(n * self.density)
         if self.density < 1:
@@ -74,9 +77,11 @@ class Esn(Recurrent):
         }
 
     def start(self, q: Params) -> State:
+        """Return h before the first bin, (..., hidden)."""
         return (q["start"],)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        """Return the next h, (..., trial, hidden)."""
         (h,) = state
         a = q["leak"] if h.ndim == 1 else q["leak"].unsqueeze(-2)
         return (leaky(h, torch.tanh(h @ q["recurrent"].mT + drive), a, self.leak),)
@@ -92,6 +97,7 @@ class Esn(Recurrent):
         return True
 
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,), w = state, vectors, q["recurrent"]
         return (leaky_tangent(v, tanh_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
 
@@ -105,6 +111,7 @@ class Esn(Recurrent):
         return torch.from_numpy(h).transpose(0, 1)
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
+        """Scale the input by its training sd and fit the read-out; choose its penalty on validation."""
         from cortseq.networks.training import convex
 
         network = self.network(train)
@@ -128,7 +135,7 @@ class Esn(Recurrent):
 
 
 def scaled_reservoir(weights: np.ndarray, radius: float, leak: float = 1.0) -> np.ndarray:
-    """`weights` times the factor that makes max_i |(1 - a) + a lambda_i| = `radius` (to 1e-9), a = leak.
+    """Scale W (hidden, hidden) so that max_i |(1 - a) + a lambda_i| = `radius` (to 1e-9), a = leak.
 
     A leaky reservoir has radius at least about 1 - a where W = 0; asked for less, W shrinks to that.
     """

@@ -33,6 +33,7 @@ class Gru(Recurrent):
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        """Return one member's parameters: orthogonal recurrent blocks, biases of z at `update_bias`."""
         n = self.hidden
         bias = np.zeros(3 * n)
         bias[n : 2 * n] = self.update_bias
@@ -45,9 +46,11 @@ class Gru(Recurrent):
         }
 
     def start(self, q: Params) -> State:
+        """Return h before the first bin, (..., hidden), between -1 and 1."""
         return (torch.tanh(q["start"]),)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        """Return the next h, (..., trial, hidden)."""
         (h,) = state
         _, z, _, candidate = self._gates(q, h, drive)
         return (torch.lerp(candidate, h, z),)
@@ -62,6 +65,7 @@ class Gru(Recurrent):
         return r, z, inner, torch.tanh(u_candidate + r * inner)
 
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,) = state, vectors
         r, z, inner, n = (part.unsqueeze(-1) for part in self._gates(q, h, drive))
         w_r, w_z, w_n = (q["recurrent"] @ v).chunk(3, -2)
@@ -70,11 +74,14 @@ class Gru(Recurrent):
         return (torch.lerp(d_n, v, z) + (h.unsqueeze(-1) - n) * z * (1 - z) * (w_z + u_z),)
 
     def gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return r and z."""
+        """Return r as "reset" and z as "update", (..., hidden)."""
         return dict(zip(self.gate_names, self._gates(q, state[0], drive)[:2], strict=True))
 
     def recurrent_weights(self, p: Params) -> torch.Tensor:
-        """The candidate's block: the one whose spectrum means what a rate network's does."""
+        """Return the candidate's block, (..., hidden, hidden).
+
+        Its spectrum means what a rate network's does.
+        """
         return p["recurrent"][..., 2 * self.hidden :, :]
 
 

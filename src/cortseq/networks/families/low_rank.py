@@ -36,6 +36,7 @@ class LowRank(Recurrent):
 
     @classmethod
     def small(cls, **more: Any) -> Self:
+        """Return a small specification of rank 2."""
         return super().small(**{"rank": 2, **more})
 
     @model_validator(mode="after")
@@ -45,6 +46,7 @@ class LowRank(Recurrent):
         return self
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        """Return one member's parameters, M as `left` and N as `right`."""
         n = self.hidden
         left = rng.normal(size=(n, self.rank))
         turn = np.linalg.qr(rng.normal(size=(self.rank, self.rank)))[0]
@@ -58,18 +60,22 @@ class LowRank(Recurrent):
         }
 
     def derive(self, p: Params) -> Params:
+        """Return `p` with W as `recurrent` and a as `leak`."""
         weight = p["left"] @ p["right"].mT / self.hidden
         return {**p, "recurrent": weight, "leak": leak_of(self.leak, p)}
 
     def start(self, q: Params) -> State:
+        """Return h before the first bin, (..., hidden)."""
         return (q["start"],)
 
     def kernel(self, q: dict):
+        """Return the compiled leaky network with a tanh."""
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=False)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        """Return the next h, (..., trial, hidden)."""
         (h,) = state
         target = torch.tanh(h @ q["recurrent"].mT + drive)
         return (leaky(h, target, q["leak"], self.leak),)
@@ -85,6 +91,7 @@ class LowRank(Recurrent):
         return True
 
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        """Return the image of the tangent vectors, (hidden, k), in the order that costs rank x hidden."""
         (h,), (v,) = state, vectors
         slope = tanh_slope(h @ q["recurrent"].mT + drive)
         through = q["left"] @ (q["right"].mT @ v) / self.hidden  # W v, in the order that costs rank x hidden

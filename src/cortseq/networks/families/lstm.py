@@ -35,6 +35,7 @@ class Lstm(Recurrent):
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        """Return one member's parameters: orthogonal recurrent blocks, biases of f at `forget_bias`."""
         n = self.hidden
         bias = np.zeros(4 * n)
         bias[n : 2 * n] = self.forget_bias
@@ -46,21 +47,25 @@ class Lstm(Recurrent):
         }
 
     def start(self, q: Params) -> State:
+        """Return h and c before the first bin, each (..., hidden); h is between -1 and 1."""
         h, c = q["start"].chunk(2, -1)
         return torch.tanh(h), c
 
     def kernel(self, q: dict):
+        """Return the compiled LSTM."""
         from cortseq.networks.training.kernels import lstm
 
         return lstm.Kernel(q)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        """Return the next h and c, each (..., trial, hidden)."""
         h, c = state
         i, f, g, o = (h @ q["recurrent"].mT + drive).chunk(4, -1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        """Return the images of the tangent vectors of h and c, each (hidden, k)."""
         h, c = state
         d_h, d_c = vectors
         w = q["recurrent"]
@@ -73,12 +78,15 @@ class Lstm(Recurrent):
         return d_o + (o * (1 - out**2)).unsqueeze(-1) * d_c, d_c
 
     def gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return i, f and o."""
+        """Return i as "input", f as "forget" and o as "output", (..., hidden)."""
         i, f, _, o = (state[0] @ q["recurrent"].mT + drive).chunk(4, -1)
         return dict(zip(self.gate_names, map(torch.sigmoid, (i, f, o)), strict=True))
 
     def recurrent_weights(self, p: Params) -> torch.Tensor:
-        """The candidate's block: the one whose spectrum means what a rate network's does."""
+        """Return the candidate's block, (..., hidden, hidden).
+
+        Its spectrum means what a rate network's does.
+        """
         n = self.hidden
         return p["recurrent"][..., 2 * n : 3 * n, :]
 

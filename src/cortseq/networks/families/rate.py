@@ -21,36 +21,36 @@ Leak = Annotated[float, Field(gt=0, le=1)] | Literal["learned"]
 
 
 def leak_start(leak: Leak, hidden: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Raw leak parameter: a = sigmoid(raw), one per unit, spread around 0.5 at the start."""
+    """Return raw leaks (hidden,), a = sigmoid(raw) about 0.5; {} where `leak` is a number."""
     return {"leak_raw": rng.uniform(-2, 2, hidden)} if leak == "learned" else {}
 
 
 def leak_of(leak: Leak, p: Params) -> torch.Tensor:
-    """a (..., 1, hidden) or the constant 1-element tensor."""
+    """Return a, (..., 1, hidden), or (1,) where `leak` is a number."""
     if leak == "learned":
         return torch.sigmoid(p["leak_raw"]).unsqueeze(-2)
     return torch.full((1,), leak, dtype=p["bias"].dtype, device=p["bias"].device)
 
 
 def leaky(h: torch.Tensor, target: torch.Tensor, a: torch.Tensor, leak: Leak) -> torch.Tensor:
-    """(1 - a) h + a target; a = 1 is the vanilla network bit for bit."""
+    """Return (1 - a) h + a target, (..., trial, hidden); a = 1 is the vanilla network bit for bit."""
     if h.ndim < a.ndim:  # one state without a trial axis
         a = a.squeeze(-2)
     return target if leak == 1 else torch.lerp(h, target, a.expand(target.shape))
 
 
 def leaky_tangent(v: torch.Tensor, target: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
-    """(1 - a) v + a target of tangent vectors (..., hidden, k), one member's."""
+    """Return (1 - a) v + a target of tangent vectors (..., hidden, k), one member's."""
     return torch.lerp(v, target, a.reshape(-1, 1))
 
 
 def tanh_slope(z: torch.Tensor) -> torch.Tensor:
-    """tanh'(z), with an axis for tangent vectors, (..., hidden, 1)."""
+    """Return tanh'(z), with an axis for tangent vectors, (..., hidden, 1)."""
     return (1 - torch.tanh(z) ** 2).unsqueeze(-1)
 
 
 def relu_slope(z: torch.Tensor) -> torch.Tensor:
-    """relu'(z), 0 at 0, (..., hidden, 1)."""
+    """Return relu'(z), 0 at 0, (..., hidden, 1)."""
     return (z > 0).to(z.dtype).unsqueeze(-1)
 
 
@@ -70,6 +70,7 @@ class Rate(Recurrent):
     gain: Annotated[float, Field(gt=0)] = 0.9
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        """Return one member's parameters, W Gaussian with variance gain^2 / hidden."""
         n = self.hidden
         return {
             "recurrent": rng.normal(0, self.gain / np.sqrt(n), (n, n)),
@@ -80,17 +81,21 @@ class Rate(Recurrent):
         }
 
     def derive(self, p: Params) -> Params:
+        """Return `p` with a as `leak`."""
         return {**p, "leak": leak_of(self.leak, p)}
 
     def start(self, q: Params) -> State:
+        """Return h before the first bin, (..., hidden)."""
         return (q["start"],)
 
     def kernel(self, q: dict):
+        """Return the compiled leaky network with a tanh or a ReLU."""
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=self.nonlinearity == "relu")
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        """Return the next h, (..., trial, hidden)."""
         (h,) = state
         phi = torch.tanh if self.nonlinearity == "tanh" else torch.relu
         target = phi(h @ q["recurrent"].mT + drive)
@@ -107,6 +112,7 @@ class Rate(Recurrent):
         return self.nonlinearity == "tanh"
 
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,), w = state, vectors, q["recurrent"]
         slope = tanh_slope if self.nonlinearity == "tanh" else relu_slope
         return (leaky_tangent(v, slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)

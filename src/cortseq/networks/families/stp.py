@@ -50,9 +50,11 @@ class Stp(Recurrent):
 
     @classmethod
     def small(cls, **more: Any) -> Self:
+        """Return a small specification under Dale's law."""
         return super().small(**{"dale": True, **more})
 
     def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
+        """Return one member's parameters, with facilitating and depressing synapses in turn."""
         n = self.hidden
         signs = column_signs(n, self.excitatory)
         kinds = np.where(np.arange(n)[:, None] % 2 == 0, FACILITATING, DEPRESSING)
@@ -74,6 +76,7 @@ class Stp(Recurrent):
         }
 
     def derive(self, p: Params) -> Params:
+        """Return `p` with U, the rates of recovery in Hz, dt in s, a as `leak`, and W where it is signed."""
         q = {
             **p,
             "use": torch.sigmoid(p["use_raw"]).unsqueeze(-2),
@@ -87,6 +90,7 @@ class Stp(Recurrent):
         return q
 
     def start(self, q: Params) -> State:
+        """Return h before the first bin, and u and x at their steady state for it, each (..., hidden)."""
         h = torch.relu(q["start"])
         use, fac, rec = (q[k].squeeze(-2) for k in ("use", "fac_rate", "rec_rate"))
         r = self.rate_scale * h
@@ -94,11 +98,13 @@ class Stp(Recurrent):
         return h, u, rec / (rec + u * r)
 
     def kernel(self, q: dict):
+        """Return the compiled network with plastic synapses."""
         from cortseq.networks.training.kernels import stp
 
         return stp.Kernel(q, self.rate_scale)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+        """Return the next h, u and x, each (..., trial, hidden)."""
         h, u, x = state
         flat = h.ndim == 1
         use, fac, rec, dt, leak = (
@@ -117,6 +123,7 @@ class Stp(Recurrent):
         return leaky(h, target, leak, self.leak), u, x
 
     def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+        """Return the images of the tangent vectors of h, u and x, each (hidden, k)."""
         h, u, x = (part.unsqueeze(-1) for part in state)
         d_h, d_u, d_x = vectors
         use, fac, rec, dt = (q[k].reshape(-1, 1) for k in ("use", "fac_rate", "rec_rate", "dt"))

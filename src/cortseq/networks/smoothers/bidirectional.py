@@ -33,7 +33,7 @@ class Bidirectional:
     patience: int = 15
 
     def rates(self, train: Data, valid: Data, test: Data, held_in, held_out, seed: int) -> np.ndarray:
-        """Expected counts of the units `held_out` in every bin of `test`, (trial, time, unit)."""
+        """Return expected counts of the units `held_out` in every bin of `test`, (trial, time, unit)."""
         with threads.single(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = _Network(len(held_in), self.hidden, _log_mean(train, held_out), self.dropout)

@@ -17,7 +17,7 @@ from cortseq.networks.training.engines.base import Batch, Engine, State
 
 
 def gradient(engine: Engine, p: Params, batch: Batch) -> np.ndarray:
-    """Summed loss in nats (member,); the gradients are added to p[name].grad."""
+    """Return the summed loss in nats, (member,); the gradients are added to p[name].grad."""
     training = engine.training
     depth = training.truncate
     if depth is not None and depth < batch.stop:

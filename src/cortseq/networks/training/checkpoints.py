@@ -57,6 +57,7 @@ class Keeper:
         return groups
 
     def due(self) -> bool:
+        """Whether it is time to write again."""
         return self.checkpoint is not None and time.monotonic() - self.written > self.checkpoint.seconds
 
     def keep(self, group: int, state: dict) -> None:
@@ -114,7 +115,7 @@ def identity(
 
 @contextmanager
 def termination() -> Iterator[threading.Event]:
-    """An event that is set when the scheduler warns (SIGTERM), instead of dying at once."""
+    """Yield an event that is set when the scheduler warns (SIGTERM), where the process would die at once."""
     warned = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield warned  # only the main thread may set handlers

@@ -149,6 +149,6 @@ def _ridge_path(features, target, features_valid, penalties):
 
 
 def _residual_sd(p: Params, features: np.ndarray, target: np.ndarray) -> torch.Tensor:
-    """log sd of the standardised residuals on training trials."""
+    """Return the log sd of the standardised residuals on training trials, (channel,)."""
     eta = torch.from_numpy(features.astype(np.float32)) @ p["readout_weight"].T + p["readout_bias"]
     return (torch.from_numpy(target.astype(np.float32)) - eta).std(0).clamp_min(1e-6).log()

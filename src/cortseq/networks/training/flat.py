@@ -41,7 +41,7 @@ class Flat:
         return found
 
     def unpacked(self, flat: torch.Tensor) -> Params:
-        """A tensor like `values` as parameters with a member axis, on the CPU."""
+        """Return a tensor like `values` (member, n) as parameters with a member axis, on the CPU."""
         found = {name: value.clone() for name, value in self.params.items()}
         at = 0
         for name in self.free:

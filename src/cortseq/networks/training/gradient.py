@@ -32,7 +32,7 @@ _TERMINATED = 128 + 15  # the exit status of a process that SIGTERM ended
 
 
 def resolve(device: str) -> str:
-    """ "auto" is "cuda" where there is one."""
+    """Return the device; "auto" is "cuda" where there is one."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
@@ -151,7 +151,7 @@ class _Roles:
             self._renew(epoch)
 
     def learning(self, progress: float) -> Engine:
-        """The engine of a step at a fraction of the epochs: the fast one if inputs are known beforehand."""
+        """Return the engine of a step at a fraction of the epochs: the fast one if inputs are known."""
         if self.forced is None or self.training.strategy.plain(progress):
             return self.train
         return self.forced
@@ -276,7 +276,7 @@ class _Descent:
         return self.epoch - 1 - self.best_epoch < self.training.patience
 
     def _validate(self) -> np.ndarray:
-        """Validation loss in nats per event, (member,)."""
+        """Return the validation loss in nats per event, (member,)."""
         engine = self.roles.valid
         engine.prepare(self.flat.p)
         total = np.zeros(len(self.members))

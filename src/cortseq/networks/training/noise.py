@@ -27,7 +27,7 @@ class Draws:
         return np.random.SeedSequence([self.seed, self.member, purpose, self.epoch, self.step, *more])
 
     def words(self, purpose: int, shape: tuple[int, ...]) -> np.ndarray:
-        """Uniform 16-bit words: an event of probability p happens where word < round(65536 p)."""
+        """Draw uniform 16-bit words of `shape`; an event of probability p: word < round(65536 p)."""
         if purpose not in self.kept:
             n = int(np.prod(shape))
             raw = np.random.SFC64(self._seed(purpose)).random_raw(n // 4 + 1)
@@ -35,23 +35,23 @@ class Draws:
         return np.asarray(self.kept[purpose])
 
     def normal(self, purpose: int, shape: tuple[int, ...]) -> np.ndarray:
-        """Standard normal, float32."""
+        """Draw standard normal numbers of `shape`, float32."""
         if purpose not in self.kept:
             rng = np.random.Generator(np.random.SFC64(self._seed(purpose)))
             self.kept[purpose] = rng.standard_normal(shape, dtype=np.float32)
         return np.asarray(self.kept[purpose])
 
     def integer(self, purpose: int, *more: int) -> int:
-        """A seed for a generator of another library."""
+        """Return a seed for a generator of another library."""
         return int(self._seed(purpose, *more).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def order(seed: int, member: int, epoch: int, n: int) -> np.ndarray:
-    """The order of the training trials in one epoch."""
+    """Return the order of the training trials in one epoch, a permutation (n,)."""
     return np.random.Generator(np.random.SFC64([seed, member, ORDER, epoch])).permutation(n)
 
 
 def threshold(probability: float) -> tuple[int, float]:
-    """The word below which something is dropped, and the factor that keeps the mean of what is left."""
+    """Return the word below which something is dropped, and the factor that keeps the mean of the rest."""
     cut = min(round(probability * 65536), 65535)
     return cut, 65536 / (65536 - cut)

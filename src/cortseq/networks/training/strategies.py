@@ -47,14 +47,17 @@ class _Strategy(Specification):
 
 
 class Teacher(_Strategy):
+    """The recording is the input in every bin."""
+
     kind: Literal["teacher"] = "teacher"
 
     def plain(self, progress: float) -> bool:
+        """Return True: the inputs are known beforehand."""
         return True
 
 
 class Scheduled(_Strategy):
-    """The teacher's probability e(s) at a fraction s of the epochs, from 1 to `final`:
+    """The teacher's probability e(s) falls with the fraction s of the epochs from 1 to `final`.
 
     linear       1 - (1 - final) s
     exponential  final^s (final > 0)
@@ -67,6 +70,7 @@ class Scheduled(_Strategy):
     coin: Literal["step", "sequence"] = Field("step", description="thrown for every bin, or once a trial")
 
     def probability(self, progress: float) -> float:
+        """Return e at a fraction `progress` of the epochs."""
         if self.final == 1 or (progress <= 0 and self.decay != "constant"):
             return 1.0
         if self.decay == "constant":
@@ -80,10 +84,13 @@ class Scheduled(_Strategy):
         return k / (k + math.expm1(10 * progress))
 
     def plain(self, progress: float) -> bool:
+        """Whether e is 1."""
         return self.probability(progress) == 1
 
 
 class Generalised(_Strategy):
+    """In every bin the state is pulled a fraction `alpha` towards one that reads out as the recording."""
+
     tracks: ClassVar[tuple[str, ...]] = ("signal",)
     inverts: ClassVar[bool] = True
 
@@ -91,10 +98,13 @@ class Generalised(_Strategy):
     alpha: Fraction = 0.1
 
     def forced(self, bin: int) -> float:
+        """Return the fraction by which the state is pulled."""
         return self.alpha
 
 
 class Sparse(_Strategy):
+    """States are set to one that reads out as the recording every `every` bins, and run freely between."""
+
     tracks: ClassVar[tuple[str, ...]] = ("signal",)
     inverts: ClassVar[bool] = True
 
@@ -102,6 +112,7 @@ class Sparse(_Strategy):
     every: Annotated[int, Field(ge=1)] = 20
 
     def forced(self, bin: int) -> float:
+        """Return 1 in every `every`-th bin, else 0."""
         return 1.0 if (bin + 1) % self.every == 0 else 0.0
 
 
@@ -127,7 +138,7 @@ class Rollout:
             self.seen = engine.observation.encode(engine.q, y)
 
     def step(self, t: int, state, out):
-        """The state after forcing, and the drive into the next bin."""
+        """Return the state after forcing, and the drive into the next bin."""
         engine, q = self.engine, self.engine.q
         eta = engine.network.readout(q, out, self.last[-1])
         x = self.x[..., t, :]
@@ -147,11 +158,11 @@ class Rollout:
         return state, engine.network.drive(q, x)
 
     def lasts(self) -> torch.Tensor | None:
-        """What the skip saw, (..., trial, time, feature)."""
+        """Return what the skip saw, (..., trial, time, feature)."""
         return None if self.recorded is None else torch.stack(self.last, -2)
 
     def _follow(self, t: int, fed: torch.Tensor) -> None:
-        """What the skip sees after bin t: nothing where the recording has nothing."""
+        """Keep what the skip sees after bin t: nothing where the recording has nothing."""
         if self.recorded is None or t + 1 == self.recorded.shape[-2]:
             return
         recorded = self.recorded[..., t + 1, :]
@@ -160,7 +171,7 @@ class Rollout:
         self.last.append(torch.where(recorded.isnan(), torch.nan, fed))
 
     def _coins(self, probability: float, first: int, stop: int) -> torch.Tensor:
-        """True where the teacher's value is used, (..., trial, time)."""
+        """Return True where the teacher's value is used, (..., trial, time)."""
         n_trials, n_time = self.batch.index.shape[1], self.engine.data.y.shape[1]
         each = self.strategy.coin == "step"
         words = [d.words(noise.COIN, (n_trials, n_time if each else 1)) for d in self.batch.draws]
@@ -170,7 +181,7 @@ class Rollout:
         return tensor[0] if len(tensor) == 1 else tensor
 
     def _draw(self, eta: torch.Tensor) -> torch.Tensor:
-        """A draw from the read-out, each member from its own generator."""
+        """Draw from the read-out, each member from its own generator."""
         engine = self.engine
         if len(self.generators) == 1:
             return engine.observation.draw(engine.q, eta, self.generators[0])

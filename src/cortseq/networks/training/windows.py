@@ -23,7 +23,7 @@ def limits(memory: int | None, data: Data) -> bool:
 
 
 def draw(data: Data, memory: int, seed: int, epoch: int) -> Data:
-    """The windows of one epoch, as many in each; a function of (seed, epoch)."""
+    """Return the windows of one epoch, as many in each; a function of (seed, epoch)."""
     trial, last = np.nonzero(data.valid)
     n = min(len(trial), -(-COST * len(trial) // (memory + 1)))
     rng = np.random.default_rng([seed, epoch, 8])
@@ -32,9 +32,10 @@ def draw(data: Data, memory: int, seed: int, epoch: int) -> Data:
 
 
 def ending(data: Data, memory: int, trial: np.ndarray, last: np.ndarray) -> Data:
-    """The windows of memory + 1 bins that end at bins `last` of `trial`, scored at their last bin.
+    """Return the windows of memory + 1 bins that end at bins `last` of `trial`, both (window,).
 
-    A window of an early bin is shorter: it begins with the trial and is filled up with missing bins.
+    Each is scored at its last bin. A window of an early bin is shorter: it begins with the trial and is
+    filled up with missing bins.
     """
     bins = np.maximum(last - memory, 0)[:, None] + np.arange(memory + 1)
     inside = bins <= last[:, None]

@@ -69,5 +69,8 @@ def draw_rows(rng: np.random.Generator, p: np.ndarray) -> np.ndarray:
 
 
 def safe_log(p: np.ndarray) -> np.ndarray:
-    """Return log p with 0 log 0 = 0 once multiplied by p: the floor is the smallest positive number."""
+    """Return log p, of any shape, with 0 log 0 = 0 once multiplied by p.
+
+    The floor is the smallest positive number.
+    """
     return np.asarray(np.log(np.maximum(p, np.finfo(float).tiny)))

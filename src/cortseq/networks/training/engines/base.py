@@ -71,6 +71,7 @@ class Engine:
         self.length = data.y.shape[1] - np.argmax(data.valid[:, ::-1], axis=1)
 
     def __len__(self) -> int:
+        """Return the number of trials."""
         return len(self.length)
 
     def batch(self, index: np.ndarray, draws: list[Draws] | None = None, progress: float = 0.0) -> Batch:
@@ -78,18 +79,24 @@ class Engine:
         return Batch(index, int(self.length[index].max()), draws or [], progress)
 
     def prepare(self, p: Params) -> None:
+        """Derive what all segments of a step share from the parameters `p`."""
         raise NotImplementedError
 
     def start(self, batch: Batch) -> State:
+        """Return the states before the first bin, (..., trial, size)."""
         raise NotImplementedError
 
     def segment(
         self, batch: Batch, state: State, first: int, stop: int, scored: int, d_final: Any, keep: set[int]
     ) -> Segment:
-        """Loss of bins scored..stop from the states before `first`, gradient added up; states at `keep`."""
+        """Return the loss of bins scored..stop from the states before `first`; gradients are added up.
+
+        `keep`: bins whose states are kept.
+        """
         raise NotImplementedError
 
     def advance(self, batch: Batch, state: State, first: int, stop: int) -> State:
+        """Return the states before bin `stop` from those before bin `first`, without a gradient."""
         raise NotImplementedError
 
     def whole(self, p: Params, batch: Batch) -> np.ndarray:
@@ -100,8 +107,9 @@ class Engine:
         return done.loss
 
     def loss(self, batch: Batch) -> np.ndarray:
-        """Summed negative log-likelihood in nats of whole trials (member,), without a gradient."""
+        """Return the negative log-likelihood of whole trials in nats, (member,), without a gradient."""
         raise NotImplementedError
 
     def finish(self, d_start: State | None) -> None:
+        """Add the gradients of all segments, and of the first states, to p[name].grad."""
         raise NotImplementedError

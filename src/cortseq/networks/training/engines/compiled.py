@@ -39,7 +39,7 @@ class Events:
 
     @classmethod
     def of(cls, data: Data, dtype) -> Events:
-        """Counts, or one event of value 1 for every symbol; missing bins have none."""
+        """Return counts, or one event of value 1 for every symbol; missing bins have none."""
         if data.kind.has_labels:
             unit, per_row = data.y[data.valid], data.valid
             value = np.ones(len(unit))
@@ -75,7 +75,7 @@ class Prepared(Engine):
         self.buffers: dict[str, np.ndarray] = {}
 
     def _inputs(self, data: Data, params: Params) -> list[np.ndarray]:
-        """Dense blocks (trial, time, input) of what the network sees; sets `sparse`."""
+        """Return dense blocks (trial, time, input) of what the network sees; sets `sparse`."""
         blocks = []
         self.n_sparse = 0
         read = self.network.seen({name: value[0] for name, value in params.items()}, data)
@@ -107,15 +107,21 @@ class Prepared(Engine):
         return target, known
 
     def _constant(self, data: Data, params: Params) -> np.ndarray:
-        """What the likelihood has beside the read-out, (time, trial)."""
+        """Return the part of the loss that does not depend on the read-out, (time, trial)."""
         p = {name: value[0].double() for name, value in params.items()}
         valid = data.valid.reshape(*data.valid.shape, *(1,) * (data.y.ndim - 2))
         y = torch.as_tensor(np.where(valid, data.y, 0)).double()
         each = self.network.observation.constant(p, y).numpy()
         return np.ascontiguousarray((each * data.valid).T)
 
+    def _scored(self, batch: Batch, first: int, stop: int, scored: int) -> tuple[np.ndarray, float]:
+        """Mask (time, trial) of the valid bins that are not before `scored`, and their constant."""
+        mask = np.ascontiguousarray(self.mask[first:stop, batch.index[0]])
+        mask[: max(scored - first, 0)] = 0
+        return mask, float((self.constant[first:stop, batch.index[0]] * mask).sum())
+
     def _buffer(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """A contiguous array that is used again: fresh pages cost more than what is computed in them."""
+        """Return a contiguous array that is used again: fresh pages cost more than computing in them."""
         n = math.prod(shape)
         if name not in self.buffers or self.buffers[name].size < n:
             self.buffers[name] = aligned((n,), self.dtype)
@@ -130,6 +136,7 @@ class Compiled(Prepared):
     # -- the contract -----------------------------------------------------------------------------
 
     def prepare(self, p: Params) -> None:
+        """Derive the parameters, pack the matrices, and set all gradients to 0."""
         self.p = p
         with torch.enable_grad():
             self.derived = self.network.cell.derive(p)
@@ -153,10 +160,12 @@ class Compiled(Prepared):
         )
 
     def start(self, batch: Batch) -> State:
+        """Return the states before the first bin, each (trial, size)."""
         n = batch.index.shape[1]
         return tuple(np.repeat(s.detach().numpy()[None], n, 0) for s in self.started)
 
     def segment(self, batch, state, first, stop, scored, d_final, keep) -> Segment:
+        """Run forward once, then read-out, loss and gradient block by block from the last one."""
         with _flushed_denormals():
             states, z = self._forward(batch, state, first, stop, d_final is None and stop not in keep)
             d_states = [np.zeros(s.shape, self.dtype) for s in state] if d_final is None else list(d_final)
@@ -169,10 +178,12 @@ class Compiled(Prepared):
         return Segment(np.array([loss]), tuple(d_states), kept)
 
     def advance(self, batch, state, first, stop) -> State:
+        """Run forward and keep the last states."""
         with _flushed_denormals():
             return tuple(s[-1].copy() for s in self._forward(batch, state, first, stop, False)[0])
 
     def loss(self, batch: Batch) -> np.ndarray:
+        """Return the loss in nats of whole trials, (1,)."""
         with _flushed_denormals():
             states, _ = self._forward(batch, self.start(batch), 0, batch.stop, True)
             mask, loss = self._scored(batch, 0, batch.stop, 0)
@@ -181,6 +192,7 @@ class Compiled(Prepared):
             return np.array([loss])
 
     def finish(self, d_start: State | None) -> None:
+        """Pass the gradients by the derived parameters on to those that are learned."""
         self.grads["input_weight"] = np.concatenate(
             [matrix.unpacked(self.d_columns, len(self.q["bias"])).T, self.grads.pop("dense")], 1
         )
@@ -223,7 +235,7 @@ class Compiled(Prepared):
         return states, z
 
     def _project(self, batch: Batch, z: np.ndarray, first: int, block: slice) -> None:
-        """z = U x + b."""
+        """Set z to U x + b."""
         if self.sparse is not None:
             s, rows = self.sparse, batch.index[0] * self.n_time
             dropped = self._dropped(batch)
@@ -264,7 +276,7 @@ class Compiled(Prepared):
         return batch.draws[0].words(noise.HIDDEN, shape), cut, self.dtype.type(scale)
 
     def _read(self, batch: Batch, states, first: int, block: slice):
-        """Read-out without its bias, (row, feature), and what it saw."""
+        """Return the read-out without its bias, (row, feature), and what it saw."""
         out = states[0][block]
         if batch.draws and self.training.hidden_dropout:
             dropped = self._buffer("dropped", out.shape)
@@ -274,14 +286,8 @@ class Compiled(Prepared):
         matrix.multiply(_rows(out), self.readout_columns, eta)
         return eta, _rows(out)
 
-    def _scored(self, batch: Batch, first: int, stop: int, scored: int) -> tuple[np.ndarray, float]:
-        """Mask (time, trial) of the valid bins that are not before `scored`, and their constant."""
-        mask = np.ascontiguousarray(self.mask[first:stop, batch.index[0]])
-        mask[: max(scored - first, 0)] = 0
-        return mask, float((self.constant[first:stop, batch.index[0]] * mask).sum())
-
     def _head(self, batch: Batch, eta, first: int, block: slice, mask) -> float:
-        """Loss of the bins of a block in `mask`, without its constant; eta becomes its gradient."""
+        """Return the loss of a block's bins in `mask`, without its constant; eta becomes its gradient."""
         trials, bins = batch.index[0], slice(first + block.start, first + block.stop)
         common = (eta, self.q["readout_bias"], self.grads["readout_bias"], mask)
         if self.data.kind.has_events:
@@ -297,7 +303,7 @@ class Compiled(Prepared):
         return heads.gaussian(*common, target, known, self.q["log_sd"], self.grads["log_sd"])
 
     def _backward(self, batch: Batch, first: int, block: slice, states, z, eta, out, d_states) -> None:
-        """Adds up the gradients of one block; d_states goes from its last state to its first."""
+        """Add up the gradients of one block; d_states goes from its last state to its first."""
         grads, drive = self.grads, z[block]
         matrix.add_transposed(grads["readout_weight"], eta, out)
         d_out = self._buffer("d_out", (len(eta) // z.shape[1], *states[0].shape[1:]))

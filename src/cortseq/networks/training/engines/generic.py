@@ -43,7 +43,7 @@ class Generic(Engine):
     # -- the contract -----------------------------------------------------------------------------
 
     def prepare(self, p: Params) -> None:
-        """Cuts the graph at the derived parameters, so that several segments add up their gradients there."""
+        """Cut the graph at the derived parameters, so that several segments add up their gradients there."""
         self.p = p
         with torch.enable_grad():
             self.derived = self.network.cell.derive(p)
@@ -51,10 +51,12 @@ class Generic(Engine):
             self.started = self.network.cell.start(self.derived)
 
     def start(self, batch: Batch) -> State:
+        """Return the states before the first bin; (trial, size) where there is one member."""
         shape = batch.index.shape if batch.index.shape[0] > 1 else batch.index.shape[1:]
         return tuple(s.detach().unsqueeze(-2).expand(*shape, s.shape[-1]) for s in self.started)
 
     def segment(self, batch, state, first, stop, scored, d_final, keep) -> Segment:
+        """Run forward, and back to the first states."""
         state = tuple(s.detach().requires_grad_() for s in state)
         wanted = keep if d_final is None else keep | {stop}
         eta, final, kept = self._run(batch, state, first, stop, wanted)
@@ -68,15 +70,18 @@ class Generic(Engine):
         return Segment(_numpy(loss), d_state, kept)
 
     def advance(self, batch, state, first, stop) -> State:
+        """Run forward and keep the last states."""
         with torch.no_grad():
             return self._run(batch, state, first, stop, {stop})[1]
 
     def loss(self, batch: Batch) -> np.ndarray:
+        """Return the loss in nats of whole trials, (member,)."""
         with torch.no_grad():
             eta = self._run(batch, self.start(batch), 0, batch.stop, set())[0]
             return _numpy(self._loss(batch, eta, 0, batch.stop, 0))
 
     def finish(self, d_start: State | None) -> None:
+        """Pass the gradients by the derived parameters and first states on to those that are learned."""
         ends, grads = [], []
         for value, leaf in zip(self.derived.values(), self.q.values(), strict=True):
             if value.requires_grad and leaf.grad is not None:
@@ -141,14 +146,14 @@ class Generic(Engine):
         return (x if kept is None else x * kept), y, mask
 
     def _before(self, batch: Batch, first: int, stop: int):
-        """What the skip of the read-out sees at bins first..stop, where there is one: never dropped."""
+        """Return what the skip of the read-out sees at bins first..stop, if there is one: never dropped."""
         if self.last is None:
             return None
         rows = torch.as_tensor(batch.index, device=self.device)
         return self.last[rows[0] if len(rows) == 1 else rows, first:stop]
 
     def _kept(self, batch: Batch, purpose: int, width: int, probability: float, first: int, stop: int):
-        """Dropout's factors (..., trial, time, width): 0 or what keeps the mean."""
+        """Return dropout's factors (..., trial, time, width): 0 or what keeps the mean."""
         if probability == 0 or not batch.draws:
             return None
         cut, scale = noise.threshold(probability)

@@ -33,13 +33,16 @@ class Graphed(Generic):
         self.recorded: dict[tuple[bool, bool], tuple] = {}
 
     def whole(self, p: Params, batch: Batch) -> np.ndarray:
+        """Replay a step with its gradients, and return the loss in nats, (member,)."""
         self.p = p
         return self._replay(batch, learning=True)
 
     def prepare(self, p: Params) -> None:
+        """Keep the parameters: what is derived from them is part of the recorded step."""
         self.p = p  # what is derived from them is part of the step
 
     def loss(self, batch: Batch) -> np.ndarray:
+        """Replay a step without gradients, and return the loss in nats, (member,)."""
         return self._replay(batch, learning=False)
 
     def _replay(self, batch: Batch, learning: bool) -> np.ndarray:

@@ -28,7 +28,7 @@ OBSERVATIONS = (*KINDS, "categorical", "gaussian")
 
 @njit(**OPTIONS)
 def poisson(eta, bias, d_bias, mask, counts, trials, first):
-    """sum over valid bins of exp(eta) - y eta, eta held in its range; y = counts[trials[k], first + t].
+    """Sum exp(eta) - y eta over valid bins, eta held in its range; y = counts[trials[k], first + t].
 
     No gradient passes where eta is held. Zero counts are computed with: that is one pass of vectors, where
     visiting the others would be two of single numbers. Sums run per feature first, for the same reason.
@@ -60,7 +60,7 @@ def poisson(eta, bias, d_bias, mask, counts, trials, first):
 
 @njit(**OPTIONS)
 def categorical(eta, bias, d_bias, mask, symbols):
-    """sum over valid bins of log sum exp(eta) - eta[y]; symbols (time, trial)."""
+    """Sum log sum exp(eta) - eta[y] over valid bins; symbols (time, trial)."""
     n_time, n_trials = mask.shape
     loss = 0.0
     for t in range(n_time):
@@ -90,7 +90,7 @@ def categorical(eta, bias, d_bias, mask, symbols):
 
 @njit(**OPTIONS)
 def gaussian(eta, bias, d_bias, mask, target, known, log_sd, d_log_sd):
-    """sum of 0.5 z^2 + log sd, z = (target - eta) / sd, target (time, trial, channel) standardised.
+    """Sum 0.5 z^2 + log sd, z = (target - eta) / sd, target (time, trial, channel) standardised.
 
     sd is 1 where `known` (time, trial) is false: with a skip the target is what it leaves, and there it had
     nothing. d_log_sd is added to; no gradient passes where log_sd is held at its lowest value.
@@ -124,7 +124,10 @@ def gaussian(eta, bias, d_bias, mask, target, known, log_sd, d_log_sd):
 
 @njit(forceinline=True, **OPTIONS)
 def _poisson(eta, y):
-    """-log p(y) without ln y!, its derivative by eta, and by the log dispersion, which there is none of."""
+    """Return the loss of one count without the constant ln y!, and its derivatives.
+
+    They are d loss / d eta, and 0.0 in place of d loss / d log-dispersion: Poisson has none.
+    """
     held = min(max(eta, MIN_LOG_RATE), MAX_LOG_RATE)
     rate = exp(held)
     return rate - y * held, rate - y if held == eta else 0.0, 0.0
@@ -132,7 +135,7 @@ def _poisson(eta, y):
 
 @njit(forceinline=True, **OPTIONS)
 def _negative_binomial(eta, y, alpha):
-    """The same with variance mean + alpha mean^2, mean exp(eta)."""
+    """Return loss, d loss / d eta and d loss / d ln alpha of one count; variance mean + alpha mean^2."""
     held = min(max(eta, MIN_LOG_RATE), MAX_LOG_RATE)
     rate = exp(held)
     raised = math.log1p(alpha * rate)
@@ -146,7 +149,7 @@ def _negative_binomial(eta, y, alpha):
 
 @njit(forceinline=True, **OPTIONS)
 def _conway_maxwell(eta, y, nu, power, log_factorial, smallest):
-    """The same, with ln y! included as it depends on nu; see `cortseq.compiled.conway_maxwell`."""
+    """Return loss with ln y!, d loss / d eta, d loss / d ln nu; see `cortseq.compiled.conway_maxwell`."""
     high = nu * math.log(power.size - 1)
     held = min(max(eta, MIN_LOG_RATE), high)
     log_z, mean, _, logs = moments(held, nu, power, log_factorial, smallest)
@@ -194,7 +197,7 @@ def counts(
     eta, bias, d_bias, mask, indptr, unit, value, rows, first,
     kind, components, dispersion, power, log_factorial, d_log_dispersion,
 ):  # fmt: skip
-    """sum over valid bins of -log p(y) without ln y! (kind 2: with it), for what `poisson` cannot do.
+    """Sum -log p(y) without ln y! (kind 2: with it) over valid bins, for what `poisson` cannot do.
 
     kind: 0 Poisson, 1 negative binomial, 2 Conway-Maxwell; `dispersion` (unit,) is alpha or nu, and
     d_log_dispersion is added to. A row of eta is one number per unit or, of a mixture, `components` logits
@@ -243,6 +246,7 @@ class Dispersed:
         self.tables = tables(self.dispersion, data.support)
 
     def __call__(self, *arguments) -> float:
+        """Return the summed loss; arguments as of `counts`, d_log_dispersion last, or None."""
         *common, d_log_dispersion = arguments
         found = np.zeros(len(self.dispersion))
         loss = counts(*common, self.kind, self.components, self.dispersion, *self.tables, found)

@@ -89,8 +89,10 @@ class Kernel:
         self.weight, self.transposed = matrix.packed(q["recurrent"]), matrix.packed(q["recurrent"].T)
 
     def forward(self, states, z) -> None:
+        """Fill the states (time + 1, trial, hidden) and turn z (time, trial, gate) into activations."""
         forward(*states, z, self.transposed)
 
     def backward(self, states, z, d_out, d_states, buffer):
+        """Turn z into its gradient and d_states from the last to the first; see `rate.Kernel.backward`."""
         backward(states[1], z, self.weight, d_out, *d_states)
         return {}, states[0][: len(z)]

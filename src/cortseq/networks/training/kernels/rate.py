@@ -68,11 +68,11 @@ class Kernel:
         self.rectified = rectified
 
     def forward(self, states, z) -> None:
-        """Fills states[i][1:] and turns z into activations."""
+        """Fill states[i][1:] and turn z into activations."""
         forward(states[0], z, self.transposed, self.a, self.rectified)
 
     def backward(self, states, z, d_out, d_states, buffer):
-        """Turns z into its gradient and d_states from the last to the first.
+        """Turn z into its gradient and d_states from the last to the first.
 
         Returns gradients by name of q, and what W multiplied, (time, trial, hidden).
         """

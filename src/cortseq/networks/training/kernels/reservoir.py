@@ -65,7 +65,7 @@ def _sparse(h, z, indptr, index, value, a):
 
 @njit(**OPTIONS)
 def _multiply(states, first, stop, index, value, total):
-    """total += the entries first..stop of one row of W times `states` (hidden, trial)."""
+    """Add the entries first..stop of one row of W times `states` (hidden, trial) to `total` (trial,)."""
     e = first
     while e + 4 <= stop:  # four at a time: `total` is loaded and stored once for them
         p, q, r, s = states[index[e]], states[index[e + 1]], states[index[e + 2]], states[index[e + 3]]

@@ -112,9 +112,11 @@ class Kernel:
         self.constants = (self.a, *units, q["dt"].ravel()[0], self.a.dtype.type(rate_scale))
 
     def forward(self, states, z) -> None:
+        """Fill the states (time + 1, trial, hidden) and turn z (time, trial, hidden) into activations."""
         forward(*states, z, self.transposed, *self.constants)
 
     def backward(self, states, z, d_out, d_states, buffer):
+        """Turn z into its gradient and d_states from the last to the first; see `rate.Kernel.backward`."""
         sums = {name: np.zeros_like(self.a) for name in ("leak", "use", "fac_rate", "rec_rate")}
         released = buffer("released", z.shape)
         backward(*states, z, released, self.weight, *self.constants, d_out, *d_states, *sums.values())
