@@ -180,7 +180,7 @@ def test_a_class_without_a_name_is_refused(clean):
 def test_a_file_of_the_package_with_another_name_is_refused(kind, monkeypatch):
     inside = kind._outside.built_in()
     monkeypatch.setattr(kind._outside, "built_in", lambda: {**inside, "other": next(iter(inside.values()))})
-    with pytest.raises(CortseqError, match="the file is called 'other'.*give both one name"):
+    with pytest.raises(CortseqError, match=r"the file is called 'other'.*give both one name"):
         kind.registry()
 
 
