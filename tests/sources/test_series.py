@@ -10,6 +10,7 @@ from cortseq import preprocess
 from cortseq.errors import CortseqError
 from cortseq.sources import series
 from cortseq.sources.nwb import Nwb
+from cortseq.sources.nwb_signal import guess
 from cortseq.sources.series import Clock, Cut, binned
 
 RATE, N, CHANNELS = 50.0, 3000, 3
@@ -171,9 +172,25 @@ def test_a_long_behaviour_series_is_read_around_the_trials_only(monkeypatch):
 
 def test_too_many_bins_are_refused_before_they_are_read(file, monkeypatch):
     monkeypatch.setenv("CORTSEQ_MEMORY_MB", "1")
-    monkeypatch.setattr(series, "_BYTES", 1000)
-    with pytest.raises(CortseqError, match="60 trials x 50 bins x 3 channels needs .* GB"):
+    monkeypatch.setattr(series, "BYTES", 1000)
+    with pytest.raises(CortseqError, match=r"60 trials x 50 bins x 3 channels needs .* GB"):
         load(file(), window_ms=1000)
+
+
+@pytest.mark.parametrize(
+    ("rate", "n", "limit", "entry"),
+    [
+        (10.0, 1000, "4000", {"window_ms": 1000.0}),
+        (30000.0, 900_000, "4000", {"bin_ms": 1e3 / 30000 * 500, "window_ms": 500 * 1e3 / 30000 * 20}),
+        (10.0, 1000, "1", {"bin_ms": 200.0, "window_ms": 2000.0}),
+    ],
+)
+def test_bins_are_proposed_that_fit_a_job(monkeypatch, rate, n, limit, entry):
+    """24 bytes a value: 1000 x 20 values are .48 MB, twice the quarter of a job of 1 MB."""
+    monkeypatch.setenv("CORTSEQ_MEMORY_MB", limit)
+    made = SimpleNamespace(data=np.broadcast_to(0.0, (n, 20)), timestamps=None, starting_time=0.0, rate=rate)
+    found, notes = guess(made, None, "x")
+    assert found == pytest.approx(entry, rel=1e-5) and set(notes) == set(entry)
 
 
 def test_times_that_do_not_fit_the_samples():

@@ -5,6 +5,7 @@ Rübel et al. 2022, eLife 11:e78362.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -48,7 +49,9 @@ class Nwb(Source):
     align: str | None = Field(None, description="column whose time is zero of each trial; default: its start")
     units: str | None = Field(None, description="name or path of the table of units, where there are several")
     signal: str | None = Field(
-        None, description="name or path of a time series to read instead of spikes: fluorescence, dF/F, ..."
+        None,
+        description="name or path of a time series to read instead of spikes: fluorescence, dF/F, ...; in "
+        "trials where window_ms is [start, stop] or intervals or align is given, else in windows",
     )
     stream: bool = Field(False, description="read the file at `url:` in pieces, without fetching it whole")
     max_trial_s: Positive | None = Field(
@@ -199,7 +202,10 @@ class Nwb(Source):
             series = sorted(nwb.series, key=lambda name: name not in nwb.rois)
             for name in series[:1]:
                 note = "regions of interest" if name in nwb.rois else "GUESS: the first series of the file"
-                made.append(Proposal({"source": "nwb", "signal": name}, {"signal": note}, 0.5))
+                with contextlib.suppress(CortseqError):  # a clock that is irregular gives no bins
+                    entry, notes = nwb_signal.guess(nwb.series[name], file, name)
+                    entry = {"source": "nwb", "signal": name, **entry}
+                    made.append(Proposal(entry, {"signal": note, **notes}, 0.5))
         return made
 
     @classmethod

@@ -9,12 +9,16 @@ import numpy as np
 import xarray as xr
 
 from cortseq.errors import CortseqError
+from cortseq.memory import limit_mb
 from cortseq.sources import windows
 from cortseq.sources.base import Source
+from cortseq.sources.guesses import window_for
 from cortseq.sources.raw import describe, with_dirt
-from cortseq.sources.series import Clock, Cut, binned
+from cortseq.sources.series import BYTES, Clock, Cut, binned
 
 _SLACK = 1e-6  # samples
+_SHARE = 0.25  # of a job's memory that a proposed recording takes
+_FAST, _WIDE = 0.005, 0.01  # s; shorter samples are proposed in bins of 10 ms
 
 
 def cut(
@@ -69,6 +73,36 @@ def cut(
         time_start=window[0] if window and trials is not None else 0.0,
     )  # fmt: skip
     return with_dirt(raw, dirt), np.stack([start, stop], 1)
+
+
+def guess(series: Any, file: Path | None, name: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return bins and windows for a series, from its size and clock alone, and a remark for each.
+
+    A series of more than 200 samples/s is proposed in bins of at least 10 ms, and one that does not fit a
+    quarter of a job's memory in wider bins.
+
+    Parameters
+    ----------
+    series : see `cortseq.sources.series`.
+    file, name : of the series, for errors.
+    """
+    clock = Clock(series, file, name)
+    entry: dict[str, Any] = {}
+    notes: dict[str, str] = {}
+    n_values = clock.n * int(np.prod(series.data.shape[1:]))
+    least = BYTES * n_values / (limit_mb() * 1e6 * _SHARE)
+    least = max(least, _WIDE / clock.width) if clock.width < _FAST else least
+    if least > 1:
+        entry["bin_ms"] = float(f"{_nice_above(least) * clock.width * 1e3:.12g}")
+        notes["bin_ms"] = f"GUESS: samples of {clock.width * 1e3:.6g} ms are averaged"
+    width = entry.get("bin_ms", clock.width * 1e3) / 1e3
+    entry["window_ms"], notes["window_ms"] = window_for(clock.n * clock.width, width)
+    return entry, notes
+
+
+def _nice_above(number: float) -> int:
+    """Return the smallest of 1, 2, 5, 10, 20, 50, ... that is not below `number`."""
+    return next(n for n in (k * 10**e for e in range(12) for k in (1, 2, 5)) if n >= number * (1 - 1e-9))
 
 
 def _windows(clock: Clock, source: Source, factor: int) -> Cut:

@@ -24,7 +24,7 @@ PIECE = 1 << 25  # bytes of samples that are read at once
 _CHUNKS = 1 << 27  # bytes; as many chunks of the file as fit are read at once
 _TIMES = 1 << 20  # times that are read at once
 _WHOLE = 1 << 22  # times of a clock that are looked at to the last one
-_BYTES = 24  # per value of the array that is made: it is copied while it is cut into trials
+BYTES = 24  # per value of the array that is made: it is copied while it is cut into trials
 
 
 def series_time(series: Any, first: int = 0, last: int | None = None) -> np.ndarray:
@@ -141,7 +141,7 @@ def binned(data: Any, cut: Cut, file: Path | None, key: str) -> np.ndarray:
     n_channels = int(np.prod(data.shape[1:]))
     shape = len(cut.first), int(cut.bins.max()), n_channels
     affordable(
-        float(_BYTES) * shape[0] * shape[1] * shape[2],
+        float(BYTES) * shape[0] * shape[1] * shape[2],
         f"{shape[0]} trials x {shape[1]} bins x {shape[2]} channels",
         file=file,
         key="memory",
