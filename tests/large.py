@@ -80,10 +80,8 @@ def _empty(n_regions: int):
     rng = np.random.default_rng(0)
     for start in 10 + EVERY * np.arange(N_TRIALS):
         nwb.add_trial(start_time=start, stop_time=start + LENGTH)
-    nwb.add_unit_column("area", "where")
-    for unit in range(N_UNITS):
-        times = np.sort(rng.uniform(0, SECONDS, rng.poisson(RATE_HZ * SECONDS)))
-        nwb.add_unit(spike_times=times, area="ABC"[unit % 3])
+    trains = [np.sort(rng.uniform(0, SECONDS, rng.poisson(RATE_HZ * SECONDS))) for _ in range(N_UNITS)]
+    nwb.units = _units(trains)
     device = nwb.create_device(name="probe")
     group = nwb.create_electrode_group("shank", "x", "V1", device)
     for _ in range(20):
@@ -96,6 +94,24 @@ def _empty(n_regions: int):
     series = RoiResponseSeries(name="dff", data=data, rois=rows, unit="a", rate=FRAMES_HZ)
     nwb.create_processing_module("ophys", "x").add(Fluorescence(roi_response_series=series))
     return nwb
+
+
+def _units(trains: list[np.ndarray]):
+    """Return the table of units, made of arrays: adding them one by one takes a minute."""
+    from hdmf.common import VectorData, VectorIndex
+    from pynwb.misc import Units
+
+    times = VectorData(name="spike_times", description="x", data=np.concatenate(trains))
+    ends = VectorIndex(name="spike_times_index", data=np.cumsum([len(t) for t in trains]), target=times)
+    area = VectorData(name="area", description="where", data=[*"ABC"] * (len(trains) // 3))
+    columns = [times, ends, area]
+    return Units(
+        name="units",
+        description="x",
+        columns=columns,
+        colnames=["spike_times", "area"],
+        id=list(range(len(trains))),
+    )
 
 
 def _regions(nwb, device, n_regions: int):
