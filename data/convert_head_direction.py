@@ -1,9 +1,10 @@
-"""Make wake.npz, as the study `head_direction` reads it, from dataHD.mat of PeyracheLab/Class-Decoding at 0d62109.
+"""Make wake.npz of the study `head_direction` from dataHD.mat of PeyracheLab/Class-Decoding at 0d62109.
 
     python data/convert_head_direction.py dataHD.mat data/raw/wake.npz
 
-The repository describes the file: `Qrun` (bin, neuron) spikes per bin of 10 ms, `angRun` (bin, 2) time and head
-direction in the same bins. Peyrache et al. 2015 Nat Neurosci 18:569; no licence stated: use, do not redistribute.
+The repository describes the file: `Qrun` (bin, neuron) spikes per bin of 10 ms, `angRun` (bin, 2) time and
+head direction in the same bins. The script was tried on made-up files only. Peyrache et al. 2015 Nat
+Neurosci 18:569; no licence stated: use, do not redistribute.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scipy.sparse import issparse
 
 
 def convert(recording: Path, out: Path) -> tuple[int, int]:
-    """Write `counts` (bin, neuron), `time` (bin,) in s and `head_direction` (bin,) in rad; return the shape."""
+    """Write `counts` (bin, neuron), `time` (bin,) s and `head_direction` (bin,) rad; return the shape."""
     content = loadmat(recording, variable_names=["Qrun", "angRun"])
     stored, angle = content["Qrun"], np.asarray(content["angRun"], float)
     spikes = stored.toarray() if issparse(stored) else np.asarray(stored)

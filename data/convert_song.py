@@ -1,8 +1,9 @@
-"""Make converted_Bird4.mat, as the study `song` reads it, from the Annotation.xml of one bird of figshare 3470165.
+"""Make converted_Bird4.mat of the study `song` from the Annotation.xml of that bird in figshare 3470165.
 
     python data/convert_song.py Bird4/Annotation.xml data/raw/converted_Bird4.mat
 
-Sequences of one sound file become one song. Koumura & Okanoya 2016 PLoS ONE 11:e0159188, CC BY 4.0.
+Sequences of one sound file become one song. Of Bird 0, whose annotation ships in the package crowsetta, it
+makes the songs of the known conversion. Koumura & Okanoya 2016 PLoS ONE 11:e0159188, CC BY 4.0.
 """
 
 from __future__ import annotations

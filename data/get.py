@@ -1,11 +1,12 @@
-"""Fetch a recording that has no address of its own from its archive, into data/raw/; it is known by its sha256.
+"""Fetch a recording without an address in its study from its archive, into data/raw/, checked by its sha256.
 
     python data/get.py figshare 6943265 zf_20151104-f1_activity_matrix.csv SHA256
     python data/get.py dandi 000009 sub_anm00239123_ses_20170627T093549_ecephys_and_ogen.nwb SHA256
 
 figshare: the article's files are listed by the archive's public interface, and the file of this name is
 fetched; without one, the names there are printed. dandi (needs `pip install dandi`): the asset whose metadata
-bear the sha256, whatever its name. The sha256 stands in data/README.md and in the study.
+bear the sha256, whatever its name. Neither archive could be reached where this was written: it was tried on
+made-up answers. The sha256 stands in data/README.md and in the study.
 """
 
 from __future__ import annotations
