@@ -11,7 +11,12 @@ from cortseq import recording as rec
 from cortseq import signs
 from cortseq.errors import CortseqError
 from cortseq.preprocess.events import clocked, events, spans
-from cortseq.preprocess.samples import samples, without_clocks, without_missing_channels
+from cortseq.preprocess.samples import (
+    samples,
+    without_beginning,
+    without_clocks,
+    without_missing_channels,
+)
 from cortseq.preprocess.symbols import symbols
 from cortseq.sources.base import Source
 from cortseq.sources.windows import chosen
@@ -68,6 +73,8 @@ def prepared(raw: xr.Dataset, source: Source) -> xr.Dataset:
         return raw
     if raw.attrs["form"] == "events":
         raw = clocked(raw, source)
+    elif source.valid_from is not None and not raw.attrs.get("chosen"):
+        raw = without_beginning(raw, source.valid_from)
     raw = _select(raw, source)
     if "channel" in raw.dims:
         raw = without_missing_channels(without_clocks(raw))

@@ -38,6 +38,23 @@ def samples(raw: xr.Dataset, source: Source) -> xr.Dataset:
     return labels.with_labels(recording, raw)
 
 
+def without_beginning(raw: xr.Dataset, first: float) -> xr.Dataset:
+    """Return continuous samples from the time `first` (s) on; what was left out is counted in `dirt`."""
+    if "time" not in raw.coords or "trial" in raw.dims:
+        raise CortseqError(
+            "is for samples on one clock, these are cut into trials", key="valid_from", value=first,
+            fix="remove it",
+        )  # fmt: skip
+    late = raw["time"].values >= first
+    if not late.any():
+        raise CortseqError(
+            f"no sample is left, the last is at {raw['time'].values[-1]:g} s", key="valid_from", value=first
+        )
+    found = json.loads(raw.attrs.get("dirt", "{}")) | {"samples_before_valid_from": int((~late).sum())}
+    raw = raw.isel(time=np.flatnonzero(late))
+    return raw.assign_attrs(dirt=json.dumps({key: n for key, n in found.items() if n}))
+
+
 def without_clocks(raw: xr.Dataset) -> xr.Dataset:
     """Return the signal without the channels that are clocks; their names are in the attribute `clocks`.
 
