@@ -7,7 +7,6 @@ table of docs/benchmarks.md.
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -143,9 +142,10 @@ class Run:
 
 def run(arguments: list[str], folder: Path) -> Run:
     """Run `cortseq` with these arguments in a process of its own."""
-    code = (
-        "import resource, sys; from cortseq.cli import main; status = main(sys.argv[1:]);"
-        "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True); sys.exit(status)"
+    code = (  # not ru_maxrss: that is never less than what the parent held when it forked
+        "import pathlib, sys; from cortseq.cli import main; status = main(sys.argv[1:]);"
+        "print('PEAK', pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0], flush=True);"
+        "sys.exit(status)"
     )
     started = time.monotonic()
     found = subprocess.run(
@@ -197,5 +197,3 @@ if __name__ == "__main__":
         write(home / NAME, float(sys.argv[2]) if len(sys.argv) > 2 else 10.0)
         sys.stdout.write(f"written in {time.monotonic() - begun:.0f} s\n")
     sys.stdout.write(f"{(home / NAME).stat().st_size / 1e9:.2f} GB\n{table(home)}\n")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    sys.stdout.write(f"(this program itself: {peak:.0f} MB)\n")
