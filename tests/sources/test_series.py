@@ -193,6 +193,23 @@ def test_bins_are_proposed_that_fit_a_job(monkeypatch, rate, n, limit, entry):
     assert found == pytest.approx(entry, rel=1e-5) and set(notes) == set(entry)
 
 
+@pytest.mark.parametrize("rate", [np.nan, -5.0, np.inf])
+def test_a_rate_that_is_none(rate):
+    made = SimpleNamespace(data=values(), timestamps=None, starting_time=0.0, rate=rate)
+    with pytest.raises(CortseqError, match=r"x\.rate: is no number of samples per second"):
+        _ = Clock(made, None, "x").width
+
+
+def test_damaged_samples_are_one_line():
+    class Damaged(Counted):
+        def __getitem__(self, item):
+            raise OSError("Can't synchronously read data\n(filter returned failure)")
+
+    with pytest.raises(CortseqError, match=r"samples 0 and following cannot be read \(Can't") as error:
+        binned(Damaged(values()), Cut(np.array([0]), np.array([4]), 5), None, "x")
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_times_that_do_not_fit_the_samples():
     made = SimpleNamespace(data=values(), timestamps=np.arange(5.0), rate=None)
     with pytest.raises(CortseqError, match="do not fit together"):

@@ -35,9 +35,18 @@ def series_time(series: Any, first: int = 0, last: int | None = None) -> np.ndar
     (sample,) s.
     """
     if series.timestamps is not None:
-        return np.asarray(series.timestamps[first:last], float)
+        return rows(series.timestamps, first, last)
     numbers = np.arange(first, len(series.data) if last is None else min(last, len(series.data)))
     return np.asarray((series.starting_time or 0.0) + numbers / series.rate)
+
+
+def rows(data: Any, first: int, last: int | None) -> np.ndarray:
+    """Return rows of an array of a file; CortseqError where they are damaged."""
+    try:
+        return np.asarray(data[first:last])
+    except (OSError, RuntimeError, ValueError) as error:  # of h5py
+        reason = " ".join(str(error).split())[:160]
+        raise CortseqError(f"samples {first} and following cannot be read ({reason})") from error
 
 
 class Clock:
@@ -75,13 +84,20 @@ class Clock:
     def width(self) -> float:
         """Width of a sample, s; of a long clock from its beginning, middle and end."""
         if self._series.rate:
-            return float(1 / self._series.rate)
+            return self._of_rate(float(self._series.rate))
         if self.n <= _WHOLE:
             return step(self.times(), self._file)
         some = _WHOLE // 4
         return step(
             np.concatenate([self.times(k, k + some) for k in (0, self.n // 2, self.n - some)]), self._file
         )
+
+    def _of_rate(self, rate: float) -> float:
+        if not 0 < rate < np.inf:
+            raise CortseqError(
+                "is no number of samples per second", file=self._file, key=f"{self._key}.rate", value=rate
+            )
+        return 1 / rate
 
     def first_from(self, time: float) -> int:
         """Return the first sample at or after a time in s; n where there is none."""
@@ -147,7 +163,7 @@ def binned(data: Any, cut: Cut, file: Path | None, key: str) -> np.ndarray:
         key="memory",
         fix="widen bin_ms, or use fewer trials (max_trials, part)",
     )
-    if data.dtype.kind not in "iufb":
+    if data.dtype.kind not in "iufb" or not n_channels:
         raise CortseqError("a signal must be finite numbers (NaN: missing)", file=file, key=key)
     values = np.full(shape, np.nan)
     for trial, begin, piece in _pieces(data, cut, n_channels):
@@ -179,18 +195,16 @@ def _pieces(data: Any, cut: Cut, n_channels: int) -> Iterator[tuple[int, int, np
     """
     per_row = data.dtype.itemsize * n_channels
     chunk = int((getattr(data, "chunks", None) or (1,))[0])
-    rows = max(PIECE // per_row, min(4 * chunk, _CHUNKS // per_row), cut.factor)
-    parts = _parts(cut, max(rows // cut.factor, 1))
+    most = max(PIECE // per_row, min(4 * chunk, _CHUNKS // per_row), cut.factor)
+    parts = _parts(cut, max(most // cut.factor, 1))
     at = 0
     while at < len(parts):
         begin, stop = parts[at][0], parts[at][1]
         until = at + 1
-        while (
-            until < len(parts) and parts[until][0] <= stop + chunk and parts[until][1] - begin <= max(rows, 1)
-        ):
+        while until < len(parts) and parts[until][0] <= stop + chunk and parts[until][1] - begin <= most:
             stop = max(stop, parts[until][1])
             until += 1
-        block = np.asarray(data[begin:stop]).reshape(stop - begin, n_channels)
+        block = rows(data, begin, stop).reshape(stop - begin, n_channels)
         for first, last, trial, bin_of_trial in parts[at:until]:
             yield trial, bin_of_trial, block[first - begin : last - begin]
         at = until
@@ -237,7 +251,7 @@ def column_around(
 def _column(data: Any, column: int, first: int, last: int) -> np.ndarray:
     """Return rows of one column, read in pieces."""
     if len(data.shape) == 1:
-        return np.asarray(data[first:last])
-    rows = max(PIECE // (data.dtype.itemsize * int(np.prod(data.shape[1:]))), 1)
-    pieces = [np.asarray(data[k : min(k + rows, last)])[:, column] for k in range(first, last, rows)]
+        return rows(data, first, last)
+    most = max(PIECE // (data.dtype.itemsize * int(np.prod(data.shape[1:]))), 1)
+    pieces = [rows(data, k, min(k + most, last))[:, column] for k in range(first, last, most)]
     return np.concatenate([*pieces, np.empty(0, data.dtype)])
