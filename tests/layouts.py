@@ -484,6 +484,22 @@ def suite2p_planes(folder):
     return Made(entry, windowed(signal()[:1199]))
 
 
+@layout(
+    "CaImAn file (`CNMF.save`)",
+    "dF/F, denoised or deconvolved traces of the accepted components, frame rate",
+    package="h5py",
+)
+def caiman(folder):
+    f = signal().T
+    content = {"estimates/F_dff": np.concatenate([f[:2], -f[:1], f[2:]]), "estimates/C": np.ones((5, 1200)),
+               "estimates/S": b"NoneType", "estimates/idx_components": [0, 1, 3, 4], "estimates/dims": [64, 64],
+               "estimates/A/data": np.ones(7), "params/data/fr": 10, "params/init/K": 5}  # fmt: skip
+    _h5(folder, content)
+    return Made(
+        {"source": "caiman", "path": "x.h5", "signal": "F_dff", "window_ms": 2000}, windowed(signal())
+    )
+
+
 # -- NWB ---------------------------------------------------------------------------------------------
 
 

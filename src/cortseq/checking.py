@@ -47,7 +47,7 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
         found = facts(recording, manifest, source)
     found["dataset"], found["source"] = name, source.source
     if file is not None:
-        found["file"], found["sha256"] = str(file), fetch.verify(source, file)
+        found |= {"file": str(file), **fetch.digest(source, file)}
     found["fits"] = len(plan.variants(source.track)) * plan.folds * bool(plan.models)
     found["members"] = plan.members
     return found
@@ -112,8 +112,9 @@ def _symbols(recording: xr.Dataset, valid: np.ndarray) -> dict[str, Any]:
 
 
 def _signal(recording: xr.Dataset, valid: np.ndarray) -> dict[str, Any]:
-    values = recording["signal"].values[valid]
-    return {"values": [float(values.min()), float(values.mean()), float(values.max())]}
+    values, where = recording["signal"].values, valid[..., None]
+    low, high = values.min(where=where, initial=np.inf), values.max(where=where, initial=-np.inf)
+    return {"values": [float(low), float(values.mean(where=where)), float(high)]}
 
 
 _OF_TRACK = {"counts": _counts, "symbols": _symbols, "signal": _signal}
@@ -135,7 +136,7 @@ def _ranges(recording: xr.Dataset, names: list[str]) -> dict[str, str]:
 def lines(found: dict[str, Any]) -> list[str]:
     """Return the facts of one dataset as lines of text."""
     name, kind = found["dataset"], found["track"]
-    where = f"{found['file']}, sha256 {found['sha256'][:12]}..., " if "file" in found else ""
+    where = f"{found['file']}, {_digest(found)}, " if "file" in found else ""
     said = [f"{name}: {where}source {found['source']}"]
     said.append(f"  {_size(found)}")
     if found["read"]:
@@ -156,6 +157,13 @@ def lines(found: dict[str, Any]) -> list[str]:
         said.append(f"  dropped or odd: {_counted(found['dirt'])}")
     words = {"warn": "warning", "note": "note"}
     return said + [f"  {words[s['level']]}: {s['name']}: {s['text']}" for s in found["signs"]]
+
+
+def _digest(found: dict[str, Any]) -> str:
+    """Return the digest of the raw file in words."""
+    if "sha256" in found:
+        return f"sha256 {found['sha256'][:12]}..."
+    return f"digest of 64 blocks {found['stamp'][:12]}... (the run computes the sha256 of all of it)"
 
 
 def _counted(found: dict[str, int]) -> str:

@@ -19,12 +19,9 @@ from cortseq.entries import slug
 from cortseq.errors import CortseqError
 from cortseq.sources import registry
 from cortseq.sources.base import Proposal, Source
+from cortseq.sources.guesses import window_for
 
-_WINDOWS = 60  # that a continuous recording is cut into, where it is long enough
-_LONGEST = 5.0  # s, of such a window
-_LEAST = 10  # bins of one
 _LABELS = 50  # labels per window of one long sequence
-_NICE = np.array([1.0, 2.0, 5.0])
 
 
 @dataclass
@@ -146,17 +143,7 @@ def _cut(raw: xr.Dataset, entry: dict[str, Any], notes: dict[str, str]) -> None:
     else:
         width = float(raw.attrs["bin_width"])
         span = raw.sizes["time"] * width
-    length = max(min(_LONGEST if width < 0.1 else 20 * width, span / _WINDOWS), _LEAST * width)
-    bins = max(_nice_below(length / width), _LEAST)
-    entry["window_ms"] = float(f"{bins * width * 1e3:.6g}")
-    notes["window_ms"] = f"GUESS: windows of {bins} bins, about {int(span / (bins * width))} of them"
-
-
-def _nice_below(number: float) -> int:
-    """Return the largest of 1, 2, 5, 10, 20, 50, ... that is not above `number`."""
-    scale = 10.0 ** np.floor(np.log10(max(number, 1.0)))
-    fitting = [n * scale for n in _NICE if n * scale <= number * (1 + 1e-9)]
-    return int(max(fitting, default=1))
+    entry["window_ms"], notes["window_ms"] = window_for(span, width)
 
 
 # -- a study -----------------------------------------------------------------------------------------
