@@ -25,7 +25,7 @@ FLOORS = [
     {"cli"},
     {"study"},
     {"report", "inspecting", "checking"},
-    {"proposing"},
+    {"proposing", "pairing", "outline"},
     {"textbook", "figures"},
     {"scoring", "dynamics"},
     {"preprocess", "splits", "fetch", "signs"},

@@ -28,7 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     inspect = commands.add_parser("inspect", parents=[outside], help="say what a recording file holds")
     inspect.add_argument("files", type=Path, nargs="+", metavar="FILE")
     new = commands.add_parser("new", parents=[outside], help="write a commented study for recording files")
-    new.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    new.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="a recording: file, folder or http address; a table of trials follows the spikes it belongs to",
+    )  # fmt: skip
     new.add_argument(
         "-o", "--out", type=Path, metavar="STUDY.yaml", help="default: named after the first file"
     )
@@ -96,16 +99,16 @@ def _inspect(given: argparse.Namespace) -> int:
 
 
 def _new(given: argparse.Namespace) -> int:
-    from cortseq import entries, proposing
+    from cortseq import entries, outline
 
-    out = given.out or Path(f"{entries.slug(given.files[0].name.split('.')[0]) or 'study'}.yaml")
+    out = given.out or Path(f"{entries.slug(Path(given.files[0]).name.split('.')[0]) or 'study'}.yaml")
     if out.exists():
         raise CortseqError(
             "is there already and is not overwritten", file=out, key="-o", fix="name another file"
         )
-    text = proposing.study(given.files, out)
+    text = outline.study(given.files, out)
     out.write_text(text, encoding="utf-8")
-    print(f"{out}: {len(given.files)} dataset(s); next: cortseq check {out}")
+    print(f"{out}: {len(study.read(out).datasets)} dataset(s); next: cortseq check {out}")
     return 0
 
 
