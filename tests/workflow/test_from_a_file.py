@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from layouts import LAYOUTS
 
-from cortseq import cli, study
+from cortseq import cli, store, study
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SHOWN = ["phy", "csv_trials", "mat_unit_trial", "npy_counts", "nwb_calcium", "nwb_zarr", "nwb_streamed"]
-MODELS = {"null", "psth", "markov", "hmm", "glm", "rate", "rate_averaged"}
+MODELS = {"null", "psth", "markov", "hmm", "glm", "rate", "hmm_averaged", "rate_averaged"}
 
 
 def _workplace(folder: Path) -> None:
@@ -64,7 +64,10 @@ def test_a_raw_file_becomes_a_comparison(name, tmp_path, monkeypatch):
     assert set(table["model"]) == MODELS
     assert set(table["dataset"]) == set(plan.datasets)
     assert table.set_index("model")["value"].drop("null").notna().all()
-    assert set(table["trials"]) == {len(made.expected) // 5}  # a fifth is for testing
+    (manifest,) = (tmp_path / f"results/{plan.study}/splits").glob("*.json")
+    (fold,) = store.read_json(manifest)["folds"]
+    assert set(table["trials"]) == {len(fold["test"])}
+    assert (table["n_events"] > 0).all()
 
 
 def test_a_streamed_recording_is_planned_without_a_file(tmp_path, monkeypatch):
