@@ -76,16 +76,15 @@ def _check(given: argparse.Namespace) -> int:
             print("\n".join(checking.lines(facts)))
     fits = sum(len(plan.variants(s.track)) for s in plan.datasets.values()) * plan.folds * bool(plan.models)
     if given.json:
-        print(
-            json.dumps(
-                {"study": str(given.config), "fits": fits, "datasets": found, "faults": faults}, indent=1
-            )
-        )
+        said = {"study": str(given.config), "fits": fits, "datasets": found, "faults": faults}
+        cost = None if faults else checking.estimate(plan, found)
+        print(json.dumps({**said, "estimate": cost}, indent=1))
     if faults:
         raise CortseqError("\n".join(faults))
     work = [f"{len(plan.datasets)} recording(s), {fits} fits of up to {plan.members} members"]
     work += [f"{len(plan.theory)} phenomena"] * bool(plan.theory)
     if not given.json:
+        print("\n".join(checking.estimated(checking.estimate(plan, found))))
         print(f"{given.config}: {', '.join(work)}: fine")
     return 0
 
