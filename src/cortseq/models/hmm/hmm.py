@@ -113,8 +113,6 @@ class Hmm(Model):
     def _pseudo_count(self, emission: StateEmission) -> float:
         return min(1.0, emission.prior) / self.states
 
-    # ------------------------------------------------------------------------------------ predicting
-
     def _members(self, params: Params, data: Data) -> Iterator[tuple[int, StateEmission, Params, Block]]:
         """Yield each member with each block of trials."""
         from cortseq.compiled import threads
@@ -192,8 +190,6 @@ class Hmm(Model):
             drawn.append(emission.draw(params, state, drawn[-1] if drawn else None, rng))
             rows = params["transition"][state]
         return np.stack(drawn, 1)
-
-    # ------------------------------------------------------------------------------------ forecasting
 
     def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
         """Say whether forecasts on a track are exact or a mean over samples."""
