@@ -91,7 +91,9 @@ def constants(amounts: list[dict[str, float]], taken: list[float]) -> dict[str, 
     rows = np.array([[amount[kind] for kind in kinds] for amount in amounts]) / np.array(taken)[:, None]
     scale = np.maximum(rows.max(0), 1e-300)
     found, _ = nnls(rows / scale, np.ones(len(taken)))
-    return {kind: float(f"{value:.3g}") for kind, value in zip(kinds, found / scale, strict=True)}
+    ratios = rows @ (found / scale)  # law / measured: the largest and the least are made equally far from 1
+    found /= scale * np.sqrt(ratios.min() * ratios.max())
+    return {kind: float(f"{value:.3g}") for kind, value in zip(kinds, found, strict=True)}
 
 
 def calibrate(name: str) -> dict[str, dict[str, float]]:
