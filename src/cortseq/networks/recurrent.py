@@ -16,6 +16,7 @@ from cortseq import observations
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit, Learned, Model, Role, Run
+from cortseq.models.work import Size, Work
 from cortseq.networks import evaluate, parameters
 from cortseq.networks.cell import Cell, Count, State
 from cortseq.networks.member import Member
@@ -77,8 +78,6 @@ class Recurrent(Training, Cell, Model):
             )
         return self
 
-    # -- parts ------------------------------------------------------------------------------------
-
     @property
     def training(self) -> Training:
         """The settings of training alone."""
@@ -94,8 +93,6 @@ class Recurrent(Training, Cell, Model):
     def discretises(self, track: str) -> bool:
         """Return whether the network sees population states; symbols are states already."""
         return self.discretise is not None and not TRACKS[track].has_labels
-
-    # -- before learning --------------------------------------------------------------------------
 
     def applies(self, track: str) -> bool:
         """Return False for a network that would see population states of symbols: they are states already."""
@@ -142,7 +139,9 @@ class Recurrent(Training, Cell, Model):
         learned.card["dead_units"] = evaluate.dead_units(network, learned.params, train)
         return learned
 
-    # -- predictions ------------------------------------------------------------------------------
+    def work(self, size: Size) -> Work:
+        """Return the arithmetic of all epochs; a network that stops early does less."""
+        return self.arithmetic(self.hidden, size)
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray[Any, Any]:
         """Return log p(y_t | y_<t) in nats, (member, trial, time)."""
