@@ -251,8 +251,10 @@ def _size(found: dict[str, Any]) -> str:
     width = found["bin_s"]
     what = f"{found['trials']} trials x {high} bins x {found['features']} {_FEATURES[found['track']]}"
     if "symbols" in found:
-        return f"{what}; sequences of {low} to {high} labels (median {median:g})"
+        spread = f"{low} to {high} labels (median {median:g})" if low < high else f"{low} labels"
+        return f"{what}; sequences of {spread}"
     spread = f"{low * width:.4g} to {high * width:.4g} s (median {median * width:.4g} s)"
+    spread = spread if low < high else f"{low * width:.4g} s"
     whole = f"{found['valid_bins'] * width:.4g} s in all"
     return f"{what}; bins of {width * 1e3:.6g} ms, trials of {spread}, {whole}"
 

@@ -41,7 +41,12 @@ def series_time(series: Any, first: int = 0, last: int | None = None) -> np.ndar
 
 
 def rows(data: Any, first: int, last: int | None) -> np.ndarray:
-    """Return rows of an array of a file; CortseqError where they are damaged."""
+    """Return rows `first` to `last` of an array of a file, (row, channel) or (row,).
+
+    Raises
+    ------
+    CortseqError : the rows are damaged.
+    """
     try:
         return np.asarray(data[first:last])
     except (OSError, RuntimeError, ValueError) as error:  # of h5py

@@ -135,7 +135,13 @@ def chosen(n: int, source: Source) -> slice:
 
 
 def nearest_in_time(wanted: np.ndarray, times: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the sample nearest to each wanted time: interpolation would be wrong for angles."""
+    """Return the sample nearest to each wanted time: interpolation would be wrong for angles.
+
+    Parameters
+    ----------
+    wanted : s, of any shape; the result has the same.
+    times, values : (sample,) in ascending order of times (s).
+    """
     right = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
     left = right - (wanted - times[right - 1] <= times[right] - wanted)
     return values[left] if len(times) > 1 else np.full(np.shape(wanted), values[0])
