@@ -11,6 +11,7 @@ import numpy as np
 
 from cortseq import proposing
 from cortseq.errors import CortseqError
+from cortseq.observations import TRACKS
 from cortseq.proposing import Draft
 from cortseq.sources.base import Proposal
 from cortseq.sources.trials import SECONDS, WithTrials, open_table
@@ -66,7 +67,7 @@ def joined(spikes: Draft, trials: dict[str, Any]) -> Draft | None:
     """
     source = proposing.typed(spikes.entry)
     file = proposing.place(spikes.entry)
-    if not isinstance(source, WithTrials) or source.track != "counts" or file is None:
+    if not isinstance(source, WithTrials) or not TRACKS[source.track].has_events or file is None:
         return None
     with proposing.quiet():
         raw = source.load(file, 0)
