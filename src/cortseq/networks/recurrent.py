@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from cortseq import observations
 from cortseq.data import Data, Params
 from cortseq.models.base import Fit, Learned, Model, Role, Run
-from cortseq.networks import evaluate, parameters
+from cortseq.networks import evaluate, loop, parameters
 from cortseq.networks.cell import Cell, Count, State
 from cortseq.networks.member import Member
 from cortseq.networks.network import Network
@@ -225,6 +225,4 @@ class Recurrent(Training, Cell, Model):
         CortseqError : an unknown map, an input that is none or is given to a map that makes its own, inputs
             of another shape, a network that has no such flow (`memory`, `discretise`).
         """
-        from cortseq.networks import loop
-
         return loop.flow(self.member(params, shape, member), shape, map, input, seed, inputs)

@@ -42,7 +42,7 @@ class Dale(Recurrent):
     def start_parameters(
         self, n_in: int, bin_width: float, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        """Return one member's parameters: W (hidden, hidden) balanced, of radius `radius`, and biases above 0."""
+        """Return one member's parameters: W (hidden, hidden) balanced, of radius `radius`, biases above 0."""
         n = self.hidden
         signs = column_signs(n, self.excitatory)
         return {
