@@ -167,6 +167,9 @@ def sizes() -> dict[str, int]:
         "lines of the largest class": max(map(length, nodes(ast.ClassDef))),
         "functions over 45 lines": sum(length(f) > 45 for f in functions),
         "comparisons with the name of a track": len(compared),
+        "places that ruff does not format": sum(
+            file.read_text(encoding="utf-8").count("# fmt: skip") for file in PACKAGE.rglob("*.py")
+        ),
     }
 
 
@@ -175,6 +178,7 @@ BOUNDS = {
     "lines of the largest class": 200,
     "functions over 45 lines": 6,
     "comparisons with the name of a track": 14,
+    "places that ruff does not format": 2,  # tables of data
 }
 
 
@@ -184,7 +188,9 @@ def test_nothing_grows(what):
 
 
 # Errors of `mypy --strict` that remain; the plain run of `make test` has none.
-STRICT = 414
+STRICT = 155
+# Rooms and modules where none remains.
+CLEAN = ("data", "flow", "networks", "observations", "preprocess", "signs", "sources")
 
 
 @pytest.mark.slow
@@ -194,6 +200,8 @@ def test_strict_types_do_not_get_worse():
     found = re.search(r"Found (\d+) errors", said)
     assert found or "Success" in said, said[-2000:]
     assert found is None or int(found[1]) <= STRICT
+    in_clean = re.compile(rf"src/cortseq/({'|'.join(CLEAN)})[/.].* error: ")
+    assert not [line for line in said.splitlines() if in_clean.match(line)]
 
 
 # -- shapes in docstrings ------------------------------------------------------------------------------

@@ -17,9 +17,13 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     outside = argparse.ArgumentParser(add_help=False)
     outside.add_argument(
-        "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
+        "--plugin",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
         help=f"load own models and sources from this file first; may be repeated (as {plugins.VARIABLE})",
-    )  # fmt: skip
+    )
     check = commands.add_parser(
         "check", parents=[outside], help="validate a study and its raw files without running it"
     )

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from cortseq import recording as rec
+from cortseq.errors import CortseqError
 from cortseq.observations.tracks import TRACKS, Track
 
 Trials = Sequence[int] | np.ndarray | None  # positions of trials; None: all
@@ -124,3 +125,28 @@ def evenly(trials: ArrayLike, n: int) -> np.ndarray:
     """
     trials = np.asarray(trials, int)
     return np.asarray(trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)])
+
+
+def check_card(data: Data, card: dict[str, Any]) -> None:
+    """Raise a CortseqError unless the fit that `card` describes can score `data`."""
+    if (data.track, data.n_features) != (card["track"], card["n_features"]):
+        raise CortseqError(
+            f"the fit is for {card['n_features']} features of {card['track']}, "
+            f"the recording has {data.n_features} of {data.track}",
+            fix="select the fold's units or channels",
+        )
+    if data.n_inputs != card["n_inputs"]:
+        raise CortseqError(
+            f"the fit is for {card['n_inputs']} inputs",
+            key="inputs",
+            value=data.n_inputs,
+            fix="score the recording with the inputs it was fitted with",
+        )
+    if data.observation != card["observation"]:
+        raise CortseqError(
+            f"the fit is for {card['observation']} counts: "
+            "likelihoods of two observation models are not compared",
+            key="observation",
+            value=data.observation,
+            fix="fit and score under one observation model",
+        )

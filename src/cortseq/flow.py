@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy("torch")
 
+Map = Literal["open", "closed", "sampled"]
 Step = Callable[["torch.Tensor"], "torch.Tensor"]
 Push = Callable[["torch.Tensor", "torch.Tensor"], "tuple[torch.Tensor, torch.Tensor]"]
 
@@ -39,7 +40,7 @@ class Flow:
 
     function: Step
     dim: int
-    map: Literal["open", "closed", "sampled"] = "closed"
+    map: Map = "closed"
     push: Push | None = None
     batches: bool = False
 

@@ -58,12 +58,12 @@ def _tanh32(x):
     return e / (e + np.float32(2))
 
 
-def exp(x):
+def exp(x: Any) -> Any:
     """Return e^x; in single precision x is held between -87 and 88."""
     return np.exp(x)
 
 
-def tanh(x):
+def tanh(x: Any) -> Any:
     """Return hyperbolic tangent."""
     return np.tanh(x)
 

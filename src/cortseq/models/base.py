@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cortseq import recording as rec
 from cortseq import store
-from cortseq.data import Data, Params, Trials
+from cortseq.data import Data, Params, Trials, check_card
 from cortseq.errors import CortseqError
 from cortseq.models.progress import Checkpoint, Progress, default_progress, silent
 from cortseq.models.work import Size, Work
@@ -282,23 +282,7 @@ class Fit:
 
     def _data(self, recording: xr.Dataset, trials: Trials) -> Data:
         data = Data.of(recording, trials)
-        if (data.track, data.n_features) != (self.card["track"], self.card["n_features"]):
-            raise CortseqError(
-                f"the fit is for {self.card['n_features']} features of {self.card['track']}, "
-                f"the recording has {data.n_features} of {data.track}",
-                fix="select the fold's units or channels",
-            )
-        if data.n_inputs != self.card["n_inputs"]:
-            raise CortseqError(
-                f"the fit is for {self.card['n_inputs']} inputs", key="inputs", value=data.n_inputs,
-                fix="score the recording with the inputs it was fitted with",
-            )  # fmt: skip
-        if data.observation != self.card["observation"]:
-            raise CortseqError(
-                f"the fit is for {self.card['observation']} counts: "
-                "likelihoods of two observation models are not compared",
-                key="observation", value=data.observation, fix="fit and score under one observation model",
-            )  # fmt: skip
+        check_card(data, self.card)
         return replace(data, support=self.card["support"])  # the fit's own, as its alphabet
 
     def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 Count = Annotated[int, Field(ge=1)]
-State = tuple  # of tensors (..., size), concatenated in this order in a flat state
+State = tuple["torch.Tensor", ...]  # parts (..., size), concatenated in this order in a flat state
 
 
 class Synapses(NamedTuple):

@@ -45,7 +45,7 @@ def over_members(
 def log_prob(network: Network, params: Params, data: Data) -> np.ndarray:
     """Return log p(y_t | y_<t) in nats, (member, trial, time)."""
 
-    def one(p, x, y, last):
+    def one(p: Params, x: torch.Tensor, y: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:
         return network.observation.log_prob(p, network.readout(p, network.outputs(p, x), last), y)
 
     return over_members(network, params, data, one)
@@ -54,7 +54,7 @@ def log_prob(network: Network, params: Params, data: Data) -> np.ndarray:
 def recall(network: Network, params: Params, data: Data, memories: Sequence[int]) -> np.ndarray:
     """Return log p(y_t | the last k bins) in nats for each k of `memories`, (memory, member, trial, time)."""
 
-    def one(p, x, y, last):
+    def one(p: Params, x: torch.Tensor, y: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:
         outs = network.recent(p, x, memories)
         scores = [network.observation.log_prob(p, network.readout(p, out, last), y) for out in outs]
         return torch.stack(scores, -1)
@@ -65,7 +65,7 @@ def recall(network: Network, params: Params, data: Data, memories: Sequence[int]
 def predict(network: Network, params: Params, data: Data) -> np.ndarray:
     """Return E[y_t | y_<t], (member, trial, time, feature)."""
 
-    def one(p, x, y, last):
+    def one(p: Params, x: torch.Tensor, y: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:
         return network.observation.mean(p, network.readout(p, network.outputs(p, x), last))
 
     return over_members(network, params, data, one)
@@ -74,7 +74,7 @@ def predict(network: Network, params: Params, data: Data) -> np.ndarray:
 def states(network: Network, params: Params, data: Data) -> np.ndarray:
     """Return flat states before each bin, (member, trial, time, dim), a skip's bin before at their end."""
 
-    def one(p, x, y, last):
+    def one(p: Params, x: torch.Tensor, y: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:
         found = network.scan(p, x, states=True)
         return found if last is None else torch.cat([found, last.nan_to_num(0.0)], -1)
 

@@ -56,7 +56,14 @@ def plug_in(network: Network, params: Params, data: Data, horizons: Sequence[int
     return _members(network, params, data, horizons, 1, lambda member: observation.mean)
 
 
-def _members(network: Network, params: Params, data: Data, horizons, samples: int, feed) -> np.ndarray:
+def _members(
+    network: Network,
+    params: Params,
+    data: Data,
+    horizons: Sequence[int],
+    samples: int,
+    feed: Callable[[int], Feed],
+) -> np.ndarray:
     farthest(horizons)
     if network.memory is not None:
         raise CortseqError("a network that restarts has no forecast", key="memory", value=network.memory)
@@ -79,7 +86,9 @@ def _members(network: Network, params: Params, data: Data, horizons, samples: in
     return out
 
 
-def _run(network: Network, p: Params, data: Data, horizons, samples: int, feed: Feed) -> np.ndarray:
+def _run(
+    network: Network, p: Params, data: Data, horizons: Sequence[int], samples: int, feed: Feed
+) -> np.ndarray:
     """Return one member's (trial, time, horizon): futures that begin before every bin, run side by side.
 
     States and what goes with them are (trial, begin, future, size); after j steps they stand before bin

@@ -21,7 +21,7 @@ import numpy as np
 from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.errors import CortseqError
-from cortseq.flow import Flow
+from cortseq.flow import Flow, Map
 from cortseq.networks.cell import Cell, State
 from cortseq.networks.member import Member
 from cortseq.networks.network import Network
@@ -29,6 +29,9 @@ from cortseq.observations.tracks import TRACKS
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import ArrayLike
+
+    from cortseq.observations.base import Readout
 else:
     torch = lazy("torch")
 
@@ -46,7 +49,7 @@ class Loop:
     """
 
     member: Member
-    map: str
+    map: Map
     held: torch.Tensor
     generator: torch.Generator
 
@@ -57,7 +60,7 @@ class Loop:
         return cell.has_tangent and type(cell).output is Cell.output
 
     @property
-    def _observation(self) -> Any:
+    def _observation(self) -> Readout:
         return self.member.network.observation
 
     def step(self, flat: torch.Tensor) -> torch.Tensor:
@@ -100,7 +103,9 @@ class Loop:
             [*self.member.cell.step(self.member.q, state, drive), *[seen] * self.member.skip], -1
         )
 
-    def _moved_seen(self, eta, vectors: State, moved_last: torch.Tensor | None) -> torch.Tensor | None:
+    def _moved_seen(
+        self, eta: torch.Tensor | None, vectors: State, moved_last: torch.Tensor | None
+    ) -> torch.Tensor | None:
         """Return d seen (..., n_encoded, k); None where it is 0."""
         if eta is None or (self.map == "sampled" and not self._observation.smooth_draws):
             return None
@@ -110,7 +115,7 @@ class Loop:
         return self._observation.tangent(self.member.p, eta, moved)
 
     def _moved_drive(self, moved_seen: torch.Tensor | None, frame: torch.Tensor) -> torch.Tensor:
-        weight = self.member.q["input_weight"]
+        weight: torch.Tensor = self.member.q["input_weight"]
         if moved_seen is None:
             return frame.new_zeros(()).expand(*frame.shape[:-2], len(weight), frame.shape[-1])
         return weight @ moved_seen
@@ -132,17 +137,20 @@ def check(network: Network, map: str, input: Any) -> None:
     if map != "open" and network.discretised:
         raise CortseqError(
             f"a network that sees discrete states has no {map} flow: its input has no derivative",
-            key="discretise", value=network.discretise, fix='use map="open", or Fit.simulate',
-        )  # fmt: skip
+            key="discretise",
+            value=network.discretise,
+            fix='use map="open", or Fit.simulate',
+        )
     if map != "open" and input is not None:
         raise CortseqError(
-            f"the {map} map makes its own input", key="input",
+            f"the {map} map makes its own input",
+            key="input",
             fix='leave it out, or hold it with map="open"; recorded inputs are held with `inputs`',
-        )  # fmt: skip
+        )
 
 
 def flow(
-    member: Member, shape: dict[str, Any], map: str, input: Any = None, seed: int = 0, inputs: Any = None
+    member: Member, shape: dict[str, Any], map: Map, input: Any = None, seed: int = 0, inputs: Any = None
 ) -> Flow:
     """Return the map of one member on its whole flat state; arguments as of `Recurrent.flow`."""
     network = member.network
@@ -155,7 +163,7 @@ def flow(
     generator = torch.Generator().manual_seed(seed)
     loop = Loop(replace(member, q=holding(member.q, shape, inputs)), map, held, generator)
     push = loop.push if loop.has_tangent else None
-    return Flow(loop.step, loop.member.dim, map, push, batches=True)  # type: ignore[arg-type]
+    return Flow(loop.step, loop.member.dim, map, push, batches=True)
 
 
 def _n_seen(member: Member) -> int:
@@ -164,7 +172,7 @@ def _n_seen(member: Member) -> int:
     return len(member.p["centroids"]) if network.discretised else network.observation.n_encoded
 
 
-def held_observation(shape: dict, input) -> torch.Tensor:
+def held_observation(shape: dict[str, Any], input: ArrayLike) -> torch.Tensor:
     """One bin as recorded, (feature,) float64; of symbols a label (int64) or probabilities (label,).
 
     Raises
@@ -183,12 +191,14 @@ def held_observation(shape: dict, input) -> torch.Tensor:
     if value.dtype.kind not in "iuf" or value not in range(n):
         raise CortseqError(
             f"a label lies between 0 and {n - 1}",
-            key="input", value=value.item(), fix="give a label, or the probabilities of all of them",
-        )  # fmt: skip
+            key="input",
+            value=value.item(),
+            fix="give a label, or the probabilities of all of them",
+        )
     return torch.tensor(int(value))
 
 
-def holding(q: Params, shape: dict, inputs) -> Params:
+def holding(q: Params, shape: dict[str, Any], inputs: ArrayLike | None) -> Params:
     """`q` with the recorded inputs held, as a part of the bias: the drive is that of the observation alone.
 
     inputs (n_inputs,) : None: their mean in the bins that were learned from.
@@ -200,7 +210,7 @@ def holding(q: Params, shape: dict, inputs) -> Params:
     return {**q, "input_weight": seen, "bias": q["bias"] + held @ vector("inputs", inputs, n)}
 
 
-def vector(key: str, value, n: int) -> torch.Tensor:
+def vector(key: str, value: ArrayLike, n: int) -> torch.Tensor:
     """`value` as float64 (n,), or a CortseqError that names `key`."""
     found = np.asarray(value)
     if found.shape != (n,) or (n and found.dtype.kind not in "iufb"):

@@ -16,7 +16,7 @@ sd is that of the training bins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ from cortseq.observations.arrays import row
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.observations.base import Readout
 else:
     torch = lazy("torch")
 
@@ -51,7 +53,7 @@ class Network:
     """
 
     cell: Cell
-    observation: Any
+    observation: Readout
     mixture: int = 1
     discretise: int | None = None
     memory: int | None = None
@@ -84,7 +86,9 @@ class Network:
             return ran if states else cell.output(q, ran.split(self.sizes(q), -1))
         drives = self.drive(q, x).unbind(-2)
         state = repeated(cell.start(q), drives[0].shape[:-1])
-        flat = (lambda s: torch.cat(s, -1)) if states else (lambda s: cell.output(q, s))
+        flat: Callable[[State], torch.Tensor] = (
+            (lambda s: torch.cat(s, -1)) if states else (lambda s: cell.output(q, s))
+        )
         out = [flat(state)]
         for drive in drives[:-1]:
             state = cell.step(q, state, drive)
@@ -129,7 +133,10 @@ class Network:
         With a skip, what `observations.skipped` makes of it and of the bins before, `last` (see `before`).
         """
         eta = _affine(p["readout_weight"], p["readout_bias"], out)
-        return observations.skipped(p, eta, last) if "skip" in p else eta  # type: ignore[arg-type]
+        if "skip" not in p:
+            return eta
+        assert last is not None
+        return observations.skipped(p, eta, last)
 
     def seen(self, p: Params, data: Data) -> Data:
         """Return what the network reads: `data`, or its population states as symbols; `p` of one member."""

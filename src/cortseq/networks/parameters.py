@@ -82,24 +82,48 @@ def _check_names(model: Recurrent, cell: dict[str, Any], n_in: int, rest: Params
     if len(n_drive) != 1 or found != (*n_drive, n_in):
         raise CortseqError(
             f"start_parameters of {family} gives `input_weight` {found} and `bias` {n_drive}",
-            key="input_weight", value=found, fix=f"give the shapes (n_drive, {n_in}) and (n_drive,)",
-        )  # fmt: skip
+            key="input_weight",
+            value=found,
+            fix=f"give the shapes (n_drive, {n_in}) and (n_drive,)",
+        )
     taken = sorted(set(cell) & set(rest))
     if taken:
         raise CortseqError(
             f"start_parameters of {family} gives `{taken[0]}`, which belongs to the read-out",
-            key=taken[0], fix="give it another name",
-        )  # fmt: skip
+            key=taken[0],
+            fix="give it another name",
+        )
     derived = model.derive({name: torch.as_tensor(np.asarray(value)) for name, value in cell.items()})
     if "recurrent" not in derived and (model.has_kernel or not _own_weights(model)):
         raise CortseqError(
             f"neither start_parameters nor derive of {family} gives `recurrent` (n_drive, hidden)",
-            key="recurrent", fix="give it, or write recurrent_weights",
-        )  # fmt: skip
+            key="recurrent",
+            fix="give it, or write recurrent_weights",
+        )
 
 
 def _own_weights(model: Recurrent) -> bool:
     return type(model).recurrent_weights is not Cell.recurrent_weights
+
+
+def check_data(model: Recurrent, data: Data) -> None:
+    """Raise a CortseqError for a recording that `model` cannot be fitted to."""
+    if data.n_features < 1 or data.y.shape[1] < 2:
+        raise CortseqError(f"{model.family} needs trials of at least two bins", value=data.y.shape[1])
+    if model.mixture > 1 and not data.kind.has_events:
+        raise CortseqError(
+            f"a mixture is for counts, the recording has {data.track}",
+            key="mixture",
+            value=model.mixture,
+            fix="leave it out",
+        )
+    if data.track not in model.strategy.tracks:
+        raise CortseqError(
+            f"this strategy is for {' and '.join(model.strategy.tracks)}, the recording has {data.track}",
+            key="strategy.kind",
+            value=model.strategy.kind,
+            fix="use teacher or scheduled",
+        )
 
 
 def check_earlier(model: Recurrent, start: Fit, shape: dict[str, Any]) -> None:
@@ -110,8 +134,10 @@ def check_earlier(model: Recurrent, start: Fit, shape: dict[str, Any]) -> None:
         if mine[key] != theirs[key]:
             raise CortseqError(
                 f"{key.replace('n_', 'number of ')}: {theirs[key]} in the earlier fit",
-                key="start", value=mine[key], fix=fix,
-            )  # fmt: skip
+                key="start",
+                value=mine[key],
+                fix=fix,
+            )
 
 
 def _check_features(theirs: dict[str, Any], mine: dict[str, Any]) -> None:
@@ -136,6 +162,8 @@ def carried(fresh: Params, start: Fit) -> Params:
         if there != here:
             raise CortseqError(
                 f"`{name}` has the shape {there} in the earlier fit",
-                key="start", value=here, fix="fit both sessions with the same settings",
-            )  # fmt: skip
+                key="start",
+                value=here,
+                fix="fit both sessions with the same settings",
+            )
     return {name: learned[name].clone() for name in fresh}

@@ -8,10 +8,15 @@ import numpy as np
 import torch
 
 from cortseq import models, recording
-from cortseq.data import Data
+from cortseq.data import Data, Params
+from cortseq.networks.recurrent import Recurrent
+
+Solution = tuple[float, dict[str, np.ndarray]]  # loss, gradients by name
 
 
-def problem(family: str, settings: dict, n_units: int, hidden: int, n_trials: int, n_time: int):
+def problem(
+    family: str, settings: dict[str, Any], n_units: int, hidden: int, n_trials: int, n_time: int
+) -> tuple[Recurrent, Params, Data]:
     """Model, one member's parameters, data. The start state is not zero, where some gradients vanish."""
     rng = np.random.default_rng(0)
     counts = rng.poisson(rng.uniform(0.1, 0.3, n_units), (n_trials, n_time, n_units))
@@ -24,7 +29,7 @@ def problem(family: str, settings: dict, n_units: int, hidden: int, n_trials: in
     return model, params, data
 
 
-def disagreement(ours, theirs, constant: float = 0.0) -> float:
+def disagreement(ours: Solution, theirs: Solution, constant: float = 0.0) -> float:
     """Largest relative difference of loss or any gradient; `constant`: ln y!, which peers leave out."""
     loss, gradients = ours
     if set(gradients) != set(theirs[1]):

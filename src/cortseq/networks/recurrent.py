@@ -14,10 +14,9 @@ from pydantic import Field, model_validator
 
 from cortseq import observations
 from cortseq.data import Data, Params
-from cortseq.errors import CortseqError
 from cortseq.models.base import Fit, Learned, Model, Role, Run
 from cortseq.models.work import Size, Work
-from cortseq.networks import evaluate, parameters
+from cortseq.networks import evaluate, loop, parameters
 from cortseq.networks.cell import Cell, Count, State
 from cortseq.networks.member import Member
 from cortseq.networks.network import Network
@@ -26,7 +25,7 @@ from cortseq.networks.training.strategies import Teacher
 from cortseq.observations.tracks import TRACKS
 
 if TYPE_CHECKING:
-    from cortseq.flow import Flow
+    from cortseq.flow import Flow, Map
 
 __all__ = ["Count", "Recurrent", "State"]
 
@@ -100,18 +99,7 @@ class Recurrent(Training, Cell, Model):
 
     def check(self, data: Data) -> None:
         """Raise a CortseqError for a recording that this specification cannot be fitted to."""
-        if data.n_features < 1 or data.y.shape[1] < 2:
-            raise CortseqError(f"{self.family} needs trials of at least two bins", value=data.y.shape[1])
-        if self.mixture > 1 and not data.kind.has_events:
-            raise CortseqError(
-                f"a mixture is for counts, the recording has {data.track}",
-                key="mixture", value=self.mixture, fix="leave it out",
-            )  # fmt: skip
-        if data.track not in self.strategy.tracks:
-            raise CortseqError(
-                f"this strategy is for {' and '.join(self.strategy.tracks)}, the recording has {data.track}",
-                key="strategy.kind", value=self.strategy.kind, fix="use teacher or scheduled",
-            )  # fmt: skip
+        parameters.check_data(self, data)
 
     def check_start(self, start: Fit, shape: dict[str, Any]) -> None:
         """Raise a CortseqError if learning on a recording of `shape` cannot begin with an earlier fit."""
@@ -208,9 +196,15 @@ class Recurrent(Training, Cell, Model):
         return Member.of(self.network(shape), params, member)
 
     def flow(
-        self, params: Params, shape: dict[str, Any], member: int, map: str,
-        input: Any = None, seed: int = 0, inputs: Any = None,
-    ) -> Flow:  # fmt: skip
+        self,
+        params: Params,
+        shape: dict[str, Any],
+        member: int,
+        map: Map,
+        input: Any = None,
+        seed: int = 0,
+        inputs: Any = None,
+    ) -> Flow:
         """Return the map of one member on its whole flat state, float64 (docs/dynamics.md#three-maps).
 
         The state is that of `states`: with a skip the cell's, then the standardised signal of the bin before,
@@ -230,6 +224,4 @@ class Recurrent(Training, Cell, Model):
         CortseqError : an unknown map, an input that is none or is given to a map that makes its own, inputs
             of another shape, a network that has no such flow (`memory`, `discretise`).
         """
-        from cortseq.networks import loop
-
         return loop.flow(self.member(params, shape, member), shape, map, input, seed, inputs)

@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+import xarray as xr
+from numpy.typing import ArrayLike
 
 from cortseq import recording
 from cortseq.data import Data
 from cortseq.models.base import Fit
 from cortseq.networks.families.rate import Rate
+from cortseq.networks.recurrent import Recurrent
 
 
-def untrained(model, recording, members: int = 1, seed: int = 0, **given):
+def untrained(
+    model: Recurrent, recording: xr.Dataset, members: int = 1, seed: int = 0, **given: ArrayLike
+) -> Fit:
     """Return a Fit of a recurrent `model` with its start parameters, float64: nothing is learned.
 
     `given` : parameters that replace them, with or without a leading member axis.
@@ -38,8 +43,8 @@ def untrained(model, recording, members: int = 1, seed: int = 0, **given):
 
 
 def driven_map_fit(
-    n: int, gain: float, noise: float, shape: tuple[int, int], members: int, seed: int, **given
-):
+    n: int, gain: float, noise: float, shape: tuple[int, int], members: int, seed: int, **given: ArrayLike
+) -> tuple[Fit, xr.Dataset]:
     """Random networks h' = tanh(J h + noise z) as fits of a vanilla network, and the recording of z.
 
     z (trial, time, n), `shape` = (trials, bins), is white; the input weights hand it on one to one. J of

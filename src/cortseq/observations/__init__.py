@@ -31,10 +31,27 @@ if TYPE_CHECKING:
     from cortseq.data import Data
 
 __all__ = [
-    "FIXED", "MAX_LOG_RATE", "MIN_LOG_RATE", "MIN_RATE", "MIN_SD", "TRACKS", "Distribution", "Mixture",
-    "Readout", "StateEmission", "Track", "autoregression", "distribution", "emission_of", "names",
-    "observation_of", "skipped", "states_of", "varying", "with_dispersion",
-]  # fmt: skip
+    "FIXED",
+    "MAX_LOG_RATE",
+    "MIN_LOG_RATE",
+    "MIN_RATE",
+    "MIN_SD",
+    "TRACKS",
+    "Distribution",
+    "Mixture",
+    "Readout",
+    "StateEmission",
+    "Track",
+    "autoregression",
+    "distribution",
+    "emission_of",
+    "names",
+    "observation_of",
+    "skipped",
+    "states_of",
+    "varying",
+    "with_dispersion",
+]
 
 
 def emission_of(shape: Data | dict[str, Any]) -> Distribution:

@@ -101,8 +101,10 @@ def _check_bins(model: str, folds: list[xr.Dataset], nulls: list[xr.Dataset], na
         if not same or (missing != null["log_prob"].isnull().values[:1]).any():
             raise CortseqError(
                 f"{model} and the null are not forecast on the same bins",
-                key="fold", value=fold, fix="run the forecast stage again",
-            )  # fmt: skip
+                key="fold",
+                value=fold,
+                fix="run the forecast stage again",
+            )
 
 
 # -- L6: the last k bins ----------------------------------------------------------------------------

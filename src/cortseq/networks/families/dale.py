@@ -16,6 +16,8 @@ from cortseq.networks.signed import balanced_start, column_signs, signed_weights
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.networks.training.kernels.rate import Kernel
 else:
     torch = lazy("torch")
 
@@ -37,8 +39,10 @@ class Dale(Recurrent):
     leak: Leak = "learned"
     radius: Annotated[float, Field(gt=0)] = Field(0.9, description="spectral radius of W at the start")
 
-    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Return one member's parameters: W balanced, of spectral radius `radius`, and biases above 0."""
+    def start_parameters(
+        self, n_in: int, bin_width: float, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Return one member's parameters: W (hidden, hidden) balanced, of radius `radius`, biases above 0."""
         n = self.hidden
         signs = column_signs(n, self.excitatory)
         return {
@@ -62,8 +66,8 @@ class Dale(Recurrent):
         """Return h before the first bin, (..., hidden), not negative."""
         return (torch.relu(q["start"]),)
 
-    def kernel(self, q: dict):
-        """Return the compiled leaky network with a ReLU."""
+    def kernel(self, q: dict[str, np.ndarray]) -> Kernel:
+        """Return the compiled leaky network with a ReLU; W is (hidden, hidden)."""
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=True)
@@ -74,7 +78,9 @@ class Dale(Recurrent):
         target = torch.relu(h @ q["recurrent"].mT + drive)
         return (leaky(h, target, q["leak"], self.leak),)
 
-    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+    def tangent(
+        self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
+    ) -> State:
         """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,), w = state, vectors, q["recurrent"]
         return (leaky_tangent(v, relu_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)

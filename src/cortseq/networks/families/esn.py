@@ -52,19 +52,21 @@ class Esn(Recurrent):
         return super().small(**{"hidden": 20, **more})
 
     @model_validator(mode="after")
-    def _nothing_carried(self):
+    def _nothing_carried(self) -> Self:
         if self.after is not None:
             raise ValueError(
                 "after: the cell of an esn is never trained, so a session hands nothing on -- leave it out"
             )
         return self
 
-    def check_start(self, start: Fit, shape: dict) -> None:
+    def check_start(self, start: Fit, shape: dict[str, Any]) -> None:
         """Raise a CortseqError: the cell is never trained, so nothing is carried over."""
         Model.check_start(self, start, shape)
 
-    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Return one member's parameters: the reservoir of radius `radius`, its input weights and biases."""
+    def start_parameters(
+        self, n_in: int, bin_width: float, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Return one member's parameters: the reservoir (hidden, hidden), its input weights, biases."""
         n = self.hidden
         weights = rng.normal(size=(n, n)) / np.sqrt(n * self.density)
         if self.density < 1:
@@ -97,7 +99,9 @@ class Esn(Recurrent):
         """Units are tanh."""
         return True
 
-    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+    def tangent(
+        self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
+    ) -> State:
         """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,), w = state, vectors, q["recurrent"]
         return (leaky_tangent(v, tanh_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)

@@ -32,8 +32,10 @@ class Gru(Recurrent):
     input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
 
-    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Return one member's parameters: orthogonal recurrent blocks, biases of z at `update_bias`."""
+    def start_parameters(
+        self, n_in: int, bin_width: float, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Return one member's parameters: orthogonal blocks W (3 hidden, hidden), `update_bias` in b."""
         n = self.hidden
         bias = np.zeros(3 * n)
         bias[n : 2 * n] = self.update_bias
@@ -64,7 +66,9 @@ class Gru(Recurrent):
         inner = w_candidate + row(q["candidate_bias"], h)
         return r, z, inner, torch.tanh(u_candidate + r * inner)
 
-    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+    def tangent(
+        self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
+    ) -> State:
         """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,) = state, vectors
         r, z, inner, n = (part.unsqueeze(-1) for part in self._gates(q, h, drive))
@@ -82,7 +86,8 @@ class Gru(Recurrent):
 
         Its spectrum means what a rate network's does.
         """
-        return p["recurrent"][..., 2 * self.hidden :, :]
+        weights: torch.Tensor = p["recurrent"][..., 2 * self.hidden :, :]
+        return weights
 
 
 MODEL = Gru

@@ -15,6 +15,8 @@ from cortseq.networks.recurrent import Recurrent
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.networks.training.kernels.rate import Kernel
 else:
     torch = lazy("torch")
 
@@ -40,13 +42,15 @@ class LowRank(Recurrent):
         return super().small(**{"rank": 2, **more})
 
     @model_validator(mode="after")
-    def _rank_fits(self):
+    def _rank_fits(self) -> Self:
         if self.rank > self.hidden:
             raise ValueError(f"rank: {self.rank} is more than hidden ({self.hidden})")
         return self
 
-    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Return one member's parameters, M as `left` and N as `right`."""
+    def start_parameters(
+        self, n_in: int, bin_width: float, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Return one member's parameters, M as `left` and N as `right`, each (hidden, rank)."""
         n = self.hidden
         left = rng.normal(size=(n, self.rank))
         turn = np.linalg.qr(rng.normal(size=(self.rank, self.rank)))[0]
@@ -68,8 +72,8 @@ class LowRank(Recurrent):
         """Return h before the first bin, (..., hidden)."""
         return (q["start"],)
 
-    def kernel(self, q: dict):
-        """Return the compiled leaky network with a tanh."""
+    def kernel(self, q: dict[str, np.ndarray]) -> Kernel:
+        """Return the compiled leaky network with a tanh; W is (hidden, hidden)."""
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=False)
@@ -90,7 +94,9 @@ class LowRank(Recurrent):
         """Units are tanh."""
         return True
 
-    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+    def tangent(
+        self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
+    ) -> State:
         """Return the image of the tangent vectors, (hidden, k), in the order that costs rank x hidden."""
         (h,), (v,) = state, vectors
         slope = tanh_slope(h @ q["recurrent"].mT + drive)

@@ -14,6 +14,8 @@ from cortseq.networks.recurrent import Recurrent
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.networks.training.kernels.lstm import Kernel
 else:
     torch = lazy("torch")
 
@@ -34,8 +36,10 @@ class Lstm(Recurrent):
     input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
 
-    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Return one member's parameters: orthogonal recurrent blocks, biases of f at `forget_bias`."""
+    def start_parameters(
+        self, n_in: int, bin_width: float, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Return one member's parameters: orthogonal blocks W (4 hidden, hidden), `forget_bias` in b."""
         n = self.hidden
         bias = np.zeros(4 * n)
         bias[n : 2 * n] = self.forget_bias
@@ -51,8 +55,8 @@ class Lstm(Recurrent):
         h, c = q["start"].chunk(2, -1)
         return torch.tanh(h), c
 
-    def kernel(self, q: dict):
-        """Return the compiled LSTM."""
+    def kernel(self, q: dict[str, np.ndarray]) -> Kernel:
+        """Return the compiled LSTM; W is (4 hidden, hidden)."""
         from cortseq.networks.training.kernels import lstm
 
         return lstm.Kernel(q)
@@ -64,7 +68,9 @@ class Lstm(Recurrent):
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
-    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+    def tangent(
+        self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
+    ) -> State:
         """Return the images of the tangent vectors of h and c, each (hidden, k)."""
         h, c = state
         d_h, d_c = vectors
@@ -88,7 +94,8 @@ class Lstm(Recurrent):
         Its spectrum means what a rate network's does.
         """
         n = self.hidden
-        return p["recurrent"][..., 2 * n : 3 * n, :]
+        weights: torch.Tensor = p["recurrent"][..., 2 * n : 3 * n, :]
+        return weights
 
 
 MODEL = Lstm

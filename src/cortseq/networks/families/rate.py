@@ -14,6 +14,8 @@ from cortseq.networks.recurrent import Recurrent
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.networks.training.kernels.rate import Kernel
 else:
     torch = lazy("torch")
 
@@ -69,8 +71,10 @@ class Rate(Recurrent):
     nonlinearity: Literal["tanh", "relu"] = "tanh"
     gain: Annotated[float, Field(gt=0)] = 0.9
 
-    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Return one member's parameters, W Gaussian with variance gain^2 / hidden."""
+    def start_parameters(
+        self, n_in: int, bin_width: float, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Return one member's parameters, W (hidden, hidden) Gaussian with variance gain^2 / hidden."""
         n = self.hidden
         return {
             "recurrent": rng.normal(0, self.gain / np.sqrt(n), (n, n)),
@@ -88,8 +92,8 @@ class Rate(Recurrent):
         """Return h before the first bin, (..., hidden)."""
         return (q["start"],)
 
-    def kernel(self, q: dict):
-        """Return the compiled leaky network with a tanh or a ReLU."""
+    def kernel(self, q: dict[str, np.ndarray]) -> Kernel:
+        """Return the compiled leaky network with a tanh or a ReLU; W is (hidden, hidden)."""
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=self.nonlinearity == "relu")
@@ -111,7 +115,9 @@ class Rate(Recurrent):
         """Whether units are tanh."""
         return self.nonlinearity == "tanh"
 
-    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+    def tangent(
+        self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
+    ) -> State:
         """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,), w = state, vectors, q["recurrent"]
         slope = tanh_slope if self.nonlinearity == "tanh" else relu_slope

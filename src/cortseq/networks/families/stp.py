@@ -16,6 +16,8 @@ from cortseq.networks.signed import balanced_start, column_signs, signed_weights
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.networks.training.kernels.stp import Kernel
 else:
     torch = lazy("torch")
 
@@ -53,8 +55,10 @@ class Stp(Recurrent):
         """Return a small specification under Dale's law."""
         return super().small(**{"dale": True, **more})
 
-    def start_parameters(self, n_in: int, bin_width: float, rng: np.random.Generator) -> dict:
-        """Return one member's parameters, with facilitating and depressing synapses in turn."""
+    def start_parameters(
+        self, n_in: int, bin_width: float, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Return one member's parameters (hidden,): facilitating and depressing synapses in turn."""
         n = self.hidden
         signs = column_signs(n, self.excitatory)
         kinds = np.where(np.arange(n)[:, None] % 2 == 0, FACILITATING, DEPRESSING)
@@ -97,8 +101,8 @@ class Stp(Recurrent):
         u = use * (fac + r) / (fac + use * r)
         return h, u, rec / (rec + u * r)
 
-    def kernel(self, q: dict):
-        """Return the compiled network with plastic synapses."""
+    def kernel(self, q: dict[str, np.ndarray]) -> Kernel:
+        """Return the compiled network with plastic synapses; W is (hidden, hidden)."""
         from cortseq.networks.training.kernels import stp
 
         return stp.Kernel(q, self.rate_scale)
@@ -122,7 +126,9 @@ class Stp(Recurrent):
         target = torch.relu((u * x / use * active) @ q["recurrent"].mT + drive)
         return leaky(h, target, leak, self.leak), u, x
 
-    def tangent(self, q: Params, state: State, drive, vectors: State, moved: torch.Tensor) -> State:
+    def tangent(
+        self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
+    ) -> State:
         """Return the images of the tangent vectors of h, u and x, each (hidden, k)."""
         h, u, x = (part.unsqueeze(-1) for part in state)
         d_h, d_u, d_x = vectors

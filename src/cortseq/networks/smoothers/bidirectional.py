@@ -9,6 +9,7 @@ Trans Signal Process 45:2673; the GRU is that of torch (Cho et al. 2014).
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,9 @@ class Bidirectional:
     dropout: float = 0.3
     patience: int = 15
 
-    def rates(self, train: Data, valid: Data, test: Data, held_in, held_out, seed: int) -> np.ndarray:
+    def rates(
+        self, train: Data, valid: Data, test: Data, held_in: Sequence[int], held_out: Sequence[int], seed: int
+    ) -> np.ndarray:
         """Return expected counts of the units `held_out` in every bin of `test`, (trial, time, unit)."""
         with threads.single(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -69,7 +72,7 @@ class Bidirectional:
 class _Trials:
     """Held-in counts, held-out counts and mask of some trials as tensors."""
 
-    def __init__(self, data: Data, held_in, held_out):
+    def __init__(self, data: Data, held_in: Sequence[int], held_out: Sequence[int]):
         self.valid = torch.as_tensor(data.valid)
         y = torch.as_tensor(np.where(data.valid[..., None], data.y, 0)).float()
         self.seen, self.target = y[..., list(held_in)], y[..., list(held_out)]
@@ -103,9 +106,10 @@ class _Network(torch.nn.Module):
         states, _ = pad_packed_sequence(
             self.gru(packed)[0], batch_first=True, total_length=trials.seen.shape[1]
         )
-        return self.readout(self.dropout(states)).clamp(MIN_LOG_RATE, MAX_LOG_RATE)
+        eta: torch.Tensor = self.readout(self.dropout(states))
+        return eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE)
 
 
-def _log_mean(train: Data, held_out) -> np.ndarray:
+def _log_mean(train: Data, held_out: Sequence[int]) -> np.ndarray:
     total = train.y[train.valid][:, list(held_out)].sum(0)
     return np.asarray(np.log((total + 0.5) / (train.valid.sum() + 1.0)))

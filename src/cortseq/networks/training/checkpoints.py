@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,14 +33,14 @@ class Keeper:
         self.checkpoint, self.identity, self.progress = checkpoint, identity, progress
         self.written = time.monotonic()
         self.complained = False
-        self.groups: dict[int, dict] = self._read()
+        self.groups: dict[int, dict[str, Any]] = self._read()
 
-    def _read(self) -> dict[int, dict]:
+    def _read(self) -> dict[int, dict[str, Any]]:
         if self.checkpoint is None or not self.checkpoint.path.exists():
             return {}
         from safetensors import SafetensorError, safe_open
 
-        groups: dict[int, dict] = {}
+        groups: dict[int, dict[str, Any]] = {}
         try:
             with safe_open(self.checkpoint.path, "pt") as file:
                 head = json.loads(file.metadata()["fit"])
@@ -60,7 +61,7 @@ class Keeper:
         """Whether it is time to write again."""
         return self.checkpoint is not None and time.monotonic() - self.written > self.checkpoint.seconds
 
-    def keep(self, group: int, state: dict) -> None:
+    def keep(self, group: int, state: dict[str, Any]) -> None:
         """Write the state of `group` (tensors, and what JSON holds) beside those of the others.
 
         A full disk does not end a fit: it goes on without the checkpoint, and says so once.
@@ -79,8 +80,8 @@ class Keeper:
     def _write(self) -> None:
         from safetensors.torch import save_file
 
-        tensors: dict = {}
-        plain: dict = {}
+        tensors: dict[str, torch.Tensor] = {}
+        plain: dict[str, dict[str, Any]] = {}
         for group, state in self.groups.items():
             plain[str(group)] = {k: v for k, v in state.items() if not isinstance(v, torch.Tensor)}
             tensors |= {

@@ -8,6 +8,9 @@ conditioned; the penalty stays on the weights in the original basis.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import scipy.linalg
 import torch
@@ -16,13 +19,17 @@ from scipy.optimize import minimize
 from cortseq.data import Data, Params
 from cortseq.networks.network import Network, before
 from cortseq.observations import skipped
+from cortseq.observations.base import Readout
 
 _CHUNK = 128  # trials run at once
 _BLOCK = 4096  # bins converted to double precision at once: bounds memory
+Solution = tuple[float, dict[str, np.ndarray], np.ndarray]  # penalty, parameters, eta of the validation bins
 
 
-def fit_readout(network: Network, p: Params, train: Data, valid: Data, penalties) -> tuple[Params, float]:
-    """Read-out parameters for one member's fixed cell parameters `p`, and the penalty by validation."""
+def fit_readout(
+    network: Network, p: Params, train: Data, valid: Data, penalties: np.ndarray
+) -> tuple[Params, float]:
+    """Return the read-out for one member's fixed cell `p`; validation chooses of `penalties` (penalty,)."""
     observation = network.observation
     features, y, last = _bins(network, p, train)
     features_valid, y_valid, last_valid = _bins(network, p, valid)
@@ -33,9 +40,9 @@ def fit_readout(network: Network, p: Params, train: Data, valid: Data, penalties
         events = max(float(train.n_events().sum()), 1.0)
         path = _likelihood_path(observation, p, features, y, features_valid, penalties, events)
     best: tuple[float, Params, float] = (np.inf, {}, 0.0)
-    for penalty, readout, eta in path:
+    for penalty, readout, predicted in path:
         found = {name: torch.from_numpy(value.astype(np.float32)) for name, value in readout.items()}
-        eta = torch.from_numpy(eta.astype(np.float32))
+        eta = torch.from_numpy(predicted.astype(np.float32))
         eta = eta if last_valid is None else skipped(p, eta, last_valid)
         loss = -float(observation.log_prob(p | found, eta, y_valid).double().sum())
         if loss < best[0] or not best[1]:
@@ -46,7 +53,9 @@ def fit_readout(network: Network, p: Params, train: Data, valid: Data, penalties
     return found, best[2]
 
 
-def ridge(features: np.ndarray, targets: np.ndarray, penalties):
+def ridge(
+    features: np.ndarray, targets: np.ndarray, penalties: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Weights (target, feature), intercepts that minimise sum |t - C f - d|^2 + penalty n |C|^2, per penalty.
 
     `features` (bin, feature) and `targets` (bin, target), n the number of bins.
@@ -69,10 +78,10 @@ def _moments(features: np.ndarray, mean: np.ndarray, targets: np.ndarray) -> tup
     return gram / len(features), cross / len(features)
 
 
-def _bins(network: Network, p: Params, data: Data):
+def _bins(network: Network, p: Params, data: Data) -> tuple[np.ndarray, torch.Tensor, torch.Tensor | None]:
     """Features (bin, hidden) float32 and observations of the valid bins; what a skip sees (else None)."""
     features, seen = [], []
-    lasts: list = []
+    lasts: list[Any] = []
     with torch.no_grad():
         for first in range(0, len(data.y), _CHUNK):
             x, y, valid = network.tensors(p, data, slice(first, first + _CHUNK), torch.float32)
@@ -83,7 +92,9 @@ def _bins(network: Network, p: Params, data: Data):
     return np.concatenate(features), torch.cat(seen), None if lasts[0] is None else torch.cat(lasts)
 
 
-def _targets(observation, p: Params, features: np.ndarray, y, last) -> tuple[np.ndarray, np.ndarray]:
+def _targets(
+    observation: Readout, p: Params, features: np.ndarray, y: torch.Tensor, last: torch.Tensor | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Features and standardised signals; with a skip, what it leaves of them in bins that have one before."""
     target = observation.encode(p, y)
     if last is not None:
@@ -92,7 +103,15 @@ def _targets(observation, p: Params, features: np.ndarray, y, last) -> tuple[np.
     return features, target.double().numpy()
 
 
-def _likelihood_path(observation, p: Params, features, y, features_valid, penalties, events):
+def _likelihood_path(
+    observation: Readout,
+    p: Params,
+    features: np.ndarray,
+    y: torch.Tensor,
+    features_valid: np.ndarray,
+    penalties: np.ndarray,
+    events: float,
+) -> Iterator[Solution]:
     """Warm-started L-BFGS down the path, the objective per event; dispersions of counts are learned too."""
     start = np.asarray(p["readout_bias"], np.float64)
     mean = features.mean(0, dtype=np.float64)
@@ -107,7 +126,7 @@ def _likelihood_path(observation, p: Params, features, y, features_valid, penalt
     inverse = torch.from_numpy((1 / values[keep]).astype(np.float32))
     theta = np.concatenate([np.zeros(n_out * n_in), start, *spread])
 
-    def parts(t):
+    def parts(t: Any) -> dict[str, Any]:
         """Weights on z, biases and, where there are any, dispersions."""
         names = ("readout_weight", "readout_bias", "log_dispersion")
         split = {
@@ -115,7 +134,7 @@ def _likelihood_path(observation, p: Params, features, y, features_valid, penalt
         }
         return split | {"readout_weight": split["readout_weight"].reshape(n_out, n_in)}
 
-    def objective(flat: np.ndarray, penalty: float):
+    def objective(flat: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
         t = torch.from_numpy(flat.astype(np.float32)).requires_grad_()
         q = parts(t)
         weight = q["readout_weight"]
@@ -141,7 +160,9 @@ def _likelihood_path(observation, p: Params, features, y, features_valid, penalt
         yield penalty, q | {"readout_weight": back, "readout_bias": bias - back @ mean}, eta
 
 
-def _ridge_path(features, target, features_valid, penalties):
+def _ridge_path(
+    features: np.ndarray, target: np.ndarray, features_valid: np.ndarray, penalties: np.ndarray
+) -> Iterator[Solution]:
     """Ridge on standardised targets."""
     for penalty, (weight, bias) in zip(penalties, ridge(features, target, penalties), strict=True):
         readout = {"readout_weight": weight, "readout_bias": bias}
@@ -150,5 +171,7 @@ def _ridge_path(features, target, features_valid, penalties):
 
 def _residual_sd(p: Params, features: np.ndarray, target: np.ndarray) -> torch.Tensor:
     """Return the log sd of the standardised residuals on training trials, (channel,)."""
-    eta = torch.from_numpy(features.astype(np.float32)) @ p["readout_weight"].T + p["readout_bias"]
+    eta: torch.Tensor = (
+        torch.from_numpy(features.astype(np.float32)) @ p["readout_weight"].T + p["readout_bias"]
+    )
     return (torch.from_numpy(target.astype(np.float32)) - eta).std(0).clamp_min(1e-6).log()

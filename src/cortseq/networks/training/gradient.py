@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -160,7 +162,15 @@ class _Roles:
 class _Descent:
     """The state of fitting one group of members."""
 
-    def __init__(self, params, members, roles: _Roles, seed, device, learned_before: bool = False):
+    def __init__(
+        self,
+        params: Params,
+        members: list[int],
+        roles: _Roles,
+        seed: int,
+        device: str,
+        learned_before: bool = False,
+    ):
         self.learned_before = learned_before
         self.members, self.roles, self.seed = members, roles, seed
         self.training = training = roles.training
@@ -173,13 +183,13 @@ class _Descent:
         self.best_loss = np.full(len(members), np.inf)
         self.best_epoch = np.zeros(len(members), int)
         self.failed: dict[int, str] = {}
-        self.rows: list[list] = []
+        self.rows: list[list[Any]] = []
         self.epoch, self.step, self.finished = 1, 0, False
         self.sums = np.zeros((2, len(members)))  # of this epoch's losses and clipped steps
 
     # -- the loop over epochs ---------------------------------------------------------------------
 
-    def run(self, keeper: checkpoints.Keeper, group: int, warned, n_groups: int) -> None:
+    def run(self, keeper: checkpoints.Keeper, group: int, warned: threading.Event, n_groups: int) -> None:
         """Epochs until the last, or until all patience is over; goes on from the keeper's state."""
         if group in keeper.groups:
             self.load(keeper.groups[group])
@@ -292,7 +302,9 @@ class _Descent:
         span = str(self.members[0]) if len(self.members) == 1 else f"{self.members[0]}-{self.members[-1]}"
         return f"{self.roles.network.cell.family} member {span}"
 
-    def _report(self, progress: Progress, seconds: float, first: int, n_steps: int, group) -> None:
+    def _report(
+        self, progress: Progress, seconds: float, first: int, n_steps: int, group: tuple[int, int]
+    ) -> None:
         last = self.training.epochs
         epochs = self.epoch - 1 + self.step / n_steps
         left = seconds / max(epochs - first + 1, 1e-9) * (last - epochs)
@@ -307,7 +319,7 @@ class _Descent:
     def curves(self) -> pd.DataFrame:
         return pd.DataFrame(self.rows, columns=CURVES)
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Everything that changes while learning: tensors, and what JSON holds exactly."""
         moments = self.optimizer.state.get(self.flat.values, {})
         return {
@@ -322,7 +334,7 @@ class _Descent:
             "at": [self.epoch, self.step, self.finished],
         }
 
-    def load(self, state: dict) -> None:
+    def load(self, state: dict[str, Any]) -> None:
         with torch.no_grad():
             self.flat.values.copy_(state["values"])
             self.best.copy_(state["best"])

@@ -21,7 +21,7 @@ class Draws:
     member: int
     epoch: int
     step: int
-    kept: dict = field(default_factory=dict)
+    kept: dict[int, np.ndarray] = field(default_factory=dict)
 
     def _seed(self, purpose: int, *more: int) -> np.random.SeedSequence:
         return np.random.SeedSequence([self.seed, self.member, purpose, self.epoch, self.step, *more])

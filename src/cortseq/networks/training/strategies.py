@@ -19,7 +19,7 @@ Scores are always one step ahead with the recording as input, whatever a model w
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -30,6 +30,9 @@ from cortseq.networks.training import noise
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.networks.training.engines.base import Batch, State
+    from cortseq.networks.training.engines.generic import Generic
 else:
     torch = lazy("torch")
 
@@ -79,7 +82,7 @@ class Scheduled(_Strategy):
             return 1 - (1 - self.final) * progress
         floor = max(self.final, 1e-3)
         if self.decay == "exponential":
-            return floor**progress
+            return float(floor**progress)
         k = math.expm1(10) * floor / (1 - floor)
         return k / (k + math.expm1(10 * progress))
 
@@ -122,11 +125,21 @@ Strategy = Annotated[Teacher | Scheduled | Generalised | Sparse, Field(discrimin
 class Rollout:
     """Makes the inputs of one stretch of bins as the network goes; used by the generic engine only."""
 
-    def __init__(self, engine, batch, progress: float, first: int, stop: int, x, y, mask):
+    def __init__(
+        self,
+        engine: Generic,
+        batch: Batch,
+        progress: float,
+        first: int,
+        stop: int,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        mask: torch.Tensor,
+    ):
         self.engine, self.batch, self.first = engine, batch, first
         self.strategy, self.x, self.y, self.mask = engine.strategy, x, y, mask
         self.recorded = engine._before(batch, first, stop)
-        self.last: list = [None if self.recorded is None else self.recorded[..., 0, :]]
+        self.last: list[Any] = [None if self.recorded is None else self.recorded[..., 0, :]]
         if isinstance(self.strategy, Scheduled):
             self.coins = self._coins(self.strategy.probability(progress), first, stop)
             self.generators = [
@@ -137,8 +150,8 @@ class Rollout:
             self.inverse = torch.linalg.pinv(weight.detach())
             self.seen = engine.observation.encode(engine.q, y)
 
-    def step(self, t: int, state, out):
-        """Return the state after forcing, and the drive into the next bin."""
+    def step(self, t: int, state: State, out: torch.Tensor) -> tuple[State, torch.Tensor]:
+        """Return the state after forcing, and the drive into the next bin (..., n_drive)."""
         engine, q = self.engine, self.engine.q
         eta = engine.network.readout(q, out, self.last[-1])
         x = self.x[..., t, :]

@@ -16,6 +16,7 @@ one graph. They agree to rounding (tests/networks/test_engines.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,9 @@ from cortseq.networks.training.settings import Training
 
 if TYPE_CHECKING:
     from cortseq.networks.recurrent import Recurrent
+
+# Nats, (member,) or of one member, and its derivatives by name.
+LossAndGradients = tuple[float | np.ndarray, dict[str, np.ndarray]]
 
 
 def choose(
@@ -63,7 +67,9 @@ def choose(
     return Generic(network, data, params, training, device, strategy)
 
 
-def stepper(model: Recurrent, params: Params, data: Data, execution: str = "auto", device: str = "cpu"):
+def stepper(
+    model: Recurrent, params: Params, data: Data, execution: str = "auto", device: str = "cpu"
+) -> Callable[[], LossAndGradients]:
     """Return a function that does one step's work on all trials of `data`: () -> (loss, gradients).
 
     `params`: one member's tensors, or all members' with a leading axis (then loss is (member,)). The loss
@@ -85,7 +91,7 @@ def stepper(model: Recurrent, params: Params, data: Data, execution: str = "auto
     }
     batch = Batch(np.tile(np.arange(len(data.y)), (n_members, 1)), data.y.shape[1])
 
-    def step():
+    def step() -> LossAndGradients:
         for value in p.values():
             if value.requires_grad:  # in place: a recorded step writes where the gradients were
                 value.grad = torch.zeros_like(value) if value.grad is None else value.grad.zero_()
@@ -101,6 +107,6 @@ def stepper(model: Recurrent, params: Params, data: Data, execution: str = "auto
 
 def loss_and_gradient(
     model: Recurrent, params: Params, data: Data, execution: str = "auto", device: str = "cpu"
-):
+) -> LossAndGradients:
     """One call of `stepper`: (loss in nats, gradients by name)."""
     return stepper(model, params, data, execution, device)()

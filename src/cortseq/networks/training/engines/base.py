@@ -13,7 +13,7 @@ from cortseq.networks.network import Network
 from cortseq.networks.training.noise import Draws
 from cortseq.networks.training.settings import Training
 
-State = tuple  # of arrays (..., trial, size)
+State = tuple[Any, ...]  # arrays (..., trial, size): tensors, or numpy's of the compiled engine
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Batch:
     `progress`: the fraction of the epochs that is over, for strategies that change with it.
     """
 
-    index: np.ndarray
+    index: np.ndarray | torch.Tensor
     stop: int
     draws: list[Draws] = field(default_factory=list)
     progress: float = 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ class Events:
     value: np.ndarray
 
     @classmethod
-    def of(cls, data: Data, dtype) -> Events:
+    def of(cls, data: Data, dtype: np.typing.DTypeLike) -> Events:
         """Return counts, or one event of value 1 for every symbol; missing bins have none."""
         if data.kind.has_labels:
             unit, per_row = data.y[data.valid], data.valid
@@ -120,6 +121,33 @@ class Prepared(Engine):
         mask[: max(scored - first, 0)] = 0
         return mask, float((self.constant[first:stop, batch.index[0]] * mask).sum())
 
+    def _dense(self, batch: Batch, first: int, stop: int) -> np.ndarray:
+        """Dense inputs (time, trial, input) with noise and dropout."""
+        x = np.ascontiguousarray(self.dense[first:stop, batch.index[0]])
+        shape = (batch.index.shape[1], self.n_time, self.n_sparse + x.shape[-1])
+        if batch.draws and self.training.input_noise:
+            normal = batch.draws[0].normal(noise.NOISE, shape)[:, first:stop]
+            x += self.training.input_noise * normal.swapaxes(0, 1).astype(self.dtype)
+        if batch.draws and self.training.input_dropout:
+            cut, scale = noise.threshold(self.training.input_dropout)
+            words = batch.draws[0].words(noise.INPUT, shape)[:, first:stop, self.n_sparse :]
+            x *= (words.swapaxes(0, 1) >= cut) * self.dtype.type(scale)
+        return x
+
+    def _dropped(self, batch: Batch) -> tuple[np.ndarray, int, float]:
+        """Random words, threshold and scale of input dropout for the sparse inputs."""
+        if not batch.draws or not self.training.input_dropout:
+            return _NO_WORDS, 0, self.dtype.type(1)
+        n_in = self.n_sparse + (0 if self.dense is None else self.dense.shape[-1])
+        words = batch.draws[0].words(noise.INPUT, (batch.index.shape[1], self.n_time, n_in))
+        cut, scale = noise.threshold(self.training.input_dropout)
+        return words, cut, self.dtype.type(scale)
+
+    def _hidden_dropped(self, batch: Batch) -> tuple[np.ndarray, int, float]:
+        shape = (batch.index.shape[1], self.n_time, self.network.cell.hidden)
+        cut, scale = noise.threshold(self.training.hidden_dropout)
+        return batch.draws[0].words(noise.HIDDEN, shape), cut, self.dtype.type(scale)
+
     def _buffer(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Return a contiguous array that is used again: fresh pages cost more than computing in them."""
         n = math.prod(shape)
@@ -164,7 +192,9 @@ class Compiled(Prepared):
         n = batch.index.shape[1]
         return tuple(np.repeat(s.detach().numpy()[None], n, 0) for s in self.started)
 
-    def segment(self, batch, state, first, stop, scored, d_final, keep) -> Segment:
+    def segment(
+        self, batch: Batch, state: State, first: int, stop: int, scored: int, d_final: Any, keep: set[int]
+    ) -> Segment:
         """Run forward once, then read-out, loss and gradient block by block from the last one."""
         with _flushed_denormals():
             states, z = self._forward(batch, state, first, stop, d_final is None and stop not in keep)
@@ -177,7 +207,7 @@ class Compiled(Prepared):
         kept = {bin: tuple(s[bin - first].copy() for s in states) for bin in keep if first <= bin <= stop}
         return Segment(np.array([loss]), tuple(d_states), kept)
 
-    def advance(self, batch, state, first, stop) -> State:
+    def advance(self, batch: Batch, state: State, first: int, stop: int) -> State:
         """Run forward and keep the last states."""
         with _flushed_denormals():
             return tuple(s[-1].copy() for s in self._forward(batch, state, first, stop, False)[0])
@@ -198,7 +228,7 @@ class Compiled(Prepared):
         )
         ends = [self.derived[name] for name in self.grads] + list(self.started)
         grads = [*self.grads.values(), *(d.sum(0) for d in d_start or ())]
-        later: tuple[list, list] = [], []
+        later: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
         for value, grad in zip(ends, grads, strict=True):
             if not value.requires_grad:
                 continue
@@ -219,7 +249,9 @@ class Compiled(Prepared):
         size = max(1, BLOCK // (width * batch.index.shape[1]))
         return [slice(first, min(first + size, n_time)) for first in range(0, n_time, size)]
 
-    def _forward(self, batch: Batch, state: State, first: int, stop: int, skip_last: bool):
+    def _forward(
+        self, batch: Batch, state: State, first: int, stop: int, skip_last: bool
+    ) -> tuple[list[np.ndarray], np.ndarray]:
         """States (time + 1, trial, size) before each bin and at `stop`, activations z (time, trial, gate)."""
         n_time, n = stop - first, batch.index.shape[1]
         n_steps = n_time - 1 if skip_last else n_time
@@ -248,34 +280,9 @@ class Compiled(Prepared):
             matrix.multiply(_rows(self.x[block][: len(z)]), self.dense_columns, _rows(target))
             z += self.q["bias"] if self.sparse is None else target
 
-    def _dense(self, batch: Batch, first: int, stop: int) -> np.ndarray:
-        """Dense inputs (time, trial, input) with noise and dropout."""
-        x = np.ascontiguousarray(self.dense[first:stop, batch.index[0]])
-        shape = (batch.index.shape[1], self.n_time, self.n_sparse + x.shape[-1])
-        if batch.draws and self.training.input_noise:
-            normal = batch.draws[0].normal(noise.NOISE, shape)[:, first:stop]
-            x += self.training.input_noise * normal.swapaxes(0, 1).astype(self.dtype)
-        if batch.draws and self.training.input_dropout:
-            cut, scale = noise.threshold(self.training.input_dropout)
-            words = batch.draws[0].words(noise.INPUT, shape)[:, first:stop, self.n_sparse :]
-            x *= (words.swapaxes(0, 1) >= cut) * self.dtype.type(scale)
-        return x
-
-    def _dropped(self, batch: Batch):
-        """Random words, threshold and scale of input dropout for the sparse inputs."""
-        if not batch.draws or not self.training.input_dropout:
-            return _NO_WORDS, 0, self.dtype.type(1)
-        n_in = self.n_sparse + (0 if self.dense is None else self.dense.shape[-1])
-        words = batch.draws[0].words(noise.INPUT, (batch.index.shape[1], self.n_time, n_in))
-        cut, scale = noise.threshold(self.training.input_dropout)
-        return words, cut, self.dtype.type(scale)
-
-    def _hidden_dropped(self, batch: Batch):
-        shape = (batch.index.shape[1], self.n_time, self.network.cell.hidden)
-        cut, scale = noise.threshold(self.training.hidden_dropout)
-        return batch.draws[0].words(noise.HIDDEN, shape), cut, self.dtype.type(scale)
-
-    def _read(self, batch: Batch, states, first: int, block: slice):
+    def _read(
+        self, batch: Batch, states: list[np.ndarray], first: int, block: slice
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the read-out without its bias, (row, feature), and what it saw."""
         out = states[0][block]
         if batch.draws and self.training.hidden_dropout:
@@ -286,7 +293,7 @@ class Compiled(Prepared):
         matrix.multiply(_rows(out), self.readout_columns, eta)
         return eta, _rows(out)
 
-    def _head(self, batch: Batch, eta, first: int, block: slice, mask) -> float:
+    def _head(self, batch: Batch, eta: np.ndarray, first: int, block: slice, mask: np.ndarray) -> float:
         """Return the loss of a block's bins in `mask`, without its constant; eta becomes its gradient."""
         trials, bins = batch.index[0], slice(first + block.start, first + block.stop)
         common = (eta, self.q["readout_bias"], self.grads["readout_bias"], mask)
@@ -295,14 +302,24 @@ class Compiled(Prepared):
                 e = self.seen
                 events = e.indptr, e.unit, e.value, trials * self.n_time, bins.start
                 return self.dispersed(*common, *events, self.grads.get("log_dispersion"))
-            return heads.poisson(*common, self.counts, trials, bins.start)
+            return float(heads.poisson(*common, self.counts, trials, bins.start))
         if self.data.kind.has_labels:
-            return heads.categorical(*common, np.ascontiguousarray(self.symbols[bins, trials]))
+            return float(heads.categorical(*common, np.ascontiguousarray(self.symbols[bins, trials])))
         target = np.ascontiguousarray(self.target[bins, trials])
         known = np.ascontiguousarray(self.known[bins, trials])
-        return heads.gaussian(*common, target, known, self.q["log_sd"], self.grads["log_sd"])
+        return float(heads.gaussian(*common, target, known, self.q["log_sd"], self.grads["log_sd"]))
 
-    def _backward(self, batch: Batch, first: int, block: slice, states, z, eta, out, d_states) -> None:
+    def _backward(
+        self,
+        batch: Batch,
+        first: int,
+        block: slice,
+        states: list[np.ndarray],
+        z: np.ndarray,
+        eta: np.ndarray,
+        out: np.ndarray,
+        d_states: list[np.ndarray],
+    ) -> None:
         """Add up the gradients of one block; d_states goes from its last state to its first."""
         grads, drive = self.grads, z[block]
         matrix.add_transposed(grads["readout_weight"], eta, out)
@@ -337,7 +354,7 @@ def _rows(array: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _flushed_denormals():
+def _flushed_denormals() -> Iterator[None]:
     """Numbers below 1e-38 count as zero: a silent unit decays into them, and they are 10 times slower."""
     already = float(np.float32(1e-39) * np.float32(1)) == 0
     torch.set_flush_denormal(True)

@@ -55,7 +55,9 @@ class Generic(Engine):
         shape = batch.index.shape if batch.index.shape[0] > 1 else batch.index.shape[1:]
         return tuple(s.detach().unsqueeze(-2).expand(*shape, s.shape[-1]) for s in self.started)
 
-    def segment(self, batch, state, first, stop, scored, d_final, keep) -> Segment:
+    def segment(
+        self, batch: Batch, state: State, first: int, stop: int, scored: int, d_final: Any, keep: set[int]
+    ) -> Segment:
         """Run forward, and back to the first states."""
         state = tuple(s.detach().requires_grad_() for s in state)
         wanted = keep if d_final is None else keep | {stop}
@@ -69,7 +71,7 @@ class Generic(Engine):
         d_state = tuple(torch.zeros_like(s) if s.grad is None else s.grad for s in state)
         return Segment(_numpy(loss), d_state, kept)
 
-    def advance(self, batch, state, first, stop) -> State:
+    def advance(self, batch: Batch, state: State, first: int, stop: int) -> State:
         """Run forward and keep the last states."""
         with torch.no_grad():
             return self._run(batch, state, first, stop, {stop})[1]
@@ -95,7 +97,9 @@ class Generic(Engine):
 
     # -- the loop over time -----------------------------------------------------------------------
 
-    def _run(self, batch: Batch, state: State, first: int, stop: int, keep):
+    def _run(
+        self, batch: Batch, state: State, first: int, stop: int, keep: set[int]
+    ) -> tuple[torch.Tensor, State, dict[int, State]]:
         """Read-outs eta of bins first..stop, the states at `stop`, detached states at the bins `keep`."""
         network, cell, q = self.network, self.network.cell, self.q
         x, y, mask = self._window(batch, first, stop)
@@ -105,8 +109,8 @@ class Generic(Engine):
             rollout = Rollout(self, batch, batch.progress, first, stop, x, y, mask)
         # unbind, not indexing: the gradient of an index is a whole array of zeros
         drives = network.drive(q, x).unbind(-2) if rollout is None else ()
-        outs: list = []
-        kept: dict = {}
+        outs: list[torch.Tensor] = []
+        kept: dict[int, State] = {}
         for t in range(stop - first):
             if first + t in keep:
                 kept[first + t] = tuple(s.detach() for s in state)
@@ -124,12 +128,14 @@ class Generic(Engine):
         last = self._before(batch, first, stop) if rollout is None else rollout.lasts()
         return network.readout(q, torch.stack(outs, -2), last), state, kept
 
-    def _loss(self, batch: Batch, eta, first: int, stop: int, scored: int) -> torch.Tensor:
+    def _loss(self, batch: Batch, eta: torch.Tensor, first: int, stop: int, scored: int) -> torch.Tensor:
         _, y, mask = self._window(batch, first, stop, False)
         log_prob = self.observation.log_prob(self.q, eta, y) * mask
         return -log_prob[..., scored - first :].sum((-2, -1)).reshape(len(batch.index))
 
-    def _window(self, batch: Batch, first: int, stop: int, inputs: bool = True):
+    def _window(
+        self, batch: Batch, first: int, stop: int, inputs: bool = True
+    ) -> tuple[Any, torch.Tensor, torch.Tensor]:
         """Return x, y and mask of bins first..stop, without `inputs` y and the mask of scored bins.
 
         Dropout and noise are on the inputs where the batch has draws.
@@ -145,14 +151,16 @@ class Generic(Engine):
         kept = self._kept(batch, noise.INPUT, x.shape[-1], training.input_dropout, first, stop)
         return (x if kept is None else x * kept), y, mask
 
-    def _before(self, batch: Batch, first: int, stop: int):
+    def _before(self, batch: Batch, first: int, stop: int) -> Any:
         """Return what the skip of the read-out sees at bins first..stop, if there is one: never dropped."""
         if self.last is None:
             return None
         rows = torch.as_tensor(batch.index, device=self.device)
         return self.last[rows[0] if len(rows) == 1 else rows, first:stop]
 
-    def _kept(self, batch: Batch, purpose: int, width: int, probability: float, first: int, stop: int):
+    def _kept(
+        self, batch: Batch, purpose: int, width: int, probability: float, first: int, stop: int
+    ) -> torch.Tensor | None:
         """Return dropout's factors (..., trial, time, width): 0 or what keeps the mean."""
         if probability == 0 or not batch.draws:
             return None
@@ -169,7 +177,7 @@ class Generic(Engine):
         return torch.as_tensor(stacked[0] if len(stacked) == 1 else stacked, dtype=self.dtype).to(self.device)
 
 
-def _leaf(value):
+def _leaf(value: Any) -> Any:
     return value.detach().requires_grad_(value.requires_grad) if isinstance(value, torch.Tensor) else value
 
 

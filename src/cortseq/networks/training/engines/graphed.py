@@ -8,6 +8,8 @@ Shapes are therefore fixed: trials are not cut, and a batch that is too small is
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from cortseq.networks.training.engines.generic import Generic
 from cortseq.networks.training.settings import Training
 
 _WARM_UP = 3  # runs before recording, in which libraries choose their algorithms
+Step = Callable[[], torch.Tensor]  # () -> loss in nats, (member,)
 
 
 class Graphed(Generic):
@@ -30,7 +33,7 @@ class Graphed(Generic):
     def __init__(self, network: Network, data: Data, params: Params, training: Training, device: str):
         super().__init__(network, data, params, training, device)
         self.generator = torch.Generator(device)
-        self.recorded: dict[tuple[bool, bool], tuple] = {}
+        self.recorded: dict[tuple[bool, bool], tuple[torch.Tensor, torch.Tensor, Step]] = {}
 
     def whole(self, p: Params, batch: Batch) -> np.ndarray:
         """Replay a step with its gradients, and return the loss in nats, (member,)."""
@@ -59,12 +62,14 @@ class Graphed(Generic):
             self.generator.manual_seed(batch.draws[0].integer(noise.INPUT))
         return np.asarray(run().double().cpu().numpy())
 
-    def _record(self, shape: tuple[int, int], learning: bool, noisy: bool):
+    def _record(
+        self, shape: tuple[int, ...], learning: bool, noisy: bool
+    ) -> tuple[torch.Tensor, torch.Tensor, Step]:
         """Buffers for the trials and their weights, and a function that runs one step on what they hold."""
         rows = torch.zeros(shape, dtype=torch.int64, device=self.device)
         weight = torch.ones(shape, dtype=self.dtype, device=self.device)
         # the draws only say that noise is on: numbers come from the device's generator
-        batch = Batch(rows, self.x.shape[1], [noise.Draws(0, 0, 0, 0)] if noisy else [])  # type: ignore[arg-type]
+        batch = Batch(rows, self.x.shape[1], [noise.Draws(0, 0, 0, 0)] if noisy else [])
 
         def step() -> torch.Tensor:
             self.weight = weight
@@ -75,12 +80,12 @@ class Graphed(Generic):
                 loss = self._loss(batch, eta, 0, batch.stop, 0)
             if learning:
                 loss.sum().backward()
-                self.finish(tuple(s.grad for s in state))  # type: ignore[misc]
+                self.finish(tuple(s.grad for s in state))
             return loss.detach()
 
         return rows, weight, self._captured(step) if self.device == "cuda" else step
 
-    def _captured(self, step):
+    def _captured(self, step: Step) -> Step:
         """`step` as a CUDA graph; run as it is, with a warning, where it cannot be recorded."""
         gradients = [p.grad for p in self.p.values() if p.grad is not None]
         before = [g.clone() for g in gradients]
@@ -110,14 +115,18 @@ class Graphed(Generic):
 
     # -- what differs inside a step ---------------------------------------------------------------
 
-    def _window(self, batch: Batch, first: int, stop: int, inputs: bool = True):
+    def _window(
+        self, batch: Batch, first: int, stop: int, inputs: bool = True
+    ) -> tuple[Any, torch.Tensor, torch.Tensor]:
         x, y, mask = super()._window(batch, first, stop, inputs)
         if isinstance(batch.index, torch.Tensor):
             weight = self.weight[0] if len(self.weight) == 1 else self.weight
             mask = mask * weight.unsqueeze(-1)
         return x, y, mask
 
-    def _kept(self, batch: Batch, purpose: int, width: int, probability: float, first: int, stop: int):
+    def _kept(
+        self, batch: Batch, purpose: int, width: int, probability: float, first: int, stop: int
+    ) -> torch.Tensor | None:
         if probability == 0 or not batch.draws:
             return None
         uniform = torch.rand(

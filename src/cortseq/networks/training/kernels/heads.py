@@ -8,6 +8,7 @@ depend on the read-out (ln y!) is left out.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -27,8 +28,18 @@ OBSERVATIONS = (*KINDS, "categorical", "gaussian")
 
 
 @njit(**OPTIONS)
-def poisson(eta, bias, d_bias, mask, counts, trials, first):
-    """Sum exp(eta) - y eta over valid bins, eta held in its range; y = counts[trials[k], first + t].
+def poisson(
+    eta: np.ndarray,
+    bias: np.ndarray,
+    d_bias: np.ndarray,
+    mask: np.ndarray,
+    counts: np.ndarray,
+    trials: np.ndarray,
+    first: int,
+) -> float:
+    """Sum exp(eta) - y eta over valid bins, eta held in its range; counts are (trial, time, unit).
+
+    y of bin t of the batch's trial k is counts[trials[k], first + t].
 
     No gradient passes where eta is held. Zero counts are computed with: that is one pass of vectors, where
     visiting the others would be two of single numbers. Sums run per feature first, for the same reason.
@@ -59,7 +70,9 @@ def poisson(eta, bias, d_bias, mask, counts, trials, first):
 
 
 @njit(**OPTIONS)
-def categorical(eta, bias, d_bias, mask, symbols):
+def categorical(
+    eta: np.ndarray, bias: np.ndarray, d_bias: np.ndarray, mask: np.ndarray, symbols: np.ndarray
+) -> float:
     """Sum log sum exp(eta) - eta[y] over valid bins; symbols (time, trial)."""
     n_time, n_trials = mask.shape
     loss = 0.0
@@ -89,7 +102,16 @@ def categorical(eta, bias, d_bias, mask, symbols):
 
 
 @njit(**OPTIONS)
-def gaussian(eta, bias, d_bias, mask, target, known, log_sd, d_log_sd):
+def gaussian(
+    eta: np.ndarray,
+    bias: np.ndarray,
+    d_bias: np.ndarray,
+    mask: np.ndarray,
+    target: np.ndarray,
+    known: np.ndarray,
+    log_sd: np.ndarray,
+    d_log_sd: np.ndarray,
+) -> float:
     """Sum 0.5 z^2 + log sd, z = (target - eta) / sd, target (time, trial, channel) standardised.
 
     sd is 1 where `known` (time, trial) is false: with a skip the target is what it leaves, and there it had
@@ -123,7 +145,7 @@ def gaussian(eta, bias, d_bias, mask, target, known, log_sd, d_log_sd):
 
 
 @njit(forceinline=True, **OPTIONS)
-def _poisson(eta, y):
+def _poisson(eta: float, y: float) -> tuple[float, float, float]:
     """Return the loss of one count without the constant ln y!, and its derivatives.
 
     They are d loss / d eta, and 0.0 in place of d loss / d log-dispersion: Poisson has none.
@@ -134,7 +156,7 @@ def _poisson(eta, y):
 
 
 @njit(forceinline=True, **OPTIONS)
-def _negative_binomial(eta, y, alpha):
+def _negative_binomial(eta: float, y: float, alpha: float) -> tuple[float, float, float]:
     """Return loss, d loss / d eta and d loss / d ln alpha of one count; variance mean + alpha mean^2."""
     held = min(max(eta, MIN_LOG_RATE), MAX_LOG_RATE)
     rate = exp(held)
@@ -148,7 +170,9 @@ def _negative_binomial(eta, y, alpha):
 
 
 @njit(forceinline=True, **OPTIONS)
-def _conway_maxwell(eta, y, nu, power, log_factorial, smallest):
+def _conway_maxwell(
+    eta: float, y: float, nu: float, power: np.ndarray, log_factorial: np.ndarray, smallest: float
+) -> tuple[float, float, float]:
     """Return loss with ln y!, d loss / d eta, d loss / d ln nu; see `cortseq.compiled.conway_maxwell`."""
     high = nu * math.log(power.size - 1)
     held = min(max(eta, MIN_LOG_RATE), high)
@@ -161,7 +185,17 @@ def _conway_maxwell(eta, y, nu, power, log_factorial, smallest):
 
 
 @njit(**OPTIONS)
-def _each(kind, eta, bias, y, dispersion, power, log_factorial, smallest, d_log):
+def _each(
+    kind: int,
+    eta: np.ndarray,
+    bias: np.ndarray,
+    y: np.ndarray,
+    dispersion: np.ndarray,
+    power: np.ndarray,
+    log_factorial: np.ndarray,
+    smallest: float,
+    d_log: np.ndarray,
+) -> float:
     """-log p of all units of a bin; eta (unit,) becomes its derivative, d_log that by log dispersions."""
     loss = 0.0
     for j in range(y.size):
@@ -177,7 +211,7 @@ def _each(kind, eta, bias, y, dispersion, power, log_factorial, smallest, d_log)
 
 
 @njit(**OPTIONS)
-def _responsibilities(logits, bias, losses, share):
+def _responsibilities(logits: np.ndarray, bias: np.ndarray, losses: np.ndarray, share: np.ndarray) -> float:
     """-ln sum_m w_m exp(-losses_m); `share` becomes the components' shares of it, logits their gradient."""
     top = np.max(logits + bias)
     norm = top + math.log(np.sum(np.exp(logits + bias - top)))
@@ -194,9 +228,22 @@ def _responsibilities(logits, bias, losses, share):
 
 @njit(**OPTIONS)
 def counts(
-    eta, bias, d_bias, mask, indptr, unit, value, rows, first,
-    kind, components, dispersion, power, log_factorial, d_log_dispersion,
-):  # fmt: skip
+    eta: np.ndarray,
+    bias: np.ndarray,
+    d_bias: np.ndarray,
+    mask: np.ndarray,
+    indptr: np.ndarray,
+    unit: np.ndarray,
+    value: np.ndarray,
+    rows: np.ndarray,
+    first: int,
+    kind: int,
+    components: int,
+    dispersion: np.ndarray,
+    power: np.ndarray,
+    log_factorial: np.ndarray,
+    d_log_dispersion: np.ndarray,
+) -> float:
     """Sum -log p(y) without ln y! (kind 2: with it) over valid bins, for what `poisson` cannot do.
 
     kind: 0 Poisson, 1 negative binomial, 2 Conway-Maxwell; `dispersion` (unit,) is alpha or nu, and
@@ -207,8 +254,7 @@ def counts(
     n, logits = d_log_dispersion.size, components if components > 1 else 0
     smallest = 1e-17 if eta.itemsize == 8 else 1e-9
     y, d_log = np.empty(n), np.empty((components, n))
-    losses, share = np.empty(components), np.ones(components)
-    loss = 0.0
+    losses, share, loss = np.empty(components), np.ones(components), 0.0
     for t in range(n_time):
         for k in range(n_trials):
             row = eta[t * n_trials + k]
@@ -245,11 +291,11 @@ class Dispersed:
         self.dispersion = np.exp(np.clip(raw, low, high))
         self.tables = tables(self.dispersion, data.support)
 
-    def __call__(self, *arguments) -> float:
+    def __call__(self, *arguments: Any) -> float:
         """Return the summed loss; arguments as of `counts`, d_log_dispersion last, or None."""
         *common, d_log_dispersion = arguments
         found = np.zeros(len(self.dispersion))
-        loss = counts(*common, self.kind, self.components, self.dispersion, *self.tables, found)
+        loss: float = counts(*common, self.kind, self.components, self.dispersion, *self.tables, found)
         if d_log_dispersion is not None:
             d_log_dispersion += (found * self.free).astype(d_log_dispersion.dtype)
         return loss

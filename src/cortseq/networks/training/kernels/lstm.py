@@ -7,10 +7,11 @@ from numba import njit
 
 from cortseq.compiled import matrix
 from cortseq.compiled.functions import OPTIONS, tanh
+from cortseq.networks.training.kernels.rate import Buffer
 
 
 @njit(**OPTIONS)
-def forward(h, c, z, weight):
+def forward(h: np.ndarray, c: np.ndarray, z: np.ndarray, weight: np.ndarray) -> None:
     """States h[1:], c[1:] from h[0], c[0]; z (time, trial, 4 hidden) becomes gates; weight = packed(W^T)."""
     n_trials, n = h.shape[1:]
     product = np.empty((n_trials, 4 * n), h.dtype)
@@ -22,7 +23,7 @@ def forward(h, c, z, weight):
 
 
 @njit(**OPTIONS)
-def _squash(gate, w, n):
+def _squash(gate: np.ndarray, w: np.ndarray, n: int) -> None:
     """Gates and candidate from their drives; sigmoid(x) = (1 + tanh(x / 2)) / 2."""
     half = gate.dtype.type(0.5)
     entry, w_entry = gate[: 2 * n], w[: 2 * n]
@@ -37,7 +38,7 @@ def _squash(gate, w, n):
 
 
 @njit(**OPTIONS)
-def _update(gate, before, after, out):
+def _update(gate: np.ndarray, before: np.ndarray, after: np.ndarray, out: np.ndarray) -> None:
     n = before.size
     i, f, g, o = gate[:n], gate[n : 2 * n], gate[2 * n : 3 * n], gate[3 * n :]
     for j in range(n):
@@ -47,7 +48,9 @@ def _update(gate, before, after, out):
 
 
 @njit(**OPTIONS)
-def backward(c, z, weight, d_out, d_h, d_c):
+def backward(
+    c: np.ndarray, z: np.ndarray, weight: np.ndarray, d_out: np.ndarray, d_h: np.ndarray, d_c: np.ndarray
+) -> None:
     """Backpropagation through time: z (the gates) becomes d loss / d (W h + z).
 
     d_out (time, trial, hidden) is the read-out's gradient for the h before each bin; d_h, d_c (trial, hidden)
@@ -66,7 +69,9 @@ def backward(c, z, weight, d_out, d_h, d_c):
 
 
 @njit(**OPTIONS)
-def _step_back(gate, before, after, d, d_cell):
+def _step_back(
+    gate: np.ndarray, before: np.ndarray, after: np.ndarray, d: np.ndarray, d_cell: np.ndarray
+) -> None:
     """Gates become gradients for their drives, d_cell the gradient for the cell before; d is that for h."""
     n = before.size
     one = before.dtype.type(1)
@@ -85,14 +90,21 @@ def _step_back(gate, before, after, d, d_cell):
 class Kernel:
     """One member's LSTM; methods as in `cortseq.networks.training.kernels.rate`."""
 
-    def __init__(self, q: dict):
+    def __init__(self, q: dict[str, np.ndarray]):
         self.weight, self.transposed = matrix.packed(q["recurrent"]), matrix.packed(q["recurrent"].T)
 
-    def forward(self, states, z) -> None:
+    def forward(self, states: list[np.ndarray], z: np.ndarray) -> None:
         """Fill the states (time + 1, trial, hidden) and turn z (time, trial, gate) into activations."""
         forward(*states, z, self.transposed)
 
-    def backward(self, states, z, d_out, d_states, buffer):
-        """Turn z into its gradient and d_states from the last to the first; see `rate.Kernel.backward`."""
+    def backward(
+        self,
+        states: list[np.ndarray],
+        z: np.ndarray,
+        d_out: np.ndarray,
+        d_states: list[np.ndarray],
+        buffer: Buffer,
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Turn z (time, trial, gate) into its gradient, d_states from last to first; see `rate.Kernel`."""
         backward(states[1], z, self.weight, d_out, *d_states)
         return {}, states[0][: len(z)]

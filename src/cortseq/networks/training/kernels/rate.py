@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import njit
 
 from cortseq.compiled import matrix
 from cortseq.compiled.functions import OPTIONS, tanh
 
+Buffer = Callable[[str, tuple[int, ...]], np.ndarray]  # (name, shape) -> an array that is used again
+
 
 @njit(**OPTIONS)
-def forward(h, z, weight, a, rectified):
+def forward(h: np.ndarray, z: np.ndarray, weight: np.ndarray, a: np.ndarray, rectified: bool) -> None:
     """States h[1:] from h[0]; z (time, trial, hidden) becomes phi(W h + z). weight = packed(W^T)."""
     n_trials, n = h.shape[1:]
     product = np.empty((n_trials, n), h.dtype)
@@ -32,7 +36,16 @@ def forward(h, z, weight, a, rectified):
 
 
 @njit(**OPTIONS)
-def backward(h, z, weight, a, rectified, d_out, d_h, d_a):
+def backward(
+    h: np.ndarray,
+    z: np.ndarray,
+    weight: np.ndarray,
+    a: np.ndarray,
+    rectified: bool,
+    d_out: np.ndarray,
+    d_h: np.ndarray,
+    d_a: np.ndarray,
+) -> None:
     """Backpropagation through time: z becomes d loss / d (W h + z).
 
     d_out (time, trial, hidden) is the read-out's gradient for h[t] before each bin; d_h (trial, hidden) comes
@@ -62,16 +75,23 @@ def backward(h, z, weight, a, rectified, d_out, d_h, d_a):
 class Kernel:
     """One member's leaky network; `q` as `derive` gives it, numpy."""
 
-    def __init__(self, q: dict, rectified: bool):
+    def __init__(self, q: dict[str, np.ndarray], rectified: bool):
         self.weight, self.transposed = matrix.packed(q["recurrent"]), matrix.packed(q["recurrent"].T)
         self.a = np.array(np.broadcast_to(q["leak"].ravel(), len(q["recurrent"])))
         self.rectified = rectified
 
-    def forward(self, states, z) -> None:
-        """Fill states[i][1:] and turn z into activations."""
+    def forward(self, states: list[np.ndarray], z: np.ndarray) -> None:
+        """Fill states[i][1:] and turn z (time, trial, hidden) into activations."""
         forward(states[0], z, self.transposed, self.a, self.rectified)
 
-    def backward(self, states, z, d_out, d_states, buffer):
+    def backward(
+        self,
+        states: list[np.ndarray],
+        z: np.ndarray,
+        d_out: np.ndarray,
+        d_states: list[np.ndarray],
+        buffer: Buffer,
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Turn z into its gradient and d_states from the last to the first.
 
         Returns gradients by name of q, and what W multiplied, (time, trial, hidden).

@@ -20,7 +20,7 @@ SPARSE = 0.2  # share of non-zero entries from which the dense product is faster
 _ROWS = 16  # rows of W whose new states are written together: one cache line
 
 
-def states(q: dict, x: np.ndarray) -> np.ndarray:
+def states(q: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
     """States before every bin (time, trial, hidden) for inputs x (trial, time, input), of the type of x.
 
     `q`: numpy arrays recurrent, input_weight, bias, start (hidden,) and leak (1,).
@@ -41,7 +41,9 @@ def states(q: dict, x: np.ndarray) -> np.ndarray:
 
 
 @njit(**OPTIONS)
-def _sparse(h, z, indptr, index, value, a):
+def _sparse(
+    h: np.ndarray, z: np.ndarray, indptr: np.ndarray, index: np.ndarray, value: np.ndarray, a: float
+) -> None:
     """h[1:] from h[0]; W as a compressed sparse row matrix."""
     n_trials, n = h.shape[1:]
     before, after = np.ascontiguousarray(h[0].T), np.empty((n, n_trials), h.dtype)
@@ -64,7 +66,9 @@ def _sparse(h, z, indptr, index, value, a):
 
 
 @njit(**OPTIONS)
-def _multiply(states, first, stop, index, value, total):
+def _multiply(
+    states: np.ndarray, first: int, stop: int, index: np.ndarray, value: np.ndarray, total: np.ndarray
+) -> None:
     """Add the entries first..stop of one row of W times `states` (hidden, trial) to `total` (trial,)."""
     e = first
     while e + 4 <= stop:  # four at a time: `total` is loaded and stored once for them

@@ -7,10 +7,23 @@ from numba import njit
 
 from cortseq.compiled import matrix
 from cortseq.compiled.functions import OPTIONS, exp
+from cortseq.networks.training.kernels.rate import Buffer
 
 
 @njit(**OPTIONS)
-def forward(h, u, x, z, weight, a, use, fac, rec, dt, rate_scale):
+def forward(
+    h: np.ndarray,
+    u: np.ndarray,
+    x: np.ndarray,
+    z: np.ndarray,
+    weight: np.ndarray,
+    a: np.ndarray,
+    use: np.ndarray,
+    fac: np.ndarray,
+    rec: np.ndarray,
+    dt: float,
+    rate_scale: float,
+) -> None:
     """States [1:] from [0]; z becomes relu(W e + z), e the released activity u x / U * h.
 
     use = U, fac = 1/tau_fac, rec = 1/tau_rec (hidden,); weight = packed(W^T).
@@ -44,8 +57,27 @@ def forward(h, u, x, z, weight, a, use, fac, rec, dt, rate_scale):
 
 @njit(**OPTIONS)
 def backward(
-    h, u, x, z, e, weight, a, use, fac, rec, dt, rate_scale, d_out, d_h, d_u, d_x, d_a, d_use, d_fac, d_rec
-):
+    h: np.ndarray,
+    u: np.ndarray,
+    x: np.ndarray,
+    z: np.ndarray,
+    e: np.ndarray,
+    weight: np.ndarray,
+    a: np.ndarray,
+    use: np.ndarray,
+    fac: np.ndarray,
+    rec: np.ndarray,
+    dt: float,
+    rate_scale: float,
+    d_out: np.ndarray,
+    d_h: np.ndarray,
+    d_u: np.ndarray,
+    d_x: np.ndarray,
+    d_a: np.ndarray,
+    d_use: np.ndarray,
+    d_fac: np.ndarray,
+    d_rec: np.ndarray,
+) -> None:
     """Backpropagation through time: z becomes d loss / d (W e + z), e is written. weight = packed(W).
 
     d_h, d_u, d_x (trial, hidden) come in as gradients for the last state and leave as those for the first;
@@ -105,18 +137,25 @@ def backward(
 class Kernel:
     """One member's plastic network; methods as in `cortseq.networks.training.kernels.rate`."""
 
-    def __init__(self, q: dict, rate_scale: float):
+    def __init__(self, q: dict[str, np.ndarray], rate_scale: float):
         self.weight, self.transposed = matrix.packed(q["recurrent"]), matrix.packed(q["recurrent"].T)
         self.a = np.array(np.broadcast_to(q["leak"].ravel(), len(q["recurrent"])))
         units = (np.ascontiguousarray(q[name].ravel()) for name in ("use", "fac_rate", "rec_rate"))
         self.constants = (self.a, *units, q["dt"].ravel()[0], self.a.dtype.type(rate_scale))
 
-    def forward(self, states, z) -> None:
+    def forward(self, states: list[np.ndarray], z: np.ndarray) -> None:
         """Fill the states (time + 1, trial, hidden) and turn z (time, trial, hidden) into activations."""
         forward(*states, z, self.transposed, *self.constants)
 
-    def backward(self, states, z, d_out, d_states, buffer):
-        """Turn z into its gradient and d_states from the last to the first; see `rate.Kernel.backward`."""
+    def backward(
+        self,
+        states: list[np.ndarray],
+        z: np.ndarray,
+        d_out: np.ndarray,
+        d_states: list[np.ndarray],
+        buffer: Buffer,
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Turn z (time, trial, hidden) into its gradient, d_states from last to first; see `rate.Kernel`."""
         sums = {name: np.zeros_like(self.a) for name in ("leak", "use", "fac_rate", "rec_rate")}
         released = buffer("released", z.shape)
         backward(*states, z, released, self.weight, *self.constants, d_out, *d_states, *sums.values())
