@@ -428,8 +428,8 @@ def test_a_forced_state_reads_out_what_was_seen(signal):
     engine.prepare({k: v[0] for k, v in stacked.items()})
     batch = engine.batch(np.arange(3)[None], [noise.Draws(0, 0, 1, 0)])
     x, y, mask = engine._window(batch, 0, 4)
-    state = engine.start(batch)
-    rollout = Rollout(engine, batch, 0.0, 0, 4, x, y, mask)
+    *state, first = engine.start(batch)
+    rollout = Rollout(engine, batch, 0, 4, x, y, mask, first)
     for t in (0, 1):  # the second reads out from the first by the skip, too
         last = rollout.last[-1]
         state, _ = rollout.step(t, state, state[0])
