@@ -177,17 +177,36 @@ def test_order_of_the_chains():
     assert len(shown) == 7 + 2 + 1 + 1
 
 
+def test_order_of_chains_that_are_not_swept_and_of_many_networks():
+    """`order: 8` and `depth: 6` are drawn there without a sweep, and so is an eighth network."""
+    rows = variants().query("dataset == 'song'").drop(columns=["order", "states"]).assign(model=["a", "b"])
+    rows["context"] = [8, 6]
+    scores = comparison().query("not averaged and dataset == 'song'")
+    network = scores[scores["role"] == "recurrent"].iloc[:1]
+    networks = [network.assign(variant=f"rnn{i}", loss=1.0 + i) for i in range(9)]
+    figure, shown = draw("order", variants=rows, comparison=pd.concat([scores, *networks]))
+    (song,) = panels(figure)
+    assert drawn(song, [8], [0.964], color=style.RED) and drawn(song, [6], [0.952], color=style.RED)
+    assert ticks(song.xaxis) == ["6", "8"]
+    for i in range(9):
+        assert drawn(song, [0, 1], [1.0 + i] * 2)
+    looks = [(line.get_color(), line.get_linestyle()) for line in song.lines if len(line.get_xdata()) == 2]
+    assert len(set(looks)) == len(looks) == 10 and len(shown) == 2 + 10
+
+
 # -- one recording: training, units, tasks ---------------------------------------------------------
 
 
 def test_training_curves():
+    """The dot is where weights were kept: member 0's later, lower loss came after its patience was over."""
     member = np.repeat([0, 1], 4)
     curve = pd.DataFrame(
         {
             "member": member,
             "epoch": [1, 2, 3, 4] * 2,
             "train_loss": [3.1, 2.7, 2.4, 2.2, 3.3, 2.9, 2.6, 2.5],
-            "valid_loss": [3.2, 2.85, 2.95, 3.05, 3.4, 3.0, 2.8, 2.75],
+            "valid_loss": [3.2, 2.85, 2.95, 2.65, 3.4, 3.0, 2.8, 2.75],
+            "best": [True, True, False, False, True, True, True, True],
         }
     )
     empty = curve.iloc[:0]
