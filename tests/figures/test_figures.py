@@ -276,18 +276,18 @@ def test_units_of_the_network_against_the_chain():
 
 
 def _horizon_table() -> pd.DataFrame:
-    columns = "model role horizon value low high kind trials".split()
+    columns = "model role horizon value low high kind trials biased".split()
     rows = [
-        ("null", "null", 1, 0.0, 0.0, 0.0, "exact", 9),
-        ("null", "null", 4, 0.0, 0.0, 0.0, "exact", 9),
-        ("psth", "baseline", 1, 0.12, 0.09, 0.17, "exact", 9),
-        ("psth", "baseline", 4, 0.12, 0.09, 0.17, "exact", 9),
-        ("markov", "markov", 1, 0.31, 0.27, 0.33, "exact", 9),
-        ("markov", "markov", 4, 0.11, 0.05, 0.14, "exact", 9),
-        ("rate", "recurrent", 1, 0.44, 0.38, 0.47, "sampled", 9),
-        ("rate", "recurrent", 4, 0.21, 0.18, 0.29, "sampled", 9),
-        ("rate", "recurrent", 1, 0.44, 0.37, 0.46, "plug-in", 9),
-        ("rate", "recurrent", 4, -0.6, -0.9, -0.5, "plug-in", 9),
+        ("null", "null", 1, 0.0, 0.0, 0.0, "exact", 9, False),
+        ("null", "null", 4, 0.0, 0.0, 0.0, "exact", 9, False),
+        ("psth", "baseline", 1, 0.12, 0.09, 0.17, "exact", 9, False),
+        ("psth", "baseline", 4, 0.12, 0.09, 0.17, "exact", 9, False),
+        ("markov", "markov", 1, 0.31, 0.27, 0.33, "label chain", 9, False),
+        ("markov", "markov", 4, 0.11, 0.05, 0.14, "label chain", 9, False),
+        ("rate", "recurrent", 1, 0.44, 0.38, 0.47, "sampled", 9, False),
+        ("rate", "recurrent", 4, 0.21, 0.18, 0.29, "sampled", 9, True),
+        ("rate", "recurrent", 1, 0.44, 0.37, 0.46, "plug-in", 9, False),
+        ("rate", "recurrent", 4, -0.6, -0.9, -0.5, "plug-in", 9, False),
     ]
     return pd.DataFrame(rows, columns=columns)
 
@@ -305,12 +305,16 @@ def test_scores_further_ahead():
     assert drawn(ax, [1, 4], [0.44, 0.21], ls="-", color=style.RED)
     assert drawn(ax, [1, 4], [0.31, 0.11], ls="-", color=style.BLUE)
     assert drawn(ax, [1, 4], [0.12, 0.12], ls="--", color=style.GREY)
-    assert legend(ax) == ["psth (no past)", "markov (exact)", "rate (sampled)"]
+    assert legend(ax) == ["psth (no past)", "markov (label chain)", "rate (sampled)"]
+    hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+    assert [(*line.get_xydata()[0], line.get_color()) for line in hollow] == [(4, 0.21, style.RED)]
     assert ticks(ax.xaxis) == ["1", "4"]
     assert ax.get_xlabel() == "bins ahead" and ax.get_ylabel() == "gain over the null (bits/spike)"
     assert ax.get_title(loc="left").startswith("9 test trials")
     low, high = ax.get_ylim()
     assert low < 0 and 0.47 < high < 0.6 and low > -0.5
+    one, _ = draw("horizon", table=table[table["horizon"] == 1], metric="bits_per_spike")
+    assert legend(panels(one)[0]) == legend(ax)  # one horizon does not tell who knows no past
     symbols, _ = draw("horizon", table=table, metric="bits_per_symbol")
     assert panels(symbols)[0].get_xlabel() == "symbols ahead"
 

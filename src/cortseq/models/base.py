@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -21,6 +22,7 @@ from cortseq import recording as rec
 from cortseq import store
 from cortseq.data import Data, Params, Trials
 from cortseq.errors import CortseqError
+from cortseq.models.horizons import begun, jackknifed
 from cortseq.models.progress import Checkpoint, Progress, default_progress, silent
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from cortseq.networks.member import Member
 
 Role = Literal["recurrent", "markov", "baseline", "null"]
+Kind = Literal["exact", "sampled", "label chain"]  # of a forecast
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class Model(Specification):
 
     role: ClassVar[Role]
     has_members: ClassVar[bool] = False
-    # Whether `forecast` is exact or a Monte-Carlo estimate.
-    forecasts: ClassVar[Literal["exact", "sampled"]] = "exact"
+    # Whether `forecast` is exact or a Monte-Carlo estimate, or follows the labels of a chain.
+    forecasts: ClassVar[Kind] = "exact"
     # Rung of the ladder of baselines (`cortseq.scoring.ladder`) of its fits, where the role does not say.
     rung: ClassVar[str] = ""
     # Settings that mean nothing on a track: a sweep over them makes no variants there.
@@ -124,7 +127,14 @@ class Model(Specification):
         """
         raise CortseqError(f"a {self.family} model has no forecast", key="horizons", fix="leave it out")
 
-    def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+    def futures(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int,
+        begins: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """Return `forecast` from futures that begin before the bins `begins` (trial, time), NaN elsewhere."""
+        return begun(self.forecast(params, data, horizons, samples, seed), horizons, begins)
+
+    def forecasts_on(self, track: str) -> Kind:
         """`forecasts` on one track."""
         return self.forecasts
 
@@ -238,11 +248,6 @@ class Model(Specification):
         return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
 
 
-def safetensors_path(path: str | Path) -> Path:
-    """`path` with the suffix .safetensors added where it is absent: `m_0.1` and `m_0.9` stay apart."""
-    return Path(path) if str(path).endswith(".safetensors") else Path(f"{path}.safetensors")
-
-
 @dataclass(frozen=True)
 class Fit:
     """A Model and what it learned."""
@@ -321,11 +326,12 @@ class Fit:
     ) -> np.ndarray:
         """log p(y_t | y_0 .. y_{t-h}), nats, (member, trial, time, horizon) for each h of `horizons`.
 
-        NaN where bin t is missing or nothing was observed yet. `samples` futures are drawn with `seed` where
-        the family has no exact forecast (`model.forecasts_on`).
+        NaN where bin t is missing or nothing was observed yet. Where there is no exact forecast
+        (`model.forecasts_on`), `samples` >= 4 futures are drawn with `seed`; see `horizons.jackknifed`.
         """
-        data = self._data(recording, trials)
-        return self.model.forecast(self.params, data, horizons, samples, seed)
+        draw = partial(self.model.forecast, self.params, data := self._data(recording, trials), horizons)
+        sampled = self.model.forecasts_on(data.track) == "sampled"
+        return jackknifed(draw, samples, seed) if sampled else draw()
 
     def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> np.ndarray:
         """As `forecast`, a recurrent fit's expectations fed forward in place of draws: not a likelihood."""
@@ -383,7 +389,7 @@ class Fit:
         """Write `path`.safetensors (suffix optional), and beside it the card .json and curves .parquet."""
         from safetensors.numpy import save_file
 
-        path = safetensors_path(path)
+        path = store.safetensors_path(path)
         arrays = {name: np.ascontiguousarray(np.asarray(value)) for name, value in self.params.items()}
         with store.atomic(path) as temporary:
             save_file(arrays, temporary)

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models import regression
-from cortseq.models.base import Learned, Model, Run
+from cortseq.models.base import Kind, Learned, Model, Run
 from cortseq.models.horizons import farthest, forecasts
 from cortseq.observations import MIN_SD, TRACKS, Distribution, Track, emission_of, with_dispersion
 from cortseq.observations.base import Loss
@@ -152,7 +152,7 @@ class Glm(Model):
         weight = p["weight"][:, : basis.shape[1] * n].reshape(n, basis.shape[1], n)
         return np.asarray(np.einsum("lf,nfm->lmn", basis, weight))
 
-    def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+    def forecasts_on(self, track: str) -> Kind:
         return "exact" if TRACKS[track].has_scale else "sampled"
 
     def forecast(
@@ -164,6 +164,13 @@ class Glm(Model):
         drawn bins is averaged. Signals: the exact Gaussian. Bins after t - h are drawn whether or not they
         were recorded; inputs are those recorded at their own bins.
         """
+        return self.futures(params, data, horizons, samples, seed)
+
+    def futures(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int,
+        begins: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """Return log-mean-exp over futures from chosen bins, see `Model.futures`."""
         p, deepest = {k: v[0] for k, v in params.items()}, farthest(horizons)
         coupling, rng = self.couplings(p), np.random.default_rng(seed)
         covariance = _covariances(p, coupling, deepest) if data.kind.has_scale else None
@@ -173,8 +180,9 @@ class Glm(Model):
         size = max(1, _BLOCK // (samples * deepest * data.n_features))
         for trial in range(len(data.y)):
             eta = np.stack([s[trial] for s in seen])
-            for first in range(0, data.y.shape[1], size):
-                start = np.arange(first, min(first + size, data.y.shape[1]))
+            every = np.arange(data.y.shape[1]) if begins is None else np.flatnonzero(begins[trial])
+            for first in range(0, len(every), size):
+                start = every[first : first + size]
                 block = self._futures(p, data, trial, eta, start, coupling, samples, rng, covariance)
                 for lead, values in enumerate(block):
                     found[lead, trial, start[: len(values)] + lead] = values

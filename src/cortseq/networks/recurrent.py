@@ -13,9 +13,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from cortseq import observations
+from cortseq._lazy import lazy
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
-from cortseq.models.base import Fit, Learned, Model, Role, Run
+from cortseq.models.base import Fit, Kind, Learned, Model, Role, Run
 from cortseq.networks import evaluate, parameters
 from cortseq.networks.cell import Cell, Count, State
 from cortseq.networks.member import Member
@@ -26,6 +27,9 @@ from cortseq.observations.tracks import TRACKS
 
 if TYPE_CHECKING:
     from cortseq.flow import Flow
+    from cortseq.networks import forecast as ahead
+else:
+    ahead = lazy("cortseq.networks.forecast")  # it brings torch
 
 __all__ = ["Count", "Recurrent", "State"]
 
@@ -38,7 +42,7 @@ class Recurrent(Training, Cell, Model):
 
     role: ClassVar[Role] = "recurrent"
     has_members: ClassVar[bool] = True
-    forecasts: ClassVar[Literal["exact", "sampled"]] = "sampled"
+    forecasts: ClassVar[Kind] = "sampled"
     idle: ClassVar[dict[str, tuple[str, ...]]] = {
         "symbols": ("skip", "mixture"),
         "counts": ("skip",),
@@ -163,18 +167,21 @@ class Recurrent(Training, Cell, Model):
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray[Any, Any]:
         """Return the mean probability over `samples` >= 2 futures of the network; see `Model.forecast`."""
-        from cortseq.networks import forecast as futures
+        return self.futures(params, data, horizons, samples, seed)
 
-        return futures.sampled(self.network(data), params, data, horizons, samples, seed)
+    def futures(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int,
+        begins: np.ndarray | None = None,
+    ) -> np.ndarray[Any, Any]:  # fmt: skip
+        """Return the mean probability over `samples` >= 2 futures from chosen bins; see `Model.futures`."""
+        return ahead.sampled(self.network(data), params, data, horizons, samples, seed, begins)
 
     def plug_in(self, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray[Any, Any]:
         """Return `forecast` with the expectation fed forward in place of draws.
 
         Not a likelihood: label it "plug-in".
         """
-        from cortseq.networks import forecast as futures
-
-        return futures.plug_in(self.network(data), params, data, horizons)
+        return ahead.plug_in(self.network(data), params, data, horizons)
 
     @property
     def has_forecast(self) -> bool:
