@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgba
 
 from cortseq import recording as rec
 from cortseq.figures import style
+from cortseq.figures import trial as trial_figure
 
 PLACES = {"theory": "textbook.figures"}
 
@@ -101,6 +102,20 @@ def test_the_readers_of_this_file_tell_ends_and_looks_apart():
     ax.plot([1, 2], [3, 4], color=style.RED, ls="--")
     assert drawn(ax, [1, 2], [3, 4], color=style.RED, ls="--")
     assert not drawn(ax, [2, 1], [4, 3]) and not drawn(ax, [1, 2], [3, 4], color=style.BLUE)
+
+
+def test_names_of_a_user_are_drawn_as_they_are(tmp_path):
+    """A label that looks like mathematics that is none stops nothing; one that is some stays text."""
+    one = xr.Dataset(
+        {"symbols": (("time",), [0, 1, 1]), "valid": (("time",), [True] * 3)},
+        attrs={"n_symbols": 2, "labels": ["$x^{$", "$b$"]},
+    )
+    predicted = {"rate": xr.Dataset({"predicted": (("time", "symbol"), np.full((3, 2), 0.5))})}
+    with style.style():
+        figure, table = trial_figure._symbols(one, predicted, 0)
+    style.save(figure, table, tmp_path / "trial")
+    assert ticks(panels(figure)[0].yaxis) == [r"\$x^{\$", r"\$b\$"]
+    assert style.literal("a$b$") == r"a\$b\$"
 
 
 # -- scores of all models --------------------------------------------------------------------------

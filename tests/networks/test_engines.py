@@ -362,6 +362,12 @@ def test_teacher_probability_one_is_teacher_forcing_under_every_decay(any_record
         assert same_bits(forced, fitted(any_recording, {"kind": "scheduled", "decay": decay, "final": 1.0}))
 
 
+def test_the_card_names_the_executions_that_learned(counts, signal):
+    assert fitted(counts, {"kind": "teacher"}).card["execution"] == "compiled"
+    assert fitted(counts, {"kind": "scheduled"}).card["execution"] == "compiled, generic"
+    assert fitted(signal, {"kind": "generalised"}).card["execution"] == "generic"
+
+
 @pytest.mark.parametrize("coin", choices(Scheduled, "coin"))
 def test_scheduled_sampling_is_another_gradient(coin, any_recording):
     data, model = Data.of(any_recording), build("rate")
