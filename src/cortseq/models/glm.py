@@ -16,6 +16,7 @@ from cortseq.models.base import Kind, Learned, Model, Run
 from cortseq.models.horizons import farthest, forecasts
 from cortseq.observations import MIN_SD, TRACKS, Distribution, Track, emission_of, with_dispersion
 from cortseq.observations.base import Loss
+from cortseq.observations.counts import HIGH
 from cortseq.observations.gaussian import correlated_log_prob
 
 PENALTIES = np.logspace(1.5, -9, 22)  # per bin; from strong to weak, each warm-starting the next
@@ -30,7 +31,7 @@ class Glm(Model):
         eta_n(t) = b_n + sum_m sum_f w_nmf sum_{l=1..L} B_lf y_m(t - l) + sum_f v_nf a_f(t)
                    + sum_i u_ni x_i(t)
 
-    Counts: Poisson of rate exp(eta), between 1e-7 and 400 a bin. Symbols: softmax(eta) on the one-hot past.
+    Counts: Poisson of rate exp(eta), between 1e-7 and 8,100 a bin. Symbols: softmax(eta) on the one-hot past.
     Signals: vector autoregression N(m + s eta, sd^2) on the standardised past, one residual sd per channel
     (corrected for the degrees of freedom that the ridge leaves).
     History of L bins, own and coupling alike, through filters B of unit norm (lag, filter): "bins" one weight
@@ -237,9 +238,15 @@ class Glm(Model):
 
 
 def _path(fixed: Params, emission: Distribution, features, y, origin) -> Iterator[tuple[float, Params]]:
-    """(penalty, parameters) from strong to weak."""
-    found = regression.path(emission.loss, features, y, PENALTIES, origin=origin)
-    for penalty, (weight, bias) in zip(PENALTIES.tolist(), found, strict=True):
+    """Yield (penalty, parameters) from strong to weak.
+
+    The curvature of the loss grows with the counts: above HIGH a bin the path begins that much stronger.
+    """
+    high = y.mean(1).max() if "signal_scale" not in fixed else 0.0
+    stronger = np.arange(np.ceil(2 * np.log10(high)), 0, -1) / 2 if high > HIGH else np.zeros(0)
+    penalties = np.r_[PENALTIES[0] * 10**stronger, PENALTIES]
+    found = regression.path(emission.loss, features, y, penalties, origin=origin)
+    for penalty, (weight, bias) in zip(penalties.tolist(), found, strict=True):
         params = {**fixed, "weight": weight, "bias": bias}
         if "signal_scale" in fixed:
             params["sd"] = _residual_sd(params, features, y, penalty)
