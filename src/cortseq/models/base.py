@@ -203,11 +203,12 @@ class Model(Specification):
         data = Data.of(recording)
         self.check(data)
         members = members if self.has_members else 1
-        sets = Data.of(recording, learns), Data.of(recording, chooses)
+        train_data = Data.of(recording, learns).learnable()
+        sets = train_data, Data.of(recording, chooses).within(train_data.support)
         shape = {
             "track": data.track,
             "observation": data.observation,
-            "support": data.support,
+            "support": train_data.support,
             "n_features": data.n_features,
             "features": rec.features(recording),
             "n_inputs": data.n_inputs,
@@ -298,7 +299,7 @@ class Fit:
                 "likelihoods of two observation models are not compared",
                 key="observation", value=data.observation, fix="fit and score under one observation model",
             )  # fmt: skip
-        return replace(data, support=self.card["support"])  # the fit's own, as its alphabet
+        return data.within(self.card["support"])  # the fit's own, as its alphabet
 
     def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
         """log p(y_t | y_<t), nats, (member, trial, time); NaN where a bin is missing."""
