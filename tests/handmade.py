@@ -141,4 +141,5 @@ def variants() -> pd.DataFrame:
         ("song", "markov", "markov_order3", "markov", 3, np.nan, 0.588, 0.633, 0.997, 0.952, False),
         ("wave", "markov", "markov_order1_states4", "markov", 1, 4, 0.703, 0.718, 2.2, 2.1, True),
     ]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(context=table["order"])

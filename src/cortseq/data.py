@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
+from cortseq.observations import registry
 from cortseq.observations.tracks import TRACKS, Track
 
 Trials = Sequence[int] | np.ndarray | None  # positions of trials; None: all
@@ -77,6 +78,26 @@ class Data:
         inputs = None if self.inputs is None else self.inputs[index]
         scored = None if self.scored is None else self.scored[index]
         return replace(self, y=self.y[index], valid=self.valid[index], inputs=inputs, scored=scored)
+
+    def learnable(self) -> Data:
+        """Return the data with the support that follows from these trials alone, as training trials."""
+        return replace(self, support=registry.distribution(self.observation).support_of(self.y[self.valid]))
+
+    def within(self, support: int) -> Data:
+        """Return the data under the support that a fit learned.
+
+        Raises
+        ------
+        CortseqError : a count beyond it, which has probability 0.
+        """
+        if support and self.kind.has_events and (beyond := self.y * self.valid[..., None] > support).any():
+            raise CortseqError(
+                f"a count lies beyond the support 0 to {support} of {self.observation}, twice the largest "
+                "training count + 20: its probability is 0",
+                key="observation", value=int(self.y[beyond].max()),
+                fix="use negative_binomial or generalised_poisson, or leave the trial out",
+            )  # fmt: skip
+        return replace(self, support=support)
 
     @property
     def kind(self) -> Track:

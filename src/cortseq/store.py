@@ -192,3 +192,8 @@ def sha256(path: str | Path) -> str:
     """Return digest of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def safetensors_path(path: str | Path) -> Path:
+    """Return `path` with the suffix .safetensors, added where absent: `m_0.1` and `m_0.9` stay apart."""
+    return Path(path) if str(path).endswith(".safetensors") else Path(f"{path}.safetensors")

@@ -92,7 +92,10 @@ class Study(BaseModel):
     horizons: list[Annotated[int, Field(ge=1)]] = Field(
         [1, 2, 5, 10, 20], description="bins ahead at which models are asked for forecasts; []: not at all"
     )
-    samples: int = Field(128, ge=2, description="futures drawn for a forecast that has no closed form")
+    samples: int = Field(128, ge=4, description="futures drawn for a forecast that has no closed form")
+    samples_at_most: int = Field(
+        16384, ge=4, description="futures of some bins, doubled until their bias is small beside the interval"
+    )
     forecast_trials: int = Field(
         8, ge=2, description="test trials that are forecast, spread over all of them"
     )

@@ -194,6 +194,14 @@ def test_fixed_points_far_from_the_origin():
     np.testing.assert_allclose(found.distances[found.stable], np.sqrt(2) * (side - 0.5) / spread, rtol=1e-4)
 
 
+def test_distances_are_to_every_visited_state():
+    """Not to the few that the search begins with: a point that was visited has distance 0."""
+    starts, visited = np.full((4, 2), 3.0), np.array([[0.0, 0.0], [3.0, 3.0], [-3.0, -3.0]])
+    found = dynamics.fixed_points(lambda s: 0.5 * s, starts, visited=visited)
+    assert len(found.states) == 1 and found.distances[0] < 1e-9
+    assert dynamics.fixed_points(lambda s: 0.5 * s, starts + np.eye(4, 2)).distances[0] > 3
+
+
 def test_a_sampled_flow_has_no_fixed_points():
     with pytest.raises(CortseqError, match="closed"):
         dynamics.fixed_points(dynamics.Flow(henon, 2, "sampled"), np.zeros((2, 2)))
@@ -437,9 +445,14 @@ def test_dissect_fit_uses_each_members_own_states(counts, tmp_path):
     assert found.attrs["family"] == "dale" and found.label.values.tolist() == side[30:].tolist()
     assert found.sizes["member"] == 2 and found.sizes["dim"] == 6 and found.sizes["trial"] == 10
     assert (np.sign(found.weights).where(found.weights != 0) * found.signs.values >= 0).sum() == 2 * 30
+    visited = fit.states(counts, np.arange(30, 40))
     for member in range(2):
         flow = fit.flow(member)
         points = found.fixed_points.sel(member=member).dropna("point").values
+        flat = visited[member].reshape(-1, 6)
+        spread = np.sqrt(((flat - flat.mean(0)) ** 2).sum(1).mean())
+        nearest = np.linalg.norm(points[:, None] - flat, axis=-1).min(1) / spread
+        assert np.allclose(found.distance.sel(member=member).dropna("point"), nearest)
         for point in torch.from_numpy(points):
             assert torch.linalg.norm(flow(point) - point) < 1e-6 * found.attrs["state_spread"][member]
 

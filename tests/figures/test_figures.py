@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgba
 
 from cortseq import recording as rec
 from cortseq.figures import style
+from cortseq.figures import trial as trial_figure
 
 PLACES = {"theory": "textbook.figures"}
 
@@ -103,6 +104,20 @@ def test_the_readers_of_this_file_tell_ends_and_looks_apart():
     assert not drawn(ax, [2, 1], [4, 3]) and not drawn(ax, [1, 2], [3, 4], color=style.BLUE)
 
 
+def test_names_of_a_user_are_drawn_as_they_are(tmp_path):
+    """A label that looks like mathematics that is none stops nothing; one that is some stays text."""
+    one = xr.Dataset(
+        {"symbols": (("time",), [0, 1, 1]), "valid": (("time",), [True] * 3)},
+        attrs={"n_symbols": 2, "labels": ["$x^{$", "$b$"]},
+    )
+    predicted = {"rate": xr.Dataset({"predicted": (("time", "symbol"), np.full((3, 2), 0.5))})}
+    with style.style():
+        figure, table = trial_figure._symbols(one, predicted, 0)
+    style.save(figure, table, tmp_path / "trial")
+    assert ticks(panels(figure)[0].yaxis) == [r"\$x^{\$", r"\$b\$"]
+    assert style.literal("a$b$") == r"a\$b\$"
+
+
 # -- scores of all models --------------------------------------------------------------------------
 
 
@@ -177,17 +192,36 @@ def test_order_of_the_chains():
     assert len(shown) == 7 + 2 + 1 + 1
 
 
+def test_order_of_chains_that_are_not_swept_and_of_many_networks():
+    """`order: 8` and `depth: 6` are drawn there without a sweep, and so is an eighth network."""
+    rows = variants().query("dataset == 'song'").drop(columns=["order", "states"]).assign(model=["a", "b"])
+    rows["context"] = [8, 6]
+    scores = comparison().query("not averaged and dataset == 'song'")
+    network = scores[scores["role"] == "recurrent"].iloc[:1]
+    networks = [network.assign(variant=f"rnn{i}", loss=1.0 + i) for i in range(9)]
+    figure, shown = draw("order", variants=rows, comparison=pd.concat([scores, *networks]))
+    (song,) = panels(figure)
+    assert drawn(song, [8], [0.964], color=style.RED) and drawn(song, [6], [0.952], color=style.RED)
+    assert ticks(song.xaxis) == ["6", "8"]
+    for i in range(9):
+        assert drawn(song, [0, 1], [1.0 + i] * 2)
+    looks = [(line.get_color(), line.get_linestyle()) for line in song.lines if len(line.get_xdata()) == 2]
+    assert len(set(looks)) == len(looks) == 10 and len(shown) == 2 + 10
+
+
 # -- one recording: training, units, tasks ---------------------------------------------------------
 
 
 def test_training_curves():
+    """The dot is where weights were kept: member 0's later, lower loss came after its patience was over."""
     member = np.repeat([0, 1], 4)
     curve = pd.DataFrame(
         {
             "member": member,
             "epoch": [1, 2, 3, 4] * 2,
             "train_loss": [3.1, 2.7, 2.4, 2.2, 3.3, 2.9, 2.6, 2.5],
-            "valid_loss": [3.2, 2.85, 2.95, 3.05, 3.4, 3.0, 2.8, 2.75],
+            "valid_loss": [3.2, 2.85, 2.95, 2.65, 3.4, 3.0, 2.8, 2.75],
+            "best": [True, True, False, False, True, True, True, True],
         }
     )
     empty = curve.iloc[:0]
@@ -257,18 +291,18 @@ def test_units_of_the_network_against_the_chain():
 
 
 def _horizon_table() -> pd.DataFrame:
-    columns = "model role horizon value low high kind trials".split()
+    columns = "model role horizon value low high kind trials biased".split()
     rows = [
-        ("null", "null", 1, 0.0, 0.0, 0.0, "exact", 9),
-        ("null", "null", 4, 0.0, 0.0, 0.0, "exact", 9),
-        ("psth", "baseline", 1, 0.12, 0.09, 0.17, "exact", 9),
-        ("psth", "baseline", 4, 0.12, 0.09, 0.17, "exact", 9),
-        ("markov", "markov", 1, 0.31, 0.27, 0.33, "exact", 9),
-        ("markov", "markov", 4, 0.11, 0.05, 0.14, "exact", 9),
-        ("rate", "recurrent", 1, 0.44, 0.38, 0.47, "sampled", 9),
-        ("rate", "recurrent", 4, 0.21, 0.18, 0.29, "sampled", 9),
-        ("rate", "recurrent", 1, 0.44, 0.37, 0.46, "plug-in", 9),
-        ("rate", "recurrent", 4, -0.6, -0.9, -0.5, "plug-in", 9),
+        ("null", "null", 1, 0.0, 0.0, 0.0, "exact", 9, False),
+        ("null", "null", 4, 0.0, 0.0, 0.0, "exact", 9, False),
+        ("psth", "baseline", 1, 0.12, 0.09, 0.17, "exact", 9, False),
+        ("psth", "baseline", 4, 0.12, 0.09, 0.17, "exact", 9, False),
+        ("markov", "markov", 1, 0.31, 0.27, 0.33, "label chain", 9, False),
+        ("markov", "markov", 4, 0.11, 0.05, 0.14, "label chain", 9, False),
+        ("rate", "recurrent", 1, 0.44, 0.38, 0.47, "sampled", 9, False),
+        ("rate", "recurrent", 4, 0.21, 0.18, 0.29, "sampled", 9, True),
+        ("rate", "recurrent", 1, 0.44, 0.37, 0.46, "plug-in", 9, False),
+        ("rate", "recurrent", 4, -0.6, -0.9, -0.5, "plug-in", 9, False),
     ]
     return pd.DataFrame(rows, columns=columns)
 
@@ -286,12 +320,16 @@ def test_scores_further_ahead():
     assert drawn(ax, [1, 4], [0.44, 0.21], ls="-", color=style.RED)
     assert drawn(ax, [1, 4], [0.31, 0.11], ls="-", color=style.BLUE)
     assert drawn(ax, [1, 4], [0.12, 0.12], ls="--", color=style.GREY)
-    assert legend(ax) == ["psth (no past)", "markov (exact)", "rate (sampled)"]
+    assert legend(ax) == ["psth (no past)", "markov (label chain)", "rate (sampled)"]
+    hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+    assert [(*line.get_xydata()[0], line.get_color()) for line in hollow] == [(4, 0.21, style.RED)]
     assert ticks(ax.xaxis) == ["1", "4"]
     assert ax.get_xlabel() == "bins ahead" and ax.get_ylabel() == "gain over the null (bits/spike)"
     assert ax.get_title(loc="left").startswith("9 test trials")
     low, high = ax.get_ylim()
     assert low < 0 and 0.47 < high < 0.6 and low > -0.5
+    one, _ = draw("horizon", table=table[table["horizon"] == 1], metric="bits_per_spike")
+    assert legend(panels(one)[0]) == legend(ax)  # one horizon does not tell who knows no past
     symbols, _ = draw("horizon", table=table, metric="bits_per_symbol")
     assert panels(symbols)[0].get_xlabel() == "symbols ahead"
 

@@ -362,6 +362,12 @@ def test_teacher_probability_one_is_teacher_forcing_under_every_decay(any_record
         assert same_bits(forced, fitted(any_recording, {"kind": "scheduled", "decay": decay, "final": 1.0}))
 
 
+def test_the_card_names_the_executions_that_learned(counts, signal):
+    assert fitted(counts, {"kind": "teacher"}).card["execution"] == "compiled"
+    assert fitted(counts, {"kind": "scheduled"}).card["execution"] == "compiled, generic"
+    assert fitted(signal, {"kind": "generalised"}).card["execution"] == "generic"
+
+
 @pytest.mark.parametrize("coin", choices(Scheduled, "coin"))
 def test_scheduled_sampling_is_another_gradient(coin, any_recording):
     data, model = Data.of(any_recording), build("rate")
@@ -428,8 +434,8 @@ def test_a_forced_state_reads_out_what_was_seen(signal):
     engine.prepare({k: v[0] for k, v in stacked.items()})
     batch = engine.batch(np.arange(3)[None], [noise.Draws(0, 0, 1, 0)])
     x, y, mask = engine._window(batch, 0, 4)
-    state = engine.start(batch)
-    rollout = Rollout(engine, batch, 0.0, 0, 4, x, y, mask)
+    *state, first = engine.start(batch)
+    rollout = Rollout(engine, batch, 0, 4, x, y, mask, first)
     for t in (0, 1):  # the second reads out from the first by the skip, too
         last = rollout.last[-1]
         state, _ = rollout.step(t, state, state[0])

@@ -236,14 +236,14 @@ def test_under_scheduled_sampling_it_sees_what_was_fed(gaps):
         model.network(data), data, stacked, model.training, strategy=Scheduled(decay="constant", final=0.0)
     )
     engine.prepare({k: v[0] for k, v in stacked.items()})
-    batch = engine.batch(np.arange(5)[None], [noise.Draws(0, 0, 1, 0)])
-    rollout = Rollout(engine, batch, 0.5, 0, 6, *engine._window(batch, 0, 6))
-    fed, state = [], engine.start(batch)
-    draw = rollout._draw
-    rollout._draw = lambda eta: fed.append(draw(eta)) or fed[-1]
+    batch = engine.batch(np.arange(5)[None], [noise.Draws(0, 0, 1, 0)], progress=0.5)
+    *state, first = engine.start(batch)
+    rollout = Rollout(engine, batch, 0, 6, *engine._window(batch, 0, 6), first)
+    fed, draw = [], rollout._draw
+    rollout._draw = lambda t, eta: fed.append(draw(t, eta)) or fed[-1]
     for t in range(5):
         rollout.step(t, state, state[0])
-    lasts, valid = rollout.lasts(), torch.from_numpy(data.valid)
+    lasts, valid = rollout.lasts(6), torch.from_numpy(data.valid)
     assert lasts.shape == (5, 6, 3) and lasts[:, 0].isnan().all()
     for t in range(5):
         seen = engine.observation.encode(engine.q, fed[t])

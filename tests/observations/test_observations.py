@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from families import emission as emission_named
-from families import readout
+from families import readout, small
 from scipy import special, stats
 
 from cortseq import models, scoring
@@ -415,9 +415,25 @@ def test_the_support_is_the_fits_own(counts):
     recording = rec.with_observation(counts, "conway_maxwell")
     fit = models.Null().fit(recording, range(20), range(20, 26))
     other = counts.copy(deep=True)
-    other["counts"][39] = 30
+    other["counts"][39] = 18
     again = fit.log_prob(rec.with_observation(other, "conway_maxwell"))
     assert np.array_equal(fit.log_prob(recording)[:, :39], again[:, :39])
+
+
+def test_the_support_follows_from_training_trials(counts):
+    """Not from those it is scored on, whose counts beyond it have no probability: that is said."""
+    other = counts.copy(deep=True)
+    most = int(counts["counts"].values[:20].max())
+    other["counts"].values[39, 0, 0] = 2 * most + 21
+    recording = rec.with_observation(other, "conway_maxwell")
+    for family in ("null", "rate"):
+        fit = small(family).fit(recording, range(20), range(20, 26))
+        assert fit.card["support"] == 2 * most + 20
+        assert np.isfinite(fit.log_prob(recording, range(39))).all()
+        with pytest.raises(CortseqError, match=rf"beyond the support.*got {2 * most + 21}"):
+            fit.log_prob(recording, [39])
+        with pytest.raises(CortseqError, match="beyond the support"):
+            small(family).fit(recording, range(20), [25, 39])
 
 
 def test_a_mixture_is_for_counts(symbols, signal):

@@ -376,6 +376,7 @@ def test_table_of_all_variants(case):
         assert row["parameters"] == VARIANTS[variant][2] and row["role"] == VARIANTS[variant][0]
     assert table["chosen"].to_dict() == {v: any(c[0] == v for c in CHOSEN.values()) for v in VARIANTS}
     assert table["folds_chosen"].to_dict() == {v: sum(c.count(v) for c in CHOSEN.values()) for v in VARIANTS}
+    assert table.loc["markov_order2", "context"] == 2 and np.isnan(table.loc["null", "context"])
     assert table.loc["markov_order2", "order"] == 2 and table.loc["markov_order2", "rung"] == "L2"
     better = table.loc["markov_order1", "test"] > table.loc["markov_order2", "test"]
     assert table.loc["markov_order2", "chosen"] or better

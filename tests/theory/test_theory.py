@@ -83,12 +83,33 @@ def test_exponent_by_finite_differences(gain_two):
 def test_resolutions_do_not_matter(gain, monkeypatch):
     coarse, lags = theory.mean_field(gain), slice(0, 400, 20)
     half_line = random_networks._half_line
+    within = random_networks._within
     monkeypatch.setattr(random_networks, "_half_line", lambda scale, finer=1.0: half_line(scale, 1.7))
+    monkeypatch.setattr(random_networks, "_within", lambda sd, finer=1.0: within(sd, 1.7))
     monkeypatch.setattr(random_networks, "_PSI", 22.0)
     fine = theory.mean_field(gain)
     for name in ("variance", "q", "lyapunov", "half_width"):
         assert abs(getattr(coarse, name) - getattr(fine, name)) < 1e-8 * max(1, getattr(fine, name)), name
     np.testing.assert_allclose(coarse.autocorrelation[lags], fine.autocorrelation[lags], atol=1e-7)
+
+
+@pytest.mark.parametrize("variance", [0.01, 3.0, 7000.0])
+def test_pair_averages(variance):
+    """By a rule of its own (Gauss-Legendre on the square where it is not negligible), at gains up to 100."""
+    correlation = np.array([0.0, 0.4, -0.9, 0.99])
+    x, weights = np.polynomial.legendre.leggauss(1500)
+    reach = min(25.0, 9 * np.sqrt(variance))
+    x, weights = reach * x, reach * weights
+    for rho, found in zip(correlation, random_networks._pair_slope(variance, correlation), strict=True):
+        square = (x[:, None] ** 2 + x**2 - 2 * rho * x[:, None] * x) / (2 * variance * (1 - rho**2))
+        density = np.exp(-square) / (2 * np.pi * variance * np.sqrt(1 - rho**2))
+        slopes = weights / np.cosh(x) ** 2
+        assert found == pytest.approx(slopes @ density @ slopes, rel=1e-9)
+
+
+def test_the_cost_of_a_pair_average_does_not_grow_with_the_gain():
+    sizes = [len(random_networks._within(sd)[0]) for sd in (1.0, 10.0, 100.0)]
+    assert sizes[2] <= sizes[1] < 80
 
 
 def test_near_the_transition():

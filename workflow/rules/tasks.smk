@@ -4,7 +4,14 @@
 
 # The settings of the study that a task uses.
 SETTINGS = {
-    "forecasts": ("seed", "burn_in", "horizons", "samples", "forecast_trials"),
+    "forecasts": (
+        "seed",
+        "burn_in",
+        "horizons",
+        "samples",
+        "samples_at_most",
+        "forecast_trials",
+    ),
     "memory": ("burn_in",),
     "generation": ("seed", "burn_in"),
 }
@@ -36,6 +43,7 @@ rule task:
         split=rules.split.output,
         fits=candidates("fits"),
         scores=candidates("scores"),
+        null=lambda w: path("scores", dataset=w.dataset, variant="null", fold=w.fold),
     output:
         OUT + "/{task}/{dataset}/{model}/fold{fold}.{suffix}",
     log:

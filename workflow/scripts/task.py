@@ -20,8 +20,10 @@ with job(snakemake, may_fail=True) as say:
     else:
         if task == "forecasts":
             trials = evenly(roles["test"], study["forecast_trials"])
-            settings = study["horizons"], study["samples"], study["seed"]
-            found = tasks.forecast(fit, recording, trials, *settings)
+            settings = study["horizons"], study["samples"], study["seed"], study["samples_at_most"]
+            found = tasks.forecast(
+                fit, recording, trials, *settings, store.read(files.null), study["burn_in"]
+            )
         else:
             found = tasks.recall(fit, recording, roles["test"])
         store.write(found.assign_attrs(variant=variant, burn_in=study["burn_in"]), snakemake.output[0])

@@ -93,7 +93,7 @@ def dissect(
     -------
     Dataset with dims member, point, dim, hidden, trial, time, component; members with fewer points than
     others are padded with NaN. Principal components are those of member 0, and only its fixed points are
-    projected. `distance` is to the nearest start, in units of the rms spread of the starts.
+    projected. `distance` is to the nearest of a member's visited states, in units of their rms spread.
     """
     if not len(flows) == len(weights) > 0:
         raise CortseqError(
@@ -104,7 +104,10 @@ def dissect(
     affordable = _PERMUTATION_BUDGET // weights[0].shape[-1] ** 2
     n_permutations = min(n_permutations, max(_FEWEST_PERMUTATIONS, affordable))
     starts = [draw(s, n_starts, seed + member) for member, s in enumerate(visited)]
-    points = [fixed_points(flow, s, seed=seed) for flow, s in zip(flows, starts, strict=True)]
+    points = [
+        fixed_points(flow, s, seed=seed, visited=finite(every))
+        for flow, s, every in zip(flows, starts, visited, strict=True)
+    ]
     found = {
         **_projections(visited[0], points),
         **_points(points),
@@ -139,6 +142,15 @@ def _by_member(states: np.ndarray, members: int) -> list[np.ndarray]:
     return list(states)
 
 
+def finite(states: np.ndarray) -> np.ndarray:
+    """Return the states (n, dim) of (trial, time, dim) without NaN."""
+    flat = states.reshape(-1, states.shape[-1])
+    flat = flat[np.isfinite(flat).all(1)]
+    if not len(flat):
+        raise CortseqError("no visited state without NaN", key="states")
+    return np.asarray(flat)
+
+
 def draw(states: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Draw up to n visited states, each once.
 
@@ -150,10 +162,7 @@ def draw(states: np.ndarray, n: int, seed: int) -> np.ndarray:
     -------
     (n, dim), fewer where fewer were visited.
     """
-    flat = states.reshape(-1, states.shape[-1])
-    flat = flat[np.isfinite(flat).all(1)]
-    if not len(flat):
-        raise CortseqError("no visited state without NaN", key="states")
+    flat = finite(states)
     rng = np.random.default_rng(seed)
     return np.asarray(flat[np.sort(rng.choice(len(flat), min(n, len(flat)), replace=False))])
 

@@ -36,7 +36,8 @@ class FixedPoints:
     jacobians : (n, d, d).
     eigenvalues : (n, d) complex128, largest modulus first.
     stable : (n,) bool.
-    distances : (n,) to the nearest start, in units of the rms spread of the starts.
+    distances : (n,) to the nearest visited state (start, where no others were given), in units of their
+        rms spread.
     slow_states : (k, d) where the search ended at a minimum of the speed that is no fixed point.
     slow_speeds : (k,) speeds there.
     n_converged : starts that reached a fixed point.
@@ -86,6 +87,7 @@ def fixed_points(
     perturbation: float = 1e-3,
     max_returns: int = 1000,
     seed: int = 0,
+    visited: Any = None,
 ) -> FixedPoints:
     """Find roots of F(s) - s by Levenberg-Marquardt from all starts at once.
 
@@ -103,6 +105,7 @@ def fixed_points(
         test of stability; all three in units of the rms spread of the starts.
     max_steps, max_settling, max_returns : of the search, of the settling, of the test of stability.
     seed : of the perturbations.
+    visited : (m, d) states that `distances` are measured to; None: `starts`.
 
     Raises
     ------
@@ -130,7 +133,8 @@ def fixed_points(
         inside = torch.from_numpy(np.abs(eigenvalues).max(1, initial=0) < 1)
         stable = inside.clone()
         stable[inside] = _returns(step, points[inside], perturbation * spread, max_returns, seed)
-        apart = _apart(points, starts).amin(1) / spread
+        states = starts if visited is None else torch.atleast_2d(as_states(visited))
+        apart = _apart(points, states).amin(1) / rms_spread(states.numpy())
     at_point = ~slow[: len(starts)].numpy()
     reached = np.full(len(starts), -1)
     if at_point.any():

@@ -34,8 +34,8 @@ def draw(curves: dict[str, pd.DataFrame], event: str) -> tuple[Figure, pd.DataFr
                 colour = style.CYCLE[int(member) % len(style.CYCLE)]
                 ax.plot(rows_["epoch"], rows_["train_loss"], color=colour, lw=0.6, alpha=0.6)
                 ax.plot(rows_["epoch"], rows_["valid_loss"], color=colour)
-                best = rows_.loc[rows_["valid_loss"].idxmin()]
-                ax.plot(best["epoch"], best["valid_loss"], "o", color=colour, ms=3.5)
+                kept = rows_[rows_["best"]].tail(1)  # after its patience a member keeps nothing
+                ax.plot(kept["epoch"], kept["valid_loss"], "o", color=colour, ms=3.5)
             ax.set_title(style.wrapped(name), loc="left", fontsize=7.5)
             ax.set_xlabel("epoch")
         if trained:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
@@ -14,11 +15,10 @@ from cortseq.scoring import tasks
 
 
 def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
-    """Draw the gain over the null against the distance of the prediction.
+    """Draw `scoring.tasks.horizon_table`: gain over the null against the horizon, a colour a model.
 
-    `table`: `scoring.tasks.horizon_table`. Solid: exact or sampled forecasts, bars 95 % intervals; dotted:
-    the expectation fed forward ("plug-in", no likelihood of y_t given its past); grey: models that know no
-    past.
+    Solid: forecasts, bars 95 % intervals, hollow where too few futures leave a bias; dotted: the expectation
+    fed forward ("plug-in", no likelihood of y_t given its past); grey: models that know no past.
     """
     with style.style():
         fig, axes = style.figure(1, 1, 0.8 * style.PAGE, 3.2)
@@ -27,24 +27,11 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
         # a colour a model, and another marker where the colours begin again
         looks = iter((c, m) for m in "osD^v" for c in style.CYCLE if c != style.GREY)
         for model, rows in shown.groupby("model", sort=False):
-            flat = rows["value"].nunique() == 1 or rows["role"].iloc[0] == "null" or model == "psth"
-            colour, marker = (style.GREY, "--") if flat else next(looks)
+            flat = _knows_no_past(str(model), rows)
+            colour, marker = (style.GREY, "") if flat else next(looks)
             for kind, line in rows.groupby("kind", sort=False):
-                if kind == "plug-in":
-                    ax.plot(line["horizon"], line["value"], ":", color=colour, lw=1)
-                    continue
-                bars = [line["value"] - line["low"], line["high"] - line["value"]]
                 label = f"{model} ({'no past' if flat else kind})"
-                ax.errorbar(
-                    line["horizon"],
-                    line["value"],
-                    bars,
-                    fmt=marker if flat else f"{marker}-",
-                    ms=3,
-                    color=colour,
-                    elinewidth=0.6,
-                    label=label,
-                )
+                _line(ax, line, str(kind), colour, marker, "--" if flat else "-", label)
         ax.axhline(0, color="0.8", lw=0.7, zorder=0)
         if table["horizon"].nunique() > 1:
             ax.set_xscale("log", base=2)
@@ -60,6 +47,33 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
         ax.set_title(f"{int(table['trials'].max())} test trials; dotted: plug-in, no likelihood", loc="left")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
     return fig, table
+
+
+def _knows_no_past(model: str, rows: pd.DataFrame) -> bool:
+    """Return whether a model's forecasts are the same by every horizon; one horizon alone tells nothing."""
+    same = rows["horizon"].nunique() > 1 and rows["value"].nunique() == 1
+    return bool(same or rows["role"].iloc[0] == "null" or model == "psth")
+
+
+def _line(ax: Axes, line: pd.DataFrame, kind: str, colour: str, marker: str, dashes: str, label: str) -> None:
+    """Draw one model's forecasts of one kind."""
+    if kind == "plug-in":
+        ax.plot(line["horizon"], line["value"], ":", color=colour, lw=1)
+        return
+    bars = [line["value"] - line["low"], line["high"] - line["value"]]
+    ax.errorbar(
+        line["horizon"],
+        line["value"],
+        bars,
+        marker=marker,
+        ls=dashes,
+        ms=3,
+        color=colour,
+        elinewidth=0.6,
+        label=label,
+    )
+    few = line[line["biased"]]
+    ax.plot(few["horizon"], few["value"], marker, color=colour, mfc="white", ms=4, zorder=4)
 
 
 def read(products: Products) -> dict[str, Any]:
@@ -80,7 +94,10 @@ FIGURE = base.Figure(
         "How fast predictions lose their worth with distance: gain over the null of predictions several "
         "bins ahead, scored on the same bins at every distance. A curve that meets the dashed lines "
         "(models that know no past) has nothing left to say there. Networks: mean probability over "
-        "sampled futures. Dotted: the network's expectation fed back instead of samples, shown for "
+        "sampled futures, corrected for the bias of few futures. A hollow point may still be too low by a "
+        "tenth of its interval or more: it is ranked with nothing. Label chain: a Markov chain over "
+        "population states follows the labels of the states ahead, which is not its own one-step law "
+        "applied repeatedly. Dotted: the network's expectation fed back instead of samples, shown for "
         "comparison because it is not a likelihood."
     ),
     needs=("comparison", "forecasts"),

@@ -38,8 +38,7 @@ def _panel(ax: Axes, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.
     ax.set_xlabel("order of the chain")
     unit = METRICS[rows["metric"].iloc[0]].label
     ax.set_ylabel(f"test loss ({unit}), lower is better" if symbols else f"test gain over the null ({unit})")
-    back = [chains[name] for name in ("order", "depth") if name in chains] or [pd.Series(1, chains.index)]
-    chains = chains.assign(order=back[0].combine_first(back[-1]).fillna(1))  # of a context tree: its depth
+    chains = chains.assign(order=chains["context"])  # swept or not; of a context tree its depth
     if chains.empty:
         style.say(ax, "no Markov chain in this study")
     swept = [
@@ -60,12 +59,12 @@ def _panel(ax: Axes, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.
         )
     drawn = [chains[["dataset", "variant", "order", column]].rename(columns={column: "value"})]
     networks = rows[rows["role"] == "recurrent"].sort_values("value", ascending=False)
-    for row, colour in zip(
-        networks.to_dict("records"), (c for c in style.CYCLE if c != style.RED), strict=False
-    ):
+    colours = [colour for colour in style.CYCLE if colour != style.RED]
+    for i, row in enumerate(networks.to_dict("records")):
         value = row["loss"] if symbols else row["value"]
         half = (row["high"] - row["low"]) / 2
-        ax.axhline(value, color=colour, lw=1, label=row["variant"])
+        dashes = ("-", "--", ":", "-.")[i // len(colours) % 4]
+        ax.axhline(value, color=colours[i % len(colours)], lw=1, ls=dashes, label=row["variant"])
         drawn.append(
             pd.DataFrame(
                 [{"dataset": name, "variant": row["variant"], "value": value, "half_interval": half}]

@@ -98,9 +98,9 @@ def load(path: str | Path) -> Fit:
 
     from cortseq import store
     from cortseq.errors import CortseqError
-    from cortseq.models.base import Fit, safetensors_path
+    from cortseq.models.base import Fit
 
-    path = safetensors_path(path)
+    path = store.safetensors_path(path)
     if not path.is_file():
         raise CortseqError("no such fit", file=path, fix="run the fit stage")
     card = store.read_json(path.with_suffix(".json"))

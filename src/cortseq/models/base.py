@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -21,6 +22,7 @@ from cortseq import recording as rec
 from cortseq import store
 from cortseq.data import Data, Params, Trials, check_card
 from cortseq.errors import CortseqError
+from cortseq.models.horizons import begun, jackknifed
 from cortseq.models.progress import Checkpoint, Progress, default_progress, silent
 from cortseq.models.work import Size, Work
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from cortseq.networks.member import Member
 
 Role = Literal["recurrent", "markov", "baseline", "null"]
+Kind = Literal["exact", "sampled", "label chain"]  # of a forecast
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ class Model(Specification):
 
     role: ClassVar[Role]
     has_members: ClassVar[bool] = False
-    # Whether `forecast` is exact or a Monte-Carlo estimate.
-    forecasts: ClassVar[Literal["exact", "sampled"]] = "exact"
+    # Whether `forecast` is exact or a Monte-Carlo estimate, or follows the labels of a chain.
+    forecasts: ClassVar[Kind] = "exact"
     # Rung of the ladder of baselines (`cortseq.scoring.ladder`) of its fits, where the role does not say.
     rung: ClassVar[str] = ""
     # Settings that mean nothing on a track: a sweep over them makes no variants there.
@@ -129,7 +132,14 @@ class Model(Specification):
         """
         raise CortseqError(f"a {self.family} model has no forecast", key="horizons", fix="leave it out")
 
-    def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+    def futures(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int,
+        begins: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """Return `forecast` from futures that begin before the bins `begins` (trial, time), NaN elsewhere."""
+        return begun(self.forecast(params, data, horizons, samples, seed), horizons, begins)
+
+    def forecasts_on(self, track: str) -> Kind:
         """`forecasts` on one track."""
         return self.forecasts
 
@@ -199,11 +209,12 @@ class Model(Specification):
         data = Data.of(recording)
         self.check(data)
         members = members if self.has_members else 1
-        sets = Data.of(recording, learns), Data.of(recording, chooses)
+        train_data = Data.of(recording, learns).learnable()
+        sets = train_data, Data.of(recording, chooses).within(train_data.support)
         shape = {
             "track": data.track,
             "observation": data.observation,
-            "support": data.support,
+            "support": train_data.support,
             "n_features": data.n_features,
             "features": rec.features(recording),
             "n_inputs": data.n_inputs,
@@ -244,11 +255,6 @@ class Model(Specification):
         return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
 
 
-def safetensors_path(path: str | Path) -> Path:
-    """`path` with the suffix .safetensors added where it is absent: `m_0.1` and `m_0.9` stay apart."""
-    return Path(path) if str(path).endswith(".safetensors") else Path(f"{path}.safetensors")
-
-
 @dataclass(frozen=True)
 class Fit:
     """A Model and what it learned."""
@@ -283,7 +289,7 @@ class Fit:
     def _data(self, recording: xr.Dataset, trials: Trials) -> Data:
         data = Data.of(recording, trials)
         check_card(data, self.card)
-        return replace(data, support=self.card["support"])  # the fit's own, as its alphabet
+        return data.within(self.card["support"])  # the fit's own, as its alphabet
 
     def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
         """Return log p(y_t | y_<t) in nats, (member, trial, time); NaN where a bin is missing."""
@@ -311,11 +317,12 @@ class Fit:
     ) -> np.ndarray:
         """Return log p(y_t | y_0 .. y_{t-h}), nats, (member, trial, time, horizon) for each h of `horizons`.
 
-        NaN where bin t is missing or nothing was observed yet. `samples` futures are drawn with `seed` where
-        the family has no exact forecast (`model.forecasts_on`).
+        NaN where bin t is missing or nothing was observed yet. Where there is no exact forecast
+        (`model.forecasts_on`), `samples` >= 4 futures are drawn with `seed`; see `horizons.jackknifed`.
         """
-        data = self._data(recording, trials)
-        return self.model.forecast(self.params, data, horizons, samples, seed)
+        draw = partial(self.model.forecast, self.params, data := self._data(recording, trials), horizons)
+        sampled = self.model.forecasts_on(data.track) == "sampled"
+        return jackknifed(draw, samples, seed) if sampled else draw()
 
     def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> np.ndarray:
         """Return `forecast` with expectations fed forward, (member, trial, time, horizon): no likelihood."""
@@ -373,7 +380,7 @@ class Fit:
         """Write `path`.safetensors (suffix optional), and beside it the card .json and curves .parquet."""
         from safetensors.numpy import save_file
 
-        path = safetensors_path(path)
+        path = store.safetensors_path(path)
         arrays = {name: np.ascontiguousarray(np.asarray(value)) for name, value in self.params.items()}
         with store.atomic(path) as temporary:
             save_file(arrays, temporary)

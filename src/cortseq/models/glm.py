@@ -12,11 +12,12 @@ from scipy.special import logsumexp
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models import regression
-from cortseq.models.base import Learned, Model, Run
+from cortseq.models.base import Kind, Learned, Model, Run
 from cortseq.models.horizons import farthest, forecasts
 from cortseq.models.work import Size, Work
 from cortseq.observations import MIN_SD, TRACKS, Distribution, Track, emission_of, with_dispersion
 from cortseq.observations.base import Loss
+from cortseq.observations.counts import HIGH
 from cortseq.observations.gaussian import correlated_log_prob
 
 PENALTIES = np.logspace(1.5, -9, 22)  # per bin; from strong to weak, each warm-starting the next
@@ -31,7 +32,7 @@ class Glm(Model):
         eta_n(t) = b_n + sum_m sum_f w_nmf sum_{l=1..L} B_lf y_m(t - l) + sum_f v_nf a_f(t)
                    + sum_i u_ni x_i(t)
 
-    Counts: Poisson of rate exp(eta), between 1e-7 and 400 a bin. Symbols: softmax(eta) on the one-hot past.
+    Counts: Poisson of rate exp(eta), between 1e-7 and 8,100 a bin. Symbols: softmax(eta) on the one-hot past.
     Signals: vector autoregression N(m + s eta, sd^2) on the standardised past, one residual sd per channel
     (corrected for the degrees of freedom that the ridge leaves).
     History of L bins, own and coupling alike, through filters B of unit norm (lag, filter): "bins" one weight
@@ -166,7 +167,7 @@ class Glm(Model):
         weight = p["weight"][:, : basis.shape[1] * n].reshape(n, basis.shape[1], n)
         return np.asarray(np.einsum("lf,nfm->lmn", basis, weight))
 
-    def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+    def forecasts_on(self, track: str) -> Kind:
         """Return "exact" for signals, "sampled" for counts and symbols."""
         return "exact" if TRACKS[track].has_scale else "sampled"
 
@@ -179,6 +180,13 @@ class Glm(Model):
         drawn bins is averaged. Signals: the exact Gaussian. Bins after t - h are drawn whether or not they
         were recorded; inputs are those recorded at their own bins.
         """
+        return self.futures(params, data, horizons, samples, seed)
+
+    def futures(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int,
+        begins: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """Return log-mean-exp over futures from chosen bins, see `Model.futures`."""
         p, deepest = {k: v[0] for k, v in params.items()}, farthest(horizons)
         coupling, rng = self.couplings(p), np.random.default_rng(seed)
         covariance = _covariances(p, coupling, deepest) if data.kind.has_scale else None
@@ -188,8 +196,9 @@ class Glm(Model):
         size = max(1, _BLOCK // (samples * deepest * data.n_features))
         for trial in range(len(data.y)):
             eta = np.stack([s[trial] for s in seen])
-            for first in range(0, data.y.shape[1], size):
-                start = np.arange(first, min(first + size, data.y.shape[1]))
+            every = np.arange(data.y.shape[1]) if begins is None else np.flatnonzero(begins[trial])
+            for first in range(0, len(every), size):
+                start = every[first : first + size]
                 block = self._futures(p, data, trial, eta, start, coupling, samples, rng, covariance)
                 for lead, values in enumerate(block):
                     found[lead, trial, start[: len(values)] + lead] = values
@@ -245,9 +254,15 @@ class Glm(Model):
 
 
 def _path(fixed: Params, emission: Distribution, features, y, origin) -> Iterator[tuple[float, Params]]:
-    """(penalty, parameters) from strong to weak."""
-    found = regression.path(emission.loss, features, y, PENALTIES, origin=origin)
-    for penalty, (weight, bias) in zip(PENALTIES.tolist(), found, strict=True):
+    """Yield (penalty, parameters) from strong to weak.
+
+    The curvature of the loss grows with the counts: above HIGH a bin the path begins that much stronger.
+    """
+    high = y.mean(1).max() if "signal_scale" not in fixed else 0.0
+    stronger = np.arange(np.ceil(2 * np.log10(high)), 0, -1) / 2 if high > HIGH else np.zeros(0)
+    penalties = np.r_[PENALTIES[0] * 10**stronger, PENALTIES]
+    found = regression.path(emission.loss, features, y, penalties, origin=origin)
+    for penalty, (weight, bias) in zip(penalties.tolist(), found, strict=True):
         params = {**fixed, "weight": weight, "bias": bias}
         if "signal_scale" in fixed:
             params["sd"] = _residual_sd(params, features, y, penalty)

@@ -3,9 +3,9 @@
     p(y_t | y_0 .. y_{t-h}) = E p(y_t | s_t)
 
 is the mean over futures y_{t-h+1} .. y_{t-1} drawn from the network, estimated from M of them: log-mean-exp
-of M log-probabilities, which is too low by about var / 2M. Every bin of a trial is where futures begin, so
-one run of the largest horizon gives all of them. Inputs of the recording count as known, missing bins as
-known to be missing.
+of M log-probabilities, which is too low by about var / 2M (`cortseq.models.horizons` corrects it). Futures
+begin before every bin, or before chosen ones; one run of the largest horizon gives all horizons. Inputs of
+the recording count as known, missing bins as known to be missing.
 """
 
 from __future__ import annotations
@@ -23,16 +23,25 @@ from cortseq.models.horizons import farthest
 from cortseq.networks import evaluate
 from cortseq.networks.network import Network, before
 
-_NUMBERS = 2**20  # largest array of a chunk of trials, in numbers: what a cache holds
+_NUMBERS = 2**20  # largest array of runs at once, in numbers: what a cache holds
+_TRIALS = 128  # whose states are held at once: bounds memory
 Feed = Callable[..., torch.Tensor]  # (p, eta) -> what stands for the next bin
 
 
 def sampled(
-    network: Network, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int
+    network: Network,
+    params: Params,
+    data: Data,
+    horizons: Sequence[int],
+    samples: int,
+    seed: int,
+    begins: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the mean over futures, nats, (member, trial, time, horizon), see `Model.forecast`.
+    """Return log-mean-exp over futures, see `Model.futures`; h = 1 is the score itself.
 
-    h = 1 is the score itself.
+    Returns
+    -------
+    (member, trial, time, horizon) nats.
     """
     if samples < 2:
         raise CortseqError("a forecast needs at least two futures", key="samples", value=samples)
@@ -44,92 +53,116 @@ def sampled(
         )
         return lambda p, eta: observation.draw(p, eta, generator)
 
-    return _members(network, params, data, horizons, samples, feed)
+    return _members(network, params, data, horizons, samples, feed, begins)
 
 
 def plug_in(network: Network, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray:
-    """Return `sampled` with E[y | state] in place of draws, in one run, (member, trial, time, horizon).
+    """Return `sampled` with E[y | state] in place of draws: no probability of y_t given its past.
 
-    It is no probability of y_t given its past.
+    Returns
+    -------
+    (member, trial, time, horizon) nats.
     """
     observation = network.observation
     return _members(network, params, data, horizons, 1, lambda member: observation.mean)
 
 
 def _members(
-    network: Network,
-    params: Params,
-    data: Data,
-    horizons: Sequence[int],
-    samples: int,
-    feed: Callable[[int], Feed],
+    network: Network, params: Params, data: Data, horizons, samples: int, feed, begins=None
 ) -> np.ndarray:
     farthest(horizons)
     if network.memory is not None:
         raise CortseqError("a network that restarts has no forecast", key="memory", value=network.memory)
-    n_trials, n_time = data.y.shape[:2]
-    size = n_time * samples * max(data.n_features, network.cell.hidden)
-    step = max(1, _NUMBERS // size)
-    out = np.full((len(params["readout_bias"]), n_trials, n_time, len(horizons)), np.nan)
+    begins = np.ones(data.y.shape[:2], bool) if begins is None else begins
+    out = np.full((len(params["readout_bias"]), *begins.shape, len(horizons)), np.nan)
     with torch.no_grad():
         for member in range(len(out)):
             p = {name: value[member].float() for name, value in params.items()}
             fed = feed(member)
-            for first in range(0, n_trials, step):
-                part = data.at(slice(first, first + step))
-                stop = n_time - int(np.argmax(part.valid[:, ::-1].any(0)))  # of the longest of these trials
-                cut = part.at((slice(None), slice(stop)))
-                out[member, first : first + step, :stop] = _run(network, p, cut, horizons, samples, fed)
+            for first in range(0, len(begins), _TRIALS):
+                part = slice(first, first + _TRIALS)
+                futures = _Futures(network, p, data.at(part), horizons, samples, fed)
+                out[member, part] = futures.log_mean(begins[part])
     exact = data.masked(evaluate.log_prob(network, params, data))
     for i, h in enumerate(horizons):
         out[..., i] = exact if h == 1 else data.masked(out[..., i])
     return out
 
 
-def _run(
-    network: Network, p: Params, data: Data, horizons: Sequence[int], samples: int, feed: Feed
-) -> np.ndarray:
-    """Return one member's (trial, time, horizon): futures that begin before every bin, run side by side.
+class _Futures:
+    """Futures of one member that begin before chosen bins of some trials, run side by side.
 
-    States and what goes with them are (trial, begin, future, size); after j steps they stand before bin
-    begin + j.
+    A run is a pair (trial, begin); states and what goes with them are (run, future, size). After j steps they
+    stand before bin begin + j.
     """
-    cell, observation = network.cell, network.observation
-    q = cell.derive(p)
-    x, y, valid = network.tensors(p, data, slice(None), torch.float32)
-    n_time, n_inputs = y.shape[1], data.n_inputs
-    whole = network.scan(p, x, states=True)
-    state = tuple(s.unsqueeze(2) for s in whole.split(network.sizes(q), -1))
-    smooth, last = _smoothed(network, p, data), before(p, x, valid)
-    last = None if last is None else last.unsqueeze(2)
-    out = np.full((*y.shape[:2], len(horizons)), np.nan)
-    for j in range(min(max(horizons), n_time)):
-        eta = network.readout(p, cell.output(q, state), last)
-        if j + 1 in horizons:
-            came = y[:, j:].unsqueeze(2)
-            came = came.expand(eta.shape[:-1]) if data.kind.has_labels else came
-            each = observation.log_prob(p, eta, came)
-            mean = torch.logsumexp(each, 2) - math.log(each.shape[2])
-            out[:, j:, horizons.index(j + 1)] = mean.numpy()
-        if j == 0:
-            eta = eta.expand(-1, -1, samples, -1)
-            state = tuple(s.expand(-1, -1, samples, -1) for s in state)
-        if j + 1 == n_time:
-            break
-        drawn = feed(p, eta[:, :-1])
-        seen, smooth = network.look(p, drawn, None if smooth is None else smooth[:, : n_time - j - 1])
-        known = valid[:, j:-1, None, None]
-        last = None if last is None else torch.where(known, seen, torch.nan)
-        seen = seen * known
-        if n_inputs:
-            ahead = x[:, j:-1, None, x.shape[-1] - n_inputs :]
-            seen = torch.cat([seen, ahead.expand(*seen.shape[:-1], -1)], -1)
-        state = cell.step(q, tuple(s[:, :-1] for s in state), network.drive(q, seen))
-    return out
+
+    def __init__(
+        self, network: Network, p: Params, data: Data, horizons: Sequence[int], samples: int, feed: Feed
+    ):
+        self.network, self.p, self.horizons, self.samples, self.feed = network, p, horizons, samples, feed
+        self.q = network.cell.derive(p)
+        self.x, self.y, self.valid = network.tensors(p, data, slice(None), torch.float32)
+        self.states = network.scan(p, self.x, states=True)
+        self.smooth, self.last = _smoothed(network, p, data), before(p, self.x, self.valid)
+        self.ends = data.y.shape[1] - np.argmax(data.valid[:, ::-1], axis=1)  # bins of each trial
+        self.n_inputs, self.has_labels = data.n_inputs, data.kind.has_labels
+
+    def log_mean(self, begins: np.ndarray) -> np.ndarray:
+        """Return log-mean-exp over futures (trial, time, horizon) of what was recorded, NaN elsewhere."""
+        out = np.full((*begins.shape, len(self.horizons)), np.nan)
+        trial, begin = np.nonzero(begins)
+        left = self.ends[trial] - begin
+        order = np.argsort(-left, kind="stable")[: (left > 0).sum()]  # those that end first are dropped last
+        width = max(self.y.shape[-1] if self.y.ndim == 3 else 1, self.states.shape[-1])
+        size = max(1, _NUMBERS // (self.samples * width))
+        for first in range(0, len(order), size):
+            runs = order[first : first + size]
+            self._run(trial[runs], begin[runs], left[runs], out)
+        return out
+
+    def _run(self, trial: np.ndarray, begin: np.ndarray, left: np.ndarray, out: np.ndarray) -> None:
+        """Fill `out` with the forecasts of some runs, sorted by how many bins are `left` of their trials."""
+        network, cell, p = self.network, self.network.cell, self.p
+        state = tuple(s.unsqueeze(1) for s in self.states[trial, begin].split(network.sizes(self.q), -1))
+        smooth, last = (None if v is None else v[trial, begin].unsqueeze(1) for v in (self.smooth, self.last))
+        for j in range(max(self.horizons)):
+            n = int((left > j).sum())
+            if not n:
+                return
+            trial, begin, state = trial[:n], begin[:n], tuple(s[:n] for s in state)
+            smooth, last = (None if v is None else v[:n] for v in (smooth, last))
+            eta = network.readout(p, cell.output(self.q, state), last)
+            if j + 1 in self.horizons:
+                out[trial, begin + j, self.horizons.index(j + 1)] = self._score(eta, trial, begin + j)
+            if j + 1 == max(self.horizons):
+                return
+            if j == 0:
+                eta = eta.expand(-1, self.samples, -1)
+                state = tuple(s.expand(-1, self.samples, -1) for s in state)
+            seen, smooth = network.look(p, self.feed(p, eta), smooth)
+            known = self.valid[trial, begin + j][:, None, None]
+            last = None if last is None else torch.where(known, seen, torch.nan)
+            state = cell.step(
+                self.q, state, network.drive(self.q, self._input(seen * known, trial, begin + j))
+            )
+
+    def _score(self, eta: torch.Tensor, trial: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Return log-mean-exp over futures of the recorded bins (trial, time), (run,)."""
+        came = self.y[trial, time].unsqueeze(1)
+        came = came.expand(eta.shape[:-1]) if self.has_labels else came
+        each = self.network.observation.log_prob(self.p, eta, came)
+        return np.asarray((torch.logsumexp(each, 1) - math.log(each.shape[1])).numpy())
+
+    def _input(self, seen: torch.Tensor, trial: np.ndarray, time: np.ndarray) -> torch.Tensor:
+        """Return network inputs (run, future, n_in): what was fed, and the recording's inputs."""
+        if not self.n_inputs:
+            return seen
+        ahead = self.x[trial, time, self.x.shape[-1] - self.n_inputs :].unsqueeze(1)
+        return torch.cat([seen, ahead.expand(*seen.shape[:-1], -1)], -1)
 
 
 def _smoothed(network: Network, p: Params, data: Data) -> torch.Tensor | None:
-    """Smoothed observations before every bin (trial, time, 1, feature), NaN where there are none yet."""
+    """Return smoothed observations before every bin (trial, time, feature), NaN where there are none yet."""
     if not network.discretised:
         return None
     from cortseq.models.chains.encoder import smoothed
@@ -138,4 +171,4 @@ def _smoothed(network: Network, p: Params, data: Data) -> torch.Tensor | None:
     before = np.full(after.shape, np.nan)
     begun = np.maximum.accumulate(data.valid, 1)[:, :-1, None]
     before[:, 1:] = np.where(begun, after[:, :-1], np.nan)
-    return torch.from_numpy(before).float().unsqueeze(2)
+    return torch.from_numpy(before).float()

@@ -13,8 +13,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from cortseq import observations
+from cortseq._lazy import lazy
 from cortseq.data import Data, Params
-from cortseq.models.base import Fit, Learned, Model, Role, Run
+from cortseq.models.base import Fit, Kind, Learned, Model, Role, Run
 from cortseq.models.work import Size, Work
 from cortseq.networks import evaluate, loop, parameters
 from cortseq.networks.cell import Cell, Count, State
@@ -26,6 +27,9 @@ from cortseq.observations.tracks import TRACKS
 
 if TYPE_CHECKING:
     from cortseq.flow import Flow, Map
+    from cortseq.networks import forecast as ahead
+else:
+    ahead = lazy("cortseq.networks.forecast")  # it brings torch
 
 __all__ = ["Count", "Recurrent", "State"]
 
@@ -38,7 +42,7 @@ class Recurrent(Training, Cell, Model):
 
     role: ClassVar[Role] = "recurrent"
     has_members: ClassVar[bool] = True
-    forecasts: ClassVar[Literal["exact", "sampled"]] = "sampled"
+    forecasts: ClassVar[Kind] = "sampled"
     idle: ClassVar[dict[str, tuple[str, ...]]] = {
         "symbols": ("skip", "mixture"),
         "counts": ("skip",),
@@ -149,22 +153,22 @@ class Recurrent(Training, Cell, Model):
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray[Any, Any]:
-        """Return ln of the mean p over `samples` >= 2 futures, (member, trial, time, horizon) nats.
+        """Return ln of the mean p over `samples` >= 2 futures, (member, trial, time, horizon) nats."""
+        return self.futures(params, data, horizons, samples, seed)
 
-        See `Model.forecast`.
-        """
-        from cortseq.networks import forecast as futures
-
-        return futures.sampled(self.network(data), params, data, horizons, samples, seed)
+    def futures(
+        self, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int,
+        begins: np.ndarray | None = None,
+    ) -> np.ndarray[Any, Any]:  # fmt: skip
+        """Return `forecast` from chosen bins, (member, trial, time, horizon) nats; see `Model.futures`."""
+        return ahead.sampled(self.network(data), params, data, horizons, samples, seed, begins)
 
     def plug_in(self, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray[Any, Any]:
         """Return `forecast` with expectations fed forward, (member, trial, time, horizon) nats.
 
         Not a likelihood: label it "plug-in".
         """
-        from cortseq.networks import forecast as futures
-
-        return futures.plug_in(self.network(data), params, data, horizons)
+        return ahead.plug_in(self.network(data), params, data, horizons)
 
     @property
     def has_forecast(self) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cortseq.observations import counts, gaussian
 from cortseq.observations.base import (
     MAX_LOG_RATE,
     MIN_LOG_RATE,
@@ -21,7 +22,7 @@ from cortseq.observations.base import (
     varying,
     with_dispersion,
 )
-from cortseq.observations.gaussian import FIXED, autoregression, skipped
+from cortseq.observations.gaussian import autoregression, skipped
 from cortseq.observations.mixture import Mixture
 from cortseq.observations.registry import distribution, names
 from cortseq.observations.states import StateEmission
@@ -29,6 +30,8 @@ from cortseq.observations.tracks import TRACKS, Track
 
 if TYPE_CHECKING:
     from cortseq.data import Data
+
+FIXED = counts.FIXED | gaussian.FIXED  # names of a read-out's parameters that are measured, not learned
 
 __all__ = [
     "FIXED",

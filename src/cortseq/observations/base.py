@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Params = dict[str, Any]
 
 MIN_RATE = 1e-7  # expected counts per bin: the floor of every model, and part of it
-MIN_LOG_RATE, MAX_LOG_RATE = -16.0, 6.0  # of a network's log rate: expected counts between 1e-7 and 400
+MIN_LOG_RATE, MAX_LOG_RATE = -16.0, 9.0  # of a log rate: expected counts between 1e-7 and 8,100 a bin
 MIN_SD = 0.03  # of the training sd: the floor of every Gaussian, and part of the model
 
 

@@ -111,7 +111,8 @@ class ConwayMaxwellReadout(CountReadout):
 class ConwayMaxwell(CountDistribution):
     """Counts 0 .. support with mean mu: a = eta(mu, nu), b = ln Z, h = -nu ln y!, nu a unit's dispersion.
 
-    The support is part of the model and belongs to the recording: twice its largest count + 20.
+    The support is part of the model and follows from the training trials: twice their largest count + 20. A
+    count beyond it has probability 0, and scoring one is an error.
     """
 
     readout = ConwayMaxwellReadout

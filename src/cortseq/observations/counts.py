@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 else:
     torch = lazy("torch")
 
+FIXED = frozenset({"count_centre", "count_scale"})  # measured on training trials, not learned
+HIGH = 20.0  # mean count per bin above which a network sees a unit's counts standardised
 _MAX_ETA = 30.0  # of a log mean in a regression: keeps a step that is too long finite
 
 
@@ -63,6 +65,9 @@ class CountLoss:
 class CountReadout(Readout):
     """mu = exp(eta), eta held between MIN_LOG_RATE and MAX_LOG_RATE; the network sees the counts themselves.
 
+    Where some unit has a training mean above HIGH, it sees (y - count_centre) / count_scale, mean and sd of
+    its training bins (0 and 1 of other units). Hundreds of counts would saturate every hidden unit.
+
     The parameter "log_dispersion" (unit,) is held in the range of the distribution.
     """
 
@@ -73,7 +78,17 @@ class CountReadout(Readout):
     ) -> dict[str, np.ndarray]:
         """Return biases at the training rates and the null's log dispersions, each (unit,)."""
         rate = (y[valid].sum(0) + 0.5) / (valid.sum() + 1.0)  # finite where a unit is silent
-        return {"readout_bias": np.log(rate), **self.start_dispersion(y, valid)}
+        return {
+            "readout_bias": np.log(rate),
+            **self.start_dispersion(y, valid),
+            **standardised_high(y, valid),
+        }
+
+    def encode(self, p: Params, y: torch.Tensor) -> torch.Tensor:
+        """Return what a network sees of counts, (..., unit): high ones standardised by `count_scale`."""
+        if "count_scale" not in p:
+            return y
+        return (y - arrays.row(p["count_centre"], y)) / arrays.row(p["count_scale"], y)
 
     def start_dispersion(self, y: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
         """Return the null's log dispersions (unit,), inside their range: its ends have no gradient."""
@@ -113,13 +128,37 @@ class CountReadout(Readout):
 
     def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
         """Return how expected counts move, (..., unit, k), when eta moves by `moved` (..., unit, k)."""
-        return self.slope(p, eta).unsqueeze(-1) * moved
+        slope = self.slope(p, eta)
+        if "count_scale" in p:
+            slope = slope / arrays.row(p["count_scale"], slope)
+        return slope.unsqueeze(-1) * moved
 
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """Draw counts (..., unit), one for every eta."""
         draws = arrays.TorchDraws(generator)
         y: torch.Tensor = self.distribution.sample(self.mean(p, eta), self.dispersion(p, eta), draws)
         return y
+
+
+def standardised_high(y: np.ndarray, valid: np.ndarray) -> Params:
+    """Return "count_centre" and "count_scale" of training bins; {} where no unit's mean is above HIGH.
+
+    Parameters
+    ----------
+    y, valid : (trial, time, unit) counts, (trial, time).
+
+    Returns
+    -------
+    Both (unit,): mean and sd of high units, 0 and 1 of the others.
+    """
+    mean, sd = y[valid].mean(0), y[valid].std(0)
+    high = mean > HIGH
+    if not high.any():
+        return {}
+    return {
+        "count_centre": np.where(high, mean, 0.0),
+        "count_scale": np.where(high, np.maximum(sd, 1.0), 1.0),
+    }
 
 
 class CountDistribution(Distribution):

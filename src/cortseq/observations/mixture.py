@@ -84,7 +84,8 @@ class Mixture(Readout):
         inner = self.component.tangent(p, etas, inner)
         w = log_w.exp()
         within = (w[..., None, None] * inner).sum(-3)
-        return within + self.component.mean(p, etas).mT @ softmax_tangent(w, logits)
+        means = self.component.encode(p, self.component.mean(p, etas))
+        return within + means.mT @ softmax_tangent(w, logits)
 
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """Draw a component for every eta (..., n_readout), then its bin, (..., n_features)."""

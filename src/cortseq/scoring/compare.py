@@ -200,6 +200,7 @@ def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind
         return (mine - base) / scale, -mine / scale
 
     (valid, loss_valid), (test, loss_test) = per_event("valid"), per_event("test")
+    spec = s.card["model"]
     return {
         "dataset": dataset,
         "model": s.model,
@@ -212,6 +213,7 @@ def _variant_row(dataset: str, s: Scored, null: Scored, chosen: list[bool], kind
         "loss_valid": loss_valid,
         "loss_test": loss_test,
         "parameters": s.card["parameters"],
+        "context": spec.get("order", spec.get("depth")),  # labels that a chain looks back
         "chosen": chosen[0],  # in the first fold, whose fits the figures show
         "folds_chosen": sum(chosen),
         **s.swept,

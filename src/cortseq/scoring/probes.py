@@ -154,7 +154,7 @@ def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> floa
     if track.has_events:
         n_units = small.sizes["unit"]
         # Beyond a support nothing has a probability.
-        most = min(MOST_COUNTS[n_units], small.attrs.get("support", 256) + 1)
+        most = min(MOST_COUNTS[n_units], (fit.card["support"] or 256) + 1)
         outcomes = np.array([*itertools.product(range(most), repeat=n_units)])
         weight = 1.0
     else:

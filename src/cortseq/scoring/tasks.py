@@ -6,6 +6,7 @@ Products keep log-probabilities bin by bin, like those of the score stage; burn-
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
 from cortseq.observations.tracks import TRACKS
+from cortseq.scoring import futures
 from cortseq.scoring.statistics import PairedDifference, blocks_of, paired
 
 MEMORIES = (1, 2, 5, 10, 20, 50)
+_SMALL = 0.1  # of an interval: what may be left of a bias
 
 
 def best(scores: dict[str, xr.Dataset], burn_in: int) -> str:
@@ -50,48 +53,110 @@ def _dataset(
 
 
 def forecast(
-    fit: Fit, recording: xr.Dataset, trials: Any, horizons: Sequence[int], samples: int, seed: int
+    fit: Fit,
+    recording: xr.Dataset,
+    trials: Any,
+    horizons: Sequence[int],
+    samples: int,
+    seed: int,
+    most: int = 0,
+    null: xr.Dataset | None = None,
+    burn_in: int = 0,
 ) -> xr.Dataset:
-    """log_prob (member, trial, time, horizon) of `trials`, see `Fit.forecast`; for networks also `plug_in`.
+    """Forecast the bins of some trials by every horizon.
 
-    Horizons that leave less than half of the bins are left out. `attrs["kind"]`: "exact" or "sampled".
+    Horizons that leave less than half of the bins are left out. Where a forecast has to be drawn, futures are
+    doubled from `samples` up to `most` until what may be left of the bias is below a tenth of the interval of
+    the gain over the null, at every horizon (`cortseq.scoring.futures`).
+
+    Parameters
+    ----------
+    fit, recording, trials : what forecasts, and the positions (trial,) of what is forecast.
+    null : the null's product of scores on the same recording; None: `samples` futures are drawn.
+    burn_in : bins at the start of each trial that are not scored.
+
+    Returns
+    -------
+    Dataset with `log_prob` (member, trial, time, horizon) in nats, of sampled forecasts `bias` of the same
+    shape, whose sum over bins is what may be left of it, and of networks `plug_in`. `attrs["kind"]`: "exact",
+    "sampled" or "label chain"; `attrs["samples"]`: futures drawn of the last bins.
     """
     data = fit._data(recording, trials)
     kept = [h for h in horizons if h == 1 or h <= data.y.shape[1] // 2]
-    dims = ("member", "trial", "time", "horizon")
-    arrays = {"log_prob": (dims, fit.forecast(recording, kept, trials, samples, seed))}
-    if fit.model.role == "recurrent":
-        arrays["plug_in"] = (dims, fit.plug_in(recording, kept, trials))
-    found = _dataset(fit, recording, trials, arrays, {"horizon": kept})
-    return found.assign_attrs(kind=fit.model.forecasts_on(data.track), samples=samples)
+    kind, dims = fit.model.forecasts_on(data.track), ("member", "trial", "time", "horizon")
+
+    def product(**arrays: np.ndarray) -> xr.Dataset:
+        named = {name: (dims, array) for name, array in arrays.items()}
+        found = _dataset(fit, recording, trials, named, {"horizon": kept})
+        return found.assign_attrs(kind=kind, samples=samples)
+
+    if kind != "sampled":
+        return product(log_prob=fit.forecast(recording, kept, trials))
+    floor = [] if null is None else [_floor(null, trials, kept)]
+
+    def enough(log_prob: np.ndarray, bias: np.ndarray) -> bool:
+        rows = _gains("", [product(log_prob=log_prob, bias=bias)], floor, burn_in, seed)
+        return not any(row["biased"] for row in rows)
+
+    draw = partial(fit.model.futures, fit.params, data, kept)
+    log_prob, bias, samples = futures.settled(draw, data.valid, samples, most if floor else 0, seed, enough)
+    plug_in = {"plug_in": fit.plug_in(recording, kept, trials)} if fit.model.role == "recurrent" else {}
+    return product(log_prob=log_prob, bias=bias, **plug_in)
+
+
+def _floor(null: xr.Dataset, trials: Any, horizons: Sequence[int]) -> xr.Dataset:
+    """Return the null's forecasts of some trials from its scores: those of every horizon."""
+    found = null[["log_prob"]].sel(trial=np.asarray(trials))
+    known = found["time"].size
+    reached = np.arange(known)[:, None] >= np.asarray(horizons) - 1
+    each = found["log_prob"].expand_dims(horizon=list(horizons), axis=-1)
+    return found.assign(log_prob=each.where(xr.DataArray(reached, dims=("time", "horizon"))))
 
 
 def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: int = 0) -> pd.DataFrame:
-    """Gain over the null against horizon, of each model's forecasts (one a fold; "null" among them).
+    """Compare forecasts of all models with those of the null, by horizon.
 
-    Columns: model, role, horizon, value, low, high (bits per event, nats for signals), kind (exact, sampled
-    or plug-in), trials. All horizons and models are scored on the bins that the largest horizon reaches.
+    Parameters
+    ----------
+    folds : of each model (the null among them, "null") the products of `forecast`, one a fold.
+
+    Returns
+    -------
+    Table with the columns model, role, horizon, value, low, high (gain over the null in bits per event, nats
+    for signals), bias (what may be left of it, in the same unit; 0 of exact forecasts), biased (whether that
+    is a tenth of the interval or more: the value is then too low and ranked with nothing), kind (exact,
+    sampled, label chain or plug-in) and trials. All horizons and models are scored on the bins that the
+    largest horizon reaches.
     """
     if "null" not in folds:
         raise CortseqError("forecasts are compared with those of the null", key="null")
-    horizons = folds["null"][0]["horizon"].values
-    start = max(burn_in, int(horizons.max()) - 1)
-    null, rows = _sums(folds["null"], "log_prob", start), []
-    events, blocks = _events(folds["null"], start), _blocks(folds["null"])
-    for model, found in folds.items():
-        for name in ("log_prob", "plug_in"):
-            if name not in found[0]:
-                continue
-            _check_bins(model, found, folds["null"], name)
-            sums = _sums(found, name, start)
-            for i, h in enumerate(horizons):
-                gain = _difference(sums[..., i], null[..., i], events, blocks, seed, found[0].attrs["track"])
-                kind = found[0].attrs["kind"] if name == "log_prob" else "plug-in"
-                rows.append(
-                    {"model": model, "role": found[0].attrs["role"], "horizon": int(h), **gain, "kind": kind}
-                    | {"trials": len(events)}
-                )
+    rows = [row for model in folds for row in _gains(model, folds[model], folds["null"], burn_in, seed)]
     return pd.DataFrame(rows)
+
+
+def _gains(
+    model: str, found: list[xr.Dataset], nulls: list[xr.Dataset], burn_in: int, seed: int
+) -> list[dict[str, Any]]:
+    """Return the rows of a model in `horizon_table`."""
+    horizons, track, rows = found[0]["horizon"].values, found[0].attrs["track"], []
+    start = max(burn_in, int(horizons.max()) - 1)
+    events, blocks = _events(found, start), _blocks(found)
+    for name in ("log_prob", "plug_in"):
+        if name not in found[0]:
+            continue
+        _check_bins(model, found, nulls, name)
+        sums, null = _sums(found, name, start), _sums(nulls, "log_prob", start)
+        left = np.zeros(len(horizons))
+        if name == "log_prob" and "bias" in found[0]:
+            total = max(events.sum(), 1) * TRACKS[track].unit_nats
+            left = _sums(found, "bias", start).mean(0).sum(0) / total
+        for i, h in enumerate(horizons):
+            gain = _difference(sums[..., i], null[..., i], events, blocks, seed, track)
+            biased = bool(left[i] >= _SMALL * (gain["high"] - gain["low"]) and left[i] > 0)
+            kind = found[0].attrs["kind"] if name == "log_prob" else "plug-in"
+            row = {"model": model, "role": found[0].attrs["role"], "horizon": int(h), **gain}
+            rows.append(row | {"bias": float(left[i]), "biased": biased, "kind": kind, "trials": len(events)})
+    return rows
 
 
 def _check_bins(model: str, folds: list[xr.Dataset], nulls: list[xr.Dataset], name: str) -> None:

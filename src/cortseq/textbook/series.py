@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,17 +50,35 @@ def mackey_glass(steps: int, rng: np.random.Generator, delay: float = 17.0, dt: 
 
     dx/dt = .2 x(t - delay) / (1 + x(t - delay)^10) - .1 x, after 200 units of time.
 
-    Runge-Kutta of order 4, the delayed value interpolated at half steps. Mackey & Glass 1977, Science
-    197:287.
+    Runge-Kutta of order 4. The delayed value at half steps is that of the cubic through two values and their
+    slopes (Hermite), which keeps the order. Mackey & Glass 1977, Science 197:287.
     """
     back, per_sample, warm = round(delay / dt), round(1 / dt), 200
-    x = [1.2 + 0.1 * v for v in rng.uniform(-1, 1, back + 1)]
-    for _ in range((steps + warm) * per_sample):
-        now, old, older = x[-1], x[-back], x[-back - 1]
-        rise = [0.2 * d / (1 + d**10) for d in (older, (old + older) / 2, old)]
+    past = [1.2 + 0.1 * v for v in rng.uniform(-1, 1, back + 1)]
+    x = continued(past, (steps + warm) * per_sample, dt)
+    return np.array(x[-steps * per_sample :: per_sample])
+
+
+def continued(past: list[float], n_steps: int, dt: float) -> list[float]:
+    """Continue a Mackey-Glass series, straight between the given values, by steps of `dt`.
+
+    Parameters
+    ----------
+    past : values at -delay, .., -dt, 0.
+
+    Returns
+    -------
+    `past` and the `n_steps` values after it.
+    """
+    x, back = list(past), len(past) - 1
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(past)]
+    for _ in range(n_steps):
+        now, delayed = x[-1], (x[-back - 1], middles[-back], x[-back])
+        rise = [0.2 * d / (1 + d**10) for d in delayed]
         k1 = rise[0] - 0.1 * now
         k2 = rise[1] - 0.1 * (now + dt / 2 * k1)
         k3 = rise[1] - 0.1 * (now + dt / 2 * k2)
         k4 = rise[2] - 0.1 * (now + dt * k3)
         x.append(now + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
-    return np.array(x[-steps * per_sample :: per_sample])
+        middles.append((now + x[-1]) / 2 + dt / 8 * (k1 - rise[2] + 0.1 * x[-1]))
+    return x

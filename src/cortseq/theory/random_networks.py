@@ -21,7 +21,7 @@ _PSI = 18.0  # sech(18)^2 is rounding
 _HALF = np.arccosh(2.0)  # sech is 1/2
 _NEAR = 1e-4  # gain - 1 below which leading order is more accurate than cancelling quadrature
 _STEP, _SHORTEST, _LONGEST = 0.05, 20.0, 2000.0  # of lags, in tau
-_TERMS = 512  # of a series, at most
+_TERMS, _PAIR_TERMS = 512, 2048  # of a series, at most
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def mean_field(gain: float) -> MeanField:
     quadrature and a longer range change them by less than 1e-8, at gain 2 independent solutions agree to
     2e-7. As gain -> 1 time scales grow like 1/(gain - 1): below gain = 1.0001 leading order is returned
     (variance gain - 1, exponent (gain - 1)^2 / 2), with relative errors of order gain - 1. Lags reach 20 tau,
-    or further where the autocorrelation is slower, to 2000 tau at most. Cost grows as gain^3.
+    or further where the autocorrelation is slower, to 2000 tau at most. Cost grows with
+    the gain up to about 50 and is the same beyond.
 
     Raises
     ------
@@ -173,14 +174,27 @@ def _average(f: Callable[[np.ndarray], np.ndarray], variance: float) -> float:
     return float(weights @ f(np.sqrt(variance) * z))
 
 
-def _pair_average(variance: float, correlation: np.ndarray, finer: float = 1.0) -> np.ndarray:
-    """Return <tanh(x) tanh(y)> at each correlation; x, y = cos(w) a +- sin(w) b, correlation = cos 2w."""
-    scale = np.sqrt(variance)
-    z, weights = _half_line(scale, finer)
+def _within(sd: float, finer: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes u >= 0 and weights for averages over u ~ N(0, sd^2) of even functions that end at _PSI."""
+    h = min(0.5 * sd, 0.3) / finer
+    u = np.arange(int(min(_REACH * sd, _PSI) / h) + 1) * h
+    weights = np.exp(-((u / sd) ** 2) / 2) * h * np.sqrt(2 / np.pi) / sd
+    weights[0] /= 2
+    return u, weights
+
+
+def _pair_slope(variance: float, correlation: np.ndarray, finer: float = 1.0) -> np.ndarray:
+    """Return <tanh'(x) tanh'(y)> at each correlation (n,); x, y = u +- v with independent u and v.
+
+    tanh'(u + v) tanh'(u - v) = (2 / (cosh 2u + cosh 2v))^2 is negligible beyond |u| or |v| = _PSI, so that
+    the cost does not grow with the variance.
+    """
     out = []
-    for w in np.arccos(correlation) / 2:
-        a, b = scale * np.cos(w) * z[:, None], scale * np.sin(w) * z
-        out.append(weights @ (np.tanh(a + b) * np.tanh(a - b)) @ weights)
+    for rho in correlation:
+        u, of_u = _within(np.sqrt(variance * (1 + rho) / 2), finer)
+        v, of_v = _within(np.sqrt(variance * (1 - rho) / 2), finer)
+        both = 2 / (np.cosh(2 * u)[:, None] + np.cosh(2 * v))
+        out.append(of_u @ both**2 @ of_v)
     return np.array(out)
 
 
@@ -207,15 +221,16 @@ def _variance(gain: float) -> float:
 # ------------------------------------------------------------------------------------- the orbit
 
 
-def _covariance(variance: float) -> Chebyshev:
-    """Return <tanh(x) tanh(y)> as a function of the correlation: an odd series of Chebyshev polynomials."""
+def _slope(variance: float) -> Chebyshev:
+    """Return <tanh'(x) tanh'(y)> as a Chebyshev series in the correlation, which is even."""
     terms = 32
     while True:
         angles = (np.arange(terms) + 0.5) * np.pi / (2 * terms)
-        odd = 2 * np.arange(terms) + 1
-        series = 2 / terms * np.cos(np.outer(odd, angles)) @ _pair_average(variance, np.cos(angles))
-        if _converged(series, 1e-13) or terms >= _TERMS:
-            return Chebyshev(np.stack([np.zeros(terms), series], 1).ravel())
+        even = 2 * np.arange(terms)
+        series = 2 / terms * np.cos(np.outer(even, angles)) @ _pair_slope(variance, np.cos(angles))
+        series[0] /= 2
+        if _converged(series, 1e-13) or terms >= _PAIR_TERMS:
+            return Chebyshev(np.stack([series, np.zeros(terms)], 1).ravel())
         terms *= 2
 
 
@@ -228,8 +243,8 @@ class _Orbit:
 
     def __init__(self, gain: float, variance: float) -> None:
         self.gain, self.variance = gain, variance
-        self.covariance = _covariance(variance)
-        self.slope = self.covariance.deriv() / variance  # <tanh'(x) tanh'(y)>, Price's theorem
+        self.slope = _slope(variance)
+        self.covariance = variance * self.slope.integ(lbnd=0)  # <tanh(x) tanh(y)>, by Price's theorem
         terms, rounding = 64, 1e-15 / (gain - 1) ** 2  # both sides of the force nearly cancel close to gain 1
         while True:
             psi, weights = legendre.leggauss(2 * terms)

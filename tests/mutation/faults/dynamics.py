@@ -63,7 +63,7 @@ FAULTS = [
     ),
     Fault(
         "Distances of fixed points to the data are not in units of their spread.",
-        "fixed_points", "_apart(points, starts).amin(1) / spread", "_apart(points, starts).amin(1)", POINTS,
+        "fixed_points", "_apart(points, states).amin(1) / rms_spread(states.numpy())", "_apart(points, states).amin(1)", POINTS,
     ),
     Fault(
         "Two starts at one fixed point count as two points.",

@@ -123,7 +123,7 @@ FAULTS = [
     ),
     Fault(
         "The mean probability over futures is their sum.",
-        "_run", "torch.logsumexp(each, 2) - math.log(each.shape[2])", "torch.logsumexp(each, 2)", ("test_tasks.py -k future or forecast",),
+        "_Futures._score", "torch.logsumexp(each, 1) - math.log(each.shape[1])", "torch.logsumexp(each, 1)", ("test_tasks.py -k future or forecast",),
     ),
     Fault(
         "A free run feeds its expectation back in place of a draw.",

@@ -73,7 +73,7 @@ FAULTS = [
     ),
     Fault(
         "Bars of the horizon figure change their ends.",
-        "draw", '[line["value"] - line["low"], line["high"] - line["value"]]', '[line["high"] - line["value"], line["value"] - line["low"]]', FIGURES,
+        "_line", '[line["value"] - line["low"], line["high"] - line["value"]]', '[line["high"] - line["value"], line["value"] - line["low"]]', FIGURES,
     ),
     Fault(
         "Bars of the memory figure change their ends.",

@@ -162,8 +162,21 @@ FAULTS = [
         "best", "scores[name].isel(time=slice(burn_in, None))", "scores[name]", TASKS,
     ),
     Fault(
+        "A term of the sum over futures is not weighted by the bins it was drawn of.",
+        "settled", "value + np.where(np.isnan(gain), 0.0, gain / share)",
+        "value + np.where(np.isnan(gain), 0.0, gain)", ("test_predictions.py -k settled",),
+    ),
+    Fault(
+        "The last term of the sum over futures is not added once more: no jackknife.",
+        "settled", "return value + bias, bias, samples", "return value, bias, samples", ("test_predictions.py -k settled",),
+    ),
+    Fault(
+        "A forecast that is too low for want of futures is not marked.",
+        "_gains", "left[i] >= _SMALL * (gain", "left[i] >= 10 * (gain", ("test_predictions.py -k marked",),
+    ),
+    Fault(
         "Horizons are scored on different bins.",
-        "horizon_table", "max(burn_in, int(horizons.max()) - 1)", "burn_in", TASKS,
+        "_gains", "max(burn_in, int(horizons.max()) - 1)", "burn_in", TASKS,
     ),
     Fault(
         "Blocks of different folds are one in the tables of tasks.",

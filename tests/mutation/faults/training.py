@@ -118,6 +118,16 @@ FAULTS = [
         ("test_engines.py -k coin or teacher",),
     ),
     Fault(
+        "What scheduled sampling draws depends on where a stretch of bins begins.",
+        "Rollout._draw", "draws.integer(noise.DRAW, self.first + t)", "draws.integer(noise.DRAW, t)",
+        ("test_cut_forcing.py",),
+    ),
+    Fault(
+        "After a cut the skip goes on from the recorded bin, not from what was fed.",
+        "_carried", "(*state, rollout.last[-1])", "(*state, rollout.recorded[..., len(rollout.last) - 2, :])",
+        ("test_cut_forcing.py",),
+    ),
+    Fault(
         "Sparse forcing is a bin late.",
         "Sparse.forced", "(bin + 1) % self.every == 0", "bin % self.every == 0",
         ("test_engines.py -k forced or forcing",),

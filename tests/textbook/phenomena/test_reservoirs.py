@@ -5,6 +5,7 @@ import pytest
 
 from cortseq import checks
 from cortseq.errors import CortseqError
+from cortseq.textbook import series
 from cortseq.textbook.figures import reservoirs as figure
 from cortseq.textbook.phenomena import reservoirs
 from cortseq.theory import reservoirs as theory
@@ -91,3 +92,9 @@ def test_chain_memory():
     joint = pi[:, None] * (p @ p)
     covariance = joint[1, 1] - pi[1] ** 2
     assert theory.chain_memory(p, 2) == pytest.approx((covariance / (pi[1] * (1 - pi[1]))) ** 2)
+
+
+def test_the_mackey_glass_integrator_is_of_order_four():
+    """Halving the step divides the error by 16, past the first delay too: the delayed value is cubic."""
+    ends = [series.continued([1.2] * (round(17 / dt) + 1), round(60 / dt), dt)[-1] for dt in (0.2, 0.1, 0.05)]
+    assert np.log2(abs(ends[1] - ends[0]) / abs(ends[2] - ends[1])) == pytest.approx(4, abs=0.1)

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from cortseq.data import evenly
-from cortseq.dynamics import decoding, gradients, lipschitz, similarity
+from cortseq.dynamics import analyse, decoding, gradients, lipschitz, similarity
 from cortseq.dynamics.dimension import participation_ratio
 from cortseq.dynamics.echo_state import echo_state_of_fit
 from cortseq.dynamics.fixed_points import fixed_points
@@ -36,10 +36,10 @@ def conditions(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dic
     nearest = np.full((*counts.shape, subject.states.shape[-1]), np.nan)
     n_starts = max(4, min(16, 2000 // nearest.shape[-1]))
     for member in range(subject.members):
-        starts = subject.visited(member, n_starts)
+        starts, visited = subject.visited(member, n_starts), analyse.finite(subject.states[member])
         for c, (y, inputs) in enumerate(held.values()):
             flow = subject.fit.flow(member, "open", input=y, inputs=inputs)
-            points = fixed_points(flow, starts, seed=subject.seed)
+            points = fixed_points(flow, starts, seed=subject.seed, visited=visited)
             counts[member, c] = len(points.states)
             if len(points.states):
                 near = points.distances.argmin()

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import softmax
 
 from cortseq.data import Data, Params
-from cortseq.models.base import Fit, Learned, Model, Run
+from cortseq.models.base import Fit, Kind, Learned, Model, Run
 from cortseq.models.chains import chain, encoder, smoothing
 from cortseq.models.horizons import farthest, reached
 from cortseq.models.work import Size, Work
@@ -180,10 +180,18 @@ class StateChain(Model):
         expected = np.concatenate([q if means is None else np.einsum("cj,jf->cf", q, means) for q in rows])
         return expected[back.reshape(contexts.shape)][None]
 
+    def forecasts_on(self, track: str) -> Kind:
+        """Say "exact" of symbols; of population states that a forecast walks their label chain.
+
+        The one-step law there gives the state of the bin just seen, smoothed counts and all; further ahead
+        the labels of unseen bins follow each other as the chain says, which is another law.
+        """
+        return "exact" if TRACKS[track].has_labels else "label chain"
+
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0
     ) -> np.ndarray:
-        """Return log p(y_t | y_0 .. y_{t-h}) in nats, (1, trial, time, horizon), exactly.
+        """Return log p(y_t | y_0 .. y_{t-h}) in nats, (member, trial, time, horizon); of symbols exactly.
 
         Labels go on from the context after bin t-h as the chain says, h - 1 of them unseen:
         p = sum_j P(label_t = j | context) p(y_t | j). `samples` and `seed` are not needed.

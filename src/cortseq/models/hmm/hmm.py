@@ -14,7 +14,7 @@ from pydantic import Field
 from cortseq._lazy import lazy
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
-from cortseq.models.base import Learned, Model, Run
+from cortseq.models.base import Kind, Learned, Model, Run
 from cortseq.models.hmm import em
 from cortseq.models.hmm.ahead import ahead, draw_rows, imagined
 from cortseq.models.hmm.autoregressive import AutoregressiveStates
@@ -191,7 +191,7 @@ class Hmm(Model):
             rows = params["transition"][state]
         return np.stack(drawn, 1)
 
-    def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
+    def forecasts_on(self, track: str) -> Kind:
         """Say whether forecasts on a track are exact or a mean over samples."""
         return "sampled" if self.autoregressive and TRACKS[track].has_scale else "exact"
 

@@ -104,7 +104,7 @@ def _learned(done: list[_Descent], n_members: int, device: str, seconds: float) 
             "failed_members": failed,
             "members": len(good),
             "device": device,
-            "execution": done[0].roles.train.name,
+            "execution": done[0].roles.executions(int(curves.epoch.max())),
             "epochs_run": int(curves.epoch.max()),
             "fit_seconds": seconds,
         },
@@ -157,6 +157,11 @@ class _Roles:
         if self.forced is None or self.training.strategy.plain(progress):
             return self.train
         return self.forced
+
+    def executions(self, epochs: int) -> str:
+        """Return the names of the engines that the steps of so many epochs ran in, in order."""
+        last = (epochs - 1 / max(len(self.train), 1)) / self.training.epochs
+        return ", ".join(dict.fromkeys(self.learning(at).name for at in (0.0, last)))
 
 
 class _Descent:

@@ -19,7 +19,7 @@ Scores are always one step ahead with the recording as input, whatever a model w
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -31,8 +31,7 @@ from cortseq.networks.training import noise
 if TYPE_CHECKING:
     import torch
 
-    from cortseq.networks.training.engines.base import Batch, State
-    from cortseq.networks.training.engines.generic import Generic
+    from cortseq.networks.training.engines.base import State
 else:
     torch = lazy("torch")
 
@@ -123,28 +122,26 @@ Strategy = Annotated[Teacher | Scheduled | Generalised | Sparse, Field(discrimin
 
 
 class Rollout:
-    """Makes the inputs of one stretch of bins as the network goes; used by the generic engine only."""
+    """Makes the inputs of one stretch of bins as the network goes; used by the generic engine only.
 
-    def __init__(
-        self,
-        engine: Generic,
-        batch: Batch,
-        progress: float,
-        first: int,
-        stop: int,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        mask: torch.Tensor,
-    ):
+    Parameters
+    ----------
+    engine, batch : the generic engine and its batch.
+    first, stop : the bins of the stretch.
+    x, y, mask : inputs, observations and mask of these bins, see `Network.tensors`.
+    fed : (..., trial, feature) what the skip sees at bin `first`: the recording, or what an earlier stretch
+        fed. None where there is no skip.
+    """
+
+    def __init__(self, engine, batch, first: int, stop: int, x, y, mask, fed):
         self.engine, self.batch, self.first = engine, batch, first
         self.strategy, self.x, self.y, self.mask = engine.strategy, x, y, mask
-        self.recorded = engine._before(batch, first, stop)
-        self.last: list[Any] = [None if self.recorded is None else self.recorded[..., 0, :]]
+        self.last: list = [fed]
+        if fed is not None:
+            self.recorded = engine._before(batch, first + 1, stop + 1)  # at the bins after each bin
         if isinstance(self.strategy, Scheduled):
-            self.coins = self._coins(self.strategy.probability(progress), first, stop)
-            self.generators = [
-                torch.Generator(engine.device).manual_seed(d.integer(noise.DRAW, first)) for d in batch.draws
-            ]
+            self.coins = self._coins(self.strategy.probability(batch.progress), first, stop)
+            self.generators = [torch.Generator(engine.device) for _ in batch.draws]
         else:
             weight = engine.q["readout_weight"]
             self.inverse = torch.linalg.pinv(weight.detach())
@@ -156,7 +153,7 @@ class Rollout:
         eta = engine.network.readout(q, out, self.last[-1])
         x = self.x[..., t, :]
         if isinstance(self.strategy, Scheduled):
-            own = engine.observation.encode(q, self._draw(eta.detach())).to(x.dtype)
+            own = engine.observation.encode(q, self._draw(t, eta.detach())).to(x.dtype)
             self._follow(t, own)
             if own.shape[-1] < x.shape[-1]:  # the recording's inputs are not the network's to predict
                 own = torch.cat([own, x[..., own.shape[-1] :]], -1)
@@ -170,15 +167,15 @@ class Rollout:
             x = torch.cat([eta + error, x[..., eta.shape[-1] :]], -1)
         return state, engine.network.drive(q, x)
 
-    def lasts(self) -> torch.Tensor | None:
-        """Return what the skip saw, (..., trial, time, feature)."""
-        return None if self.recorded is None else torch.stack(self.last, -2)
+    def lasts(self, n: int) -> torch.Tensor | None:
+        """Return what the skip saw at the first `n` bins, (..., trial, time, feature); None without one."""
+        return None if self.last[0] is None else torch.stack(self.last[:n], -2)
 
     def _follow(self, t: int, fed: torch.Tensor) -> None:
-        """Keep what the skip sees after bin t: nothing where the recording has nothing."""
-        if self.recorded is None or t + 1 == self.recorded.shape[-2]:
+        """Note what the skip sees after bin t: nothing where the recording has nothing."""
+        if self.last[0] is None:
             return
-        recorded = self.recorded[..., t + 1, :]
+        recorded = self.recorded[..., t, :]
         if isinstance(self.strategy, Scheduled):
             fed = torch.where(self.coins[..., t, None], recorded, fed)
         self.last.append(torch.where(recorded.isnan(), torch.nan, fed))
@@ -193,9 +190,11 @@ class Rollout:
         tensor = torch.as_tensor(np.ascontiguousarray(coins), device=self.engine.device)
         return tensor[0] if len(tensor) == 1 else tensor
 
-    def _draw(self, eta: torch.Tensor) -> torch.Tensor:
-        """Draw from the read-out, each member from its own generator."""
+    def _draw(self, t: int, eta: torch.Tensor) -> torch.Tensor:
+        """Draw bin first + t from the read-out, each member from a generator seeded by that bin."""
         engine = self.engine
+        for generator, draws in zip(self.generators, self.batch.draws, strict=True):
+            generator.manual_seed(draws.integer(noise.DRAW, self.first + t))
         if len(self.generators) == 1:
             return engine.observation.draw(engine.q, eta, self.generators[0])
         drawn = [

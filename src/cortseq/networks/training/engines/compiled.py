@@ -83,6 +83,9 @@ class Prepared(Engine):
         events = self.seen if read is data else Events.of(read, self.dtype)
         if read.kind.has_scale:
             blocks.append(self.standard.swapaxes(0, 1))
+        elif "count_scale" in params and read is data:
+            centre, scale = (params[k][0].numpy() for k in ("count_centre", "count_scale"))
+            blocks.append(np.where(read.valid[..., None], (read.y - centre) / scale, 0))
         elif len(events.unit) < SPARSE * read.valid.size * read.n_features and not self.training.input_noise:
             self.sparse, self.n_sparse = events, read.n_features
         else:

@@ -53,7 +53,12 @@ class Generic(Engine):
     def start(self, batch: Batch) -> State:
         """Return the states before the first bin; (trial, size) where there is one member."""
         shape = batch.index.shape if batch.index.shape[0] > 1 else batch.index.shape[1:]
-        return tuple(s.detach().unsqueeze(-2).expand(*shape, s.shape[-1]) for s in self.started)
+        parts = tuple(s.detach().unsqueeze(-2).expand(*shape, s.shape[-1]) for s in self.started)
+        return (*parts, self._before(batch, 0, 1)[..., 0, :]) if self._feeds_skip(batch) else parts
+
+    def _feeds_skip(self, batch: Batch) -> bool:
+        """Whether the skip sees what a strategy fed, which is then the last part of the state."""
+        return self.strategy is not None and bool(batch.draws) and self.last is not None
 
     def segment(
         self, batch: Batch, state: State, first: int, stop: int, scored: int, d_final: Any, keep: set[int]
@@ -65,8 +70,9 @@ class Generic(Engine):
         loss = self._loss(batch, eta, first, stop, scored)
         roots, grads = [loss.sum()], [None]
         if d_final is not None:
-            roots += list(final)
-            grads += list(d_final)
+            behind = [pair for pair in zip(final, d_final, strict=True) if pair[0].requires_grad]
+            roots += [root for root, _ in behind]  # a draw that was fed has no derivative
+            grads += [grad for _, grad in behind]
         torch.autograd.backward(roots, grads)
         d_state = tuple(torch.zeros_like(s) if s.grad is None else s.grad for s in state)
         return Segment(_numpy(loss), d_state, kept)
@@ -89,7 +95,8 @@ class Generic(Engine):
             if value.requires_grad and leaf.grad is not None:
                 ends.append(value)
                 grads.append(leaf.grad)
-        for value, grad in zip(self.started, d_start or (), strict=True):
+        # a skip's part at bin 0 depends on no parameter
+        for value, grad in zip(self.started, (d_start or ())[: len(self.started)], strict=True):
             if value.requires_grad:
                 ends.append(value)
                 grads.append(grad.sum(-2))
@@ -97,23 +104,25 @@ class Generic(Engine):
 
     # -- the loop over time -----------------------------------------------------------------------
 
-    def _run(
-        self, batch: Batch, state: State, first: int, stop: int, keep: set[int]
-    ) -> tuple[torch.Tensor, State, dict[int, State]]:
-        """Read-outs eta of bins first..stop, the states at `stop`, detached states at the bins `keep`."""
+    def _run(self, batch: Batch, state: State, first: int, stop: int, keep):
+        """Read-outs eta of bins first..stop, the states at `stop`, detached states at the bins `keep`.
+
+        Where a strategy feeds the skip, its input is the last part of every state (`start`).
+        """
         network, cell, q = self.network, self.network.cell, self.q
         x, y, mask = self._window(batch, first, stop)
         factors = self._kept(batch, noise.HIDDEN, cell.hidden, self.training.hidden_dropout, first, stop)
+        state, fed = (state[:-1], state[-1]) if self._feeds_skip(batch) else (state, None)
         rollout = None
         if self.strategy is not None and batch.draws:
-            rollout = Rollout(self, batch, batch.progress, first, stop, x, y, mask)
+            rollout = Rollout(self, batch, first, stop, x, y, mask, fed)
         # unbind, not indexing: the gradient of an index is a whole array of zeros
         drives = network.drive(q, x).unbind(-2) if rollout is None else ()
         outs: list[torch.Tensor] = []
         kept: dict[int, State] = {}
         for t in range(stop - first):
             if first + t in keep:
-                kept[first + t] = tuple(s.detach() for s in state)
+                kept[first + t] = tuple(s.detach() for s in _carried(state, rollout))
             out = cell.output(q, state)
             outs.append(out if factors is None else out * factors[..., t, :])
             if first + t + 1 == stop and stop not in keep:
@@ -123,9 +132,10 @@ class Generic(Engine):
             else:
                 state, drive = rollout.step(t, state, outs[-1])
             state = cell.step(q, state, drive)
+        last = self._before(batch, first, stop) if rollout is None else rollout.lasts(stop - first)
+        state = _carried(state, rollout)
         if stop in keep:
             kept[stop] = tuple(s.detach() for s in state)
-        last = self._before(batch, first, stop) if rollout is None else rollout.lasts()
         return network.readout(q, torch.stack(outs, -2), last), state, kept
 
     def _loss(self, batch: Batch, eta: torch.Tensor, first: int, stop: int, scored: int) -> torch.Tensor:
@@ -177,7 +187,12 @@ class Generic(Engine):
         return torch.as_tensor(stacked[0] if len(stacked) == 1 else stacked, dtype=self.dtype).to(self.device)
 
 
-def _leaf(value: Any) -> Any:
+def _carried(state: State, rollout: Rollout | None) -> State:
+    """Return the cell's state, and behind it what a rollout fed to the skip."""
+    return state if rollout is None or rollout.last[-1] is None else (*state, rollout.last[-1])
+
+
+def _leaf(value):
     return value.detach().requires_grad_(value.requires_grad) if isinstance(value, torch.Tensor) else value
 
 

@@ -21,6 +21,8 @@ from cortseq.observations.conway_maxwell import LOG_NU
 from cortseq.observations.gaussian import MIN_LOG_SD
 from cortseq.observations.negative_binomial import LOG_ALPHA
 
+# Log rates are held between -16 and 9. Compiled code is kept on disk by the date of this file alone: change
+# this line where the bounds change.
 # Observations of counts, in the order of `counts`' argument `kind`.
 KINDS = ("poisson", "negative_binomial", "conway_maxwell")
 # Observations that have a compiled head; others run on the generic engine.
