@@ -96,6 +96,7 @@ def render(
             "rows": rows.sort_values("value", ascending=False, kind="stable").to_dict("records"),
             "unit": METRICS[rows["metric"].iloc[0]].label,
             "metric": rows["metric"].iloc[0],
+            "blocks": words.blocks(rows),
             "audits": audits[name]["audits"],
             "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],
             "dynamics": {v: t.to_dict("records") for v, t in (dynamics or {}).get(str(name), {}).items()},
@@ -110,6 +111,7 @@ def render(
         .render(
             study=study,
             summary=words.summary(comparison),
+            short_p=words.short_p,
             datasets=datasets,
             overall=[f | {"svg": inline(f["svg"], f["name"])} for f in figures if not f["dataset"]],
             versions=versions,
