@@ -1,4 +1,4 @@
-"""How many neighbouring trials are resampled as one, found from the autocorrelation of their differences."""
+"""How many neighbouring trials make a block, found from the autocorrelation of their differences."""
 
 from __future__ import annotations
 
