@@ -163,7 +163,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"  fits: {found['fits']} of up to {found['members']} members; {found['memory_mb']:g} MB of arrays"
     )
     if found["networks"] and found["members"] < FEWEST_RESTARTS:
-        said[-1] += f": too few for a verdict on a network, which needs {FEWEST_RESTARTS} (better 5)"
+        few = f"{found['members']} random restart(s) are too few for a verdict on a network"
+        said.append(f"  {few} -- set members: 5 ({FEWEST_RESTARTS} are the least)")
     if found["dirt"]:
         said.append(f"  dropped or odd: {_counted(found['dirt'])}")
     words = {"warn": "warning", "note": "note"}

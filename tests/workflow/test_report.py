@@ -407,6 +407,10 @@ SVG = '<?xml version="1.0"?><svg width="10pt" height="20pt"><g id="a"/><use href
 
 @pytest.fixture(scope="module")
 def page(table):
+    return _page(table)
+
+
+def _page(table: pd.DataFrame, folds: int = 2) -> str:
     audits = {
         "audits": [
             {"name": "overlap", "passed": True, "detail": "no trial twice", "stopping": True},
@@ -420,7 +424,7 @@ def page(table):
     ]
     return report.render(
         TEMPLATE.read_text(),
-        {"study": "hand", "seed": 4, "folds": 2, "members": 3, "burn_in": 5},
+        {"study": "hand", "seed": 4, "folds": folds, "members": 3, "burn_in": 5},
         table,
         TIMING,
         dict.fromkeys(("ring", "song", "wave"), audits),
@@ -462,6 +466,14 @@ def test_the_comparison_on_the_page(page):
     ]  # fmt: skip
 
 
+def test_a_network_that_learned_nothing_is_dissected_under_a_banner(table, page):
+    """The page of the table as it is has none; with kept weights of epoch 2 the network's dynamics have one."""
+    assert "rate has learned nothing" not in _plain(page)
+    changed = table.copy()
+    changed.loc[(table["dataset"] == "ring") & (table["model"] == "rate"), "learning"] = "learned nothing"
+    assert "rate has learned nothing: it is not above the null" in _plain(_page(changed))
+
+
 def test_the_words_of_the_page(page, table):
     text = _plain(page)
     assert (
@@ -479,7 +491,9 @@ def test_the_words_of_the_page(page, table):
     assert "on 17 test trials with 211 symbols, in bits/symbol over the null" in text
     assert "on 36 test trials with 96 samples, in nats/sample over the null" in text
     assert "random restarts (differences in 12 independent blocks of 3 trials)" in text
-    assert "conditional on it" not in text  # two folds
+    assert "conditional on it" not in text and "conditional on it" not in words.text(table)  # two folds
+    one = _plain(_page(table, folds=1))
+    assert one.count("conditional on it") == 1 == words.text(table.assign(folds=1)).count("conditional on it")
     chains = "The best Markov chain on validation trials is {}, the best model that is no network"
     assert chains.format("markov_order2") + " (chain, HMM, regression or floor) psth." in text
     assert (

@@ -317,8 +317,9 @@ def expected_best(valid: ArrayLike, test: ArrayLike) -> np.ndarray:
 
 def _summed(values: np.ndarray, blocks: ArrayLike) -> np.ndarray:
     """Sums (..., block) of values (..., trial), blocks in the order of their labels."""
-    found, inverse = np.unique(np.asarray(blocks), return_inverse=True)
-    return np.asarray(values @ np.eye(len(found))[inverse])
+    _, inverse, counts = np.unique(np.asarray(blocks), return_inverse=True, return_counts=True)
+    by_block = values[..., np.argsort(inverse, kind="stable")]
+    return np.asarray(np.add.reduceat(by_block, np.cumsum(counts) - counts, axis=-1))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

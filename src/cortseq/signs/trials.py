@@ -51,7 +51,7 @@ def of_roles(
         text = f"{total} independent blocks of test data allow no p below {2.0 ** (1 - total):.2g}"
         if networks > 1:
             text += f", after Holm's adjustment for {networks} networks none below {min(smallest, 1.0):.2g}"
-        text += ": no network can be told from a chain or a rival"
+        text += ": there will be no verdict"
         yield Sign("few_blocks", text, f"try folds: 5, or {remedy}", "warn")
     names = _UNSEEN[rec.track(recording)](recording, manifest["folds"][0])
     if names:
