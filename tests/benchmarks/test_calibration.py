@@ -55,6 +55,26 @@ def test_promises_over_sessions(n):
     _kept(calibration.Promise.of(f"{n} sessions", calibration.sessions(n, 300)))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", calibration.cells())
+def test_promises_of_every_cell_of_the_table(name):
+    """docs/calibration.md. Where fewer than six blocks are left of strongly correlated windows, nine in ten."""
+    truth = calibration.cells()[name]
+    promise = calibration.Promise.of(name, truth.compare(1000), truth.members == 2)
+    if truth.members == 2:
+        _kept(promise, coverage=(0.9, 1.0), level=(0.0, 0.1))
+    elif promise.blocks < 6:
+        _kept(promise, coverage=(0.9, 0.97), level=(0.0, 0.07))
+    else:
+        _kept(promise)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_promises_of_every_number_of_sessions(n):
+    _kept(calibration.Promise.of(f"{n} sessions", calibration.sessions(n, 1000)))
+
+
 def test_two_restarts_cover_at_least_nine_in_ten():
     promise = calibration.Promise.of(
         "two", calibration.Truth(100, 2, 4.0).compare(300, 300), two_members=True
