@@ -104,7 +104,7 @@ def level(
     each = _repeat(pair.shifted(0.0), trials, repetitions, resamples, seed, exchangeable)
     null = "exchanged within trials" if exchangeable else "gain moved to 0"
     hits = [found.p_value < 0.05 for found in each]
-    return Measured.of("sign-flip test at 0.05", f"{trials} trials, {null}", hits, "<= 5 %")
+    return Measured.of("difference declared", f"{trials} trials, {null}", hits, "<= 5 %")
 
 
 def power(

@@ -104,6 +104,8 @@ def verdict(row: dict[str, Any]) -> str:
     unit, name = METRICS[row["metric"]].label, row["variant"]
     if row["role"] == "null":
         return f"{name} is the zero of the scale."
+    if np.isnan(row["value"]):
+        return f"{name} has no score."
     if row["averaged"]:
         return f"{name}: the members' mean prediction, {row['value']:+.3f} {unit}; no model of its own."
     said = [_NULL[outcome(row, OPPONENTS["null"])].format(model=name, **_numbers(row, OPPONENTS["null"]))]
@@ -119,9 +121,8 @@ def verdict(row: dict[str, Any]) -> str:
             said.append(_REVERSED[found].format(ahead=ahead, **numbers))
     state = learning(row)
     if state in _LEARNING:
-        soon = (
-            f" (the weights kept are of epoch {row['kept_epoch']:.0f})" if row["kept_epoch"] <= _SOON else ""
-        )
+        kept = f" (the weights kept are of epoch {row['kept_epoch']:.0f})"
+        soon = kept if row["kept_epoch"] <= _SOON else ""
         said.append(_LEARNING[state].format(soon=soon, late=row["late_gain"], unit=unit))
     return " ".join(said)
 
@@ -168,7 +169,7 @@ def _numbers(row: dict[str, Any], columns: Opponent) -> dict[str, Any]:
 
 def summary(frame: pd.DataFrame) -> list[str]:
     """Return the headline of every recording: who scores highest, who wins, ties and loses."""
-    frame = frame[~frame["averaged"].astype(bool) & (frame["role"] != "null")]
+    frame = frame[~frame["averaged"].astype(bool) & (frame["role"] != "null") & frame["value"].notna()]
     return [_headline(str(name), rows) for name, rows in frame.groupby("dataset", sort=False)]
 
 
