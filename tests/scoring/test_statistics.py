@@ -74,6 +74,10 @@ def test_equivalence_is_two_one_sided_t_tests():
         ttest_1samp(bits, 0.01, alternative="less").pvalue,
     )
     assert found.equivalence(0.01) == pytest.approx(exact)
+    far = scoring.paired_difference(-1 - d, np.zeros(11), np.ones(11))  # beyond the margin on the other side
+    assert far.equivalence(0.01) > 0.99
+    power = (t.ppf(0.975, 10) + t.ppf(0.8, 10)) * bits.std(ddof=1) / np.sqrt(11)
+    assert found.detectable == pytest.approx(power)
 
 
 # -- restarts ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ TASKS = ("test_folds_and_burn_in.py", "test_predictions.py")
 FAULTS = [
     Fault(
         "The p-value of drawn sign flips may be 0.",
-        "_sign_flips", "(1 + extreme) / (1 + resamples)", "extreme / resamples", SCORING,
+        "_sign_flips", "(1 + extreme) / (1 + resamples)", "extreme / resamples", STATISTICS,
     ),
     Fault(
         "The interval of a paired difference holds 90 %.",
@@ -77,11 +77,11 @@ FAULTS = [
     ),
     Fault(
         "Equivalence looks at one side only.",
-        "PairedDifference.equivalence", "margin - abs(self.estimate)", "margin - self.estimate", SCORING,
+        "PairedDifference.equivalence", "margin - abs(self.estimate)", "margin - self.estimate", STATISTICS,
     ),
     Fault(
         "The detectable gain is that of a one-sided test.",
-        "PairedDifference.detectable", "stdtrit(self.degrees, 0.975)", "stdtrit(self.degrees, 0.95)", SCORING,
+        "PairedDifference.detectable", "stdtrit(self.degrees, 0.975)", "stdtrit(self.degrees, 0.95)", STATISTICS,
     ),
     Fault(
         "The expected best of a sweep is chosen on test.",
