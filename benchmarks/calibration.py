@@ -1,10 +1,11 @@
 """Whether the statistics keep their promises: `python -m benchmarks.calibration [--contests 200]`.
 
-    coverage   of the 95 % interval, trials drawn from the per-trial scores of a fitted pair
-    level      of the sign-flip test where there is no difference
-    power      to declare a gain of so many bits, against gain and number of trials
+    truth      coverage of the 95 % interval and level of the test at 0.05 where two models are equally good:
+               scores are drawn from a random-effects model with known spread of restarts, correlation of
+               trials and number of blocks or sessions (numpy only)
+    pair       the same, and power, with trials drawn from the per-trial scores of a fitted pair
     contests   (refits) how often a network is declared better than the right model on data of a known chain
-               and of a known HMM, and than the chain on data of a network
+               and of a known HMM, than the chain on data of a network, and different from itself refitted
 
 Writes a table, `<output>.md` and `<output>.json`.
 """
@@ -19,13 +20,15 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from scipy.signal import lfilter
 from scipy.stats import binomtest
 
 from cortseq import models, store
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.models.base import Model
-from cortseq.scoring.statistics import PairedDifference
+from cortseq.scoring import blocks
+from cortseq.scoring.statistics import PairedDifference, Session, across_sessions, paired
 from cortseq.scoring.units import paired_difference
 
 
@@ -101,7 +104,7 @@ def level(
     each = _repeat(pair.shifted(0.0), trials, repetitions, resamples, seed, exchangeable)
     null = "exchanged within trials" if exchangeable else "gain moved to 0"
     hits = [found.p_value < 0.05 for found in each]
-    return Measured.of("sign-flip test at 0.05", f"{trials} trials, {null}", hits, "<= 5 %")
+    return Measured.of("difference declared", f"{trials} trials, {null}", hits, "<= 5 %")
 
 
 def power(
@@ -110,6 +113,151 @@ def power(
     """How often A is declared better where its true gain is `gain` bits per event."""
     hits = [better(found) for found in _repeat(pair.shifted(gain), trials, repetitions, resamples, seed)]
     return Measured.of("power", f"gain {gain:g}, {trials} trials", hits, ">= 90 % at 0.01 and 200 trials")
+
+
+# -- known truth -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Two models that are equally good, scored on the same trials: what the scores vary by is known.
+
+    Scores are trial_r + restart_m + noise_mr: a trial has standard deviation 1, and the correlation rho^k with
+    the trial k places away. The model without restarts scores 0.
+
+    Attributes
+    ----------
+    trials : test trials.
+    members : restarts of a model.
+    spread : standard deviation of restarts in trial errors, the standard error of the mean over the trials.
+    noise : standard deviation of the noise.
+    correlation : rho.
+    itself : both models have restarts of one kind, and trials that are the same for both: a model against itself
+        refitted.
+    continuous : trials are windows that follow each other.
+    """
+
+    trials: int
+    members: int = 1
+    spread: float = 0.0
+    noise: float = 0.5
+    correlation: float = 0.0
+    itself: bool = False
+    continuous: bool = False
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean over the trials."""
+        return float(np.sqrt((1 + self.correlation) / (1 - self.correlation) / self.trials))
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (member, trial) of both models."""
+        rho = self.correlation
+        innovations = rng.normal(size=self.trials + 100)
+        trial = lfilter([np.sqrt(1 - rho**2)], [1, -rho], innovations)[100:]
+        models = [trial + self._restarts(rng) for _ in range(1 + self.itself)]
+        return models[0], models[1] if self.itself else np.zeros((1, self.trials))
+
+    def _restarts(self, rng: np.random.Generator) -> np.ndarray:
+        if self.members == 1:
+            return np.zeros((1, self.trials))
+        spread = self.spread * self.error * rng.normal(size=(self.members, 1))
+        return np.asarray(spread + self.noise * rng.normal(size=(self.members, self.trials)))
+
+    def compare(self, repetitions: int, resamples: int = 1000, seed: int = 0) -> list[PairedDifference]:
+        """Comparisons of the two models on as many draws."""
+        rng, shortest = (
+            np.random.default_rng([seed, self.trials]),
+            blocks.shortest(self.trials, self.continuous),
+        )
+        found = []
+        for repetition in range(repetitions):
+            a, b = self.draw(rng)
+            found.append(paired(a, b, np.ones(self.trials), resamples, repetition, shortest=shortest))
+        return found
+
+
+def sessions(n: int, repetitions: int, trials: int = 50, members: int = 3) -> list[PairedDifference]:
+    """Sessions that differ by as much as the errors of each, pooled; a mean difference of 0 over sessions."""
+    rng, truth = np.random.default_rng([n, trials]), Truth(trials, members, 1.0)
+    found = []
+    for _ in range(repetitions):
+        effects = truth.error * rng.normal(size=n)
+        parts = [
+            Session(truth.draw(rng)[0] + effect, np.zeros(trials), np.ones(trials)) for effect in effects
+        ]
+        found.append(across_sessions(parts))
+    return found
+
+
+def cells() -> dict[str, Truth]:
+    """Every setting of the table, by name."""
+    out = {}
+    for members in (2, 3, 5, 10):
+        for spread in (0.0, 0.5, 1.0, 2.0, 4.0):
+            out[f"200 trials, {members} members, member sd {spread:g} trial errors"] = Truth(
+                200, members, spread
+            )
+    for members in (3, 5, 10):
+        for spread in (0.5, 2.0):
+            name = (
+                f"a model against itself refitted, {members} members each, member sd {spread:g} trial errors"
+            )
+            out[name] = Truth(200, members, spread, itself=True)
+    for correlation in (0.0, 0.3, 0.6):
+        for windows in (19, 40, 100, 200, 400):
+            name = f"{windows} windows of a continuous recording, correlation {correlation:g}"
+            out[name] = Truth(windows, correlation=correlation, continuous=True)
+    for trials in (6, 50, 100, 200):
+        out[f"{trials} independent trials"] = Truth(trials)
+    for trials in (50, 100, 200):
+        for members in (1, 5):
+            name = f"{trials} trials correlated 0.4 along the session, {members} member{'s' * (members > 1)}"
+            out[name] = Truth(trials, members, 1.0, correlation=0.4)
+    return out
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What comparisons of two equally good models come to, over repetitions."""
+
+    setting: str
+    blocks: int  # median
+    coverage: Measured
+    level: Measured
+
+    @classmethod
+    def of(cls, setting: str, found: list[PairedDifference], two_members: bool = False) -> Promise:
+        inside = [f.low <= 0 <= f.high for f in found]
+        rejected = [f.p_value < 0.05 for f in found]
+        wanted = (">= 90 %", "<= 10 %") if two_members else ("93-97 %", "3-7 %")
+        return cls(
+            setting,
+            int(np.median([f.pieces for f in found])),
+            Measured.of("coverage of the 95 % interval", setting, inside, wanted[0]),
+            Measured.of("difference declared", setting, rejected, wanted[1]),
+        )
+
+
+def truths(repetitions: int, resamples: int = 1000) -> list[Promise]:
+    """Coverage and level of every cell, and over sessions."""
+    found = [
+        Promise.of(name, truth.compare(repetitions, resamples, i), truth.members == 2)
+        for i, (name, truth) in enumerate(cells().items())
+    ]
+    pooled = {n: sessions(n, repetitions) for n in (3, 5, 10)}
+    return found + [Promise.of(f"{n} sessions of 50 trials, 3 members", f) for n, f in pooled.items()]
+
+
+def promises(rows: list[Promise]) -> str:
+    """A line of Markdown a setting."""
+    lines = ["| setting | blocks | coverage | wanted | declared | wanted |", "|---|---:|---|---|---|---|"]
+    for row in rows:
+        cells = [f"{row.setting}", f"{row.blocks}"]
+        for m in (row.coverage, row.level):
+            cells += [f"{100 * m.share:.1f} % ({100 * m.low:.1f}-{100 * m.high:.1f})", m.wanted]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 # -- pairs -----------------------------------------------------------------------------------------
@@ -206,6 +354,19 @@ def contest(
     return paired_difference(pair.a, pair.b, pair.events, resamples, seed)
 
 
+def itself(
+    seed: int, trials: int, members: int = 3, epochs: int = 60, resamples: int = 1000
+) -> PairedDifference:
+    """A network against itself: restarts of one fit to data of a chain, dealt into two models."""
+    n, recording = trials, chain_data(seed, 2 * trials)
+    train, valid, test = range(5 * n // 6), range(5 * n // 6, n), range(n, 2 * n)
+    fit = _model("rate", hidden=12, epochs=epochs).fit(
+        recording, train, valid, members=2 * members, seed=seed
+    )
+    nats, events = np.nansum(fit.log_prob(recording, test), -1), Data.of(recording, test).n_events().sum(1)
+    return paired_difference(nats[:members], nats[members:], events.astype(float), resamples, seed)
+
+
 def contests(repetitions: int, trials: int = 200, epochs: int = 60, resamples: int = 1000) -> list[Measured]:
     """Networks against the right model, refitted each time. The HMM contest needs the family `hmm`."""
     network = _model("rate", hidden=12, epochs=epochs)
@@ -225,7 +386,10 @@ def contests(repetitions: int, trials: int = 200, epochs: int = 60, resamples: i
                 f"network declared better than the {right.family}", setting, [*map(better, found)], wanted
             )
         )
-    return out
+    refitted = [itself(seed, trials, epochs=epochs, resamples=resamples) for seed in range(repetitions)]
+    hits = [found.p_value < 0.05 for found in refitted]
+    setting = f"data of a chain, {trials} test trials, 3 members each"
+    return [*out, Measured.of("network declared different from itself refitted", setting, hits, "3-7 %")]
 
 
 # -- the table -------------------------------------------------------------------------------------
@@ -257,6 +421,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--repetitions", type=int, default=2000, help="of coverage and level; a tenth for power"
     )
+    parser.add_argument("--truth-only", action="store_true", help="no model is fitted; about five minutes")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument(
@@ -268,13 +433,18 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if bool(given.study) != bool(given.pair):
         parser.error("--study and --pair go together")
-    pair = of_study(given.study, *given.pair) if given.study else ring()
-    rows = measure(pair, given.repetitions, given.trials, given.resamples)
-    rows += contests(given.contests, given.trials, resamples=given.resamples) if given.contests else []
-    print(text := markdown(rows))
+    known = [] if given.study else truths(given.repetitions, given.resamples)
+    rows: list[Measured] = []
+    content: dict = {"truth": [asdict(p) for p in known]}
+    if not given.truth_only:
+        pair = of_study(given.study, *given.pair) if given.study else ring()
+        rows += measure(pair, given.repetitions, given.trials, given.resamples)
+        content |= {"gain": pair.gain, "population": len(pair.events)}
+    if given.contests:
+        rows += contests(given.contests, given.trials, resamples=given.resamples)
+    print(text := "\n".join([promises(known)] * bool(known) + [markdown(rows)] * bool(rows)))
     store.write_text(text, given.output.with_suffix(".md"))
-    content = {"gain": pair.gain, "population": len(pair.events), "rows": [asdict(r) for r in rows]}
-    store.write_json(content, given.output.with_suffix(".json"))
+    store.write_json(content | {"rows": [asdict(r) for r in rows]}, given.output.with_suffix(".json"))
     return 0
 
 

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import yaml
 from field import check, nwb, steps, train
 
-from cortseq import preprocess, study
+from cortseq import cli, preprocess, study
+from cortseq import recording as rec
 from cortseq.errors import CortseqError
+from cortseq.signs import of_roles
 from cortseq.sources import registry
 
 
@@ -479,3 +482,39 @@ def test_a_minute_of_spikes(tmp_path, rng, ask):
     assert signs(found)["few_trials"] == signs(found)["few_blocks"] == "warn"
     status, found, _ = ask(**entry, window_ms=500)
     assert found["smallest_p"] < 0.05 and "few_blocks" not in signs(found)
+
+
+def test_blocks_that_allow_no_verdict_are_said_before_any_fit():
+    """Six blocks allow p = .031, which is enough for one network and not for two."""
+    recording = rec.from_counts(np.ones((40, 5, 2), int), bin_width=0.02)
+    manifest = {"folds": [{"train": [*range(30)], "test": [*range(30, 36)]}], "continuous": False}
+    found = {
+        n: [s for s in of_roles(recording, manifest, [6], n) if s.name == "few_blocks"] for n in (0, 1, 2)
+    }
+    assert not found[0] and not found[1] and found[2][0].level == "warn"
+    assert found[2][0].text == (
+        "6 independent blocks of test data allow no p below 0.031, after Holm's adjustment for 2 networks none below "
+        "0.062: there will be no verdict"
+    )
+    (few,) = (s for s in of_roles(recording, manifest, [4], 1) if s.name == "few_blocks")
+    assert few.text == "4 independent blocks of test data allow no p below 0.12: there will be no verdict"
+
+
+def test_two_restarts_are_said_to_be_too_few(tmp_path, capsys):
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).poisson(1.0, (60, 10, 3)))
+    entry = {
+        "source": "npz",
+        "path": str(tmp_path / "x.npz"),
+        "counts": "x",
+        "axes": ["trial", "time", "unit"],
+    }
+    study = {"study": "s", "datasets": {"d": entry | {"native_bin_ms": 10}}}
+    said = {}
+    for members in (1, 2, 3):
+        (tmp_path / "s.yaml").write_text(yaml.safe_dump(study | {"members": members}))
+        assert cli.main(["check", str(tmp_path / "s.yaml")]) == 0
+        said[members] = capsys.readouterr().out
+    for members in (1, 2):
+        few = f"  {members} random restart(s) are too few for a verdict on a network -- set members: 5 (3 are the least)"
+        assert few in said[members].splitlines()
+    assert "too few for a verdict" not in said[3]

@@ -12,8 +12,9 @@ from cortseq import costs, fetch, plans, preprocess, signs, splits
 from cortseq import recording as rec
 from cortseq.errors import CortseqError, about
 from cortseq.models.work import Size
+from cortseq.scoring import blocks
 from cortseq.scoring.compare import RESAMPLES
-from cortseq.scoring.statistics import blocks_of
+from cortseq.scoring.statistics import FEWEST_RESTARTS, smallest_p
 from cortseq.sources.base import Source
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
             raise CortseqError(
                 f"no bin is left of {recording.sizes['time']}", key="burn_in", value=plan.burn_in
             )
-        found = facts(recording, manifest, source)
+        variants = plan.variants(source.track).values()
+        networks = len({v.model_name for v in variants if v.model.role == "recurrent"})
+        found = facts(recording, manifest, source, networks)
     found["dataset"], found["source"] = name, source.source
     if file is not None:
         found |= {"file": str(file), **fetch.digest(source, file)}
@@ -105,8 +108,14 @@ def estimated(cost: dict[str, Any]) -> list[str]:
     ]
 
 
-def facts(recording: xr.Dataset, manifest: dict[str, Any], source: Source) -> dict[str, Any]:
+def facts(
+    recording: xr.Dataset, manifest: dict[str, Any], source: Source, networks: int = 1
+) -> dict[str, Any]:
     """Return what a Recording and its split hold, as plain numbers and texts.
+
+    Parameters
+    ----------
+    networks : recurrent models of the study, whose tests are adjusted together.
 
     Raises
     ------
@@ -115,7 +124,7 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any], source: Source) -> di
     kind, width = rec.track(recording), float(recording.attrs["bin_width"])
     valid = recording["valid"].values
     lengths = valid.shape[1] - valid[:, ::-1].argmax(1)
-    n_pieces = [len(np.unique(blocks_of(f["test"], manifest["continuous"]))) for f in manifest["folds"]]
+    n_pieces = [blocks.most(len(f["test"]), manifest["continuous"]) for f in manifest["folds"]]
     found: dict[str, Any] = {
         "track": kind,
         "trials": recording.sizes["trial"],
@@ -133,11 +142,12 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any], source: Source) -> di
             "units_dropped", manifest["folds"][0].get("channels_dropped", {})
         ),
         "test_pieces": n_pieces,
-        "smallest_p": max(2.0 ** (1 - sum(n_pieces)), 1 / (1 + RESAMPLES)),
+        "smallest_p": smallest_p(sum(n_pieces), RESAMPLES),
+        "networks": networks,
         "dirt": rec.dirt(recording),
     }
     found |= _OF_TRACK[kind](recording, valid)
-    of_roles = signs.accepted(signs.of_roles(recording, manifest, n_pieces), source.accept)
+    of_roles = signs.accepted(signs.of_roles(recording, manifest, n_pieces, networks), source.accept)
     every = [*signs.of(recording), *of_roles]
     found["signs"] = [{"name": s.name, "level": s.level, "text": s.sentence()} for s in every]
     return found
@@ -206,6 +216,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"  fits: {found['fits']} of up to {found['members']} members{_longest(found)}; "
         f"{found['memory_mb']:g} MB of arrays"
     )
+    if found["networks"] and found["members"] < FEWEST_RESTARTS:
+        few = f"{found['members']} random restart(s) are too few for a verdict on a network"
+        said.append(f"  {few} -- set members: 5 ({FEWEST_RESTARTS} are the least)")
     if found["dirt"]:
         said.append(f"  dropped or odd: {_counted(found['dirt'])}")
     words = {"warn": "warning", "note": "note"}
@@ -264,5 +277,6 @@ def _split(found: dict[str, Any]) -> str:
     n = sum(found["test_pieces"])
     which = f"{len(roles)} folds, the first " if len(roles) > 1 else ""
     return (
-        f"roles: {which}{roles[0]}; {n} independent pieces of test data: smallest p {found['smallest_p']:.2g}"
+        f"roles: {which}{roles[0]}; at most {n} independent blocks of test data: "
+        f"smallest p {found['smallest_p']:.2g}"
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from benchmarks import calibration
+from scipy.stats import binomtest
 
 from cortseq import models, store
 from cortseq.scoring import products
@@ -24,6 +25,83 @@ def test_coverage_and_level_of_a_given_pair(pair):
     for exchangeable in (True, False):
         found = calibration.level(pair, 100, 300, 300, exchangeable=exchangeable)
         assert found.low <= 0.05 <= found.high + 0.02
+
+
+def _kept(promise, coverage=(0.93, 0.97), level=(0.03, 0.07)):
+    """Inside the wanted ranges but for Monte Carlo error: one failure in a thousand for a share at the edge."""
+    for measured, (low, high) in ((promise.coverage, coverage), (promise.level, level)):
+        hits, n = round(measured.share * measured.repetitions), measured.repetitions
+        assert binomtest(hits, n, low, alternative="less").pvalue > 0.001, measured
+        assert binomtest(hits, n, high, alternative="greater").pvalue > 0.001, measured
+
+
+QUICK = {
+    "restarts far apart": calibration.Truth(100, 3, 4.0),
+    "restarts as far apart as trials": calibration.Truth(100, 5, 1.0),
+    "a model against itself": calibration.Truth(100, 5, 2.0, itself=True),
+    "trials correlated along the session": calibration.Truth(200, correlation=0.4),
+    "windows": calibration.Truth(60, correlation=0.6, continuous=True),
+    "six trials": calibration.Truth(6),
+}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_promises_where_the_truth_is_known(name):
+    _kept(calibration.Promise.of(name, QUICK[name].compare(300, 300)))
+
+
+@pytest.mark.parametrize("n", [3, 10])
+def test_promises_over_sessions(n):
+    _kept(calibration.Promise.of(f"{n} sessions", calibration.sessions(n, 300)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", calibration.cells())
+def test_promises_of_every_cell_of_the_table(name):
+    """docs/calibration.md. Where fewer than six blocks are left of strongly correlated windows, nine in ten."""
+    truth = calibration.cells()[name]
+    promise = calibration.Promise.of(name, truth.compare(1000), truth.members == 2)
+    if truth.members == 2:
+        _kept(promise, coverage=(0.9, 1.0), level=(0.0, 0.1))
+    elif promise.blocks < 6:
+        _kept(promise, coverage=(0.9, 0.97), level=(0.0, 0.07))
+    else:
+        _kept(promise)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_promises_of_every_number_of_sessions(n):
+    _kept(calibration.Promise.of(f"{n} sessions", calibration.sessions(n, 1000)))
+
+
+def test_two_restarts_cover_at_least_nine_in_ten():
+    promise = calibration.Promise.of(
+        "two", calibration.Truth(100, 2, 4.0).compare(300, 300), two_members=True
+    )
+    _kept(promise, coverage=(0.9, 1.0), level=(0.0, 0.1))
+    assert promise.coverage.wanted == ">= 90 %"
+
+
+def test_the_old_way_would_have_failed():
+    """Members taken as given: restarts four trial errors apart are declared different far too often."""
+    truth, rng = QUICK["restarts far apart"], np.random.default_rng(0)
+    rejected = 0
+    for seed in range(100):
+        a, b = truth.draw(rng)
+        rejected += calibration.paired(a.mean(0), b, np.ones(100), 300, seed).p_value < 0.05
+    assert rejected > 40
+
+
+def test_a_draw_has_the_spread_that_it_says():
+    truth, rng = calibration.Truth(100, 4, 3.0, correlation=0.4), np.random.default_rng(1)
+    draws = np.stack([truth.draw(rng)[0] for _ in range(500)])
+    trial = np.stack([d.mean(0) for d in draws])
+    members = draws.mean(2).std(1, ddof=1)
+    assert np.sqrt((members**2).mean()) == pytest.approx(np.hypot(3 * truth.error, 0.05), rel=0.08)
+    steps = trial - trial.mean(1, keepdims=True)
+    assert (steps[:, 1:] * steps[:, :-1]).mean() / (steps**2).mean() == pytest.approx(0.4, abs=0.07)
+    assert np.std(trial.mean(1)) == pytest.approx(np.hypot(truth.error, 3 * truth.error / 2), rel=0.12)
 
 
 def test_power_grows_with_gain_and_trials(pair):
@@ -85,5 +163,15 @@ def test_the_table_of_a_study(counts, tmp_path):
 
 def test_every_contest_is_a_row():
     rows = calibration.contests(2, trials=20, epochs=2, resamples=100)
-    assert {r.wanted for r in rows} == {"<= 5 %", ">= 90 %"} and all(r.repetitions == 2 for r in rows)
-    assert calibration.markdown(rows).count("declared better") == len(rows)
+    assert {r.wanted for r in rows} == {"<= 5 %", ">= 90 %", "3-7 %"} and all(
+        r.repetitions == 2 for r in rows
+    )
+    text = calibration.markdown(rows)
+    assert text.count("declared better") == len(rows) - 1 and text.count("itself refitted") == 1
+
+
+def test_the_table_of_promises_has_a_line_a_setting():
+    rows = calibration.truths(2, 10)
+    text = calibration.promises(rows)
+    assert text.count("\n") == len(rows) + 2 == len(calibration.cells()) + 3 + 2
+    assert "| 200 trials, 3 members, member sd 4 trial errors |" in text and "10 sessions" in text

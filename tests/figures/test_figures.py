@@ -136,7 +136,7 @@ def test_scores_of_every_model():
     assert drawn(ring, [0.64] * 2, [0, 1], ls="-", color="k") and drawn(ring, [0.83] * 2, [0, 1], ls=":")
     assert legend(ring) == ["exact filter 0.64", "true rates 0.83"]
     assert [ax.get_title(loc="left") for ax in (ring, song, wave)] == [
-        "ring: 31 test trials", "song: 17 test trials", "wave: 12 test trials",
+        "ring: 31 test trials", "song: 17 test trials", "wave: 36 test trials",
     ]  # fmt: skip
     for ax, unit in ((ring, "bits/spike"), (song, "bits/symbol"), (wave, "nats/sample")):
         assert ax.get_xlabel() == f"gain over the null ({unit})"

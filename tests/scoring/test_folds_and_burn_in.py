@@ -1,5 +1,7 @@
 """Comparison tables of two folds with a burn-in, where validation and test disagree, against sums written out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from scipy.stats import poisson
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.scoring import audits, compare, products, tasks
-from cortseq.scoring.statistics import Session, across_sessions, holm
+from cortseq.scoring.statistics import Session, across_sessions, holm, paired
 from cortseq.scoring.units import paired_difference
 
 BURN_IN, BINS, TRIALS = 2, 7, 18
@@ -143,7 +145,7 @@ def test_every_fold_counts_with_the_variant_that_its_validation_chose(rows, scor
         assert rows.loc[entry, "value"] == pytest.approx(gain(scores, chosen, ["null"] * 2))
         assert rows.loc[entry, "value_cold"] == pytest.approx(gain(scores, chosen, ["null"] * 2, 0))
         assert rows.loc[entry, "low"] < rows.loc[entry, "value"] < rows.loc[entry, "high"]
-    assert (rows["trials"] == 13).all() and (rows["blocks"] == 13).all()
+    assert (rows["trials"] == 13).all() and (rows["blocks"].dropna() <= 13).all()
     assert (rows["n_events"] == sum(events(s) for s in scores["null"])).all()
 
 
@@ -316,17 +318,22 @@ def test_gains_of_signals_are_in_nats(signal):
     assert row["low"] < row["value"] < row["high"]
 
 
-def test_windows_of_different_folds_are_no_block():
-    """Windows 0..5 of fold 0 and 6..11 of fold 1 are resampled as blocks of their own."""
-    rng = np.random.default_rng(3)
-    continuous = rec.from_symbols(list(rng.integers(0, 3, (12, 4))), n_symbols=3).assign_attrs(continuous=1)
-    folds = [{"test": [*range(6)]}, {"test": [*range(6, 12)]}]
-    labels = compare._blocks(continuous, folds)
-    assert not set(labels[:6]) & set(labels[6:])
-    products_of = [
-        xr.Dataset(coords={"trial": f["test"]}, attrs={"continuous": 1}) for f in folds
-    ]  # fmt: skip
-    assert not set(tasks._blocks(products_of)[:6]) & set(tasks._blocks(products_of)[6:])
+def test_trials_of_all_folds_are_put_in_the_order_of_time():
+    """Neighbours in time are in different folds: only side by side can they be seen to be correlated."""
+    continuous = rec.from_symbols(list(np.zeros((40, 4), int)), n_symbols=3).assign_attrs(continuous=1)
+    folds = [{"test": [*range(0, 40, 2)]}, {"test": [*range(1, 40, 2)]}]
+    products_of = [xr.Dataset(coords={"trial": f["test"]}, attrs={"continuous": 1}) for f in folds]
+    for place in (compare._place(continuous, folds), tasks._place(products_of)):
+        assert place["order"].tolist() == folds[0]["test"] + folds[1]["test"]
+        assert place["shortest"] == 4  # of 40 windows that follow each other
+    assert compare._place(continuous.assign_attrs(continuous=0), folds)["shortest"] == 1
+    slow = np.repeat(np.random.default_rng(3).normal(size=5), 8)  # lasts for eight trials
+    by_fold = np.concatenate([slow[f["test"]] for f in folds])
+    order = compare._place(continuous, folds)["order"]
+    sorted_in_time = paired(slow, np.zeros(40), np.ones(40), 100)
+    found = paired(by_fold, np.zeros(40), np.ones(40), 100, order=order)
+    assert found == replace(sorted_in_time, estimate=found.estimate, low=found.low, high=found.high)
+    assert found.low == pytest.approx(sorted_in_time.low)
 
 
 # -- p-values, intervals ----------------------------------------------------------------------------
@@ -354,17 +361,18 @@ def test_intervals_hold_95_percent_and_p_is_never_0():
     rng = np.random.default_rng(4)
     found = paired_difference(rng.normal(3, 1, 400), np.zeros(400), np.full(400, 2.0), 4000)
     assert found.low < found.estimate < found.high
-    assert (found.high - found.low) / (2 * found.standard_error) == pytest.approx(1.96, rel=0.03)
+    assert (found.high - found.low) / (2 * found.standard_error) == pytest.approx(1.966, abs=0.001)  # t, 399
     assert found.estimate == pytest.approx(3 / (2 * np.log(2)), rel=0.1)
     assert found.p_value == 1 / 4001
-    assert found.detectable == pytest.approx((1.959964 + 0.841621) * found.standard_error)
+    assert found.degrees == 399 and found.smallest_p == 1 / 4001
+    assert found.detectable == pytest.approx((1.965927 + 0.842608) * found.standard_error, rel=1e-4)
     assert found.equivalence(found.estimate - 1) > 0.5  # as far out on the other side
     mirrored = paired_difference(np.zeros(400), rng.normal(3, 1, 400), np.full(400, 2.0), 400)
     assert mirrored.equivalence(1.0) > 0.99
 
 
 def test_a_difference_of_0_has_a_p_value_of_1():
-    """Two-sided: on either side of 0 lies half of the replicates."""
+    """Two sessions that differ by the same amount, one either way."""
     d = np.random.default_rng(5).normal(0, 1, 60)
     sessions = [Session(s * d, np.zeros(60), np.ones(60)) for s in (1, -1)]
     assert across_sessions(sessions).p_value > 0.9
@@ -381,9 +389,9 @@ def test_recordings_of_other_bin_widths_are_not_pooled():
             "over_null": over, "over_chain": over,
         }  # fmt: skip
 
-    pooled = compare.sessions([part("a", 20.0), part("b", 20.0), part("c", 10.0)], 0)
+    pooled = compare.sessions([part("a", 20.0), part("b", 20.0), part("c", 10.0)])
     assert pooled["sessions"].tolist() == [2] and pooled["bin_ms"].tolist() == [20.0]
-    assert compare.sessions([part("a", 20.0), part("c", 10.0)], 0).empty
+    assert compare.sessions([part("a", 20.0), part("c", 10.0)]).empty
 
 
 def test_the_simulations_ruler_shares_no_trial():

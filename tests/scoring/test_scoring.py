@@ -1,18 +1,16 @@
 """Units, paired statistics, the comparison table."""
 
-import itertools
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest, poisson, ttest_1samp
+from scipy.stats import poisson
 
 from cortseq import models, scoring
 from cortseq.errors import CortseqError
 from cortseq.scoring import compare, products, words
 from cortseq.scoring.ladder import rung
-from cortseq.scoring.statistics import Session, blocks_of, holm
 
 
 def test_bits_per_spike_of_the_true_rate_in_closed_form():
@@ -43,53 +41,13 @@ def test_benchmark_convention_by_hand():
     assert np.array_equal(rates, before[0]) and np.array_equal(spikes, before[1], equal_nan=True)
 
 
-def test_paired_difference_is_the_ratio_of_sums():
-    a, b, n = np.array([-3.0, -2.0, -5.0]), np.array([-4.0, -4.0, -5.0]), np.array([2, 4, 6])
-    assert scoring.paired_difference(a, b, n).estimate == pytest.approx(3 / (12 * np.log(2)))
-
-
-def test_sign_flip_p_equals_enumeration():
-    d = np.array([1.0, 2.0, -0.5, 3.0, 0.7])
-    flips = np.array(np.meshgrid(*[[-1, 1]] * 5)).reshape(5, -1)
-    exact = (np.abs(flips.T @ d) >= d.sum() - 1e-12).mean()
-    p = scoring.paired_difference(d, np.zeros(5), np.ones(5), resamples=40_000).p_value
-    assert abs(p - exact) < 0.01
-
-
-def test_interval_covers_and_test_keeps_its_level():
-    """300 repetitions at no difference: coverage and level inside 99.9 % binomial limits."""
-    rng = np.random.default_rng(1)
-    inside = rejected = 0
-    for repetition in range(300):
-        n = rng.poisson(30, 80) + 1
-        d = rng.normal(0, 1, 80) * np.sqrt(n)
-        found = scoring.paired_difference(d, np.zeros(80), n, resamples=400, seed=repetition)
-        inside += found.low <= 0 <= found.high
-        rejected += found.p_value < 0.05
-    assert binomtest(inside, 300, 0.95).pvalue > 0.001
-    assert binomtest(rejected, 300, 0.05).pvalue > 0.001
-
-
-def test_members_widen_the_interval():
-    rng = np.random.default_rng(2)
-    base = rng.normal(size=100)
-    spread = base + np.array([[-0.5], [0.0], [0.5]])
-    alone = scoring.paired_difference(base, np.zeros(100), np.ones(100))
-    three = scoring.paired_difference(spread, np.zeros(100), np.ones(100))
-    assert three.high - three.low > 1.5 * (alone.high - alone.low)
-
-
-def test_holm_by_hand():
-    assert np.allclose(holm(np.array([0.01, 0.04, 0.03, np.nan])), [0.03, 0.06, 0.06, np.nan], equal_nan=True)
-
-
 ROLES = {"train": [*range(20)], "valid": [*range(20, 26)], "test": [*range(26, 40)], "units": [0, 1, 2]}
 
 
-def _table(recording, specifications, burn_in=0, roles=ROLES):
+def _table(recording, specifications, burn_in=0, roles=ROLES, members=2):
     scored = []
     for variant, model, swept in specifications:
-        fit = model.fit(recording, roles["train"], roles["valid"], members=2)
+        fit = model.fit(recording, roles["train"], roles["valid"], members=members)
         score = products.scores(fit, recording, roles, burn_in)
         scored.append(compare.gather(variant, variant.split("_")[0], swept, [fit.card], [score], burn_in))
     return compare.table("d", recording, [roles], scored, burn_in, 0)
@@ -150,6 +108,49 @@ def test_no_model_beats_the_mean_rate_is_said():
     assert words.summary(compare.finish(rows)) == ["d: no model beats the mean rate."]
 
 
+def test_a_chain_that_loses_to_the_null_is_nothing_to_beat():
+    """Homogeneous Poisson spikes and a chain that over-fits: a network at the null has beaten no one."""
+    from cortseq import recording as rec
+
+    rng = np.random.default_rng(7)
+    noise = rec.from_counts(rng.poisson(0.4, (80, 20, 6)), bin_width=0.02)
+    roles = {"train": [*range(6)], "valid": [*range(6, 30)], "test": [*range(30, 80)], "units": [*range(6)]}
+    specifications = [
+        ("null", models.Null(), {}),
+        ("markov", models.Markov(states=16, order=1), {}),
+        ("rate", models.Rate(hidden=4, epochs=3, batch=4), {}),
+    ]
+    frame = compare.finish(_table(noise, specifications, roles=roles, members=3).rows).set_index("model")
+    assert frame.loc["markov", "high"] < 0 and frame.loc["rate", "value"] > frame.loc["markov", "value"]
+    assert frame.loc["rate", "reference"] == frame.loc["rate", "rival"] == "null"
+    assert frame.loc["rate", "gain_over_markov"] == pytest.approx(frame.loc["rate", "value"])
+    assert frame.loc["markov", "against_null"] == frame.loc["markov", "against_chain"] == "worse"
+    (line,) = words.summary(frame.reset_index())
+    assert "no network beats the mean rate" in line and "chain" not in line
+    assert "It has learned nothing" in frame.loc["rate", "verdict"]
+
+
+def test_kept_epochs_and_late_gains_are_read_from_the_curves(counts):
+    """Two members over ten epochs: one is best in epoch 2, the other still gains 0.3 nats in the last one."""
+    fit = models.Null().fit(counts, ROLES["train"], ROLES["valid"])
+    score = products.scores(fit, counts, ROLES)
+    early, late = np.full(10, 2.0), np.linspace(2.0, 1.1, 10) - np.r_[np.zeros(9), 0.2]
+    early[1] = 1.5
+    curves = pd.concat(
+        pd.DataFrame({"member": m, "epoch": range(1, 11), "valid_loss": loss})
+        for m, loss in enumerate((early, late))
+    )
+    (found,) = compare.gather("null", "null", {}, [fit.card], [score], 0, [curves])
+    assert found.kept_epochs.tolist() == [2, 10] and found.late_gains == pytest.approx([0, 0.3])
+    whole = compare.join([found, found])
+    assert whole.kept_epochs.tolist() == [2, 10, 2, 10]
+    # a fit that began with an earlier one is validated before its first step: it may keep what it had
+    (found,) = compare.gather(
+        "null", "null", {}, [fit.card], [score], 0, [curves.assign(epoch=curves["epoch"] - 1)]
+    )
+    assert not len(found.kept_epochs) and len(found.late_gains) == 2
+
+
 def test_burn_in_cuts_all_models_alike(counts):
     fit = models.Null().fit(counts, ROLES["train"], ROLES["valid"])
     score = products.scores(fit, counts, ROLES, 5)
@@ -159,31 +160,6 @@ def test_burn_in_cuts_all_models_alike(counts):
     with pytest.raises(CortseqError, match="another burn-in"):
         compare.gather("null", "null", {}, [fit.card], [score], 4)
     assert late.test_events.sum() == counts["counts"].values[26:, 5:].sum()
-
-
-def test_neighbouring_windows_are_resampled_as_blocks():
-    """Slowly drifting differences without a mean: trials as units reject far too often, blocks do not."""
-    rng = np.random.default_rng(4)
-    rejected = {False: 0, True: 0}
-    for repetition in range(200):
-        noise = rng.normal(size=260)
-        drift = np.zeros(260)
-        for t in range(1, 260):
-            drift[t] = 0.6 * drift[t - 1] + noise[t]
-        for continuous in rejected:
-            blocks = blocks_of(np.arange(200), continuous)
-            found = scoring.paired_difference(
-                drift[60:], np.zeros(200), np.ones(200), 400, repetition, blocks=blocks
-            )
-            rejected[continuous] += found.p_value < 0.05
-    assert rejected[False] > 50 and rejected[True] < 30
-
-
-def test_blocks_are_runs_of_consecutive_windows():
-    trials = [*range(10), *range(20, 24), 30]
-    labels = blocks_of(trials, True)
-    assert list(labels - labels[0]) == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 4]
-    assert list(blocks_of(trials, False)) == list(range(15))
 
 
 def test_each_fold_chooses_for_itself():
@@ -300,7 +276,8 @@ def test_averaged_members_are_an_extra_row_outside_the_tests(counts, result):
     mean = frame.loc["rate_averaged"]
     assert mean["value"] == pytest.approx(gain) and mean["averaged"] and mean["members"] == 1
     assert mean["value"] >= frame.loc["rate", "value"]  # Jensen
-    assert np.isnan(mean["p_holm"]) and frame.loc["rate", "p_holm"] == frame.loc["rate", "p_value"]
+    assert np.isnan(mean["p_holm"]) and mean["against_chain"] == ""
+    assert frame.loc["rate", "p_holm"] == frame.loc["rate", "p_value"]
     rates = fit.predict(counts, ROLES["test"]).mean(0)
     benchmark = scoring.benchmark_bits_per_spike(rates, counts["counts"].values[26:].astype(float))
     assert mean["mean_rate_evaluation_null"] == pytest.approx(benchmark, abs=1e-9)
@@ -349,62 +326,13 @@ def test_rungs(spec, role, chosen, expected):
     assert rung(spec, role, chosen) == expected
 
 
-# -- statistics ------------------------------------------------------------------------------------
-
-
-def test_equivalence_is_two_one_sided_t_tests():
-    """On the mean of differences with unit weights the bootstrap's se is the textbook's."""
-    d = np.random.default_rng(6).normal(0.002, 0.05, 400)
-    found = scoring.paired_difference(d, np.zeros(400), np.ones(400))
-    bits = d / np.log(2)
-    exact = max(
-        ttest_1samp(bits, -0.01, alternative="greater").pvalue,
-        ttest_1samp(bits, 0.01, alternative="less").pvalue,
-    )
-    assert found.equivalence(0.01) == pytest.approx(exact, rel=0.15)
-    assert found.equivalence(0.001) > 0.5
-
-
-def test_equivalence_keeps_its_level_at_the_margin():
-    rng = np.random.default_rng(7)
-    shown = 0
-    for repetition in range(300):
-        d = rng.normal(0.01 * np.log(2), 0.05, 100)
-        found = scoring.paired_difference(d, np.zeros(100), np.ones(100), 300, repetition)
-        shown += found.equivalence(0.01) < 0.05
-    assert binomtest(shown, 300, 0.05, alternative="greater").pvalue > 0.001
-
-
-def test_expected_best_by_enumeration():
-    valid, test = np.array([0.3, 0.1, 0.5]), np.array([1.0, 7.0, 4.0])
-    for n, found in enumerate(scoring.expected_best(valid, test), 1):
-        draws = itertools.product(range(3), repeat=n)
-        exact = np.mean([test[max(draw, key=lambda i: valid[i])] for draw in draws])
-        assert found == pytest.approx(exact)
-
-
-def test_sessions_that_differ_widen_the_pooled_interval():
-    """Between-session variance is seen: about sqrt((s^2 + w^2 / n) / S) of the pooled mean."""
-    rng = np.random.default_rng(8)
-    effects = rng.normal(0, 1, 15)
-    sessions = [Session(e + rng.normal(0, 2, (1, 50)), np.zeros((1, 50)), np.ones(50)) for e in effects]
-    found = scoring.across_sessions(sessions, 1000)
-    means = np.array([s.log_prob_a.mean() for s in sessions])
-    assert found.estimate == pytest.approx(means.mean())
-    # the second level adds the sampling variance of the means once more
-    expected = np.sqrt((means.var() + (2**2 / 50)) / 15)
-    assert found.standard_error == pytest.approx(expected, rel=0.1)
-    with pytest.raises(CortseqError, match="two sessions"):
-        scoring.across_sessions(sessions[:1])
-
-
 def test_recordings_of_one_metric_are_pooled(result):
     twice = [*result.sessions, *[s | {"dataset": "e"} for s in result.sessions]]
-    pooled = compare.sessions(twice, seed=0).set_index("model")
+    pooled = compare.sessions(twice).set_index("model")
     value = compare.finish(result.rows).set_index("model")["value"]
     assert list(pooled.index) == ["markov", "rate"] and (pooled["sessions"] == 2).all()
     assert np.allclose(pooled["value"], value[pooled.index])
-    assert compare.sessions(result.sessions, seed=0).empty
+    assert compare.sessions(result.sessions).empty
 
 
 def test_budget_ends_at_the_chosen_variant(result):
@@ -422,7 +350,7 @@ def test_every_column_is_explained(result):
 
 def test_the_best_chain_is_not_pooled_over_itself(result):
     twice = [*result.sessions, *result.sessions]
-    pooled = compare.sessions(twice, seed=0).set_index("model")
+    pooled = compare.sessions(twice).set_index("model")
     assert np.isnan(pooled.loc["markov", "gain_over_markov"])
     gain = compare.finish(result.rows).set_index("model").loc["rate", "gain_over_markov"]
     assert pooled.loc["rate", "gain_over_markov"] == pytest.approx(gain)

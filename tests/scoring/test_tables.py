@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy.stats import norm, poisson, t
+from scipy.stats import norm, poisson
 
 from cortseq import recording as rec
 from cortseq.observations import TRACKS
 from cortseq.scoring import compare, tasks
+from cortseq.scoring.rows import OPPONENTS
+from cortseq.scoring.statistics import paired
 
 BURN_IN, BINS = 2, 6
 FOLDS = [
@@ -144,16 +146,11 @@ class Case:
     def gain(self, a: list[str], b: list[str]) -> float:
         return float((self.nats(a).mean(0) - self.nats(b).mean(0)).sum() / (self.events() * self.unit))
 
-    def bootstrap(self, a: list[str], b: list[str], n: int = 4000) -> np.ndarray:
-        """Replicates of the gain: trials and members drawn again by other random numbers."""
-        rng = np.random.default_rng(99)
-        x, y, events = self.nats(a), self.nats(b), self.nats(["null"] * 2, name="n_events")
-        found = np.empty(n)
-        for i in range(n):
-            k = rng.integers(x.shape[1], size=x.shape[1])
-            mine, theirs = (v[rng.integers(len(v), size=len(v))].mean(0)[k] for v in (x, y))
-            found[i] = (mine - theirs).sum() / (events[k].sum() * self.unit)
-        return found
+    def paired(self, a: list[str], b: list[str]):
+        """The difference of two models in the order of time, in units of the metric."""
+        order = np.concatenate([f["test"] for f in FOLDS])
+        events = self.nats(["null"] * 2, name="n_events")
+        return paired(self.nats(a), self.nats(b), events, 3000, order=order).per(self.unit)
 
 
 @pytest.fixture(scope="module")
@@ -208,32 +205,36 @@ def test_chain_and_rival_are_chosen_on_validation(case):
     assert case.frame.loc["rate", "gain_over_markov"] > 0 > case.frame.loc["lstm", "gain_over_markov"]
 
 
-def test_ends_of_the_intervals(case):
-    """Against a bootstrap of this file: each end within a tenth of the width."""
-    for model, against, columns in (
-        ("rate", ["null"] * 2, ("low", "high")),
-        ("lstm", CHOSEN["markov"], ("gain_low", "gain_high")),
-        ("rate", RIVAL, ("rival_low", "rival_high")),
+def test_intervals_and_tests_are_those_of_the_paired_difference(case):
+    """Each against its own opponent, with the trials of both folds in the order of time."""
+    for model, against, key in (
+        ("rate", ["null"] * 2, "null"),
+        ("lstm", CHOSEN["markov"], "chain"),
+        ("rate", RIVAL, "rival"),
     ):
-        boot = case.bootstrap(CHOSEN[model], against)
-        ends = np.quantile(boot, [0.025, 0.975])
-        found = case.frame.loc[model, list(columns)].to_numpy(float)
-        assert np.allclose(found, ends, atol=0.1 * np.ptp(ends))
-        if columns[0] == "gain_low":
-            row, error = case.frame.loc[model], boot.std()
-            assert row["detectable_gain"] == pytest.approx((norm.ppf(0.975) + norm.ppf(0.8)) * error, rel=0.1)
-            margin = 0.01 * (2 if case.track == "signal" else 1)
-            assert row["equivalence_margin"] == pytest.approx(margin)
-            inside = (margin - abs(row["gain_over_markov"])) / error
-            assert row["equivalence_p"] == pytest.approx(t.sf(inside, 13), abs=0.02)
-            assert row["equivalent"] == (row["equivalence_p"] < 0.05)
+        row, columns = case.frame.loc[model], OPPONENTS[key]
+        found = case.paired(CHOSEN[model], against)
+        expected = (found.estimate, found.low, found.high, found.p_value)
+        assert row[[columns.gain, columns.low, columns.high, columns.p]].tolist() == pytest.approx(expected)
+        margin = 0.01 * (2 if case.track == "signal" else 1)
+        assert row["equivalence_margin"] == pytest.approx(margin)
+        assert row[columns.equivalence_p] == pytest.approx(found.equivalence(margin))
+        assert row[columns.smallest_p] >= found.smallest_p  # two networks are adjusted together
+        if row[columns.smallest_p] < 0.05:
+            assert row[columns.detectable] == pytest.approx(found.detectable)
+        else:
+            assert np.isnan(row[columns.detectable])
+    assert row["equivalent"] == (row["equivalence_p"] < 0.05)
 
 
-def test_p_is_of_sign_flips_over_trials(case):
-    difference = (case.nats(CHOSEN["lstm"]).mean(0) - case.nats(CHOSEN["markov"]).mean(0)) * 1.0
-    flips = np.array(list(itertools.product([-1, 1], repeat=14)))
-    exact = (np.abs(flips @ difference) >= abs(difference.sum()) - 1e-12).mean()
-    assert case.frame.loc["lstm", "p_value"] == pytest.approx(exact, abs=0.03)
+def test_p_of_models_without_restarts_is_of_sign_flips(case):
+    """All flips of the blocks, by enumeration."""
+    difference = (case.nats(CHOSEN["psth"]) - case.nats(CHOSEN["markov"]))[0]
+    row = case.frame.loc["psth"]
+    if row["blocks"] == 14:
+        flips = np.array(list(itertools.product([-1, 1], repeat=14)))
+        exact = (np.abs(flips @ difference) >= abs(difference.sum()) - 1e-12).mean()
+        assert row["p_value"] == pytest.approx(exact, abs=0.03)
 
 
 def test_columns_that_count_all_bins_or_only_the_scored_ones(case):
@@ -342,7 +343,8 @@ def test_holm_over_the_networks_of_all_recordings():
         "gain_low": 0.01,
     }
     row |= dict.fromkeys(set(compare.COLUMNS) - set(row) - {"p_holm", "rival_p_holm", "verdict"}, np.nan)
-    row |= {"gain_over_markov": 0.1, "gain_high": 0.2, "reference": "markov", "equivalent": False}
+    row |= {"gain_over_markov": 0.1, "gain_high": 0.2, "reference": "markov", "rival": "", "members": 5}
+    row |= {"null_p": 0.001, "smallest_p": 0.0001, "null_smallest_p": 0.0001}
 
     def made(dataset, model, role, p, rival, **more):
         return row | {"dataset": dataset, "model": model, "variant": model, "role": role, "p_value": p} | {
@@ -360,7 +362,8 @@ def test_holm_over_the_networks_of_all_recordings():
     assert np.allclose(frame["p_holm"], [np.nan, 0.04, np.nan, 0.03, 0.04], equal_nan=True)
     assert np.allclose(frame["rival_p_holm"], [np.nan, 0.006, np.nan, 0.008, 0.5], equal_nan=True)
     assert frame["p_value"].tolist() == [0.0001, 0.03, 0.0003, 0.01, 0.02]
-    assert "(p = 0.04, Holm)" in frame["verdict"][1] and "(p = 0.03, Holm)" in frame["verdict"][3]
+    assert "p = 0.04, Holm)" in frame["verdict"][1] and "p = 0.03, Holm)" in frame["verdict"][3]
+    assert np.allclose(frame["smallest_p"], [0.0001, 0.0003, 0.0001, 0.0003, 0.0003])
 
 
 def test_table_of_all_variants(case):
@@ -404,7 +407,7 @@ def test_recordings_pooled(cases):
     """Each recording weighs the same; gains are over each one's own chain."""
     for track in ("counts", "signal"):
         both = [cases[track], Case(track, "other", 1)]
-        pooled = compare.sessions([s for c in both for s in c.tables.sessions], 0).set_index("model")
+        pooled = compare.sessions([s for c in both for s in c.tables.sessions]).set_index("model")
         assert "null" not in pooled.index and (pooled["sessions"] == 2).all()
         for model in ("psth", "rate", "lstm"):
             row = pooled.loc[model]
@@ -421,10 +424,11 @@ def test_recordings_pooled(cases):
 
 
 def test_windows_of_a_continuous_recording_are_counted_in_blocks(cases):
-    """Pieces of two windows: seven windows have a cube root just below two; no piece joins two folds."""
+    """Blocks of at least three windows, the cube root of 14; where they are trials, a trial may be a block."""
     case = Case("signal", continuous=1)
-    assert (case.frame["blocks"] == 8).all() and (case.frame["trials"] == 14).all()
-    assert (cases["signal"].frame["blocks"] == 14).all()
+    assert (case.frame["blocks"].drop("null") <= 5).all() and (case.frame["trials"] == 14).all()
+    assert (case.frame["block_trials"].drop("null") >= 3).all()
+    assert (cases["signal"].frame["blocks"] > 5).any()
 
 
 def test_what_fitting_cost():

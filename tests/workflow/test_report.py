@@ -12,19 +12,20 @@ from handmade import comparison
 from cortseq import cli, report, store
 from cortseq import recording as rec
 from cortseq.scoring import words
+from cortseq.scoring.rows import OPPONENTS
 
 TEMPLATE = Path(__file__).parents[2] / "workflow/report/report.html.jinja"
 
 
 @pytest.fixture(scope="module")
 def table():
-    frame = comparison()
-    return frame.assign(verdict=[words.verdict(row) for row in frame.to_dict("records")])
+    return comparison()
 
 
-def _verdict(table: pd.DataFrame, dataset: str, model: str, **changes) -> str:
-    row = table.set_index(["dataset", "model"]).loc[(dataset, model)].to_dict()
-    return words.verdict(row | changes)
+def _judged(table: pd.DataFrame, dataset: str, model: str, **changes) -> dict:
+    """A row of the table with some cells changed, judged again."""
+    row = table[(table["dataset"] == dataset) & (table["model"] == model)].to_dict("records")[0]
+    return words.judged(row | changes)
 
 
 # -- sentences -------------------------------------------------------------------------------------
@@ -35,66 +36,219 @@ def test_a_sentence_for_every_model(table):
     assert said["ring", "null"] == "null is the zero of the scale."
     assert said["ring", "psth"] == "psth predicts better than a constant (+0.352 bits/spike)."
     assert said["ring", "rate"] == (
-        "rate predicts better than a constant (+0.228 bits/spike), and better than the best chain "
-        "markov_order2 "
-        "by 0.115 bits/spike (p = 0.0006, Holm)."
+        "rate predicts better than a constant (+0.228 bits/spike). It is better than the best chain markov_order2 "
+        "by 0.115 bits/spike ([+0.088, +0.147], p = 0.0006, Holm). It is worse than the best model that is no "
+        "network psth by 0.124 bits/spike ([-0.157, -0.083], p = 0.0008, Holm)."
     )
     # before the adjustment p is 0.021, after it 0.063: nothing is shown
-    assert said["ring", "lstm"] == (
-        "lstm predicts better than a constant (+0.141 bits/spike); a difference from the best chain "
-        "markov_order2 is "
-        "not shown (+0.028 bits/spike, p = 0.063, Holm; 0.037 could have been detected)."
+    assert said["ring", "lstm"].startswith(
+        "lstm predicts better than a constant (+0.141 bits/spike). A difference from the best chain "
+        "markov_order2 is not shown (+0.028 bits/spike, p = 0.063, Holm; 0.037 could have been detected). It is "
     )
+    # the chain is also the best model that is no network: it is named once
     assert said["song", "rate"] == (
-        "rate predicts better than a constant (+0.534 bits/symbol), but worse than the best chain "
-        "markov by 0.087 "
-        "bits/symbol (p = 0.0022, Holm)."
+        "rate predicts better than a constant (+0.534 bits/symbol). It is worse than the best chain markov by "
+        "0.087 bits/symbol ([-0.125, -0.043], p = 0.0022, Holm)."
     )
-    assert said["wave", "rate"] == (
-        "rate predicts better than a constant (+0.725 nats/sample), and as well as the best chain markov "
-        "(+0.007 nats/sample, within 0.02: p = 0.032)."
+    assert said["wave", "rate"].startswith(
+        "rate predicts better than a constant (+0.725 nats/sample). It is as good as the best chain markov "
+        "(+0.007 nats/sample, within 0.02: p = 0.032). It is worse than the best model that is no network hmm"
     )
     assert said["ring", "lstm_averaged"] == (
         "lstm_averaged: the members' mean prediction, +0.402 bits/spike; no model of its own."
     )
 
 
-def test_sentences_follow_the_interval_and_the_adjusted_p(table):
-    assert "does not predict better than a constant (+0.228" in _verdict(table, "ring", "rate", low=-0.01)
-    # the interval decides with p, not the estimate alone
-    for change in ({"gain_low": -0.001}, {"p_holm": 0.051}):
-        assert "is not shown (+0.115 bits/spike, p = " in _verdict(table, "ring", "rate", **change)
-    for change in ({"gain_high": 0.001}, {"p_holm": 0.051}):
-        assert "is not shown (-0.087 bits/symbol, p = " in _verdict(table, "song", "rate", **change)
-    assert "is not shown" in _verdict(table, "wave", "rate", equivalent=False)
+# Cells of a difference, by what is shown of it.
+CELLS = {
+    "better": (0.05, 0.02, 0.08, 0.01, 0.9, 0.001),
+    "worse": (-0.05, -0.08, -0.02, 0.01, 0.9, 0.001),
+    "equivalent": (0.001, -0.004, 0.006, 0.6, 0.01, 0.001),
+    "undecided": (0.05, -0.02, 0.12, 0.1, 0.9, 0.001),
+    "too few blocks": (0.05, 0.02, 0.08, 0.0625, 0.01, 0.0625),
+}
+SENTENCES = {
+    ("null", "better"): "predicts better than a constant (+0.050 bits/spike).",
+    ("null", "worse"): "predicts worse than a constant (-0.050 bits/spike).",
+    (
+        "null",
+        "equivalent",
+    ): "predicts as well as a constant and no better (+0.001 bits/spike, within 0.01: p = 0.01).",
+    ("null", "undecided"): "is not shown to predict better than a constant (+0.050 bits/spike, interval "
+    "[-0.020, +0.120]).",
+    (
+        "null",
+        "too few blocks",
+    ): "scores +0.050 bits/spike over a constant. There is no verdict: so few independent "
+    "blocks of test trials allow no p below 0.05.",
+    (
+        "null",
+        "too few restarts",
+    ): "scores +0.050 bits/spike over a constant. There is no verdict on a network of 2 "
+    "random restarts: three are the least, five are better.",
+    "better": "It is better than {} by 0.050 bits/spike ([+0.020, +0.080], p = 0.01, Holm).",
+    "worse": "It is worse than {} by 0.050 bits/spike ([-0.080, -0.020], p = 0.01, Holm).",
+    "equivalent": "It is as good as {} (+0.001 bits/spike, within 0.01: p = 0.01).",
+    "undecided": "A difference from {} is not shown (+0.050 bits/spike, p = 0.1, Holm; 0.037 could have been detected).",
+    "too few blocks": "Its score less that of {} is +0.050 bits/spike, without a verdict.",
+    "too few restarts": "Its score less that of {} is +0.050 bits/spike, without a verdict.",
+}
+NAMES = {"chain": "the best chain markov_order2", "rival": "the best model that is no network psth"}
 
 
-def test_a_sentence_for_every_recording(table):
+def _cells(against: str, shown: str) -> dict:
+    """Columns of one opponent such that this is shown of a network."""
+    found = CELLS.get(shown, CELLS["better"])
+    c = OPPONENTS[against]
+    columns = (c.gain, c.low, c.high, c.p_holm, c.equivalence_p, c.smallest_p)
+    restarts = {"members": 2} if shown == "too few restarts" else {}
+    return dict(zip(columns, found, strict=True)) | {c.detectable: 0.037} | restarts
+
+
+@pytest.mark.parametrize("against", ["null", "chain", "rival"])
+@pytest.mark.parametrize("shown", [*CELLS, "too few restarts"])
+def test_the_decision_table(table, against, shown):
+    """Every cell: what is shown of a network against null, chain and rival, in a word and in a sentence."""
+    row = _judged(table, "ring", "rate", **_cells(against, shown))
+    assert row[OPPONENTS[against].outcome] == shown
+    if against == "null":
+        assert row["verdict"].startswith(f"rate {SENTENCES['null', shown]}")
+    else:
+        assert SENTENCES[shown].format(NAMES[against]) in row["verdict"]
+
+
+def test_interval_and_adjusted_p_decide_together(table):
+    for against in OPPONENTS:
+        c = OPPONENTS[against]
+        for change in ({c.low: -0.001}, {c.p_holm: 0.051}):
+            assert (
+                _judged(table, "ring", "rate", **_cells(against, "better") | change)[c.outcome] == "undecided"
+            )
+        for change in ({c.high: 0.001}, {c.p_holm: 0.051}):
+            assert (
+                _judged(table, "ring", "rate", **_cells(against, "worse") | change)[c.outcome] == "undecided"
+            )
+    # a model without restarts needs none, and is in no family: its own p counts
+    row = _judged(table, "ring", "psth", null_p=0.06)
+    assert row["against_null"] == "undecided" and row["members"] == 1
+    assert _judged(table, "ring", "psth")["against_null"] == "better"
+
+
+def test_what_a_network_has_learned(table):
+    learned = {"kept_epoch": 40.0, "late_gain": 0.0068}  # the interval is 0.068 wide
+    assert _judged(table, "ring", "rate", **learned)["learning"] == "learned"
+    late = _judged(table, "ring", "rate", late_gain=0.0069)
+    assert late["learning"] == "stopped by its budget"
+    assert late["verdict"].endswith(
+        "It was stopped by its budget: its best validation score rose by 0.007 bits/spike in the last tenth of the epochs."
+    )
+    early = _judged(table, "ring", "rate", kept_epoch=3.0, late_gain=0.5)
+    assert early["learning"] == "learned nothing"
+    assert early["verdict"].endswith("It has learned nothing (the weights kept are of epoch 3).")
+    below = _judged(table, "ring", "rate", **_cells("null", "undecided"))
+    assert below["learning"] == "learned nothing" and below["verdict"].endswith("It has learned nothing.")
+    untaught = _judged(table, "ring", "rate", kept_epoch=np.nan, late_gain=np.nan)  # it has no epochs
+    assert untaught["learning"] == "learned"
+    assert _judged(table, "ring", "psth")["learning"] == ""
+
+
+@pytest.mark.parametrize(("against", "other"), NAMES.items())
+def test_an_order_that_the_mean_rate_score_reverses_names_the_mixture(table, against, other):
+    c = OPPONENTS[against]
+    worse = _judged(table, "ring", "rate", **_cells(against, "worse"), **{c.mean_rate: 0.03})["verdict"]
+    assert f"the order is reversed (+0.030 bits/spike): {other} is ahead in fluctuations" in worse
+    assert "`mixture: 8`" in worse
+    better = _judged(table, "ring", "rate", **_cells(against, "better"), **{c.mean_rate: -0.03})["verdict"]
+    assert "the order is reversed (-0.030 bits/spike): it is ahead of " + other in better
+    for shown, ahead in (("worse", -0.03), ("better", 0.03), ("undecided", -0.03)):
+        same = _judged(table, "ring", "rate", **_cells(against, shown), **{c.mean_rate: ahead})
+        assert "reversed" not in same["verdict"]
+
+
+def test_a_p_at_its_floor_is_written_smaller_than(table):
+    row = _judged(table, "ring", "rate", p_holm=0.0001)
+    assert "p < 0.0001, Holm" in row["verdict"] and words.short_p(0.0001, 0.0001) == "<0.0001"
+    assert words.short_p(0.00011, 0.0001) == "0.00011" and words.short_p(np.nan, 0.0001) == ""
+
+
+def _headlines(table, *rows: dict) -> list[str]:
+    """Headlines of ring with some rows in place of the network `rate`; no `lstm`."""
+    ring = table[(table["dataset"] == "ring") & ~table["model"].isin(["lstm", "lstm_averaged", "rate"])]
+    return words.summary(pd.concat([ring, pd.DataFrame(rows)]))
+
+
+def test_a_headline_for_every_recording(table):
     """Averaged members are no model; a network that wins only before the adjustment does not count."""
     assert words.summary(table) == [
-        "ring: psth scores highest, 0.352 bits/spike over the null, 55 % of what the exact filter reaches; "
-        "1 of 2 recurrent models beat the best Markov chain (markov_order2), 0 the best model that is "
-        "no network "
-        "(psth).",
-        "song: markov scores highest, 0.621 bits/symbol over the null; 0 of 1 recurrent models beat the "
-        "best Markov "
-        "chain (markov).",
-        "wave: hmm scores highest, 0.812 nats/sample over the null; 0 of 1 recurrent models beat the "
-        "best Markov "
-        "chain (markov), 0 the best model that is no network (hmm).",
+        "ring: psth scores highest, 0.352 bits/spike over the null (55 % of what the exact filter reaches); rate "
+        "beats the best chain (markov_order2); lstm is not told apart from the best chain (markov_order2); rate and "
+        "lstm are worse than the best model that is no network (psth).",
+        "song: markov scores highest, 0.621 bits/symbol over the null; rate is worse than the best chain (markov).",
+        "wave: hmm scores highest, 0.812 nats/sample over the null; rate is as good as the best chain (markov); rate "
+        "is worse than the best model that is no network (hmm).",
     ]
-    better = table.copy()
-    lstm = (better["dataset"] == "ring") & (better["model"] == "lstm")
-    better.loc[lstm, ["rival_low", "rival_high", "rival_p_holm"]] = 0.02, 0.09, 0.04
-    assert ", 1 the best model that is no network (psth)." in words.summary(better)[0]
-    better.loc[lstm, "rival_p_holm"] = 0.06
-    assert ", 0 the best model that is no network (psth)." in words.summary(better)[0]
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        ("better", "rate beats"),
+        ("worse", "rate is worse than"),
+        ("equivalent", "rate is as good as"),
+        ("undecided", "rate is not told apart from"),
+        ("too few blocks", "rate has too few blocks for a verdict on"),
+        ("too few restarts", "rate has too few restarts for a verdict on"),
+    ],
+)
+def test_winners_losers_and_ties_are_in_the_headline(table, shown, said):
+    for against, name in NAMES.items():
+        title, variant = name.rsplit(" ", 1)
+        (line,) = _headlines(table, _judged(table, "ring", "rate", **_cells(against, shown)))
+        assert f"; {said} {title} ({variant})" in line
+
+
+def test_networks_that_do_not_beat_the_mean_rate_are_no_winners(table):
+    """A recording of homogeneous Poisson spikes: network -.000, chain -.025, hidden Markov model +.011."""
+    chain = {"gain_over_markov": 0.025, "gain_low": 0.02, "gain_high": 0.03, "p_holm": 0.001}
+    network = _judged(table, "ring", "rate", value=-0.0002, low=-0.001, high=0.0006, null_p=0.6, **chain)
+    (line,) = _headlines(table, network)
+    assert line.endswith("; no network beats the mean rate.") and "chain" not in line
+    second = network | {"model": "gru", "variant": "gru"}
+    (line,) = _headlines(table, _judged(table, "ring", "rate"), network | {"variant": "elman"}, second)
+    assert "; elman and gru do not beat the mean rate; rate beats" in line
+    alone = table[(table["dataset"] == "ring") & (table["model"] == "null")]
+    assert words.summary(pd.concat([alone, pd.DataFrame([network])])) == [
+        "ring: no network beats the mean rate, nor does any other model."
+    ]
+    floor = _judged(table, "ring", "psth", value=0.001, low=-0.01, high=0.02, null_p=0.8)
+    assert words.summary(pd.concat([alone, pd.DataFrame([floor])])) == ["ring: no model beats the mean rate."]
+
+
+def test_without_a_chain_or_with_one_that_loses_the_sentence_is_whole(table):
+    gone = dict.fromkeys(("gain_over_markov", "gain_low", "gain_high", "p_value", "p_holm"), np.nan)
+    row = _judged(table, "ring", "rate", **gone, reference="")
+    assert row["against_chain"] == "" and "chain" not in row["verdict"]
+    (line,) = _headlines(table, row)
+    assert (
+        line.endswith("; rate is worse than the best model that is no network (psth).")
+        and "chain" not in line
+    )
+    # the reference is the null where every chain loses to it: said once, as the score over a constant
+    row = _judged(table, "ring", "rate", reference="null")
+    assert "chain" not in row["verdict"] and row["against_chain"] == "better"
+
+
+def test_learned_nothing_and_budget_are_in_the_headline(table):
+    (line,) = _headlines(table, _judged(table, "ring", "rate", kept_epoch=2.0))
+    assert line.endswith("; rate learned nothing after the first epochs.")
+    (line,) = _headlines(table, _judged(table, "ring", "rate", late_gain=0.05))
+    assert line.endswith("; rate stopped by the budget.")
 
 
 # -- a terminal ------------------------------------------------------------------------------------
 
 
-def _cells(line: str) -> list[str]:
+def _columns(line: str) -> list[str]:
     """Cells of a line of a table in a terminal: a number with its interval is one."""
     return re.findall(r"[+-]\d\.\d+ \[[^\]]*\]|\S+ \(averaged\)|\S+", line)
 
@@ -106,11 +260,14 @@ def _is_head(line: str, names: list[str]) -> bool:
 def test_the_tables_of_a_terminal(table):
     parts = re.split(r"(?m)^(?=(?:ring|song|wave): \d)", words.text(table))
     ring, song, wave = (part for part in parts if re.match(r"(ring|song|wave): \d", part))
-    assert ring.splitlines()[0] == "ring: 31 test trials, 407 events; exact filter 0.640; true rates 0.830"
-    assert song.splitlines()[0] == "song: 17 test trials, 211 events"
-    assert wave.splitlines()[0] == "wave: 12 test windows in 5 blocks, 96 events"
+    assert ring.splitlines()[0] == (
+        "ring: 31 test trials, 407 events; exact filter 0.640; true rates 0.830; "
+        "differences in 31 independent blocks of 1 trial"
+    )
+    assert song.splitlines()[0].startswith("song: 17 test trials, 211 events; ")
+    assert wave.splitlines()[0].endswith("; differences in 12 independent blocks of 3 trials")
     first, second = (i for i, line in enumerate(ring.splitlines()) if line.strip().startswith("model"))
-    rows = [_cells(line) for line in ring.splitlines()[first + 1 : second - 1]]
+    rows = [_columns(line) for line in ring.splitlines()[first + 1 : second - 1]]
     names = [row[0] for row in rows]
     assert names == ["lstm (averaged)", "psth", "rate", "lstm", "markov_order2", "null"]  # best first
     names = [
@@ -131,10 +288,10 @@ def test_the_tables_of_a_terminal(table):
         "cold start", "bits/s", "(2 units without test spikes)",
     ]  # fmt: skip
     assert _is_head(ring.splitlines()[second], names)
-    rate = [_cells(line) for line in ring.splitlines()[second + 1 :] if line.strip().startswith("rate")]
+    rate = [_columns(line) for line in ring.splitlines()[second + 1 :] if line.strip().startswith("rate")]
     assert rate == [["rate", "+0.228", "+0.206", "+0.199", "+0.211", "+0.189", "+0.215", "+2.280"]]
     assert "cold start" not in song and re.search(r"rate\s+\+0.534\s+\+0.530\s+\+1.051", song)
-    assert re.search(r"rate\s+L7\s+\+0.725 \[\+0.659, \+0.794\].*yes\s+47\s+2", wave)
+    assert re.search(r"rate\s+L7\s+\+0.725 \[\+0.659, \+0.794\].*yes\s+47\s+5", wave)
     assert "(averaged): the members' mean prediction" in words.text(table)
 
 
@@ -250,6 +407,10 @@ SVG = '<?xml version="1.0"?><svg width="10pt" height="20pt"><g id="a"/><use href
 
 @pytest.fixture(scope="module")
 def page(table):
+    return _page(table)
+
+
+def _page(table: pd.DataFrame, folds: int = 2) -> str:
     audits = {
         "audits": [
             {"name": "overlap", "passed": True, "detail": "no trial twice", "stopping": True},
@@ -263,7 +424,7 @@ def page(table):
     ]
     return report.render(
         TEMPLATE.read_text(),
-        {"study": "hand", "seed": 4, "folds": 2, "members": 3, "burn_in": 5},
+        {"study": "hand", "seed": 4, "folds": folds, "members": 3, "burn_in": 5},
         table,
         TIMING,
         dict.fromkeys(("ring", "song", "wave"), audits),
@@ -290,7 +451,7 @@ def test_the_comparison_on_the_page(page):
         ("parameters", "131"), ("settings", "1"),
     ]  # fmt: skip
     assert ring[1][1] == "+0.402" and ring[1][6] == "–"  # averaged members stand in no test
-    assert ring[4][6] == "0.0630" and ring[4][9] == "0.0007"  # the lstm's adjusted p, not 0.021 and 0.0005
+    assert ring[4][6] == "0.063" and ring[4][9] == "0.0007"  # the lstm's adjusted p, not 0.021 and 0.0005
     assert _named(ring)["psth"][6] == ("p (Holm)", "–") and _named(ring)["psth"][4] == (
         "over best chain",
         "+0.239",
@@ -301,8 +462,16 @@ def test_the_comparison_on_the_page(page):
     ]  # fmt: skip
     assert _named(wave)["rate"][:6] == [
         ("model", "rate"), ("nats/sample", "+0.725"), ("95 % interval", "[0.659, 0.794]"),
-        ("over best chain", "+0.007"), ("95 %", "[-0.009, +0.019]"), ("p (Holm)", "0.8200"),
+        ("over best chain", "+0.007"), ("95 %", "[-0.009, +0.019]"), ("p (Holm)", "0.82"),
     ]  # fmt: skip
+
+
+def test_a_network_that_learned_nothing_is_dissected_under_a_banner(table, page):
+    """The page of the table as it is has none; with kept weights of epoch 2 the network's dynamics have one."""
+    assert "rate has learned nothing" not in _plain(page)
+    changed = table.copy()
+    changed.loc[(table["dataset"] == "ring") & (table["model"] == "rate"), "learning"] = "learned nothing"
+    assert "rate has learned nothing: it is not above the null" in _plain(_page(changed))
 
 
 def test_the_words_of_the_page(page, table):
@@ -320,9 +489,11 @@ def test_the_words_of_the_page(page, table):
     assert len(listed) == len(expected)
     assert "on 31 test trials with 407 spikes, in bits/spike over the null" in text
     assert "on 17 test trials with 211 symbols, in bits/symbol over the null" in text
-    assert "on 12 test trials with 96 samples, in nats/sample over the null" in text
-    assert "from resampling 5 blocks of neighbouring windows and members" in text
-    assert text.count("from resampling trials and members") == 2
+    assert "on 36 test trials with 96 samples, in nats/sample over the null" in text
+    assert "random restarts (differences in 12 independent blocks of 3 trials)" in text
+    assert "conditional on it" not in text and "conditional on it" not in words.text(table)  # two folds
+    one = _plain(_page(table, folds=1))
+    assert one.count("conditional on it") == 1 == words.text(table.assign(folds=1)).count("conditional on it")
     chains = "The best Markov chain on validation trials is {}, the best model that is no network"
     assert chains.format("markov_order2") + " (chain, HMM, regression or floor) psth." in text
     assert (

@@ -22,8 +22,10 @@ with job(snakemake) as say:
             if any(map(store.failure, files)):
                 continue
             cards = [store.read_json(products.path(product="cards", **one)) for one in here]
+            curves = [store.read_table(products.path(product="curves", **one)) for one in here]
             read[variant] = model, [store.read(file) for file in files]
-            scored.append(compare.gather(variant, model, swept, cards, read[variant][1], study["burn_in"]))
+            given = cards, read[variant][1], study["burn_in"], curves
+            scored.append(compare.gather(variant, model, swept, *given))
             timing += [compare.timing_row(dataset, card, fold) for fold, card in enumerate(cards)]
         tables.append(compare.table(dataset, recording, folds, scored, study["burn_in"], study["seed"]))
         choices.append(audits.choice(tables[-1].rows, read, study["burn_in"]))
@@ -33,9 +35,7 @@ with job(snakemake) as say:
     store.write_table(failures.append(comparison, failed, models), output.comparison)
     store.write_table(pd.DataFrame([row for t in tables for row in t.variants]), output.variants)
     store.write_table(pd.DataFrame([row for t in tables for row in t.budget]), output.budget)
-    store.write_table(
-        compare.sessions([s for t in tables for s in t.sessions], study["seed"]), output.sessions
-    )
+    store.write_table(compare.sessions([s for t in tables for s in t.sessions]), output.sessions)
     store.write_table(pd.DataFrame(timing), output.timing)
     for line in [*words.summary(comparison), *failures.sentences(failed)]:
         say(line)

@@ -17,12 +17,13 @@ from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.observations import Track, distribution, emission_of
+from cortseq.scoring import blocks
 from cortseq.scoring.ladder import rung
-from cortseq.scoring.rows import COLUMNS, References, model_rows
+from cortseq.scoring.rows import COLUMNS, OPPONENTS, References, model_rows
 from cortseq.scoring.scored import Scored, choose, gather, join
 from cortseq.scoring.sessions import session, sessions
-from cortseq.scoring.statistics import MARGIN, blocks_of, expected_best, holm
-from cortseq.scoring.words import verdict
+from cortseq.scoring.statistics import LEVEL, MARGIN, expected_best, holm
+from cortseq.scoring.words import judged
 
 __all__ = [
     "COLUMNS",
@@ -68,7 +69,7 @@ def table(
     folds : roles of each fold, positions of trials.
     scored : per variant, per fold.
     burn_in : bins at the start of a trial that are not scored.
-    seed : of the bootstrap.
+    seed : of the sign flips.
 
     Raises
     ------
@@ -79,10 +80,10 @@ def table(
     entries = {n: [s for s in scored if s[0].model == n] for n in names}
     chosen = {n: [choose([s[f] for s in entries[n]]) for f in per_fold] for n in names}
     whole = {name: join(those) for name, those in chosen.items()}
-    chains = [chosen[n] for n in names if chosen[n][0].role == "markov"]
-    reference = join([choose([c[f] for c in chains]) for f in per_fold]) if chains else None
-    others = [chosen[n] for n in names if chosen[n][0].role in ("markov", "baseline")]
-    rival = join([choose([c[f] for c in others]) for f in per_fold]) if others else None
+    chains, others = ([n for n in names if chosen[n][0].role in roles] for roles in (_CHAINS, _OTHERS))
+    reference, rival = (
+        _best([chosen[n] for n in [*some, "null"]]) if some else None for some in (chains, others)
+    )
     null = whole["null"]
     if not null.test_events.sum() or not null.valid_events.sum():
         raise CortseqError(
@@ -92,10 +93,10 @@ def table(
             fix="lower burn_in",
         )
     kind, evaluation = rec.kind(recording), _evaluation_null(recording, folds, burn_in)
-    blocks, width = _blocks(recording, folds), recording.attrs["bin_width"]
+    place, width = _place(recording, folds), recording.attrs["bin_width"]
     margin = MARGIN * (recording.sizes["channel"] if kind.has_scale else 1)
-    given = References(null, reference, rival, evaluation, kind, width, seed, blocks, margin, RESAMPLES)
-    common = _limits(recording, folds, null, burn_in) | {"dataset": dataset}
+    given = References(null, reference, rival, evaluation, kind, width, seed, place, margin, RESAMPLES)
+    common = _limits(recording, folds, null, burn_in) | {"dataset": dataset, "folds": len(folds)}
     rows = [row | common for n in names for row in model_rows(whole[n], entries[n], given)]
     variants = [
         _variant_row(
@@ -107,28 +108,38 @@ def table(
     return Tables(rows, variants, budget, [session(dataset, whole[n], given) for n in names])
 
 
-def _blocks(recording: xr.Dataset, folds: list[dict[str, Any]]) -> np.ndarray:
-    """Block of every test trial, folds after one another."""
-    labels, following = [], 0
-    for fold in folds:
-        mine = blocks_of(fold["test"], bool(recording.attrs["continuous"]))
-        labels.append(following + mine)
-        following += int(mine.max()) + 1
-    return np.concatenate(labels)
+_CHAINS = ("markov",)
+_OTHERS = ("markov", "baseline")
+
+
+def _best(models: list[list[Scored]]) -> Scored:
+    """Return the model that is best on validation, chosen in every fold for itself.
+
+    The null is among them: a chain that loses to a constant is nothing to beat.
+    """
+    return join([choose(list(fold)) for fold in zip(*models, strict=True)])
+
+
+def _place(recording: xr.Dataset, folds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return where the test trials of all folds are in time, as keywords of `paired` and `Session`."""
+    order = np.concatenate([fold["test"] for fold in folds])
+    return {"order": order, "shortest": blocks.shortest(len(order), bool(recording.attrs["continuous"]))}
 
 
 def finish(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Return comparison.csv of all recordings: adds p-values by Holm over each planned family, and verdicts.
 
-    The families are recurrent models against the chain, and against the rival.
+    The families are recurrent models against the null, against the chain, and against the rival.
     """
     frame = pd.DataFrame(rows)
-    for p, adjusted in (("p_value", "p_holm"), ("rival_p", "rival_p_holm")):
-        planned = (frame["role"] == "recurrent") & frame[p].notna() & ~frame["averaged"]
-        frame[adjusted] = np.nan
-        frame.loc[planned, adjusted] = holm(frame.loc[planned, p].to_numpy())
-    frame["verdict"] = [verdict(row) for row in frame.to_dict("records")]
-    return frame[list(COLUMNS)]
+    recurrent = (frame["role"] == "recurrent") & ~frame["averaged"].astype(bool)
+    for columns in OPPONENTS.values():
+        planned = recurrent & frame[columns.p].notna()
+        frame[columns.p_holm] = np.nan
+        for raw, adjusted in ((columns.p, columns.p_holm), (columns.smallest_p, columns.smallest_p)):
+            frame.loc[planned, adjusted] = holm(frame.loc[planned, raw].to_numpy(float))
+        frame.loc[~(frame[columns.smallest_p] < LEVEL), columns.detectable] = np.nan
+    return pd.DataFrame([judged(row) for row in frame.to_dict("records")])[list(COLUMNS)]
 
 
 def _evaluation_null(recording: xr.Dataset, folds: list[dict[str, Any]], burn_in: int) -> dict[str, Any]:

@@ -17,12 +17,14 @@ import xarray as xr
 from cortseq import models
 from cortseq.data import Data
 from cortseq.errors import CortseqError
+from cortseq.metrics import BIT
 from cortseq.models.base import Run
 from cortseq.models.progress import Progress, silent
 from cortseq.observations import MIN_RATE
 from cortseq.observations.poisson import log_pmf
-from cortseq.scoring.statistics import blocks_of
-from cortseq.scoring.units import benchmark_bits_per_spike, paired_difference
+from cortseq.scoring import blocks
+from cortseq.scoring.statistics import paired
+from cortseq.scoring.units import benchmark_bits_per_spike
 
 HELD_OUT = 0.25  # of the units
 HMM_STATES = (8, 16, 32)
@@ -53,14 +55,15 @@ def table(
         raise CortseqError("co-smoothing is for counts", value=train.track, fix="set cosmoothing: false")
     held_in, held_out = held_out_units(train.n_features, seed)
     spikes = np.where(test.valid[..., None], test.y[..., held_out], np.nan)
-    blocks = blocks_of(roles["test"], bool(recording.attrs.get("continuous", 0)))
+    shortest = blocks.shortest(len(roles["test"]), bool(recording.attrs.get("continuous", 0)))
     rates = _smoothers(train, valid, test, held_in, held_out, members, seed)
     null, rows = _log_prob(rates["null"](), spikes), []
     for name, predict in rates.items():
         found = predict()
-        gain = paired_difference(
-            _log_prob(found, spikes), null, np.nansum(spikes, (1, 2)), seed=seed, blocks=blocks
-        )
+        gain = paired(
+            _log_prob(found, spikes), null, np.nansum(spikes, (1, 2)),
+            seed=seed, order=roles["test"], shortest=shortest,
+        ).per(BIT)  # fmt: skip
         value = float(np.mean([benchmark_bits_per_spike(member, spikes) for member in found]))
         rows.append(
             {"smoother": name, "value": value, "over_training_mean": gain.estimate, "low": gain.low}

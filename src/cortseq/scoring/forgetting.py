@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -42,7 +43,7 @@ def table(
     burn_in: int = 0,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return the forgetting matrix and its summaries, with 95 % bootstrap intervals over trials and members.
+    """Return the forgetting matrix and what follows from it, with 95 % intervals over trials and members.
 
     names : sessions in the order they were learned. fits, tests : (session, fold).
     Rows by `quantity`, in bits per event (nats for signals), mean over members:
@@ -56,7 +57,10 @@ def table(
     def row(quantity: str, i: int, tested: str, sessions: list[Session]) -> dict[str, Any]:
         gain = over_sessions(sessions, seed=seed).per(kind.unit_nats)
         values = {key: getattr(gain, name) for key, name in _VALUES.items()}
-        sizes = {"members": len(sessions[0].log_prob_a), "trials": sum(len(s.n_events) for s in sessions)}
+        sizes = {
+            "members": len(np.asarray(sessions[0].log_prob_a)),
+            "trials": sum(np.size(s.n_events) for s in sessions),
+        }
         where = {"quantity": quantity, "learned": names[i], "tested": tested}
         return {**where, **values, **sizes, "metric": kind.metric}
 
@@ -96,7 +100,7 @@ def _stage(
         mine = [_scored(fit, one).sel(member=k) for fit, one, k in zip(learned, test, kept, strict=True)]
         null = [_scored(one.null, one) for one in test]
         mine_sums, null_sums = (tasks._sums(folds, "log_prob", burn_in) for folds in (mine, null))
-        row.append(Session(mine_sums, null_sums, tasks._events(mine, burn_in), tasks._blocks(mine)))
+        row.append(Session(mine_sums, null_sums, tasks._events(mine, burn_in), **tasks._place(mine)))
     return row
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from cortseq.observations import Track
 from cortseq.scoring.ladder import rung
 from cortseq.scoring.scored import Scored
-from cortseq.scoring.statistics import PairedDifference, paired
+from cortseq.scoring.statistics import LEVEL, PairedDifference, paired
 
 # Columns of comparison.csv. `metric` names the unit of every score; empty cells: does not apply.
 COLUMNS = {
@@ -24,8 +24,14 @@ COLUMNS = {
     "metric": "bits_per_spike, bits_per_symbol or nats_per_sample",
     "value": "joint log-likelihood over the null of training means, per event, mean over members; "
     "bins t >= burn_in",
-    "low": "lower end of its 95 % bootstrap interval over trials (or blocks) and members",
+    "low": "lower end of its 95 % interval over blocks of trials and members (docs/likelihood.md)",
     "high": "upper end",
+    "null_p": "of the test that `value` is 0, two-sided: sign flips of blocks, t where members spread",
+    "null_p_holm": "Holm-adjusted over all recurrent models and recordings of the study",
+    "null_smallest_p": "the smallest p (after Holm) that so many blocks and resamples can give",
+    "null_detectable": "as detectable_gain",
+    "null_equivalence_p": "of two one-sided tests that `value` is inside the margin",
+    "against_null": "better, worse, equivalent, undecided, or why there is no verdict (scoring/words.py)",
     "member_sd": "standard deviation of `value` over members",
     "best_member": "the member that is best on validation",
     "best_member_value": "its value",
@@ -37,32 +43,47 @@ COLUMNS = {
     "unit_mean": "mean over units of each unit's mean-rate bits per spike over its own null (counts)",
     "units_scored": "units in that mean",
     "units_silent": "units left out of it: no spike in the scored test bins",
-    "gain_over_markov": "`value` minus that of the chain that is best on validation (`reference`)",
+    "gain_over_markov": "`value` minus that of `reference`",
     "gain_low": "lower end of its 95 % interval",
     "gain_high": "upper end",
-    "p_value": "of the sign-flip test of that difference, two-sided",
+    "p_value": "of the test of that difference, two-sided, as null_p",
     "p_holm": "Holm-adjusted over all recurrent models and recordings of the study",
-    "detectable_gain": "the gain that so many trials detect with power 0.8 at level 0.05",
+    "smallest_p": "the smallest p (after Holm) that so many blocks and resamples can give",
+    "detectable_gain": "the gain that so many trials and members detect with power 0.8 at level 0.05; empty "
+    "where smallest_p is not below 0.05",
     "equivalence_margin": "0.01 per event (times the channels on signals)",
     "equivalence_p": "of two one-sided tests that the difference from the chain is inside the margin",
     "equivalent": "True where equivalence_p < 0.05",
-    "rival": "the model that is no network and best on validation: chain, HMM, regression or floor",
+    "against_chain": "as against_null, of that difference",
+    "mean_rate_over_markov": "`mean_rate` minus that of the reference (counts)",
+    "rival": "the model that is no network and best on validation: chain, HMM, regression, floor or null",
     "gain_over_rival": "`value` minus the rival's",
     "rival_low": "lower end of its 95 % interval",
     "rival_high": "upper end",
-    "rival_p": "of the sign-flip test of that difference, two-sided",
+    "rival_p": "of the test of that difference, two-sided, as null_p",
     "rival_p_holm": "Holm-adjusted over all recurrent models and recordings of the study",
+    "rival_smallest_p": "the smallest p (after Holm) that so many blocks and resamples can give",
+    "rival_detectable": "as detectable_gain",
+    "rival_equivalence_p": "of two one-sided tests that the difference from the rival is inside the margin",
+    "against_rival": "as against_null, of that difference",
+    "mean_rate_over_rival": "`mean_rate` minus that of the rival (counts)",
     "loss": "the model's own bits per symbol, lower is better (symbols)",
     "parameters": "learned, per member",
     "members": "random restarts that the numbers are means over",
     "settings_tried": "settings compared on validation",
+    "kept_epoch": "epoch whose weights are kept, median over members (networks without an earlier fit)",
+    "late_gain": "gain of the best validation score in the last tenth of the epochs, mean over members",
+    "learning": "learned, learned nothing or stopped by its budget (scoring/words.py)",
+    "folds": "splits that were tested; 1: intervals are conditional on it",
     "trials": "test trials",
-    "blocks": "independent pieces that are resampled",
+    "blocks": "independent blocks of test trials, as found from the gain over the chain (else over the null)",
+    "block_trials": "trials in such a block",
     "n_events": "spikes, symbols or samples that are scored",
     "bin_ms": "bin width (not on symbols)",
     "true_rates": "value of the generator's true rates (synthetic)",
     "ceiling": "value of the generator's exact one-step filter (synthetic)",
-    "reference": "the chain that gains are measured from",
+    "reference": "what gains are measured from: the chain that is best on validation, or the null if that is "
+    "better",
     "verdict": "one sentence",
 }
 
@@ -79,8 +100,8 @@ class References:
     evaluation_null : nats of the evaluated trials under their own mean, by "joint" and "mean_rate".
     kind : track of the recording.
     bin_width : seconds.
-    seed, resamples : of the bootstrap.
-    blocks : (trial,), which block of the bootstrap each test trial is in.
+    seed, resamples : of the sign flips.
+    place : where the test trials are in the recording, keywords of `paired`.
     margin : of equivalence, in units of the metric.
     """
 
@@ -91,7 +112,7 @@ class References:
     kind: Track
     bin_width: float
     seed: int
-    blocks: np.ndarray
+    place: dict[str, Any]
     margin: float
     resamples: int
 
@@ -108,13 +129,63 @@ class References:
         a, b : (member, trial), nats.
         events : (trial,).
         """
-        return paired(a, b, events, self.resamples, self.seed, self.blocks).per(self.unit)
+        return paired(a, b, events, self.resamples, self.seed, **self.place).per(self.unit)
 
 
-_GAINS = (
-    "gain_over_markov gain_low gain_high p_value detectable_gain equivalence_margin equivalence_p "
-    "gain_over_rival rival_low rival_high rival_p".split()
-)
+@dataclass(frozen=True)
+class Opponent:
+    """Columns of the difference between a model and what it is set against.
+
+    Attributes
+    ----------
+    gain, low, high : the difference and its interval.
+    p, p_holm, smallest_p, equivalence_p, detectable : of its tests.
+    outcome : in a word or two, see `words.outcome`.
+    name : the column with the opponent's name; "" where it is the null.
+    mean_rate : the difference of the mean-rate scores.
+    """
+
+    gain: str
+    low: str
+    high: str
+    p: str
+    p_holm: str
+    smallest_p: str
+    detectable: str
+    equivalence_p: str
+    outcome: str
+    name: str = ""
+    mean_rate: str = ""
+
+    def columns(self, found: PairedDifference, margin: float) -> dict[str, float]:
+        """Return the numbers of a difference, in units of the metric, by column."""
+        return {
+            self.gain: found.estimate,
+            self.low: found.low,
+            self.high: found.high,
+            self.p: found.p_value,
+            self.smallest_p: found.smallest_p,
+            self.detectable: found.detectable,
+            self.equivalence_p: found.equivalence(margin),
+        }
+
+
+OPPONENTS = {
+    "null": Opponent(
+        "value", "low", "high",
+        "null_p", "null_p_holm", "null_smallest_p", "null_detectable", "null_equivalence_p", "against_null",
+    ),
+    "chain": Opponent(
+        "gain_over_markov", "gain_low", "gain_high",
+        "p_value", "p_holm", "smallest_p", "detectable_gain", "equivalence_p", "against_chain",
+        "reference", "mean_rate_over_markov",
+    ),
+    "rival": Opponent(
+        "gain_over_rival", "rival_low", "rival_high",
+        "rival_p", "rival_p_holm", "rival_smallest_p", "rival_detectable", "rival_equivalence_p",
+        "against_rival", "rival", "mean_rate_over_rival",
+    ),
+}  # fmt: skip
 
 
 def model_rows(whole: Scored, variants: list[list[Scored]], given: References) -> list[dict[str, Any]]:
@@ -141,49 +212,51 @@ def model_rows(whole: Scored, variants: list[list[Scored]], given: References) -
 def _row(s: Scored, given: References) -> dict[str, Any]:
     null, kind, events = given.null, given.kind, s.test_events
     total = events.sum() * given.unit
-    over_null = given.difference(s.test, null.test, events)
     each = (s.test - null.test).sum(1) / total
-    row = {
+    return {
+        **dict.fromkeys(COLUMNS, np.nan),
         "model": s.model,
         "variant": s.variant,
         "family": s.card["model"]["family"],
         "role": s.role,
         "metric": kind.metric,
-        "value": over_null.estimate,
-        "low": over_null.low,
-        "high": over_null.high,
         "member_sd": float(each.std(ddof=1)) if len(each) > 1 else np.nan,
         "best_member": s.best_member,
         "best_member_value": float((s.best - null.best).sum() / total),
         "value_evaluation_null": float((s.test.mean(0).sum() - given.evaluation_null["joint"]) / total),
         "value_cold": float((s.cold.mean(0) - null.cold[0]).sum() / (s.cold_events.sum() * given.unit)),
-        "value_per_s": over_null.estimate * events.sum() / s.test_seconds if kind.has_events else np.nan,
+        "value_per_s": each.mean() * events.sum() / s.test_seconds if kind.has_events else np.nan,
         "loss": -float(s.test.mean(0).sum() / total) if kind.has_labels else np.nan,
         "parameters": s.card["parameters"],
         "members": len(s.test),
+        "kept_epoch": float(np.median(s.kept_epochs)) if len(s.kept_epochs) else np.nan,
+        "late_gain": float(s.late_gains.mean() / given.unit) if len(s.late_gains) else np.nan,
         "trials": len(events),
-        "blocks": len(np.unique(given.blocks)),
         "n_events": int(events.sum()),
         "bin_ms": given.bin_width * 1e3 if kind.timed else np.nan,
         "reference": given.reference.variant if given.reference else "",
         "rival": given.rival.variant if given.rival else "",
-        "equivalent": False,
-        **dict.fromkeys([*_GAINS, *_RATES], np.nan),
+        "equivalence_margin": given.margin,
+        **(_rates(s, given, total) if kind.has_events else {}),
+        **_differences(s, given, total),
     }
-    if kind.has_events:
-        row |= _rates(s, given, total)
-    chain = given.reference
-    if chain is not None and (s.model, s.variant) != (chain.model, chain.variant):
-        row |= _gain(given.difference(s.test, chain.test, events), given.margin)
-    rival = given.rival
-    if rival is not None and (s.model, s.variant) != (rival.model, rival.variant):
-        gain = given.difference(s.test, rival.test, events)
-        found = (gain.estimate, gain.low, gain.high, gain.p_value)
-        row |= dict(zip(("gain_over_rival", "rival_low", "rival_high", "rival_p"), found, strict=True))
-    return row
 
 
-_RATES = "mean_rate mean_rate_evaluation_null unit_mean units_scored units_silent".split()
+def _differences(s: Scored, given: References, total: float) -> dict[str, Any]:
+    """Return the columns of the differences from the null, the chain and the rival."""
+    found: dict[str, Any] = {}
+    against = {"null": given.null, "chain": given.reference, "rival": given.rival}
+    for key, other in against.items():
+        if other is None or (key != "null" and (s.model, s.variant) == (other.model, other.variant)):
+            continue
+        gain = given.difference(s.test, other.test, s.test_events)
+        found |= OPPONENTS[key].columns(gain, given.margin)
+        if key != "rival":
+            found |= {"blocks": gain.pieces, "block_trials": gain.block_trials}
+        if OPPONENTS[key].mean_rate and given.kind.has_events:
+            ahead = (s.mean_rate.mean(0) - other.mean_rate.mean(0)).sum()
+            found[OPPONENTS[key].mean_rate] = float(ahead / total)
+    return found | {"equivalent": bool(found.get("equivalence_p", 1.0) < LEVEL)}
 
 
 def _rates(s: Scored, given: References, total: float) -> dict[str, Any]:
@@ -197,18 +270,4 @@ def _rates(s: Scored, given: References, total: float) -> dict[str, Any]:
         "unit_mean": float(gain.mean()),
         "units_scored": int(live.sum()),
         "units_silent": int((~live).sum()),
-    }
-
-
-def _gain(gain: PairedDifference, margin: float) -> dict[str, Any]:
-    p = gain.equivalence(margin)
-    return {
-        "gain_over_markov": gain.estimate,
-        "gain_low": gain.low,
-        "gain_high": gain.high,
-        "p_value": gain.p_value,
-        "detectable_gain": gain.detectable,
-        "equivalence_margin": margin,
-        "equivalence_p": p,
-        "equivalent": bool(p < 0.05),
     }

@@ -33,6 +33,10 @@ class Scored:
     cold, cold_events : `test` and `test_events` from the first bin on, whatever the burn-in.
     mean_rate : (member, trial), sum_n log Pois(y_n; E[y_n]) of test trials; no trial on other tracks.
     units : by unit, nats (mean over members) and events.
+    kept_epochs : (member,) of all folds, epoch whose weights are kept; none of models that do not learn by
+        epochs, or that began with an earlier fit.
+    late_gains : (member,) of all folds, fall of the best validation loss in the last tenth of the epochs, in
+        nats per event.
     averaged : scores of the members' mean prediction, where there are several.
     """
 
@@ -51,6 +55,8 @@ class Scored:
     cold_events: np.ndarray = field(default_factory=_BY_TRIAL)
     mean_rate: np.ndarray = field(default_factory=_BY_MEMBER)
     units: pd.DataFrame = field(default_factory=pd.DataFrame)
+    kept_epochs: np.ndarray = field(default_factory=_BY_TRIAL)
+    late_gains: np.ndarray = field(default_factory=_BY_TRIAL)
     averaged: Scored | None = None
 
     @property
@@ -66,12 +72,14 @@ def gather(
     cards: list[dict[str, Any]],
     scores: list[xr.Dataset],
     burn_in: int,
+    curves: list[pd.DataFrame] | None = None,
 ) -> list[Scored]:
     """Sum a variant's scores over bins t >= burn_in, one Scored per fold.
 
     Parameters
     ----------
     cards, scores : of each fold, the fit's card and the product of the score stage.
+    curves : of each fold, losses by member and epoch (`Fit.curves`).
     burn_in : bins at the start of a trial that are not scored.
 
     Raises
@@ -79,7 +87,7 @@ def gather(
     CortseqError : a product was scored with another burn-in than the study's.
     """
     folds = []
-    for card, score in zip(cards, scores, strict=True):
+    for i, (card, score) in enumerate(zip(cards, scores, strict=True)):
         if score.attrs["burn_in"] != burn_in:
             raise CortseqError(
                 f"{variant} was scored with another burn-in than the study's {burn_in}",
@@ -91,8 +99,25 @@ def gather(
         if len(scored.test) > 1:
             names = f"{variant}_averaged", f"{model}_averaged"
             scored.averaged = _fold(*names, swept, card, products.averaged(score), burn_in)
+        if curves is not None:
+            scored.kept_epochs, scored.late_gains = _ends(curves[i])
         folds.append(scored)
     return folds
+
+
+def _ends(curves: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kept epochs and the late gains of the members, see `Scored`.
+
+    A fit that began with an earlier one has an epoch 0; how soon it was best says nothing of what it learned.
+    """
+    kept, gains = [], []
+    for _, mine in curves.groupby("member"):
+        loss = mine.set_index("epoch")["valid_loss"]
+        early = loss[loss.index <= 0.9 * loss.index.max()]
+        gains.append(early.min() - loss.min())
+        if loss.index.min() > 0:
+            kept.append(loss.idxmin())
+    return np.array(kept, float), np.array(gains, float)
 
 
 def _fold(
@@ -153,4 +178,6 @@ def join(folds: list[Scored]) -> Scored:
     )
 
 
-_PER_TRIAL = "test valid test_events valid_events best cold cold_events mean_rate".split()
+_PER_TRIAL = (
+    "test valid test_events valid_events best cold cold_events mean_rate kept_epochs late_gains".split()
+)

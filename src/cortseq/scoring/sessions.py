@@ -22,8 +22,8 @@ def session(dataset: str, s: Scored, given: References) -> dict[str, Any]:
         "role": s.role,
         "metric": given.kind.metric,
         "bin_ms": given.bin_width * 1e3 if given.kind.timed else np.nan,
-        "over_null": Session(s.test, given.null.test, s.test_events, given.blocks),
-        "over_chain": chain and Session(s.test, chain.test, s.test_events, given.blocks),
+        "over_null": Session(s.test, given.null.test, s.test_events, **given.place),
+        "over_chain": chain and Session(s.test, chain.test, s.test_events, **given.place),
     }
 
 
@@ -32,7 +32,7 @@ SESSION_COLUMNS = (
 )
 
 
-def sessions(parts: list[dict[str, Any]], seed: int) -> pd.DataFrame:
+def sessions(parts: list[dict[str, Any]]) -> pd.DataFrame:
     """Return sessions.csv: each model pooled over recordings of one metric and bin width.
 
     A model on one recording has no row. Each recording weighs the same (`across_sessions`). Gains are over
@@ -51,7 +51,7 @@ def sessions(parts: list[dict[str, Any]], seed: int) -> pd.DataFrame:
         if len(same) < 2 or first["role"] == "null":
             continue
         unit = METRICS[first["metric"]].nats
-        value = across_sessions([s["over_null"] for s in same], seed=seed).per(unit)
+        value = across_sessions([s["over_null"] for s in same]).per(unit)
         row = {key: first[key] for key in ("metric", "bin_ms", "model", "role")} | {
             "sessions": len(same),
             "value": value.estimate,
@@ -59,7 +59,7 @@ def sessions(parts: list[dict[str, Any]], seed: int) -> pd.DataFrame:
             "high": value.high,
         }
         if all(s["over_chain"] is not None for s in same):
-            gain = across_sessions([s["over_chain"] for s in same], seed=seed).per(unit)
+            gain = across_sessions([s["over_chain"] for s in same]).per(unit)
             row |= {
                 "gain_over_markov": gain.estimate,
                 "gain_low": gain.low,

@@ -1,4 +1,8 @@
-"""Paired statistics in nats; trials are resampled, and members where there are several."""
+"""Paired differences of two models' held-out scores: interval, p, equivalence, in nats per event.
+
+Trials (or blocks of them) and restarts are both random: a score would come out otherwise with other trials
+and with other random restarts of the same model. See docs/likelihood.md#statistics.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtr  # scipy.stats would take most jobs longer to import than to score
+from scipy.special import stdtr, stdtrit  # scipy.stats would take most jobs longer to import than to score
 
 from cortseq.errors import CortseqError
+from cortseq.scoring import blocks as blocking
 
-_ROWS = 500  # resamples drawn at once: bounds memory
+_ROWS = 500  # sign flips drawn at once: bounds memory
+LEVEL = 0.05
+FEWEST_RESTARTS = 3  # of a network for a verdict: the spread of two is hardly known (docs/calibration.md)
 # Of equivalence, in bits per spike or symbol, nats per sample and channel. A convention: the gain that a
 # study of 200 trials is meant to detect (docs/calibration.md).
 MARGIN = 0.01
@@ -19,14 +26,27 @@ MARGIN = 0.01
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """A minus B in nats per event, its 95 % bootstrap interval and two-sided p; `per` gives other units."""
+    """A minus B in nats per event with its 95 % interval and two-sided p; `per` gives other units.
+
+    Attributes
+    ----------
+    estimate, low, high, standard_error : nats per event.
+    p_value : two-sided.
+    pieces : independent blocks of trials (sessions, where these are pooled).
+    degrees : of freedom, those of the t distribution of the interval.
+    block_trials : trials in a block.
+    smallest_p : the smallest p_value that so many blocks and resamples can give.
+    """
 
     estimate: float
     low: float
     high: float
     p_value: float
     standard_error: float
-    pieces: int = 0  # independent trials, or blocks of them
+    pieces: int = 0
+    degrees: float = np.inf
+    block_trials: int = 1
+    smallest_p: float = 0.0
 
     def per(self, unit: float) -> PairedDifference:
         """Return the difference in units of so many nats: ln 2 for bits per event."""
@@ -34,21 +54,43 @@ class PairedDifference:
         return replace(self, **scaled)
 
     def equivalence(self, margin: float = MARGIN) -> float:
-        """Return p of two one-sided t tests of |A - B| < margin.
+        """Return the p of two one-sided t tests of |A - B| < margin.
 
-        The larger of P(T >= (margin + d) / se) and P(T >= (margin - d) / se), T with pieces - 1 degrees of
-        freedom and se of the bootstrap: small where the two are shown to be as good as each other. Schuirmann
-        1987 J Pharmacokinet Biopharm 15:657.
+        The larger of P(T >= (margin + d) / se) and P(T >= (margin - d) / se), with the standard error and the
+        degrees of freedom of the interval: small where the two are shown to be as good as each other.
+
+        Reference: Schuirmann 1987, J Pharmacokinet Biopharm 15:657.
         """
         inside = margin - abs(self.estimate)
         if self.standard_error == 0:
             return 0.0 if inside > 0 else 1.0
-        return float(stdtr(max(self.pieces - 1, 1), -inside / self.standard_error))
+        return float(stdtr(self.degrees, -inside / self.standard_error))
 
     @property
     def detectable(self) -> float:
-        """The gain that this many trials detect with power 0.8 at level 0.05 (two-sided, normal)."""
-        return float((ndtri(0.975) + ndtri(0.8)) * self.standard_error)
+        """The gain that so many trials and restarts detect with power 0.8 at level 0.05 (two-sided)."""
+        return float((stdtrit(self.degrees, 0.975) + stdtrit(self.degrees, 0.8)) * self.standard_error)
+
+
+@dataclass(frozen=True)
+class Session:
+    """Two models on one recording.
+
+    Attributes
+    ----------
+    log_prob_a, log_prob_b : (trial,) or (member, trial), sums in nats.
+    n_events : (trial,), spikes, symbols or samples.
+    blocks : (trial,), labels of the blocks that are independent; None: they are found.
+    order : (trial,), place of each trial in the recording; None: as given.
+    shortest : the fewest trials that make a block.
+    """
+
+    log_prob_a: ArrayLike
+    log_prob_b: ArrayLike
+    n_events: ArrayLike
+    blocks: ArrayLike | None = None
+    order: ArrayLike | None = None
+    shortest: int = 1
 
 
 def paired(
@@ -58,116 +100,202 @@ def paired(
     resamples: int = 10_000,
     seed: int = 0,
     blocks: ArrayLike | None = None,
+    order: ArrayLike | None = None,
+    shortest: int = 1,
 ) -> PairedDifference:
-    """Return sum_r (A_r - B_r) / sum_r n_r with a bootstrap over trials and a sign-flip permutation test.
+    """Return sum_r (A_r - B_r) / sum_r n_r, means over members, with an interval and a test.
+
+    The score of member m on block k is mean + restart_m + block_k + noise_mk, all random. The variance of the
+    difference of the means is estimated without bias,
+
+        V = V_blocks + sum over models of max(0, (MS_members - MS_noise) / (M K)),
+
+    with the mean squares of the two-way layout of M members and K blocks; with two members MS_noise is not
+    subtracted. The interval is that of a t distribution with degrees of freedom
+
+        1 / ((V_blocks / V)^2 / (K - 1) + (V_members / V) / f),
+
+    f those of V_members. This is Satterthwaite's rule with the share of the members to the first power:
+    squared, three members cover too little (docs/calibration.md).
+
+    p is the share of all flips of the signs of the blocks' differences whose sum is as far from 0 as the
+    observed one: all 2^K of them where `resamples` are enough, else as many at random, of which p is
+    (1 + #{|flipped| >= |observed|}) / (1 + resamples). This is exact where A and B are exchangeable within
+    blocks. Flips know neither restarts nor what correlation is left between blocks: where these add to V, p
+    is at least that of the t distribution.
 
     Parameters
     ----------
-    log_prob_a, log_prob_b : (trial,) sums in nats, or (member, trial) of models with restarts; members
-        are averaged, and resampled together with the trials, so that the interval holds their spread.
+    log_prob_a, log_prob_b : (trial,) sums in nats, or (member, trial) of models with restarts.
     n_events : (trial,) spikes, symbols or samples.
-    resamples : of the bootstrap and of the permutation test.
-    blocks : (trial,) label of the block that a trial belongs to, where neighbours are not independent
-        (windows of a continuous recording): blocks are then resampled and flipped as one. None: every trial
-        is its own.
+    resamples, seed : of the sign flips.
+    blocks : (trial,) labels of blocks, ascending in time. None: blocks are found, as long as the
+        autocorrelation of the differences along the session asks for (`blocks.cut`). Of 12 given blocks or
+        more, neighbours that are correlated are joined likewise.
+    order : (trial,) place of each trial in the recording, without `blocks`; None: as given.
+    shortest : the fewest trials that make a block.
 
-    The p-value is (1 + #{|permuted| >= |observed|}) / (1 + resamples): flipping the sign of a trial's
-    difference is exact under the null that A and B are exchangeable within trials (Good 2005).
+    Raises
+    ------
+    CortseqError : unequal numbers of trials, or fewer than two trials or blocks.
+
+    References
+    ----------
+    Satterthwaite 1946, Biometrics Bulletin 2:110; Searle, Casella & McCulloch 1992, Variance Components; Good
+    2005, Permutation, Parametric and Bootstrap Tests of Hypotheses.
     """
-    a, b = np.atleast_2d(np.asarray(log_prob_a, float)), np.atleast_2d(np.asarray(log_prob_b, float))
-    events = np.asarray(n_events, float)
-    if a.shape[1] != b.shape[1] or a.shape[1] != len(events):
-        raise CortseqError(f"unequal numbers of trials: {a.shape[1]}, {b.shape[1]}, {len(events)}")
-    if blocks is not None:
-        a, b, events = (_summed(x, blocks) for x in (a, b, events))
-    if len(events) < 2:
-        raise CortseqError("a comparison needs at least two trials (or blocks of them)", value=len(events))
-    rng = np.random.default_rng(seed)
-    difference = a.mean(0) - b.mean(0)
-    scale = events.sum()
-    boot = np.concatenate([_resample(a, b, events, n, rng) for n in _parts(resamples)])
-    observed = abs(difference.sum())
-    extreme = 0
-    for n in _parts(resamples):
-        flipped = rng.choice(np.array([-1.0, 1.0]), (n, len(events))) @ difference
-        extreme += int((np.abs(flipped) >= observed * (1 - 1e-12)).sum())
-    low, high = np.quantile(boot, [0.025, 0.975])
-    return PairedDifference(
-        float(difference.sum() / scale),
-        float(low),
-        float(high),
-        (1 + extreme) / (1 + resamples),
-        float(boot.std(ddof=1)),
-        len(events),
-    )
+    one = Session(log_prob_a, log_prob_b, n_events, blocks, order, shortest)
+    return _random_effects([_in_blocks(one)], resamples, seed)
+
+
+def over_sessions(sessions: Sequence[Session], resamples: int = 10_000, seed: int = 0) -> PairedDifference:
+    """Return the mean over these very sessions of A minus B, differences taken within members.
+
+    One network learned all sessions: a restart is the same restart in each. B may have one member, a model
+    without restarts. Sessions are given, not drawn: the interval says nothing about others (`across_sessions`
+    does). Everything else as in `paired`.
+    """
+    parts = []
+    for s in sessions:
+        difference = np.atleast_2d(np.asarray(s.log_prob_a, float)) - np.asarray(s.log_prob_b, float)
+        parts.append(_in_blocks(replace(s, log_prob_a=difference, log_prob_b=np.zeros(difference.shape[1]))))
+    return _random_effects(parts, resamples, seed)
+
+
+def across_sessions(sessions: Sequence[Session]) -> PairedDifference:
+    """Return the mean over sessions of A minus B (nats per event), each session weighing the same.
+
+    Sessions are a sample of those that could have been recorded: interval and p are those of Student's t over
+    the sessions' own differences. The spread between sessions holds that of trials and of restarts, which
+    are drawn anew in each (Saravanan, Berman & Sober 2020, arXiv:2007.07797, on why sessions are the unit).
+
+    Raises
+    ------
+    CortseqError : fewer than two sessions.
+    """
+    n = len(sessions)
+    if n < 2:
+        raise CortseqError("pooling needs at least two sessions", value=n)
+    gains = np.array([_in_blocks(s).estimate for s in sessions])
+    return _student(float(gains.mean()), float(gains.var(ddof=1)) / n, n - 1.0, pieces=n)
 
 
 @dataclass(frozen=True)
-class Session:
-    """Two models on one recording: nats (member, trial) each, events (trial,), blocks (trial,) or None."""
+class _Blocked:
+    """A session in blocks of trials, scaled so that a sum over blocks is in nats per event.
 
-    log_prob_a: np.ndarray
-    log_prob_b: np.ndarray
-    n_events: np.ndarray
-    blocks: np.ndarray | None = None
-
-
-def across_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: int = 0) -> PairedDifference:
-    """Mean over sessions of A minus B (nats per event) by a hierarchical bootstrap.
-
-    Every replicate draws sessions with replacement, within each draw trials (or blocks) and members
-    (Saravanan, Berman & Sober 2020, arXiv:2007.07797). Each session weighs the same, whatever its length.
-    p_value is the bootstrap's: twice the smaller share of replicates on either side of 0. With fewer than
-    about five sessions the interval says little about sessions that were not recorded.
+    Attributes
+    ----------
+    estimate : of A minus B, nats per event.
+    models : A and -B, (member, block) each.
+    share : (block,), of the events; its sum is 1.
+    length : trials in a block.
+    missing : share of the variance that blocks of this length miss.
     """
-    if len(sessions) < 2:
-        raise CortseqError("pooling needs at least two sessions", value=len(sessions))
-    rng, n = np.random.default_rng(seed), len(sessions)
-    each, drawn = [], []
-    for s in sessions:
-        a, b = np.atleast_2d(np.asarray(s.log_prob_a, float)), np.atleast_2d(np.asarray(s.log_prob_b, float))
-        events = np.asarray(s.n_events, float)
-        if s.blocks is not None:
-            a, b, events = (_summed(x, s.blocks) for x in (a, b, events))
-        each.append((a.mean(0) - b.mean(0)).sum() / events.sum())
-        # n replicates a draw: a session that is drawn twice is resampled twice
-        drawn.append(np.concatenate([_resample(a, b, events, k, rng) for k in _parts(n * resamples)]))
-    choice = rng.integers(n, size=(resamples, n))
-    boot = (
-        np.stack(drawn).reshape(n, n, resamples)[choice, np.arange(n), np.arange(resamples)[:, None]].mean(1)
-    )
-    return _of_bootstrap(float(np.mean(each)), boot, n)
+
+    estimate: float
+    models: tuple[np.ndarray, np.ndarray]
+    share: np.ndarray
+    length: int
+    missing: float
+
+    @property
+    def difference(self) -> np.ndarray:
+        """(block,): what each block adds to the difference of the models, means over members."""
+        return self.models[0].mean(0) + self.models[1].mean(0)
+
+    def over_blocks(self, values: np.ndarray) -> np.ndarray:
+        """Variance of the sums over blocks of `values` (..., block), as a ratio to the events: (...)."""
+        k = len(self.share)
+        residual = values - values.sum(-1, keepdims=True) * self.share
+        return np.asarray((residual**2).sum(-1) * k / (k - 1))
 
 
-def over_sessions(sessions: Sequence[Session], resamples: int = 2000, seed: int = 0) -> PairedDifference:
-    """Mean over these very sessions of A minus B (nats per event), differences taken within members.
+def _in_blocks(s: Session) -> _Blocked:
+    """Sum a session over its blocks; those that were given are the values whose correlation is looked at."""
+    a, b = (np.atleast_2d(np.asarray(x, float)) for x in (s.log_prob_a, s.log_prob_b))
+    events = np.asarray(s.n_events, float)
+    if not a.shape[1] == b.shape[1] == len(events):
+        raise CortseqError(f"unequal numbers of trials: {a.shape[1]}, {b.shape[1]}, {len(events)}")
+    values = np.concatenate([a, -b, events[None]])
+    n_trials, estimate = len(events), float((a.mean(0) - b.mean(0)).sum() / events.sum())
+    if s.blocks is not None:
+        values = _summed(values, s.blocks)
+    elif s.order is not None:
+        values = values[:, np.argsort(np.asarray(s.order), kind="stable")]
+    n = values.shape[1]
+    if n < 2:
+        raise CortseqError("a comparison needs at least two trials (or blocks of them)", value=n)
+    events = values[-1]
+    difference = values[: len(a)].mean(0) + values[len(a) : -1].mean(0)
+    residual = difference - events * estimate
+    labels, missing = blocking.cut(residual, s.shortest)
+    values = _summed(values, labels) / events.sum()
+    length = round(n_trials / values.shape[1])
+    return _Blocked(estimate, (values[: len(a)], values[len(a) : -1]), values[-1], length, missing)
 
-    A replicate draws trials (or blocks) within each session, and members once for all sessions: one network
-    learned them all. B may have one member, a model without restarts. Sessions are not resampled: the
-    interval says nothing about others (`across_sessions` does). p_value as there.
-    """
-    rng, each, boots = np.random.default_rng(seed), [], []
-    members = rng.integers(len(sessions[0].log_prob_a), size=(resamples, len(sessions[0].log_prob_a)))
-    for s in sessions:
-        difference, events = np.asarray(s.log_prob_a - s.log_prob_b), np.asarray(s.n_events, float)
-        if s.blocks is not None:
-            difference, events = (_summed(x, s.blocks) for x in (difference, events))
-        n = len(events)
-        if n < 2:
-            raise CortseqError("an interval needs at least two trials (or blocks of them)", value=n)
-        weights = rng.multinomial(n, np.full(n, 1 / n), resamples).astype(float)
-        gain = (weights @ difference.T)[np.arange(resamples)[:, None], members].mean(1)
-        boots.append(gain / np.maximum(weights @ events, 1e-12))
-        each.append(difference.mean(0).sum() / events.sum())
-    return _of_bootstrap(float(np.mean(each)), np.mean(boots, axis=0), len(sessions))
+
+def _random_effects(parts: Sequence[_Blocked], resamples: int, seed: int) -> PairedDifference:
+    """Return the mean over sessions of the difference of two models; see `paired`."""
+    n = len(parts)
+    difference = np.concatenate([p.difference for p in parts]) / n
+    each = np.array([p.over_blocks(p.difference) / (1 - p.missing) for p in parts]) / n**2
+    of_blocks = float(each.sum())
+    of_members, restarts = _restarts(parts)
+    variance = of_blocks + of_members
+    if variance > 0:
+        inverse = sum(v**2 / (len(p.share) - 1) for v, p in zip(each, parts, strict=True)) / variance**2
+        inverse += of_members / variance / restarts
+    pieces = len(difference)
+    degrees = float(1 / inverse) if variance > 0 else pieces - 1.0
+    found = _student(float(np.mean([p.estimate for p in parts])), variance, degrees, pieces)
+    p = _sign_flips(difference, resamples, np.random.default_rng(seed))
+    if of_members > 0 or any(part.missing > 0 for part in parts):
+        p = max(p, found.p_value)
+    smallest = smallest_p(pieces, resamples)
+    return replace(found, p_value=p, block_trials=max(p.length for p in parts), smallest_p=smallest)
 
 
-def _of_bootstrap(estimate: float, boot: np.ndarray, pieces: int) -> PairedDifference:
-    """Return the estimate with the interval and the two-sided p of its bootstrap replicates (resample,)."""
-    beyond = min(int((boot <= 0).sum()), int((boot >= 0).sum()))
-    low, high = np.quantile(boot, [0.025, 0.975])
-    p_value = min(1.0, 2 * (1 + beyond) / (1 + len(boot)))
-    return PairedDifference(estimate, float(low), float(high), p_value, float(boot.std(ddof=1)), pieces)
+def smallest_p(n_blocks: int, resamples: int = 10_000) -> float:
+    """Return the smallest p that sign flips of so many blocks can give."""
+    return max(2.0 ** (1 - n_blocks), 1 / (1 + resamples))
+
+
+def _restarts(parts: Sequence[_Blocked]) -> tuple[float, float]:
+    """Variance of the difference that is due to restarts, and its degrees of freedom (1: no restarts)."""
+    found = []
+    for model in range(2):
+        values = [p.models[model] for p in parts]
+        m = len(values[0])
+        if m == 1:
+            continue
+        spread = np.mean([v.sum(1) for v in values], axis=0).var(ddof=1) / m
+        noise = sum(p.over_blocks(v - v.mean(0)).sum() for p, v in zip(parts, values, strict=True))
+        noise = 0.0 if m == 2 else noise / ((m - 1) * m * len(parts) ** 2)
+        found.append((max(float(spread - noise), 0.0), m - 1))
+    total = sum(v for v, _ in found)
+    return total, total**2 / sum(v**2 / f for v, f in found) if total > 0 else 1.0
+
+
+def _student(estimate: float, variance: float, degrees: float, pieces: int) -> PairedDifference:
+    """Return the 95 % interval and the two-sided p of a t distribution."""
+    error = float(np.sqrt(variance))
+    half = float(stdtrit(degrees, 0.975)) * error
+    p = 2 * float(stdtr(degrees, -abs(estimate) / error)) if error > 0 else float(estimate == 0)
+    return PairedDifference(estimate, estimate - half, estimate + half, p, error, pieces, degrees)
+
+
+def _sign_flips(difference: np.ndarray, resamples: int, rng: np.random.Generator) -> float:
+    """P of flipping the signs of (block,) differences: all flips where these are few, else random ones."""
+    observed = abs(difference.sum()) * (1 - 1e-12)
+    if 2 ** (len(difference) - 1) <= resamples:  # the first sign may stay: the other half mirrors this one
+        flips = np.arange(2 ** (len(difference) - 1))[:, None] >> np.arange(len(difference)) & 1
+        return float((np.abs((1.0 - 2 * flips) @ difference) >= observed).mean())
+    extreme = 0
+    for done in range(0, resamples, _ROWS):
+        flips = rng.integers(0, 2, (min(_ROWS, resamples - done), len(difference)), dtype=np.int8)
+        extreme += int((np.abs((2.0 * flips - 1) @ difference) >= observed).sum())
+    return (1 + extreme) / (1 + resamples)
 
 
 def expected_best(valid: ArrayLike, test: ArrayLike) -> np.ndarray:
@@ -188,46 +316,10 @@ def expected_best(valid: ArrayLike, test: ArrayLike) -> np.ndarray:
 
 
 def _summed(values: np.ndarray, blocks: ArrayLike) -> np.ndarray:
-    """Return sums (..., block) of values (..., trial)."""
-    return values @ np.eye(len(np.unique(blocks)))[np.unique(blocks, return_inverse=True)[1]]
-
-
-def blocks_of(trials: ArrayLike, is_continuous: bool) -> np.ndarray:
-    """Block labels (trial,) for resampling: each trial its own, or pieces of runs of consecutive windows.
-
-    Pieces have about n^(1/3) of the n windows (Hall, Horowitz & Jing 1995, Biometrika 82:561), so that
-    what lasts for a few windows does not pass for independent evidence.
-    """
-    trials = np.asarray(trials)
-    if not is_continuous:
-        return np.arange(len(trials))
-    length = max(1, int(np.ceil(len(trials) ** (1 / 3))))
-    starts = np.flatnonzero(np.diff(trials, prepend=trials[:1] - 2) != 1)
-    labels = np.zeros(len(trials), int)
-    for a, b in zip(starts, [*starts[1:], len(trials)], strict=True):
-        labels[a:b] = labels[a - 1] + 1 + np.arange(b - a) * max(1, round((b - a) / length)) // (b - a)
-    return labels
-
-
-def _resample(
-    a: np.ndarray, b: np.ndarray, events: np.ndarray, n: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Draw n bootstrap replicates of the ratio, nats per event, (n,)."""
-    trials = rng.integers(len(events), size=(n, len(events)))
-    weights = np.stack([np.bincount(row, minlength=len(events)) for row in trials]).astype(float)
-    total = weights @ events
-    gain = np.zeros(n)
-    for values, sign in ((a, 1.0), (b, -1.0)):
-        if len(values) == 1:
-            gain += sign * weights @ values[0]
-        else:
-            members = rng.integers(len(values), size=(n, len(values)))
-            gain += sign * (weights @ values.T)[np.arange(n)[:, None], members].mean(1)
-    return np.asarray(gain / np.maximum(total, 1e-12))
-
-
-def _parts(n: int) -> list[int]:
-    return [min(_ROWS, n - i) for i in range(0, n, _ROWS)]
+    """Return sums (..., block) of values (..., trial), blocks in the order of their labels."""
+    _, inverse, counts = np.unique(np.asarray(blocks), return_inverse=True, return_counts=True)
+    by_block = values[..., np.argsort(inverse, kind="stable")]
+    return np.asarray(np.add.reduceat(by_block, np.cumsum(counts) - counts, axis=-1))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

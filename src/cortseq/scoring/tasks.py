@@ -18,8 +18,8 @@ from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
 from cortseq.observations.tracks import TRACKS
-from cortseq.scoring import futures
-from cortseq.scoring.statistics import PairedDifference, blocks_of, paired
+from cortseq.scoring import blocks, futures
+from cortseq.scoring.statistics import PairedDifference, paired
 
 MEMORIES = (1, 2, 5, 10, 20, 50)
 _SMALL = 0.1  # of an interval: what may be left of a bias
@@ -140,7 +140,7 @@ def _gains(
     """Return the rows of a model in `horizon_table`."""
     horizons, track, rows = found[0]["horizon"].values, found[0].attrs["track"], []
     start = max(burn_in, int(horizons.max()) - 1)
-    events, blocks = _events(found, start), _blocks(found)
+    events, place = _events(found, start), _place(found)
     for name in ("log_prob", "plug_in"):
         if name not in found[0]:
             continue
@@ -151,7 +151,7 @@ def _gains(
             total = max(events.sum(), 1) * TRACKS[track].unit_nats
             left = _sums(found, "bias", start).mean(0).sum(0) / total
         for i, h in enumerate(horizons):
-            gain = _difference(sums[..., i], null[..., i], events, blocks, seed, track)
+            gain = _difference(sums[..., i], null[..., i], events, place, seed, track)
             biased = bool(left[i] >= _SMALL * (gain["high"] - gain["low"]) and left[i] > 0)
             kind = found[0].attrs["kind"] if name == "log_prob" else "plug-in"
             row = {"model": model, "role": found[0].attrs["role"], "horizon": int(h), **gain}
@@ -199,10 +199,10 @@ def memory_rerun(folds: list[xr.Dataset], burn_in: int = 0, seed: int = 0) -> pd
     """
     full = _sums(folds, "full", burn_in)
     short = _sums([f.transpose("member", "trial", "time", "memory", ...) for f in folds], "log_prob", burn_in)
-    events, blocks, nothing = _events(folds, burn_in), _blocks(folds), np.zeros(full.shape[1])
+    events, place, nothing = _events(folds, burn_in), _place(folds), np.zeros(full.shape[1])
     rows = []
     for i, k in enumerate(folds[0]["memory"].values):
-        gain = _difference(full - short[..., i], nothing, events, blocks, seed, folds[0].attrs["track"], True)
+        gain = _difference(full - short[..., i], nothing, events, place, seed, folds[0].attrs["track"], True)
         rows.append({"memory": int(k), **gain, "kind": "re-run"})
     return pd.DataFrame(rows)
 
@@ -221,9 +221,9 @@ def memory_retrained(
     full, short : products of scores, one a fold, of the network with the whole past and of this one.
     """
     a, b = ([f.isel(trial=f["role"].values == "test") for f in folds] for folds in (full, short))
-    blocks = _blocks([f.assign_attrs(continuous=int(continuous)) for f in a])
+    place = _place([f.assign_attrs(continuous=int(continuous)) for f in a])
     mine, theirs = (_sums(f, "log_prob", burn_in) for f in (a, b))
-    gain = _difference(mine, theirs, _events(a, burn_in), blocks, seed, track, True)
+    gain = _difference(mine, theirs, _events(a, burn_in), place, seed, track, True)
     return {"memory": memory, **gain, "kind": "re-trained"}
 
 
@@ -241,23 +241,20 @@ def _events(folds: list[xr.Dataset], start: int) -> np.ndarray:
     return np.concatenate([f["n_events"].values[:, start:].sum(1) for f in folds])
 
 
-def _blocks(folds: list[xr.Dataset]) -> np.ndarray:
-    """Labels (trial,) of what is resampled as one; no block reaches over folds."""
-    labels: list[np.ndarray] = []
-    for f in folds:
-        first = labels[-1].max() + 1 if labels else 0
-        labels.append(first + blocks_of(f["trial"].values, bool(f.attrs["continuous"])))
-    return np.concatenate(labels)
+def _place(folds: list[xr.Dataset]) -> dict[str, Any]:
+    """Return where the trials of all folds are in the recording, as keywords of `paired` and `Session`."""
+    order = np.concatenate([f["trial"].values for f in folds])
+    return {"order": order, "shortest": blocks.shortest(len(order), bool(folds[0].attrs["continuous"]))}
 
 
 def _difference(
-    a: Any, b: Any, events: Any, blocks: Any, seed: int, track: str, with_p: bool = False
+    a: Any, b: Any, events: Any, place: dict[str, Any], seed: int, track: str, with_p: bool = False
 ) -> dict[str, Any]:
     unit = TRACKS[track].unit_nats
-    if len(np.unique(blocks)) < 2 or not events.sum():
+    if len(events) < 2 or not events.sum():
         nothing = PairedDifference(np.nan, np.nan, np.nan, np.nan, np.nan)
         return _row(nothing, with_p)
-    return _row(paired(a, b, events, seed=seed, blocks=blocks).per(unit), with_p)
+    return _row(paired(a, b, events, seed=seed, **place).per(unit), with_p)
 
 
 def _row(gain: PairedDifference, with_p: bool) -> dict[str, float]:

@@ -69,10 +69,19 @@ def paired_difference(
     seed: int = 0,
     blocks: ArrayLike | None = None,
 ) -> PairedDifference:
-    """Return `statistics.paired` of two models' log-probabilities of spike counts, in bits per spike.
+    """Compare two models' log-probabilities of spike counts, in bits per spike; see `statistics.paired`.
 
     Parameters
     ----------
-    n_spikes : (trial,) spikes. The other parameters are those of `statistics.paired`.
+    log_prob_a, log_prob_b : (trial,) sums in nats, in the order of time, or (member, trial): the interval and
+        p then hold the variance of restarts too.
+    n_spikes : (trial,) spikes.
+    resamples, seed : of the sign flips.
+    blocks : (trial,) labels of what is independent; None: blocks are found from the autocorrelation of the
+        differences.
+
+    Returns
+    -------
+    PairedDifference : estimate, low, high, p_value and more, of A minus B.
     """
     return paired(log_prob_a, log_prob_b, n_spikes, resamples, seed, blocks).per(BIT)

@@ -1,4 +1,4 @@
-"""The comparison in plain words: a sentence a model, a sentence a recording, tables for a terminal."""
+"""The comparison in plain words: one decision table, a sentence a model, a headline a recording, tables."""
 
 from __future__ import annotations
 
@@ -10,69 +10,227 @@ import pandas as pd
 from cortseq.checks import tally
 from cortseq.metrics import METRICS
 from cortseq.scoring import failures
+from cortseq.scoring.rows import OPPONENTS, Opponent
+from cortseq.scoring.statistics import FEWEST_RESTARTS, LEVEL
+
+BETTER, WORSE, EQUIVALENT, UNDECIDED = "better", "worse", "equivalent", "undecided"
+FEW_BLOCKS, FEW_RESTARTS = "too few blocks", "too few restarts"
+LEARNED, NOTHING, BUDGET = "learned", "learned nothing", "stopped by its budget"
+_SOON = 3  # a network whose weights of an epoch so early are kept has learned nothing
+_LATE = 0.1  # of the interval: what validation may still gain in the last tenth of the epochs
+
+
+# -- the decision table ------------------------------------------------------------------------------
+
+
+def outcome(row: dict[str, Any], columns: Opponent) -> str:
+    """Return what is shown of a model against one opponent; "" where it has none.
+
+    No verdict where p cannot fall below 0.05, for want of blocks or of restarts. Else better or worse where
+    the interval leaves out 0 and p (after Holm) is below 0.05; equivalent where two one-sided tests put the
+    difference inside the margin; undecided otherwise.
+    """
+    if row["role"] == "null" or row["averaged"] or np.isnan(row[columns.gain]):
+        return ""
+    if row[columns.smallest_p] >= LEVEL:
+        return FEW_BLOCKS
+    if row["role"] == "recurrent" and row["members"] < FEWEST_RESTARTS:
+        return FEW_RESTARTS
+    shown = _p(row, columns) < LEVEL
+    if row[columns.low] > 0 and shown:
+        return BETTER
+    if row[columns.high] < 0 and shown:
+        return WORSE
+    return EQUIVALENT if row[columns.equivalence_p] < LEVEL else UNDECIDED
+
+
+def above(row: dict[str, Any]) -> bool:
+    """Return whether a model is above the null: shown to be, or by its interval where there is no verdict."""
+    found = outcome(row, OPPONENTS["null"])
+    return found == BETTER or (found in (FEW_BLOCKS, FEW_RESTARTS) and row["low"] > 0)
+
+
+def learning(row: dict[str, Any]) -> str:
+    """Return whether a network learned anything, and whether it had the time to; "" for other models."""
+    if row["role"] != "recurrent" or row["averaged"]:
+        return ""
+    if not above(row) or row["kept_epoch"] <= _SOON:
+        return NOTHING
+    return BUDGET if row["late_gain"] > _LATE * (row["high"] - row["low"]) else LEARNED
+
+
+def judged(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of comparison.csv with its outcomes and its sentence."""
+    row = row | {columns.outcome: outcome(row, columns) for columns in OPPONENTS.values()}
+    row["learning"] = learning(row)
+    return row | {"verdict": verdict(row)}
+
+
+_NULL = {
+    BETTER: "{model} predicts better than a constant ({gain} {unit}).",
+    WORSE: "{model} predicts worse than a constant ({gain} {unit}).",
+    EQUIVALENT: "{model} predicts as well as a constant and no better ({gain} {unit}, within {margin}: "
+    "{equivalence}).",
+    UNDECIDED: "{model} is not shown to predict better than a constant ({gain} {unit}, interval {interval}).",
+    FEW_BLOCKS: "{model} scores {gain} {unit} over a constant. There is no verdict: so few independent "
+    "blocks of test trials allow no p below 0.05.",
+    FEW_RESTARTS: "{model} scores {gain} {unit} over a constant. There is no verdict on a network of "
+    "{members}: three are the least, five are better.",
+}
+_AGAINST = {
+    BETTER: "It is better than {other} by {size} {unit} ({interval}, {p}).",
+    WORSE: "It is worse than {other} by {size} {unit} ({interval}, {p}).",
+    EQUIVALENT: "It is as good as {other} ({gain} {unit}, within {margin}: {equivalence}).",
+    UNDECIDED: "A difference from {other} is not shown ({gain} {unit}, {p}; {detectable} could have been "
+    "detected).",
+    FEW_BLOCKS: "Its score less that of {other} is {gain} {unit}, without a verdict.",
+    FEW_RESTARTS: "Its score less that of {other} is {gain} {unit}, without a verdict.",
+}
+_TITLES = {"chain": "the best chain", "rival": "the best model that is no network"}
+_LEARNING = {
+    NOTHING: "It has learned nothing{soon}.",
+    BUDGET: "It was stopped by its budget: its best validation score rose by {late:.3f} {unit} in the last "
+    "tenth of the epochs.",
+}
+_REVERSED = {
+    WORSE: "On expected counts alone (mean-rate score) the order is reversed ({ahead:+.3f} {unit}): {other} "
+    "is ahead in fluctuations that units share, which a mixture read-out (`mixture: 8`) can give a network.",
+    BETTER: "On expected counts alone (mean-rate score) the order is reversed ({ahead:+.3f} {unit}): it is "
+    "ahead of {other} in fluctuations that units share, as a mixture read-out gives them.",
+}
 
 
 def verdict(row: dict[str, Any]) -> str:
-    """One plain sentence."""
-    unit = METRICS[row["metric"]].label
-    name = row["variant"]
+    """Return the sentences of one model: against the null, the chain and the rival, and how it learned."""
+    unit, name = METRICS[row["metric"]].label, row["variant"]
     if row["role"] == "null":
         return f"{name} is the zero of the scale."
+    if np.isnan(row["value"]):
+        return f"{name} has no score."
     if row["averaged"]:
         return f"{name}: the members' mean prediction, {row['value']:+.3f} {unit}; no model of its own."
-    if row["low"] <= 0:
-        text = (
-            f"{name} does not predict better than a constant ({row['value']:+.3f} {unit}, interval reaches 0)"
-        )
-    else:
-        text = f"{name} predicts better than a constant ({row['value']:+.3f} {unit})"
-    if row["role"] != "recurrent" or np.isnan(row["gain_over_markov"]):
-        return text + "."
-    gain, p = row["gain_over_markov"], row["p_holm"]
-    chain = row["reference"]
-    if row["gain_low"] > 0 and p < 0.05:
-        return f"{text}, and better than the best chain {chain} by {gain:.3f} {unit} (p = {p:.2g}, Holm)."
-    if row["gain_high"] < 0 and p < 0.05:
-        return f"{text}, but worse than the best chain {chain} by {-gain:.3f} {unit} (p = {p:.2g}, Holm)."
-    if row["equivalent"]:
-        return (
-            f"{text}, and as well as the best chain {chain} ({gain:+.3f} {unit}, within "
-            f"{row['equivalence_margin']:g}: p = {row['equivalence_p']:.2g})."
-        )
-    return (
-        f"{text}; a difference from the best chain {chain} is not shown ({gain:+.3f} {unit}, p = {p:.2g}, "
-        f"Holm; {row['detectable_gain']:.3f} could have been detected)."
-    )
+    said = [_NULL[outcome(row, OPPONENTS["null"])].format(model=name, **_numbers(row, OPPONENTS["null"]))]
+    if row["role"] != "recurrent":
+        return said[0]
+    for key in opponents(row):
+        columns = OPPONENTS[key]
+        found, numbers = outcome(row, columns), _numbers(row, columns)
+        numbers["other"] = f"{_TITLES[key]} {row[columns.name]}"
+        said.append(_AGAINST[found].format(**numbers))
+        ahead = row[columns.mean_rate]
+        if found in _REVERSED and ahead * row[columns.gain] < 0:
+            said.append(_REVERSED[found].format(ahead=ahead, **numbers))
+    state = learning(row)
+    if state in _LEARNING:
+        kept = f" (the weights kept are of epoch {row['kept_epoch']:.0f})"
+        soon = kept if row["kept_epoch"] <= _SOON else ""
+        said.append(_LEARNING[state].format(soon=soon, late=row["late_gain"], unit=unit))
+    return " ".join(said)
+
+
+def opponents(row: dict[str, Any]) -> list[str]:
+    """Return which of "chain" and "rival" a model is set against: not the null again, and none twice."""
+    found: list[str] = []
+    for key in _TITLES:
+        name = row[OPPONENTS[key].name]
+        known = [row[OPPONENTS[k].name] for k in found]
+        if not np.isnan(row[OPPONENTS[key].gain]) and name != "null" and name not in known:
+            found.append(key)
+    return found
+
+
+def _p(row: dict[str, Any], columns: Opponent) -> float:
+    """Return the adjusted p of a planned test, else p."""
+    return float(row[columns.p] if np.isnan(row[columns.p_holm]) else row[columns.p_holm])
+
+
+def p_text(p: float, smallest: float = 0.0) -> str:
+    """Return "p = 0.012"; "p < 0.0002" where p is the smallest that there can be."""
+    return f"p {'<' if p <= smallest * (1 + 1e-9) else '='} {p:.2g}"
+
+
+def _numbers(row: dict[str, Any], columns: Opponent) -> dict[str, Any]:
+    gain, p = row[columns.gain], p_text(_p(row, columns), row[columns.smallest_p])
+    restarts = f"{row['members']:.0f} random restart{'s' if row['members'] != 1 else ''}"
+    return {
+        "unit": METRICS[row["metric"]].label,
+        "gain": f"{gain:+.3f}",
+        "size": f"{abs(gain):.3f}",
+        "interval": f"[{row[columns.low]:+.3f}, {row[columns.high]:+.3f}]",
+        "p": p if np.isnan(row[columns.p_holm]) else f"{p}, Holm",
+        "margin": f"{row['equivalence_margin']:g}",
+        "equivalence": p_text(row[columns.equivalence_p]),
+        "detectable": f"{row[columns.detectable]:.3f}",
+        "members": restarts,
+    }
+
+
+# -- a headline a recording --------------------------------------------------------------------------
 
 
 def summary(frame: pd.DataFrame) -> list[str]:
-    """One sentence per recording."""
-    out = []
-    frame = frame[~frame["averaged"].astype(bool)]
-    for dataset, rows in frame.groupby("dataset", sort=False):
-        unit = METRICS[rows["metric"].iloc[0]].label
-        live = rows[rows["role"] != "null"]
-        beat = live[live["low"] > 0]
-        if beat.empty:
-            out.append(f"{dataset}: no model beats the mean rate.")
-            continue
-        best = live.loc[live["value"].idxmax()]
-        winners = live[(live["role"] == "recurrent") & (live["gain_low"] > 0) & (live["p_holm"] < 0.05)]
-        text = f"{dataset}: {best['variant']} scores highest, {best['value']:.3f} {unit} over the null"
-        if not np.isnan(best["ceiling"]):
-            text += f", {100 * best['value'] / best['ceiling']:.0f} % of what the exact filter reaches"
-        if live["gain_over_markov"].notna().any():
-            text += (
-                f"; {len(winners)} of {int((live['role'] == 'recurrent').sum())} recurrent models beat the "
-                f"best Markov chain ({best['reference']})"
-            )
-        if best["rival"] and best["rival"] != best["reference"]:
-            ahead = live[
-                (live["role"] == "recurrent") & (live["rival_low"] > 0) & (live["rival_p_holm"] < 0.05)
-            ]
-            text += f", {len(ahead)} the best model that is no network ({best['rival']})"
-        out.append(text + ".")
-    return out
+    """Return the headline of every recording: who scores highest, who wins, ties and loses."""
+    frame = frame[~frame["averaged"].astype(bool) & (frame["role"] != "null") & frame["value"].notna()]
+    return [_headline(str(name), rows) for name, rows in frame.groupby("dataset", sort=False)]
+
+
+def _headline(dataset: str, rows: pd.DataFrame) -> str:
+    above_null = rows[[above(row) for row in rows.to_dict("records")]]
+    networks, beaten = (r[r["role"] == "recurrent"] for r in (rows, above_null))
+    if above_null.empty:
+        return (
+            f"{dataset}: no network beats the mean rate, nor does any other model."
+            if len(networks)
+            else (f"{dataset}: no model beats the mean rate.")
+        )
+    best = above_null.loc[above_null["value"].idxmax()]
+    said = [
+        f"{best['variant']} scores highest, {best['value']:.3f} {METRICS[best['metric']].label} over the null"
+    ]
+    if not np.isnan(best["ceiling"]):
+        said[0] += f" ({100 * best['value'] / best['ceiling']:.0f} % of what the exact filter reaches)"
+    if len(networks) and beaten.empty:
+        return f"{dataset}: {said[0]}; no network beats the mean rate."
+    if lost := [str(v) for v in networks["variant"] if v not in set(beaten["variant"])]:
+        said.append(f"{_listed(lost)} {'does' if len(lost) == 1 else 'do'} not beat the mean rate")
+    for key in _TITLES:
+        said += _standing(beaten, key)
+    for state, what in (
+        (NOTHING, "learned nothing after the first epochs"),
+        (BUDGET, "stopped by the budget"),
+    ):
+        if names := [str(v) for v in beaten.loc[beaten["learning"] == state, "variant"]]:
+            said.append(f"{_listed(names)} {what}")
+    return f"{dataset}: {'; '.join(said)}."
+
+
+_WORDS = {
+    BETTER: ("beats", "beat"),
+    EQUIVALENT: ("is as good as", "are as good as"),
+    WORSE: ("is worse than", "are worse than"),
+    UNDECIDED: ("is not told apart from", "are not told apart from"),
+    FEW_BLOCKS: (f"has {FEW_BLOCKS} for a verdict on", f"have {FEW_BLOCKS} for a verdict on"),
+    FEW_RESTARTS: (f"has {FEW_RESTARTS} for a verdict on", f"have {FEW_RESTARTS} for a verdict on"),
+}
+
+
+def _standing(networks: pd.DataFrame, key: str) -> list[str]:
+    """Return who wins, ties and loses against the chain or the rival, a clause an outcome."""
+    columns, said = OPPONENTS[key], []
+    set_against = [r for r in networks.to_dict("records") if key in opponents(r)]
+    for found, (one, many) in _WORDS.items():
+        names = [str(r["variant"]) for r in set_against if r[columns.outcome] == found]
+        if names:
+            verb = one if len(names) == 1 else many
+            said.append(f"{_listed(names)} {verb} {_TITLES[key]} ({set_against[0][columns.name]})")
+    return said
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+# -- tables for a terminal ---------------------------------------------------------------------------
 
 
 def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
@@ -86,12 +244,12 @@ def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
             for name, column in (("exact filter", "ceiling"), ("true rates", "true_rates"))
             if not np.isnan(rows[column].iloc[0])
         ]
-        n, blocks = rows["trials"].iloc[0], rows["blocks"].iloc[0]
-        trials = f"{n} test trials" if blocks == n else f"{n} test windows in {blocks} blocks"
-        head = f"{dataset}: {trials}, {rows['n_events'].iloc[0]} events"
-        out.append("; ".join([head, *limits]))
+        head = f"{dataset}: {rows['trials'].iloc[0]} test trials, {rows['n_events'].iloc[0]} events"
+        out.append("; ".join([head, *limits, blocks(rows)]))
         for shown in (_main_columns(rows), _other_columns(rows)):
             out += [shown.to_string(index=False, justify="left"), ""]
+    if (frame["folds"] == 1).any():
+        out += ["One split: intervals are conditional on it, other training trials are not in them.", ""]
     if frame["averaged"].any():
         out += ["(averaged): the members' mean prediction, an extra row that no test uses.", ""]
     if pooled is not None and len(pooled):
@@ -102,6 +260,26 @@ def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
         ]
     lost = [f"{row.dataset}: {row.variant} {row.verdict}" for row in failed.itertuples()]
     return "\n".join([*out, *summary(frame), *lost])
+
+
+def _range(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def short_p(p: float, smallest: float) -> str:
+    """Return "0.012" or "<0.0002", as `p_text`; "" where there is no p."""
+    return "" if np.isnan(p) else p_text(p, smallest)[2:].removeprefix("= ").replace("< ", "<")
+
+
+def blocks(rows: pd.DataFrame) -> str:
+    """Return into how many blocks of how many trials the differences of a recording's models were cut."""
+    tested = rows[rows["blocks"].notna() & (rows["role"] != "null")]
+    if tested.empty:
+        return "no model is tested"
+    length = _range(tested["block_trials"])
+    each = f"{length} trial{'s' * (length != '1')}"
+    return f"differences in {_range(tested['blocks'])} independent blocks of {each}"
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
@@ -118,7 +296,7 @@ def _main_columns(rows: pd.DataFrame) -> pd.DataFrame:
             "rung": rows["rung"].fillna("").to_numpy(),
             METRICS[rows["metric"].iloc[0]].label: _intervals(rows, "value", "low", "high"),
             "over best chain": _intervals(rows, "gain_over_markov", "gain_low", "gain_high"),
-            "p (Holm)": ["" if np.isnan(p) else f"{p:.2g}" for p in rows["p_holm"]],
+            "p (Holm)": [short_p(*each) for each in zip(rows["p_holm"], rows["smallest_p"], strict=True)],
             "over best non-network": _intervals(rows, "gain_over_rival", "rival_low", "rival_high"),
             "equivalent": ["yes" if e else "" for e in rows["equivalent"]],
             "parameters": rows["parameters"].to_numpy(),

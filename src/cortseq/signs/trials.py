@@ -24,14 +24,17 @@ def of_trials(recording: xr.Dataset) -> Iterator[Sign]:
     yield from _overlap(recording)
 
 
-def of_roles(recording: xr.Dataset, manifest: Mapping[str, Any], pieces: list[int]) -> Iterator[Sign]:
+def of_roles(
+    recording: xr.Dataset, manifest: Mapping[str, Any], pieces: list[int], networks: int = 1
+) -> Iterator[Sign]:
     """Yield the signs of a split.
 
     Parameters
     ----------
     recording : the Recording that was split.
     manifest : of roles (`cortseq.splits.split`).
-    pieces : independent pieces of test trials over all folds; the smallest p is 2^(1 - their number).
+    pieces : independent blocks of test trials of each fold, at most; the smallest p of K blocks is 2^(1 - K).
+    networks : models whose p are adjusted together (Holm): the smallest of their p is multiplied by so many.
     """
     n, total = min(len(fold["train"]) for fold in manifest["folds"]), sum(pieces)
     shorter = 1e3 * recording.sizes["time"] * recording.attrs["bin_width"] * recording.sizes["trial"] / 100
@@ -42,10 +45,13 @@ def of_roles(recording: xr.Dataset, manifest: Mapping[str, Any], pieces: list[in
             "few_trials", f"only {n} training {what}, fewer than {FEW_TRIALS}", f"try {remedy}", "warn"
         )
     if total < 2:
-        text = f"there is {total} independent piece of test data, and a comparison needs at least two"
+        text = f"there is {total} independent block of test data, and a comparison needs at least two"
         yield Sign("few_blocks", text, f"try folds: 5, or {remedy}", acceptable=False)
-    elif 2.0 ** (1 - total) >= LEAST_P:
-        text = f"{total} independent pieces of test data allow no p below {2.0 ** (1 - total):.2g}"
+    elif (smallest := max(networks, 1) * 2.0 ** (1 - total)) >= LEAST_P:
+        text = f"{total} independent blocks of test data allow no p below {2.0 ** (1 - total):.2g}"
+        if networks > 1:
+            text += f", after Holm's adjustment for {networks} networks none below {min(smallest, 1.0):.2g}"
+        text += ": there will be no verdict"
         yield Sign("few_blocks", text, f"try folds: 5, or {remedy}", "warn")
     names = _UNSEEN[rec.track(recording)](recording, manifest["folds"][0])
     if names:

@@ -3,40 +3,69 @@
 from mutation.records import Fault
 
 SCORING = ("test_folds_and_burn_in.py", "test_scoring.py")
+STATISTICS = ("test_statistics.py",)
 TASKS = ("test_folds_and_burn_in.py", "test_predictions.py")
 
 FAULTS = [
     Fault(
-        "The p-value of the sign-flip test may be 0.",
-        "paired", "(1 + extreme) / (1 + resamples)", "extreme / resamples", SCORING,
+        "The p-value of drawn sign flips may be 0.",
+        "_sign_flips", "(1 + extreme) / (1 + resamples)", "extreme / resamples", STATISTICS,
     ),
     Fault(
         "The interval of a paired difference holds 90 %.",
-        "paired", "[0.025, 0.975]", "[0.05, 0.95]", SCORING,
+        "_student", "stdtrit(degrees, 0.975)", "stdtrit(degrees, 0.95)", STATISTICS,
     ),
     Fault(
         "The ends of the interval change places.",
-        "paired", "float(low),\n        float(high),", "float(high),\n        float(low),", SCORING,
+        "_student", "estimate - half, estimate + half", "estimate + half, estimate - half", STATISTICS,
     ),
     Fault(
         "A difference is per trial, not per event.",
-        "paired", "scale = events.sum()", "scale = len(events)", SCORING,
+        "_in_blocks", "(a.mean(0) - b.mean(0)).sum() / events.sum()", "(a.mean(0) - b.mean(0)).sum() / len(events)", STATISTICS,
     ),
     Fault(
-        "Members are not resampled, so their spread is not in the interval.",
-        "_resample", "(weights @ values.T)[np.arange(n)[:, None], members].mean(1)", "(weights @ values.T).mean(1)", SCORING,
+        "The spread of the members is not in the interval.",
+        "_random_effects", "variance = of_blocks + of_members", "variance = of_blocks", STATISTICS,
     ),
     Fault(
-        "Sessions are not resampled where they are pooled.",
-        "across_sessions", "rng.integers(n, size=(resamples, n))", "np.tile(np.arange(n), (resamples, 1))", SCORING,
+        "What members differ by is not freed of the noise of the trials.",
+        "_restarts", "max(float(spread - noise), 0.0)", "float(spread)", STATISTICS,
     ),
     Fault(
-        "The p-value of pooled sessions is one-sided.",
-        "_of_bootstrap", "2 * (1 + beyond) / (1 + len(boot))", "(1 + beyond) / (1 + len(boot))", (*SCORING, "test_forgetting.py"),
+        "The degrees of freedom are those of the blocks alone.",
+        "_random_effects", "inverse += of_members / variance / restarts", "inverse += 0.0", STATISTICS,
     ),
     Fault(
-        "Neighbouring windows of a continuous recording count as independent.",
-        "blocks_of", "if not is_continuous:", "if True:", SCORING,
+        "p does not know of restarts.",
+        "_random_effects", "if of_members > 0 or", "if False and", STATISTICS,
+    ),
+    Fault(
+        "The smallest p of n blocks is half as large.",
+        "smallest_p", "2.0 ** (1 - n_blocks)", "2.0 ** -n_blocks", STATISTICS,
+    ),
+    Fault(
+        "Blocks are cut in the order in which trials are given.",
+        "_in_blocks", "elif s.order is not None:", "elif False:", STATISTICS,
+    ),
+    Fault(
+        "The autocorrelation of the differences is not looked at.",
+        "cut", "if n >= FEWEST_ASSESSED:", "if False:", STATISTICS,
+    ),
+    Fault(
+        "Blocks are as long as the integrated time.",
+        "cut", "_LENGTH * g", "tau", STATISTICS,
+    ),
+    Fault(
+        "Pooled over sessions, the interval is that of one session.",
+        "across_sessions", "float(gains.var(ddof=1)) / n", "float(gains.var(ddof=1))", STATISTICS,
+    ),
+    Fault(
+        "The p-value of the t distribution is one-sided.",
+        "_student", "2 * float(stdtr(", "float(stdtr(", STATISTICS,
+    ),
+    Fault(
+        "Neighbouring windows of a continuous recording may be blocks of their own.",
+        "shortest", "if is_continuous else 1", "if False else 1", STATISTICS,
     ),
     Fault(
         "Holm's adjustment is Bonferroni's.",
@@ -48,11 +77,11 @@ FAULTS = [
     ),
     Fault(
         "Equivalence looks at one side only.",
-        "PairedDifference.equivalence", "margin - abs(self.estimate)", "margin - self.estimate", SCORING,
+        "PairedDifference.equivalence", "margin - abs(self.estimate)", "margin - self.estimate", STATISTICS,
     ),
     Fault(
         "The detectable gain is that of a one-sided test.",
-        "PairedDifference.detectable", "ndtri(0.975)", "ndtri(0.95)", SCORING,
+        "PairedDifference.detectable", "stdtrit(self.degrees, 0.975)", "stdtrit(self.degrees, 0.95)", STATISTICS,
     ),
     Fault(
         "The expected best of a sweep is chosen on test.",
@@ -88,22 +117,20 @@ FAULTS = [
         "[max(entries[n], key=lambda s: s[0].valid.mean(0).sum())[f] for f in per_fold]", SCORING,
     ),
     Fault(
-        "The chain that gains are measured from is the best one on test.",
-        "table", "join([choose([c[f] for c in chains]) for f in per_fold])",
-        "join([max([c[f] for c in chains], key=lambda v: v.test.mean(0).sum()) for f in per_fold])", SCORING,
+        "The chain that gains are measured from, and the rival, are the best ones on test.",
+        "_best", "choose(list(fold))", "max(fold, key=lambda v: v.test.mean(0).sum())", (*SCORING, "test_tables.py"),
     ),
     Fault(
-        "The rival is the best one on test.",
-        "table", "join([choose([c[f] for c in others]) for f in per_fold])",
-        "join([max([c[f] for c in others], key=lambda v: v.test.mean(0).sum()) for f in per_fold])", SCORING,
+        "A chain that loses to the null is the reference.",
+        "table", '[*some, "null"]', "some", ("test_scoring.py -k loses",),
     ),
     Fault(
         "Chains are no rivals.",
-        "table", 'in ("markov", "baseline")]', 'in ("baseline",)]', SCORING,
+        "_OTHERS", '("markov", "baseline")', '("baseline",)', (*SCORING, "test_tables.py"),
     ),
     Fault(
-        "Blocks of different folds are resampled as one.",
-        "_blocks", "labels.append(following + mine)", "labels.append(mine)", SCORING,
+        "Trials of different folds are not put in the order of time.",
+        "_place", 'np.concatenate([fold["test"] for fold in folds])', 'np.arange(sum(len(fold["test"]) for fold in folds))', SCORING,
     ),
     Fault(
         "The null of the evaluated trials is scored on the burn-in too.",
@@ -115,7 +142,7 @@ FAULTS = [
     ),
     Fault(
         "Averaged members are in the family of Holm's adjustment.",
-        "finish", ' & ~frame["averaged"]', "", SCORING,
+        "finish", ' & ~frame["averaged"].astype(bool)', "", SCORING,
     ),
     Fault(
         "The spread of the members is that of the nats of a trial.",
@@ -179,8 +206,8 @@ FAULTS = [
         "_gains", "max(burn_in, int(horizons.max()) - 1)", "burn_in", TASKS,
     ),
     Fault(
-        "Blocks of different folds are one in the tables of tasks.",
-        "_blocks", "labels.append(first + blocks_of(", "labels.append(blocks_of(", TASKS,
+        "Trials of different folds are not put in the order of time in the tables of tasks.",
+        "_place", 'np.concatenate([f["trial"].values for f in folds])', 'np.arange(sum(f.sizes["trial"] for f in folds))', TASKS,
     ),
     Fault(
         "Memory gain has the wrong sign.",
