@@ -94,9 +94,10 @@ class Data:
             raise CortseqError(
                 f"a count lies beyond the support 0 to {support} of {self.observation}, twice the largest "
                 "training count + 20: its probability is 0",
-                key="observation", value=int(self.y[beyond].max()),
+                key="observation",
+                value=int(self.y[beyond].max()),
                 fix="use negative_binomial or generalised_poisson, or leave the trial out",
-            )  # fmt: skip
+            )
         return replace(self, support=support)
 
     @property

@@ -133,9 +133,14 @@ class Model(Specification):
         raise CortseqError(f"a {self.family} model has no forecast", key="horizons", fix="leave it out")
 
     def futures(
-        self, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int,
+        self,
+        params: Params,
+        data: Data,
+        horizons: Sequence[int],
+        samples: int,
+        seed: int,
         begins: np.ndarray | None = None,
-    ) -> np.ndarray:  # fmt: skip
+    ) -> np.ndarray:
         """Return `forecast` from futures that begin before the bins `begins` (trial, time), NaN elsewhere."""
         return begun(self.forecast(params, data, horizons, samples, seed), horizons, begins)
 

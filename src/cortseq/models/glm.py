@@ -183,10 +183,15 @@ class Glm(Model):
         return self.futures(params, data, horizons, samples, seed)
 
     def futures(
-        self, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int,
+        self,
+        params: Params,
+        data: Data,
+        horizons: Sequence[int],
+        samples: int,
+        seed: int,
         begins: np.ndarray | None = None,
-    ) -> np.ndarray:  # fmt: skip
-        """Return log-mean-exp over futures from chosen bins, see `Model.futures`."""
+    ) -> np.ndarray:
+        """Return `forecast` from chosen bins, (1, trial, time, horizon) nats; see `Model.futures`."""
         p, deepest = {k: v[0] for k, v in params.items()}, farthest(horizons)
         coupling, rng = self.couplings(p), np.random.default_rng(seed)
         covariance = _covariances(p, coupling, deepest) if data.kind.has_scale else None
@@ -199,36 +204,10 @@ class Glm(Model):
             every = np.arange(data.y.shape[1]) if begins is None else np.flatnonzero(begins[trial])
             for first in range(0, len(every), size):
                 start = every[first : first + size]
-                block = self._futures(p, data, trial, eta, start, coupling, samples, rng, covariance)
+                block = _futures(self, p, data, trial, eta, start, coupling, samples, rng, covariance)
                 for lead, values in enumerate(block):
                     found[lead, trial, start[: len(values)] + lead] = values
         return forecasts(data, horizons, lambda h: found[h - 1])
-
-    def _futures(
-        self, p, data: Data, trial: int, seen, start, coupling, samples: int, rng, covariance
-    ) -> list[np.ndarray]:
-        """Return log p of what was recorded 0, 1, .. bins after each bin of `start`, the first one not known.
-
-        seen (lead, time, feature): eta from the known past. A drawn bin's own part is added to later ones.
-        """
-        emission, n = emission_of(data), data.n_features
-        later, block = np.zeros((len(seen), len(start), samples, n)), []
-        for lead in range(len(seen)):
-            start = start[start + lead < data.y.shape[1]]
-            eta = seen[lead][start + lead][:, None] + later[lead, : len(start)]
-            y = data.y[trial, start + lead]
-            if covariance is not None:
-                error = _standardised(p, y) - eta[:, 0]
-                block.append(correlated_log_prob(error, covariance[lead], p["signal_scale"]))
-                drawn = eta
-            else:
-                q = emission.from_eta(eta, p)
-                y = np.broadcast_to(y[:, None], (*eta.shape[:2], *y.shape[1:]))
-                block.append(logsumexp(emission.log_prob(q, y), axis=1) - np.log(samples))
-                drawn = self._code(p, data.kind, emission.draw(q, rng), n) if lead + 1 < len(seen) else eta
-            for lag in range(min(len(seen) - lead - 1, len(coupling))):
-                later[lead + lag + 1, : len(start)] += drawn @ coupling[lag]
-        return block
 
     def _seen(self, p: Params, data: Data, lead: int) -> np.ndarray:
         """Return eta from what is known `lead` bins before, (trial, time, feature)."""
@@ -251,6 +230,33 @@ class Glm(Model):
             drawn.append(emission.draw(emission.from_eta(eta, params), rng))
             past = np.concatenate([past, self._code(params, track, drawn[-1], n)[:, None]], 1)
         return np.stack(drawn, 1)
+
+
+def _futures(
+    model: Glm, p, data: Data, trial: int, seen, start, coupling, samples: int, rng, covariance
+) -> list[np.ndarray]:
+    """Return log p of what was recorded 0, 1, .. bins after each bin of `start`, the first one not known.
+
+    seen (lead, time, feature): eta from the known past. A drawn bin's own part is added to later ones.
+    """
+    emission, n = emission_of(data), data.n_features
+    later, block = np.zeros((len(seen), len(start), samples, n)), []
+    for lead in range(len(seen)):
+        start = start[start + lead < data.y.shape[1]]
+        eta = seen[lead][start + lead][:, None] + later[lead, : len(start)]
+        y = data.y[trial, start + lead]
+        if covariance is not None:
+            error = _standardised(p, y) - eta[:, 0]
+            block.append(correlated_log_prob(error, covariance[lead], p["signal_scale"]))
+            drawn = eta
+        else:
+            q = emission.from_eta(eta, p)
+            y = np.broadcast_to(y[:, None], (*eta.shape[:2], *y.shape[1:]))
+            block.append(logsumexp(emission.log_prob(q, y), axis=1) - np.log(samples))
+            drawn = model._code(p, data.kind, emission.draw(q, rng), n) if lead + 1 < len(seen) else eta
+        for lag in range(min(len(seen) - lead - 1, len(coupling))):
+            later[lead + lag + 1, : len(start)] += drawn @ coupling[lag]
+    return block
 
 
 def _path(fixed: Params, emission: Distribution, features, y, origin) -> Iterator[tuple[float, Params]]:

@@ -78,8 +78,10 @@ def halves(draw: Callable[[int, int], np.ndarray], samples: int, seed: int) -> t
     if samples < 4:
         raise CortseqError(
             "a forecast needs at least two futures in each of two halves",
-            key="samples", value=samples, fix="ask for four or more",
-        )  # fmt: skip
+            key="samples",
+            value=samples,
+            fix="ask for four or more",
+        )
     one, other = (draw(samples // 2, part) for part in seeds(seed, 2))
     return one, other
 

@@ -157,9 +157,14 @@ class Recurrent(Training, Cell, Model):
         return self.futures(params, data, horizons, samples, seed)
 
     def futures(
-        self, params: Params, data: Data, horizons: Sequence[int], samples: int, seed: int,
+        self,
+        params: Params,
+        data: Data,
+        horizons: Sequence[int],
+        samples: int,
+        seed: int,
         begins: np.ndarray | None = None,
-    ) -> np.ndarray[Any, Any]:  # fmt: skip
+    ) -> np.ndarray[Any, Any]:
         """Return `forecast` from chosen bins, (member, trial, time, horizon) nats; see `Model.futures`."""
         return ahead.sampled(self.network(data), params, data, horizons, samples, seed, begins)
 

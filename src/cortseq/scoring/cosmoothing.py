@@ -61,9 +61,13 @@ def table(
     for name, predict in rates.items():
         found = predict()
         gain = paired(
-            _log_prob(found, spikes), null, np.nansum(spikes, (1, 2)),
-            seed=seed, order=roles["test"], shortest=shortest,
-        ).per(BIT)  # fmt: skip
+            _log_prob(found, spikes),
+            null,
+            np.nansum(spikes, (1, 2)),
+            seed=seed,
+            order=roles["test"],
+            shortest=shortest,
+        ).per(BIT)
         value = float(np.mean([benchmark_bits_per_spike(member, spikes) for member in found]))
         rows.append(
             {"smoother": name, "value": value, "over_training_mean": gain.estimate, "low": gain.low}

@@ -172,20 +172,43 @@ class Opponent:
 
 OPPONENTS = {
     "null": Opponent(
-        "value", "low", "high",
-        "null_p", "null_p_holm", "null_smallest_p", "null_detectable", "null_equivalence_p", "against_null",
+        "value",
+        "low",
+        "high",
+        "null_p",
+        "null_p_holm",
+        "null_smallest_p",
+        "null_detectable",
+        "null_equivalence_p",
+        "against_null",
     ),
     "chain": Opponent(
-        "gain_over_markov", "gain_low", "gain_high",
-        "p_value", "p_holm", "smallest_p", "detectable_gain", "equivalence_p", "against_chain",
-        "reference", "mean_rate_over_markov",
+        "gain_over_markov",
+        "gain_low",
+        "gain_high",
+        "p_value",
+        "p_holm",
+        "smallest_p",
+        "detectable_gain",
+        "equivalence_p",
+        "against_chain",
+        "reference",
+        "mean_rate_over_markov",
     ),
     "rival": Opponent(
-        "gain_over_rival", "rival_low", "rival_high",
-        "rival_p", "rival_p_holm", "rival_smallest_p", "rival_detectable", "rival_equivalence_p",
-        "against_rival", "rival", "mean_rate_over_rival",
+        "gain_over_rival",
+        "rival_low",
+        "rival_high",
+        "rival_p",
+        "rival_p_holm",
+        "rival_smallest_p",
+        "rival_detectable",
+        "rival_equivalence_p",
+        "against_rival",
+        "rival",
+        "mean_rate_over_rival",
     ),
-}  # fmt: skip
+}
 
 
 def model_rows(whole: Scored, variants: list[list[Scored]], given: References) -> list[dict[str, Any]]:
