@@ -22,8 +22,10 @@ given (from the study's folder, then from the working directory), in `data/raw/`
 the folders of `mirrors:` and of the environment variable `CORTSEQ_MIRRORS` (separated by `:`), and then
 fetched from its `url` (http or https; whole, at most 20 GB or `CORTSEQ_DOWNLOAD_MB`). What you place is
 never written, moved or deleted. Copies from mirrors and packages and downloads lie in `data/cache/`,
-which may be deleted at any time. Rows without a link say why the file cannot be fetched: put it into
-`data/raw/`.
+which may be deleted at any time. Rows without a link name the script of this folder that makes or finds the
+file; its head says from what. Put the file into `data/raw/`. A file that was made anew holds the same numbers
+where the original does, but may differ in bytes from the one whose sha256 stands here: the study then says
+so in one line, and its `sha256` is to be replaced.
 
 This page is written by `python data/inventory.py` from the entries of `config/`.
 

@@ -160,9 +160,7 @@ def npz_ragged(folder):
     return Made(entry, windows())
 
 
-@layout(
-    "npz: spikes on one clock + table of trials (csv) beside it", "spikes, trials, a covariate", drafted=False
-)
+@layout("npz: spikes on one clock + table of trials (csv) beside it", "spikes, trials, a covariate")
 def npz_and_table(folder):
     times, units = joined()
     np.savez(folder / "x.npz", t=times, u=units)
@@ -359,9 +357,7 @@ def csv_trials(folder):
     return Made(entry, cut())
 
 
-@layout(
-    "csv with a header: unit, time; trials in a table beside it", "spikes, trials, a covariate", drafted=False
-)
+@layout("csv with a header: unit, time; trials in a table beside it", "spikes, trials, a covariate")
 def csv_and_trials(folder):
     times, units = joined()
     pd.DataFrame({"cluster": units, "time_ms": times * 1e3}).to_csv(folder / "x.csv", index=False)
@@ -484,6 +480,22 @@ def suite2p_planes(folder):
     return Made(entry, windowed(signal()[:1199]))
 
 
+@layout(
+    "CaImAn file (`CNMF.save`)",
+    "dF/F, denoised or deconvolved traces of the accepted components, frame rate",
+    package="h5py",
+)
+def caiman(folder):
+    f = signal().T
+    content = {"estimates/F_dff": np.concatenate([f[:2], -f[:1], f[2:]]), "estimates/C": np.ones((5, 1200)),
+               "estimates/S": b"NoneType", "estimates/idx_components": [0, 1, 3, 4], "estimates/dims": [64, 64],
+               "estimates/A/data": np.ones(7), "params/data/fr": 10, "params/init/K": 5}  # fmt: skip
+    _h5(folder, content)
+    return Made(
+        {"source": "caiman", "path": "x.h5", "signal": "F_dff", "window_ms": 2000}, windowed(signal())
+    )
+
+
 # -- NWB ---------------------------------------------------------------------------------------------
 
 
@@ -589,7 +601,7 @@ def ranges(folder: Path):
     return type("Handler", (Ranges,), {"folder": folder, "sent": 0})
 
 
-@layout("NWB on a web server, read in pieces", "spikes, trials", drafted=False, package="pynwb")
+@layout("NWB on a web server, read in pieces", "spikes, trials", package="pynwb")
 def nwb_streamed(folder):
     _save(_nwb(), folder / "x.nwb")
     stack = contextlib.ExitStack()
@@ -785,10 +797,10 @@ def table() -> str:
     head = [
         "# Formats",
         "",
-        "Every row is a made-up recording in that layout (tests/layouts.py), read by its entry of a study; a",
-        "test compares every bin with plain arithmetic and keeps this table current. The last column says",
-        "whether `cortseq new FILE` finds such an entry by itself. Neo reads further formats",
-        "(`source: neo`).",
+        "Every row is a made-up recording in that layout (tests/layouts.py), read by its entry of a study; a test",
+        "compares every bin with plain arithmetic and keeps this table current. The last column says whether",
+        "`cortseq new FILE...` finds such an entry by itself, given the table of trials or the address where there is",
+        "one. Neo reads further formats (`source: neo`).",
         "",
         "| layout | what is read | in the test | `cortseq new` |",
         "|---|---|---|---|",

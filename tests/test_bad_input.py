@@ -204,12 +204,23 @@ def test_proposals_for_damaged_files_end_in_words(name, tmp_path, monkeypatch):
         survives(lambda: proposing.draft(tmp_path / name))
 
 
+def _spoil_study(name: str, n: int, folder: Path, seed: int) -> None:
+    content = (Path(__file__).parents[1] / "config/studies" / name).read_bytes()
+    for k in range(n):
+        (folder / "x.yaml").write_bytes(damaged(content, np.random.default_rng((seed, k))))
+        survives(lambda: study.read(folder / "x.yaml"))
+
+
 def test_damaged_studies_end_in_words(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    content = (Path(__file__).parents[1] / "config/studies/decision.yaml").read_bytes()
-    for k in range(150):
-        (tmp_path / "x.yaml").write_bytes(damaged(content, np.random.default_rng((4, k))))
-        survives(lambda: study.read(tmp_path / "x.yaml"))
+    _spoil_study("decision.yaml", 150, tmp_path, seed=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["decision.yaml", "song.yaml"])
+def test_studies_damaged_in_many_ways(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _spoil_study(name, 200, tmp_path, seed=5)
 
 
 def test_a_crash_of_the_matlab_reader_is_one_line(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from cortseq import binning
 from cortseq import recording as rec
 from cortseq.preprocess import preprocess
 from cortseq.sources.npz import Npz
-from cortseq.sources.nwb import series_time
+from cortseq.sources.series import series_time
 from cortseq.sources.suite2p import Suite2p
 
 

@@ -24,13 +24,14 @@ PACKAGE = ROOT / "src/cortseq"
 FLOORS = [
     {"cli"},
     {"study"},
-    {"report", "inspecting", "checking"},
-    {"proposing"},
+    {"report", "inspecting", "checking", "plans"},
+    {"proposing", "pairing", "outline"},
     {"textbook", "figures"},
     {"scoring", "dynamics"},
     {"preprocess", "splits", "fetch", "signs"},
     {"sources"},
     {"networks"},
+    {"costs"},
     {"models", "fingerprint"},
     {"theory", "processes"},
     {

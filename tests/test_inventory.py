@@ -1,6 +1,7 @@
 """data/README.md says of every recording of the shipped studies what it is, whose, and how it is got."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ def test_every_recording_says_what_it_is_and_whose(inventory):
                 assert source.what and source.cite and source.licence, f"{file.name}: {name}"
                 fetched = source.url or source.package
                 assert fetched or "Not fetched" in source.cite, f"{file.name}: {name} cannot be had by anyone"
+                made = re.search(r"data/\w+\.py", source.cite)
+                assert fetched or (made and (ROOT / made[0]).is_file()), f"{file.name}: {name} has no script"
                 assert source.sha256 or source.package, f"{file.name}: {name} has no digest"
                 assert not source.url or source.url.startswith("https://")
 

@@ -38,11 +38,15 @@ def test_new_writes_a_study_that_checks(name, tmp_path, capsys):
     need(name)
     made = LAYOUTS[name].make(tmp_path)
     out = tmp_path / "mine.yaml"
-    assert cli.main(["new", str(tmp_path / made.entry["path"]), "-o", str(out)]) == 0
+    path, trials = made.entry.get("path"), made.entry.get("trials", {})
+    given = [str(tmp_path / path) if path else made.entry["url"]]
+    given += [str(tmp_path / trials["path"])] if trials else []
+    assert cli.main(["new", *given, "-o", str(out)]) == 0
     assert cli.main(["check", str(out)]) == 0, capsys.readouterr()
-    source = study.read(out).datasets[
-        "x" if (tmp_path / made.entry["path"]).is_file() else made.entry["path"].split(".")[0]
-    ]
+    (source,) = study.read(out).datasets.values()
+    assert {k: getattr(source.trials, k) for k in ("start", "stop") if k in trials} == {
+        k: v for k, v in trials.items() if k in ("start", "stop")
+    }
     form = {
         k: v
         for k, v in made.entry.items()

@@ -34,6 +34,18 @@ def test_windows_do_not_span_gaps():
     assert r.attrs["continuous"] == 1 and r.attrs["bin_width"] == pytest.approx(0.05)
 
 
+def test_samples_before_valid_from_are_left_out():
+    raw = _continuous(np.arange(100) * 0.01, np.arange(100)[:, None])
+    r = preprocess(raw, _entry(window_ms=300, axes=("time", "unit"), valid_from=0.25))
+    assert r["start"].values.tolist() == pytest.approx([0.25, 0.55]) and r["counts"].values[0, 0, 0] == 25
+    assert '"samples_before_valid_from": 25' in r.attrs["dirt"]
+    with pytest.raises(CortseqError, match=r"valid_from: no sample is left, the last is at 0\.99 s"):
+        preprocess(raw, _entry(window_ms=300, valid_from=1.0))
+    trials = xr.Dataset({"counts": (("trial", "time", "unit"), np.ones((4, 5, 2)))}, attrs=raw.attrs)
+    with pytest.raises(CortseqError, match="valid_from: is for samples on one clock"):
+        preprocess(trials, _entry(valid_from=0.25))
+
+
 def test_a_repeated_clock_value_is_no_gap():
     time = np.arange(60) * 0.01
     time[30] = time[29]

@@ -26,6 +26,16 @@ def test_bytes_depend_on_the_content_only(tmp_path, counts):
     assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
 
 
+def test_no_text_of_a_csv_is_a_formula(tmp_path):
+    labels = ["=1+1", "@SUM(A1)", "+a", "-b", "-1.5", "-", "a=b"]
+    store.write_table(pd.DataFrame({"label": labels, "x": -1.0, "=y": 1}), tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text().splitlines() == [
+        "label,x,'=y", "'=1+1,-1,1", "'@SUM(A1),-1,1", "'+a,-1,1", "'-b,-1,1", "-1.5,-1,1", "-,-1,1", "a=b,-1,1"
+    ]  # fmt: skip
+    store.write_table(pd.DataFrame({"label": labels}), tmp_path / "x.parquet")
+    assert store.read_table(tmp_path / "x.parquet")["label"].tolist() == labels
+
+
 def test_a_failed_write_leaves_nothing_and_keeps_the_old(tmp_path):
     target = tmp_path / "x.json"
     store.write_json({"a": 1}, target)

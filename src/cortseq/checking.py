@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from cortseq import fetch, preprocess, signs, splits
+from cortseq import costs, fetch, plans, preprocess, signs, splits
 from cortseq import recording as rec
 from cortseq.errors import CortseqError, about
+from cortseq.models.work import Size
 from cortseq.scoring.compare import RESAMPLES
 from cortseq.scoring.statistics import blocks_of
 from cortseq.sources.base import Source
@@ -47,10 +48,61 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
         found = facts(recording, manifest, source)
     found["dataset"], found["source"] = name, source.source
     if file is not None:
-        found["file"], found["sha256"] = str(file), fetch.verify(source, file)
+        found |= {"file": str(file), **fetch.digest(source, file)}
     found["fits"] = len(plan.variants(source.track)) * plan.folds * bool(plan.models)
     found["members"] = plan.members
+    found["fit_seconds"] = fit_seconds(plan, found)
     return found
+
+
+def fit_seconds(plan: Study, found: dict[str, Any]) -> dict[str, float]:
+    """Return about how many CPU seconds the fits of a dataset take on this machine, by model, longest first.
+
+    Parameters
+    ----------
+    found : facts of the dataset.
+    """
+    taken: dict[str, float] = {}
+    for fold in found["folds"]:
+        size = Size(
+            found["track"], fold["train"], fold["valid"], found["bins"][2], found["features"], plan.members
+        )
+        for variant in plan.variants(found["track"]).values() if plan.models else ():
+            seconds = costs.seconds(variant.model, size)
+            if seconds is not None:  # a plug-in whose arithmetic no law knows
+                taken[variant.model_name] = taken.get(variant.model_name, 0.0) + costs.pace() * seconds
+    return {name: float(f"{s:.2g}") for name, s in sorted(taken.items(), key=lambda item: -item[1])}
+
+
+def estimate(plan: Study, found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what a study will cost: jobs by rule, CPU seconds of starts and of fits, memory of one job.
+
+    Parameters
+    ----------
+    found : facts of each dataset that could be read.
+    """
+    jobs, known = plans.jobs(plan), costs.measured()
+    arrays = max((facts["memory_mb"] for facts in found), default=0.0)
+    return {
+        "jobs": jobs,
+        "start_seconds": float(f"{costs.pace() * known['job_s'] * sum(jobs.values()):.2g}"),
+        "fit_seconds": float(f"{sum(sum(facts['fit_seconds'].values()) for facts in found):.2g}"),
+        "job_mb": known["job_mb"],
+        "arrays_mb": arrays,
+        "basis": "laws of cost, within about a factor of 2; a network that stops early takes less",
+        "not_counted": "scores, forecasts, dynamics, audits and figures",
+    }
+
+
+def estimated(cost: dict[str, Any]) -> list[str]:
+    """Return an estimate as lines of text."""
+    starts, fits = costs.duration(cost["start_seconds"]), costs.duration(cost["fit_seconds"])
+    return [
+        f"estimate ({cost['basis']}): {sum(cost['jobs'].values())} jobs; one core needs about {starts} to "
+        f"start them and about {fits} for the fits; {cost['not_counted']} come on top",
+        f"estimate: a job needs about {cost['job_mb']:g} MB of memory and a few times its arrays, "
+        f"{cost['arrays_mb']:g} MB at most",
+    ]
 
 
 def facts(recording: xr.Dataset, manifest: dict[str, Any], source: Source) -> dict[str, Any]:
@@ -112,8 +164,9 @@ def _symbols(recording: xr.Dataset, valid: np.ndarray) -> dict[str, Any]:
 
 
 def _signal(recording: xr.Dataset, valid: np.ndarray) -> dict[str, Any]:
-    values = recording["signal"].values[valid]
-    return {"values": [float(values.min()), float(values.mean()), float(values.max())]}
+    values, where = recording["signal"].values, valid[..., None]
+    low, high = values.min(where=where, initial=np.inf), values.max(where=where, initial=-np.inf)
+    return {"values": [float(low), float(values.mean(where=where)), float(high)]}
 
 
 _OF_TRACK = {"counts": _counts, "symbols": _symbols, "signal": _signal}
@@ -135,7 +188,7 @@ def _ranges(recording: xr.Dataset, names: list[str]) -> dict[str, str]:
 def lines(found: dict[str, Any]) -> list[str]:
     """Return the facts of one dataset as lines of text."""
     name, kind = found["dataset"], found["track"]
-    where = f"{found['file']}, sha256 {found['sha256'][:12]}..., " if "file" in found else ""
+    where = f"{found['file']}, {_digest(found)}, " if "file" in found else ""
     said = [f"{name}: {where}source {found['source']}"]
     said.append(f"  {_size(found)}")
     if found["read"]:
@@ -150,12 +203,27 @@ def lines(found: dict[str, Any]) -> list[str]:
             said.append(f"  {key}: {', '.join(f'{label} {value}'.strip() for label, value in values)}")
     said.append(f"  {_split(found)}")
     said.append(
-        f"  fits: {found['fits']} of up to {found['members']} members; {found['memory_mb']:g} MB of arrays"
+        f"  fits: {found['fits']} of up to {found['members']} members{_longest(found)}; "
+        f"{found['memory_mb']:g} MB of arrays"
     )
     if found["dirt"]:
         said.append(f"  dropped or odd: {_counted(found['dirt'])}")
     words = {"warn": "warning", "note": "note"}
     return said + [f"  {words[s['level']]}: {s['name']}: {s['text']}" for s in found["signs"]]
+
+
+def _digest(found: dict[str, Any]) -> str:
+    """Return the digest of the raw file in words."""
+    if "sha256" in found:
+        return f"sha256 {found['sha256'][:12]}..."
+    return f"digest of 64 blocks {found['stamp'][:12]}... (the run computes the sha256 of all of it)"
+
+
+def _longest(found: dict[str, Any]) -> str:
+    """Return the estimate of all fits of a dataset and of the three models that take longest, as words."""
+    taken = found["fit_seconds"]
+    longest = ", ".join(f"{name} {costs.duration(s)}" for name, s in list(taken.items())[:3])
+    return f", estimated {costs.duration(sum(taken.values()))} of one core ({longest})" if taken else ""
 
 
 def _counted(found: dict[str, int]) -> str:
@@ -183,8 +251,10 @@ def _size(found: dict[str, Any]) -> str:
     width = found["bin_s"]
     what = f"{found['trials']} trials x {high} bins x {found['features']} {_FEATURES[found['track']]}"
     if "symbols" in found:
-        return f"{what}; sequences of {low} to {high} labels (median {median:g})"
+        spread = f"{low} to {high} labels (median {median:g})" if low < high else f"{low} labels"
+        return f"{what}; sequences of {spread}"
     spread = f"{low * width:.4g} to {high * width:.4g} s (median {median * width:.4g} s)"
+    spread = spread if low < high else f"{low * width:.4g} s"
     whole = f"{found['valid_bins'] * width:.4g} s in all"
     return f"{what}; bins of {width * 1e3:.6g} ms, trials of {spread}, {whole}"
 

@@ -32,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     inspect = commands.add_parser("inspect", parents=[outside], help="say what a recording file holds")
     inspect.add_argument("files", type=Path, nargs="+", metavar="FILE")
     new = commands.add_parser("new", parents=[outside], help="write a commented study for recording files")
-    new.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    new.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="a recording: file, folder or http address; a table of trials follows the spikes it belongs to",
+    )  # fmt: skip
     new.add_argument(
         "-o", "--out", type=Path, metavar="STUDY.yaml", help="default: named after the first file"
     )
@@ -77,16 +80,15 @@ def _check(given: argparse.Namespace) -> int:
             print("\n".join(checking.lines(facts)))
     fits = sum(len(plan.variants(s.track)) for s in plan.datasets.values()) * plan.folds * bool(plan.models)
     if given.json:
-        print(
-            json.dumps(
-                {"study": str(given.config), "fits": fits, "datasets": found, "faults": faults}, indent=1
-            )
-        )
+        said = {"study": str(given.config), "fits": fits, "datasets": found, "faults": faults}
+        cost = None if faults else checking.estimate(plan, found)
+        print(json.dumps({**said, "estimate": cost}, indent=1))
     if faults:
         raise CortseqError("\n".join(faults))
     work = [f"{len(plan.datasets)} recording(s), {fits} fits of up to {plan.members} members"]
     work += [f"{len(plan.theory)} phenomena"] * bool(plan.theory)
     if not given.json:
+        print("\n".join(checking.estimated(checking.estimate(plan, found))))
         print(f"{given.config}: {', '.join(work)}: fine")
     return 0
 
@@ -100,16 +102,16 @@ def _inspect(given: argparse.Namespace) -> int:
 
 
 def _new(given: argparse.Namespace) -> int:
-    from cortseq import entries, proposing
+    from cortseq import entries, outline
 
-    out = given.out or Path(f"{entries.slug(given.files[0].name.split('.')[0]) or 'study'}.yaml")
+    out = given.out or Path(f"{entries.slug(Path(given.files[0]).name.split('.')[0]) or 'study'}.yaml")
     if out.exists():
         raise CortseqError(
             "is there already and is not overwritten", file=out, key="-o", fix="name another file"
         )
-    text = proposing.study(given.files, out)
+    text = outline.study(given.files, out)
     out.write_text(text, encoding="utf-8")
-    print(f"{out}: {len(given.files)} dataset(s); next: cortseq check {out}")
+    print(f"{out}: {len(study.read(out).datasets)} dataset(s); next: cortseq check {out}")
     return 0
 
 

@@ -101,6 +101,20 @@ def stamp(source: Source, path: Path) -> str:
     return digest.hexdigest()
 
 
+def digest(source: Source, path: Path) -> dict[str, str]:
+    """Return what to say of the content of a file that `available` found, in seconds for any size.
+
+    Returns
+    -------
+    {"sha256": ...}; for a file above 64 MB whose entry gives no sha256 {"stamp": ...} (see `stamp`).
+    """
+    if source.sha256:
+        return {"sha256": source.sha256}
+    if source.patterns or path.stat().st_size <= _WHOLE:
+        return {"sha256": _digest(source, path)}
+    return {"stamp": stamp(source, path)}
+
+
 def _there(source: Source, path: Path) -> bool:
     return path.is_dir() if source.patterns else path.is_file()
 
@@ -133,6 +147,8 @@ def find(source: Source, mirrors: list[str]) -> Path | None:
     found = [f for m in folders for f in sorted(m.rglob(glob.escape(name))) if f.is_file()]
     if not found:
         return None
+    if len(found) == 1 and not source.sha256:
+        return found[0]
     digests = {store.sha256(f): f for f in reversed(found)}
     if source.sha256:
         if source.sha256 not in digests:
@@ -215,7 +231,8 @@ def available(source: Source, mirrors: list[str]) -> Path | None:
     if path is None:
         return None
     if _there(source, path):
-        verify(source, path)
+        if source.sha256:
+            verify(source, path)
         return path
     found = None if source.patterns else find(source, mirrors)
     if found is None and not source.url:

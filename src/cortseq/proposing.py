@@ -7,8 +7,9 @@ import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import xarray as xr
@@ -19,12 +20,9 @@ from cortseq.entries import slug
 from cortseq.errors import CortseqError
 from cortseq.sources import registry
 from cortseq.sources.base import Proposal, Source
+from cortseq.sources.guesses import window_for
 
-_WINDOWS = 60  # that a continuous recording is cut into, where it is long enough
-_LONGEST = 5.0  # s, of such a window
-_LEAST = 10  # bins of one
 _LABELS = 50  # labels per window of one long sequence
-_NICE = np.array([1.0, 2.0, 5.0])
 
 
 @dataclass
@@ -34,7 +32,7 @@ class Draft:
     Attributes
     ----------
     name : of the dataset.
-    entry : its keys, `path` as given.
+    entry : its keys, `path` or `url` as given.
     notes : key -> remark that stands behind it as a comment.
     recording : what it gives.
     """
@@ -44,9 +42,18 @@ class Draft:
     notes: dict[str, str] = field(default_factory=dict)
     recording: xr.Dataset | None = None
 
-    def lines(self, path: str | None = None) -> list[str]:
-        """Return the entry as lines of YAML, to stand under `datasets:`."""
-        shown = {**self.entry, "path": path or self.entry["path"]}
+    def lines(self, folder: Path | None = None) -> list[str]:
+        """Return the entry as lines of YAML, to stand under `datasets:`.
+
+        Parameters
+        ----------
+        folder : where the study will lie; paths are written from there. None: as they are.
+        """
+        shown = dict(self.entry)
+        if folder is not None and "path" in shown:
+            shown["path"] = os.path.relpath(shown["path"], folder)
+        if folder is not None and "trials" in shown:
+            shown["trials"] = {**shown["trials"], "path": os.path.relpath(shown["trials"]["path"], folder)}
         found = [f"  {self.name}:"]
         for key, value in shown.items():
             remark = f"  # {self.notes[key]}" if key in self.notes else ""
@@ -59,9 +66,17 @@ def _flow(value: Any) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def candidates(path: Path) -> list[type[Source]]:
-    """Return the sources that may read a file by its suffix, or a folder by the names in it."""
+def candidates(path: Path | str) -> list[type[Source]]:
+    """Return the sources that may read a file by its suffix, or a folder by the names in it.
+
+    Parameters
+    ----------
+    path : a file or folder; the address of a file on a web server (text) is for sources that stream.
+    """
     found = registry().values()
+    if isinstance(path, str):
+        suffix = PurePosixPath(urlsplit(path).path).suffix.lower()
+        return [s for s in found if suffix in s.suffixes and "stream" in s.model_fields]
     if path.is_dir():
         return [
             s for s in found if any(True for pattern in s.parts for _ in path.glob(pattern)) or _own(s, path)
@@ -74,8 +89,12 @@ def _own(source: type[Source], path: Path) -> bool:
     return any((path / name).is_file() for name in names)
 
 
-def draft(path: Path) -> Draft:
+def draft(path: Path | str) -> Draft:
     """Return an entry that reads the file and gives a recording that can be split.
+
+    Parameters
+    ----------
+    path : a file or folder, or the address of a file on a web server (text), which is read in pieces.
 
     Raises
     ------
@@ -84,16 +103,17 @@ def draft(path: Path) -> Draft:
     proposals: list[Proposal] = []
     reasons: list[str] = []  # of the proposals, the likeliest first, then of sources that had none
     silent: list[str] = []
+    where: Any = path  # sources that stream take an address too
     for source in candidates(path):
         try:
-            with _quiet():
-                proposals += source.propose(path)
+            with quiet():
+                proposals += source.propose(where)
         except CortseqError as error:
             silent.append(str(error).splitlines()[0])
     for proposal in sorted(proposals, key=lambda p: -p.sure):
         try:
-            with _quiet():
-                return _settled(path, proposal)
+            with quiet():
+                return settled(path, proposal)
         except CortseqError as error:
             reasons.append(str(error).splitlines()[0])
     why = next(iter([*reasons, *silent]), "no source knows what the file may be")
@@ -101,27 +121,40 @@ def draft(path: Path) -> Draft:
     raise CortseqError(why, file=home, fix=None if " -- " in why else "write an entry by hand")
 
 
+def place(entry: dict[str, Any]) -> Path | None:
+    """Return the file that an entry's source reads; None where it streams."""
+    return Path(entry["path"]) if "path" in entry else None
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Hear no warning inside: a proposal that fails is no concern of the user."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def _settled(path: Path, proposal: Proposal) -> Draft:
-    """Return a proposal with bins and windows that fit the file, after it was loaded, cut and split."""
+def settled(path: Path | str, proposal: Proposal) -> Draft:
+    """Return a proposal with bins and windows that fit the file, after it was loaded, cut and split.
+
+    Raises
+    ------
+    CortseqError : the proposal does not read the file, or what it reads is refused.
+    """
     entry, notes = dict(proposal.entry), dict(proposal.notes)
-    entry = {"source": entry.pop("source"), "path": str(path), **entry}
-    raw = _typed(entry).load(path, 0)
+    where = {"url": path, "stream": True} if isinstance(path, str) else {"path": str(path)}
+    entry = {"source": entry.pop("source"), **where, **entry}
+    raw = typed(entry).load(place(entry), 0)
     _cut(raw, entry, notes)
-    source = _typed(entry)
+    source = typed(entry)
     recording = preprocess.judged(raw, source)
     splits.split(recording, splits.Deal(seed=0, folds=1), source, "dataset")
-    name = slug(path.name.split(".")[0])
+    name = slug(PurePosixPath(urlsplit(path).path if isinstance(path, str) else path).name.split(".")[0])
     return Draft(name if name[:1].isalpha() else f"d_{name}".rstrip("_"), entry, notes, recording)
 
 
-def _typed(entry: dict[str, Any]) -> Source:
+def typed(entry: dict[str, Any]) -> Source:
+    """Return an entry as its source; one line where a key is wrong."""
     try:
         return registry()[entry["source"]].model_validate(entry)
     except ValueError as error:
@@ -146,81 +179,4 @@ def _cut(raw: xr.Dataset, entry: dict[str, Any], notes: dict[str, str]) -> None:
     else:
         width = float(raw.attrs["bin_width"])
         span = raw.sizes["time"] * width
-    length = max(min(_LONGEST if width < 0.1 else 20 * width, span / _WINDOWS), _LEAST * width)
-    bins = max(_nice_below(length / width), _LEAST)
-    entry["window_ms"] = float(f"{bins * width * 1e3:.6g}")
-    notes["window_ms"] = f"GUESS: windows of {bins} bins, about {int(span / (bins * width))} of them"
-
-
-def _nice_below(number: float) -> int:
-    """Return the largest of 1, 2, 5, 10, 20, 50, ... that is not above `number`."""
-    scale = 10.0 ** np.floor(np.log10(max(number, 1.0)))
-    fitting = [n * scale for n in _NICE if n * scale <= number * (1 + 1e-9)]
-    return int(max(fitting, default=1))
-
-
-# -- a study -----------------------------------------------------------------------------------------
-
-
-def study(paths: list[Path], out: Path) -> str:
-    """Return the text of a study of the files, one dataset each; paths are relative to the study's folder.
-
-    Parameters
-    ----------
-    paths : recordings, files or folders.
-    out : where the study is to be written.
-
-    Raises
-    ------
-    CortseqError : a file for which no entry is found, one line each.
-    """
-    drafts, faults = [], []
-    for path in paths:
-        if not path.exists():
-            faults.append(str(CortseqError("no such file", file=path, fix="check the path")))
-            continue
-        try:
-            drafts.append(draft(path))
-        except CortseqError as error:
-            faults += str(error).splitlines()
-    if faults:
-        raise CortseqError("\n".join(faults))
-    lines = [*_HEAD.format(name=slug(out.stem) or "mine").splitlines(), "datasets:"]
-    names: set[str] = set()
-    for found in drafts:
-        base, number = found.name, 2
-        while found.name in names:
-            found.name, number = f"{base}_{number}", number + 1
-        names.add(found.name)
-        lines += [f"  # {text}" for text in _described(found)]
-        lines += found.lines(os.path.relpath(found.entry["path"], out.parent))
-    return "\n".join([*lines, *_TAIL.splitlines()]) + "\n"
-
-
-def _described(found: Draft) -> list[str]:
-    recording = found.recording
-    assert recording is not None
-    sizes = ", ".join(
-        f"{n} {name}s" for name, n in recording.sizes.items() if name in ("trial", "unit", "channel")
-    )
-    bins = f"{recording.sizes['time']} bins of {1e3 * recording.attrs['bin_width']:g} ms at most"
-    return [
-        f"{sizes}, {bins}"
-        if "n_symbols" not in recording.attrs
-        else f"{recording.sizes['trial']} sequences of labels"
-    ]
-
-
-_HEAD = """\
-# Written by `cortseq new`. GUESS marks what the files do not say: correct it where you know better.
-# `cortseq check` says what is read and what is odd; then run it.
-study: {name}
-seed: 0
-folds: 1      # k > 1: every trial is tested once
-members: 3    # random restarts of every network"""
-
-_TAIL = """\
-# models: left out, the standard set is compared: PSTH, Markov chains, HMM, GLM, networks.
-# models:
-#   markov: {family: markov, states: [8, 16], order: [1, 2]}
-#   rate: {family: rate, hidden: 64}"""
+    entry["window_ms"], notes["window_ms"] = window_for(span, width)

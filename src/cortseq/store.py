@@ -151,12 +151,27 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as .csv (nine significant digits) or .parquet by the suffix."""
+    """Write a table as .csv (nine significant digits) or .parquet by the suffix.
+
+    Texts that a spreadsheet would run as a formula get a `'` in front in a .csv.
+    """
     with atomic(path) as temporary:
         if str(path).endswith(".parquet"):
             table.to_parquet(temporary, index=False)
         else:
-            table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+            texts = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
+            plain = table.assign(**{c: table[c].map(_no_formula) for c in texts}).rename(columns=_no_formula)
+            plain.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def _no_formula(value: Any) -> Any:
+    """Return a text that no spreadsheet takes for a formula: labels come from data. Numbers stay."""
+    if not isinstance(value, str) or len(value) < 2 or value[0] not in "=@+-\t\r":
+        return value
+    with contextlib.suppress(ValueError):
+        float(value)
+        return value
+    return f"'{value}"
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -1,39 +1,8 @@
 # Audits, the comparison, figures and the report.
 
 
-def signed(dataset):
-    """Whether a recording has networks under Dale's law whose dynamics are dissected."""
-    specs = [VARIANTS[dataset][name].model for name in flowing(dataset)]
-    return any(m.signed for m in specs)
-
-
-def plastic(dataset):
-    """Whether a recording has networks with plastic synapses."""
-    return any(VARIANTS[dataset][name].model.plastic for name in flowing(dataset))
-
-
-def saturating(dataset):
-    """Whether a recording has networks of tanh units, for which there is a mean-field theory."""
-    return any(VARIANTS[dataset][name].model.saturates for name in flowing(dataset))
-
-
 # What is known of each recording before anything is computed; figures ask it whether they apply.
-FACTS = {
-    dataset: products.Facts(
-        dataset=dataset,
-        track=STUDY.datasets[dataset].track,
-        folds=STUDY.folds,
-        variants=tuple(variants),
-        recurrent=tuple(recurrent(dataset)),
-        flowing=tuple(flowing(dataset)),
-        roles=frozenset(v.model.role for v in variants.values()),
-        tasks={task: tuple(able(task, dataset)) for task in products.TASKS},
-        signed=signed(dataset),
-        plastic=plastic(dataset),
-        saturating=saturating(dataset),
-    )
-    for dataset, variants in VARIANTS.items()
-}
+FACTS = plans.facts(STUDY)
 WHOLE = products.Facts(carried=tuple(CARRIED))
 
 

@@ -2,12 +2,7 @@
 # what is left of earlier sessions.
 
 
-# Which models can do a task, and the settings of the study that it uses.
-ABLE = {
-    "forecasts": lambda model: bool(STUDY.horizons) and model.has_forecast,
-    "memory": lambda model: model.has_flow,
-    "generation": lambda model: model.role != "null",
-}
+# The settings of the study that a task uses.
 SETTINGS = {
     "forecasts": ("seed", "burn_in", "horizons", "samples", "forecast_trials"),
     "memory": ("burn_in",),
@@ -17,11 +12,7 @@ SETTINGS = {
 
 def able(task, dataset):
     """Variants that can do a task, by model; of those the one that is best on validation does it."""
-    found = {}
-    for variant in VARIANTS[dataset].values():
-        if ABLE[task](variant.model):
-            found.setdefault(variant.model_name, []).append(variant.name)
-    return found
+    return plans.able(STUDY, task, VARIANTS[dataset])
 
 
 def candidates(product):
@@ -90,11 +81,7 @@ rule cosmooth:
 
 
 # Variants that learn the sessions of the sequence one after another.
-CARRIED = [
-    name
-    for name, variant in (VARIANTS[STUDY.sequence[0]].items() if STUDY.sequence else ())
-    if getattr(variant.model, "after", None)
-]
+CARRIED = plans.carried(STUDY)
 
 
 def in_sequence(variant):

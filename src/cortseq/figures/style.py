@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from cortseq import store
 from cortseq.observations.tracks import TRACKS
@@ -64,11 +66,25 @@ def figure(rows: int, columns: int, width: float, height: float, **options: Any)
 
 def save(fig: Figure, table: pd.DataFrame, stem: str | Path) -> None:
     """Write `stem`.svg, .pdf and .csv; the same figure gives the same bytes."""
+    _without_mathematics(fig, table)
     with style():
         for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None})):
             with store.atomic(f"{stem}{suffix}") as temporary:
                 fig.savefig(temporary, format=suffix[1:], metadata=metadata)
     store.write_table(table, f"{stem}.csv")
+
+
+def _without_mathematics(fig: Figure, table: pd.DataFrame) -> None:
+    """Show names that come from data as they are: matplotlib reads a pair of dollar signs as mathematics."""
+    texts = [table[c].unique() for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
+    names = {str(v) for v in [*table.columns, *itertools.chain(*texts)] if "$" in str(v)}
+    if not names:
+        return
+    for ax in fig.axes:
+        ax.get_xticklabels(), ax.get_yticklabels()  # made when they are asked for
+    for text in fig.findobj(Text):
+        if any(name in text.get_text() for name in names):
+            text.set_parse_math(False)
 
 
 def wrapped(name: str, width: int = 18) -> str:

@@ -22,6 +22,7 @@ from cortseq import store
 from cortseq.data import Data, Params, Trials, check_card
 from cortseq.errors import CortseqError
 from cortseq.models.progress import Checkpoint, Progress, default_progress, silent
+from cortseq.models.work import Size, Work
 
 if TYPE_CHECKING:
     from cortseq.flow import Flow
@@ -99,6 +100,10 @@ class Model(Specification):
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Estimate the parameters from training trials; choices are made on the validation trials."""
         raise NotImplementedError
+
+    def work(self, size: Size) -> Work:
+        """Return how much arithmetic `learn` does at most; the default is one pass over the training bins."""
+        return {"fit": 1.0, "bin": float(size.learned * size.features)}
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
         """Return log p(y_t | y_<t) in nats, (member, trial, time)."""

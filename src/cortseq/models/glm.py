@@ -14,6 +14,7 @@ from cortseq.errors import CortseqError
 from cortseq.models import regression
 from cortseq.models.base import Learned, Model, Run
 from cortseq.models.horizons import farthest, forecasts
+from cortseq.models.work import Size, Work
 from cortseq.observations import MIN_SD, TRACKS, Distribution, Track, emission_of, with_dispersion
 from cortseq.observations.base import Loss
 from cortseq.observations.gaussian import correlated_log_prob
@@ -102,6 +103,16 @@ class Glm(Model):
             n_free,
             card={"chosen": best[2], "settings_tried": tried},
         )
+
+    def work(self, size: Size) -> Work:
+        """Return the arithmetic of the features' covariance, its eigenvectors and the path of penalties."""
+        seen = size.features * self.basis().shape[1]  # features of one bin
+        return {
+            "fit": 1.0,
+            "covariance": float(size.learned * seen**2),
+            "eigenvectors": float(seen**3),
+            "regression": float(size.learned * seen * size.features),
+        }
 
     def _uncoupled(self, loss: Loss, features, y, features_valid, y_valid) -> tuple[np.ndarray, np.ndarray]:
         """Weights and intercepts of each channel from its own past, its penalty chosen on validation."""

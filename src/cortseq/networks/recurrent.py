@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from cortseq import observations
 from cortseq.data import Data, Params
 from cortseq.models.base import Fit, Learned, Model, Role, Run
+from cortseq.models.work import Size, Work
 from cortseq.networks import evaluate, loop, parameters
 from cortseq.networks.cell import Cell, Count, State
 from cortseq.networks.member import Member
@@ -76,8 +77,6 @@ class Recurrent(Training, Cell, Model):
             )
         return self
 
-    # -- parts ------------------------------------------------------------------------------------
-
     @property
     def training(self) -> Training:
         """The settings of training alone."""
@@ -93,8 +92,6 @@ class Recurrent(Training, Cell, Model):
     def discretises(self, track: str) -> bool:
         """Return whether the network sees population states; symbols are states already."""
         return self.discretise is not None and not TRACKS[track].has_labels
-
-    # -- before learning --------------------------------------------------------------------------
 
     def applies(self, track: str) -> bool:
         """Return False for a network that would see population states of symbols: they are states already."""
@@ -130,7 +127,9 @@ class Recurrent(Training, Cell, Model):
         learned.card["dead_units"] = evaluate.dead_units(network, learned.params, train)
         return learned
 
-    # -- predictions ------------------------------------------------------------------------------
+    def work(self, size: Size) -> Work:
+        """Return the arithmetic of all epochs; a network that stops early does less."""
+        return self.arithmetic(self.hidden, size)
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray[Any, Any]:
         """Return log p(y_t | y_<t) in nats, (member, trial, time)."""

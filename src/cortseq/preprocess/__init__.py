@@ -11,9 +11,15 @@ from cortseq import recording as rec
 from cortseq import signs
 from cortseq.errors import CortseqError
 from cortseq.preprocess.events import clocked, events, spans
-from cortseq.preprocess.samples import samples, without_clocks, without_missing_channels
+from cortseq.preprocess.samples import (
+    samples,
+    without_beginning,
+    without_clocks,
+    without_missing_channels,
+)
 from cortseq.preprocess.symbols import symbols
 from cortseq.sources.base import Source
+from cortseq.sources.windows import chosen
 
 _OF_SAMPLES = {"counts": samples, "signal": samples, "symbols": symbols}
 
@@ -28,9 +34,8 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
     raw = prepared(raw, source)
     recording = _cut(raw, source)
     recording = _in_order(recording) if source.guard else recording
-    recording = _part(recording, source)
-    if source.max_trials and recording.sizes["trial"] > source.max_trials:
-        recording = recording.isel(trial=slice(0, source.max_trials))
+    if not raw.attrs.get("chosen"):
+        recording = recording.isel(trial=chosen(recording.sizes["trial"], source))
     recording.attrs["provenance"] = raw.attrs.get("provenance", "{}")
     dropped = json.loads(raw.attrs.get("dirt", "{}")) | rec.dirt(recording)
     if rec.kind(recording).has_events:
@@ -68,6 +73,8 @@ def prepared(raw: xr.Dataset, source: Source) -> xr.Dataset:
         return raw
     if raw.attrs["form"] == "events":
         raw = clocked(raw, source)
+    elif source.valid_from is not None and not raw.attrs.get("chosen"):
+        raw = without_beginning(raw, source.valid_from)
     raw = _select(raw, source)
     if "channel" in raw.dims:
         raw = without_missing_channels(without_clocks(raw))
@@ -89,22 +96,6 @@ def _in_order(recording: xr.Dataset) -> xr.Dataset:
     recording = recording.isel(trial=order).assign_coords(trial=np.arange(len(order)))
     recording.attrs["continuous"] = 1
     return recording
-
-
-def _part(recording: xr.Dataset, source: Source) -> xr.Dataset:
-    """Return the trials between two shares of all.
-
-    Parts that meet neither share a trial nor leave one out.
-    """
-    if source.part is None:
-        return recording
-    n = recording.sizes["trial"]
-    first, last = (round(share * n) for share in source.part)
-    if last - first < 2:
-        raise CortseqError(
-            f"{last - first} of {n} trials are left", key="part", value=list(source.part), fix="widen it"
-        )
-    return recording.isel(trial=slice(first, last))
 
 
 def _select(raw: xr.Dataset, source: Source) -> xr.Dataset:

@@ -15,6 +15,7 @@ from cortseq.preprocess import labels, windows
 from cortseq.sources import observed
 from cortseq.sources.base import Source
 from cortseq.sources.events import tidy
+from cortseq.sources.windows import trial_spans
 
 if TYPE_CHECKING:
     from cortseq import binning
@@ -75,15 +76,7 @@ def events(raw: xr.Dataset, source: Source) -> xr.Dataset:
 
 def spans(raw: xr.Dataset, source: Source) -> np.ndarray | None:
     """Return starts and stops in s of the trials on the spikes' clock, (trial, 2); None without a table."""
-    return _spans(raw, source) if "interval_start" in raw else None
-
-
-def _spans(raw: xr.Dataset, source: Source) -> np.ndarray:
-    window = windows.window(source)
-    if window is None:
-        return np.stack([raw["interval_start"].values, raw["interval_stop"].values], 1)
-    align = raw["interval_align" if "interval_align" in raw else "interval_start"].values
-    return np.stack([align + window[0], align + window[1]], 1)
+    return trial_spans(raw, source) if "interval_start" in raw else None
 
 
 def _in_trials(raw: xr.Dataset, source: Source, bin_width: float) -> xr.Dataset:
@@ -126,7 +119,7 @@ def _intervals(raw: xr.Dataset, source: Source, bin_width: float) -> tuple[np.nd
     """
     window = windows.window(source)
     if "interval_start" in raw:
-        starts, stops = _spans(raw, source).T
+        starts, stops = trial_spans(raw, source).T
         return starts, stops, window[0] if window else 0.0
     length = windows.length(source)
     if bin_width > length:

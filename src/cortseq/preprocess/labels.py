@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from cortseq import recording as rec
+from cortseq.sources.windows import nearest_in_time
 
 
 def covariates(raw: xr.Dataset) -> dict[str, Any]:
@@ -42,16 +43,3 @@ def with_series(recording: xr.Dataset, raw: xr.Dataset) -> xr.Dataset:
         recording = recording.assign_coords({name: (("trial", "time"), values)})
     recording.attrs["covariates"] = sorted([*recording.attrs["covariates"], *names])
     return recording
-
-
-def nearest_in_time(wanted: np.ndarray, times: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the sample nearest to each wanted time: interpolation would be wrong for angles.
-
-    Parameters
-    ----------
-    wanted : s, of any shape; the result has the same.
-    times, values : (sample,) in ascending order of times (s).
-    """
-    right = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
-    left = right - (wanted - times[right - 1] <= times[right] - wanted)
-    return values[left] if len(times) > 1 else np.full(np.shape(wanted), values[0])

@@ -13,9 +13,8 @@ from cortseq.errors import CortseqError
 from cortseq.observations.tracks import Track
 from cortseq.preprocess import labels, windows
 from cortseq.sources.base import Source
+from cortseq.sources.windows import gaps, nearest_in_time, samples_per_bin, samples_per_window, starts
 
-GAP = 2.5  # a step between samples longer than this many sample widths is a gap ...
-MIN_GAP = 0.1  # ... if it also lasts this long (s)
 CLOCKS = {"time", "t", "times", "timestamp", "timestamps", "frame", "frames", "index", "sample", "samples"}
 STEPS = 50  # a channel needs so many steps before their regularity says that it is a clock
 MISSING = 0.2  # channels missing in more of the samples are dropped: every bin they lack would be masked
@@ -25,17 +24,35 @@ def samples(raw: xr.Dataset, source: Source) -> xr.Dataset:
     """Return the Recording of raw counts or signals (`cortseq.sources.base`)."""
     track = rec.kind(raw)
     native = float(raw.attrs["bin_width"])
-    factor = _factor(source, native)
+    factor = samples_per_bin(source, native)
     recording = _cut(raw, source, native, factor) if "trial" not in raw[track.name].dims else raw
     recording = _rebin(recording, track, factor)
     n_trials, n_time, n_features = (recording.sizes[dim] for dim in track.dims)
     windows.fits(source, n_trials, n_time, n_features, track.name)
     recording = _build(recording, raw, track, native * factor)
+    recording = recording.assign_coords(time=recording["time"] + raw.attrs.get("time_start", 0.0))
     window = windows.window(source)
     if window is not None and not recording.attrs["continuous"]:
         inside = (recording["time"] >= window[0] - 1e-9) & (recording["time"] < window[1] - 1e-9)
         recording = recording.isel(time=np.flatnonzero(inside.values))
     return labels.with_labels(recording, raw)
+
+
+def without_beginning(raw: xr.Dataset, first: float) -> xr.Dataset:
+    """Return continuous samples from the time `first` (s) on; what was left out is counted in `dirt`."""
+    if "time" not in raw.coords or "trial" in raw.dims:
+        raise CortseqError(
+            "is for samples on one clock, these are cut into trials", key="valid_from", value=first,
+            fix="remove it",
+        )  # fmt: skip
+    late = raw["time"].values >= first
+    if not late.any():
+        raise CortseqError(
+            f"no sample is left, the last is at {raw['time'].values[-1]:g} s", key="valid_from", value=first
+        )
+    found = json.loads(raw.attrs.get("dirt", "{}")) | {"samples_before_valid_from": int((~late).sum())}
+    raw = raw.isel(time=np.flatnonzero(late))
+    return raw.assign_attrs(dirt=json.dumps({key: n for key, n in found.items() if n}))
 
 
 def without_clocks(raw: xr.Dataset) -> xr.Dataset:
@@ -81,20 +98,8 @@ def without_missing_channels(raw: xr.Dataset) -> xr.Dataset:
         "channels_mostly_missing": int((~kept).sum()),
         "samples_masked_for_missing_values": int(missing[..., kept].any(-1).sum()),
     }
-    raw = raw.isel(channel=np.flatnonzero(kept))
+    raw = raw if kept.all() else raw.isel(channel=np.flatnonzero(kept))  # no copy where all are kept
     return raw.assign_attrs(dirt=json.dumps({k: v for k, v in found.items() if v}))
-
-
-def _factor(source: Source, native: float) -> int:
-    """Return native bins per bin."""
-    if source.bin_ms is None:
-        return 1
-    factor = round(source.bin_ms / 1e3 / native)
-    if factor < 1 or abs(factor * native * 1e3 - source.bin_ms) > 1e-6 * source.bin_ms:
-        raise CortseqError(
-            f"is not a multiple of the native bin of {native * 1e3:g} ms", key="bin_ms", value=source.bin_ms
-        )
-    return factor
 
 
 def _cut(raw: xr.Dataset, source: Source, native: float, factor: int) -> xr.Dataset:
@@ -102,28 +107,16 @@ def _cut(raw: xr.Dataset, source: Source, native: float, factor: int) -> xr.Data
 
     None spans a gap in time (steps of more than GAP samples and MIN_GAP).
     """
-    per_bin = max(round(windows.length(source) / native) // factor * factor, 0)
-    if per_bin < factor or per_bin == 0:
-        raise windows.bin_too_wide(factor * native, windows.length(source))
+    per_window = samples_per_window(source, native, factor)
     time = raw["time"].values
-    gaps = np.flatnonzero(np.diff(time) > max(GAP * native, MIN_GAP if native < MIN_GAP else 0.0)) + 1
-    starts = []
-    for a, b in zip([0, *gaps], [*gaps, len(time)], strict=True):
-        starts += list(range(a, b - per_bin + 1, per_bin))
-    if not starts:
-        raise CortseqError(
-            "no window fits between the gaps of the recording",
-            key="window_ms",
-            value=source.window_ms,
-            fix="shorten it",
-        )
-    index = np.array(starts)[:, None] + np.arange(per_bin)
+    first = starts(len(time), gaps(time, native), per_window, source)
+    index = first[:, None] + np.arange(per_window)
     moved = xr.Variable(("trial", "time"), index)
     cut = raw.drop_vars([v for v in raw.variables if str(v).startswith(("series_", "time_"))])
     cut = cut.rename(time="sample").isel(sample=moved).drop_vars("sample")
     cut = cut.assign_coords(start=("trial", time[index[:, 0]]), stop=("trial", time[index[:, -1]] + native))
     for name in labels.series(raw):
-        values = labels.nearest_in_time(time, raw[f"time_{name}"].values, raw[f"series_{name}"].values)
+        values = nearest_in_time(time, raw[f"time_{name}"].values, raw[f"series_{name}"].values)
         cut = cut.assign_coords({name: (("trial", "time"), values[index])})
     cut.attrs = dict(raw.attrs) | {"continuous": 1}
     return cut

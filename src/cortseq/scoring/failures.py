@@ -66,7 +66,7 @@ def split(comparison: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def sentences(failed: pd.DataFrame) -> list[str]:
-    """One sentence for each thing that could not be made, from `of_files`; none for what follows from a fit."""
+    """One sentence for each row of `of_files`; none for what only follows from a fit that failed."""
     fits = failed[failed["product"] == "fits"]
     known = set(zip(fits["dataset"], fits["why"], strict=True))
     follows = [pair in known for pair in zip(failed["dataset"], failed["why"], strict=True)]

@@ -35,7 +35,8 @@ def tidy(raw: xr.Dataset) -> xr.Dataset:
     times = raw["event_time"].values
     units = raw["event_unit"].values
     trials = raw["event_trial"].values if "event_trial" in raw else None
-    order = np.argsort(units, kind="stable")
+    by_unit = (units[1:] >= units[:-1]).all()  # slices, then, need no copies
+    order: Any = slice(None) if by_unit else np.argsort(units, kind="stable")
     facts: dict[str, Any] = {} if trials is not None else _restarts(times[order], units[order])
     inner = (times,) if trials is None else (times, trials)
     disordered = _steps_back(times, units, trials, order)
@@ -48,7 +49,7 @@ def tidy(raw: xr.Dataset) -> xr.Dataset:
         dirt["spikes_out_of_order"] = disordered
     if same.any():
         dirt["spikes_at_the_same_time"] = int(same.sum())
-        order = order[~same]
+        order = np.flatnonzero(~same) if isinstance(order, slice) else order[~same]
     attrs = {"dirt": json.dumps(dirt), FACTS: json.dumps(facts)}
     return raw.isel(event=order).assign_attrs(attrs)
 
@@ -59,22 +60,23 @@ def facts(raw: xr.Dataset) -> dict[str, Any]:
     return facts
 
 
-def _steps_back(times: np.ndarray, units: np.ndarray, trials: np.ndarray | None, order: np.ndarray) -> int:
+def _steps_back(times: np.ndarray, units: np.ndarray, trials: np.ndarray | None, order: Any) -> int:
     """Return how often a spike is earlier than the one before it in the same unit (and trial)."""
-    within = np.diff(units[order]) == 0
-    back = np.diff(times[order]) < 0
+    units, times = units[order], times[order]
+    within, back = units[1:] == units[:-1], times[1:] < times[:-1]
     if trials is None:
         return int((within & back).sum())
     step = np.diff(trials[order])
     return int((within & ((step < 0) | ((step == 0) & back))).sum())
 
 
-def _same(times: np.ndarray, units: np.ndarray, trials: np.ndarray | None, order: np.ndarray) -> np.ndarray:
+def _same(times: np.ndarray, units: np.ndarray, trials: np.ndarray | None, order: Any) -> np.ndarray:
     """Return which spikes repeat the one before in unit, trial and time, (event,) bool."""
-    same = (np.diff(times[order]) == 0) & (np.diff(units[order]) == 0)
-    if trials is not None:
-        same &= np.diff(trials[order]) == 0
-    return np.append(False, same)[: len(order)]
+    same = np.ones(max(len(times) - 1, 0), bool)
+    for labels in (times, units) if trials is None else (times, units, trials):
+        values = labels[order]
+        same &= values[1:] == values[:-1]
+    return np.append(False, same)[: len(times)]
 
 
 def _restarts(times: np.ndarray, units: np.ndarray) -> dict[str, Any]:
@@ -82,11 +84,11 @@ def _restarts(times: np.ndarray, units: np.ndarray) -> dict[str, Any]:
     if len(times) < FEW or not np.isfinite(times).all():
         return {}
     span = float(np.ptp(times))
-    within = np.diff(units) == 0
-    back = within & (np.diff(times) < -BACK * span)
+    steps, within = np.diff(times), units[1:] == units[:-1]
+    back = within & (steps < -BACK * span)
     n = np.bincount(units, minlength=int(units.max()) + 1)
     per_unit = np.bincount(units[1:][back], minlength=len(n))
-    earlier = np.bincount(units[1:][within & (np.diff(times) < 0)], minlength=len(n))
+    earlier = np.bincount(units[1:][within & (steps < 0)], minlength=len(n))
     known = n >= FEW
     restarting = known & (per_unit > 0) & (earlier < SEQUENTIAL * n)
     if restarting.sum() * 2 < max(known.sum(), 1):

@@ -26,6 +26,9 @@ _LABEL = r"syll|label|symbol|state|behaviou?r|motif|stage"
 _RATE = r"fps|fs$|rate|hz"
 _SOUND = r"song|audio|sound|mic"
 _WIDTH = r"^bin|_bin|bin_|^dt$|width|^step$"
+_WINDOWS = 60  # that a continuous recording is cut into, where it is long enough
+_LONGEST = 5.0  # s, of such a window
+_LEAST = 10  # bins of one
 _AS_COVARIATE = 200  # different values that a covariate has at most, where it is text
 
 
@@ -90,6 +93,26 @@ def time_unit(times: np.ndarray, n_units: int, name: str = "", trials: int = 1) 
             if low <= rate <= high and step * scale <= fine:
                 return unit, f"GUESS: it makes {rate:.3g} spikes/s per unit"
     return "s", "GUESS: no unit of time makes plausible rates"
+
+
+def window_for(span: float, width: float) -> tuple[float, str]:
+    """Return the length in ms of windows that cut a continuous recording into about 60, and the remark.
+
+    Parameters
+    ----------
+    span, width : of the recording and of a bin, s.
+    """
+    length = max(min(_LONGEST if width < 0.1 else 20 * width, span / _WINDOWS), _LEAST * width)
+    bins = max(int(nice_below(length / width)), _LEAST)
+    remark = f"GUESS: windows of {bins} bins, about {int(span / (bins * width))} of them"
+    return float(f"{bins * width * 1e3:.6g}"), remark
+
+
+def nice_below(number: float) -> int:
+    """Return the largest of 1, 2, 5, 10, 20, 50, ... that is not above `number`."""
+    scale = 10.0 ** np.floor(np.log10(max(number, 1.0)))
+    fitting = [n * scale for n in (1.0, 2.0, 5.0) if n * scale <= number * (1 + 1e-9)]
+    return int(max(fitting, default=1))
 
 
 # -- spikes ----------------------------------------------------------------------------------------

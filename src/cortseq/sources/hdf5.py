@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -91,6 +91,12 @@ class Hdf5Archive(Archive):
                     f"cannot be read as numbers or text ({error})", file=self.file, key=key
                 ) from error
         return values.astype(str) if values.dtype.kind in "OS" else values
+
+    def shapes(self, keys: Iterable[str]) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each dataset of numbers among `keys`; others are left out."""
+        with open_hdf5(self.file) as content:
+            known = [key for key in keys if key in self._keys]
+            return {k: content[k].shape for k in known if content[k].dtype.kind in "iufb"}
 
     def get(self, key: str | None, option: str) -> np.ndarray:
         """Return the array `key`, named in the study under `option`; one fault is one line.

@@ -5,6 +5,7 @@ Rübel et al. 2022, eLife 11:e78362.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -14,12 +15,13 @@ from pydantic import Field, model_validator
 
 from cortseq.errors import CortseqError
 from cortseq.memory import affordable
-from cortseq.sources import observed
+from cortseq.sources import nwb_signal, observed, windows
 from cortseq.sources.base import Positive, Proposal, Source
 from cortseq.sources.nwb_open import open_nwb
 from cortseq.sources.nwb_summaries import inspect_table, inspect_units, propose_units
 from cortseq.sources.nwb_view import View, scalars
-from cortseq.sources.raw import dense, describe, finite, step
+from cortseq.sources.raw import describe, finite, with_dirt
+from cortseq.sources.series import column_around
 from cortseq.sources.trials import SECONDS, Unit
 
 _BYTES = 64  # that reading, ordering and binning take per spike
@@ -30,7 +32,9 @@ class Nwb(Source):
 
     A covariate names a column of that table (one value per trial) or a TimeSeries anywhere in the file
     (a value at each of its times). With `window_ms` a number, windows of that length are cut and no
-    table is read. Units without spikes are kept here; trials without a start, stop or alignment time
+    table is read. `signal` reads a time series instead: trials of the table where `window_ms` is [start,
+    stop] or `intervals` or `align` is given, else windows. Only their samples are read, and averaged
+    into bins meanwhile. Units without spikes are kept here; trials without a start, stop or alignment time
     and trials longer than `max_trial_s` are dropped and counted. A trial needs no stop where `window_ms` is
     given. Time outside the `obs_intervals` of a unit is missing.
     """
@@ -45,7 +49,9 @@ class Nwb(Source):
     align: str | None = Field(None, description="column whose time is zero of each trial; default: its start")
     units: str | None = Field(None, description="name or path of the table of units, where there are several")
     signal: str | None = Field(
-        None, description="name or path of a time series to read instead of spikes: fluorescence, dF/F, ..."
+        None,
+        description="name or path of a time series to read instead of spikes: fluorescence, dF/F, ...; in "
+        "trials where window_ms is [start, stop] or intervals or align is given, else in windows",
     )
     stream: bool = Field(False, description="read the file at `url:` in pieces, without fetching it whole")
     max_trial_s: Positive | None = Field(
@@ -78,12 +84,14 @@ class Nwb(Source):
     def _stream_or_file(self) -> Self:
         if self.stream and (self.url is None or self.path or self.sha256 or self.package):
             raise ValueError("stream: reads what `url:` names -- give url: and no path:, sha256: or package:")
-        if self.signal and (self.intervals or self.align or self.units):
-            raise ValueError("intervals, align, units: are for spikes -- remove them or signal:")
+        if self.signal and self.units:
+            raise ValueError("units: is for spikes -- remove it or signal:")
         return self
 
     @property
     def _wants_table(self) -> bool:
+        if self.signal and self.window_ms is None:
+            return bool(self.intervals or self.align)
         return not isinstance(self.window_ms, int | float)
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
@@ -91,21 +99,24 @@ class Nwb(Source):
         place: Any = self.url if self.stream else file
         file = place
         with open_nwb(place, self.units) as nwb:
+            table = self._table(nwb, file)
             if self.signal:
-                return self._samples(nwb, place)
+                return self._samples(nwb, table, file)
             raw = _units(nwb, file, SECONDS[self.time_unit])
             raw = observed.with_intervals(raw, _observed(nwb)) if self.obs_intervals else raw
-            table = self._table(nwb, file)
             dirt: dict[str, int] = {}
             if table is not None:
                 raw, dirt = self._with_trials(raw, table, file)
+            spans = None if table is None else windows.trial_spans(raw, self)
             for label, name in self.covariates.items():
                 if table is None or name not in table.colnames:
-                    raw = _with_series(raw, label, name, nwb, file)
+                    time, values = _behaviour(label, name, nwb, spans, file)
+                    raw = raw.assign_coords({f"time_{label}": (f"time_{label}", time)})
+                    raw = raw.assign({f"series_{label}": (f"time_{label}", values)})
         return describe(raw, "events", dirt)
 
-    def _samples(self, nwb: View, file: Path) -> xr.Dataset:
-        """Return one time series as a signal, its regions of interest or columns as channels."""
+    def _samples(self, nwb: View, table: Any, file: Path) -> xr.Dataset:
+        """Return trials or windows of one time series, its regions of interest or columns as channels."""
         series = nwb.series.get(str(self.signal))
         if series is None:
             raise CortseqError(
@@ -115,19 +126,15 @@ class Nwb(Source):
                 value=self.signal,
                 fix=_names(nwb.series),
             )
-        values = np.asarray(series.data[:])
-        values = values[:, None] if values.ndim == 1 else values
-        raw = dense(values, "signal", ("time", "channel"), file=file, key=f"signal: {self.signal}")
-        time = finite(series_time(series), file=file, key=f"{self.signal}.timestamps")
-        if len(time) != len(values) or (np.diff(time) < 0).any():
-            raise CortseqError(
-                "times and samples do not fit together", file=file, key="signal", value=self.signal
-            )
-        raw = raw.assign_coords({"time": time, **_regions(series, values.shape[1])})
-        width = 1 / series.rate if series.rate else step(time, file)
+        trials, dirt = (None, {}) if table is None else self._with_trials(xr.Dataset(), table, file)
+        raw, spans = nwb_signal.cut(series, self, trials, file)
         for label, name in self.covariates.items():
-            raw = _with_series(raw, label, name, nwb, file)
-        return describe(raw, "samples", bin_width=float(width))
+            if table is None or name not in table.colnames:
+                time, values = _behaviour(label, name, nwb, spans, file)
+                values = windows.nearest_in_time(raw["clock"].values, time, values)
+                raw = raw.assign_coords({label: (("trial", "time"), values)})
+        raw = raw.drop_vars("clock").assign_coords(_regions(series, raw.sizes["channel"]))
+        return with_dirt(raw, dirt)
 
     def _table(self, nwb: View, file: Path) -> Any:
         """Return the table of trials; None where windows are cut instead."""
@@ -195,7 +202,10 @@ class Nwb(Source):
             series = sorted(nwb.series, key=lambda name: name not in nwb.rois)
             for name in series[:1]:
                 note = "regions of interest" if name in nwb.rois else "GUESS: the first series of the file"
-                made.append(Proposal({"source": "nwb", "signal": name}, {"signal": note}, 0.5))
+                with contextlib.suppress(CortseqError):  # a clock that is irregular gives no bins
+                    entry, notes = nwb_signal.guess(nwb.series[name], file, name)
+                    entry = {"source": "nwb", "signal": name, **entry}
+                    made.append(Proposal(entry, {"signal": note, **notes}, 0.5))
         return made
 
     @classmethod
@@ -286,8 +296,14 @@ def _regions(series: Any, n: int) -> dict[str, Any]:
     return found
 
 
-def _with_series(raw: xr.Dataset, label: str, name: str, nwb: View, file: Path) -> xr.Dataset:
-    """Return a behaviour series as `series_<label>`; a column of a matrix is named `name[column]`."""
+def _behaviour(
+    label: str, name: str, nwb: View, spans: np.ndarray | None, file: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return times (sample,) in s and values (sample,) of a behaviour series around the trials.
+
+    A column of a matrix is named `name[column]`. `spans` (trial, 2) are starts and stops of the trials in s;
+    None: the whole series.
+    """
     series = nwb.series
     base, _, column = name.rstrip("]").partition("[")
     if base not in series or (column and not column.isdigit()):
@@ -298,31 +314,16 @@ def _with_series(raw: xr.Dataset, label: str, name: str, nwb: View, file: Path) 
             value=name,
             fix=f"series: {sorted(series)}",
         )
-    values = np.asarray(series[base].data[:])
-    values = values[:, None] if values.ndim == 1 else values
-    if (values.shape[1] > 1 and not column) or int(column or 0) >= values.shape[1]:
+    n_columns = int(np.prod(series[base].data.shape[1:]))
+    if (n_columns > 1 and not column) or int(column or 0) >= n_columns:
         raise CortseqError(
-            f"the series has {values.shape[1]} columns",
+            f"the series has {n_columns} columns",
             file=file,
             key=f"covariates.{label}",
             value=name,
             fix=f"choose one: {base}[0]",
         )
-    time = finite(series_time(series[base]), file=file, key=f"{base}.timestamps")
-    raw = raw.assign_coords({f"time_{label}": (f"time_{label}", time)})
-    return raw.assign({f"series_{label}": (f"time_{label}", values[:, int(column or 0)])})
-
-
-def series_time(series: Any) -> np.ndarray:
-    """Return times of a TimeSeries in s.
-
-    Returns
-    -------
-    (sample,).
-    """
-    if series.timestamps is not None:
-        return np.asarray(series.timestamps[:], float)
-    return np.asarray((series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate)
+    return column_around(series[base], int(column or 0), spans, file, base)
 
 
 SOURCE = Nwb

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+_BLOCK = 1 << 18  # intervals that are compared at once
+
 
 def with_intervals(raw: xr.Dataset, intervals: list[np.ndarray]) -> xr.Dataset:
     """Return raw events with the intervals in which each unit was observed.
@@ -66,6 +68,10 @@ def covered(starts: np.ndarray, stops: np.ndarray, pieces: np.ndarray, slack: fl
     """
     if not len(pieces):
         return np.zeros(np.shape(starts), bool)
+    if len(starts) > _BLOCK:
+        blocks = range(0, len(starts), _BLOCK)
+        parts = [covered(starts[k : k + _BLOCK], stops[k : k + _BLOCK], pieces, slack) for k in blocks]
+        return np.concatenate(parts)
     at = np.searchsorted(pieces[:, 0], np.asarray(starts) + slack, side="right") - 1
     return np.asarray((at >= 0) & (np.asarray(stops) <= pieces[np.maximum(at, 0), 1] + slack))
 

@@ -52,7 +52,7 @@ FAULTS = [
     ),
     Fault(
         "Trials are aligned to their start, not to the event that was asked for.",
-        "_spans", '"interval_align" if "interval_align" in raw else "interval_start"', '"interval_start"', PREPROCESS,
+        "trial_spans", '"interval_align" if "interval_align" in raw else "interval_start"', '"interval_start"', PREPROCESS,
     ),
     Fault(
         "The clock of aligned trials begins at the event.",
@@ -76,7 +76,7 @@ FAULTS = [
     ),
     Fault(
         "Windows span the sample after a gap.",
-        "_cut", "if native < MIN_GAP else 0.0)) + 1", "if native < MIN_GAP else 0.0))", PREPROCESS,
+        "gaps", "if native < MIN_GAP else 0.0)) + 1", "if native < MIN_GAP else 0.0))", PREPROCESS,
     ),
     Fault(
         "A window of samples stops a sample early.",
@@ -84,7 +84,7 @@ FAULTS = [
     ),
     Fault(
         "Parts of a recording that meet share a trial.",
-        "_part", "slice(first, last)", "slice(first, last + 1)", (*PREPROCESS, "test_forgetting.py -k part"),
+        "chosen", "slice(first, last)", "slice(first, last + 1)", (*PREPROCESS, "test_forgetting.py -k part"),
     ),
     Fault(
         "A trial has one valid bin too many.",
@@ -124,7 +124,7 @@ FAULTS = [
     ),
     Fault(
         "A series of an NWB file begins at 0.",
-        "series_time", "(series.starting_time or 0.0) + np", "np", SOURCES,
+        "series_time", "(series.starting_time or 0.0) + numbers", "numbers", SOURCES,
     ),
     Fault(
         "Trials of an NWB file that are too long are kept.",
@@ -160,7 +160,7 @@ FAULTS = [
     ),
     Fault(
         "Spikes that repeat another one stay.",
-        "tidy", "order = order[~same]", "order = order[same | ~same]", (*FIELD, *SOURCES),
+        "tidy", "order = np.flatnonzero(~same) if isinstance(order, slice) else order[~same]", "pass", (*FIELD, *SOURCES),
     ),
     Fault(
         "A clock that restarts once is taken for jitter.",

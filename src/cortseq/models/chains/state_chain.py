@@ -13,6 +13,7 @@ from cortseq.data import Data, Params
 from cortseq.models.base import Fit, Learned, Model, Run
 from cortseq.models.chains import chain, encoder, smoothing
 from cortseq.models.horizons import farthest, reached
+from cortseq.models.work import Size, Work
 from cortseq.observations import TRACKS, emission_of, with_dispersion
 
 _AT_ONCE = 5_000_000  # numbers in the largest temporary array
@@ -80,6 +81,17 @@ class StateChain(Model):
         return super().fit_sequences(
             sequences, n_symbols, [np.zeros(0, int)] if valid is None else valid, **how
         )
+
+    def work(self, size: Size) -> Work:
+        """Return the arithmetic of clustering for each decay, of the contexts and of the prediction."""
+        states = size.features if TRACKS[size.track].has_labels else self.states
+        clustered = 0 if TRACKS[size.track].has_labels else size.learned * states * size.features
+        return {
+            "fit": 1.0,
+            "cluster": float(clustered * self.restarts),
+            "context": float(size.learned * (self.length + 1)),
+            "prediction": float((size.learned + size.valid * size.bins) * states),
+        }
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Choose the decay of the encoder and the smoothing of the chain on validation."""

@@ -13,6 +13,7 @@ from cortseq._lazy import lazy
 from cortseq.data import Data, Params
 from cortseq.models.base import CURVES
 from cortseq.models.hmm import squarem
+from cortseq.models.work import Size, Work
 from cortseq.observations import StateEmission
 from cortseq.observations.states import Block
 
@@ -200,3 +201,14 @@ def ascend(model: Hmm, emission: StateEmission, p: Params, e: Expected, blocks: 
     if reached >= middle.log_prob + model.log_prior(emission, once):
         return model.maximise(emission, there)
     return twice
+
+
+def arithmetic(states: int, size: Size) -> Work:
+    """Return how much arithmetic an iteration takes over the training and validation bins (`Model.work`)."""
+    bins = size.members * (size.learned + size.valid * size.bins) * states
+    return {
+        "fit": float(size.members),
+        "state": float(bins),
+        "move": float(bins * states),
+        "emission": float(bins * size.features),
+    }

@@ -19,6 +19,7 @@ from cortseq.models.hmm import em
 from cortseq.models.hmm.ahead import ahead, draw_rows, imagined
 from cortseq.models.hmm.autoregressive import AutoregressiveStates
 from cortseq.models.horizons import reached
+from cortseq.models.work import Size, Work
 from cortseq.observations import TRACKS, StateEmission, emission_of, states_of
 from cortseq.observations.poisson import Poisson
 from cortseq.observations.states import Block
@@ -64,8 +65,6 @@ class Hmm(Model):
         5, description="iterations in which validation gains less than 1e-4 nats per event"
     )
 
-    # ------------------------------------------------------------------------------------ learning
-
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Run EM from a random start per member; see `Model.learn`."""
         from cortseq.compiled import threads
@@ -88,6 +87,10 @@ class Hmm(Model):
         card = {k: [end[k] for _, _, end in found] for k in found[0][2]}
         return Learned(params | common, n_free, curves, {**card, "settings_tried": 1})
 
+    def work(self, size: Size) -> Work:
+        """Return the arithmetic of one iteration; how many there are depends on the recording."""
+        return em.arithmetic(self.states, size)
+
     def _emission(self, shape: Data | dict[str, Any]) -> StateEmission:
         track = TRACKS[shape["track"] if isinstance(shape, dict) else shape.track]
         if self.autoregressive and track.has_scale:
@@ -109,8 +112,6 @@ class Hmm(Model):
 
     def _pseudo_count(self, emission: StateEmission) -> float:
         return min(1.0, emission.prior) / self.states
-
-    # ------------------------------------------------------------------------------------ predicting
 
     def _members(self, params: Params, data: Data) -> Iterator[tuple[int, StateEmission, Params, Block]]:
         """Yield each member with each block of trials."""
@@ -189,8 +190,6 @@ class Hmm(Model):
             drawn.append(emission.draw(params, state, drawn[-1] if drawn else None, rng))
             rows = params["transition"][state]
         return np.stack(drawn, 1)
-
-    # ------------------------------------------------------------------------------------ forecasting
 
     def forecasts_on(self, track: str) -> Literal["exact", "sampled"]:
         """Say whether forecasts on a track are exact or a mean over samples."""

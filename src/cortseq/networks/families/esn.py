@@ -11,6 +11,7 @@ from cortseq._lazy import lazy
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit, Learned, Model, Run
+from cortseq.models.work import Size, Work
 from cortseq.networks.cell import State
 from cortseq.networks.families.rate import leaky, leaky_tangent, tanh_slope
 from cortseq.networks.recurrent import Recurrent
@@ -113,6 +114,16 @@ class Esn(Recurrent):
 
         h = reservoir.states({name: value.numpy() for name, value in p.items()}, x.numpy())
         return torch.from_numpy(h).transpose(0, 1)
+
+    def work(self, size: Size) -> Work:
+        """Return the arithmetic of a run, the eigenvalues of the weights and the path of penalties."""
+        bins = size.members * size.learned * self.hidden
+        return {
+            "fit": float(size.members),
+            "eigenvalues": float(size.members * self.hidden**3),
+            "product": float(bins * self.hidden),
+            "regression": float(bins * size.features),
+        }
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Scale the input by its training sd and fit the read-out; choose its penalty on validation."""

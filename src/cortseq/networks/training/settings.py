@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from cortseq.models.base import Specification
+from cortseq.models.work import Size, Work
 from cortseq.networks.cell import Count
 from cortseq.networks.training.strategies import Strategy, Teacher
 
@@ -48,3 +50,14 @@ class Training(Specification):
         if self.truncate is not None and self.checkpointed:
             raise ValueError("truncate and checkpointed exclude each other: set one of them")
         return self
+
+    def arithmetic(self, hidden: int, size: Size) -> Work:
+        """Return how much arithmetic all epochs take for a network of `hidden` units (`Model.work`)."""
+        epochs = size.members * self.epochs
+        passed = epochs * size.passed
+        return {
+            "fit": float(size.members),
+            "step": float(epochs * math.ceil(size.train / self.batch) * size.bins),  # bins of all batches
+            "unit": float(passed * hidden),
+            "product": float(passed * hidden * (hidden + 2 * size.features)),
+        }

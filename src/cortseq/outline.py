@@ -1,0 +1,120 @@
+"""The study that `cortseq new` writes: an entry for each recording, and models for a first look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cortseq import pairing, proposing
+from cortseq.download import allowed
+from cortseq.entries import slug
+from cortseq.errors import CortseqError
+from cortseq.proposing import Draft
+
+
+def study(given: list[str], out: Path) -> str:
+    """Return the text of a study of the recordings, one dataset each; paths are relative to its folder.
+
+    A table of trials (a row per trial, a column named after its start) that is given with spikes on one clock
+    is no dataset: it becomes the key `trials:` of the recording named before it, or after it where it
+    stands first.
+
+    Parameters
+    ----------
+    given : recordings and tables of trials: files, folders, or addresses of files on a web server.
+    out : where the study is to be written.
+
+    Raises
+    ------
+    CortseqError : a file for which no entry is found, one line each.
+    """
+    places = [name if allowed(name) else Path(name) for name in given]
+    tables = _tables(places)
+    drafts: dict[int, Draft] = {}
+    faults: list[str] = []
+    for number, place in enumerate(places):
+        try:
+            if number not in tables:
+                drafts[number] = _draft(place)
+        except CortseqError as error:
+            faults += str(error).splitlines()
+    for number, table in tables.items():
+        try:
+            owner = _owner(number, drafts)
+            both = None if owner is None else pairing.joined(drafts[owner], table)
+            if owner is None or both is None:
+                drafts[number] = _draft(places[number])
+            else:
+                drafts[owner] = both
+        except CortseqError as error:
+            faults += str(error).splitlines()
+    if faults:
+        raise CortseqError("\n".join(faults))
+    return _text([drafts[number] for number in sorted(drafts)], out)
+
+
+def _draft(place: Path | str) -> Draft:
+    if isinstance(place, Path) and not place.exists():
+        raise CortseqError("no such file", file=place, fix="check the path")
+    return proposing.draft(place)
+
+
+def _tables(places: list[Path | str]) -> dict[int, dict[str, Any]]:
+    """Return `trials:` of each file that looks like a table of trials, by position; a single file is none."""
+    if len(places) < 2:
+        return {}
+    found = {i: pairing.table_of(p) for i, p in enumerate(places) if isinstance(p, Path)}
+    return {i: table for i, table in found.items() if table is not None}
+
+
+def _owner(number: int, drafts: dict[int, Draft]) -> int | None:
+    """Return the position of the recording a table belongs to: the last before it, or the first after."""
+    before = [i for i in drafts if i < number]
+    return max(before) if before else min(drafts, default=None)
+
+
+def _text(drafts: list[Draft], out: Path) -> str:
+    lines = [*_HEAD.format(name=slug(out.stem) or "mine").splitlines(), "datasets:"]
+    names: set[str] = set()
+    for found in drafts:
+        base, number = found.name, 2
+        while found.name in names:
+            found.name, number = f"{base}_{number}", number + 1
+        names.add(found.name)
+        lines += [f"  # {text}" for text in _described(found)]
+        lines += found.lines(out.parent)
+    return "\n".join([*lines, *_TAIL.splitlines()]) + "\n"
+
+
+def _described(found: Draft) -> list[str]:
+    recording = found.recording
+    assert recording is not None
+    sizes = ", ".join(
+        f"{n} {name}s" for name, n in recording.sizes.items() if name in ("trial", "unit", "channel")
+    )
+    bins = f"{recording.sizes['time']} bins of {1e3 * recording.attrs['bin_width']:g} ms at most"
+    return [
+        f"{sizes}, {bins}"
+        if "n_symbols" not in recording.attrs
+        else f"{recording.sizes['trial']} sequences of labels"
+    ]
+
+
+_HEAD = """\
+# Written by `cortseq new`. GUESS marks what the files do not say: correct it where you know better.
+# `cortseq check` says what is read and what is odd; then run it.
+study: {name}
+seed: 0
+folds: 1      # k > 1: every trial is tested once
+members: 3    # random restarts of every network"""
+
+_TAIL = """\
+# A first look: mean over trials, Markov chains, hidden Markov models, a regression, one recurrent network.
+# Without `models:` the standard set is compared: more sizes of these, and networks lstm, esn, dale, stp.
+models:
+  psth: {family: psth}
+  markov: {family: markov, states: [8, 16], order: [1, 2]}
+  hmm: {family: hmm, states: [8, 16]}
+  glm: {family: glm}
+  rate: {family: rate}
+"""

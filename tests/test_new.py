@@ -1,0 +1,104 @@
+"""`cortseq new` with several files: tables of trials join their spikes; each study gives the counts that were made."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from layouts import KINDS, LAYOUTS, LENGTH, N_TRIALS, STARTS, cut, joined
+
+from cortseq import cli, pairing, preprocess, study
+from cortseq.errors import CortseqError
+
+
+def begun(folder: Path, *files: str):
+    """Write a study of files in `folder`, two folders away from them; return it."""
+    out = folder / "studies/mine.yaml"
+    out.parent.mkdir(exist_ok=True)
+    assert cli.main(["new", *(str(folder / name) for name in files), "-o", str(out)]) == 0
+    return study.read(out)
+
+
+def recording(plan, name: str):
+    source = plan.datasets[name]
+    return preprocess.judged(source.load(Path(source.path), 0), source)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("layout", "files"),
+    [("csv_and_trials", ["x.csv", "t.parquet"]), ("npz_and_table", ["x.npz", "trials.csv"])],
+)
+def test_a_table_of_trials_cuts_the_spikes(layout, files, order, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = LAYOUTS[layout].make(tmp_path)
+    plan = begun(tmp_path, *files[::order])
+    assert list(plan.datasets) == ["x"]
+    found = recording(plan, "x")
+    np.testing.assert_array_equal(found["counts"].transpose("trial", "time", "unit").values, made.expected)
+    assert list(found["side"].values) == list(KINDS)
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("s", 1.0), ("ms", 1e3), ("us", 1e6)])
+@pytest.mark.parametrize("named", [True, False])
+def test_the_unit_of_a_table_is_its_names_or_the_one_that_fits(unit, scale, named, tmp_path):
+    LAYOUTS["kilosort"].make(tmp_path)
+    ending = f"_{unit}" if named else ""
+    table = {f"trialStart{ending}": STARTS * scale, f"trialEnd{ending}": (STARTS + LENGTH) * scale}
+    pd.DataFrame({**table, "number": np.arange(N_TRIALS)}).to_csv(tmp_path / "events.csv", index=False)
+    plan = begun(tmp_path, "ks", "events.csv")
+    trials = plan.datasets["ks"].trials
+    assert (trials.start, trials.stop, trials.time_unit) == (*table, unit)
+    assert trials.columns == []  # a number that is different in every row labels nothing
+    np.testing.assert_array_equal(recording(plan, "ks")["counts"].values, cut())
+
+
+def test_each_table_belongs_to_the_recording_before_it(tmp_path):
+    times, units = joined()
+    for name, shift in (("a", 0.0), ("b", 500.0)):
+        pd.DataFrame({"unit": units, "time": times + shift}).to_csv(tmp_path / f"{name}.csv", index=False)
+        rows = {"start": STARTS + shift, "stop": STARTS + shift + LENGTH}
+        pd.DataFrame(rows).to_csv(tmp_path / f"{name}_trials.csv", index=False)
+    plan = begun(tmp_path, "a.csv", "a_trials.csv", "b.csv", "b_trials.csv")
+    assert {name: Path(s.trials.path).name for name, s in plan.datasets.items()} == {
+        "a": "a_trials.csv",
+        "b": "b_trials.csv",
+    }
+    for name in "ab":
+        np.testing.assert_array_equal(recording(plan, name)["counts"].values, cut())
+
+
+def test_a_table_of_another_clock_is_one_line(tmp_path, capsys):
+    times, units = joined()
+    pd.DataFrame({"unit": units, "time": times}).to_csv(tmp_path / "x.csv", index=False)
+    rows = {"start_s": STARTS + 1e5, "stop_s": STARTS + 1e5 + LENGTH}
+    pd.DataFrame(rows).to_csv(tmp_path / "trials.csv", index=False)
+    files = [str(tmp_path / name) for name in ("x.csv", "trials.csv")]
+    assert cli.main(["new", *files, "-o", str(tmp_path / "mine.yaml")]) == 2
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1 and "outside" in said
+    assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_two_recordings_stay_two(tmp_path):
+    LAYOUTS["csv_trials"].make(tmp_path)
+    (tmp_path / "x.csv").rename(tmp_path / "own.csv")  # spikes that have their trials already
+    LAYOUTS["csv_labels"].make(tmp_path)  # labels with onsets are no trials
+    plan = begun(tmp_path, "own.csv", "x.csv")
+    assert {name: s.content for name, s in plan.datasets.items()} == {"own": "spikes", "x": "symbols"}
+
+
+@pytest.mark.parametrize("columns", [
+    {"start": STARTS[::-1]}, {"start": STARTS[:3]}, {"time": STARTS}, {"start": ["a"] * 9}, {"stop": STARTS},
+])  # fmt: skip
+def test_what_is_no_table_of_trials(columns, tmp_path):
+    pd.DataFrame(columns).to_csv(tmp_path / "x.csv", index=False)
+    assert pairing.table_of(tmp_path / "x.csv") is None
+    assert pairing.table_of(tmp_path) is None
+
+
+def test_an_address_that_nothing_streams_is_one_line(capsys, tmp_path):
+    with pytest.raises(CortseqError, match="no source knows what the file may be"):
+        from cortseq import outline
+
+        outline.study(["http://127.0.0.1:9/x.csv"], tmp_path / "x.yaml")
