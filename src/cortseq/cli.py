@@ -33,9 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     inspect.add_argument("files", type=Path, nargs="+", metavar="FILE")
     new = commands.add_parser("new", parents=[outside], help="write a commented study for recording files")
     new.add_argument(
-        "files", nargs="+", metavar="FILE",
+        "files",
+        nargs="+",
+        metavar="FILE",
         help="a recording: file, folder or http address; a table of trials follows the spikes it belongs to",
-    )  # fmt: skip
+    )
     new.add_argument(
         "-o", "--out", type=Path, metavar="STUDY.yaml", help="default: named after the first file"
     )

@@ -42,9 +42,11 @@ def without_beginning(raw: xr.Dataset, first: float) -> xr.Dataset:
     """Return continuous samples from the time `first` (s) on; what was left out is counted in `dirt`."""
     if "time" not in raw.coords or "trial" in raw.dims:
         raise CortseqError(
-            "is for samples on one clock, these are cut into trials", key="valid_from", value=first,
+            "is for samples on one clock, these are cut into trials",
+            key="valid_from",
+            value=first,
             fix="remove it",
-        )  # fmt: skip
+        )
     late = raw["time"].values >= first
     if not late.any():
         raise CortseqError(

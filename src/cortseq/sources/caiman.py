@@ -52,9 +52,12 @@ class Caiman(Sampled):
         found = _traces(archive)
         if self.signal not in found:
             raise CortseqError(
-                "the file has no such traces", file=file, key="signal", value=self.signal,
+                "the file has no such traces",
+                file=file,
+                key="signal",
+                value=self.signal,
                 fix=f"it has {found}",
-            )  # fmt: skip
+            )
         values = archive.get(f"estimates/{self.signal}", "signal")
         raw = dense(values, "signal", ("channel", "time"), file=file, key=f"signal: {self.signal}")
         kept = _accepted(archive, len(values))

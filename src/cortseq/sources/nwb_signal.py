@@ -62,16 +62,23 @@ def cut(
     raw = raw.drop_vars([str(v) for v in raw.variables if str(v).startswith("interval_")])
     raw = raw.assign(signal=(("trial", "time", "channel"), values))
     raw = raw.assign_coords(
-        trial=np.arange(len(start)), channel=np.arange(values.shape[2]),
-        start=("trial", start), stop=("trial", stop), clock=(("trial", "time"), _middles(clock, found)),
-    )  # fmt: skip
+        trial=np.arange(len(start)),
+        channel=np.arange(values.shape[2]),
+        start=("trial", start),
+        stop=("trial", stop),
+        clock=(("trial", "time"), _middles(clock, found)),
+    )
     inside = np.arange(values.shape[1]) < found.bins[:, None]
     raw = raw if inside.all() else raw.assign(valid=(("trial", "time"), inside))
     window = windows.window(source)
     raw = describe(
-        raw, "samples", bin_width=factor * clock.width, continuous=int(trials is None), chosen=1,
+        raw,
+        "samples",
+        bin_width=factor * clock.width,
+        continuous=int(trials is None),
+        chosen=1,
         time_start=window[0] if window and trials is not None else 0.0,
-    )  # fmt: skip
+    )
     return with_dirt(raw, dirt), np.stack([start, stop], 1)
 
 
@@ -102,7 +109,8 @@ def guess(series: Any, file: Path | None, name: str) -> tuple[dict[str, Any], di
 
 def _nice_above(number: float) -> int:
     """Return the smallest of 1, 2, 5, 10, 20, 50, ... that is not below `number`."""
-    return next(n for n in (k * 10**e for e in range(12) for k in (1, 2, 5)) if n >= number * (1 - 1e-9))
+    steps = (k * 10**e for e in range(12) for k in (1, 2, 5))
+    return int(next(n for n in steps if n >= number * (1 - 1e-9)))
 
 
 def _windows(clock: Clock, source: Source, factor: int) -> Cut:
@@ -139,9 +147,10 @@ def _trials(
     kept = np.flatnonzero(~(short | outside | broken | before))
     if not len(kept):
         raise CortseqError(
-            f"no trial is left, dropped { {k: n for k, n in dirt.items() if n} }", key="signal",
+            f"no trial is left, dropped { {k: n for k, n in dirt.items() if n} }",
+            key="signal",
             fix="check the clock of the trials and of the series",
-        )  # fmt: skip
+        )
     if source.guard:
         kept = kept[np.argsort(where[kept, 0], kind="stable")]
     return Cut(first[kept], bins[kept], factor), kept, dirt
