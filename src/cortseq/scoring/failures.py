@@ -36,7 +36,7 @@ def of_files(files: Mapping[tuple[str, str, str, int], str]) -> pd.DataFrame:
 
 
 def append(
-    comparison: pd.DataFrame, failed: pd.DataFrame, models: Mapping[Any, Mapping[str, Any]]
+    comparison: pd.DataFrame, failed: pd.DataFrame, models: Mapping[Any, dict[str, Any]]
 ) -> pd.DataFrame:
     """Return comparison.csv with a row for each variant that could not be fitted or scored.
 

@@ -109,7 +109,8 @@ def guess(series: Any, file: Path | None, name: str) -> tuple[dict[str, Any], di
 
 def _nice_above(number: float) -> int:
     """Return the smallest of 1, 2, 5, 10, 20, 50, ... that is not below `number`."""
-    return next(n for n in (k * 10**e for e in range(12) for k in (1, 2, 5)) if n >= number * (1 - 1e-9))
+    steps = (k * 10**e for e in range(12) for k in (1, 2, 5))
+    return int(next(n for n in steps if n >= number * (1 - 1e-9)))
 
 
 def _windows(clock: Clock, source: Source, factor: int) -> Cut:

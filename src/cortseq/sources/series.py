@@ -183,7 +183,7 @@ def _means(piece: np.ndarray, factor: int) -> np.ndarray:
     if factor == 1:
         return piece
     samples = piece.reshape(-1, factor, piece.shape[1])
-    means = samples.mean(1, dtype=float)
+    means: np.ndarray = samples.mean(1, dtype=float)
     missing = np.isnan(means).any(1)
     if missing.any():
         known = ~np.isnan(samples[missing])

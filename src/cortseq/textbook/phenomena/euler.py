@@ -90,11 +90,11 @@ def leaky_states(
 
     Drive (n,) or (step, n) is U x + b of each step.
     """
-    from cortseq.networks.network import Network
-
     weights, start = np.asarray(weights, float), np.asarray(start, float)
     n = len(start)
     model = models.Rate(hidden=n, leak=float(leak), nonlinearity=nonlinearity)
+    card = {"track": "signal", "observation": "gaussian", "n_features": n, "support": 0}
+    network = model.network(card)  # what it would predict plays no part
     p = {
         "recurrent": torch.as_tensor(weights),
         "input_weight": torch.eye(n, dtype=torch.float64),
@@ -103,7 +103,7 @@ def leaky_states(
     }
     x = torch.as_tensor(np.broadcast_to(np.asarray(drive, float), (steps, n)).copy())
     with torch.no_grad():  # the last bin's input moves no state that is returned
-        return Network(model, None).scan(p, torch.cat([x, x[:1]])[None], states=True)[0].numpy()
+        return network.scan(p, torch.cat([x, x[:1]])[None], states=True)[0].numpy()
 
 
 def _leak(step: float, rule: str) -> float:
