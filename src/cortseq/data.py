@@ -79,6 +79,30 @@ class Data:
         scored = None if self.scored is None else self.scored[index]
         return replace(self, y=self.y[index], valid=self.valid[index], inputs=inputs, scored=scored)
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a missing bin is followed by one that was observed."""
+        return bool((~self.valid & (np.cumsum(self.valid[:, ::-1], axis=1)[:, ::-1] > 0)).any())
+
+    def for_networks(self, tell_missing: bool) -> Data:
+        """Return what a network steps through: nothing is changed without inputs and gaps.
+
+        With inputs a missing bin comes before each trial, which hands the input of bin 0 to the first
+        prediction. `tell_missing`: one more input says in each bin whether the bin before was missing.
+        """
+        found = self
+        if tell_missing:
+            missed = np.zeros((*self.valid.shape, 1))
+            missed[:, 1:, 0] = ~self.valid[:, :-1]
+            found = replace(
+                found, inputs=missed if self.inputs is None else np.concatenate([self.inputs, missed], -1)
+            )
+        if self.inputs is None:
+            return found
+        scored = None if found.scored is None else _led(found.scored)
+        inputs = None if found.inputs is None else _led(found.inputs)
+        return replace(found, y=_led(found.y), valid=_led(found.valid), inputs=inputs, scored=scored)
+
     def learnable(self) -> Data:
         """Return the data with the support that follows from these trials alone, as training trials."""
         return replace(self, support=registry.distribution(self.observation).support_of(self.y[self.valid]))
@@ -135,6 +159,11 @@ class Data:
     def masked(self, log_prob: np.ndarray) -> np.ndarray:
         """Return `log_prob` (..., trial, time) with NaN where a bin is missing."""
         return np.where(self.valid, log_prob, np.nan)
+
+
+def _led(array: np.ndarray) -> np.ndarray:
+    """Return (trial, time, ...) with a bin of zeros before the first."""
+    return np.concatenate([np.zeros_like(array[:, :1]), array], 1)
 
 
 def evenly(trials: ArrayLike, n: int) -> np.ndarray:

@@ -89,7 +89,7 @@ def test_the_tangent_with_recorded_inputs(family, driven):
 
 
 def test_outside_its_range_a_rate_has_no_slope():
-    eta, v = torch.tensor([-17.0, 0.0, 7.0]).double(), torch.ones(3, 1, dtype=torch.float64)
+    eta, v = torch.tensor([-17.0, 0.0, 10.0]).double(), torch.ones(3, 1, dtype=torch.float64)
     found = readout("poisson", 3).tangent({}, eta, v)
     assert found[:, 0].tolist() == [0.0, 1.0, 0.0]
     p = {"log_dispersion": torch.zeros(3, dtype=torch.float64)}

@@ -46,6 +46,7 @@ def gradient(recording, strategy, skip, members=1, **cut):
                   input_dropout=0.2, input_noise=0.1, **cut)  # fmt: skip
     network, rng = model.network(data), np.random.default_rng(1)
     start = model.initial(data, members, 0, np.float64)
+    data = network.given(start, data)
     for name in sorted(start.keys() - network.fixed):
         start[name] = start[name] + torch.from_numpy(rng.normal(0, 0.2, start[name].shape))
     forcing = None if strategy["kind"] == "teacher" else model.strategy

@@ -253,7 +253,7 @@ def test_a_held_log_rate_passes_no_gradient():
     for execution in ("auto", "generic"):
         spec = model.model_copy(update={"execution": execution})
         stacked = model.initial(data, 1, 0, np.float64)
-        stacked["readout_bias"][:] = torch.tensor([9.0, -20.0], dtype=torch.float64)
+        stacked["readout_bias"][:] = torch.tensor([10.0, -20.0], dtype=torch.float64)
         engine = engines.choose(spec.network(data), data, stacked, spec.training)
         p = {k: v[0].clone().requires_grad_() for k, v in stacked.items()}
         loss = bptt.gradient(engine, p, engine.batch(np.arange(4)[None]))

@@ -103,6 +103,7 @@ def test_engines_agree_on_gaps(family, more, dtype, tolerance, gaps):
         Data.of(gaps, range(20)),
     )
     stacked = model.initial(data, 1, 0, dtype)
+    data = model.network(data).given(stacked, data)
     stacked["readout_weight"] += 0.1  # away from the start, where no gradient reaches the cell
     if model.memory:
         data = windows.draw(data, 3, 0, 1)
@@ -130,6 +131,7 @@ def test_engines_agree_on_gaps(family, more, dtype, tolerance, gaps):
 
 def test_loss_of_an_engine_is_the_score(gaps):
     model, params, data = untrained(gaps)
+    data = model.network(data).given(params, data)
     engine = engines.choose(model.network(data), data, params, model.training)
     engine.prepare({k: v[0] for k, v in params.items()})
     loss = engine.loss(engine.batch(np.arange(80)[None]))[0]
@@ -232,6 +234,7 @@ def test_under_scheduled_sampling_it_sees_what_was_fed(gaps):
 
     model, data = build("rate", input_dropout=0.0), Data.of(gaps, range(5))
     stacked = model.initial(data, 1, 0, np.float64)
+    data = model.network(data).given(stacked, data)
     engine = Generic(
         model.network(data), data, stacked, model.training, strategy=Scheduled(decay="constant", final=0.0)
     )

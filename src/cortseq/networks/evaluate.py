@@ -30,7 +30,9 @@ def over_members(
 
     `p` are one member's parameters; `x` and `y` are those of `Network.tensors`, `last` that of `before`.
     """
-    members = []
+    members, whole = [], data
+    data = network.given(params, data)
+    led = data.y.shape[1] - whole.y.shape[1]
     with torch.no_grad():
         for member in range(len(params["readout_bias"])):
             p = {name: value[member].double() for name, value in params.items()}
@@ -38,7 +40,7 @@ def over_members(
             for first in range(0, len(data.y), _CHUNK):
                 x, y, valid = network.tensors(p, data, slice(first, first + _CHUNK), torch.float64)
                 chunks.append(function(p, x, y, before(p, x, valid)).numpy())
-            members.append(np.concatenate(chunks))
+            members.append(np.concatenate(chunks)[:, led:])
     return np.stack(members)
 
 
@@ -53,9 +55,11 @@ def log_prob(network: Network, params: Params, data: Data) -> np.ndarray:
 
 def recall(network: Network, params: Params, data: Data, memories: Sequence[int]) -> np.ndarray:
     """Return log p(y_t | the last k bins) in nats for each k of `memories`, (memory, member, trial, time)."""
+    n_time = data.y.shape[1]
 
     def one(p: Params, x: torch.Tensor, y: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:
-        outs = network.recent(p, x, memories)
+        whole = [k + x.shape[-2] - n_time if k >= n_time - 1 else k for k in memories]  # nothing is cut off
+        outs = network.recent(p, x, whole)
         scores = [network.observation.log_prob(p, network.readout(p, out, last), y) for out in outs]
         return torch.stack(scores, -1)
 
@@ -109,7 +113,9 @@ def simulate(
     if network.discretised:
         smooth = torch.full((n_trials, shape["n_features"]), torch.nan, dtype=torch.float64)
     with torch.no_grad():
-        q = cell.derive(p)
+        q = cell.derive(
+            {**p, "input_weight": p["input_weight"][..., : network.n_seen(p)]}
+        )  # no bin is missing
         state = begin = repeated(cell.start(q), (n_trials,))
         last = torch.full((n_trials, len(p["skip"])), torch.nan) if "skip" in p else None
         for _ in range(n_time):

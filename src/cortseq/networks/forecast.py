@@ -74,6 +74,9 @@ def _members(
     if network.memory is not None:
         raise CortseqError("a network that restarts has no forecast", key="memory", value=network.memory)
     begins = np.ones(data.y.shape[:2], bool) if begins is None else begins
+    stepped = network.given(params, data)
+    led = stepped.y.shape[1] - data.y.shape[1]
+    begins = np.pad(begins, ((0, 0), (led, 0)))
     out = np.full((len(params["readout_bias"]), *begins.shape, len(horizons)), np.nan)
     with torch.no_grad():
         for member in range(len(out)):
@@ -81,8 +84,9 @@ def _members(
             fed = feed(member)
             for first in range(0, len(begins), _TRIALS):
                 part = slice(first, first + _TRIALS)
-                futures = _Futures(network, p, data.at(part), horizons, samples, fed)
+                futures = _Futures(network, p, stepped.at(part), horizons, samples, fed)
                 out[member, part] = futures.log_mean(begins[part])
+    out = out[:, :, led:]
     exact = data.masked(evaluate.log_prob(network, params, data))
     for i, h in enumerate(horizons):
         out[..., i] = exact if h == 1 else data.masked(out[..., i])

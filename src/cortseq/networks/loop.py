@@ -155,21 +155,15 @@ def flow(
     """Return the map of one member on its whole flat state; arguments as of `Recurrent.flow`."""
     network = member.network
     check(network, map, input)
-    held = torch.zeros(_n_seen(member), dtype=torch.float64)
+    held = torch.zeros(network.n_seen(member.p), dtype=torch.float64)
     if input is not None:
         y = held_observation(shape, input)
         nothing = torch.full_like(y, torch.nan) if network.discretised else None
         held, _ = network.look(member.p, y, nothing)
     generator = torch.Generator().manual_seed(seed)
-    loop = Loop(replace(member, q=holding(member.q, shape, inputs)), map, held, generator)
+    loop = Loop(replace(member, q=holding(member, shape, inputs)), map, held, generator)
     push = loop.push if loop.has_tangent else None
     return Flow(loop.step, loop.member.dim, map, push, batches=True)
-
-
-def _n_seen(member: Member) -> int:
-    """Return how many numbers the network reads in one bin, recorded inputs apart."""
-    network = member.network
-    return len(member.p["centroids"]) if network.discretised else network.observation.n_encoded
 
 
 def held_observation(shape: dict[str, Any], input: ArrayLike) -> torch.Tensor:
@@ -198,15 +192,16 @@ def held_observation(shape: dict[str, Any], input: ArrayLike) -> torch.Tensor:
     return torch.tensor(int(value))
 
 
-def holding(q: Params, shape: dict[str, Any], inputs: ArrayLike | None) -> Params:
-    """`q` with the recorded inputs held, as a part of the bias: the drive is that of the observation alone.
+def holding(member: Member, shape: dict[str, Any], inputs: ArrayLike | None) -> Params:
+    """Return what the cell derives, the recorded inputs held: the drive is that of the observation alone.
 
-    inputs (n_inputs,) : None: their mean in the bins that were learned from.
+    inputs (n_inputs,) : None: their mean in the bins that were learned from. No bin is missing.
     """
+    q, n_seen = member.q, member.network.n_seen(member.p)
     n = shape["n_inputs"]
     if inputs is None:  # fits from before the mean was kept have none
         inputs = shape.get("input_mean", [0.0] * n)
-    seen, held = q["input_weight"].split([q["input_weight"].shape[1] - n, n], 1)
+    seen, held = q["input_weight"][:, :n_seen], q["input_weight"][:, n_seen : n_seen + n]
     return {**q, "input_weight": seen, "bias": q["bias"] + held @ vector("inputs", inputs, n)}
 
 

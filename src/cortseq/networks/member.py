@@ -92,8 +92,10 @@ class Member:
     def scan(self, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs (trial, time, n_in) and flat states (trial, time, dim) before each bin of `data`."""
         with torch.no_grad():
-            x, _, _ = self.network.tensors(self.p, data, slice(None), torch.float64)
-            return x, self.network.scan(self.p, x, states=True)
+            stepped = self.network.given(self.p, data)
+            led = stepped.y.shape[1] - data.y.shape[1]
+            x, _, _ = self.network.tensors(self.p, stepped, slice(None), torch.float64)
+            return x[:, led:], self.network.scan(self.p, x, states=True)[:, led:]
 
     def weights(self) -> np.ndarray:
         """Return the recurrent matrix (hidden, hidden): row = to, column = from."""

@@ -4,7 +4,9 @@ With states s_t and observations y_t (docs/likelihood.md, docs/dynamics.md):
 
     s_{t+1} = F(s_t, U [encode(y_t), u_{t+1}] + b),    p(y_t | y_<t) = observation(C output(s_t) + d)
 
-so bin 0 is predicted from the start state alone, and no bin sees itself. On signals, where the best guess of
+so bin 0 is predicted from the start state alone, and no bin sees itself. With inputs u a missing bin comes
+before bin 0 and hands it u_0. Where training trials have missing bins between others, one more input says
+whether bin t was missing (`Data.for_networks`). On signals, where the best guess of
 a bin is the bin before, the read-out has a direct path from it (`skip`): with z the standardised signal
 
     E[z_t | z_<t] = C output(s_t) + D z_{t-1} + d
@@ -137,6 +139,14 @@ class Network:
             return eta
         assert last is not None
         return observations.skipped(p, eta, last)
+
+    def n_seen(self, p: Params) -> int:
+        """Return by how many numbers the network reads a bin, recorded inputs apart."""
+        return p["centroids"].shape[-2] if self.discretised else self.observation.n_encoded
+
+    def given(self, p: Params, data: Data) -> Data:
+        """Return the bins that the network steps through (`Data.for_networks`); `p` of one member or all."""
+        return data.for_networks(p["input_weight"].shape[-1] > self.n_seen(p) + data.n_inputs)
 
     def seen(self, p: Params, data: Data) -> Data:
         """Return what the network reads: `data`, or its population states as symbols; `p` of one member."""

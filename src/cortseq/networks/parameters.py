@@ -43,7 +43,7 @@ def start_parameters(
     observation = model.network(train).observation
     encoder = _encoder(model, train, valid, seed)
     skip = model.skip and model.discretise is None and train.kind.has_scale
-    n_in = (len(encoder["centroids"]) if encoder else observation.n_encoded) + train.n_inputs
+    n_in = (len(encoder["centroids"]) if encoder else observation.n_encoded) + train.n_inputs + train.has_gaps
     found: list[Params] = []
     for member in range(members):
         rng = np.random.default_rng([seed, member, 1])

@@ -61,7 +61,7 @@ FAULTS = [
     ),
     Fault(
         "The comparison scores every fold with the products of the first.",
-        "script compare.py", "fold{fold}\" for fold in range", "fold0\" for fold in range", RULES,
+        "script compare.py", "\"fold\": fold} for fold in range", "\"fold\": 0} for fold in range", RULES,
     ),
     Fault(
         "Every fold is fitted to the trials of the first.",

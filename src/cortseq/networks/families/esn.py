@@ -131,12 +131,17 @@ class Esn(Recurrent):
 
         network = self.network(train)
         params = self.initial(train, run.members, run.seed, valid=valid)
+        tells_missing = train.has_gaps
+        train, valid = (network.given(params, data) for data in (train, valid))
         every = []
         chosen = []
         for member in range(run.members):
             p = {name: value[member].clone() for name, value in params.items()}
             x = network.tensors(p, train, slice(None), torch.float32)[0][torch.as_tensor(train.valid)]
-            p["input_weight"] /= x.std(0).clamp_min(1e-3)
+            scale = x.std(0).clamp_min(1e-3)
+            if tells_missing:
+                scale[-1] = 1.0  # it is 0 in every bin that was observed
+            p["input_weight"] /= scale
             readout, penalty = convex.fit_readout(network, p, train, valid, PENALTIES)
             every.append({**p, **readout})
             chosen.append(penalty)

@@ -63,6 +63,7 @@ def descend(
     SystemExit : the process was told to terminate (SIGTERM); the checkpoint is written before.
     """
     device = resolve(run.device)
+    train, valid = network.given(params, train), network.given(params, valid)
     n_members = len(params["readout_bias"])
     together = device != "cpu" if batched is None else batched
     groups = [list(range(n_members))] if together else [[m] for m in range(n_members)]

@@ -80,6 +80,7 @@ def stepper(
     stacked = {name: value[None] if solo else value for name, value in params.items()}
     n_members = len(stacked["readout_bias"])
     network, training = model.network(data), model.training
+    data = network.given(stacked, data)
     if execution == "generic":
         training = training.model_copy(update={"execution": "generic"})
     engine = choose(network, data, stacked, training, device, together=n_members > 1)
