@@ -46,8 +46,7 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
             raise CortseqError(
                 f"no bin is left of {recording.sizes['time']}", key="burn_in", value=plan.burn_in
             )
-        variants = plan.variants(source.track).values()
-        networks = len({v.model_name for v in variants if v.model.role == "recurrent"})
+        networks = sum(_networks(plan, other) for other in plan.datasets.values())
         found = facts(recording, manifest, source, networks)
     found["dataset"], found["source"] = name, source.source
     if file is not None:
@@ -56,6 +55,12 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
     found["members"] = plan.members
     found["fit_seconds"] = fit_seconds(plan, found)
     return found
+
+
+def _networks(plan: Study, source: Source) -> int:
+    """Return how many recurrent models a dataset has: their p are adjusted together, over all datasets."""
+    variants = plan.variants(source.track).values()
+    return len({v.model_name for v in variants if v.model.role == "recurrent"})
 
 
 def fit_seconds(plan: Study, found: dict[str, Any]) -> dict[str, float]:

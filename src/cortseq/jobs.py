@@ -20,9 +20,9 @@ def job(snakemake: Any, *, may_fail: bool = False) -> Iterator[Callable[..., Non
     """Run a script's body: yields a function that logs a line.
 
     A CortseqError ends the job with its one line on the terminal and in the log, without a traceback;
-    Snakemake then removes what the job had begun to write. A job that needs a product which could not be
-    made, or that `may_fail` and does, writes the reason in place of its outputs, and the study goes on.
-    A system error, a full disk say, stops the study whatever the job.
+    Snakemake then removes what the job had begun to write. A job that `may_fail` and does, or needs a product
+    that could not be made, writes the reason in place of its outputs, and the study goes on. A system error,
+    a full disk say, stops the study whatever the job.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def job(snakemake: Any, *, may_fail: bool = False) -> Iterator[Callable[..., Non
     except (CortseqError, OSError) as error:  # the system's own words say which disk is full
         for line in str(error).splitlines():
             say(f"error: {line}")
-        if not isinstance(error, store.Failed) and (not may_fail or isinstance(error, OSError)):
+        if not may_fail or isinstance(error, OSError):
             sys.exit(1)
         _write_failures(snakemake.output, str(error))
     except Exception as error:

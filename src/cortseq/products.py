@@ -139,12 +139,16 @@ class Products:
         return list(self._files[product])
 
     def folds(self, product: str, only: str = "") -> dict[str, list[Any]]:
-        """Return the contents of all folds, by variant or model (all of them, or `only` one)."""
+        """Return the contents of all folds, by variant or model (all of them, or `only` one).
+
+        One that failed in a fold is left out.
+        """
         found: dict[str, list[Any]] = {}
         for key in self._files[product]:
             if key[0] == only or not only:
                 found.setdefault(key[0], []).append(self.read(product, *key))
-        return found
+        whole = max(map(len, found.values()), default=0)
+        return {name: folds for name, folds in found.items() if len(folds) == whole}
 
     def each(self, product: str) -> Iterator[tuple[str, Any]]:
         """Pairs of the first part of a key (variant or model) and the content of its file."""

@@ -101,6 +101,7 @@ def render(
             "unit": METRICS[rows["metric"].iloc[0]].label,
             "metric": rows["metric"].iloc[0],
             "blocks": words.blocks(rows),
+            "references": words.references(rows.iloc[0].to_dict()),
             "audits": audits[name]["audits"],
             "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],
             "dynamics": {v: t.to_dict("records") for v, t in (dynamics or {}).get(str(name), {}).items()},

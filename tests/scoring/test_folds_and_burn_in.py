@@ -1,6 +1,6 @@
 """Comparison tables of two folds with a burn-in, where validation and test disagree, against sums written out."""
 
-from dataclasses import replace
+from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,8 @@ from scipy.stats import poisson
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.scoring import audits, compare, products, tasks
+from cortseq.scoring import scored as scored_module
+from cortseq.scoring.scored import Scored
 from cortseq.scoring.statistics import Session, across_sessions, holm, paired
 from cortseq.scoring.units import paired_difference
 
@@ -332,7 +334,7 @@ def test_trials_of_all_folds_are_put_in_the_order_of_time():
     order = compare._place(continuous, folds)["order"]
     sorted_in_time = paired(slow, np.zeros(40), np.ones(40), 100)
     found = paired(by_fold, np.zeros(40), np.ones(40), 100, order=order)
-    assert found == replace(sorted_in_time, estimate=found.estimate, low=found.low, high=found.high)
+    assert astuple(found) == pytest.approx(astuple(sorted_in_time))
     assert found.low == pytest.approx(sorted_in_time.low)
 
 
@@ -437,3 +439,44 @@ def test_figures_show_the_variants_that_are_best_on_validation():
         }
     )  # fmt: skip
     assert base.chosen(table, "d", "recurrent") == ["b", "a"]
+
+
+def test_a_best_model_without_restarts_in_one_fold_costs_the_other_fold_no_member():
+    def scored(name, test, valid):
+        arrays = {"test": np.array(test), "valid": np.array(valid), "cold": np.array(test)}
+        events = np.ones(arrays["test"].shape[1])
+        return Scored(
+            name,
+            name,
+            {"role": "baseline"},
+            test_events=events,
+            valid_events=events,
+            best=arrays["test"][0],
+            **arrays,
+        )
+
+    hmm = [scored("hmm", [[-9.0], [-1.0]], [[-1.0], [-1.0]]), scored("hmm", [[0.0], [0.0]], [[-9.0], [-9.0]])]
+    null = [scored("null", [[-5.0]], [[-5.0]]), scored("null", [[-4.0]], [[-5.0]])]
+    best = compare._best([hmm, null])
+    assert best.variant == "hmm/null" and best.test.tolist() == [[-9.0, -4.0], [-1.0, -4.0]]
+
+
+@pytest.mark.parametrize(
+    ("best", "epochs", "kept", "late"),
+    [
+        (
+            [True, True, False, False],
+            4,
+            2,
+            0.0,
+        ),  # members that learn together: nothing is kept after one's patience
+        ([True, True, True, True], 4, 4, 0.1),
+        ([True, True, True, True], 9, 4, 0.0),  # ended by its patience, not by its budget
+    ],
+)
+def test_the_kept_epoch_is_the_one_whose_weights_were_kept(best, epochs, kept, late):
+    curves = pd.DataFrame(
+        {"member": 0, "epoch": [1, 2, 3, 4], "valid_loss": [1.0, 0.9, 0.8, 0.7], "best": best}
+    )
+    found_kept, found_late = scored_module._ends(curves, epochs)
+    assert found_kept.tolist() == [kept] and found_late == pytest.approx([late])

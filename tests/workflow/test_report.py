@@ -74,8 +74,8 @@ SENTENCES = {
         "null",
         "equivalent",
     ): "predicts as well as a constant and no better (+0.001 bits/spike, within 0.01: p = 0.01).",
-    ("null", "undecided"): "is not shown to predict better than a constant (+0.050 bits/spike, interval "
-    "[-0.020, +0.120]).",
+    ("null", "undecided"): "is not shown to predict better than a constant (+0.050 bits/spike, "
+    "[-0.020, +0.120], p = 0.1, Holm; 0.037 could have been detected).",
     (
         "null",
         "too few blocks",
@@ -236,6 +236,55 @@ def test_without_a_chain_or_with_one_that_loses_the_sentence_is_whole(table):
     # the reference is the null where every chain loses to it: said once, as the score over a constant
     row = _judged(table, "ring", "rate", reference="null")
     assert "chain" not in row["verdict"] and row["against_chain"] == "better"
+
+
+def test_no_verdict_is_neither_nothing_learned_nor_a_loss(table):
+    """Two restarts: a wide interval that reaches 0 says nothing of the network."""
+    row = _judged(table, "ring", "rate", value=0.3, low=-0.02, high=0.62, members=2, equivalence_p=0.001)
+    assert row["against_null"] == "too few restarts" and row["learning"] == ""
+    assert "learned nothing" not in row["verdict"] and not row["equivalent"]
+    (line,) = _headlines(table, row)
+    assert (
+        "no network beats" not in line and "; there is no verdict on whether rate beats the mean rate" in line
+    )
+    alone = table[(table["dataset"] == "ring") & (table["model"] == "null")]
+    assert words.summary(pd.concat([alone, pd.DataFrame([row])])) == [
+        "ring: there is no verdict on whether rate beats the mean rate."
+    ]
+
+
+def test_a_higher_score_that_is_not_shown_is_not_passed_over(table):
+    row = _judged(table, "ring", "rate", value=9.0, low=-1.0, high=19.0, null_p=0.3, null_p_holm=0.3)
+    (line,) = _headlines(table, row)
+    assert " scores highest of the models shown to beat the mean rate, " in line
+
+
+@pytest.mark.parametrize(
+    ("reference", "rival", "said"),
+    [
+        (np.nan, np.nan, ""),
+        (
+            "null",
+            "hmm",
+            "No Markov chain beats the null on validation trials. The best model that is no network",
+        ),
+        (
+            "null",
+            "null",
+            "No chain, hidden Markov model, regression or floor beats the null on validation trials.",
+        ),
+        (np.nan, "hmm", "The best model that is no network (chain, HMM, regression or floor) is hmm."),
+    ],
+)
+def test_the_sentence_on_references_is_whole(reference, rival, said):
+    assert words.references({"reference": reference, "rival": rival}).startswith(said)
+    assert bool(said) == bool(words.references({"reference": reference, "rival": rival}))
+
+
+def test_a_reversal_inside_the_margin_is_none(table):
+    c = OPPONENTS["chain"]
+    row = _judged(table, "ring", "rate", **_cells("chain", "worse"), **{c.mean_rate: 0.0001})
+    assert "reversed" not in row["verdict"]
 
 
 def test_learned_nothing_and_budget_are_in_the_headline(table):
@@ -494,8 +543,10 @@ def test_the_words_of_the_page(page, table):
     assert "conditional on it" not in text and "conditional on it" not in words.text(table)  # two folds
     one = _plain(_page(table, folds=1))
     assert one.count("conditional on it") == 1 == words.text(table.assign(folds=1)).count("conditional on it")
-    chains = "The best Markov chain on validation trials is {}, the best model that is no network"
-    assert chains.format("markov_order2") + " (chain, HMM, regression or floor) psth." in text
+    assert (
+        "The best Markov chain on validation trials is markov_order2. The best model that is no network (chain, "
+        "HMM, regression or floor) is psth." in text
+    )
     assert (
         "The exact filter of the generator reaches 0.640, its true rates, which past spikes cannot reveal, "
         "0.830" in text

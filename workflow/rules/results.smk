@@ -201,6 +201,9 @@ def fallible():
             )
             found += [[[dataset, product, *key], file] for key, file in pairs]
     found += [[[d, "cosmoothing", d, 0], file] for d, file in SMOOTHED.items()]
+    found += [
+        [["all", "forgetting", v, 0], path("forgetting", variant=v)] for v in CARRIED
+    ]
     for entry in printed():
         key = [entry["dataset"], "figures", entry["name"], 0]
         found.append([key, f"{OUT}/figures/{entry['name']}.svg"])

@@ -1,6 +1,7 @@
 """Audits of all variants of one recording; a failed one stops the workflow."""
 
 from cortseq import models, splits, store
+from cortseq.errors import CortseqError
 from cortseq.jobs import job
 from cortseq.scoring import audits, probes
 
@@ -25,16 +26,20 @@ with job(snakemake) as say:
         found.append(audits.blocks(whole, manifest["folds"][fold]))
         found.append(audits.selection(whole, manifest, fold))
     recording, roles = splits.fold_of(whole, manifest, 0)
-    starts = dict(zip(params.started, map(models.load, snakemake.input.starts)))
+    starts = {n: models.load(f) for n, f in zip(params.started, snakemake.input.starts) if n in fits}
     for name, spec in params.canaries.items():
         if name not in fits:  # it failed
             continue
         model = models.registry()[spec["family"]].model_validate(spec)
-        found.append(probes.canary(name, model, whole))
-        say(found[-1].detail)
-        found.append(probes.refit(name, fits[name], recording, roles, starts.get(name)))
+        try:
+            found.append(probes.canary(name, model, whole))
+            found.append(probes.refit(name, fits[name], recording, roles, starts.get(name)))
+        except CortseqError as error:
+            found.append(
+                audits.Audit("refit", False, f"{name} cannot be fitted again: {error}", stopping=False)
+            )
         found.append(probes.normalisation(name, fits[name], recording, roles))
-    pair = probes.pair(fits, scores[0])
+    pair = probes.pair(fits, scores.get(0, {}))
     if pair:
         n_time = int(recording["valid"].sum("time").median())
         found += probes.surrogates(*pair, n_time)

@@ -27,8 +27,12 @@ with job(snakemake) as say:
             given = cards, read[variant][1], study["burn_in"], curves
             scored.append(compare.gather(variant, model, swept, *given))
             timing += [compare.timing_row(dataset, card, fold) for fold, card in enumerate(cards)]
+        if "null" not in read:  # nothing to measure a score from
+            continue
         tables.append(compare.table(dataset, recording, folds, scored, study["burn_in"], study["seed"]))
         choices.append(audits.choice(tables[-1].rows, read, study["burn_in"]))
+    if not tables:
+        raise store.Failed(f"no recording has a score: {store.failure(next(iter(scores.values())))}")
     audits.report(choices)
     comparison = compare.finish([row for t in tables for row in t.rows])
     failed = failures.of_files(scores)

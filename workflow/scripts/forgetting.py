@@ -4,7 +4,7 @@ from cortseq import models, splits, store
 from cortseq.jobs import job
 from cortseq.scoring import forgetting
 
-with job(snakemake) as say:
+with job(snakemake, may_fail=True) as say:
     study, files = snakemake.params.study, snakemake.input
     names, n_folds = study["sequence"], study["folds"]
     fits, tests = [], []

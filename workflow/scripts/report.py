@@ -30,7 +30,7 @@ with job(snakemake):
         audits,
         recordings,
         [figure | {"svg": Path(svg).read_text()} for figure, svg in drawn],
-        store.read_json(files.cards[0])["versions"],
+        next(store.read_json(card)["versions"] for card in files.cards if not store.failure(card)),
         {dataset: store.read_table(file) for dataset, file in smoothed},
         dynamics,
         failures.sentences(failed),

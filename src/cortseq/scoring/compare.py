@@ -6,7 +6,7 @@ puts the tables of one recording together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,15 @@ def _best(models: list[list[Scored]]) -> Scored:
 
     The null is among them: a chain that loses to a constant is nothing to beat.
     """
-    return join([choose(list(fold)) for fold in zip(*models, strict=True)])
+    folds = [choose(list(fold)) for fold in zip(*models, strict=True)]
+    most = max(len(s.test) for s in folds)
+    return join([_repeated(s, most) if len(s.test) == 1 else s for s in folds])
+
+
+def _repeated(s: Scored, members: int) -> Scored:
+    """Return a model without restarts as so many equal members, to stand beside folds of one with them."""
+    arrays = {name: getattr(s, name) for name in ("test", "valid", "cold", "mean_rate")}
+    return replace(s, **{name: np.repeat(v, members, 0) for name, v in arrays.items() if v.shape[1]})
 
 
 def _place(recording: xr.Dataset, folds: list[dict[str, Any]]) -> dict[str, Any]:

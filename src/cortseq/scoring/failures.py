@@ -51,7 +51,7 @@ def append(
     metrics = comparison.groupby("dataset", sort=False)["metric"].first()
     rows = [
         blank
-        | {"dataset": dataset, "metric": metrics[dataset], "averaged": False, "equivalent": False}
+        | {"dataset": dataset, "metric": metrics.get(dataset, ""), "averaged": False, "equivalent": False}
         | models[dataset, name]
         | {"verdict": VERDICT + first["why"]}
         for (dataset, name), first in failed.groupby(["dataset", "name"], sort=False).first().iterrows()
@@ -66,11 +66,11 @@ def split(comparison: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def sentences(failed: pd.DataFrame) -> list[str]:
-    """One sentence for each row of `of_files`; none for what only follows from a fit that failed."""
+    """One sentence for each row of `of_files`; none for numbers that only follow from a fit that failed."""
     fits = failed[failed["product"] == "fits"]
     known = set(zip(fits["dataset"], fits["why"], strict=True))
     follows = [pair in known for pair in zip(failed["dataset"], failed["why"], strict=True)]
-    causes = failed[(failed["product"] == "fits") | ~np.array(follows, bool)]
+    causes = failed[failed["product"].isin(["fits", "figures"]) | ~np.array(follows, bool)]
     return [
         f"{r.dataset}: {r.product} of {r.name}{f', fold {r.fold + 1}' if r.fold else ''}: {r.why}"
         for r in causes.itertuples(index=False)

@@ -53,7 +53,7 @@ COLUMNS = {
     "where smallest_p is not below 0.05",
     "equivalence_margin": "0.01 per event (times the channels on signals)",
     "equivalence_p": "of two one-sided tests that the difference from the chain is inside the margin",
-    "equivalent": "True where equivalence_p < 0.05",
+    "equivalent": "True where equivalence_p < 0.05 and a verdict is possible",
     "against_chain": "as against_null, of that difference",
     "mean_rate_over_markov": "`mean_rate` minus that of the reference (counts)",
     "rival": "the model that is no network and best on validation: chain, HMM, regression, floor or null",

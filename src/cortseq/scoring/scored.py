@@ -100,23 +100,26 @@ def gather(
             names = f"{variant}_averaged", f"{model}_averaged"
             scored.averaged = _fold(*names, swept, card, products.averaged(score), burn_in)
         if curves is not None:
-            scored.kept_epochs, scored.late_gains = _ends(curves[i])
+            scored.kept_epochs, scored.late_gains = _ends(curves[i], card["model"].get("epochs"))
         folds.append(scored)
     return folds
 
 
-def _ends(curves: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _ends(curves: pd.DataFrame, epochs: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the kept epochs and the late gains of the members, see `Scored`.
 
     A fit that began with an earlier one has an epoch 0; how soon it was best says nothing of what it learned.
+    A fit that its patience ended before its last epoch has no late gain. `epochs`: how many it may have.
     """
     kept, gains = [], []
     for _, mine in curves.groupby("member"):
         loss = mine.set_index("epoch")["valid_loss"]
+        last = mine.loc[mine["best"], "epoch"].max() if mine["best"].any() else loss.idxmin()
         early = loss[loss.index <= 0.9 * loss.index.max()]
-        gains.append(early.min() - loss.min())
+        late = last > 0.9 * loss.index.max() and loss.index.max() >= (epochs or 0)
+        gains.append(early.min() - loss[last] if late else 0.0)
         if loss.index.min() > 0:
-            kept.append(loss.idxmin())
+            kept.append(last)
     return np.array(kept, float), np.array(gains, float)
 
 

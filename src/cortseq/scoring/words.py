@@ -15,6 +15,7 @@ from cortseq.scoring.statistics import FEWEST_RESTARTS, LEVEL
 
 BETTER, WORSE, EQUIVALENT, UNDECIDED = "better", "worse", "equivalent", "undecided"
 FEW_BLOCKS, FEW_RESTARTS = "too few blocks", "too few restarts"
+_FEW = (FEW_BLOCKS, FEW_RESTARTS)
 LEARNED, NOTHING, BUDGET = "learned", "learned nothing", "stopped by its budget"
 _SOON = 3  # a network whose weights of an epoch so early are kept has learned nothing
 _LATE = 0.1  # of the interval: what validation may still gain in the last tenth of the epochs
@@ -47,22 +48,26 @@ def outcome(row: dict[str, Any], columns: Opponent) -> str:
 def above(row: dict[str, Any]) -> bool:
     """Return whether a model is above the null: shown to be, or by its interval where there is no verdict."""
     found = outcome(row, OPPONENTS["null"])
-    return found == BETTER or (found in (FEW_BLOCKS, FEW_RESTARTS) and row["low"] > 0)
+    return found == BETTER or (found in _FEW and row["low"] > 0)
 
 
 def learning(row: dict[str, Any]) -> str:
     """Return whether a network learned anything, and whether it had the time to; "" for other models."""
     if row["role"] != "recurrent" or row["averaged"]:
         return ""
-    if not above(row) or row["kept_epoch"] <= _SOON:
+    undecidable = outcome(row, OPPONENTS["null"]) in _FEW and not above(row)
+    if row["kept_epoch"] <= _SOON or not (above(row) or undecidable):
         return NOTHING
-    return BUDGET if row["late_gain"] > _LATE * (row["high"] - row["low"]) else LEARNED
+    if row["late_gain"] > _LATE * (row["high"] - row["low"]):
+        return BUDGET
+    return "" if undecidable else LEARNED
 
 
 def judged(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of comparison.csv with its outcomes and its sentence."""
     row = row | {columns.outcome: outcome(row, columns) for columns in OPPONENTS.values()}
     row["learning"] = learning(row)
+    row["equivalent"] = bool(row["equivalent"]) and row[OPPONENTS["chain"].outcome] not in _FEW
     return row | {"verdict": verdict(row)}
 
 
@@ -71,7 +76,8 @@ _NULL = {
     WORSE: "{model} predicts worse than a constant ({gain} {unit}).",
     EQUIVALENT: "{model} predicts as well as a constant and no better ({gain} {unit}, within {margin}: "
     "{equivalence}).",
-    UNDECIDED: "{model} is not shown to predict better than a constant ({gain} {unit}, interval {interval}).",
+    UNDECIDED: "{model} is not shown to predict better than a constant ({gain} {unit}, {interval}, {p}; "
+    "{detectable} could have been detected).",
     FEW_BLOCKS: "{model} scores {gain} {unit} over a constant. There is no verdict: so few independent "
     "blocks of test trials allow no p below 0.05.",
     FEW_RESTARTS: "{model} scores {gain} {unit} over a constant. There is no verdict on a network of "
@@ -118,7 +124,7 @@ def verdict(row: dict[str, Any]) -> str:
         numbers["other"] = f"{_TITLES[key]} {row[columns.name]}"
         said.append(_AGAINST[found].format(**numbers))
         ahead = row[columns.mean_rate]
-        if found in _REVERSED and ahead * row[columns.gain] < 0:
+        if found in _REVERSED and ahead * row[columns.gain] < 0 and abs(ahead) > row["equivalence_margin"]:
             said.append(_REVERSED[found].format(ahead=ahead, **numbers))
     state = learning(row)
     if state in _LEARNING:
@@ -177,6 +183,13 @@ def summary(frame: pd.DataFrame) -> list[str]:
 def _headline(dataset: str, rows: pd.DataFrame) -> str:
     above_null = rows[[above(row) for row in rows.to_dict("records")]]
     networks, beaten = (r[r["role"] == "recurrent"] for r in (rows, above_null))
+    few = rows[
+        [outcome(row, OPPONENTS["null"]) in _FEW and not above(row) for row in rows.to_dict("records")]
+    ]
+    unjudged = [str(v) for v in few.loc[few["role"] == "recurrent", "variant"]]
+    if above_null.empty and len(few):
+        names = [str(v) for v in few["variant"]]
+        return f"{dataset}: there is no verdict on whether {_listed(names)} {_beats(names)} the mean rate."
     if above_null.empty:
         return (
             f"{dataset}: no network beats the mean rate, nor does any other model."
@@ -184,15 +197,17 @@ def _headline(dataset: str, rows: pd.DataFrame) -> str:
             else (f"{dataset}: no model beats the mean rate.")
         )
     best = above_null.loc[above_null["value"].idxmax()]
-    said = [
-        f"{best['variant']} scores highest, {best['value']:.3f} {METRICS[best['metric']].label} over the null"
-    ]
+    of = "" if rows["value"].max() <= best["value"] else " of the models shown to beat the mean rate"
+    unit = METRICS[best["metric"]].label
+    said = [f"{best['variant']} scores highest{of}, {best['value']:.3f} {unit} over the null"]
     if not np.isnan(best["ceiling"]):
         said[0] += f" ({100 * best['value'] / best['ceiling']:.0f} % of what the exact filter reaches)"
-    if len(networks) and beaten.empty:
+    if len(networks) and beaten.empty and not unjudged:
         return f"{dataset}: {said[0]}; no network beats the mean rate."
-    if lost := [str(v) for v in networks["variant"] if v not in set(beaten["variant"])]:
+    if lost := [str(v) for v in networks["variant"] if v not in {*beaten["variant"], *unjudged}]:
         said.append(f"{_listed(lost)} {'does' if len(lost) == 1 else 'do'} not beat the mean rate")
+    if unjudged:
+        said.append(f"there is no verdict on whether {_listed(unjudged)} {_beats(unjudged)} the mean rate")
     for key in _TITLES:
         said += _standing(beaten, key)
     for state, what in (
@@ -224,6 +239,27 @@ def _standing(networks: pd.DataFrame, key: str) -> list[str]:
             verb = one if len(names) == 1 else many
             said.append(f"{_listed(names)} {verb} {_TITLES[key]} ({set_against[0][columns.name]})")
     return said
+
+
+def _beats(names: list[str]) -> str:
+    return "beats" if len(names) == 1 else "beat"
+
+
+def references(row: dict[str, Any]) -> str:
+    """Return what models are set against, one or two sentences; "" where there is nothing but the null."""
+    said = []
+    chain, rival = ("" if not isinstance(row[key], str) else row[key] for key in ("reference", "rival"))
+    if chain:
+        said.append(
+            "No Markov chain beats the null on validation trials."
+            if chain == "null"
+            else f"The best Markov chain on validation trials is {chain}."
+        )
+    if rival == "null":
+        return "No chain, hidden Markov model, regression or floor beats the null on validation trials."
+    if rival:
+        said.append(f"The best model that is no network (chain, HMM, regression or floor) is {rival}.")
+    return " ".join(said)
 
 
 def _listed(names: list[str]) -> str:
