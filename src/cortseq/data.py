@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
-from cortseq.observations import registry
+from cortseq.observations import MAX_LOG_RATE, registry
 from cortseq.observations.tracks import TRACKS, Track
 
 Trials = Sequence[int] | np.ndarray | None  # positions of trials; None: all
@@ -176,6 +176,20 @@ def evenly(trials: ArrayLike, n: int) -> np.ndarray:
     """
     trials = np.asarray(trials, int)
     return np.asarray(trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)])
+
+
+def check_rates(data: Data) -> None:
+    """Raise a CortseqError for counts so high that a rate exp(eta) with bounded eta cannot be their mean."""
+    if not data.kind.has_events or not data.valid.any():
+        return
+    mean = data.y[data.valid].mean(0).max(initial=0.0)
+    if mean >= np.exp(MAX_LOG_RATE):
+        raise CortseqError(
+            f"a rate is held at {np.exp(MAX_LOG_RATE):.0f} counts a bin, and the mean of a unit is higher",
+            key="bin_ms",
+            value=float(mean),
+            fix="choose narrower bins",
+        )
 
 
 def check_card(data: Data, card: dict[str, Any]) -> None:

@@ -7,6 +7,9 @@ from families import recurrent, small, trained
 
 from cortseq import recording as rec
 from cortseq.data import Data
+from cortseq.errors import CortseqError
+from cortseq.models import registry
+from cortseq.networks.families.rate import Rate
 from cortseq.networks.training import engines
 
 ALL = recurrent()
@@ -117,3 +120,33 @@ def test_analyses_with_inputs_have_the_recordings_own_bins(cued):
     score = fit.log_prob(cued, [26])
     assert np.allclose(fit.recall(cued, [n_time - 1, 100], [26]), score, atol=1e-10)
     assert np.array_equal(fit.forecast(cued, [1, 3], [26], samples=8)[..., 0], score)
+
+
+@pytest.mark.parametrize("earlier_has_gaps", [True, False])
+def test_sessions_with_and_without_gaps_are_learned_one_after_another(earlier_has_gaps):
+    rng = np.random.default_rng(0)
+    counts, valid = rng.poisson(2.0, (8, 6, 2)), np.ones((8, 6), bool)
+    valid[1, 2] = False
+    gappy, whole = (rec.from_counts(counts, bin_width=0.02, valid=v) for v in (valid, np.ones_like(valid)))
+    first, second = (gappy, whole) if earlier_has_gaps else (whole, gappy)
+    model = Rate(hidden=3, epochs=1, after="previous")
+    start = model.fit(first, range(5), range(5, 8))
+    assert np.isfinite(model.fit(second, range(5), range(5, 8), start=start).log_prob(second)[0, 0, 1:]).all()
+
+
+def test_high_counts_are_shown_as_to_the_earlier_fit():
+    rng, model = np.random.default_rng(0), Rate(hidden=3, epochs=1, after="previous")
+    low, high = (rec.from_counts(rng.poisson(mean, (8, 6, 2)), bin_width=0.02) for mean in (18.0, 23.0))
+    bright = model.fit(high, range(5), range(5, 8))
+    assert "count_scale" in bright.params
+    after = model.fit(low, range(5), range(5, 8), start=bright)
+    assert np.allclose(after.params["count_scale"], bright.params["count_scale"])
+    dim = model.fit(low, range(5), range(5, 8))
+    assert "count_scale" not in model.fit(high, range(5), range(5, 8), start=dim).params
+
+
+@pytest.mark.parametrize("family", ["rate", "glm"])
+def test_counts_beyond_what_a_rate_is_held_at_are_refused(family):
+    counts = rec.from_counts(np.full((8, 6, 1), 20_000), bin_width=0.02)
+    with pytest.raises(CortseqError, match="choose narrower bins"):
+        registry()[family].small().fit(counts, range(5), range(5, 8))

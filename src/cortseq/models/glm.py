@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 from scipy.special import logsumexp
 
-from cortseq.data import Data, Params
+from cortseq.data import Data, Params, check_rates
 from cortseq.errors import CortseqError
 from cortseq.models import regression
 from cortseq.models.base import Kind, Learned, Model, Run
@@ -74,6 +74,7 @@ class Glm(Model):
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Fit down the path of penalties, and choose the penalty on validation."""
+        check_rates(train)
         fixed, emission = _measured(train), emission_of(train)
         features, y = _bins(self.design(fixed, train), train.valid), _targets(fixed, train)
         checked = self.design(fixed, valid)

@@ -48,7 +48,8 @@ class Cell(Specification):
 
     ================  ====================  ==================================================================
     `input_weight`    (n_drive, n_in)       U, required of `start_parameters`. n_drive is `hidden`, or a
-                                            multiple of it in a gated cell. Columns: observations, inputs.
+                                            multiple of it in a gated cell. Columns: observations, inputs,
+                                            and whether a bin was missing, where training trials had gaps.
     `bias`            (n_drive,)            b, required of `start_parameters`.
     `recurrent`       (n_drive, hidden)     W, row = to, column = from. Not needed by a cell that has its own
                                             `recurrent_weights` and no `kernel`.
@@ -57,7 +58,7 @@ class Cell(Specification):
 
     All other names are free, except those of the read-out: `readout_weight`, `readout_bias`, and the
     parameters of the observation (`log_dispersion`, `log_sd`, `signal_mean`, `signal_scale`, `skip`, `decay`,
-    `centroids`).
+    `centroids`, `count_centre`, `count_scale`).
     """
 
     # Names of parameters that belong to the cell but are not learned.

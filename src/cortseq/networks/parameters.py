@@ -8,11 +8,12 @@ import numpy as np
 
 from cortseq import observations
 from cortseq._lazy import lazy
-from cortseq.data import Data, Params
+from cortseq.data import Data, Params, check_rates
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit, Run
 from cortseq.networks.cell import Cell
 from cortseq.networks.network import ENCODER
+from cortseq.observations.counts import HIGH_COUNTS
 
 if TYPE_CHECKING:
     import torch
@@ -108,6 +109,7 @@ def _own_weights(model: Recurrent) -> bool:
 
 def check_data(model: Recurrent, data: Data) -> None:
     """Raise a CortseqError for a recording that `model` cannot be fitted to."""
+    check_rates(data)
     if data.n_features < 1 or data.y.shape[1] < 2:
         raise CortseqError(f"{model.family} needs trials of at least two bins", value=data.y.shape[1])
     if model.mixture > 1 and not data.kind.has_events:
@@ -155,8 +157,17 @@ def _check_features(theirs: dict[str, Any], mine: dict[str, Any]) -> None:
 
 
 def carried(fresh: Params, start: Fit) -> Params:
-    """Return the parameters of `start` in place of `fresh`, the random ones of the same specification."""
+    """Return the parameters of `start` in place of `fresh`, the random ones of the same specification.
+
+    What says that a bin was missing enters with weights of 0 where only the new session has such bins, and
+    leaves where only the earlier one had; high counts are shown as they were to the earlier fit.
+    """
     learned = {name: torch.as_tensor(value).to(torch.float32) for name, value in start.params.items()}
+    known, n_in = learned["input_weight"], fresh["input_weight"].shape[-1]
+    if abs(known.shape[-1] - n_in) == 1:
+        learned["input_weight"] = torch.nn.functional.pad(known, (0, n_in - known.shape[-1]))
+    fresh = {name: value for name, value in fresh.items() if name not in HIGH_COUNTS or name in learned}
+    fresh |= {name: learned[name] for name in HIGH_COUNTS if name in learned}
     for name in sorted(set(fresh) | set(learned)):
         there, here = (tuple(p[name].shape[1:]) if name in p else None for p in (learned, fresh))
         if there != here:

@@ -54,6 +54,7 @@ def _task(model: Recurrent, data: Data, whole: Params, test: np.ndarray, name: s
     from cortseq.networks.network import before
 
     network = model.network(data)
+    data = network.given(whole, data)
 
     def parts(index: np.ndarray) -> tuple[Loss, Loss]:
         x, y, valid = network.tensors(whole, data, index, torch.float64)
