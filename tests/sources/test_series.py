@@ -113,6 +113,14 @@ def test_trials_of_a_series(file, timestamps):
     assert '"trials_outside_the_series": ' in r.attrs["dirt"]
 
 
+def test_a_trial_that_starts_inside_a_gap_is_left_out(file):
+    """Samples from 2 to 21.98 s and from 27 s: a trial at 25 s is not read from 27 s on, one at 26.99 s is."""
+    starts = np.array([5.0, 25.0, 26.99, 30.0])
+    r = load(file(stamps(), starts, starts + 2), intervals="trials")
+    assert json.loads(r.attrs["dirt"])["trials_across_a_gap"] == 1
+    np.testing.assert_allclose(r.start, [5.0, 27.0, 30.0])
+
+
 def test_trials_of_unequal_length_are_masked(file):
     r = load(file(None, [3.0, 6.0, 9.0]), intervals="trials")
     np.testing.assert_array_equal(r.valid.sum("time"), [50, 55, 60])

@@ -135,8 +135,12 @@ def _trials(
     outside = early | (first + bins * factor > clock.n)
     short = bins < 1
     broken = np.zeros(len(first), bool)
-    for k in np.flatnonzero(~outside & ~short):
-        broken[k] = len(windows.gaps(clock.times(first[k], first[k] + bins[k] * factor), clock.width)) > 0
+    for k in np.flatnonzero(~outside & ~short):  # with the start: the first sample may follow a gap too
+        begin = max(first[k] - 1, 0)
+        times = clock.times(begin, first[k] + bins[k] * factor)
+        after = begin + windows.gaps(times, clock.width)
+        in_gap = (after == first[k]) & (times[first[k] - begin] - where[k, 0] > clock.width * (1 + _SLACK))
+        broken[k] = (in_gap | (after > first[k])).any()
     before = where[:, 0] < (-np.inf if source.valid_from is None else source.valid_from)
     dirt = {
         "trials_shorter_than_a_bin": int(short.sum()),
