@@ -154,7 +154,9 @@ def test_part_and_max_trials_choose_what_is_read(file):
     whole = load(path, window_ms=1000)
     few = load(path, window_ms=1000, part=[0.5, 1.0], max_trials=7)
     np.testing.assert_array_equal(few.signal, whole.signal[30:37])
-    np.testing.assert_array_equal(load(path, window_ms=1000, valid_from=12.0).signal, whole.signal[10:])
+    late = load(path, window_ms=1000, valid_from=12.0)
+    np.testing.assert_array_equal(late.signal, whole.signal[10:])
+    assert json.loads(late.attrs["dirt"]) == {"samples_before_valid_from": 500}
 
 
 def test_bins_are_means_of_what_is_not_missing():
