@@ -53,27 +53,39 @@ def table_of(path: Path) -> dict[str, Any] | None:
     return entry | ({"columns": kept} if kept else {})
 
 
-def joined(spikes: Draft, trials: dict[str, Any]) -> Draft | None:
-    """Return the entry of spikes cut by a table of trials; None where they are not on one clock.
+def spike_times(found: Draft) -> np.ndarray | None:
+    """Return the spike times of a recording, (spike,) s; None where no table of trials can cut it.
 
     Parameters
     ----------
-    spikes : entry that was found for the recording alone.
-    trials : of `table_of`.
-
-    Raises
-    ------
-    CortseqError : the table fits the spikes in no unit of time (the likeliest's reason).
+    found : entry that was found for the recording alone.
     """
-    source = proposing.typed(spikes.entry)
-    file = proposing.place(spikes.entry)
+    source = proposing.typed(found.entry)
+    file = proposing.place(found.entry)
     if not isinstance(source, WithTrials) or not TRACKS[source.track].has_events or file is None:
         return None
     with proposing.quiet():
         raw = source.load(file, 0)
     if "event_trial" in raw or "event_time" not in raw or not raw.sizes["event"]:
         return None
-    times = raw["event_time"].values / (source.sampling_rate_hz or 1.0)
+    return np.asarray(raw["event_time"].values / (source.sampling_rate_hz or 1.0))
+
+
+def joined(spikes: Draft, trials: dict[str, Any], times: np.ndarray) -> Draft:
+    """Return the entry of spikes cut by a table of trials.
+
+    Parameters
+    ----------
+    spikes : entry that was found for the recording alone.
+    trials : of `table_of`.
+    times : (spike,) s, of `spike_times`.
+
+    Raises
+    ------
+    CortseqError : the table fits the spikes in no unit of time (the likeliest's reason).
+    """
+    file = proposing.place(spikes.entry)
+    assert file is not None
     faults: list[CortseqError] = []
     for proposal in _proposals(spikes, trials, times):
         try:
