@@ -100,6 +100,22 @@ def test_two_recordings_stay_two(tmp_path):
     assert {name: s.content for name, s in plan.datasets.items()} == {"own": "spikes", "x": "symbols"}
 
 
+def test_times_are_taken_rather_than_frames_or_numbers_of_no_unit(tmp_path):
+    table = pd.DataFrame({
+        "start_frame": np.round(STARTS * 30), "stop_frame": np.round(STARTS * 30) + 5, "start": STARTS * 7,
+        "start_ms": STARTS * 1e3, "end_s": STARTS + 1e6, "stop_ms": (STARTS + LENGTH) * 1e3,
+    })  # fmt: skip
+    table.to_csv(tmp_path / "x.csv", index=False)
+    found = pairing.table_of(tmp_path / "x.csv")
+    assert (found["start"], found["stop"]) == ("start_ms", "stop_ms")
+    table.drop(columns="stop_ms").to_csv(tmp_path / "x.csv", index=False)
+    assert "stop" not in pairing.table_of(tmp_path / "x.csv")  # in s, not in ms
+    table[["start", "stop_ms"]].to_csv(tmp_path / "x.csv", index=False)
+    assert pairing.table_of(tmp_path / "x.csv")["stop"] == "stop_ms"
+    table[["start_frame", "stop_frame"]].to_csv(tmp_path / "x.csv", index=False)
+    assert pairing.table_of(tmp_path / "x.csv") is None
+
+
 @pytest.mark.parametrize("columns", [
     {"start": STARTS[::-1]}, {"start": STARTS[:3]}, {"time": STARTS}, {"start": ["a"] * 9}, {"stop": STARTS},
 ])  # fmt: skip
