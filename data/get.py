@@ -11,6 +11,7 @@ made-up answers. The sha256 stands in data/README.md and in the study.
 
 from __future__ import annotations
 
+import http.client
 import json
 import sys
 import urllib.request
@@ -21,6 +22,7 @@ from cortseq import download, store
 from cortseq.errors import CortseqError
 
 RAW = Path("data/raw")
+ARGUMENTS = ("figshare|dandi", "NUMBER", "FILE", "SHA256")
 FIGSHARE = "https://api.figshare.com/v2/articles/{}"
 
 
@@ -43,8 +45,10 @@ def figshare(article: str, name: str, listed: dict[str, Any] | None = None) -> s
 def dandi(dandiset: str, sha256: str, client: Any = None) -> str:
     """Return the address of the asset of a dandiset that has this sha256."""
     if client is None:
-        from dandi.dandiapi import DandiAPIClient
-
+        try:
+            from dandi.dandiapi import DandiAPIClient
+        except ImportError as error:
+            raise CortseqError(f"needs the package dandi ({error})", fix="pip install dandi") from error
         client = DandiAPIClient()
     for asset in client.get_dandiset(dandiset).get_assets():
         if asset.get_raw_metadata().get("digest", {}).get("dandi:sha2-256") == sha256:
@@ -66,10 +70,29 @@ def place(url: str, name: str, sha256: str) -> Path:
     return target
 
 
-if __name__ == "__main__":
-    archive, number, file_name, digest = sys.argv[1:5]
+def address(archive: str, number: str, name: str, sha256: str) -> str:
+    """Return the address of a file of an archive; CortseqError where the archive fails."""
+    if archive not in ("figshare", "dandi"):
+        raise CortseqError("is no archive known here", value=archive, fix="choose one of figshare, dandi")
     try:
-        address = figshare(number, file_name) if archive == "figshare" else dandi(number, digest)
-        sys.stdout.write(f"{place(address, file_name, digest)}\n")
-    except CortseqError as error:
+        return figshare(number, name) if archive == "figshare" else dandi(number, sha256)
+    except CortseqError:
+        raise
+    except (OSError, http.client.HTTPException, RuntimeError, ValueError, LookupError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CortseqError(f"{archive} does not answer as expected ({reason})", key=number) from error
+
+
+def main(given: list[str]) -> None:
+    """Fetch what the arguments name; end in one line where that fails."""
+    if len(given) != len(ARGUMENTS):
+        sys.exit(f"usage: python data/get.py {' '.join(ARGUMENTS)}")
+    _, _, name, sha256 = given
+    try:
+        sys.stdout.write(f"{place(address(*given), name, sha256)}\n")
+    except (CortseqError, OSError) as error:
         sys.exit(f"{error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

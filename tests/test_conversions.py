@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -117,6 +118,25 @@ def test_an_asset_of_dandi_is_found_by_its_digest():
     assert get.dandi("000009", "bb", client) == "https://x/bb"
     with pytest.raises(CortseqError, match="no asset"):
         get.dandi("000009", "cc", client)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("figshare 1", r"^usage: python data/get\.py figshare\|dandi NUMBER FILE SHA256$"),
+        ("zenodo 1 a.csv 00", r"is no archive known here.*choose one of figshare, dandi$"),
+        ("figshare 1 a.csv 00", r"^1: figshare does not answer as expected \(URLError: .*\)$"),
+        ("dandi 1 a.nwb 00", r"needs the package dandi \(.*\) -- pip install dandi$"),
+    ],
+)
+def test_what_cannot_be_fetched_is_one_line(given, said, tmp_path, monkeypatch):
+    get = script("get")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(get, "FIGSHARE", "http://127.0.0.1:9/{}")  # nobody answers
+    monkeypatch.setitem(sys.modules, "dandi.dandiapi", None)  # not installed
+    with pytest.raises(SystemExit, match=said) as ended:
+        get.main(given.split())
+    assert "\n" not in str(ended.value) and not (tmp_path / "data").exists()
 
 
 def test_another_content_is_not_kept(tmp_path, monkeypatch):

@@ -53,19 +53,31 @@ def test_the_unit_of_a_table_is_its_names_or_the_one_that_fits(unit, scale, name
     np.testing.assert_array_equal(recording(plan, "ks")["counts"].values, cut())
 
 
-def test_each_table_belongs_to_the_recording_before_it(tmp_path):
+@pytest.mark.parametrize("order", ["a a_trials b b_trials", "a b a_trials b_trials", "a_trials a b_trials b"])
+def test_each_table_belongs_to_a_recording_of_its_own(order, tmp_path):
     times, units = joined()
     for name, shift in (("a", 0.0), ("b", 500.0)):
         pd.DataFrame({"unit": units, "time": times + shift}).to_csv(tmp_path / f"{name}.csv", index=False)
         rows = {"start": STARTS + shift, "stop": STARTS + shift + LENGTH}
         pd.DataFrame(rows).to_csv(tmp_path / f"{name}_trials.csv", index=False)
-    plan = begun(tmp_path, "a.csv", "a_trials.csv", "b.csv", "b_trials.csv")
+    plan = begun(tmp_path, *(f"{name}.csv" for name in order.split()))
     assert {name: Path(s.trials.path).name for name, s in plan.datasets.items()} == {
         "a": "a_trials.csv",
         "b": "b_trials.csv",
     }
     for name in "ab":
         np.testing.assert_array_equal(recording(plan, name)["counts"].values, cut())
+
+
+def test_a_table_that_no_recording_is_left_for_is_one_line(tmp_path, capsys):
+    times, units = joined()
+    pd.DataFrame({"unit": units, "time": times}).to_csv(tmp_path / "x.csv", index=False)
+    for name in ("one", "two"):
+        pd.DataFrame({"start": STARTS, "stop": STARTS + LENGTH}).to_csv(tmp_path / f"{name}.csv", index=False)
+    files = [str(tmp_path / f"{name}.csv") for name in ("x", "one", "two")]
+    assert cli.main(["new", *files, "-o", str(tmp_path / "mine.yaml")]) == 2
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1 and "two.csv" in said and "no recording is left" in said
 
 
 def test_a_table_of_another_clock_is_one_line(tmp_path, capsys):
@@ -86,6 +98,22 @@ def test_two_recordings_stay_two(tmp_path):
     LAYOUTS["csv_labels"].make(tmp_path)  # labels with onsets are no trials
     plan = begun(tmp_path, "own.csv", "x.csv")
     assert {name: s.content for name, s in plan.datasets.items()} == {"own": "spikes", "x": "symbols"}
+
+
+def test_times_are_taken_rather_than_frames_or_numbers_of_no_unit(tmp_path):
+    table = pd.DataFrame({
+        "start_frame": np.round(STARTS * 30), "stop_frame": np.round(STARTS * 30) + 5, "start": STARTS * 7,
+        "start_ms": STARTS * 1e3, "end_s": STARTS + 1e6, "stop_ms": (STARTS + LENGTH) * 1e3,
+    })  # fmt: skip
+    table.to_csv(tmp_path / "x.csv", index=False)
+    found = pairing.table_of(tmp_path / "x.csv")
+    assert (found["start"], found["stop"]) == ("start_ms", "stop_ms")
+    table.drop(columns="stop_ms").to_csv(tmp_path / "x.csv", index=False)
+    assert "stop" not in pairing.table_of(tmp_path / "x.csv")  # in s, not in ms
+    table[["start", "stop_ms"]].to_csv(tmp_path / "x.csv", index=False)
+    assert pairing.table_of(tmp_path / "x.csv")["stop"] == "stop_ms"
+    table[["start_frame", "stop_frame"]].to_csv(tmp_path / "x.csv", index=False)
+    assert pairing.table_of(tmp_path / "x.csv") is None
 
 
 @pytest.mark.parametrize("columns", [

@@ -6,7 +6,10 @@ import xarray as xr
 
 from cortseq.errors import CortseqError
 from cortseq.preprocess import preprocess
+from cortseq.preprocess.samples import without_clocks
+from cortseq.signs.samples import of_samples
 from cortseq.sources.npz import SOURCE as Npz
+from cortseq.sources.raw import unequal
 
 
 def _entry(**more):
@@ -134,3 +137,12 @@ def test_dirt_is_counted():
     counts[:30] = 0
     r = preprocess(_continuous(np.arange(60) * 0.01, counts), _entry(window_ms=300))
     assert json.loads(r.attrs["dirt"]) == {"trials_without_spikes_kept": 1}
+
+
+def test_a_clock_among_the_units_of_trials_of_unequal_length():
+    parts = [np.stack([np.arange(n), np.ones(n)], 1).astype(int) for n in (40, 60)]
+    raw = unequal(parts, "counts", ("trial", "time", "unit"), file=None, key="c").assign_attrs(bin_width=0.01)
+    assert [sign.name for sign in of_samples(raw, _entry())] == ["clock_channel"]
+    parts = [part[:, ::-1] + [1, 0] for part in parts]
+    raw = unequal(parts, "signal", ("trial", "time", "channel"), file=None, key="c")
+    assert without_clocks(raw)["channel"].values.tolist() == [0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ def study(given: list[str], out: Path) -> str:
 
     A table of trials (a row per trial, a column named after its start) that is given with spikes on one clock
     is no dataset: it becomes the key `trials:` of the recording named before it, or after it where it
-    stands first.
+    stands first. Tables named one after another belong to as many recordings before them, in their order;
+    a recording has one at most.
 
     Parameters
     ----------
@@ -26,7 +28,7 @@ def study(given: list[str], out: Path) -> str:
 
     Raises
     ------
-    CortseqError : a file for which no entry is found, one line each.
+    CortseqError : a file for which no entry is found, a table that no recording is left for, one line each.
     """
     places = [name if allowed(name) else Path(name) for name in given]
     tables = _tables(places)
@@ -38,14 +40,20 @@ def study(given: list[str], out: Path) -> str:
                 drafts[number] = _draft(place)
         except CortseqError as error:
             faults += str(error).splitlines()
+    if faults:  # whose the tables are is known where all recordings are
+        raise CortseqError("\n".join(faults))
+    found = {i: pairing.spike_times(draft) for i, draft in drafts.items()} if tables else {}
+    spikes = {i: times for i, times in found.items() if times is not None}
+    owners = _owners(sorted(tables), sorted(spikes))
     for number, table in tables.items():
         try:
-            owner = _owner(number, drafts)
-            both = None if owner is None else pairing.joined(drafts[owner], table)
-            if owner is None or both is None:
-                drafts[number] = _draft(places[number])
+            if number in owners:
+                owner = owners[number]
+                drafts[owner] = pairing.joined(drafts[owner], table, spikes[owner])
+            elif spikes:
+                raise _without_recording(places[number])
             else:
-                drafts[owner] = both
+                drafts[number] = _draft(places[number])
         except CortseqError as error:
             faults += str(error).splitlines()
     if faults:
@@ -67,10 +75,28 @@ def _tables(places: list[Path | str]) -> dict[int, dict[str, Any]]:
     return {i: table for i, table in found.items() if table is not None}
 
 
-def _owner(number: int, drafts: dict[int, Draft]) -> int | None:
-    """Return the position of the recording a table belongs to: the last before it, or the first after."""
-    before = [i for i in drafts if i < number]
-    return max(before) if before else min(drafts, default=None)
+def _owners(tables: list[int], able: list[int]) -> dict[int, int]:
+    """Return the position of the recording of each table; tables that no recording is left for are not in it.
+
+    Parameters
+    ----------
+    tables, able : positions, ascending, of the tables and of the recordings of spikes that take one.
+    """
+    owners: dict[int, int] = {}
+    for _, run in itertools.groupby(tables, key=lambda i: i - tables.index(i)):  # tables in a row
+        row = list(run)
+        free = [i for i in able if i not in owners.values()]
+        before = [i for i in free if i < row[0]][-len(row) :]
+        owners |= dict(zip(row, before + [i for i in free if i > row[-1]], strict=False))
+    return owners
+
+
+def _without_recording(place: Path | str) -> CortseqError:
+    return CortseqError(
+        "no recording is left for this table of trials, each has one at most",
+        file=place,
+        fix="name it after its recording, or leave it out",
+    )
 
 
 def _text(drafts: list[Draft], out: Path) -> str:

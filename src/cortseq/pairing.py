@@ -19,6 +19,7 @@ from cortseq.sources.trials import SECONDS, WithTrials, open_table
 _STARTS = ("start", "begin", "onset", "on")  # words in the name of a column, the likeliest first
 _STOPS = ("stop", "end", "offset", "off")
 _UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "msec": "ms", "us": "us", "usec": "us"}
+_NUMBERED = {"frame", "frames", "sample", "samples", "index", "indices", "idx"}  # such columns are no times
 _LEAST, _KINDS = 4, 20  # rows of a table of trials; different values of a column that is kept as a covariate
 _LONGEST = 5.0  # s, of a trial whose end no column says
 
@@ -27,6 +28,8 @@ def table_of(path: Path) -> dict[str, Any] | None:
     """Return the entry `trials:` of a file that looks like a table of trials; None where it does not.
 
     Such a table has a column of times that rise, named after the start of something, and a row per trial.
+    Of columns of one such name, one that ends in a unit of time is taken; numbers of frames or samples are
+    none. A stop is in no other unit than the start.
 
     Parameters
     ----------
@@ -46,34 +49,49 @@ def table_of(path: Path) -> dict[str, Any] | None:
     if start is None or len(columns[start]) < _LEAST:
         return None
     entry: dict[str, Any] = {"path": str(path), "start": start}
-    stop = next((k for k in _named(columns, _STOPS) if _follows(columns[start], columns[k])), None)
+    unit = _unit(start)
+    ends = [k for k in _named(columns, _STOPS) if _follows(columns[start], columns[k])]
+    ends = [k for k in ends if unit is None or _unit(k) in (unit, None)]
+    stop = min(ends, key=lambda key: _unit(key) is None, default=None)
     if stop is not None:
         entry["stop"] = stop
     kept = [k for k, v in columns.items() if k not in (start, stop) and _is_covariate(v)]
     return entry | ({"columns": kept} if kept else {})
 
 
-def joined(spikes: Draft, trials: dict[str, Any]) -> Draft | None:
-    """Return the entry of spikes cut by a table of trials; None where they are not on one clock.
+def spike_times(found: Draft) -> np.ndarray | None:
+    """Return the spike times of a recording, (spike,) s; None where no table of trials can cut it.
 
     Parameters
     ----------
-    spikes : entry that was found for the recording alone.
-    trials : of `table_of`.
-
-    Raises
-    ------
-    CortseqError : the table fits the spikes in no unit of time (the likeliest's reason).
+    found : entry that was found for the recording alone.
     """
-    source = proposing.typed(spikes.entry)
-    file = proposing.place(spikes.entry)
+    source = proposing.typed(found.entry)
+    file = proposing.place(found.entry)
     if not isinstance(source, WithTrials) or not TRACKS[source.track].has_events or file is None:
         return None
     with proposing.quiet():
         raw = source.load(file, 0)
     if "event_trial" in raw or "event_time" not in raw or not raw.sizes["event"]:
         return None
-    times = raw["event_time"].values / (source.sampling_rate_hz or 1.0)
+    return np.asarray(raw["event_time"].values / (source.sampling_rate_hz or 1.0))
+
+
+def joined(spikes: Draft, trials: dict[str, Any], times: np.ndarray) -> Draft:
+    """Return the entry of spikes cut by a table of trials.
+
+    Parameters
+    ----------
+    spikes : entry that was found for the recording alone.
+    trials : of `table_of`.
+    times : (spike,) s, of `spike_times`.
+
+    Raises
+    ------
+    CortseqError : the table fits the spikes in no unit of time (the likeliest's reason).
+    """
+    file = proposing.place(spikes.entry)
+    assert file is not None
     faults: list[CortseqError] = []
     for proposal in _proposals(spikes, trials, times):
         try:
@@ -93,7 +111,7 @@ def _proposals(spikes: Draft, trials: dict[str, Any], times: np.ndarray) -> Iter
     """
     starts = open_table(Path(trials["path"]), "trials.path").squeezed(trials["start"], "trials.start")
     starts = starts[np.isfinite(starts)].astype(float)
-    said = _UNITS.get(_words(trials["start"])[-1])
+    said = _unit(trials["start"]) or _unit(trials.get("stop", ""))
     among = {u: _share(starts * scale, times) for u, scale in SECONDS.items() if said in (None, u)}
     for unit in sorted(among, key=lambda u: -among[u]):
         keys = {k: v for k, v in spikes.entry.items() if k not in ("path", "window_ms")}
@@ -120,12 +138,17 @@ def _words(name: str) -> list[str]:
     return [word for word in re.split(r"[^a-z]+", apart) if word] or [""]
 
 
+def _unit(name: str) -> str | None:
+    """Return the unit of time that the name of a column ends in; None where it names none."""
+    return _UNITS.get(_words(name)[-1])
+
+
 def _named(columns: dict[str, np.ndarray], words: tuple[str, ...]) -> Iterator[str]:
-    """Yield columns of numbers whose name has one of the words, the likeliest word first."""
+    """Yield columns of times whose name has one of the words: the likeliest word first, then by unit."""
+    times = [k for k, v in columns.items() if v.dtype.kind in "iuf" and not _NUMBERED & set(_words(k))]
     for word in words:
-        for key, values in columns.items():
-            if values.dtype.kind in "iuf" and {word, f"{word}s"} & set(_words(key)):
-                yield key
+        named = [key for key in times if {word, f"{word}s"} & set(_words(key))]
+        yield from sorted(named, key=lambda key: _unit(key) is None)
 
 
 def _rises(values: np.ndarray) -> bool:

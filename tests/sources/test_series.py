@@ -1,5 +1,6 @@
 """Time series of an NWB file: trials and windows are those of plain arithmetic, and only their samples are read."""
 
+import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -53,17 +54,20 @@ def file(tmp_path):
     """Write an NWB file with one series, on a rate or on times with a gap, and a table of trials."""
     pynwb = pytest.importorskip("pynwb")
 
-    def write(timestamps=None, trials=()):
+    def write(timestamps=None, trials=(), stops=None, data=None):
         nwb = pynwb.NWBFile("made up", "x", datetime(2024, 1, 1, tzinfo=UTC))
         clock = {"starting_time": 2.0, "rate": RATE} if timestamps is None else {"timestamps": timestamps}
-        nwb.add_acquisition(pynwb.TimeSeries(name="lfp", data=values(), unit="V", **clock))
+        nwb.add_acquisition(
+            pynwb.TimeSeries(name="lfp", data=values() if data is None else data, unit="V", **clock)
+        )
         nwb.add_acquisition(
             pynwb.TimeSeries(name="speed", data=np.arange(700.0), unit="m/s", starting_time=0.0, rate=10.0)
         )
-        for name in ("side", "go") if trials else ():
+        for name in ("side", "go") if len(trials) else ():
             nwb.add_trial_column(name, "x")
         for k, start in enumerate(trials):
-            nwb.add_trial(start_time=start, stop_time=start + 1.0 + 0.1 * k, side="lr"[k % 2], go=start + 0.5)
+            stop = start + 1.0 + 0.1 * k if stops is None else stops[k]
+            nwb.add_trial(start_time=start, stop_time=stop, side="lr"[k % 2], go=start + 0.5)
         with pynwb.NWBHDF5IO(str(tmp_path / "x.nwb"), "w") as io:
             io.write(nwb)
         return tmp_path / "x.nwb"
@@ -109,10 +113,34 @@ def test_trials_of_a_series(file, timestamps):
     assert '"trials_outside_the_series": ' in r.attrs["dirt"]
 
 
+def test_a_trial_that_starts_inside_a_gap_is_left_out(file):
+    """Samples from 2 to 21.98 s and from 27 s: a trial at 25 s is not read from 27 s on, one at 26.99 s is."""
+    starts = np.array([5.0, 25.0, 26.99, 30.0])
+    r = load(file(stamps(), starts, starts + 2), intervals="trials")
+    assert json.loads(r.attrs["dirt"])["trials_across_a_gap"] == 1
+    np.testing.assert_allclose(r.start, [5.0, 27.0, 30.0])
+
+
 def test_trials_of_unequal_length_are_masked(file):
     r = load(file(None, [3.0, 6.0, 9.0]), intervals="trials")
     np.testing.assert_array_equal(r.valid.sum("time"), [50, 55, 60])
     np.testing.assert_allclose(r.signal[1, :55], values()[200:255])
+
+
+@pytest.mark.parametrize("n_short", [3, 59])
+def test_what_pads_short_trials_is_neither_missing_nor_a_step(file, n_short):
+    """Short trials and one of 2 s: the channel that is a clock is left out, no other one is."""
+    data = values()
+    data[:, 1], data[100:105, 2] = np.arange(N) / RATE, np.nan
+    starts = 2 + 0.96 * np.arange(n_short + 1)
+    stops = starts + np.where(np.arange(n_short + 1) < n_short, 0.96, 2.0)
+    r = load(file(None, starts, stops, data), intervals="trials")
+    assert list(r.channel.values) == [0, 2] and r.valid.values.sum() == 48 * n_short + 100 - 5
+    assert json.loads(r.attrs["dirt"]) == {
+        "channels_that_are_clocks": 1,
+        "samples_masked_for_missing_values": 5,
+    }
+    np.testing.assert_array_equal(r.signal[-1], data[48 * n_short :][:100, [0, 2]])
 
 
 def test_a_behaviour_series_is_that_of_the_middle_of_each_bin(file):
@@ -126,7 +154,9 @@ def test_part_and_max_trials_choose_what_is_read(file):
     whole = load(path, window_ms=1000)
     few = load(path, window_ms=1000, part=[0.5, 1.0], max_trials=7)
     np.testing.assert_array_equal(few.signal, whole.signal[30:37])
-    np.testing.assert_array_equal(load(path, window_ms=1000, valid_from=12.0).signal, whole.signal[10:])
+    late = load(path, window_ms=1000, valid_from=12.0)
+    np.testing.assert_array_equal(late.signal, whole.signal[10:])
+    assert json.loads(late.attrs["dirt"]) == {"samples_before_valid_from": 500}
 
 
 def test_bins_are_means_of_what_is_not_missing():
@@ -151,7 +181,7 @@ def test_pieces_make_no_difference(monkeypatch, piece, chunks):
     for row, first, n in zip(found, cut.first, cut.bins, strict=True):
         expected = values()[first : first + 4 * n].reshape(n, 4, CHANNELS).mean(1)
         np.testing.assert_allclose(row[:n], expected, atol=1e-12)
-        assert np.isnan(row[n:]).all()
+        assert (row[n:] == 0).all()
 
 
 def test_only_the_samples_of_the_trials_are_read():

@@ -13,6 +13,7 @@ from cortseq.errors import CortseqError
 from cortseq.observations.tracks import Track
 from cortseq.preprocess import labels, windows
 from cortseq.sources.base import Source
+from cortseq.sources.raw import inside, steps
 from cortseq.sources.windows import gaps, nearest_in_time, samples_per_bin, samples_per_window, starts
 
 CLOCKS = {"time", "t", "times", "timestamp", "timestamps", "frame", "frames", "index", "sample", "samples"}
@@ -61,12 +62,12 @@ def without_clocks(raw: xr.Dataset) -> xr.Dataset:
     """Return the signal without the channels that are clocks; their names are in the attribute `clocks`.
 
     A clock rises at every step, by about the same amount (19 of 20 steps within a quarter of the median), or
-    it bears a name such as `time`, `frame` or `index` and never falls.
+    it bears a name such as `time`, `frame` or `index` and never falls. What pads short trials is no step.
     """
     names = [str(name) for name in raw["channel"].values]
-    values = raw["signal"].transpose(..., "time", "channel").values
-    steps = np.diff(values, axis=-2).reshape(-1, len(names))
-    clock = np.array([_is_clock(name, step) for name, step in zip(names, steps.T, strict=True)], bool)
+    clock = np.array(
+        [_is_clock(name, step) for name, step in zip(names, steps(raw, "signal").T, strict=True)], bool
+    )
     if not clock.any():
         return raw
     if clock.all():
@@ -88,17 +89,21 @@ def _is_clock(name: str, steps: np.ndarray) -> bool:
 
 
 def without_missing_channels(raw: xr.Dataset) -> xr.Dataset:
-    """Channels with enough values; how many were dropped, and how many samples stay masked, is in `dirt`."""
-    axis = raw["signal"].dims.index("channel")
-    missing = np.moveaxis(np.isnan(raw["signal"].values), axis, -1)
-    kept = missing.reshape(-1, missing.shape[-1]).mean(0) <= MISSING
+    """Channels with enough values; how many were dropped, and how many samples stay masked, is in `dirt`.
+
+    What pads short trials is not judged.
+    """
+    signal = raw["signal"].transpose(..., "time", "channel")
+    missing = np.isnan(signal.values)
+    missing = missing[inside(raw, "signal")] if "valid" in raw else missing.reshape(-1, missing.shape[-1])
+    kept = missing.mean(0) <= MISSING
     if not kept.any():
         raise CortseqError(
             f"every channel is missing in more than {MISSING:.0%} of the samples", key="signal"
         )
     found = json.loads(raw.attrs.get("dirt", "{}")) | {
         "channels_mostly_missing": int((~kept).sum()),
-        "samples_masked_for_missing_values": int(missing[..., kept].any(-1).sum()),
+        "samples_masked_for_missing_values": int(missing[:, kept].any(-1).sum()),
     }
     raw = raw if kept.all() else raw.isel(channel=np.flatnonzero(kept))  # no copy where all are kept
     return raw.assign_attrs(dirt=json.dumps({k: v for k, v in found.items() if v}))

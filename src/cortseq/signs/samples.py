@@ -10,6 +10,7 @@ import xarray as xr
 
 from cortseq.signs.base import Sign
 from cortseq.sources.base import Source
+from cortseq.sources.raw import steps
 
 _SAID = {
     "spikes_padding": "{} entries of rectangular tables of spike times are padding, no spikes",
@@ -37,9 +38,8 @@ def of_samples(raw: xr.Dataset, source: Source) -> Iterator[Sign]:
         text = f"channel {', '.join(clocks)} rises by a constant step: it is a clock, and was left out"
         yield Sign("clock_channel", text, "", "warn")
     if "unit" in raw.dims and raw.sizes["time"] > 50:
-        values = raw["counts"].transpose(..., "time", "unit").values
-        steps = np.diff(values.astype(float), axis=-2).reshape(-1, values.shape[-1])
-        rising = np.flatnonzero((steps > 0).all(0))
+        found = steps(raw, "counts")
+        rising = np.flatnonzero((found > 0).all(0)) if len(found) else np.empty(0, int)
         if len(rising):
             names = raw["unit"].values[rising].astype(str).tolist()
             text = f"unit {', '.join(names)} rises from each bin to the next: a clock, or cumulated counts"

@@ -48,8 +48,7 @@ def cut(
     factor = windows.samples_per_bin(source, clock.width)
     raw = xr.Dataset() if trials is None else trials
     if trials is None:
-        found = _windows(clock, source, factor)
-        dirt: dict[str, int] = {}
+        found, dirt = _windows(clock, source, factor)
     else:
         found, kept, dirt = _trials(clock, windows.trial_spans(trials, source), source, factor)
         raw = trials.isel(trial=kept)
@@ -113,16 +112,15 @@ def _nice_above(number: float) -> int:
     return int(next(n for n in steps if n >= number * (1 - 1e-9)))
 
 
-def _windows(clock: Clock, source: Source, factor: int) -> Cut:
-    """Return windows of one length, none across a gap."""
+def _windows(clock: Clock, source: Source, factor: int) -> tuple[Cut, dict[str, int]]:
+    """Return windows of one length, none across a gap, and how many samples lie before `valid_from`."""
     per_window = windows.samples_per_window(source, clock.width, factor)
     after_gaps = clock.gaps()
-    first = windows.starts(clock.n, after_gaps, per_window, source)
-    if source.valid_from is not None:
-        late = clock.first_from(source.valid_from)
-        edges = after_gaps[after_gaps > late] - late
-        first = late + windows.starts(clock.n - late, edges, per_window, source)
-    return Cut(first, np.full(len(first), per_window // factor), factor)
+    late = 0 if source.valid_from is None else clock.first_from(source.valid_from)
+    edges = after_gaps[after_gaps > late] - late
+    first = late + windows.starts(clock.n - late, edges, per_window, source)
+    dirt = {"samples_before_valid_from": late}
+    return Cut(first, np.full(len(first), per_window // factor), factor), dirt
 
 
 def _trials(
@@ -135,8 +133,12 @@ def _trials(
     outside = early | (first + bins * factor > clock.n)
     short = bins < 1
     broken = np.zeros(len(first), bool)
-    for k in np.flatnonzero(~outside & ~short):
-        broken[k] = len(windows.gaps(clock.times(first[k], first[k] + bins[k] * factor), clock.width)) > 0
+    for k in np.flatnonzero(~outside & ~short):  # with the start: the first sample may follow a gap too
+        begin = max(first[k] - 1, 0)
+        times = clock.times(begin, first[k] + bins[k] * factor)
+        after = begin + windows.gaps(times, clock.width)
+        in_gap = (after == first[k]) & (times[first[k] - begin] - where[k, 0] > clock.width * (1 + _SLACK))
+        broken[k] = (in_gap | (after > first[k])).any()
     before = where[:, 0] < (-np.inf if source.valid_from is None else source.valid_from)
     dirt = {
         "trials_shorter_than_a_bin": int(short.sum()),

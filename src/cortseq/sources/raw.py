@@ -132,6 +132,34 @@ def clocked(raw: xr.Dataset, width: float, dirt: dict[str, Any] | None = None) -
     return describe(raw, "samples", dirt, bin_width=width)
 
 
+def inside(raw: xr.Dataset, track: str) -> np.ndarray:
+    """Return which samples of a track are no padding, (trial, time) or (time,) bool; all without `valid`."""
+    one = raw[track].isel({_feature(raw[track]): 0}, drop=True).transpose(..., "time")
+    if "valid" not in raw:
+        return np.ones(one.shape, bool)
+    known: np.ndarray = raw["valid"].astype(bool).broadcast_like(one).transpose(*one.dims).values
+    return known
+
+
+def steps(raw: xr.Dataset, track: str) -> np.ndarray:
+    """Return the steps from each sample of a track to the next of its trial, where neither is padding.
+
+    Returns
+    -------
+    (step, unit | channel).
+    """
+    values = raw[track].transpose(..., "time", _feature(raw[track])).values
+    found = np.diff(values if values.dtype.kind == "f" else values.astype(float), axis=-2)
+    if "valid" not in raw:
+        return found.reshape(-1, values.shape[-1])
+    known = inside(raw, track)
+    return found[known[..., 1:] & known[..., :-1]]
+
+
+def _feature(values: xr.DataArray) -> str:
+    return next(str(dim) for dim in values.dims if dim not in ("trial", "time"))
+
+
 def step(time: np.ndarray, file: Path | None) -> float:
     """Return the bin width of regular times; gaps are rare and clocks jitter, so the median is the width.
 

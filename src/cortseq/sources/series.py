@@ -153,7 +153,7 @@ def binned(data: Any, cut: Cut, file: Path | None, key: str) -> np.ndarray:
 
     Returns
     -------
-    (trial, bin, channel) float64; NaN beyond the last bin of a trial.
+    (trial, bin, channel) float64; 0 beyond the last bin of a trial.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def binned(data: Any, cut: Cut, file: Path | None, key: str) -> np.ndarray:
     )
     if data.dtype.kind not in "iufb" or not n_channels:
         raise CortseqError("a signal must be finite numbers (NaN: missing)", file=file, key=key)
-    values = np.full(shape, np.nan)
+    values = np.zeros(shape)
     for trial, begin, piece in _pieces(data, cut, n_channels):
         if piece.dtype.kind == "f" and np.isinf(piece).any():
             raise CortseqError("a signal must be finite numbers (NaN: missing)", file=file, key=key)
