@@ -124,8 +124,12 @@ def _best(models: list[list[Scored]]) -> Scored:
 
 def _repeated(s: Scored, members: int) -> Scored:
     """Return a model without restarts as so many equal members, to stand beside folds of one with them."""
-    arrays = {name: getattr(s, name) for name in ("test", "valid", "cold", "mean_rate")}
-    return replace(s, **{name: np.repeat(v, members, 0) for name, v in arrays.items() if v.shape[1]})
+
+    def several(values: np.ndarray) -> np.ndarray:
+        return np.repeat(values, members, 0) if values.shape[1] else values  # a score that the track lacks
+
+    whole, valid, cold, mean_rate = map(several, (s.test, s.valid, s.cold, s.mean_rate))
+    return replace(s, test=whole, valid=valid, cold=cold, mean_rate=mean_rate)
 
 
 def _place(recording: xr.Dataset, folds: list[dict[str, Any]]) -> dict[str, Any]:
