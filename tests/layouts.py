@@ -591,6 +591,7 @@ class Ranges(http.server.BaseHTTPRequestHandler):
 def running(handler):
     """Run a web server of this machine; yields its address."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = False  # closing waits for its threads, so that their sockets are closed
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

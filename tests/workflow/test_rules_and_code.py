@@ -207,7 +207,7 @@ def test_each_fold_is_fitted_to_and_scored_on_its_own_trials(products_of, scored
 
 def test_the_comparison_takes_each_fold_from_its_own_products(products_of, scored):
     out, recording, manifest = products_of
-    variants = {"d": {v: (v, {}) for v in ("null", "psth")}}
+    variants = {"d": {v: (v, {}, v, "null" if v == "null" else "baseline") for v in ("null", "psth")}}
     names = ("comparison", "variants", "budget", "sessions", "timing")
     output = {name: str(out / f"{name}.csv") for name in names}
     params = SimpleNamespace(study={"out": str(out), "seed": 0, "burn_in": 2, "variants": variants})
@@ -232,9 +232,17 @@ def test_the_comparison_takes_each_fold_from_its_own_products(products_of, score
 def test_forecasts_are_of_the_test_trials_of_their_fold(products_of, scored):
     out, _, manifest = products_of
     for fold, roles in enumerate(manifest["folds"]):
-        study = {"burn_in": 2, "forecast_trials": 5, "horizons": [1, 2], "samples": 8, "seed": 0}
+        study = {
+            "burn_in": 2,
+            "forecast_trials": 5,
+            "horizons": [1, 2],
+            "samples": 8,
+            "seed": 0,
+            "samples_at_most": 16,
+        }
         given = inputs(
             out,
+            null=str(out / f"scores/d/null/fold{fold}.zarr.zip"),
             scores=[str(out / f"scores/d/psth/fold{fold}.zarr.zip")],
             fits=[str(out / f"fits/d/psth/fold{fold}.safetensors")],
         )

@@ -141,6 +141,7 @@ def test_one_datasets_setting_leaves_the_other_alone(finished):
     assert fits and all("/even/" in m for m in fits)
 
 
+@pytest.mark.slow
 def test_same_study_same_bytes(finished):
     """Removed and made again, comparison.csv, a fit and a figure are the same bytes."""
     out = finished / "results/tiny"
