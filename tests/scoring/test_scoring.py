@@ -137,7 +137,9 @@ def test_kept_epochs_and_late_gains_are_read_from_the_curves(counts):
     early, late = np.full(10, 2.0), np.linspace(2.0, 1.1, 10) - np.r_[np.zeros(9), 0.2]
     early[1] = 1.5
     curves = pd.concat(
-        pd.DataFrame({"member": m, "epoch": range(1, 11), "valid_loss": loss})
+        pd.DataFrame({"member": m, "epoch": range(1, 11), "valid_loss": loss}).assign(
+            best=loss == np.minimum.accumulate(loss)
+        )
         for m, loss in enumerate((early, late))
     )
     (found,) = compare.gather("null", "null", {}, [fit.card], [score], 0, [curves])

@@ -19,7 +19,7 @@ Scores are always one step ahead with the recording as input, whatever a model w
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -31,7 +31,8 @@ from cortseq.networks.training import noise
 if TYPE_CHECKING:
     import torch
 
-    from cortseq.networks.training.engines.base import State
+    from cortseq.networks.training.engines.base import Batch, State
+    from cortseq.networks.training.engines.generic import Generic
 else:
     torch = lazy("torch")
 
@@ -133,10 +134,20 @@ class Rollout:
         fed. None where there is no skip.
     """
 
-    def __init__(self, engine, batch, first: int, stop: int, x, y, mask, fed):
+    def __init__(
+        self,
+        engine: Generic,
+        batch: Batch,
+        first: int,
+        stop: int,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        mask: torch.Tensor,
+        fed: torch.Tensor | None,
+    ):
         self.engine, self.batch, self.first = engine, batch, first
         self.strategy, self.x, self.y, self.mask = engine.strategy, x, y, mask
-        self.last: list = [fed]
+        self.last: list[Any] = [fed]
         if fed is not None:
             self.recorded = engine._before(batch, first + 1, stop + 1)  # at the bins after each bin
         if isinstance(self.strategy, Scheduled):

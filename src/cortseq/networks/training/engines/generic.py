@@ -104,7 +104,9 @@ class Generic(Engine):
 
     # -- the loop over time -----------------------------------------------------------------------
 
-    def _run(self, batch: Batch, state: State, first: int, stop: int, keep):
+    def _run(
+        self, batch: Batch, state: State, first: int, stop: int, keep: set[int]
+    ) -> tuple[torch.Tensor, State, dict[int, State]]:
         """Read-outs eta of bins first..stop, the states at `stop`, detached states at the bins `keep`.
 
         Where a strategy feeds the skip, its input is the last part of every state (`start`).
@@ -192,7 +194,7 @@ def _carried(state: State, rollout: Rollout | None) -> State:
     return state if rollout is None or rollout.last[-1] is None else (*state, rollout.last[-1])
 
 
-def _leaf(value):
+def _leaf(value: Any) -> Any:
     return value.detach().requires_grad_(value.requires_grad) if isinstance(value, torch.Tensor) else value
 
 
