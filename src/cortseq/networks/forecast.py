@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +69,13 @@ def plug_in(network: Network, params: Params, data: Data, horizons: Sequence[int
 
 
 def _members(
-    network: Network, params: Params, data: Data, horizons, samples: int, feed, begins=None
+    network: Network,
+    params: Params,
+    data: Data,
+    horizons: Sequence[int],
+    samples: int,
+    feed: Callable[..., Any],
+    begins: np.ndarray | None = None,
 ) -> np.ndarray:
     farthest(horizons)
     if network.memory is not None:

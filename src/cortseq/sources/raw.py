@@ -153,7 +153,7 @@ def steps(raw: xr.Dataset, track: str) -> np.ndarray:
     if "valid" not in raw:
         return found.reshape(-1, values.shape[-1])
     known = inside(raw, track)
-    return found[known[..., 1:] & known[..., :-1]]
+    return np.asarray(found[known[..., 1:] & known[..., :-1]])
 
 
 def _feature(values: xr.DataArray) -> str:

@@ -215,7 +215,7 @@ def _variance(gain: float) -> float:
         mean = _average(_ln_cosh, variance)
         return 1 - 2 * gain**2 * _average(lambda x: (_ln_cosh(x) - mean) ** 2, variance) / variance**2
 
-    return brentq(excess, 1e-2 * (gain - 1), 2 * gain**2, xtol=1e-15, rtol=1e-14)
+    return float(brentq(excess, 1e-2 * (gain - 1), 2 * gain**2, xtol=1e-15, rtol=1e-14))
 
 
 # ------------------------------------------------------------------------------------- the orbit
@@ -235,7 +235,7 @@ def _slope(variance: float) -> Chebyshev:
 
 
 def _converged(series: np.ndarray, tolerance: float) -> bool:
-    return np.abs(series[-len(series) // 8 :]).max() < tolerance * np.abs(series).max()
+    return bool(np.abs(series[-len(series) // 8 :]).max() < tolerance * np.abs(series).max())
 
 
 class _Orbit:
