@@ -253,10 +253,10 @@ def promises(rows: list[Promise]) -> str:
     """A line of Markdown a setting."""
     lines = ["| setting | blocks | coverage | wanted | declared | wanted |", "|---|---:|---|---|---|---|"]
     for row in rows:
-        cells = [f"{row.setting}", f"{row.blocks}"]
+        entries = [f"{row.setting}", f"{row.blocks}"]
         for m in (row.coverage, row.level):
-            cells += [f"{100 * m.share:.1f} % ({100 * m.low:.1f}-{100 * m.high:.1f})", m.wanted]
-        lines.append(f"| {' | '.join(cells)} |")
+            entries += [f"{100 * m.share:.1f} % ({100 * m.low:.1f}-{100 * m.high:.1f})", m.wanted]
+        lines.append(f"| {' | '.join(entries)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ from scipy.optimize import nnls
 
 from benchmarks import harness
 from cortseq import costs, models, recording
+from cortseq.data import Data
 from cortseq.models.base import Model
 from cortseq.models.work import Size
 from cortseq.observations import TRACKS
@@ -70,10 +71,7 @@ def measure(model: Model, data: xr.Dataset, track: str, members: int = 1) -> tup
     """Return the size of a fit and its CPU seconds; a quarter of the trials is for validation."""
     n = data.sizes["trial"]
     valid = n // 4
-    features = (
-        int(data.attrs["n_symbols"]) if "symbols" in data else data[track].sizes[TRACKS[track].dims[-1]]
-    )
-    size = Size(track, n - valid, valid, data.sizes["time"], features, members)
+    size = Size(track, n - valid, valid, data.sizes["time"], Data.of(data).n_features, members)
     start = time.process_time()
     model.fit(data, train=range(n - valid), valid=range(n - valid, n), members=members, seed=0)
     return size, time.process_time() - start

@@ -8,7 +8,7 @@ from cortseq import binning
 from cortseq import recording as rec
 from cortseq.preprocess import preprocess
 from cortseq.sources.npz import Npz
-from cortseq.sources.series import series_time
+from cortseq.sources.series import Clock
 from cortseq.sources.suite2p import Suite2p
 
 
@@ -189,7 +189,7 @@ def test_a_series_without_timestamps_begins_at_its_starting_time():
     class Series:
         timestamps, starting_time, rate, data = None, 5.0, 4.0, np.zeros(4)
 
-    assert series_time(Series()).tolist() == [5.0, 5.25, 5.5, 5.75]
+    assert Clock(Series(), None, "x").times().tolist() == [5.0, 5.25, 5.5, 5.75]
 
 
 def test_cells_of_a_matlab_matrix_are_numbered_down_its_columns(tmp_path):

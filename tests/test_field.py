@@ -5,9 +5,12 @@ import pytest
 import yaml
 from field import check, nwb, steps, train
 
-from cortseq import cli, preprocess, study
+from cortseq import checking, cli, preprocess, study
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
+from cortseq.scoring import blocks
+from cortseq.scoring.compare import RESAMPLES
+from cortseq.scoring.statistics import paired, smallest_p
 from cortseq.signs import of_roles
 from cortseq.sources import registry
 
@@ -498,6 +501,23 @@ def test_blocks_that_allow_no_verdict_are_said_before_any_fit():
     )
     (few,) = (s for s in of_roles(recording, manifest, [4], 1) if s.name == "few_blocks")
     assert few.text == "4 independent blocks of test data allow no p below 0.12: there will be no verdict"
+
+
+def test_blocks_are_those_of_the_test_windows_of_all_folds_together():
+    """Five folds of 27 windows: 135^(1/3) is 6 windows a block, where 27^(1/3) would be 3."""
+    made = np.random.default_rng(0).poisson(1.0, (135, 5, 2))
+    recording = rec.from_counts(made, bin_width=0.02).assign_attrs(continuous=1)
+    folds = []
+    for test in np.arange(135).reshape(27, 5).T:
+        rest = np.setdiff1d(np.arange(135), test).tolist()
+        folds.append({"train": rest[:80], "valid": rest[80:], "test": test.tolist(), "guard": []})
+    source = registry()["synthetic"].model_validate({"source": "synthetic", "kind": "ring"})
+    found = checking.facts(recording, {"folds": folds, "continuous": True}, source)
+    place = blocks.place([fold["test"] for fold in folds], True)
+    noise = np.tile([1.0, -1.0, 1.0], 45)  # no neighbours are alike: as many blocks as there can be
+    scored = paired(noise, 0 * noise, np.ones(135), RESAMPLES, **place)
+    assert found["test_pieces"] == [22] and scored.pieces == 22
+    assert found["smallest_p"] == scored.smallest_p == smallest_p(22, RESAMPLES)
 
 
 def test_two_restarts_are_said_to_be_too_few(tmp_path, capsys):

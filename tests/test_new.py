@@ -125,6 +125,16 @@ def test_what_is_no_table_of_trials(columns, tmp_path):
     assert pairing.table_of(tmp_path) is None
 
 
+def test_a_large_file_is_no_table_of_trials_and_is_not_read(tmp_path, monkeypatch):
+    file = tmp_path / "x.csv"
+    pd.DataFrame({"start": STARTS}).to_csv(file, index=False)
+    monkeypatch.setattr(pairing, "_LARGEST", file.stat().st_size)
+    assert pairing.table_of(file)["start"] == "start"
+    monkeypatch.setattr(pairing, "_LARGEST", file.stat().st_size - 1)
+    monkeypatch.setattr(pairing, "open_table", lambda *_: pytest.fail("the file is read"))
+    assert pairing.table_of(file) is None
+
+
 def test_an_address_that_nothing_streams_is_one_line(capsys, tmp_path):
     with pytest.raises(CortseqError, match="no source knows what the file may be"):
         from cortseq import outline

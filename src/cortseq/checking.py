@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +47,8 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
             raise CortseqError(
                 f"no bin is left of {recording.sizes['time']}", key="burn_in", value=plan.burn_in
             )
-        networks = sum(_networks(plan, other) for other in plan.datasets.values())
+        tracks = Counter(other.track for other in plan.datasets.values())
+        networks = sum(n * _networks(plan, track) for track, n in tracks.items())
         found = facts(recording, manifest, source, networks)
     found["dataset"], found["source"] = name, source.source
     if file is not None:
@@ -57,9 +59,9 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
     return found
 
 
-def _networks(plan: Study, source: Source) -> int:
+def _networks(plan: Study, track: str) -> int:
     """Return how many recurrent models a dataset has: their p are adjusted together, over all datasets."""
-    variants = plan.variants(source.track).values()
+    variants = plan.variants(track).values()
     return len({v.model_name for v in variants if v.model.role == "recurrent"})
 
 
@@ -71,11 +73,12 @@ def fit_seconds(plan: Study, found: dict[str, Any]) -> dict[str, float]:
     found : facts of the dataset.
     """
     taken: dict[str, float] = {}
+    variants = plan.variants(found["track"]).values() if plan.models else ()
     for fold in found["folds"]:
         size = Size(
             found["track"], fold["train"], fold["valid"], found["bins"][2], found["features"], plan.members
         )
-        for variant in plan.variants(found["track"]).values() if plan.models else ():
+        for variant in variants:
             seconds = costs.seconds(variant.model, size)
             if seconds is not None:  # a plug-in whose arithmetic no law knows
                 taken[variant.model_name] = taken.get(variant.model_name, 0.0) + costs.pace() * seconds
@@ -129,7 +132,7 @@ def facts(
     kind, width = rec.track(recording), float(recording.attrs["bin_width"])
     valid = recording["valid"].values
     lengths = valid.shape[1] - valid[:, ::-1].argmax(1)
-    n_pieces = [blocks.most(len(f["test"]), manifest["continuous"]) for f in manifest["folds"]]
+    n_pieces = [blocks.most(sum(len(f["test"]) for f in manifest["folds"]), manifest["continuous"])]
     found: dict[str, Any] = {
         "track": kind,
         "trials": recording.sizes["trial"],

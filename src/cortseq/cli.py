@@ -81,16 +81,16 @@ def _check(given: argparse.Namespace) -> int:
         if not given.json:
             print("\n".join(checking.lines(facts)))
     fits = sum(len(plan.variants(s.track)) for s in plan.datasets.values()) * plan.folds * bool(plan.models)
+    cost = {} if faults else checking.estimate(plan, found)
     if given.json:
         said = {"study": str(given.config), "fits": fits, "datasets": found, "faults": faults}
-        cost = None if faults else checking.estimate(plan, found)
-        print(json.dumps({**said, "estimate": cost}, indent=1))
+        print(json.dumps({**said, "estimate": cost or None}, indent=1))
     if faults:
         raise CortseqError("\n".join(faults))
     work = [f"{len(plan.datasets)} recording(s), {fits} fits of up to {plan.members} members"]
     work += [f"{len(plan.theory)} phenomena"] * bool(plan.theory)
     if not given.json:
-        print("\n".join(checking.estimated(checking.estimate(plan, found))))
+        print("\n".join(checking.estimated(cost)))
         print(f"{given.config}: {', '.join(work)}: fine")
     return 0
 

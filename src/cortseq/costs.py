@@ -8,6 +8,7 @@ writes costs.json beside this file; a short fixed calculation tells how fast thi
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import time
@@ -68,7 +69,7 @@ def seconds(model: Model, size: Size) -> float | None:
     model : specification that is fitted.
     size : of the fit; a family without random restarts has one member.
     """
-    given = size if model.has_members else Size(**{**vars(size), "members": 1})
+    given = size if model.has_members else dataclasses.replace(size, members=1)
     work = model.work(given)
     tables = [family[size.track] for family in measured()["seconds"].values() if size.track in family]
     own = measured()["seconds"].get(model.family, {}).get(size.track)

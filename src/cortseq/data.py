@@ -82,7 +82,12 @@ class Data:
     @property
     def has_gaps(self) -> bool:
         """Whether a missing bin is followed by one that was observed."""
-        return bool((~self.valid & (np.cumsum(self.valid[:, ::-1], axis=1)[:, ::-1] > 0)).any())
+        return bool((~self.valid & (np.arange(self.valid.shape[1]) < self.lengths[:, None])).any())
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Bins of each trial up to its last valid one, (trial,); 0 for a trial without a valid bin."""
+        return lengths(self.valid)
 
     def for_networks(self, tell_missing: bool) -> Data:
         """Return what a network steps through: nothing is changed without inputs and gaps.
@@ -100,8 +105,10 @@ class Data:
         if self.inputs is None:
             return found
         scored = None if found.scored is None else _led(found.scored)
-        inputs = None if found.inputs is None else _led(found.inputs)
-        return replace(found, y=_led(found.y), valid=_led(found.valid), inputs=inputs, scored=scored)
+        assert found.inputs is not None
+        return replace(
+            found, y=_led(found.y), valid=_led(found.valid), inputs=_led(found.inputs), scored=scored
+        )
 
     def learnable(self) -> Data:
         """Return the data with the support that follows from these trials alone, as training trials."""
@@ -159,6 +166,11 @@ class Data:
     def masked(self, log_prob: np.ndarray) -> np.ndarray:
         """Return `log_prob` (..., trial, time) with NaN where a bin is missing."""
         return np.where(self.valid, log_prob, np.nan)
+
+
+def lengths(valid: np.ndarray) -> np.ndarray:
+    """Return the bins up to the last one of `valid` (trial, time), (trial,); 0 where there is none."""
+    return np.where(valid.any(1), valid.shape[1] - np.argmax(valid[:, ::-1], axis=1), 0)
 
 
 def _led(array: np.ndarray) -> np.ndarray:

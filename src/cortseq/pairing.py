@@ -21,6 +21,7 @@ _STOPS = ("stop", "end", "offset", "off")
 _UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "msec": "ms", "us": "us", "usec": "us"}
 _NUMBERED = {"frame", "frames", "sample", "samples", "index", "indices", "idx"}  # such columns are no times
 _LEAST, _KINDS = 4, 20  # rows of a table of trials; different values of a column that is kept as a covariate
+_LARGEST = 64_000_000  # bytes of a table of trials
 _LONGEST = 5.0  # s, of a trial whose end no column says
 
 
@@ -33,9 +34,9 @@ def table_of(path: Path) -> dict[str, Any] | None:
 
     Parameters
     ----------
-    path : any file; a folder is no table.
+    path : any file; a folder or a file of more than 64 MB is no table, and is not read.
     """
-    if not path.is_file():
+    if not path.is_file() or path.stat().st_size > _LARGEST:
         return None
     try:
         with proposing.quiet():

@@ -109,11 +109,11 @@ class Products:
         Files that only say why a product could not be made are left out, where others of their kind were.
         """
         self.dataset = dataset
-        whys = (store.failure(file) for pairs in given.values() for _, file in pairs)
-        self._lost = [why for why in whys if why is not None]
+        whys = {file: store.failure(file) for pairs in given.values() for _, file in pairs}
+        self._lost = [why for why in whys.values() if why is not None]
         self._files = {}
         for name, pairs in given.items():
-            made = [(key, file) for key, file in pairs if store.failure(file) is None]
+            made = [(key, file) for key, file in pairs if whys[file] is None]
             self._files[name] = {tuple(key): file for key, file in made or pairs}
 
     @classmethod

@@ -108,14 +108,20 @@ def test_names_of_a_user_are_drawn_as_they_are(tmp_path):
     """A label that looks like mathematics that is none stops nothing; one that is some stays text."""
     one = xr.Dataset(
         {"symbols": (("time",), [0, 1, 1]), "valid": (("time",), [True] * 3)},
-        attrs={"n_symbols": 2, "labels": ["$x^{$", "$b$"]},
+        attrs={"n_symbols": 2, "labels": ["$x^{$", "$b"]},
     )
     predicted = {"rate": xr.Dataset({"predicted": (("time", "symbol"), np.full((3, 2), 0.5))})}
     with style.style():
         figure, table = trial_figure._symbols(one, predicted, 0)
     style.save(figure, table, tmp_path / "trial")
-    assert ticks(panels(figure)[0].yaxis) == [r"\$x^{\$", r"\$b\$"]
-    assert style.literal("a$b$") == r"a\$b\$"
+    axis = panels(figure)[0].yaxis
+    assert ticks(axis) == ["$x^{$", "$b"]
+    assert not any(text.get_parse_math() for text in axis.get_ticklabels())
+    named = dissection(1, label=("trial", ["$x^{$", "$b", "$b", "c", "c"]))
+    figure, table = draw("states", dissections={"rate": named})
+    style.save(figure, table, tmp_path / "states")
+    axes = [ax.yaxis for ax in figure.axes if ticks(ax.yaxis) == ["$b", "$x^{$", "c"]]
+    assert len(axes) == 1 and not any(text.get_parse_math() for text in axes[0].get_ticklabels())
 
 
 # -- scores of all models --------------------------------------------------------------------------

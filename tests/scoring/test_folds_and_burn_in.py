@@ -10,7 +10,7 @@ from scipy.stats import poisson
 
 from cortseq import models
 from cortseq import recording as rec
-from cortseq.scoring import audits, compare, products, tasks
+from cortseq.scoring import audits, blocks, compare, products, tasks
 from cortseq.scoring import scored as scored_module
 from cortseq.scoring.scored import Scored
 from cortseq.scoring.statistics import Session, across_sessions, holm, paired
@@ -127,6 +127,18 @@ def gain(scores, chosen, other, start: int = BURN_IN) -> float:
     return total / sum(events(s, start=start) for s in scores["null"]) / np.log(2)
 
 
+def pieces(scores, chosen, other) -> int:
+    """Blocks that are found in the differences of one variant a fold from another, in the order of time."""
+
+    def whole(name: str, fold: int) -> np.ndarray:
+        return nats(scores[name][fold], "test")
+
+    a, b = (np.concatenate([whole(v, f) for f, v in enumerate(names)], 1) for names in (chosen, other))
+    late = [s["n_events"].values[s["role"].values == "test", BURN_IN:].sum(1) for s in scores["null"]]
+    order = np.concatenate([f["test"] for f in FOLDS])
+    return paired(a, b, np.concatenate(late), 1, order=order).pieces
+
+
 def test_validation_and_test_disagree(scores):
     """Else nothing is tested here."""
     for entry in ("markov", "rate"):
@@ -147,7 +159,9 @@ def test_every_fold_counts_with_the_variant_that_its_validation_chose(rows, scor
         assert rows.loc[entry, "value"] == pytest.approx(gain(scores, chosen, ["null"] * 2))
         assert rows.loc[entry, "value_cold"] == pytest.approx(gain(scores, chosen, ["null"] * 2, 0))
         assert rows.loc[entry, "low"] < rows.loc[entry, "value"] < rows.loc[entry, "high"]
-    assert (rows["trials"] == 13).all() and (rows["blocks"].dropna() <= 13).all()
+        against = ["null"] * 2 if entry == "markov" else expected["markov"]
+        assert rows.loc[entry, "blocks"] == pieces(scores, chosen, against)
+    assert (rows["trials"] == 13).all()
     assert (rows["n_events"] == sum(events(s) for s in scores["null"])).all()
 
 
@@ -322,16 +336,16 @@ def test_gains_of_signals_are_in_nats(signal):
 
 def test_trials_of_all_folds_are_put_in_the_order_of_time():
     """Neighbours in time are in different folds: only side by side can they be seen to be correlated."""
-    continuous = rec.from_symbols(list(np.zeros((40, 4), int)), n_symbols=3).assign_attrs(continuous=1)
     folds = [{"test": [*range(0, 40, 2)]}, {"test": [*range(1, 40, 2)]}]
     products_of = [xr.Dataset(coords={"trial": f["test"]}, attrs={"continuous": 1}) for f in folds]
-    for place in (compare._place(continuous, folds), tasks._place(products_of)):
+    tests = [f["test"] for f in folds]
+    for place in (blocks.place(tests, True), tasks._place(products_of)):
         assert place["order"].tolist() == folds[0]["test"] + folds[1]["test"]
         assert place["shortest"] == 4  # of 40 windows that follow each other
-    assert compare._place(continuous.assign_attrs(continuous=0), folds)["shortest"] == 1
+    assert blocks.place(tests, False)["shortest"] == 1
     slow = np.repeat(np.random.default_rng(3).normal(size=5), 8)  # lasts for eight trials
     by_fold = np.concatenate([slow[f["test"]] for f in folds])
-    order = compare._place(continuous, folds)["order"]
+    order = blocks.place(tests, True)["order"]
     sorted_in_time = paired(slow, np.zeros(40), np.ones(40), 100)
     found = paired(by_fold, np.zeros(40), np.ones(40), 100, order=order)
     assert astuple(found) == pytest.approx(astuple(sorted_in_time))

@@ -346,7 +346,7 @@ def test_points_of_too_few_futures_are_marked(fits, counts, monkeypatch):
 def test_the_nulls_scores_are_its_forecasts(fits, counts):
     scores = products.scores(fits["null"], counts, ROLES)
     direct = tasks.forecast(fits["null"], counts, ROLES["test"], [1, 3], 8, 0)
-    floor = tasks._floor(scores, ROLES["test"], [1, 3])
+    floor = tasks._floor(scores, Data.of(counts, ROLES["test"]), ROLES["test"], [1, 3])
     assert np.array_equal(direct["log_prob"], floor["log_prob"], equal_nan=True)
 
 

@@ -53,8 +53,16 @@ def test_sign_flip_p_equals_enumeration():
     flips = np.array(list(itertools.product([-1, 1], repeat=5)))
     exact = (np.abs(flips @ d) >= d.sum() - 1e-12).mean()
     assert paired(d, np.zeros(5), np.ones(5)).p_value == exact
-    drawn = paired(d, np.zeros(5), np.ones(5), resamples=15).p_value  # fewer than the 16 that there are
-    assert abs(drawn - exact) < 0.25
+
+
+def test_drawn_sign_flips_come_close_to_enumeration():
+    """1000 of the 1024 that there are: p of about .1 has a standard error of .01."""
+    d = np.random.default_rng(4).normal(0.5, 1, 11)
+    flips = np.array(list(itertools.product([-1, 1], repeat=11)))
+    exact = (np.abs(flips @ d) >= abs(d.sum()) - 1e-12).mean()
+    found = paired(d, 0 * d, np.ones(11), resamples=1000)
+    assert found.pieces == 11 and 0.05 < exact < 0.5
+    assert found.p_value == pytest.approx(exact, abs=0.05) and found.p_value != exact
 
 
 def test_the_smallest_p_is_reached_and_never_passed():

@@ -13,7 +13,7 @@ from scipy.stats import norm, poisson
 
 from cortseq import recording as rec
 from cortseq.observations import TRACKS
-from cortseq.scoring import compare, tasks
+from cortseq.scoring import blocks, compare, tasks
 from cortseq.scoring.rows import OPPONENTS
 from cortseq.scoring.statistics import paired
 
@@ -149,8 +149,9 @@ class Case:
     def paired(self, a: list[str], b: list[str]):
         """The difference of two models in the order of time, in units of the metric."""
         order = np.concatenate([f["test"] for f in FOLDS])
-        events = self.nats(["null"] * 2, name="n_events")
-        return paired(self.nats(a), self.nats(b), events, 3000, order=order).per(self.unit)
+        events = self.nats(["null"] * 2, name="n_events")[0]
+        shortest = blocks.shortest(N_TRIALS, bool(self.data.attrs["continuous"]))
+        return paired(self.nats(a), self.nats(b), events, 3000, order=order, shortest=shortest).per(self.unit)
 
 
 @pytest.fixture(scope="module")
@@ -228,13 +229,23 @@ def test_intervals_and_tests_are_those_of_the_paired_difference(case):
 
 
 def test_p_of_models_without_restarts_is_of_sign_flips(case):
-    """All flips of the blocks, by enumeration."""
-    difference = (case.nats(CHOSEN["psth"]) - case.nats(CHOSEN["markov"]))[0]
+    """All flips of the blocks, by enumeration: of seven blocks that are given, and of those that are found."""
+
+    def enumerated(difference: np.ndarray, labels: np.ndarray) -> float:
+        sums = np.bincount(labels, difference)
+        flips = np.array(list(itertools.product([-1, 1], repeat=len(sums))))
+        return float((np.abs(flips @ sums) >= abs(sums.sum()) - 1e-12).mean())
+
+    one, other = (case.nats([f"markov_order{k}"] * 2) for k in (1, 2))  # each is better in one fold
+    labels, events = np.arange(N_TRIALS) // 2, case.nats(["null"] * 2, name="n_events")[0]
+    found = paired(one, other, events, blocks=labels)
+    assert found.pieces == 7 and found.p_value > found.smallest_p
+    assert found.p_value == enumerated((one - other)[0], labels)
     row = case.frame.loc["psth"]
-    if row["blocks"] == 14:
-        flips = np.array(list(itertools.product([-1, 1], repeat=14)))
-        exact = (np.abs(flips @ difference) >= abs(difference.sum()) - 1e-12).mean()
-        assert row["p_value"] == pytest.approx(exact, abs=0.03)
+    in_time = (case.nats(CHOSEN["psth"]) - case.nats(CHOSEN["markov"]))[0]
+    in_time = in_time[np.argsort(np.concatenate([f["test"] for f in FOLDS]))]
+    labels = np.arange(N_TRIALS) * int(row["blocks"]) // N_TRIALS
+    assert row["p_value"] == enumerated(in_time, labels)
 
 
 def test_columns_that_count_all_bins_or_only_the_scored_ones(case):
@@ -425,10 +436,16 @@ def test_recordings_pooled(cases):
 
 def test_windows_of_a_continuous_recording_are_counted_in_blocks(cases):
     """Blocks of at least three windows, the cube root of 14; where they are trials, a trial may be a block."""
-    case = Case("signal", continuous=1)
-    assert (case.frame["blocks"].drop("null") <= 5).all() and (case.frame["trials"] == 14).all()
-    assert (case.frame["block_trials"].drop("null") >= 3).all()
-    assert (cases["signal"].frame["blocks"] > 5).any()
+    windows = Case("signal", continuous=1)
+    assert (windows.frame["blocks"].drop("null") <= 5).all() and (windows.frame["trials"] == 14).all()
+    assert (windows.frame["block_trials"].drop("null") >= 3).all()
+    against = dict.fromkeys(("psth", "flat", "rate", "lstm"), CHOSEN["markov"]) | {"markov": CHOSEN["null"]}
+    for case in (windows, cases["signal"]):
+        for model, other in against.items():
+            found = case.paired(CHOSEN[model], other)
+            counted = case.frame.loc[model, ["blocks", "block_trials"]].tolist()
+            assert counted == [found.pieces, found.block_trials]
+    assert cases["signal"].frame.loc["markov", "blocks"] > windows.frame.loc["markov", "blocks"] == 5
 
 
 def test_what_fitting_cost():

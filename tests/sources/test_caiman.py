@@ -44,6 +44,7 @@ def test_the_rate_of_the_study_goes_before_that_of_the_file(write):
         ({"estimates__idx_components": [0, 3]}, {}, "idx_components: are not numbers of 3 components"),
         ({"estimates__idx_components": np.zeros(0, int)}, {}, "no component was accepted"),
         ({"params/data/fr": b"NoneType"}, {}, "frame_rate_hz: the file has no frame rate"),
+        ({"params/data/fr": np.inf}, {}, "frame_rate_hz: the file has no frame rate"),
         ({"estimates/C": b"x"}, {}, "is no file of CaImAn"),
     ],
 )
@@ -56,3 +57,8 @@ def test_what_is_missing_is_said_in_one_line(write, content, entry, message):
 def test_inspect_says_what_is_there(write):
     said = "\n".join(Caiman.inspect(write(estimates__idx_components=[0, 2])))
     assert "20 frames/s" in said and "components: 3, 2 of them accepted" in said
+
+
+def test_an_infinite_frame_rate_is_none(write):
+    file = write(**{"params/data/fr": np.inf})
+    assert "give frame_rate_hz" in "\n".join(Caiman.inspect(file))

@@ -247,3 +247,24 @@ def test_times_that_do_not_fit_the_samples():
     back = SimpleNamespace(data=values(), timestamps=stamps(gap=-5.0), rate=None)
     with pytest.raises(CortseqError, match="do not fit together"):
         Clock(back, None, "x").times()
+
+
+def test_a_short_clock_is_read_once_and_a_long_one_in_pieces(monkeypatch):
+    time = stamps()
+    for whole, rows_read in ((N, N), (N - 1, 2 * 100)):
+        monkeypatch.setattr(series, "_WHOLE", whole)
+        made = SimpleNamespace(data=values(), timestamps=Counted(time), rate=None)
+        clock = Clock(made, None, "x")
+        for _ in range(2):
+            np.testing.assert_array_equal(clock.times(950, 1050), time[950:1050])
+        assert made.timestamps.rows == rows_read
+
+
+@pytest.mark.parametrize("whole", [N, N - 1])
+def test_first_samples_are_those_of_the_stored_times(monkeypatch, whole):
+    monkeypatch.setattr(series, "_WHOLE", whole)
+    time = stamps()
+    clock = Clock(SimpleNamespace(data=values(), timestamps=time, rate=None), None, "x")
+    for wanted in (0.0, time[0], time[7], time[7] + 1e-9, time[999] + 1, time[-1], time[-1] + 1):
+        assert clock.first_from(wanted) == np.searchsorted(time, wanted)
+    np.testing.assert_array_equal(clock.times(), time)

@@ -79,6 +79,5 @@ def driven(fit: Any, recording: xr.Dataset, member: int = 0, trials: ArrayLike |
             "a network that restarts has no open loop along a trial", key="memory", value=one.network.memory
         )
     inputs, states = one.scan(data)
-    last = data.valid.shape[1] - 1 - data.valid[:, ::-1].argmax(1)
-    ends = np.where(data.valid.any(1), last, 0)
+    ends = np.maximum(data.lengths - 1, 0)
     return Driven(one.step, inputs, states, ends, one.sizes, one.tangent if one.cell.has_tangent else None)

@@ -44,7 +44,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             )
             if "label" in last and last["label"].dtype.kind not in "iufb":
                 names = np.unique(last["label"].values.astype(str))
-                bar.set_ticks(range(len(names)), labels=[style.literal(name) for name in names])
+                bar.set_ticks(range(len(names)), labels=list(names), parse_math=False)
         fig.suptitle(
             "lines: driven by the recording; arrows, circles (filled: stable; small: few other members "
             "have it) and crosses (slow): velocity,\n"

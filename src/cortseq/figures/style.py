@@ -92,11 +92,6 @@ def wrapped(name: str, width: int = 18) -> str:
     return "\n".join(textwrap.wrap(name.replace("_", "_ "), width)).replace("_ ", "_")
 
 
-def literal(name: Any) -> str:
-    """Return a name that a user chose so that matplotlib draws it as it is: `$` begins no mathematics."""
-    return str(name).replace("$", r"\$")
-
-
 def say(ax: Axes, text: str) -> None:
     """Write an explanation where there is nothing to draw."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, wrap=True)

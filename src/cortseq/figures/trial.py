@@ -105,7 +105,7 @@ def _symbols(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> A
             interpolation="nearest",
         )
         ax.plot(np.arange(n), came, "o", ms=2.5, color=style.RED, mec="white", mew=0.3)
-        ax.set_yticks(range(len(labels)), map(style.literal, labels))
+        ax.set_yticks(range(len(labels)), map(str, labels))
         ax.set_ylabel("label")
         bits = -np.log2(np.maximum(panels[name][np.arange(n), came], 1e-12)).mean()
         ax.set_title(

@@ -325,7 +325,8 @@ class Fit:
         NaN where bin t is missing or nothing was observed yet. Where there is no exact forecast
         (`model.forecasts_on`), `samples` >= 4 futures are drawn with `seed`; see `horizons.jackknifed`.
         """
-        draw = partial(self.model.forecast, self.params, data := self._data(recording, trials), horizons)
+        data = self._data(recording, trials)
+        draw = partial(self.model.forecast, self.params, data, horizons)
         sampled = self.model.forecasts_on(data.track) == "sampled"
         return jackknifed(draw, samples, seed) if sampled else draw()
 

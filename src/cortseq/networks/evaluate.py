@@ -113,9 +113,8 @@ def simulate(
     if network.discretised:
         smooth = torch.full((n_trials, shape["n_features"]), torch.nan, dtype=torch.float64)
     with torch.no_grad():
-        q = cell.derive(
-            {**p, "input_weight": p["input_weight"][..., : network.n_seen(p)]}
-        )  # no bin is missing
+        seen = p["input_weight"][..., : network.n_seen(p)]  # no bin is missing
+        q = cell.derive({**p, "input_weight": seen})
         state = begin = repeated(cell.start(q), (n_trials,))
         last = torch.full((n_trials, len(p["skip"])), torch.nan) if "skip" in p else None
         for _ in range(n_time):

@@ -115,7 +115,7 @@ class _Futures:
         self.x, self.y, self.valid = network.tensors(p, data, slice(None), torch.float32)
         self.states = network.scan(p, self.x, states=True)
         self.smooth, self.last = _smoothed(network, p, data), before(p, self.x, self.valid)
-        self.ends = data.y.shape[1] - np.argmax(data.valid[:, ::-1], axis=1)  # bins of each trial
+        self.ends = data.lengths
         self.n_inputs, self.has_labels = data.n_inputs, data.kind.has_labels
 
     def log_mean(self, begins: np.ndarray) -> np.ndarray:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 else:
     torch = lazy("torch")
 
-FIXED = frozenset({"count_centre", "count_scale"})  # measured on training trials, not learned
 HIGH_COUNTS = ("count_centre", "count_scale")  # parameters by which high counts are standardised
+FIXED = frozenset(HIGH_COUNTS)  # measured on training trials, not learned
 HIGH = 20.0  # mean count per bin above which a network sees a unit's counts standardised
 _MAX_ETA = 30.0  # of a log mean in a regression: keeps a step that is too long finite
 

@@ -73,7 +73,7 @@ class StateEmission:
 
         `precision`: of products with features that are whole numbers; others stay in double precision.
         """
-        length = np.where(data.valid.any(1), data.valid.shape[1] - data.valid[:, ::-1].argmax(1), 0)
+        length = data.lengths
         order = np.argsort(-length, kind="stable")
         size = max(_FEWEST, _NUMBERS // (max(1, int(length.max())) * n_states))
         pieces = [order[i : i + size] for i in range(0, len(order), size)]

@@ -11,11 +11,11 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
-from cortseq.preprocess import labels, windows
-from cortseq.sources import observed
+from cortseq.preprocess import labels
+from cortseq.signs import sizes
+from cortseq.sources import observed, windows
 from cortseq.sources.base import Source
 from cortseq.sources.events import tidy
-from cortseq.sources.windows import trial_spans
 
 if TYPE_CHECKING:
     from cortseq import binning
@@ -76,7 +76,7 @@ def events(raw: xr.Dataset, source: Source) -> xr.Dataset:
 
 def spans(raw: xr.Dataset, source: Source) -> np.ndarray | None:
     """Return starts and stops in s of the trials on the spikes' clock, (trial, 2); None without a table."""
-    return trial_spans(raw, source) if "interval_start" in raw else None
+    return windows.trial_spans(raw, source) if "interval_start" in raw else None
 
 
 def _in_trials(raw: xr.Dataset, source: Source, bin_width: float) -> xr.Dataset:
@@ -84,7 +84,7 @@ def _in_trials(raw: xr.Dataset, source: Source, bin_width: float) -> xr.Dataset:
     times = raw["event_time"].values
     window = windows.window(source) or (0.0, float(np.ceil(times.max() / bin_width)) * bin_width)
     n_bins = (window[1] - window[0]) / bin_width
-    windows.fits(source, raw.sizes["trial"], n_bins, raw.sizes["unit"], "counts")
+    sizes.fits(raw.sizes["trial"], n_bins, raw.sizes["unit"], "counts", source.accept)
     recording = rec.from_spikes(
         times,
         raw["event_unit"].values,
@@ -103,7 +103,7 @@ def _binned(
 ) -> tuple[np.ndarray, int]:
     """Return counts (trial, bin, unit) of trials on one clock, and how many spikes fell into a remainder."""
     longest = float((stops - starts).max())
-    windows.fits(source, len(starts), longest / bin_width, raw.sizes["unit"], "counts")
+    sizes.fits(len(starts), longest / bin_width, raw.sizes["unit"], "counts", source.accept)
     shape = len(starts), binning.n_bins(longest, bin_width), raw.sizes["unit"]
     times, units = raw["event_time"].values, raw["event_unit"].values
     binned = binning.by_interval(times, units, starts, stops, shape, bin_width)
@@ -119,7 +119,7 @@ def _intervals(raw: xr.Dataset, source: Source, bin_width: float) -> tuple[np.nd
     """
     window = windows.window(source)
     if "interval_start" in raw:
-        starts, stops = trial_spans(raw, source).T
+        starts, stops = windows.trial_spans(raw, source).T
         return starts, stops, window[0] if window else 0.0
     length = windows.length(source)
     if bin_width > length:
@@ -129,7 +129,7 @@ def _intervals(raw: xr.Dataset, source: Source, bin_width: float) -> tuple[np.nd
         times = raw["event_time"].values
         pieces = np.array([[times.min(), times.max()]])
     n_windows = np.maximum(((pieces[:, 1] - pieces[:, 0]) / length).astype(np.int64), 0)
-    windows.fits(source, int(n_windows.sum()), length / bin_width, raw.sizes["unit"], "counts")
+    sizes.fits(int(n_windows.sum()), length / bin_width, raw.sizes["unit"], "counts", source.accept)
     starts = [first + length * np.arange(n) for (first, _), n in zip(pieces, n_windows, strict=True)]
     if not n_windows.sum():
         return np.empty(0), np.empty(0), 0.0

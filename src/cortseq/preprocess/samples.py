@@ -11,10 +11,11 @@ import xarray as xr
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.observations.tracks import Track
-from cortseq.preprocess import labels, windows
+from cortseq.preprocess import labels
+from cortseq.signs import sizes
+from cortseq.sources import windows
 from cortseq.sources.base import Source
 from cortseq.sources.raw import inside, steps
-from cortseq.sources.windows import gaps, nearest_in_time, samples_per_bin, samples_per_window, starts
 
 CLOCKS = {"time", "t", "times", "timestamp", "timestamps", "frame", "frames", "index", "sample", "samples"}
 STEPS = 50  # a channel needs so many steps before their regularity says that it is a clock
@@ -25,11 +26,11 @@ def samples(raw: xr.Dataset, source: Source) -> xr.Dataset:
     """Return the Recording of raw counts or signals (`cortseq.sources.base`)."""
     track = rec.kind(raw)
     native = float(raw.attrs["bin_width"])
-    factor = samples_per_bin(source, native)
+    factor = windows.samples_per_bin(source, native)
     recording = _cut(raw, source, native, factor) if "trial" not in raw[track.name].dims else raw
     recording = _rebin(recording, track, factor)
     n_trials, n_time, n_features = (recording.sizes[dim] for dim in track.dims)
-    windows.fits(source, n_trials, n_time, n_features, track.name)
+    sizes.fits(n_trials, n_time, n_features, track.name, source.accept)
     recording = _build(recording, raw, track, native * factor)
     recording = recording.assign_coords(time=recording["time"] + raw.attrs.get("time_start", 0.0))
     window = windows.window(source)
@@ -112,18 +113,18 @@ def without_missing_channels(raw: xr.Dataset) -> xr.Dataset:
 def _cut(raw: xr.Dataset, source: Source, native: float, factor: int) -> xr.Dataset:
     """Return windows of a continuous recording.
 
-    None spans a gap in time (steps of more than GAP samples and MIN_GAP).
+    None spans a gap in time (`cortseq.sources.windows.gaps`).
     """
-    per_window = samples_per_window(source, native, factor)
+    per_window = windows.samples_per_window(source, native, factor)
     time = raw["time"].values
-    first = starts(len(time), gaps(time, native), per_window, source)
+    first = windows.starts(len(time), windows.gaps(time, native), per_window, source)
     index = first[:, None] + np.arange(per_window)
     moved = xr.Variable(("trial", "time"), index)
     cut = raw.drop_vars([v for v in raw.variables if str(v).startswith(("series_", "time_"))])
     cut = cut.rename(time="sample").isel(sample=moved).drop_vars("sample")
     cut = cut.assign_coords(start=("trial", time[index[:, 0]]), stop=("trial", time[index[:, -1]] + native))
     for name in labels.series(raw):
-        values = nearest_in_time(time, raw[f"time_{name}"].values, raw[f"series_{name}"].values)
+        values = windows.nearest_in_time(time, raw[f"time_{name}"].values, raw[f"series_{name}"].values)
         cut = cut.assign_coords({name: (("trial", "time"), values[index])})
     cut.attrs = dict(raw.attrs) | {"continuous": 1}
     return cut

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import xarray as xr
 
+from cortseq import data
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.preprocess import labels
@@ -53,7 +54,7 @@ def symbols(raw: xr.Dataset, source: Source) -> xr.Dataset:
 def _sequences(raw: xr.Dataset) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return labels (label,) of each sequence up to its last known one, and which of them are known."""
     valid = raw["valid"].values
-    lengths = np.where(valid.any(1), valid.shape[1] - valid[:, ::-1].argmax(1), 0)
+    lengths = data.lengths(valid)
     values = np.where(valid, raw["symbols"].values, 0)
     rows = list(zip(values, valid, lengths, strict=True))
     return [row[:n] for row, _, n in rows], [mask[:n] for _, mask, n in rows]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 FEWEST_ASSESSED = 12  # trials: with fewer the autocorrelation says nothing, and each trial is its own block
 _FEWEST_BLOCKS = 3
@@ -21,6 +25,18 @@ def shortest(n_trials: int, is_continuous: bool) -> int:
 def most(n_trials: int, is_continuous: bool) -> int:
     """Return the largest number of blocks that n trials can make."""
     return _count(n_trials, shortest(n_trials, is_continuous))
+
+
+def place(folds: Sequence[ArrayLike], is_continuous: bool) -> dict[str, Any]:
+    """Return where the test trials of all folds are in time, as keywords of `paired` and `Session`.
+
+    Parameters
+    ----------
+    folds : positions in the recording of the test trials of each fold, (trial,).
+    is_continuous : whether trials are windows that follow each other without a pause.
+    """
+    order = np.concatenate(folds)
+    return {"order": order, "shortest": shortest(len(order), is_continuous)}
 
 
 def integrated_time(values: np.ndarray) -> float:

@@ -93,7 +93,8 @@ def table(
             fix="lower burn_in",
         )
     kind, evaluation = rec.kind(recording), _evaluation_null(recording, folds, burn_in)
-    place, width = _place(recording, folds), recording.attrs["bin_width"]
+    place = blocks.place([fold["test"] for fold in folds], bool(recording.attrs["continuous"]))
+    width = recording.attrs["bin_width"]
     margin = MARGIN * (recording.sizes["channel"] if kind.has_scale else 1)
     given = References(null, reference, rival, evaluation, kind, width, seed, place, margin, RESAMPLES)
     common = _limits(recording, folds, null, burn_in) | {"dataset": dataset, "folds": len(folds)}
@@ -130,12 +131,6 @@ def _repeated(s: Scored, members: int) -> Scored:
 
     whole, valid, cold, mean_rate = map(several, (s.test, s.valid, s.cold, s.mean_rate))
     return replace(s, test=whole, valid=valid, cold=cold, mean_rate=mean_rate)
-
-
-def _place(recording: xr.Dataset, folds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return where the test trials of all folds are in time, as keywords of `paired` and `Session`."""
-    order = np.concatenate([fold["test"] for fold in folds])
-    return {"order": order, "shortest": blocks.shortest(len(order), bool(recording.attrs["continuous"]))}
 
 
 def finish(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -55,19 +55,12 @@ def table(
         raise CortseqError("co-smoothing is for counts", value=train.track, fix="set cosmoothing: false")
     held_in, held_out = held_out_units(train.n_features, seed)
     spikes = np.where(test.valid[..., None], test.y[..., held_out], np.nan)
-    shortest = blocks.shortest(len(roles["test"]), bool(recording.attrs.get("continuous", 0)))
+    place = blocks.place([roles["test"]], bool(recording.attrs.get("continuous", 0)))
     rates = _smoothers(train, valid, test, held_in, held_out, members, seed)
     null, rows = _log_prob(rates["null"](), spikes), []
     for name, predict in rates.items():
         found = predict()
-        gain = paired(
-            _log_prob(found, spikes),
-            null,
-            np.nansum(spikes, (1, 2)),
-            seed=seed,
-            order=roles["test"],
-            shortest=shortest,
-        ).per(BIT)
+        gain = paired(_log_prob(found, spikes), null, np.nansum(spikes, (1, 2)), seed=seed, **place).per(BIT)
         value = float(np.mean([benchmark_bits_per_spike(member, spikes) for member in found]))
         rows.append(
             {"smoother": name, "value": value, "over_training_mean": gain.estimate, "low": gain.low}

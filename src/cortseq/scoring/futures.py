@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from cortseq.data import lengths
 from cortseq.models.horizons import doubled, halves, seeds
 
 _THINNING = 2**-0.75  # of the bins from term to term: between the cost of a term and its variance
@@ -52,7 +53,7 @@ def settled(
     bias : (member, trial, time, horizon) nats; its sum over bins estimates what may be left of the bias.
     futures : how many were drawn of the bins of the last term.
     """
-    every = np.asarray(np.cumsum(valid[:, ::-1], axis=1)[:, ::-1] > 0)  # up to the last bin of each trial
+    every = np.arange(valid.shape[1]) < lengths(valid)[:, None]  # up to the last bin of each trial
     places = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(every))
     both, gain = doubled(*halves(lambda n, part: draw(n, part, every), samples, seed))
     value, share = both, 1.0

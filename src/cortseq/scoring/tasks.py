@@ -17,6 +17,7 @@ from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
+from cortseq.models.horizons import reached
 from cortseq.observations.tracks import TRACKS
 from cortseq.scoring import blocks, futures
 from cortseq.scoring.statistics import PairedDifference, paired
@@ -92,7 +93,7 @@ def forecast(
 
     if kind != "sampled":
         return product(log_prob=fit.forecast(recording, kept, trials))
-    floor = [] if null is None else [_floor(null, trials, kept)]
+    floor = [] if null is None else [_floor(null, data, trials, kept)]
 
     def enough(log_prob: np.ndarray, bias: np.ndarray) -> bool:
         rows = _gains("", [product(log_prob=log_prob, bias=bias)], floor, burn_in, seed)
@@ -104,13 +105,12 @@ def forecast(
     return product(log_prob=log_prob, bias=bias, **plug_in)
 
 
-def _floor(null: xr.Dataset, trials: Any, horizons: Sequence[int]) -> xr.Dataset:
+def _floor(null: xr.Dataset, data: Data, trials: Any, horizons: Sequence[int]) -> xr.Dataset:
     """Return the null's forecasts of some trials from its scores: those of every horizon."""
     found = null[["log_prob"]].sel(trial=np.asarray(trials))
-    known = found["time"].size
-    reached = np.arange(known)[:, None] >= np.asarray(horizons) - 1
     each = found["log_prob"].expand_dims(horizon=list(horizons), axis=-1)
-    return found.assign(log_prob=each.where(xr.DataArray(reached, dims=("time", "horizon"))))
+    known = xr.DataArray(reached(data, horizons), dims=("trial", "time", "horizon"))
+    return found.assign(log_prob=each.where(known))
 
 
 def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: int = 0) -> pd.DataFrame:
@@ -242,9 +242,8 @@ def _events(folds: list[xr.Dataset], start: int) -> np.ndarray:
 
 
 def _place(folds: list[xr.Dataset]) -> dict[str, Any]:
-    """Return where the trials of all folds are in the recording, as keywords of `paired` and `Session`."""
-    order = np.concatenate([f["trial"].values for f in folds])
-    return {"order": order, "shortest": blocks.shortest(len(order), bool(folds[0].attrs["continuous"]))}
+    """Return `blocks.place` of products of all folds."""
+    return blocks.place([f["trial"].values for f in folds], bool(folds[0].attrs["continuous"]))
 
 
 def _difference(

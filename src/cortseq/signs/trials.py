@@ -33,7 +33,7 @@ def of_roles(
     ----------
     recording : the Recording that was split.
     manifest : of roles (`cortseq.splits.split`).
-    pieces : independent blocks of test trials of each fold, at most; the smallest p of K blocks is 2^(1 - K).
+    pieces : independent blocks of test trials over all folds, at most; of K blocks p is at least 2^(1 - K).
     networks : models whose p are adjusted together (Holm): the smallest of their p is multiplied by so many.
     """
     n, total = min(len(fold["train"]) for fold in manifest["folds"]), sum(pieces)

@@ -107,16 +107,18 @@ def _traces(archive: Hdf5Archive) -> list[str]:
 
 
 def _number(archive: Hdf5Archive, key: str) -> float | None:
-    """Return a number of the file above 0; None where it has none."""
+    """Return a finite number of the file above 0; None where it has none."""
     values = archive.read(key) if key in archive.keys else np.array("")
-    known = values.size == 1 and values.dtype.kind in "iuf" and float(values.ravel()[0]) > 0
-    return float(values.ravel()[0]) if known else None
+    if values.size != 1 or values.dtype.kind not in "iuf":
+        return None
+    number = float(values.ravel()[0])
+    return number if 0 < number < np.inf else None
 
 
 def _rate(archive: Hdf5Archive) -> float:
     """Return frames per second."""
     found = _number(archive, _RATE)
-    if found is None or not np.isfinite(found):
+    if found is None:
         raise CortseqError(
             f"the file has no frame rate ({_RATE})", file=archive.file, key="frame_rate_hz", fix="give it"
         )

@@ -29,6 +29,7 @@ _WIDTH = r"^bin|_bin|bin_|^dt$|width|^step$"
 _WINDOWS = 60  # that a continuous recording is cut into, where it is long enough
 _LONGEST = 5.0  # s, of such a window
 _LEAST = 10  # bins of one
+_NICE = tuple(k * 10**e for e in range(12) for k in (1, 2, 5))  # in rising order
 _AS_COVARIATE = 200  # different values that a covariate has at most, where it is text
 
 
@@ -110,9 +111,12 @@ def window_for(span: float, width: float) -> tuple[float, str]:
 
 def nice_below(number: float) -> int:
     """Return the largest of 1, 2, 5, 10, 20, 50, ... that is not above `number`."""
-    scale = 10.0 ** np.floor(np.log10(max(number, 1.0)))
-    fitting = [n * scale for n in (1.0, 2.0, 5.0) if n * scale <= number * (1 + 1e-9)]
-    return int(max(fitting, default=1))
+    return max((n for n in _NICE if n <= number * (1 + 1e-9)), default=1)
+
+
+def nice_above(number: float) -> int:
+    """Return the smallest of 1, 2, 5, 10, 20, 50, ... that is not below `number`."""
+    return next(n for n in _NICE if n >= number * (1 - 1e-9))
 
 
 # -- spikes ----------------------------------------------------------------------------------------

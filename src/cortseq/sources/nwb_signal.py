@@ -12,7 +12,7 @@ from cortseq.errors import CortseqError
 from cortseq.memory import limit_mb
 from cortseq.sources import windows
 from cortseq.sources.base import Source
-from cortseq.sources.guesses import window_for
+from cortseq.sources.guesses import nice_above, window_for
 from cortseq.sources.raw import describe, with_dirt
 from cortseq.sources.series import BYTES, Clock, Cut, binned
 
@@ -99,17 +99,11 @@ def guess(series: Any, file: Path | None, name: str) -> tuple[dict[str, Any], di
     least = BYTES * n_values / (limit_mb() * 1e6 * _SHARE)
     least = max(least, _WIDE / clock.width) if clock.width < _FAST else least
     if least > 1:
-        entry["bin_ms"] = float(f"{_nice_above(least) * clock.width * 1e3:.12g}")
+        entry["bin_ms"] = float(f"{nice_above(least) * clock.width * 1e3:.12g}")
         notes["bin_ms"] = f"GUESS: samples of {clock.width * 1e3:.6g} ms are averaged"
     width = entry.get("bin_ms", clock.width * 1e3) / 1e3
     entry["window_ms"], notes["window_ms"] = window_for(clock.n * clock.width, width)
     return entry, notes
-
-
-def _nice_above(number: float) -> int:
-    """Return the smallest of 1, 2, 5, 10, 20, 50, ... that is not below `number`."""
-    steps = (k * 10**e for e in range(12) for k in (1, 2, 5))
-    return int(next(n for n in steps if n >= number * (1 - 1e-9)))
 
 
 def _windows(clock: Clock, source: Source, factor: int) -> tuple[Cut, dict[str, int]]:

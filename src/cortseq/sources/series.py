@@ -23,25 +23,12 @@ from cortseq.sources.raw import finite, step
 PIECE = 1 << 25  # bytes of samples that are read at once
 _CHUNKS = 1 << 27  # bytes; as many chunks of the file as fit are read at once
 _TIMES = 1 << 20  # times that are read at once
-_WHOLE = 1 << 22  # times of a clock that are looked at to the last one
+_WHOLE = 1 << 22  # times of a clock that is held in memory and looked at to the last one
 BYTES = 24  # per value of the array that is made: it is copied while it is cut into trials
 
 
-def series_time(series: Any, first: int = 0, last: int | None = None) -> np.ndarray:
-    """Return times of the samples `first` to `last` (not included; None: to the end) of a series.
-
-    Returns
-    -------
-    (sample,) s.
-    """
-    if series.timestamps is not None:
-        return rows(series.timestamps, first, last)
-    numbers = np.arange(first, len(series.data) if last is None else min(last, len(series.data)))
-    return np.asarray((series.starting_time or 0.0) + numbers / series.rate)
-
-
 def rows(data: Any, first: int, last: int | None) -> np.ndarray:
-    """Return rows `first` to `last` of an array of a file, (row, channel) or (row,).
+    """Return rows `first` to `last` (None: to the end) of an array of a file, (row, channel) or (row,).
 
     Raises
     ------
@@ -55,7 +42,7 @@ def rows(data: Any, first: int, last: int | None) -> np.ndarray:
 
 
 class Clock:
-    """When the samples of a series were taken; stored times are read in pieces.
+    """When the samples of a series were taken; stored times are read once, or in pieces where they are many.
 
     Parameters
     ----------
@@ -78,12 +65,22 @@ class Clock:
             raise self._unfit()
 
     def times(self, first: int = 0, last: int | None = None) -> np.ndarray:
-        """Return times of the samples `first` to `last` (not included), (sample,) s, in order."""
-        key = f"{self._key}.timestamps"
-        time = finite(series_time(self._series, first, last), file=self._file, key=key)
+        """Return times of the samples `first` to `last` (not included; None: to the end), (sample,) s."""
+        if self._series.timestamps is not None:
+            time = rows(self._stored, first, last)
+        else:
+            numbers = np.arange(first, self.n if last is None else min(last, self.n))
+            time = np.asarray((self._series.starting_time or 0.0) + numbers / self._series.rate)
+        time = finite(time, file=self._file, key=f"{self._key}.timestamps")
         if (np.diff(time) < 0).any():
             raise self._unfit()
         return time
+
+    @cached_property
+    def _stored(self) -> Any:
+        """Stored times, (sample,) s: a short clock is held in memory, a long one stays in its file."""
+        stored = self._series.timestamps
+        return rows(stored, 0, None) if self.n <= _WHOLE else stored
 
     @cached_property
     def width(self) -> float:
@@ -107,7 +104,7 @@ class Clock:
     def first_from(self, time: float) -> int:
         """Return the first sample at or after a time in s; n where there is none."""
         if self._series.timestamps is not None:
-            return bisect.bisect_left(self._series.timestamps, time)
+            return bisect.bisect_left(self._stored, time)
         return int(np.clip(np.ceil((time - self.times(0, 1)[0]) * self._series.rate - 1e-6), 0, self.n))
 
     def gaps(self) -> np.ndarray:

@@ -124,7 +124,7 @@ FAULTS = [
     ),
     Fault(
         "A series of an NWB file begins at 0.",
-        "series_time", "(series.starting_time or 0.0) + numbers", "numbers", SOURCES,
+        "Clock.times", "(self._series.starting_time or 0.0) + numbers", "numbers", SOURCES,
     ),
     Fault(
         "Trials of an NWB file that are too long are kept.",

@@ -130,7 +130,7 @@ FAULTS = [
     ),
     Fault(
         "Trials of different folds are not put in the order of time.",
-        "_place", 'np.concatenate([fold["test"] for fold in folds])', 'np.arange(sum(len(fold["test"]) for fold in folds))', SCORING,
+        "place", "order = np.concatenate(folds)", "order = np.arange(sum(map(len, folds)))", SCORING,
     ),
     Fault(
         "The null of the evaluated trials is scored on the burn-in too.",
@@ -207,7 +207,7 @@ FAULTS = [
     ),
     Fault(
         "Trials of different folds are not put in the order of time in the tables of tasks.",
-        "_place", 'np.concatenate([f["trial"].values for f in folds])', 'np.arange(sum(f.sizes["trial"] for f in folds))', TASKS,
+        "_place", '[f["trial"].values for f in folds]', '[np.arange(f.sizes["trial"]) for f in folds]', TASKS,
     ),
     Fault(
         "Memory gain has the wrong sign.",

@@ -76,8 +76,7 @@ class _Trials:
         self.valid = torch.as_tensor(data.valid)
         y = torch.as_tensor(np.where(data.valid[..., None], data.y, 0)).float()
         self.seen, self.target = y[..., list(held_in)], y[..., list(held_out)]
-        last = data.valid.shape[1] - data.valid[:, ::-1].argmax(1)
-        self.length = torch.as_tensor(np.where(data.valid.any(1), last, 1))
+        self.length = torch.as_tensor(np.maximum(data.lengths, 1))
 
     def at(self, index: torch.Tensor) -> _Trials:
         part = copy.copy(self)

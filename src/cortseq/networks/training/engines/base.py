@@ -68,7 +68,7 @@ class Engine:
     def __init__(self, network: Network, data: Data, training: Training):
         self.network, self.data, self.training = network, data, training
         self.events = data.n_events().sum(1).astype(float)
-        self.length = data.y.shape[1] - np.argmax(data.valid[:, ::-1], axis=1)
+        self.length = np.maximum(data.lengths, 1)
 
     def __len__(self) -> int:
         """Return the number of trials."""
