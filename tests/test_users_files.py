@@ -5,12 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
+import urllib.error
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from layouts import running
 
 from cortseq import download, fetch, store, study
 from cortseq.errors import CortseqError
@@ -107,12 +108,13 @@ def test_two_copies_of_one_name_are_not_chosen_from(tmp_path, monkeypatch):
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """/whole, /short (ends early), /endless, /slow, /away (redirects to a file)."""
+    """/whole, /short (ends early), /endless, /large, /away and /elsewhere (redirected to a file and to ftp)."""
 
     def do_GET(self):
-        if self.path.startswith("/away"):
+        if self.path.startswith(("/away", "/elsewhere")):
             self.send_response(302)
-            self.send_header("Location", "file:///etc/hostname")
+            place = "file:///etc/hostname" if self.path.startswith("/away") else "ftp://x.org/a.txt"
+            self.send_header("Location", place)
             self.end_headers()
             return
         self.send_response(200)
@@ -135,10 +137,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CORTSEQ_MIRRORS", raising=False)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with running(Handler) as address:
+        yield address
 
 
 def fetched(url: str, **more) -> Path:
@@ -160,6 +160,7 @@ def test_a_whole_file_is_kept(server):
         ("endless.txt", "is larger than 3 MB"),
         ("large.txt", "is larger than 3 MB"),
         ("away.txt", "is not allowed"),
+        ("elsewhere.txt", "another place than http or https"),
     ],
 )
 def test_what_is_not_whole_leaves_nothing(server, monkeypatch, path, words):
@@ -167,6 +168,8 @@ def test_what_is_not_whole_leaves_nothing(server, monkeypatch, path, words):
     with pytest.raises(CortseqError, match=words) as error:
         fetched(f"{server}/{path}")
     assert "\n" not in str(error.value) and "url" in str(error.value)
+    refused = error.value.__cause__
+    assert not isinstance(refused, urllib.error.HTTPError) or refused.closed  # an open socket warns later
     assert not [file for file in Path("data").rglob("*") if file.is_file()]
 
 

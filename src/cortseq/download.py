@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -9,6 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,7 +53,7 @@ def download(url: str, temporary: Path, target: Path) -> None:
     if not allowed(url):
         raise CortseqError("only http and https are fetched", key="url", value=url, fix=fix)
     try:
-        with opener().open(url, timeout=SILENCE) as answer, temporary.open("wb") as file:
+        with answered(url, SILENCE) as answer, temporary.open("wb") as file:
             _copy(answer, file, url)
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = str(error) or type(error).__name__
@@ -74,11 +76,33 @@ class _SameSchemes(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         """Return the request of a redirect that is allowed."""
         if not allowed(newurl):
+            fp.close()
             raise CortseqError("redirects to another place than http or https", key="url", value=newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def opener() -> urllib.request.OpenerDirector:
+@contextlib.contextmanager
+def answered(request: str | urllib.request.Request, seconds: float) -> Iterator[http.client.HTTPResponse]:
+    """Hand out the answer of an http or https address; the connection is closed even where it is an error.
+
+    Parameters
+    ----------
+    request : address, or a request with headers.
+    seconds : without a byte, after which the server is given up.
+
+    Raises
+    ------
+    urllib.error.HTTPError : the server answers with an error.
+    """
+    try:
+        with _opener().open(request, timeout=seconds) as answer:
+            yield answer
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
+
+
+def _opener() -> urllib.request.OpenerDirector:
     """Return what opens every address: http and https only (no file:, data:, ftp:), redirects included."""
     director = urllib.request.OpenerDirector()
     for handler in (

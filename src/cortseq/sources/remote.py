@@ -10,7 +10,7 @@ import urllib.request
 from collections import OrderedDict
 from typing import Any
 
-from cortseq.download import allowed, opener
+from cortseq.download import allowed, answered
 from cortseq.errors import CortseqError
 
 BLOCK = 1 << 18  # bytes of one request at the least
@@ -41,7 +41,6 @@ class RemoteFile(io.RawIOBase):
             raise CortseqError("is streamed over http(s) only", key="url", value=url)
         self._url, self._position, self.fetched, self.size = url, 0, 0, 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._opener = opener()
         self._block(0)
 
     def readable(self) -> bool:
@@ -103,7 +102,7 @@ class RemoteFile(io.RawIOBase):
 
     def _request(self, first: int, last: int) -> bytes:
         request = urllib.request.Request(self._url, headers={"Range": f"bytes={first}-{last}"})
-        with self._opener.open(request, timeout=_TIMEOUT) as answer:
+        with answered(request, _TIMEOUT) as answer:
             total = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.headers.get("Content-Range", ""))
             if answer.status != 206 or total is None:
                 fix = "remove stream: to fetch it"
