@@ -214,6 +214,8 @@ def cells() -> dict[str, Truth]:
         for members in (1, 5):
             name = f"{trials} trials correlated 0.4 along the session, {members} member{'s' * (members > 1)}"
             out[name] = Truth(trials, members, 1.0, correlation=0.4)
+    for trials in (14, 20, 30):
+        out[f"{trials} trials correlated 0.4 along the session, 1 member"] = Truth(trials, correlation=0.4)
     return out
 
 

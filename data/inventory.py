@@ -23,9 +23,9 @@ the folders of `mirrors:` and of the environment variable `CORTSEQ_MIRRORS` (sep
 fetched from its `url` (http or https; whole, at most 20 GB or `CORTSEQ_DOWNLOAD_MB`). What you place is
 never written, moved or deleted. Copies from mirrors and packages and downloads lie in `data/cache/`,
 which may be deleted at any time. Rows without a link name the script of this folder that makes or finds the
-file; its head says from what. Put the file into `data/raw/`. A file that was made anew holds the same numbers
-where the original does, but may differ in bytes from the one whose sha256 stands here: the study then says
-so in one line, and its `sha256` is to be replaced.
+file; its head says from what. Put the file into `data/raw/`. A file that you make anew differs in
+bytes, and for `decision` also in its trials and units. The study then refuses it in one line; put the
+printed sha256 into the study.
 
 This page is written by `python data/inventory.py` from the entries of `config/`.
 

@@ -92,6 +92,7 @@ def render(
     dynamics : tables by recording and variant, see `dynamics.summary`.
     failed : a sentence for each thing that could not be made.
     """
+    summary = words.summary(comparison)
     comparison, _ = failures.split(comparison)
     datasets = [
         {
@@ -115,7 +116,7 @@ def render(
         .from_string(template)
         .render(
             study=study,
-            summary=words.summary(comparison),
+            summary=summary,
             failed=failed,
             short_p=words.short_p,
             datasets=datasets,

@@ -105,7 +105,7 @@ def test_no_model_beats_the_mean_rate_is_said():
 
     noise = rec.from_counts(rng.poisson(0.4, (40, 10, 3)), bin_width=0.02)
     rows = _table(noise, [("null", models.Null(), {}), ("psth", models.Psth(), {})]).rows
-    assert words.summary(compare.finish(rows)) == ["d: no model beats the mean rate."]
+    assert words.summary(compare.finish(rows)) == ["d: no model is shown to beat the null."]
 
 
 def test_a_chain_that_loses_to_the_null_is_nothing_to_beat():
@@ -127,7 +127,7 @@ def test_a_chain_that_loses_to_the_null_is_nothing_to_beat():
     assert frame.loc["markov", "against_null"] == frame.loc["markov", "against_chain"] == "worse"
     (line,) = words.summary(frame.reset_index())
     assert "no network beats the mean rate" in line and "chain" not in line
-    assert "It has learned nothing" in frame.loc["rate", "verdict"]
+    assert "It is not shown to have learned anything" in frame.loc["rate", "verdict"]
 
 
 def test_kept_epochs_and_late_gains_are_read_from_the_curves(counts):

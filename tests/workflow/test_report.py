@@ -11,7 +11,7 @@ from handmade import comparison
 
 from cortseq import cli, report, store
 from cortseq import recording as rec
-from cortseq.scoring import words
+from cortseq.scoring import failures, words
 from cortseq.scoring.rows import OPPONENTS
 
 TEMPLATE = Path(__file__).parents[2] / "workflow/report/report.html.jinja"
@@ -144,9 +144,15 @@ def test_what_a_network_has_learned(table):
     )
     early = _judged(table, "ring", "rate", kept_epoch=3.0, late_gain=0.5)
     assert early["learning"] == "learned nothing"
-    assert early["verdict"].endswith("It has learned nothing (the weights kept are of epoch 3).")
+    assert early["verdict"].endswith("It learned nothing after epoch 3.")
     below = _judged(table, "ring", "rate", **_cells("null", "undecided"))
-    assert below["learning"] == "learned nothing" and below["verdict"].endswith("It has learned nothing.")
+    assert below["learning"] == "learned nothing" and below["verdict"].endswith(
+        "It is not shown to have learned anything."
+    )
+    both = _judged(table, "ring", "rate", **_cells("null", "undecided"), kept_epoch=3.0)
+    assert both["verdict"].endswith(
+        "It is not shown to have learned anything (the weights kept are of epoch 3)."
+    )
     untaught = _judged(table, "ring", "rate", kept_epoch=np.nan, late_gain=np.nan)  # it has no epochs
     assert untaught["learning"] == "learned"
     assert _judged(table, "ring", "psth")["learning"] == ""
@@ -156,18 +162,32 @@ def test_what_a_network_has_learned(table):
 def test_an_order_that_the_mean_rate_score_reverses_names_the_mixture(table, against, other):
     c = OPPONENTS[against]
     worse = _judged(table, "ring", "rate", **_cells(against, "worse"), **{c.mean_rate: 0.03})["verdict"]
-    assert f"the order is reversed (+0.030 bits/spike): {other} is ahead in fluctuations" in worse
-    assert "`mixture: 8`" in worse
+    assert f"the order is reversed (+0.030 bits/spike): {other} may be ahead in the shape" in worse
+    assert "mean-rate score, no test" in worse and "A mixture read-out (`mixture: 8`) can tell." in worse
     better = _judged(table, "ring", "rate", **_cells(against, "better"), **{c.mean_rate: -0.03})["verdict"]
-    assert "the order is reversed (-0.030 bits/spike): it is ahead of " + other in better
+    assert "the order is reversed (-0.030 bits/spike): it may be ahead in the shape" in better
+    assert "mixture" not in better
     for shown, ahead in (("worse", -0.03), ("better", 0.03), ("undecided", -0.03)):
         same = _judged(table, "ring", "rate", **_cells(against, shown), **{c.mean_rate: ahead})
         assert "reversed" not in same["verdict"]
 
 
-def test_a_p_at_its_floor_is_written_smaller_than(table):
+def test_the_words_of_a_row_are_those_of_its_columns(table):
+    """Sentence and headline read what `judged` wrote; equivalence is decided there alone."""
+    row = _judged(table, "ring", "rate", equivalence_p=0.049, equivalent=False)
+    assert row["equivalent"] is True
+    assert not _judged(table, "ring", "rate", equivalence_p=0.051, equivalent=True)["equivalent"]
+    assert words.verdict(row | {"against_chain": "worse", "learning": "learned nothing"}).endswith(
+        "It is not shown to have learned anything."
+    )
+    assert "It is worse than the best chain" in words.verdict(row | {"against_chain": "worse"})
+    (line,) = _headlines(table, row | {"against_null": "undecided"})
+    assert line.endswith("; no network beats the mean rate.")
+
+
+def test_a_p_at_its_floor_is_written_as_an_upper_bound(table):
     row = _judged(table, "ring", "rate", p_holm=0.0001)
-    assert "p < 0.0001, Holm" in row["verdict"] and words.short_p(0.0001, 0.0001) == "<0.0001"
+    assert "p ≤ 0.0001, Holm" in row["verdict"] and words.short_p(0.0001, 0.0001) == "≤0.0001"
     assert words.short_p(0.00011, 0.0001) == "0.00011" and words.short_p(np.nan, 0.0001) == ""
 
 
@@ -215,13 +235,46 @@ def test_networks_that_do_not_beat_the_mean_rate_are_no_winners(table):
     assert line.endswith("; no network beats the mean rate.") and "chain" not in line
     second = network | {"model": "gru", "variant": "gru"}
     (line,) = _headlines(table, _judged(table, "ring", "rate"), network | {"variant": "elman"}, second)
-    assert "; elman and gru do not beat the mean rate; rate beats" in line
+    assert "; elman and gru are not shown to beat the null; rate beats" in line
     alone = table[(table["dataset"] == "ring") & (table["model"] == "null")]
     assert words.summary(pd.concat([alone, pd.DataFrame([network])])) == [
-        "ring: no network beats the mean rate, nor does any other model."
+        "ring: no network beats the mean rate, nor is any other model shown to."
     ]
     floor = _judged(table, "ring", "psth", value=0.001, low=-0.01, high=0.02, null_p=0.8)
-    assert words.summary(pd.concat([alone, pd.DataFrame([floor])])) == ["ring: no model beats the mean rate."]
+    assert words.summary(pd.concat([alone, pd.DataFrame([floor])])) == [
+        "ring: no model is shown to beat the null."
+    ]
+
+
+def test_where_there_is_no_mean_rate_no_network_is_shown_to_beat_the_null(table):
+    """Symbols and signals: the words name the null, since no rate is its prediction."""
+    song = table[(table["dataset"] == "song") & (table["model"] != "rate")]
+    network = _judged(table, "song", "rate", value=-0.0002, low=-0.001, high=0.0006, null_p=0.6)
+    (line,) = words.summary(pd.concat([song, pd.DataFrame([network])]))
+    assert line.endswith("; no network is shown to beat the null.")
+    (line,) = words.summary(pd.DataFrame([network]))
+    assert line == "song: no network is shown to beat the null, nor is any other model shown to."
+
+
+def _failed(table: pd.DataFrame, *failed: tuple[str, str, str]) -> pd.DataFrame:
+    """The table with rows of models (dataset, name, role) that could not be fitted."""
+    rows = [(dataset, "scores", name, 0, "no memory") for dataset, name, _ in failed]
+    models = {
+        (dataset, name): {"model": name, "variant": name, "family": name, "role": role}
+        for dataset, name, role in failed
+    }
+    return failures.append(table, pd.DataFrame(rows, columns=list(failures.COLUMNS)), models)
+
+
+def test_a_headline_says_which_references_failed(table):
+    """A chain or an HMM that failed changes what a network is set against; a network that failed does not."""
+    failed = _failed(
+        table, ("ring", "markov_order3", "markov"), ("ring", "hmm", "baseline"), ("wave", "gru", "recurrent")
+    )
+    ring, song, wave = words.summary(table)
+    said = ring.removesuffix(".") + "; markov_order3 and hmm failed and could not be a reference."
+    assert words.summary(failed) == [said, song, wave]
+    assert said in words.text(failed) and html.escape(said) in _page(failed)
 
 
 def test_without_a_chain_or_with_one_that_loses_the_sentence_is_whole(table):
@@ -244,19 +297,17 @@ def test_no_verdict_is_neither_nothing_learned_nor_a_loss(table):
     assert row["against_null"] == "too few restarts" and row["learning"] == ""
     assert "learned nothing" not in row["verdict"] and not row["equivalent"]
     (line,) = _headlines(table, row)
-    assert (
-        "no network beats" not in line and "; there is no verdict on whether rate beats the mean rate" in line
-    )
+    assert "no network beats" not in line and "; there is no verdict on whether rate beats the null" in line
     alone = table[(table["dataset"] == "ring") & (table["model"] == "null")]
     assert words.summary(pd.concat([alone, pd.DataFrame([row])])) == [
-        "ring: there is no verdict on whether rate beats the mean rate."
+        "ring: there is no verdict on whether rate beats the null."
     ]
 
 
 def test_a_higher_score_that_is_not_shown_is_not_passed_over(table):
     row = _judged(table, "ring", "rate", value=9.0, low=-1.0, high=19.0, null_p=0.3, null_p_holm=0.3)
     (line,) = _headlines(table, row)
-    assert " scores highest of the models shown to beat the mean rate, " in line
+    assert " scores highest of the models whose interval lies above the null, " in line
 
 
 @pytest.mark.parametrize(
@@ -517,10 +568,11 @@ def test_the_comparison_on_the_page(page):
 
 def test_a_network_that_learned_nothing_is_dissected_under_a_banner(table, page):
     """The page of the table as it is has none; with kept weights of epoch 2 the network's dynamics have one."""
-    assert "rate has learned nothing" not in _plain(page)
+    assert "rate is not shown to predict better" not in _plain(page)
     changed = table.copy()
     changed.loc[(table["dataset"] == "ring") & (table["model"] == "rate"), "learning"] = "learned nothing"
-    assert "rate has learned nothing: it is not above the null" in _plain(_page(changed))
+    banner = "rate is not shown to predict better than a constant, or the weights kept are of its first three"
+    assert banner in _plain(_page(changed))
 
 
 def test_the_words_of_the_page(page, table):
@@ -529,6 +581,7 @@ def test_the_words_of_the_page(page, table):
         "3 recordings, 2 folds, 3 random restarts of every model that has any, seed 4, burn-in 5 bins."
         in text
     )
+    assert "“≤” marks the smallest p that so many blocks can give" in text
     for line in words.summary(table):
         assert line in text
     listed = [_plain(item) for item in re.findall(r"<li>(.*?)</li>", page)]

@@ -34,9 +34,10 @@ with job(snakemake) as say:
     if not tables:
         raise store.Failed(f"no recording has a score: {store.failure(next(iter(scores.values())))}")
     audits.report(choices)
-    comparison = compare.finish([row for t in tables for row in t.rows])
     failed = failures.of_files(scores)
-    store.write_table(failures.append(comparison, failed, models), output.comparison)
+    finished = compare.finish([row for t in tables for row in t.rows])
+    comparison = failures.append(finished, failed, models)
+    store.write_table(comparison, output.comparison)
     store.write_table(pd.DataFrame([row for t in tables for row in t.variants]), output.variants)
     store.write_table(pd.DataFrame([row for t in tables for row in t.budget]), output.budget)
     store.write_table(compare.sessions([s for t in tables for s in t.sessions]), output.sessions)

@@ -10,7 +10,7 @@ import numpy as np
 from cortseq.observations import Track
 from cortseq.scoring.ladder import rung
 from cortseq.scoring.scored import Scored
-from cortseq.scoring.statistics import LEVEL, PairedDifference, paired
+from cortseq.scoring.statistics import PairedDifference, paired
 
 # Columns of comparison.csv. `metric` names the unit of every score; empty cells: does not apply.
 COLUMNS = {
@@ -73,7 +73,7 @@ COLUMNS = {
     "settings_tried": "settings compared on validation",
     "kept_epoch": "epoch whose weights are kept, median over members (networks without an earlier fit)",
     "late_gain": "gain of the best validation score in the last tenth of the epochs, mean over members",
-    "learning": "learned, learned nothing or stopped by its budget (scoring/words.py)",
+    "learning": "learned, learned nothing (not shown to have), stopped by its budget (scoring/words.py)",
     "folds": "splits that were tested; 1: intervals are conditional on it",
     "trials": "test trials",
     "blocks": "independent blocks of test trials, as found from the gain over the chain (else over the null)",
@@ -279,7 +279,7 @@ def _differences(s: Scored, given: References, total: float) -> dict[str, Any]:
         if OPPONENTS[key].mean_rate and given.kind.has_events:
             ahead = (s.mean_rate.mean(0) - other.mean_rate.mean(0)).sum()
             found[OPPONENTS[key].mean_rate] = float(ahead / total)
-    return found | {"equivalent": bool(found.get("equivalence_p", 1.0) < LEVEL)}
+    return found
 
 
 def _rates(s: Scored, given: References, total: float) -> dict[str, Any]:

@@ -47,27 +47,30 @@ def outcome(row: dict[str, Any], columns: Opponent) -> str:
 
 def above(row: dict[str, Any]) -> bool:
     """Return whether a model is above the null: shown to be, or by its interval where there is no verdict."""
-    found = outcome(row, OPPONENTS["null"])
-    return found == BETTER or (found in _FEW and row["low"] > 0)
+    return row["against_null"] == BETTER or (row["against_null"] in _FEW and row["low"] > 0)
+
+
+def _undecidable(row: dict[str, Any]) -> bool:
+    """Return whether nothing can be said of a model against the null."""
+    return row["against_null"] in _FEW and not above(row)
 
 
 def learning(row: dict[str, Any]) -> str:
     """Return whether a network learned anything, and whether it had the time to; "" for other models."""
     if row["role"] != "recurrent" or row["averaged"]:
         return ""
-    undecidable = outcome(row, OPPONENTS["null"]) in _FEW and not above(row)
-    if row["kept_epoch"] <= _SOON or not (above(row) or undecidable):
+    if row["kept_epoch"] <= _SOON or not (above(row) or _undecidable(row)):
         return NOTHING
     if row["late_gain"] > _LATE * (row["high"] - row["low"]):
         return BUDGET
-    return "" if undecidable else LEARNED
+    return "" if _undecidable(row) else LEARNED
 
 
 def judged(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of comparison.csv with its outcomes and its sentence."""
     row = row | {columns.outcome: outcome(row, columns) for columns in OPPONENTS.values()}
     row["learning"] = learning(row)
-    row["equivalent"] = bool(row["equivalent"]) and row[OPPONENTS["chain"].outcome] not in _FEW
+    row["equivalent"] = bool(row["equivalence_p"] < LEVEL) and row["against_chain"] not in _FEW
     return row | {"verdict": verdict(row)}
 
 
@@ -89,21 +92,19 @@ _AGAINST = {
     EQUIVALENT: "It is as good as {other} ({gain} {unit}, within {margin}: {equivalence}).",
     UNDECIDED: "A difference from {other} is not shown ({gain} {unit}, {p}; {detectable} could have been "
     "detected).",
-    FEW_BLOCKS: "Its score less that of {other} is {gain} {unit}, without a verdict.",
-    FEW_RESTARTS: "Its score less that of {other} is {gain} {unit}, without a verdict.",
+    **dict.fromkeys(_FEW, "Its score less that of {other} is {gain} {unit}, without a verdict."),
 }
 _TITLES = {"chain": "the best chain", "rival": "the best model that is no network"}
 _LEARNING = {
-    NOTHING: "It has learned nothing{soon}.",
+    NOTHING: "It is not shown to have learned anything{soon}.",
     BUDGET: "It was stopped by its budget: its best validation score rose by {late:.3f} {unit} in the last "
     "tenth of the epochs.",
 }
-_REVERSED = {
-    WORSE: "On expected counts alone (mean-rate score) the order is reversed ({ahead:+.3f} {unit}): {other} "
-    "is ahead in fluctuations that units share, which a mixture read-out (`mixture: 8`) can give a network.",
-    BETTER: "On expected counts alone (mean-rate score) the order is reversed ({ahead:+.3f} {unit}): it is "
-    "ahead of {other} in fluctuations that units share, as a mixture read-out gives them.",
-}
+_REVERSED = (
+    "On expected counts alone (mean-rate score, no test) the order is reversed ({ahead:+.3f} {unit}): "
+    "{leader} may be ahead in the shape of the distribution, for example in fluctuations that units share."
+)
+_MIXTURE = " A mixture read-out (`mixture: 8`) can tell."
 
 
 def verdict(row: dict[str, Any]) -> str:
@@ -115,22 +116,25 @@ def verdict(row: dict[str, Any]) -> str:
         return f"{name} has no score."
     if row["averaged"]:
         return f"{name}: the members' mean prediction, {row['value']:+.3f} {unit}; no model of its own."
-    said = [_NULL[outcome(row, OPPONENTS["null"])].format(model=name, **_numbers(row, OPPONENTS["null"]))]
+    said = [_NULL[row["against_null"]].format(model=name, **_numbers(row, OPPONENTS["null"]))]
     if row["role"] != "recurrent":
         return said[0]
     for key in opponents(row):
         columns = OPPONENTS[key]
-        found, numbers = outcome(row, columns), _numbers(row, columns)
+        found, numbers = row[columns.outcome], _numbers(row, columns)
         numbers["other"] = f"{_TITLES[key]} {row[columns.name]}"
         said.append(_AGAINST[found].format(**numbers))
         ahead = row[columns.mean_rate]
-        if found in _REVERSED and ahead * row[columns.gain] < 0 and abs(ahead) > row["equivalence_margin"]:
-            said.append(_REVERSED[found].format(ahead=ahead, **numbers))
-    state = learning(row)
-    if state in _LEARNING:
-        kept = f" (the weights kept are of epoch {row['kept_epoch']:.0f})"
-        soon = kept if row["kept_epoch"] <= _SOON else ""
-        said.append(_LEARNING[state].format(soon=soon, late=row["late_gain"], unit=unit))
+        reversed_order = ahead * row[columns.gain] < 0 and abs(ahead) > row["equivalence_margin"]
+        if found in (BETTER, WORSE) and reversed_order:
+            leader, hint = ("it", "") if found == BETTER else (numbers["other"], _MIXTURE)
+            said.append(_REVERSED.format(ahead=ahead, leader=leader, unit=unit) + hint)
+    early = row["kept_epoch"] <= _SOON
+    if early and above(row):
+        said.append(f"It learned nothing after epoch {row['kept_epoch']:.0f}.")
+    elif row["learning"] in _LEARNING:
+        soon = f" (the weights kept are of epoch {row['kept_epoch']:.0f})" if early else ""
+        said.append(_LEARNING[row["learning"]].format(soon=soon, late=row["late_gain"], unit=unit))
     return " ".join(said)
 
 
@@ -151,13 +155,12 @@ def _p(row: dict[str, Any], columns: Opponent) -> float:
 
 
 def p_text(p: float, smallest: float = 0.0) -> str:
-    """Return "p = 0.012"; "p < 0.0002" where p is the smallest that there can be."""
-    return f"p {'<' if p <= smallest * (1 + 1e-9) else '='} {p:.2g}"
+    """Return "p = 0.012"; "p ≤ 0.0002" where p is the smallest that there can be."""
+    return f"p {'≤' if p <= smallest * (1 + 1e-9) else '='} {p:.2g}"
 
 
 def _numbers(row: dict[str, Any], columns: Opponent) -> dict[str, Any]:
     gain, p = row[columns.gain], p_text(_p(row, columns), row[columns.smallest_p])
-    restarts = f"{row['members']:.0f} random restart{'s' if row['members'] != 1 else ''}"
     return {
         "unit": METRICS[row["metric"]].label,
         "gain": f"{gain:+.3f}",
@@ -167,7 +170,7 @@ def _numbers(row: dict[str, Any], columns: Opponent) -> dict[str, Any]:
         "margin": f"{row['equivalence_margin']:g}",
         "equivalence": p_text(row[columns.equivalence_p]),
         "detectable": f"{row[columns.detectable]:.3f}",
-        "members": restarts,
+        "members": f"{row['members']:.0f} random restart{'s' if row['members'] != 1 else ''}",
     }
 
 
@@ -175,48 +178,52 @@ def _numbers(row: dict[str, Any], columns: Opponent) -> dict[str, Any]:
 
 
 def summary(frame: pd.DataFrame) -> list[str]:
-    """Return the headline of every recording: who scores highest, who wins, ties and loses."""
+    """Return the headline of every recording: who scores highest, wins, ties and loses, and what failed."""
+    frame, failed = failures.split(frame)
+    failed = failed[failed["role"].isin(["markov", "baseline"])]
     frame = frame[~frame["averaged"].astype(bool) & (frame["role"] != "null") & frame["value"].notna()]
-    return [_headline(str(name), rows) for name, rows in frame.groupby("dataset", sort=False)]
+    lines = []
+    for dataset, rows in frame.groupby("dataset", sort=False):
+        said = _headline(rows)
+        if lost := [str(v) for v in failed.loc[failed["dataset"] == dataset, "variant"]]:
+            said.append(f"{_listed(lost)} failed and could not be a reference")
+        lines.append(f"{dataset}: {'; '.join(said)}.")
+    return lines
 
 
-def _headline(dataset: str, rows: pd.DataFrame) -> str:
-    above_null = rows[[above(row) for row in rows.to_dict("records")]]
+def _headline(rows: pd.DataFrame) -> list[str]:
+    """Return the clauses on one recording's models."""
+    records = rows.to_dict("records")
+    above_null, few = (rows[[shown(row) for row in records]] for shown in (above, _undecidable))
     networks, beaten = (r[r["role"] == "recurrent"] for r in (rows, above_null))
-    few = rows[
-        [outcome(row, OPPONENTS["null"]) in _FEW and not above(row) for row in rows.to_dict("records")]
-    ]
     unjudged = [str(v) for v in few.loc[few["role"] == "recurrent", "variant"]]
+    on_counts = rows["metric"].iloc[0] == "bits_per_spike"
+    none = "no network beats the mean rate" if on_counts else "no network is shown to beat the null"
     if above_null.empty and len(few):
         names = [str(v) for v in few["variant"]]
-        return f"{dataset}: there is no verdict on whether {_listed(names)} {_beats(names)} the mean rate."
+        return [f"there is no verdict on whether {_listed(names)} {_beats(names)} the null"]
     if above_null.empty:
-        return (
-            f"{dataset}: no network beats the mean rate, nor does any other model."
-            if len(networks)
-            else (f"{dataset}: no model beats the mean rate.")
-        )
+        others = "nor is any other model shown to"
+        return [f"{none}, {others}" if len(networks) else "no model is shown to beat the null"]
     best = above_null.loc[above_null["value"].idxmax()]
-    of = "" if rows["value"].max() <= best["value"] else " of the models shown to beat the mean rate"
+    of = "" if rows["value"].max() <= best["value"] else " of the models whose interval lies above the null"
     unit = METRICS[best["metric"]].label
     said = [f"{best['variant']} scores highest{of}, {best['value']:.3f} {unit} over the null"]
     if not np.isnan(best["ceiling"]):
         said[0] += f" ({100 * best['value'] / best['ceiling']:.0f} % of what the exact filter reaches)"
     if len(networks) and beaten.empty and not unjudged:
-        return f"{dataset}: {said[0]}; no network beats the mean rate."
+        return [*said, none]
     if lost := [str(v) for v in networks["variant"] if v not in {*beaten["variant"], *unjudged}]:
-        said.append(f"{_listed(lost)} {'does' if len(lost) == 1 else 'do'} not beat the mean rate")
+        said.append(f"{_listed(lost)} {'is' if len(lost) == 1 else 'are'} not shown to beat the null")
     if unjudged:
-        said.append(f"there is no verdict on whether {_listed(unjudged)} {_beats(unjudged)} the mean rate")
+        said.append(f"there is no verdict on whether {_listed(unjudged)} {_beats(unjudged)} the null")
     for key in _TITLES:
         said += _standing(beaten, key)
-    for state, what in (
-        (NOTHING, "learned nothing after the first epochs"),
-        (BUDGET, "stopped by the budget"),
-    ):
+    late = {NOTHING: "learned nothing after the first epochs", BUDGET: "stopped by the budget"}
+    for state, what in late.items():
         if names := [str(v) for v in beaten.loc[beaten["learning"] == state, "variant"]]:
             said.append(f"{_listed(names)} {what}")
-    return f"{dataset}: {'; '.join(said)}."
+    return said
 
 
 _WORDS = {
@@ -224,8 +231,7 @@ _WORDS = {
     EQUIVALENT: ("is as good as", "are as good as"),
     WORSE: ("is worse than", "are worse than"),
     UNDECIDED: ("is not told apart from", "are not told apart from"),
-    FEW_BLOCKS: (f"has {FEW_BLOCKS} for a verdict on", f"have {FEW_BLOCKS} for a verdict on"),
-    FEW_RESTARTS: (f"has {FEW_RESTARTS} for a verdict on", f"have {FEW_RESTARTS} for a verdict on"),
+    **{few: (f"has {few} for a verdict on", f"have {few} for a verdict on") for few in _FEW},
 }
 
 
@@ -234,8 +240,7 @@ def _standing(networks: pd.DataFrame, key: str) -> list[str]:
     columns, said = OPPONENTS[key], []
     set_against = [r for r in networks.to_dict("records") if key in opponents(r)]
     for found, (one, many) in _WORDS.items():
-        names = [str(r["variant"]) for r in set_against if r[columns.outcome] == found]
-        if names:
+        if names := [str(r["variant"]) for r in set_against if r[columns.outcome] == found]:
             verb = one if len(names) == 1 else many
             said.append(f"{_listed(names)} {verb} {_TITLES[key]} ({set_against[0][columns.name]})")
     return said
@@ -271,7 +276,7 @@ def _listed(names: list[str]) -> str:
 
 def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
     """Return the comparison for a terminal; `pooled`: sessions.csv."""
-    out = []
+    out, lines = [], summary(frame)
     frame, failed = failures.split(frame)
     for dataset, rows in frame.groupby("dataset", sort=False):
         rows = rows.iloc[np.argsort(-rows["value"].to_numpy(), kind="stable")]
@@ -295,7 +300,7 @@ def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
             "",
         ]
     lost = [f"{row.dataset}: {row.variant} {row.verdict}" for row in failed.itertuples()]
-    return "\n".join([*out, *summary(frame), *lost])
+    return "\n".join([*out, *lines, *lost])
 
 
 def _range(values: pd.Series) -> str:
@@ -304,8 +309,8 @@ def _range(values: pd.Series) -> str:
 
 
 def short_p(p: float, smallest: float) -> str:
-    """Return "0.012" or "<0.0002", as `p_text`; "" where there is no p."""
-    return "" if np.isnan(p) else p_text(p, smallest)[2:].removeprefix("= ").replace("< ", "<")
+    """Return "0.012" or "≤0.0002", as `p_text`; "" where there is no p."""
+    return "" if np.isnan(p) else p_text(p, smallest)[2:].removeprefix("= ").replace("≤ ", "≤")
 
 
 def blocks(rows: pd.DataFrame) -> str:

@@ -36,6 +36,14 @@ FAULTS = [
         "p_text", "p <= smallest * (1 + 1e-9)", "p < 0", TABLES,
     ),
     Fault(
+        "Equivalence is declared where there is no verdict.",
+        "judged", 'and row["against_chain"] not in _FEW', "", TABLES,
+    ),
+    Fault(
+        "A network that failed is said to be a reference that failed.",
+        "summary", 'failed["role"].isin(["markov", "baseline"])', 'failed["role"] != "null"', TABLES,
+    ),
+    Fault(
         "Networks below the null are credited with beating the chain.",
         "_headline", "said += _standing(beaten, key)", "said += _standing(networks, key)", TABLES,
     ),
