@@ -95,8 +95,8 @@ FIGURE = base.Figure(
         "bins ahead, scored on the same bins at every distance. A curve that meets the dashed lines "
         "(models that know no past) has nothing left to say there. Networks: mean probability over "
         "sampled futures, corrected for the bias of few futures. A hollow point may still be too low by a "
-        "tenth of its interval or more: do not compare it with other points. Label chain: a Markov chain over "
-        "population states follows the labels of the states ahead, which is not its own one-step law "
+        "tenth of its interval or more: do not compare it with other points. Label chain: a Markov chain "
+        "over population states follows the labels of the states ahead, which is not its own one-step law "
         "applied repeatedly. Dotted: the network's expectation fed back instead of samples, shown for "
         "comparison because it is not a likelihood."
     ),
