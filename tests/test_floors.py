@@ -25,7 +25,7 @@ FLOORS = [
     {"cli"},
     {"study"},
     {"report", "inspecting", "checking", "plans"},
-    {"proposing", "pairing", "outline"},
+    {"proposing", "pairing", "outline", "reading"},
     {"textbook", "figures"},
     {"scoring", "dynamics"},
     {"preprocess", "splits", "fetch", "signs"},

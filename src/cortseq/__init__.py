@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,6 +18,12 @@ def open(path: str | Path) -> xr.Dataset:
     from cortseq import store
 
     return store.read(path)
+
+
+def read(path: str | Path, source: str | None = None, *, seed: int = 0, **keys: Any) -> xr.Dataset:
+    """Return the Recording of one raw file; see `cortseq.reading.read`."""
+    found: xr.Dataset = importlib.import_module("cortseq.reading").read(path, source, seed=seed, **keys)
+    return found
 
 
 def __getattr__(name: str):

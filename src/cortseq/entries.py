@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from cortseq.errors import CortseqError
 
 RAW = Path("data/raw")
@@ -46,6 +48,29 @@ def expand(content: dict[str, Any], folder: Path | None, file: Any = None) -> di
                 )
             found[inner] = _from_here(one, folder)
     return {**content, "datasets": found}
+
+
+def fault(error: ValidationError, where: str = "", drop: int = 0, file: Any = None) -> CortseqError:
+    """Return all faults of a validation, one line each: the key's path, what is wrong, the value.
+
+    Parameters
+    ----------
+    error : of pydantic.
+    where : path of keys that leads to what was validated.
+    drop : parts of pydantic's path that are no keys.
+    file : the study file.
+    """
+    lines = []
+    for found in error.errors():
+        path = ".".join(str(p) for p in found["loc"][drop:] if p != "[key]")
+        key = ".".join(filter(None, [where, path]))
+        message = found["msg"].removeprefix("Value error, ")
+        if found["type"] == "extra_forbidden":
+            message = "unknown key"
+        value = found.get("input")
+        shown = "" if isinstance(value, dict) or found["type"] == "missing" else f" (got {value!r})"
+        lines.append(f"{f'{file}: ' if file else ''}{key or 'study'}: {message}{shown}")
+    return CortseqError("\n".join(lines))
 
 
 def slug(stem: str) -> str:

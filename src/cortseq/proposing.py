@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import xarray as xr
 import yaml
+from pydantic import ValidationError
 
 from cortseq import preprocess, splits
-from cortseq.entries import slug
+from cortseq.entries import fault, slug
 from cortseq.errors import CortseqError
 from cortseq.sources import registry
 from cortseq.sources.base import Proposal, Source
@@ -154,11 +155,16 @@ def settled(path: Path | str, proposal: Proposal) -> Draft:
 
 
 def typed(entry: dict[str, Any]) -> Source:
-    """Return an entry as its source; one line where a key is wrong."""
+    """Return an entry as its source; one line for each key that is wrong."""
+    known = registry()
+    if entry["source"] not in known:
+        raise CortseqError(
+            "no such source", key="source", value=entry["source"], fix=f"one of {', '.join(sorted(known))}"
+        )
     try:
-        return registry()[entry["source"]].model_validate(entry)
-    except ValueError as error:
-        raise CortseqError(" ".join(str(error).split())[:200], key=entry["source"]) from error
+        return known[entry["source"]].model_validate(entry)
+    except ValidationError as error:
+        raise fault(error, entry["source"]) from error
 
 
 def _cut(raw: xr.Dataset, entry: dict[str, Any], notes: dict[str, str]) -> None:

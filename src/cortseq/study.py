@@ -202,7 +202,7 @@ def _expand(name: str, entry: Any, track: str | None) -> list[Variant]:
         try:
             model = _models().validate_python({**plain, **swept})
         except ValidationError as error:
-            raise _fault(error, f"models.{name}", drop=1) from None
+            raise entries.fault(error, f"models.{name}", drop=1) from None
         suffix = "".join(f"_{k}{_text(v)}" for k, v in swept.items() if len(lists[k]) > 1)
         variants.append(Variant(name=name + suffix, model_name=name, model=model, swept=swept))
     return variants
@@ -212,21 +212,6 @@ def _text(value: Any) -> str:
     """Write a value as part of a name: 0.9 -> 0p9, 1e-05 -> 1em05."""
     text = format(value, "g") if isinstance(value, float) else str(value).lower()
     return text.replace(".", "p").replace("-", "m").replace("+", "")
-
-
-def _fault(error: ValidationError, where: str = "", drop: int = 0, file: Any = None) -> CortseqError:
-    """All faults of a validation, one line each: the key's path, what is wrong, the value."""
-    lines = []
-    for fault in error.errors():
-        path = ".".join(str(p) for p in fault["loc"][drop:] if p != "[key]")
-        key = ".".join(filter(None, [where, path]))
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            message = "unknown key"
-        value = fault.get("input")
-        shown = "" if isinstance(value, dict) or fault["type"] == "missing" else f" (got {value!r})"
-        lines.append(f"{f'{file}: ' if file else ''}{key or 'study'}: {message}{shown}")
-    return CortseqError("\n".join(lines))
 
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
@@ -257,13 +242,13 @@ def validate(content: Any, file: Any = None, folder: Path | None = None) -> Stud
             try:
                 parsed[name] = _sources().validate_python(entry)
             except ValidationError as error:
-                faults.append(str(_fault(error, f"datasets.{name}", drop=1, file=file)))
+                faults.append(str(entries.fault(error, f"datasets.{name}", drop=1, file=file)))
                 parsed[name] = None  # the rest is still checked
         content["datasets"] = parsed
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        faults.append(str(_fault(error, file=file)))
+        faults.append(str(entries.fault(error, file=file)))
     entered = content.get("models")
     for name, entry in (entered if isinstance(entered, dict) else {}).items():
         try:

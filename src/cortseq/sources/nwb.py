@@ -15,8 +15,9 @@ from pydantic import Field, model_validator
 
 from cortseq.errors import CortseqError
 from cortseq.memory import affordable
-from cortseq.sources import nwb_signal, observed, windows
+from cortseq.sources import epochs, nwb_signal, observed, windows
 from cortseq.sources.base import Positive, Proposal, Source
+from cortseq.sources.epochs import Epochs
 from cortseq.sources.nwb_open import open_nwb
 from cortseq.sources.nwb_summaries import inspect_table, inspect_units, propose_units
 from cortseq.sources.nwb_view import View, scalars
@@ -59,6 +60,9 @@ class Nwb(Source):
     )
     obs_intervals: bool = Field(
         True, description="whether time outside the units' obs_intervals is missing; false: it is silence"
+    )
+    epochs: Epochs | None = Field(
+        None, description="epochs to keep or to leave out: the time outside of those kept is missing"
     )
     time_unit: Unit = Field("s", description="unit of spike times; the standard says s, some files have ms")
 
@@ -103,11 +107,17 @@ class Nwb(Source):
             if self.signal:
                 return self._samples(nwb, table, file)
             raw = _units(nwb, file, SECONDS[self.time_unit])
-            raw = observed.with_intervals(raw, _observed(nwb)) if self.obs_intervals else raw
             dirt: dict[str, int] = {}
             if table is not None:
                 raw, dirt = self._with_trials(raw, table, file)
             spans = None if table is None else windows.trial_spans(raw, self)
+            intervals = _observed(nwb) if self.obs_intervals else []
+            if self.epochs:
+                times = [raw["event_time"].values, *([] if spans is None else [spans.ravel()])]
+                kept = epochs.stretches(self.epochs, nwb.intervals, np.concatenate(times), file)
+                raw, intervals, left_out = epochs.restricted(raw, intervals, kept)
+                dirt |= left_out
+            raw = observed.with_intervals(raw, intervals)
             for label, name in self.covariates.items():
                 if table is None or name not in table.colnames:
                     time, values = _behaviour(label, name, nwb, spans, file)
@@ -128,6 +138,10 @@ class Nwb(Source):
             )
         trials, dirt = (None, {}) if table is None else self._with_trials(xr.Dataset(), table, file)
         raw, spans = nwb_signal.cut(series, self, trials, file)
+        if self.epochs:
+            kept = epochs.stretches(self.epochs, nwb.intervals, spans.ravel(), file)
+            raw, outside = epochs.masked(raw, kept)
+            spans, dirt = np.stack([raw["start"], raw["stop"]], 1), dirt | outside
         for label, name in self.covariates.items():
             if table is None or name not in table.colnames:
                 time, values = _behaviour(label, name, nwb, spans, file)

@@ -1,0 +1,101 @@
+"""What a Recording holds: its track, names, observation model and where it comes from."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from cortseq.errors import CortseqError
+from cortseq.observations import registry, tracks
+
+
+def track(recording: xr.Dataset) -> str:
+    """Return which of the three tracks a recording is on: "counts", "symbols" or "signal"."""
+    found = [name for name in tracks.TRACKS if name in recording]
+    if len(found) != 1:
+        raise CortseqError(f"a recording holds exactly one of {sorted(tracks.TRACKS)}, this one {found}")
+    return found[0]
+
+
+def kind(recording: xr.Dataset) -> tracks.Track:
+    """Return what depends on counts, symbols or signals."""
+    return tracks.TRACKS[track(recording)]
+
+
+def observations(recording: xr.Dataset) -> np.ndarray:
+    """Return what was recorded, (trial, time, feature); symbols are (trial, time)."""
+    known = kind(recording)
+    return recording[known.name].transpose(*known.dims).values
+
+
+def features(recording: xr.Dataset) -> list[str]:
+    """Return names of the units, channels or labels; [] where they have none."""
+    dimension = kind(recording).dimension
+    if dimension is None:
+        return [str(label) for label in recording.attrs.get("labels", [])]
+    return recording[dimension].values.astype(str).tolist() if dimension in recording.coords else []
+
+
+def observation(recording: xr.Dataset) -> str:
+    """Return the distribution that models of this recording give to a bin, by its name."""
+    return str(recording.attrs.get("observation", kind(recording).default))
+
+
+def with_observation(recording: xr.Dataset, name: str) -> xr.Dataset:
+    """Return the recording under another observation model; CortseqError where its track has no such one."""
+    changed = recording.copy()
+    changed.attrs = {k: v for k, v in recording.attrs.items() if k != "support"} | {"observation": name}
+    if name in registry.names(track(recording)):
+        support = registry.distribution(name).support_of(observations(recording))
+        changed.attrs |= {"support": support} if support else {}
+    return check(changed)
+
+
+def provenance(recording: xr.Dataset) -> dict[str, Any]:
+    """Return where a recording comes from (source, file, sha256, settings)."""
+    steps: dict[str, Any] = json.loads(recording.attrs.get("provenance", "{}"))
+    return steps
+
+
+def dirt(recording: xr.Dataset) -> dict[str, Any]:
+    """Return what was dropped on the way, and how much of it."""
+    counted: dict[str, Any] = json.loads(recording.attrs.get("dirt", "{}"))
+    return counted
+
+
+def check(recording: xr.Dataset) -> xr.Dataset:
+    """Return the recording itself, or a CortseqError that says what is wrong with it."""
+    known = kind(recording)
+    values, valid = observations(recording), recording["valid"].values
+    choices = registry.names(known.name)
+    if observation(recording) not in choices:
+        raise CortseqError(
+            f"{known.name} have no such observation model",
+            key="observation",
+            value=observation(recording),
+            fix=f"choose one of {', '.join(choices)}",
+        )
+    if recording.sizes["trial"] == 0:
+        raise CortseqError("no trial is left", fix="check the window and the trial selection")
+    if values.ndim == 3 and values.shape[2] == 0:
+        raise CortseqError(f"no {known.feature} is left", fix="relax the selection")
+    if not valid.any():
+        raise CortseqError("no valid bin is left", fix="check the window and the bin width")
+    if known.has_labels:
+        n, seen = recording.attrs.get("n_symbols", 1), values[valid]
+        if seen.min() < 0 or seen.max() >= n:
+            bad = int(seen.max() if seen.max() >= n else seen.min())
+            raise CortseqError(
+                f"a label lies outside the alphabet 0..{n - 1}",
+                key="symbols",
+                value=bad,
+                fix="raise n_symbols",
+            )
+    elif values.dtype.kind == "f" and not np.isfinite(values[valid]).all():
+        raise CortseqError(
+            f"{known.name} hold NaN or infinity in valid bins", key=known.name, fix="mask those bins"
+        )
+    return recording
