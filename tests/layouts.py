@@ -764,18 +764,20 @@ def text_lines(folder):
 # -- the table ---------------------------------------------------------------------------------------
 
 
-def read(name: str, folder: Path):
-    """Make a layout in a folder and return its Recording and what is expected of it."""
+@functools.cache
+def read(name: str):
+    """Make a layout in a folder that is removed; return its Recording and what is expected of it."""
     from cortseq import preprocess, study
 
-    made = LAYOUTS[name].make(folder)
-    try:
-        plan = study.validate({"datasets": {"x": made.entry}}, folder=folder)
-        source = plan.datasets["x"]
-        raw = source.load(Path(source.path) if source.path else None, 0)
-        return preprocess.judged(raw, source), made.expected
-    finally:
-        made.close()
+    with tempfile.TemporaryDirectory() as folder:
+        made = LAYOUTS[name].make(Path(folder))
+        try:
+            plan = study.validate({"datasets": {"x": made.entry}}, folder=Path(folder))
+            source = plan.datasets["x"]
+            raw = source.load(Path(source.path) if source.path else None, 0)
+            return preprocess.judged(raw, source), made.expected
+        finally:
+            made.close()
 
 
 def summary(recording) -> str:
@@ -791,8 +793,7 @@ def table() -> str:
     """Return the text of docs/formats.md: every layout read once, here."""
     rows = []
     for name, kind in LAYOUTS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            recording, _ = read(name, Path(folder))
+        recording, _ = read(name)
         found = "yes" if kind.drafted else "no"
         rows.append(f"| {kind.words} | {kind.reads} | {summary(recording)} | {found} |")
     head = [

@@ -16,9 +16,9 @@ def need(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_every_bin_is_what_was_made(name, tmp_path):
+def test_every_bin_is_what_was_made(name):
     need(name)
-    recording, expected = read(name, tmp_path)
+    recording, expected = read(name)
     if "symbols" in recording:
         labels = np.array(recording.attrs["labels"])
         found = [

@@ -25,9 +25,9 @@ NAME = "my {rec} <1>.npz"  # braces are wildcards and angle brackets path variab
 # -- the workflow ------------------------------------------------------------------------------------
 
 
-def snakemake(folder: Path, *arguments: str, mirror: str = "") -> str:
-    target = "results/kept/recordings/d.zarr.zip"
-    command = [BIN / "snakemake", target, "--cores", "1", *arguments, "--configfile", "study.yaml"]
+def snakemake(folder: Path, *arguments: str, mirror: str = "", datasets: str = "d") -> str:
+    targets = [f"results/kept/recordings/{name}.zarr.zip" for name in datasets]
+    command = [BIN / "snakemake", *targets, "--cores", "1", *arguments, "--configfile", "study.yaml"]
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "CORTSEQ_MIRRORS": mirror}
     answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     assert answer.returncode == 0, answer.stderr[-2000:]
@@ -55,16 +55,20 @@ def project(tmp_path):
     return tmp_path, entry
 
 
-@pytest.mark.parametrize("place", ["", "data/raw"])
-def test_no_flag_of_snakemake_touches_a_file_that_a_user_placed(project, place):
+def test_no_flag_of_snakemake_touches_a_file_that_a_user_placed(project):
+    """A file where the study says, and one in data/raw."""
     folder, _ = project
-    file = folder / place / NAME
-    digest = write(file, 0)
-    snakemake(folder)
-    assert "Nothing to be done" in snakemake(folder)
-    snakemake(folder, "-F")
-    snakemake(folder, "--delete-all-output")
-    assert store.sha256(file) == digest and not (folder / "results/kept/recordings/d.zarr.zip").exists()
+    content = yaml.safe_load((folder / "study.yaml").read_text())
+    content["datasets"]["e"] = {**content["datasets"]["d"], "path": f"other {NAME}"}
+    (folder / "study.yaml").write_text(yaml.safe_dump(content))
+    files = [folder / NAME, folder / "data/raw" / f"other {NAME}"]
+    digests = [write(file, seed) for seed, file in enumerate(files)]
+    snakemake(folder, datasets="de")
+    assert "Nothing to be done" in snakemake(folder, datasets="de")
+    snakemake(folder, "-F", datasets="de")
+    snakemake(folder, "--delete-all-output", datasets="de")
+    assert [store.sha256(file) for file in files] == digests
+    assert not list((folder / "results/kept/recordings").glob("*.zarr.zip"))
 
 
 def test_a_file_replaced_by_an_older_one_is_read_again(project):

@@ -178,49 +178,63 @@ def test_predictions_as_csv_on_request(finished):
     assert list(pd.read_csv(finished / target).columns) == ["trial", "time", "unit", "predicted"]
 
 
-def _npz(folder: Path, **arrays) -> dict:
-    (folder / "data/raw").mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "data/raw/bad.npz", **arrays)
-    entry = {
-        "source": "npz",
-        "path": "bad.npz",
-        "counts": "c",
-        "axes": ["trial", "time", "unit"],
-        "native_bin_ms": 10,
-    }
-    return {"study": "bad", "datasets": {"d": entry}, "models": {"rate": {"family": "rate", "epochs": 1}}}
-
-
 GOOD = np.ones((6, 5, 2))
+BAD = [
+    (GOOD * -1, {}, ["bad0.npz", "-1"]),
+    (GOOD * 0.5, {}, ["bad1.npz", "0.5"]),
+    (GOOD * np.nan, {}, ["bad2.npz"]),
+    (GOOD[:1], {}, ["datasets.d3", "1 trial(s) cannot be split"]),
+    (GOOD * 0, {}, ["datasets.d4", "no unit is left"]),
+    (GOOD, {"bin_ms": 100}, ["datasets.d5", "bin_ms", "wider than the trial"]),
+    (GOOD, {"bin_ms": 15}, ["datasets.d6", "bin_ms", "not a multiple", "15"]),
+    (GOOD, {"counts": "absent"}, ["bad7.npz", "absent"]),
+]
+
+
+def bad(folder: Path, numbers: list[int], **more) -> dict:
+    """A study of some of the bad recordings."""
+    datasets = {}
+    (folder / "data/raw").mkdir(parents=True, exist_ok=True)
+    for i in numbers:
+        np.savez(folder / f"data/raw/bad{i}.npz", c=BAD[i][0])
+        entry = {"source": "npz", "path": f"bad{i}.npz", "counts": "c", "axes": ["trial", "time", "unit"]}
+        datasets[f"d{i}"] = {**entry, "native_bin_ms": 10, **BAD[i][1], **more}
+    return {"study": "bad", "datasets": datasets, "models": {"rate": {"family": "rate", "epochs": 1}}}
+
+
+def errors(answer) -> list[str]:
+    assert answer.returncode != 0
+    return [line for line in (answer.stdout + answer.stderr).splitlines() if line.startswith("error: ")]
+
+
+@pytest.fixture(scope="module")
+def refused(finished):
+    """Lines of a run in which every recording is bad."""
+    study = bad(finished, list(range(len(BAD))))
+    splits = [f"results/bad/splits/{name}.json" for name in study["datasets"]]
+    return errors(snakemake(finished, study, *splits, "--keep-going"))
+
+
+@pytest.mark.parametrize("number", range(len(BAD)))
+def test_bad_input_ends_with_one_line_and_no_product(finished, refused, number):
+    own = [line for line in refused if f"bad{number}.npz" in line or f"datasets.d{number}" in line]
+    assert len(own) == 1, refused
+    for word in BAD[number][2]:
+        assert word in own[0]
+    assert not (finished / f"results/bad/splits/d{number}.json").exists()
 
 
 @pytest.mark.parametrize(
-    ("change", "entry", "words"),
+    ("more", "words"),
     [
-        (lambda c: c * -1, {}, ["bad.npz", "-1"]),
-        (lambda c: c * 0.5, {}, ["bad.npz", "0.5"]),
-        (lambda c: c * np.nan, {}, ["bad.npz"]),
-        (lambda c: c[:1], {}, ["datasets.d", "1 trial(s) cannot be split"]),
-        (lambda c: c * 0, {}, ["datasets.d", "no unit is left"]),
-        (lambda c: c, {"bin_ms": 100}, ["bin_ms", "wider than the trial"]),
-        (lambda c: c, {"bin_ms": 15}, ["bin_ms", "not a multiple", "15"]),
-        (lambda c: c, {"counts": "absent"}, ["bad.npz", "absent"]),
-        (lambda c: c, {"path": "gone.npz"}, ["gone.npz", "no such file"]),
-        (lambda c: c, {"sha256": "0" * 64}, ["bad.npz", "sha256"]),
+        ({"path": "gone.npz"}, ["gone.npz", "no such file"]),
+        ({"sha256": "0" * 64}, ["bad7.npz", "sha256"]),
     ],
 )
-def test_bad_input_ends_with_one_line_and_no_product(finished, change, entry, words):
-    study = _npz(finished, c=change(GOOD))
-    study["datasets"]["d"].update(entry)
-    shutil.rmtree(finished / "results/bad", ignore_errors=True)
-    answer = snakemake(finished, study, "results/bad/splits/d.json")
-    output = answer.stdout + answer.stderr
-    assert answer.returncode != 0
-    lines = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, output[-2000:]
-    for word in words:
-        assert word in lines[0]
-    assert not (finished / "results/bad/splits/d.json").exists()
+def test_a_missing_or_another_file_ends_with_one_line_and_no_product(finished, more, words):
+    found = errors(snakemake(finished, bad(finished, [7], **more), "results/bad/splits/d7.json"))
+    assert len(found) == 1 and all(word in found[0] for word in words)
+    assert not (finished / "results/bad/splits/d7.json").exists()
 
 
 def test_a_wrong_study_ends_with_the_key(finished):
