@@ -15,11 +15,12 @@ variable              dims                     meaning
 Exactly one of the first three is there. Coordinates: ``time`` (s, left edge of the bin within the
 trial), ``unit`` / ``channel`` (names), ``trial`` (0..n-1); ``start`` and ``stop`` (trial; s, the raw
 interval a trial covers) where a recording is continuous. Covariates are further coordinates along
-``trial`` or ``(trial, time)``, listed in ``attrs["covariates"]``: they label and stratify, models never
-see them. Attributes: ``bin_width`` (s; symbols: 1.0, a step), ``continuous`` (0 or 1: windows cut from
-one stretch of time), ``n_symbols``, ``provenance`` (JSON text), ``dirt`` (JSON text: what was dropped
-and how much). Counts also have ``observation``, the distribution that every model of a study gives them (one
-of `cortseq.observations.names`), and ``support`` where that distribution is over 0 .. support.
+``trial`` or ``(trial, time)``, listed in ``attrs["covariates"]``: they label and stratify; of the models
+only the PSTH sees them. Attributes: ``bin_width`` (s; symbols: 1.0, a step), ``continuous`` (0 or 1:
+windows cut from one stretch of time), ``n_symbols``, ``provenance`` (JSON text), ``dirt`` (JSON text: what
+was dropped and how much). Counts also have ``observation``, the distribution that every model of a study
+gives them (one of `cortseq.observations.names`), and ``support`` where that distribution is over 0 ..
+support.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
     from cortseq import binning
 else:
     binning = lazy("cortseq.binning")  # it brings the compiler
+
+
+OUTCOMES = frozenset(  # words in names of covariates that are known at the end of a trial only
+    "outcome choice response correct error success reward rewarded feedback reaction_time hit".split()
+)
 
 
 def track(recording: xr.Dataset) -> str:
@@ -83,6 +89,18 @@ def with_observation(recording: xr.Dataset, name: str) -> xr.Dataset:
         support = registry.distribution(name).support_of(observations(recording))
         changed.attrs |= {"support": support} if support else {}
     return check(changed)
+
+
+def is_outcome(recording: xr.Dataset, name: str) -> bool:
+    """Whether a covariate is known at the end of a trial only: by `attrs["outcomes"]` or by its name."""
+    words = {name, *name.lower().split("_")}
+    return name in recording.attrs.get("outcomes", ()) or bool(OUTCOMES & words)
+
+
+def trial_labels(recording: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the value of each covariate of a trial as text, (trial,) by name; outcomes are left out."""
+    names = [name for name in recording.attrs["covariates"] if recording[name].dims == ("trial",)]
+    return {name: recording[name].values.astype(str) for name in names if not is_outcome(recording, name)}
 
 
 def provenance(recording: xr.Dataset) -> dict[str, Any]:

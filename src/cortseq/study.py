@@ -33,6 +33,7 @@ from cortseq.textbook import phenomena
 MOST_VARIANTS = 10_000  # points of one sweep
 STANDARD_MODELS: dict[str, dict[str, Any]] = {
     "psth": {"family": "psth"},
+    "drift": {"family": "drift"},
     "flat": {"family": "flat"},
     "persistence": {"family": "persistence"},
     "markov": {"family": "markov", "states": [8, 16, 32], "order": [1, 2]},

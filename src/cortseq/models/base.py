@@ -82,6 +82,8 @@ class Model(Specification):
     forecasts: ClassVar[Kind] = "exact"
     # Rung of the ladder of baselines (`cortseq.scoring.ladder`) of its fits, where the role does not say.
     rung: ClassVar[str] = ""
+    # What the family is given of each trial beside observations and inputs: "labels", "place" (`Data`).
+    sees: ClassVar[tuple[str, ...]] = ()
     # Settings that mean nothing on a track: a sweep over them makes no variants there.
     idle: ClassVar[dict[str, tuple[str, ...]]] = {}
 
@@ -211,11 +213,11 @@ class Model(Specification):
         twice = np.intersect1d(learns, chooses)
         if twice.size:
             raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
-        data = Data.of(recording)
+        data = Data.of(recording, None, self.sees)
         self.check(data)
         members = members if self.has_members else 1
-        train_data = Data.of(recording, learns).learnable()
-        sets = train_data, Data.of(recording, chooses).within(train_data.support)
+        train_data = Data.of(recording, learns, self.sees).learnable()
+        sets = train_data, Data.of(recording, chooses, self.sees).within(train_data.support)
         shape = {
             "track": data.track,
             "observation": data.observation,
@@ -292,7 +294,7 @@ class Fit:
             )
 
     def _data(self, recording: xr.Dataset, trials: Trials) -> Data:
-        data = Data.of(recording, trials)
+        data = Data.of(recording, trials, self.model.sees)
         check_card(data, self.card)
         return data.within(self.card["support"])  # the fit's own, as its alphabet
 
