@@ -14,7 +14,7 @@ import xarray as xr
 from cortseq import checks, signs
 from cortseq import recording as rec
 from cortseq.metrics import METRICS
-from cortseq.scoring import failures, words
+from cortseq.scoring import failures, notes, words
 
 
 def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +102,7 @@ def render(
             "unit": METRICS[rows["metric"].iloc[0]].label,
             "metric": rows["metric"].iloc[0],
             "blocks": words.blocks(rows),
+            "unequal": notes.unequal(rows),
             "references": words.references(rows.iloc[0].to_dict()),
             "audits": audits[name]["audits"],
             "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],

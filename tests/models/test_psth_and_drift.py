@@ -9,7 +9,7 @@ from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models import drift, psth
-from cortseq.scoring import audits, probes
+from cortseq.scoring import audits, notes, probes
 
 N, BINS, UNITS = 120, 20, 6
 _order = np.random.default_rng(0).permutation(N)
@@ -216,3 +216,12 @@ def test_other_labels_or_places_than_those_learned_from_are_caught(conditions):
     for family, other in changed.items():
         fit = fitted(models.registry()[family](), recording)
         assert not audits.provenance(family, fit, ROLES, other).passed
+
+
+def test_what_a_fit_knows_of_a_trial_in_words(conditions):
+    found = {f: fitted(models.registry()[f](), conditions[0]).card for f in ("psth", "drift", "null")}
+    assert {name: notes.known(card) for name, card in found.items()} == {
+        "psth": "target",
+        "drift": "number of the trial",
+        "null": "",
+    }

@@ -149,7 +149,7 @@ class Case:
     def paired(self, a: list[str], b: list[str]):
         """The difference of two models in the order of time, in units of the metric."""
         order = np.concatenate([f["test"] for f in FOLDS])
-        events = self.nats(["null"] * 2, name="n_events")[0]
+        events = self.nats(["null"] * 2, name="n_events")
         shortest = blocks.shortest(N_TRIALS, bool(self.data.attrs["continuous"]))
         return paired(self.nats(a), self.nats(b), events, 3000, order=order, shortest=shortest).per(self.unit)
 
@@ -237,7 +237,7 @@ def test_p_of_models_without_restarts_is_of_sign_flips(case):
         return float((np.abs(flips @ sums) >= abs(sums.sum()) - 1e-12).mean())
 
     one, other = (case.nats([f"markov_order{k}"] * 2) for k in (1, 2))  # each is better in one fold
-    labels, events = np.arange(N_TRIALS) // 2, case.nats(["null"] * 2, name="n_events")[0]
+    labels, events = np.arange(N_TRIALS) // 2, case.nats(["null"] * 2, name="n_events")
     found = paired(one, other, events, blocks=labels)
     assert found.pieces == 7 and found.p_value > found.smallest_p
     assert found.p_value == enumerated((one - other)[0], labels)

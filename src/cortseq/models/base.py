@@ -242,6 +242,7 @@ class Model(Specification):
             "learned_from": {"train": learns.tolist(), "valid": chooses.tolist()},
             "learned_sha256": {"train": sets[0].digest(), "valid": sets[1].digest()},
             **({} if start is None else {"started_from": start.digest()}),
+            **({"sees": list(self.sees)} if self.sees else {}),
             **learned.card,
         }
         return Fit(self, learned.params, card, learned.curves)

@@ -9,6 +9,7 @@ import numpy as np
 
 from cortseq.observations import Track
 from cortseq.scoring.ladder import rung
+from cortseq.scoring.notes import known
 from cortseq.scoring.scored import Scored
 from cortseq.scoring.statistics import PairedDifference, paired
 
@@ -20,6 +21,7 @@ COLUMNS = {
     "family": "the model's family",
     "role": "recurrent, markov, baseline or null",
     "rung": "of the ladder of baselines, L0 to L7 (scoring/ladder.py)",
+    "knows": "what the model is given of each trial beside its past: the conditions of a PSTH, drift's place",
     "averaged": "True: an extra row, log (1/M) sum_m p_m per bin; no model itself, not in the Holm family",
     "metric": "bits_per_spike, bits_per_symbol or nats_per_sample",
     "value": "joint log-likelihood over the null of training means, per event, mean over members; "
@@ -242,6 +244,7 @@ def _row(s: Scored, given: References) -> dict[str, Any]:
         "variant": s.variant,
         "family": s.card["model"]["family"],
         "role": s.role,
+        "knows": known(s.card),
         "metric": kind.metric,
         "member_sd": float(each.std(ddof=1)) if len(each) > 1 else np.nan,
         "best_member": s.best_member,
