@@ -18,6 +18,7 @@ _ABLE: dict[str, Callable[[Study, Model], bool]] = {
     "forecasts": lambda study, model: bool(study.horizons) and model.has_forecast,
     "memory": lambda study, model: model.has_flow,
     "generation": lambda study, model: model.role != "null",
+    "ceilings": lambda study, model: model.role == "null",  # once a fold: they do not depend on a model
 }
 
 

@@ -30,6 +30,7 @@ PATHS = {
     "forecasts": "forecasts/{dataset}/{model}/fold{fold}.zarr.zip",
     "memory": "memory/{dataset}/{model}/fold{fold}.zarr.zip",
     "generation": "generation/{dataset}/{model}/fold{fold}.csv",
+    "ceilings": "ceilings/{dataset}/{model}/fold{fold}.csv",
     "cosmoothing": "cosmoothing/{dataset}.csv",
     "forgetting": "forgetting/{variant}.csv",
     "audits": "audits/{dataset}.json",
@@ -41,7 +42,7 @@ PATHS = {
     "timing": "timing.csv",
     "theory": "theory/{phenomenon}.zarr.zip",
 }
-TASKS = ("forecasts", "memory", "generation")
+TASKS = ("forecasts", "memory", "generation", "ceilings")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -77,6 +77,7 @@ def render(
     cosmoothing: dict[str, pd.DataFrame] | None = None,
     dynamics: dict[str, dict[str, pd.DataFrame]] | None = None,
     failed: Sequence[str] = (),
+    remarks: dict[str, list[str]] | None = None,
 ) -> str:
     """Return the report as one page of HTML.
 
@@ -91,6 +92,7 @@ def render(
     cosmoothing : tables of smoothers by recording.
     dynamics : tables by recording and variant, see `dynamics.summary`.
     failed : a sentence for each thing that could not be made.
+    remarks : sentences that stand above the comparison of a recording.
     """
     summary = words.summary(comparison)
     comparison, _ = failures.split(comparison)
@@ -98,12 +100,8 @@ def render(
         {
             "name": name,
             "facts": recordings[name],
-            "rows": rows.sort_values("value", ascending=False, kind="stable").to_dict("records"),
-            "unit": METRICS[rows["metric"].iloc[0]].label,
-            "metric": rows["metric"].iloc[0],
-            "blocks": words.blocks(rows),
-            "unequal": notes.unequal(rows),
-            "references": words.references(rows.iloc[0].to_dict()),
+            **_compared(rows),
+            "remarks": [*notes.unequal(rows), *(remarks or {}).get(str(name), [])],
             "audits": audits[name]["audits"],
             "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],
             "dynamics": {v: t.to_dict("records") for v, t in (dynamics or {}).get(str(name), {}).items()},
@@ -125,6 +123,16 @@ def render(
             versions=versions,
         )
     )
+
+
+def _compared(rows: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "rows": rows.sort_values("value", ascending=False, kind="stable").to_dict("records"),
+        "unit": METRICS[rows["metric"].iloc[0]].label,
+        "metric": rows["metric"].iloc[0],
+        "blocks": words.blocks(rows),
+        "references": words.references(rows.iloc[0].to_dict()),
+    }
 
 
 def theory(template: str, study: str, sections: list[dict[str, Any]]) -> str:

@@ -9,6 +9,7 @@ from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models import drift, psth
+from cortseq.models.conditions import hashed, keys
 from cortseq.scoring import audits, notes, probes
 
 N, BINS, UNITS = 120, 20, 6
@@ -137,9 +138,9 @@ def test_signals_and_symbols_have_conditions_too():
 
 def test_words_become_the_same_number_everywhere():
     labels = {"b": np.array(["1", "2", "1"]), "a": np.array(["x", "x", "y"])}
-    key = psth._keys(labels, ["b", "a"])
-    assert np.array_equal(key, psth._keys(labels, ["a", "b"])) and len(set(key.tolist())) == 3
-    assert key[0] == psth._hashed("a=x\x1fb=1")
+    key = keys(labels, ["b", "a"])
+    assert np.array_equal(key, keys(labels, ["a", "b"])) and len(set(key.tolist())) == 3
+    assert key[0] == hashed("a=x\x1fb=1")
 
 
 # -- drift ----------------------------------------------------------------------------------------------

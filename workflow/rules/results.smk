@@ -228,6 +228,7 @@ rule report:
         ],
         cosmoothing=list(SMOOTHED.values()),
         dynamics=every("dynamics_tables"),
+        ceilings=every("ceilings"),
         figures=[f"{OUT}/figures/{entry['name']}.svg" for entry in printed()],
         template=Path(workflow.current_basedir).parent / "report" / "report.html.jinja",
     output:
@@ -243,6 +244,7 @@ rule report:
         fallible=[key for key, _ in FALLIBLE],
         figures=printed(),
         smoothed=list(SMOOTHED),
+        ceiled={d: len(products.files(OUT, "ceilings", f)) for d, f in FACTS.items()},
         dissected={d: products.labels("dynamics_tables", f) for d, f in FACTS.items()},
         study={
             key: getattr(STUDY, key)

@@ -14,6 +14,7 @@ SETTINGS = {
     ),
     "memory": ("burn_in",),
     "generation": ("seed", "burn_in"),
+    "ceilings": ("seed", "burn_in"),
 }
 
 
@@ -37,7 +38,7 @@ def families(w):
 
 
 rule task:
-    # forecasts, limited memory, free runs
+    # forecasts, limited memory, free runs, ceilings
     input:
         trials=rules.preprocess.output,
         split=rules.split.output,

@@ -5,7 +5,8 @@ from pathlib import Path
 from cortseq import report, store
 from cortseq.figures import base
 from cortseq.jobs import job
-from cortseq.scoring import failures
+from cortseq.metrics import METRICS
+from cortseq.scoring import ceilings, failures
 
 with job(snakemake):
     params, files = snakemake.params, snakemake.input
@@ -20,12 +21,18 @@ with job(snakemake):
         known = {name: store.read_table(file) for name, file in each.items() if not store.failure(file)}
         best = base.chosen(variants, dataset, "recurrent")
         dynamics[dataset] = {variant: known[variant] for variant in best if variant in known}
+    comparison, scales, remarks = store.read_table(files.comparison), iter(files.ceilings), {}
+    for dataset, folds in params.ceiled.items():
+        each = [next(scales) for _ in range(folds)]
+        found = [store.read_table(file) for file in each if not store.failure(file)]
+        unit = METRICS[base.metric(comparison, dataset)].label
+        remarks[dataset] = [ceilings.sentence(found, unit)] if found else []
     drawn = [(f, svg) for f, svg in zip(params.figures, files.figures) if not store.failure(svg)]
     smoothed = [(d, f) for d, f in zip(params.smoothed, files.cosmoothing) if not store.failure(f)]
     page = report.render(
         Path(files.template).read_text(),
         params.study,
-        store.read_table(files.comparison),
+        comparison,
         store.read_table(files.timing),
         audits,
         recordings,
@@ -34,6 +41,7 @@ with job(snakemake):
         {dataset: store.read_table(file) for dataset, file in smoothed},
         dynamics,
         failures.sentences(failed),
+        remarks,
     )
     store.write_text(page, snakemake.output.page)
     store.write_table(failed, snakemake.output.failures)

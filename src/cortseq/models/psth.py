@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
+from cortseq.models import conditions
 from cortseq.models.base import Learned, Model, Run
 from cortseq.models.floor import best, clearly_better, with_sd
 from cortseq.models.horizons import forecasts
@@ -20,7 +20,6 @@ from cortseq.observations import Distribution, emission_of
 WIDTHS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # bins, sd of the Gaussian over time
 SHRINKAGE = (1.0, 10.0, 100.0, 1000.0)  # trials' worth of the overall mean
 TO_POOLED = (1.0, 3.0, 10.0, 30.0, 100.0)  # trials' worth of the mean over all conditions
-FEWEST = 3  # training trials per value of a covariate, on average, for its values to be conditions
 
 
 class Psth(Model):
@@ -105,15 +104,11 @@ class Psth(Model):
         return emission.over_time(mean, train.y, train.valid)
 
     def _candidates(self, train: Data) -> list[list[str]]:
-        """Return the sets of covariates whose values may be conditions: each alone, and all together."""
+        """Return the sets of covariates that are tried, see `conditions.candidates`."""
         labels = train.labels or {}
         if self.conditions in labels:
             return [[self.conditions]]
-        if self.conditions == "none":
-            return []
-        alone = [[name] for name in labels if _tell_apart(labels, [name])]
-        together = [name for names in alone for name in names]
-        return alone + ([together] if len(alone) > 1 and _tell_apart(labels, together) else [])
+        return conditions.candidates(labels) if self.conditions == "auto" else []
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
         """Return log p(y_t | t, condition) in nats, (1, trial, time)."""
@@ -140,18 +135,14 @@ class Psth(Model):
         return emission.draw(emission.around(_cut(emission.mean(params)[row], n_time), params), rng)
 
 
-def _tell_apart(labels: dict[str, np.ndarray], names: list[str]) -> bool:
-    """Whether the trials have several conditions, and at least FEWEST trials per condition on average."""
-    key = _keys(labels, names)
-    return bool(1 < len(np.unique(key)) <= len(key) / FEWEST)
-
-
 def _conditioned(
     emission: Distribution, pooled: Params, train: Data, valid: Data, names: list[str]
 ) -> Iterator[tuple[Params, Params, dict[str, Any]]]:
     """Yield each smoothing and shrinkage of the mean per condition, see `floor.best`."""
     assert train.labels is not None
-    key, row, trials = np.unique(_keys(train.labels, names), return_inverse=True, return_counts=True)
+    key, row, trials = np.unique(
+        conditions.keys(train.labels, names), return_inverse=True, return_counts=True
+    )
     y = np.where(train.valid[..., None], train.kind.encoded(train.y, train.n_features), 0.0)
     total, n = np.zeros((len(key), *y.shape[1:])), np.zeros((len(key), y.shape[1], 1))
     np.add.at(total, row, y)
@@ -159,7 +150,7 @@ def _conditioned(
     overall = emission.estimate(train.y, train.valid)
     table = {
         "condition": key,
-        "covariates": np.array([_hashed(name) for name in sorted(names)], np.int64),
+        "covariates": np.array([conditions.hashed(name) for name in sorted(names)], np.int64),
         "share": np.concatenate([[0.0], trials / len(row)]),
     }
     prior = emission.mean(pooled)
@@ -180,10 +171,10 @@ def _conditioned(
 def _bins(emission: Distribution, p: Params, data: Data) -> np.ndarray:
     """Return the mean of each bin, (trial, time, feature), by the condition of its trial."""
     row = np.zeros(len(data.y), int)
-    names = [name for name in data.labels or {} if _hashed(name) in p["covariates"]]
+    names = [name for name in data.labels or {} if conditions.hashed(name) in p["covariates"]]
     if names and len(names) == len(p["covariates"]):
         assert data.labels is not None
-        key = _keys(data.labels, names)
+        key = conditions.keys(data.labels, names)
         at = np.minimum(np.searchsorted(p["condition"], key), len(p["condition"]) - 1)
         row = np.where(p["condition"][at] == key, at + 1, 0)
     return _cut(emission.mean(p)[row], data.y.shape[1])
@@ -192,21 +183,6 @@ def _bins(emission: Distribution, p: Params, data: Data) -> np.ndarray:
 def _cut(mean: np.ndarray, n_time: int) -> np.ndarray:
     """Return n_time bins of (trial, time, feature); past the longest training trial the last one goes on."""
     return mean[:, np.minimum(np.arange(n_time), mean.shape[1] - 1)]
-
-
-def _keys(labels: dict[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
-    """Return a number for the values of the named covariates of each trial, (trial,) int64.
-
-    Fits hold numbers only. A digest of the words is the same number in every fit and every recording.
-    """
-    columns = [np.char.add(f"{name}=", labels[name]) for name in sorted(names)]
-    words = ["\x1f".join(trial) for trial in zip(*columns, strict=True)]
-    known = {word: _hashed(word) for word in dict.fromkeys(words)}
-    return np.array([known[word] for word in words], np.int64)
-
-
-def _hashed(word: str) -> int:
-    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _first(params: Params) -> Params:
