@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortseq import fetch, figures
 from cortseq.observations import TRACKS
-from cortseq.products import TASKS, Facts
+from cortseq.products import TASKS, Facts, keys
 
 if TYPE_CHECKING:
     from cortseq.models.base import Model
@@ -72,6 +72,7 @@ def jobs(study: Study) -> dict[str, int]:
         found["fit"] = found["score"] = study.folds * sum(len(f.variants) for f in every)
         found["dynamics"] = sum(len(f.flowing) for f in every)
         found["task"] = study.folds * sum(len(models) for f in every for models in f.tasks.values())
+        found["quality"] = sum(len(keys("quality", f)) for f in every)
         found["forgetting"] = len(whole.carried)
         counted = [f for f in every if TRACKS[f.track].has_events]
         found["cosmooth"] = len(counted) * study.cosmoothing

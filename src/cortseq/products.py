@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cortseq import store
+from cortseq.observations.tracks import TRACKS
 
 PATHS = {
     "recordings": "recordings/{dataset}.zarr.zip",
@@ -30,6 +31,7 @@ PATHS = {
     "forecasts": "forecasts/{dataset}/{model}/fold{fold}.zarr.zip",
     "memory": "memory/{dataset}/{model}/fold{fold}.zarr.zip",
     "generation": "generation/{dataset}/{model}/fold{fold}.csv",
+    "quality": "quality/{dataset}/fold{fold}.csv",
     "ceilings": "ceilings/{dataset}/{model}/fold{fold}.csv",
     "cosmoothing": "cosmoothing/{dataset}.csv",
     "forgetting": "forgetting/{variant}.csv",
@@ -81,6 +83,8 @@ def keys(product: str, facts: Facts) -> list[dict[str, Any]]:
     pattern, folds = PATHS[product], range(facts.folds)
     if product in TASKS:
         return [{"model": model, "fold": fold} for model in facts.tasks.get(product, ()) for fold in folds]
+    if product == "quality":  # labels have no order: no distribution function
+        return [{"fold": fold} for fold in folds if not TRACKS[facts.track].has_labels]
     if product == "forgetting":
         return [{"variant": variant} for variant in facts.carried]
     if "{variant}" not in pattern:

@@ -6,7 +6,7 @@ import pytest
 from handmade import comparison
 from matplotlib.colors import to_rgba
 
-from cortseq.figures import ceilings, style
+from cortseq.figures import ceilings, pit, style
 
 
 def ticks(axis):
@@ -36,3 +36,24 @@ def test_scores_beside_the_mean_of_all_other_trials(rows):
     assert [float(line.get_xdata()[0]) for line in green] == [pytest.approx(0.4)]
     assert right.lines[0].get_ydata().tolist() == [0.2, 0.7]
     assert table.set_index("what").loc["oracle", ["low", "high"]].tolist() == pytest.approx([0.3, 0.5])
+
+
+def test_goodness_of_fit_of_all_models(rows):
+    rng = np.random.default_rng(0)
+    tables = []
+    for model, role in (("psth", "baseline"), ("rate", "recurrent"), ("null", "null")):
+        share = rng.dirichlet(np.full(20, 50.0))
+        made = [{"quantity": "pit", "feature": str(i), "value": share[i], "n": 400} for i in range(20)]
+        for n, unit in enumerate(("u0", "u1")):
+            made.append({"quantity": "ks", "feature": unit, "value": 0.02 + n * 0.1, "n": 400})
+            made.append({"quantity": "dispersion", "feature": unit, "value": 0.9 + n, "n": 400})
+        tables.append(pd.DataFrame(made).assign(model=model, role=role))
+    figure, table = pit.draw(rows, pd.concat(tables))
+    left, middle, right = figure.axes
+    assert ticks(middle.yaxis) == ["null", "rate", "psth"]
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["rate", "psth", "null"]
+    share = tables[1][tables[1]["quantity"] == "pit"]["value"].to_numpy() * 20
+    assert np.allclose(left.patches[0].get_data().values, share)
+    assert middle.lines[0].get_xdata()[0] == pytest.approx(pit.LIMIT / 20)
+    assert sorted(set(np.round(right.collections[0].get_offsets()[:, 0], 3))) == [0.9, 1.9]
+    assert len(table) == 3 * 24

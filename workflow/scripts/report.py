@@ -1,12 +1,12 @@
 """One self-contained page of the study."""
 
+from itertools import islice
 from pathlib import Path
 
 from cortseq import report, store
 from cortseq.figures import base
 from cortseq.jobs import job
-from cortseq.metrics import METRICS
-from cortseq.scoring import ceilings, failures
+from cortseq.scoring import failures
 
 with job(snakemake):
     params, files = snakemake.params, snakemake.input
@@ -21,12 +21,15 @@ with job(snakemake):
         known = {name: store.read_table(file) for name, file in each.items() if not store.failure(file)}
         best = base.chosen(variants, dataset, "recurrent")
         dynamics[dataset] = {variant: known[variant] for variant in best if variant in known}
-    comparison, scales, remarks = store.read_table(files.comparison), iter(files.ceilings), {}
-    for dataset, folds in params.ceiled.items():
-        each = [next(scales) for _ in range(folds)]
-        found = [store.read_table(file) for file in each if not store.failure(file)]
-        unit = METRICS[base.metric(comparison, dataset)].label
-        remarks[dataset] = [ceilings.sentence(found, unit)] if found else []
+    comparison, remarks = store.read_table(files.comparison), {}
+    ceiled, measured = iter(files.ceilings), iter(files.quality)
+    for dataset in params.datasets:
+        scales, fits = (
+            [store.read_table(file) for file in islice(made, number[dataset]) if not store.failure(file)]
+            for made, number in ((ceiled, params.ceiled), (measured, params.measured))
+        )
+        rows = base.without_averages(comparison[comparison["dataset"] == dataset])
+        remarks[dataset] = report.remarks(rows, recordings[dataset]["observation"], scales, fits)
     drawn = [(f, svg) for f, svg in zip(params.figures, files.figures) if not store.failure(svg)]
     smoothed = [(d, f) for d, f in zip(params.smoothed, files.cosmoothing) if not store.failure(f)]
     page = report.render(

@@ -7,7 +7,7 @@ and a plain dict of arrays whose leading axis is `member` (random restarts).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from cortseq import store
 from cortseq.data import Data, Params, Trials, check_card
 from cortseq.errors import CortseqError
 from cortseq.models.horizons import begun, jackknifed
+from cortseq.models.predictive import Predictive, around_expected
 from cortseq.models.progress import Checkpoint, Progress, default_progress, silent
 from cortseq.models.work import Size, Work
 
@@ -117,6 +118,10 @@ class Model(Specification):
     def predict(self, params: Params, data: Data) -> np.ndarray:
         """Return E[y_t | y_<t], (member, trial, time, feature); label probabilities for symbols."""
         raise NotImplementedError
+
+    def predictive(self, params: Params, data: Data) -> Iterator[Predictive]:
+        """Yield each member's distribution of every bin; nothing where a family does not know it."""
+        return around_expected(self, params, data)
 
     def simulate(
         self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
@@ -335,11 +340,8 @@ class Fit:
 
     def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> np.ndarray:
         """Return `forecast` with expectations fed forward, (member, trial, time, horizon): no likelihood."""
-        return np.asarray(
-            self._network("forecast of this kind").plug_in(
-                self.params, self._data(recording, trials), horizons
-            )
-        )
+        model, data = self._network("forecast of this kind"), self._data(recording, trials)
+        return np.asarray(model.plug_in(self.params, data, horizons))
 
     def recall(self, recording: xr.Dataset, memories: Sequence[int], trials: Trials = None) -> np.ndarray:
         """Return log p(y_t | the last k bins) of a recurrent fit, nats, (memory, member, trial, time)."""
