@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from handmade import comparison
 from matplotlib.colors import to_rgba
 
-from cortseq.figures import ceilings, pit, style
+from cortseq.figures import ceilings, pit, style, units
 
 
 def ticks(axis):
@@ -57,3 +58,19 @@ def test_goodness_of_fit_of_all_models(rows):
     assert middle.lines[0].get_xdata()[0] == pytest.approx(pit.LIMIT / 20)
     assert sorted(set(np.round(right.collections[0].get_offsets()[:, 0], 3))) == [0.9, 1.9]
     assert len(table) == 3 * 24
+
+
+def test_gains_by_time_and_condition():
+    one = {"low": 0.1, "high": 0.3, "p": 0.001, "trials": 9, "events": 50}
+    made = [
+        {"part": "time", "which": "0 to 1", "gain": 0.2, "p_holm": 0.01, **one},
+        {"part": "time", "which": "1 to 2", "gain": 0.15, "p_holm": 0.3, **one},
+        {"part": "condition", "which": "side left", "gain": 0.25, "p_holm": 0.02, **one},
+    ]
+    empty = {"null": [xr.Dataset()], "lstm": [xr.Dataset()], "markov": [xr.Dataset()]}
+    figure, table = units.draw(empty, pd.DataFrame(made), "nats_per_sample")
+    time, condition = figure.axes
+    assert ticks(time.yaxis) == ["0 to 1", "1 to 2"] and ticks(condition.yaxis) == ["side left"]
+    dots = {float(line.get_xdata()[0]): line.get_mfc() for line in time.lines if line.get_marker() == "o"}
+    assert dots == {0.2: style.BLUE, 0.15: "white"}
+    assert time.get_xlabel() == "gain over markov (nats/sample)" and len(table) == 3
