@@ -51,7 +51,7 @@ TASKS = ("forecasts", "memory", "generation", "ceilings")
 class Facts:
     """What is known of a recording and its models before anything is computed.
 
-    The facts of the whole study have no `dataset`; only `carried` is theirs.
+    The facts of the whole study have no `dataset`; only `carried` and `widths` are theirs.
     """
 
     dataset: str = ""
@@ -68,6 +68,7 @@ class Facts:
     plastic: bool = False  # some dissected network has synapses with short-term plasticity
     saturating: bool = False  # some dissected network has tanh units
     carried: tuple[str, ...] = ()  # variants that learn the sessions of a sequence one after another
+    widths: tuple[str, ...] = ()  # entries of recordings that are cut into bins of several widths
 
 
 def path(out: str, product: str, **wildcards: Any) -> str:

@@ -154,7 +154,7 @@ def remarks(
         best = networks["model"].iloc[-1]
         found = fits[0][fits[0]["model"] == best]
         said.append(fit_quality.sentence(str(best), found, observation))
-    return [sentence for sentence in said if sentence]
+    return [sentence for sentence in [*said, *notes.stability(rows)] if sentence]
 
 
 def theory(template: str, study: str, sections: list[dict[str, Any]]) -> str:

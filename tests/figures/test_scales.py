@@ -7,7 +7,7 @@ import xarray as xr
 from handmade import comparison
 from matplotlib.colors import to_rgba
 
-from cortseq.figures import ceilings, pit, style, units
+from cortseq.figures import bins, ceilings, pit, style, units
 
 
 def ticks(axis):
@@ -74,3 +74,32 @@ def test_gains_by_time_and_condition():
     dots = {float(line.get_xdata()[0]): line.get_mfc() for line in time.lines if line.get_marker() == "o"}
     assert dots == {0.2: style.BLUE, 0.15: "white"}
     assert time.get_xlabel() == "gain over markov (nats/sample)" and len(table) == 3
+
+
+def test_bin_widths_in_bits_per_second():
+    made = []
+    for width, value in ((10, 0.1), (50, 0.4)):
+        for model, role, factor in (
+            ("rate", "recurrent", 2.0),
+            ("psth", "baseline", 1.0),
+            ("null", "null", 0.0),
+        ):
+            gain = value * factor
+            row = {
+                "dataset": f"taps_bin{width}",
+                "bin_ms": width,
+                "model": model,
+                "role": role,
+                "value": gain,
+            }
+            made.append({**row, "low": gain - 0.05, "high": gain + 0.1, "value_per_s": 30 * gain})
+    other = {**made[0], "dataset": "other"}
+    figure, table = bins.draw(pd.DataFrame([*made, other]))
+    assert table["recording"].unique().tolist() == ["taps"] and set(table["model"]) == {"rate", "psth"}
+    rate = table[table["model"] == "rate"]
+    assert np.allclose(rate[["value", "low", "high"]], [[6, 4.5, 9], [24, 22.5, 27]])
+    (ax,) = figure.axes
+    assert ticks(ax.xaxis) == ["10", "50"] and ax.get_title(loc="left") == "taps"
+    assert np.allclose(ax.containers[0][0].get_ydata(), [6, 24])
+    empty, _ = bins.draw(pd.DataFrame([other]))
+    assert empty.axes[0].texts[0].get_text() == "only counts have bits per second"

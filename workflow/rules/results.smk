@@ -3,7 +3,7 @@
 
 # What is known of each recording before anything is computed; figures ask it whether they apply.
 FACTS = plans.facts(STUDY)
-WHOLE = products.Facts(carried=tuple(CARRIED))
+WHOLE = plans.whole(STUDY)
 
 
 def every(product):

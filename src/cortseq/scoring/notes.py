@@ -32,6 +32,20 @@ def unequal(frame: pd.DataFrame) -> list[str]:
     return said
 
 
+def stability(frame: pd.DataFrame) -> list[str]:
+    """Return one sentence on how sure the choices of variants are; none where nothing was chosen.
+
+    Parameters
+    ----------
+    frame : rows of comparison.csv of one recording.
+    """
+    rows = frame[frame["choice_stability"].notna()]
+    if rows.empty:
+        return []
+    each = [f"{r['variant']} {100 * r['choice_stability']:.0f} %" for r in rows.to_dict("records")]
+    return [f"Another sample of the validation trials would have chosen the same variant: {', '.join(each)}."]
+
+
 def under_table(frame: pd.DataFrame) -> list[str]:
     """Return the notes on a whole comparison.csv for a terminal, each followed by an empty line."""
     said = []

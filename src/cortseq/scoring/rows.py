@@ -73,6 +73,8 @@ COLUMNS = {
     "parameters": "learned, per member",
     "members": "random restarts that the numbers are means over",
     "settings_tried": "settings compared on validation",
+    "choice_stability": "share of bootstrap resamples of the validation trials in which the same variant "
+    "would be chosen, mean over folds (empty where there is one variant)",
     "kept_epoch": "epoch whose weights are kept, median over members (networks without an earlier fit)",
     "late_gain": "gain of the best validation score in the last tenth of the epochs, mean over members",
     "learning": "learned, learned nothing (not shown to have), stopped by its budget (scoring/words.py)",
@@ -213,7 +215,9 @@ OPPONENTS = {
 }
 
 
-def model_rows(whole: Scored, variants: list[list[Scored]], given: References) -> list[dict[str, Any]]:
+def model_rows(
+    whole: Scored, variants: list[list[Scored]], given: References, stability: float = np.nan
+) -> list[dict[str, Any]]:
     """Return the row of a model, and a second one for its members' mean prediction where there are several.
 
     Parameters
@@ -221,10 +225,12 @@ def model_rows(whole: Scored, variants: list[list[Scored]], given: References) -
     whole : the model's scores, joined over folds.
     variants : per variant of the sweep, per fold.
     given : what the model is measured against.
+    stability : of the choice of the variant.
     """
     spec, orders = whole.card["model"], {s[0].card["model"].get("order") for s in variants}
     extra = {
         "settings_tried": sum(s[0].card.get("settings_tried", 1) for s in variants),
+        "choice_stability": stability,
         "rung": rung(spec, whole.role, order_chosen=len(orders) > 1),
     }
     return [
