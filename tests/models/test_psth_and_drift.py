@@ -163,11 +163,11 @@ def test_drift_is_a_weighted_mean_of_the_training_trials(drifting):
     recording, _ = drifting
     fit = fitted(models.Drift(), recording)
     chosen, train, y = fit.card["chosen"], np.array(ROLES["train"]), recording["counts"].values
-    trial, centre = ROLES["test"][3], y[train].mean((0, 1))
-    weight = np.exp(-np.abs(train - trial) / chosen["reach_trials"])
-    k = chosen["shrinkage_trials"]
-    expected = ((weight[:, None] * y[train].mean(1)).sum(0) + k * centre) / (weight.sum() + k)
-    assert np.allclose(fit.predict(recording, [trial])[0, 0], expected, rtol=1e-3)
+    centre, k = y[train].mean((0, 1)), chosen["shrinkage_trials"]
+    for trial in (ROLES["test"][3], ROLES["train"][5]):
+        weight = np.exp(-np.abs(train - trial) / chosen["reach_trials"])
+        expected = ((weight[:, None] * y[train].mean(1)).sum(0) + k * centre) / (weight.sum() + k)
+        assert np.allclose(fit.predict(recording, [trial])[0, 0], expected, rtol=1e-3)
 
 
 def test_drift_far_after_the_session_is_the_training_mean(drifting):

@@ -77,7 +77,7 @@ def test_reliability_is_that_of_the_mean_over_all_trials(case):
     response = np.stack([rates[target == c][0] for c in "abc"])
     signal = response.reshape(-1, UNITS).var(0)
     noise = np.mean([response[i].mean(0) / (target == c).sum() for i, c in enumerate("abc")], 0)
-    assert np.allclose(found[:-1], (signal / (signal + noise))[:-1], atol=0.05) and found[-1] < 0.35
+    assert np.allclose(found[:-1], (signal / (signal + noise))[:-1], atol=0.02) and found[-1] < 0.35
 
 
 def test_symbols_and_signals_have_ceilings_too():

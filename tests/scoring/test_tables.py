@@ -547,6 +547,8 @@ def test_a_choice_that_other_validation_trials_would_not_make_is_seen():
     assert shares([scored["a"], scored["clear"]], 0).tolist() == [0, 1]
     even = shares([scored["a"], scored["even"]], 0)
     assert even.sum() == 1 and 0.35 < even[0] < 0.65
+    slight = compare.Scored("slight", "m", {"role": "markov"}, valid=made["even"] + 0.1)
+    assert 0.6 < shares([scored["a"], slight], 0)[1] < 0.85  # 0.55 standard errors ahead
     assert np.array_equal(even, shares([scored["a"], scored["even"]], 0))
 
 

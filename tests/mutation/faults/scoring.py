@@ -70,7 +70,7 @@ FAULTS = [
     Fault(
         "Resamples of a choice are of all trials at once.",
         "shares", "multinomial(n, np.full(n, 1 / n), RESAMPLES)", "multinomial(10**6, np.full(n, 1 / n), RESAMPLES)",
-        ("test_tables.py -k stability",),
+        ("test_tables.py -k other_validation",),
     ),
     Fault(
         "A trial is part of the mean response that predicts it.",
