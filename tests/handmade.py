@@ -5,7 +5,7 @@ import pandas as pd
 
 from cortseq.scoring import compare, words
 
-_EMPTY = {"reference": "", "rival": "", "averaged": False, "equivalent": False}
+_EMPTY = {"reference": "", "rival": "", "averaged": False, "equivalent": False, "knows": ""}
 
 
 def _row(

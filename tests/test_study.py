@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from cortseq import study
+from cortseq import entries, study
 from cortseq.cli import main
 from cortseq.errors import CortseqError
 
@@ -202,3 +202,35 @@ def test_faults_of_theory_name_the_key(theory, words):
     with pytest.raises(CortseqError) as error:
         study.validate({"theory": theory, "models": {}})
     assert words in str(error.value)
+
+
+TAPS = {
+    "source": "npz",
+    "path": "x.npz",
+    "spike_times": "t",
+    "spike_trials": "r",
+    "spike_units": "u",
+    "window_ms": [0, 2000],
+}
+
+
+def test_a_list_of_bin_widths_makes_a_dataset_of_each():
+    found = study.validate(
+        {"datasets": {"taps": {**TAPS, "bin_ms": [10, 20, 2.5]}, "x": {**TAPS, "bin_ms": 5}}}
+    )
+    widths = {name: source.bin_ms for name, source in found.datasets.items()}
+    assert widths == {"taps_bin10": 10, "taps_bin20": 20, "taps_bin2p5": 2.5, "x": 5}
+    assert entries.widths(widths) == {"taps": ["taps_bin10", "taps_bin20", "taps_bin2p5"]}
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({**TAPS, "bin_ms": [10]}, "two or more, all different"),
+        ({**TAPS, "bin_ms": [10, 20, 10]}, "two or more, all different"),
+        ({"source": "synthetic", "kind": "ring", "bin_ms": [10, 20]}, "made in its bins"),
+    ],
+)
+def test_lists_of_bin_widths_that_are_none_are_refused(entry, said):
+    with pytest.raises(CortseqError, match=rf"datasets\.a\.bin_ms: .*{said}"):
+        study.validate({"datasets": {"a": entry}})

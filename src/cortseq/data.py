@@ -35,6 +35,8 @@ class Data:
     observation : what a bin is drawn from (`cortseq.observations`).
     support : largest count that has a probability, 0 where there is no largest one.
     scored : (trial, time) bool, the valid bins whose log-probability counts; None: all.
+    labels : values of each covariate of a trial as text, each (trial,); None unless a model asked for them.
+    place : (trial,) number of each trial in the recorded order; None unless a model asked for it.
     """
 
     track: str
@@ -46,14 +48,23 @@ class Data:
     observation: str = ""  # that of the track where nothing is said
     support: int = 0
     scored: np.ndarray | None = None
+    labels: dict[str, np.ndarray] | None = None
+    place: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Fill in the track's default observation."""
         object.__setattr__(self, "observation", self.observation or self.kind.default)
 
     @classmethod
-    def of(cls, recording: xr.Dataset, trials: Trials = None) -> Data:
-        """Take some trials (all: None) of a Recording as arrays."""
+    def of(cls, recording: xr.Dataset, trials: Trials = None, sees: Sequence[str] = ()) -> Data:
+        """Take some trials (all: None) of a Recording as arrays.
+
+        Parameters
+        ----------
+        recording : a Recording.
+        trials : (trial,) positions along `trial`.
+        sees : what a model is given beside observations and inputs, of "labels" and "place" (`Model.sees`).
+        """
         if trials is not None:
             recording = recording.isel(trial=np.asarray(trials, int))
         kind = rec.track(recording)
@@ -71,13 +82,18 @@ class Data:
             n,
             rec.observation(recording),
             int(recording.attrs.get("support", 0)),
+            labels=rec.trial_labels(recording) if "labels" in sees else None,
+            place=recording["trial"].values.astype(int) if "place" in sees else None,
         )
 
     def at(self, index: Any) -> Data:
         """Return some trials, or with an index (trial, time) some bins of them."""
         inputs = None if self.inputs is None else self.inputs[index]
         scored = None if self.scored is None else self.scored[index]
-        return replace(self, y=self.y[index], valid=self.valid[index], inputs=inputs, scored=scored)
+        found = replace(self, y=self.y[index], valid=self.valid[index], inputs=inputs, scored=scored)
+        trial = index[0] if isinstance(index, tuple) else index
+        labels = None if self.labels is None else {k: v[trial] for k, v in self.labels.items()}
+        return replace(found, labels=labels, place=None if self.place is None else self.place[trial])
 
     @property
     def has_gaps(self) -> bool:
@@ -161,6 +177,10 @@ class Data:
             if array is not None:
                 h.update(f"{array.shape} {array.dtype.str}".encode())
                 h.update(np.ascontiguousarray(array).tobytes())
+        if self.place is not None:
+            h.update(self.place.tobytes())
+        for name, values in (self.labels or {}).items():
+            h.update("\x1f".join([name, *values]).encode())
         return h.hexdigest()
 
     def masked(self, log_prob: np.ndarray) -> np.ndarray:

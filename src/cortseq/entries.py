@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from cortseq.errors import CortseqError
 
 RAW = Path("data/raw")
 _MOST = 1000  # files of one pattern
+BIN_MARK = "_bin"  # between the name of an entry and a bin width
 
 
 def expand(content: dict[str, Any], folder: Path | None, file: Any = None) -> dict[str, Any]:
     """Return the content of a study with every dataset spelled out.
 
     Keys of `defaults:` are added to each dataset that lacks them. A dataset whose `path` has `*` or `?`
-    becomes one dataset per file, named after it. A path that leads to a file from the study's folder is
+    becomes one dataset per file, named after it; one whose `bin_ms` is a list one dataset per bin width, with
+    the width at the end of its name. A path that leads to a file from the study's folder is
     rewritten from the working directory; any other path is left to be looked up (data/raw/, mirrors).
 
     Parameters
@@ -38,7 +41,9 @@ def expand(content: dict[str, Any], folder: Path | None, file: Any = None) -> di
     found: dict[Any, Any] = {}
     for name, entry in datasets.items():
         entry = {**defaults, **entry} if isinstance(entry, dict) else entry
-        for inner, one in _per_file(name, entry, _places(content, folder), file).items():
+        files = _per_file(name, entry, _places(content, folder), file)
+        each = [pair for own, one in files.items() for pair in _per_width(own, one, file)]
+        for inner, one in each:
             if inner in found:
                 raise CortseqError(
                     "two datasets have this name",
@@ -71,6 +76,42 @@ def fault(error: ValidationError, where: str = "", drop: int = 0, file: Any = No
         shown = "" if isinstance(value, dict) or found["type"] == "missing" else f" (got {value!r})"
         lines.append(f"{f'{file}: ' if file else ''}{key or 'study'}: {message}{shown}")
     return CortseqError("\n".join(lines))
+
+
+def _per_width(name: Any, entry: Any, file: Any) -> list[tuple[Any, Any]]:
+    """Return the datasets of one entry, each with its name: itself, or one for each width of its bins."""
+    widths = entry.get("bin_ms") if isinstance(entry, dict) else None
+    if not isinstance(widths, list):
+        return [(name, entry)]
+    key = f"datasets.{name}.bin_ms"
+    if len(set(map(str, widths))) < max(2, len(widths)):
+        raise CortseqError(
+            "a list of bin widths holds two or more, all different", file=file, key=key, value=widths
+        )
+    if entry.get("source") == "synthetic":
+        raise CortseqError(
+            "a synthetic recording is made in its bins, and cannot be cut into others",
+            file=file,
+            key=key,
+            value=widths,
+            fix="give one width",
+        )
+    return [(f"{name}{BIN_MARK}{_number(width)}", {**entry, "bin_ms": width}) for width in widths]
+
+
+def _number(width: Any) -> str:
+    """Write a width as part of a name: 2.5 -> 2p5."""
+    return (format(width, "g") if isinstance(width, float) else str(width)).replace(".", "p")
+
+
+def widths(datasets: Iterable[str]) -> dict[str, list[str]]:
+    """Return the datasets that are one recording at several bin widths, by the name of its entry."""
+    found: dict[str, list[str]] = {}
+    for name in datasets:
+        base, mark, width = name.rpartition(BIN_MARK)
+        if mark and re.fullmatch(r"\d+(p\d+)?", width):
+            found.setdefault(base, []).append(name)
+    return {base: names for base, names in found.items() if len(names) > 1}
 
 
 def slug(stem: str) -> str:

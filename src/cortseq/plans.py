@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cortseq import fetch, figures
+from cortseq import entries, fetch, figures
 from cortseq.observations import TRACKS
-from cortseq.products import TASKS, Facts
+from cortseq.products import TASKS, Facts, keys
 
 if TYPE_CHECKING:
     from cortseq.models.base import Model
@@ -18,6 +18,7 @@ _ABLE: dict[str, Callable[[Study, Model], bool]] = {
     "forecasts": lambda study, model: bool(study.horizons) and model.has_forecast,
     "memory": lambda study, model: model.has_flow,
     "generation": lambda study, model: model.role != "null",
+    "ceilings": lambda study, model: model.role == "null",  # once a fold: they do not depend on a model
 }
 
 
@@ -36,6 +37,11 @@ def carried(study: Study) -> list[str]:
         return []
     variants = study.variants(study.datasets[study.sequence[0]].track)
     return [name for name, variant in variants.items() if getattr(variant.model, "after", None)]
+
+
+def whole(study: Study) -> Facts:
+    """Return what is known of the study as a whole."""
+    return Facts(carried=tuple(carried(study)), widths=tuple(entries.widths(study.datasets)))
 
 
 def facts(study: Study) -> dict[str, Facts]:
@@ -65,17 +71,18 @@ def jobs(study: Study) -> dict[str, int]:
     found: dict[str, int] = {}
     if study.datasets and study.models:
         every = list(facts(study).values())
-        whole = Facts(carried=tuple(carried(study)))
+        of_study = whole(study)
         found |= {rule: len(every) for rule in ("load", "preprocess", "split", "audit")}
         found["fetch"] = len(_fetched(study))
         found["fit"] = found["score"] = study.folds * sum(len(f.variants) for f in every)
         found["dynamics"] = sum(len(f.flowing) for f in every)
         found["task"] = study.folds * sum(len(models) for f in every for models in f.tasks.values())
-        found["forgetting"] = len(whole.carried)
+        found["quality"] = sum(len(keys("quality", f)) for f in every)
+        found["forgetting"] = len(of_study.carried)
         counted = [f for f in every if TRACKS[f.track].has_events]
         found["cosmooth"] = len(counted) * study.cosmoothing
         drawn = figures.registry().values()
-        found["figure_study"] = sum(f.scope == "study" and f.applies(whole) for f in drawn)
+        found["figure_study"] = sum(f.scope == "study" and f.applies(of_study) for f in drawn)
         found["figure_recording"] = sum(
             f.scope == "recording" and f.applies(one) for f in drawn for one in every
         )

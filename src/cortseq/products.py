@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cortseq import store
+from cortseq.observations.tracks import TRACKS
 
 PATHS = {
     "recordings": "recordings/{dataset}.zarr.zip",
@@ -30,6 +31,8 @@ PATHS = {
     "forecasts": "forecasts/{dataset}/{model}/fold{fold}.zarr.zip",
     "memory": "memory/{dataset}/{model}/fold{fold}.zarr.zip",
     "generation": "generation/{dataset}/{model}/fold{fold}.csv",
+    "quality": "quality/{dataset}/fold{fold}.csv",
+    "ceilings": "ceilings/{dataset}/{model}/fold{fold}.csv",
     "cosmoothing": "cosmoothing/{dataset}.csv",
     "forgetting": "forgetting/{variant}.csv",
     "audits": "audits/{dataset}.json",
@@ -41,14 +44,14 @@ PATHS = {
     "timing": "timing.csv",
     "theory": "theory/{phenomenon}.zarr.zip",
 }
-TASKS = ("forecasts", "memory", "generation")
+TASKS = ("forecasts", "memory", "generation", "ceilings")
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
     """What is known of a recording and its models before anything is computed.
 
-    The facts of the whole study have no `dataset`; only `carried` is theirs.
+    The facts of the whole study have no `dataset`; only `carried` and `widths` are theirs.
     """
 
     dataset: str = ""
@@ -65,6 +68,7 @@ class Facts:
     plastic: bool = False  # some dissected network has synapses with short-term plasticity
     saturating: bool = False  # some dissected network has tanh units
     carried: tuple[str, ...] = ()  # variants that learn the sessions of a sequence one after another
+    widths: tuple[str, ...] = ()  # entries of recordings that are cut into bins of several widths
 
 
 def path(out: str, product: str, **wildcards: Any) -> str:
@@ -80,6 +84,8 @@ def keys(product: str, facts: Facts) -> list[dict[str, Any]]:
     pattern, folds = PATHS[product], range(facts.folds)
     if product in TASKS:
         return [{"model": model, "fold": fold} for model in facts.tasks.get(product, ()) for fold in folds]
+    if product == "quality":  # labels have no order: no distribution function
+        return [{"fold": fold} for fold in folds if not TRACKS[facts.track].has_labels]
     if product == "forgetting":
         return [{"variant": variant} for variant in facts.carried]
     if "{variant}" not in pattern:

@@ -14,7 +14,7 @@ import xarray as xr
 from cortseq import checks, signs
 from cortseq import recording as rec
 from cortseq.metrics import METRICS
-from cortseq.scoring import failures, words
+from cortseq.scoring import ceilings, failures, fit_quality, notes, words
 
 
 def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -25,6 +25,7 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
     lengths = valid.sum(1)
     rows = {
         "kind": track.words,
+        "observation": rec.observation(recording),
         "trials": f"{recording.sizes['trial']} of {_range(lengths)} {track.step}s",
         "roles": ", ".join(f"{len(fold[r])} {r}" for r in ("train", "valid", "test", "guard") if fold[r])
         + (f", stratified by {manifest['stratified_by']}" if manifest["stratified_by"] else "")
@@ -77,6 +78,7 @@ def render(
     cosmoothing: dict[str, pd.DataFrame] | None = None,
     dynamics: dict[str, dict[str, pd.DataFrame]] | None = None,
     failed: Sequence[str] = (),
+    remarks: dict[str, list[str]] | None = None,
 ) -> str:
     """Return the report as one page of HTML.
 
@@ -91,6 +93,7 @@ def render(
     cosmoothing : tables of smoothers by recording.
     dynamics : tables by recording and variant, see `dynamics.summary`.
     failed : a sentence for each thing that could not be made.
+    remarks : sentences that stand above the comparison of a recording.
     """
     summary = words.summary(comparison)
     comparison, _ = failures.split(comparison)
@@ -98,11 +101,8 @@ def render(
         {
             "name": name,
             "facts": recordings[name],
-            "rows": rows.sort_values("value", ascending=False, kind="stable").to_dict("records"),
-            "unit": METRICS[rows["metric"].iloc[0]].label,
-            "metric": rows["metric"].iloc[0],
-            "blocks": words.blocks(rows),
-            "references": words.references(rows.iloc[0].to_dict()),
+            **_compared(rows),
+            "remarks": [*notes.unequal(rows), *(remarks or {}).get(str(name), [])],
             "audits": audits[name]["audits"],
             "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],
             "dynamics": {v: t.to_dict("records") for v, t in (dynamics or {}).get(str(name), {}).items()},
@@ -124,6 +124,37 @@ def render(
             versions=versions,
         )
     )
+
+
+def _compared(rows: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "rows": rows.sort_values("value", ascending=False, kind="stable").to_dict("records"),
+        "unit": METRICS[rows["metric"].iloc[0]].label,
+        "metric": rows["metric"].iloc[0],
+        "blocks": words.blocks(rows),
+        "references": words.references(rows.iloc[0].to_dict()),
+    }
+
+
+def remarks(
+    rows: pd.DataFrame, observation: str, scales: list[pd.DataFrame], fits: list[pd.DataFrame]
+) -> list[str]:
+    """Return the sentences on one recording that give its scores a scale.
+
+    Parameters
+    ----------
+    rows : of comparison.csv, without averages.
+    observation : what a bin is drawn from.
+    scales : tables of ceilings, one a fold.
+    fits : tables of the goodness of fit of all models, one a fold; the first one is told.
+    """
+    said = [ceilings.sentence(scales, METRICS[rows["metric"].iloc[0]].label)] if scales else []
+    networks = rows[rows["role"] == "recurrent"].sort_values("value")
+    if fits and len(networks):
+        best = networks["model"].iloc[-1]
+        found = fits[0][fits[0]["model"] == best]
+        said.append(fit_quality.sentence(str(best), found, observation))
+    return [sentence for sentence in [*said, *notes.stability(rows)] if sentence]
 
 
 def theory(template: str, study: str, sections: list[dict[str, Any]]) -> str:

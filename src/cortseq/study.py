@@ -33,6 +33,7 @@ from cortseq.textbook import phenomena
 MOST_VARIANTS = 10_000  # points of one sweep
 STANDARD_MODELS: dict[str, dict[str, Any]] = {
     "psth": {"family": "psth"},
+    "drift": {"family": "drift"},
     "flat": {"family": "flat"},
     "persistence": {"family": "persistence"},
     "markov": {"family": "markov", "states": [8, 16, 32], "order": [1, 2]},
@@ -348,7 +349,7 @@ def dump(study: Study) -> dict[str, Any]:
 
 
 def schema() -> dict[str, Any]:
-    """JSON schema of a study file, for editors; model settings may be lists (sweeps)."""
+    """JSON schema of a study file, for editors; model settings and `bin_ms` may be lists (sweeps)."""
     top = Study.model_json_schema()
     parts = {"datasets": _sources().json_schema(), "models": _models().json_schema()}
     definitions: dict[str, Any] = {}
@@ -356,6 +357,10 @@ def schema() -> dict[str, Any]:
         definitions |= part.pop("$defs", {})
         top["properties"][key]["additionalProperties"] = part
         top["properties"][key]["propertyNames"] = {"pattern": f"^{NAME.pattern}$"}
+    for source in sources.registry().values():
+        properties = definitions[source.__name__]["properties"]
+        several = {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}, "minItems": 2}
+        properties["bin_ms"] = {"anyOf": [properties["bin_ms"], several]}
     for model in models.registry().values():
         properties = definitions[model.__name__]["properties"]
         for name, field in properties.items():

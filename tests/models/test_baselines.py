@@ -236,7 +236,8 @@ def test_what_a_missing_bin_holds_does_not_matter(family, any_recording):
 @pytest.mark.parametrize("holes", [False, True])
 def test_forecast_one_bin_ahead_is_the_score(family, holes, any_recording):
     recording = with_holes(any_recording) if holes else any_recording
-    fit, data = fitted(family, recording), Data.of(recording, range(26, 30))
+    fit = fitted(family, recording)
+    data = Data.of(recording, range(26, 30), fit.model.sees)
     found = fit.model.forecast(fit.params, data, [1, 2, 5, 40], 8, 0)
     assert found.shape == (1, *data.valid.shape, 4)
     assert np.allclose(found[..., 0], fit.log_prob(recording, range(26, 30)), atol=1e-9, equal_nan=True)
@@ -255,7 +256,7 @@ def test_a_forecast_sees_nothing_of_the_last_bins(family, any_recording):
     y[:, 2:4] = (y[:, 2:4] + 1) % 3 if kind == "symbols" else y[:, 2:4] + 1
     samples, error = (20_000, 0.1) if family == "glm" else (1, 1e-9)
     a, b = (
-        fit.model.forecast(fit.params, Data.of(r, range(26, 30)), [3], samples, 0)[:, :, 4]
+        fit.model.forecast(fit.params, Data.of(r, range(26, 30), fit.model.sees), [3], samples, 0)[:, :, 4]
         for r in (any_recording, other)
     )
     assert np.allclose(a, b, atol=error)

@@ -63,7 +63,8 @@ def test_no_bin_sees_itself_or_the_future(family, any_recording):
 def test_probabilities_of_all_sequences_sum_to_one(family, symbols):
     fit = fitted(family, symbols)
     every = [np.array(s) for s in itertools.product(range(3), repeat=3)]
-    total = sum(np.exp(row.sum()) for row in fit.log_prob(rec.from_symbols(every, n_symbols=3))[0])
+    same = rec.from_symbols(every, n_symbols=3).assign_coords(trial=np.zeros(27, int))  # place in the session
+    total = sum(np.exp(row.sum()) for row in fit.log_prob(same)[0])
     assert abs(total - 1) < 1e-6
 
 
@@ -75,6 +76,7 @@ def test_probabilities_of_all_counts_sum_to_one(family, observation):
     fit = fitted(family, low)
     grid = np.array([[[1, 0], pair] for pair in itertools.product(range(21), repeat=2)])
     every = rec.from_counts(grid, bin_width=0.02, observation=observation)
+    every = every.assign_coords(trial=np.zeros(len(grid), int))  # place in the session
     p = np.exp(fit.log_prob(every)[0, :, 1])
     assert abs(p.sum() - 1) < 1e-6
     assert np.allclose(p @ grid[:, 1], fit.predict(every)[0, 0, 1], atol=1e-5)
@@ -346,7 +348,7 @@ def test_a_forecast_is_exact_or_sampled_as_it_says(family, any_recording):
     """Only a sampled one depends on the seed; all take the same number of samples where nothing is said."""
     more = {"autoregressive": True} if family == "hmm" else {}
     fit = fitted(family, any_recording, **more)
-    data = Data.of(any_recording, [26, 27])
+    data = Data.of(any_recording, [26, 27], fit.model.sees)
     one, other = (fit.model.forecast(fit.params, data, [3], samples=8, seed=seed) for seed in (0, 1))
     kind = fit.model.forecasts_on(data.track)
     assert np.array_equal(one, other, equal_nan=True) == (kind != "sampled")

@@ -268,10 +268,10 @@ def test_a_forecast_is_a_probability(counts):
     assert plugged == pytest.approx(1, abs=1e-4)  # a probability, but not that of y_t given its past
 
 
-@pytest.mark.parametrize("family", ["null", "psth"])
+@pytest.mark.parametrize("family", ["null", "psth", "drift"])
 def test_without_a_past_every_horizon_is_the_score(family, any_recording):
     fit = models.registry()[family]().fit(any_recording, range(20), range(20, 26))
-    data = Data.of(any_recording, range(26, 30))
+    data = Data.of(any_recording, range(26, 30), fit.model.sees)
     exact = data.masked(fit.model.log_prob(fit.params, data))
     found = fit.model.forecast(fit.params, data, [1, 3], 2, 0)
     assert np.array_equal(found[..., 0], exact, equal_nan=True)

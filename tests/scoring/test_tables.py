@@ -13,8 +13,9 @@ from scipy.stats import norm, poisson
 
 from cortseq import recording as rec
 from cortseq.observations import TRACKS
-from cortseq.scoring import blocks, compare, tasks
+from cortseq.scoring import blocks, compare, notes, tasks
 from cortseq.scoring.rows import OPPONENTS
+from cortseq.scoring.scored import shares
 from cortseq.scoring.statistics import paired
 
 BURN_IN, BINS = 2, 6
@@ -531,3 +532,36 @@ def test_gain_of_a_network_trained_on_short_windows(cases):
     row = tasks.memory_retrained(full, short, 3, "counts", False, BURN_IN)
     assert row["value"] == pytest.approx(case.gain(["rate_hidden8"] * 2, ["rate_hidden4"] * 2))
     assert row["memory"] == 3 and row["kind"] == "re-trained" and row["low"] < row["value"] < row["high"]
+
+
+# -- how sure the choice of a variant is ---------------------------------------------------------------
+
+
+def test_a_choice_that_other_validation_trials_would_not_make_is_seen():
+    """One variant better in every trial: always chosen. One better in half of the trials: chosen half of the time."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(-5, 1, (2, 30))
+    sign = np.where(np.arange(30) % 2, 1.0, -1.0)
+    made = {"a": base, "clear": base + 0.2, "even": base + sign}
+    scored = {name: compare.Scored(name, "m", {"role": "markov"}, valid=nats) for name, nats in made.items()}
+    assert shares([scored["a"], scored["clear"]], 0).tolist() == [0, 1]
+    even = shares([scored["a"], scored["even"]], 0)
+    assert even.sum() == 1 and 0.35 < even[0] < 0.65
+    slight = compare.Scored("slight", "m", {"role": "markov"}, valid=made["even"] + 0.1)
+    assert 0.6 < shares([scored["a"], slight], 0)[1] < 0.85  # 0.55 standard errors ahead
+    assert np.array_equal(even, shares([scored["a"], scored["even"]], 0))
+
+
+def test_shares_and_stability_in_the_tables(case):
+    table = pd.DataFrame(case.tables.variants).set_index("variant")
+    chains = table.loc[["markov_order1", "markov_order2"]]
+    assert chains["share_chosen"].sum() == pytest.approx(1) and table.loc["null", "share_chosen"] == 1
+    wanted = 0.0
+    for fold, best in enumerate(CHOSEN["markov"]):
+        made = [compare.Scored(v, "markov", {}, valid=case.late(v, fold, role="valid")) for v in chains.index]
+        wanted += shares(made, 0)[chains.index.tolist().index(best)] / 2
+    assert case.frame.loc["markov", "choice_stability"] == pytest.approx(wanted)
+    assert np.isnan(case.frame.loc["psth", "choice_stability"])
+    said = notes.stability(case.frame.reset_index())
+    assert said[0].startswith("Another sample of the validation trials would have chosen the same variant: ")
+    assert notes.stability(case.frame.loc[["psth"]].reset_index()) == []

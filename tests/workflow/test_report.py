@@ -395,6 +395,15 @@ def test_the_tables_of_a_terminal(table):
     assert "(averaged): the members' mean prediction" in words.text(table)
 
 
+def test_what_a_floor_knows_of_a_trial_is_said(table):
+    """In the terminal and on the page, of the model that knows it and of no other."""
+    knows = table["knows"].mask((table["dataset"] == "ring") & (table["model"] == "psth"), "target")
+    said = "psth knows more of each trial than the networks: target."
+    assert words.text(table.assign(knows=knows)).count(f"ring: {said}") == 1
+    assert _plain(_page(table.assign(knows=knows))).count(said) == 1
+    assert "knows more" not in words.text(table) + _plain(_page(table))
+
+
 SESSIONS = "metric bin_ms model role sessions value low high gain_over_markov gain_low gain_high p_value"
 POOLED = pd.DataFrame(
     [

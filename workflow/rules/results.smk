@@ -3,7 +3,7 @@
 
 # What is known of each recording before anything is computed; figures ask it whether they apply.
 FACTS = plans.facts(STUDY)
-WHOLE = products.Facts(carried=tuple(CARRIED))
+WHOLE = plans.whole(STUDY)
 
 
 def every(product):
@@ -200,6 +200,11 @@ def fallible():
                 products.labels(product, facts), products.files(OUT, product, facts)
             )
             found += [[[dataset, product, *key], file] for key, file in pairs]
+        measured = products.files(OUT, "quality", facts)
+        found += [
+            [[dataset, "quality", "all models", fold], file]
+            for fold, file in enumerate(measured)
+        ]
     found += [[[d, "cosmoothing", d, 0], file] for d, file in SMOOTHED.items()]
     found += [
         [["all", "forgetting", v, 0], path("forgetting", variant=v)] for v in CARRIED
@@ -228,6 +233,8 @@ rule report:
         ],
         cosmoothing=list(SMOOTHED.values()),
         dynamics=every("dynamics_tables"),
+        ceilings=every("ceilings"),
+        quality=every("quality"),
         figures=[f"{OUT}/figures/{entry['name']}.svg" for entry in printed()],
         template=Path(workflow.current_basedir).parent / "report" / "report.html.jinja",
     output:
@@ -243,6 +250,8 @@ rule report:
         fallible=[key for key, _ in FALLIBLE],
         figures=printed(),
         smoothed=list(SMOOTHED),
+        ceiled={d: len(products.files(OUT, "ceilings", f)) for d, f in FACTS.items()},
+        measured={d: len(products.files(OUT, "quality", f)) for d, f in FACTS.items()},
         dissected={d: products.labels("dynamics_tables", f) for d, f in FACTS.items()},
         study={
             key: getattr(STUDY, key)

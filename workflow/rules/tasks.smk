@@ -14,6 +14,7 @@ SETTINGS = {
     ),
     "memory": ("burn_in",),
     "generation": ("seed", "burn_in"),
+    "ceilings": ("seed", "burn_in"),
 }
 
 
@@ -37,7 +38,7 @@ def families(w):
 
 
 rule task:
-    # forecasts, limited memory, free runs
+    # forecasts, limited memory, free runs, ceilings
     input:
         trials=rules.preprocess.output,
         split=rules.split.output,
@@ -60,6 +61,51 @@ rule task:
         code=lambda w: code("task", *families(w)),
     script:
         "../scripts/task.py"
+
+
+def of_fold(product):
+    """Input function: a product of all variants on one fold."""
+    return lambda w: [
+        path(product, dataset=w.dataset, variant=variant, fold=w.fold)
+        for variant in VARIANTS[w.dataset]
+    ]
+
+
+def by_model(dataset):
+    """Variants of each model."""
+    found = {}
+    for variant in VARIANTS[dataset].values():
+        found.setdefault(variant.model_name, []).append(variant.name)
+    return found
+
+
+rule quality:
+    # goodness of fit of all models
+    input:
+        trials=rules.preprocess.output,
+        split=rules.split.output,
+        fits=of_fold("fits"),
+        scores=of_fold("scores"),
+    output:
+        path("quality"),
+    log:
+        OUT + "/logs/quality/{dataset}/fold{fold}.log",
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        variants=lambda w: by_model(w.dataset),
+        study=lambda w: {
+            "seed": STUDY.seed,
+            "burn_in": STUDY.burn_in,
+            "order": list(VARIANTS[w.dataset]),
+        },
+        code=lambda w: code(
+            "quality",
+            *{models.modules()[v.model.family] for v in VARIANTS[w.dataset].values()},
+        ),
+    script:
+        "../scripts/quality.py"
 
 
 rule cosmooth:

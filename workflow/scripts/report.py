@@ -1,5 +1,6 @@
 """One self-contained page of the study."""
 
+from itertools import islice
 from pathlib import Path
 
 from cortseq import report, store
@@ -20,12 +21,21 @@ with job(snakemake):
         known = {name: store.read_table(file) for name, file in each.items() if not store.failure(file)}
         best = base.chosen(variants, dataset, "recurrent")
         dynamics[dataset] = {variant: known[variant] for variant in best if variant in known}
+    comparison, remarks = store.read_table(files.comparison), {}
+    ceiled, measured = iter(files.ceilings), iter(files.quality)
+    for dataset in params.datasets:
+        scales, fits = (
+            [store.read_table(file) for file in islice(made, number[dataset]) if not store.failure(file)]
+            for made, number in ((ceiled, params.ceiled), (measured, params.measured))
+        )
+        rows = base.without_averages(comparison[comparison["dataset"] == dataset])
+        remarks[dataset] = report.remarks(rows, recordings[dataset]["observation"], scales, fits)
     drawn = [(f, svg) for f, svg in zip(params.figures, files.figures) if not store.failure(svg)]
     smoothed = [(d, f) for d, f in zip(params.smoothed, files.cosmoothing) if not store.failure(f)]
     page = report.render(
         Path(files.template).read_text(),
         params.study,
-        store.read_table(files.comparison),
+        comparison,
         store.read_table(files.timing),
         audits,
         recordings,
@@ -34,6 +44,7 @@ with job(snakemake):
         {dataset: store.read_table(file) for dataset, file in smoothed},
         dynamics,
         failures.sentences(failed),
+        remarks,
     )
     store.write_text(page, snakemake.output.page)
     store.write_table(failed, snakemake.output.failures)

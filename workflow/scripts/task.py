@@ -1,9 +1,9 @@
-"""Forecasts, scores from limited memory or free runs, of the variant of a model that is best on validation."""
+"""Forecasts, limited memory or free runs of the variant of a model that is best on validation; ceilings."""
 
 from cortseq import models, splits, store
 from cortseq.data import evenly
 from cortseq.jobs import job
-from cortseq.scoring import generation, tasks
+from cortseq.scoring import ceilings, generation, tasks
 
 with job(snakemake, may_fail=True) as say:
     task, files, study = snakemake.wildcards.task, snakemake.input, snakemake.params.study
@@ -17,6 +17,11 @@ with job(snakemake, may_fail=True) as say:
     if task == "generation":
         table = generation.compare(fit, recording, roles["test"], study["seed"])
         store.write_table(table.assign(variant=variant, role=fit.model.role), snakemake.output[0])
+    elif task == "ceilings":
+        null = store.read(files.null)
+        store.write_table(
+            ceilings.table(recording, roles, null, study["burn_in"], study["seed"]), snakemake.output[0]
+        )
     else:
         if task == "forecasts":
             trials = evenly(roles["test"], study["forecast_trials"])

@@ -1,4 +1,4 @@
-"""Per-unit scores of the best network against those of the best Markov chain."""
+"""Where the gain of the best network over its reference is: by unit, by time in the trial, by condition."""
 
 from __future__ import annotations
 
@@ -7,39 +7,86 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from cortseq import recording as rec
 from cortseq.figures import base, style
-from cortseq.metrics import BIT
-from cortseq.observations.tracks import TRACKS
+from cortseq.metrics import BIT, METRICS
 from cortseq.products import Facts, Products
+from cortseq.scoring import parts as by_part
+from cortseq.scoring.statistics import LEVEL
+
+MOST = 16  # conditions that are drawn
 
 
-def draw(products: dict[str, list[xr.Dataset]]) -> tuple[Figure, pd.DataFrame]:
-    """Draw the best network's score of each unit against the best chain's.
+def draw(
+    products: dict[str, list[xr.Dataset]], parts: pd.DataFrame | None = None, metric: str = "bits_per_spike"
+) -> tuple[Figure, pd.DataFrame]:
+    """Draw the best network's score of each unit against its reference, and the gain by time and condition.
 
-    `products`: score products (one a fold) of null, the network and the chain, in this order. A dot a unit:
-    mean-rate score over the training mean, sum log Pois(y; E[y | past]) in bits per spike, mean over members;
-    area: spikes.
+    `products`: score products (one a fold) of null, the network and the reference, in this order. A dot a
+    unit: mean-rate score over the training mean, sum log Pois(y; E[y | past]) in bits per spike, mean over
+    members; area: spikes. `parts`: `scoring.parts.table`. Filled dots: the gain is not 0 (Holm).
     """
-    _, network, chain = products
-    table = per_unit(products)
+    _, network, reference = products
+    known = parts if parts is not None else pd.DataFrame({"part": []})
+    panels = [name for name in ("time", "condition") if (known["part"] == name).any()]
+    counted = "unit_score" in products[network][0]
+    n = counted + len(panels)
+    most = max([0, *(min(MOST, int((known["part"] == name).sum())) for name in panels)])
+    width, height = (style.COLUMN, style.COLUMN) if n == 1 else (style.PAGE, max(2.4, 1.0 + 0.15 * most))
     with style.style():
-        fig, axes = style.figure(1, 1, style.COLUMN, style.COLUMN)
-        ax = axes[0, 0]
-        size = 4 + 30 * np.sqrt(table["spikes"] / table["spikes"].max())
-        ax.scatter(table[chain], table[network], s=size, color=style.BLUE, alpha=0.6, lw=0)
-        both = table[[chain, network]].to_numpy()
-        low, high = min(0.0, both.min()), max(0.0, both.max())
-        room = 0.05 * (high - low) or 0.1
-        ax.plot([low - room, high + room], [low - room, high + room], color="0.7", lw=0.8, zorder=0)
-        ax.set_xlim(low - room, high + room)
-        ax.set_ylim(low - room, high + room)
-        ax.set_xlabel(f"{chain} (bits/spike)")
-        ax.set_ylabel(f"{network} (bits/spike)")
-        above = int((table[network] > table[chain]).sum())
-        ax.set_title(f"{above} of {len(table)} units above the diagonal", loc="left")
+        fig, axes = style.figure(1, max(n, 1), width, height)
+        table = known
+        if not n:
+            style.say(axes[0, 0], f"fewer than {by_part.FEWEST} test trials")
+        if counted:
+            units = per_unit(products)
+            _scatter(axes[0, 0], units, network, reference, known[known["part"] == "unit"])
+            if n > 1:
+                title = axes[0, 0].get_title(loc="left")
+                axes[0, 0].set_title(title.replace("units ", "units\n"), loc="left")
+            table = units if parts is None else pd.concat([units.assign(part="score"), known])
+        for ax, name in zip(axes[0, int(counted) :], panels, strict=True):
+            rows = known[known["part"] == name]
+            _gains(ax, rows.head(MOST), f"gain over {reference} ({METRICS[metric].label})")
+            ax.set_title(_TITLES[name], loc="left")
     return fig, table
+
+
+_TITLES = {"time": "time in the trial", "condition": "condition"}
+
+
+def _scatter(ax: Axes, table: pd.DataFrame, network: str, chain: str, tests: pd.DataFrame) -> None:
+    size = 4 + 30 * np.sqrt(table["spikes"] / table["spikes"].max())
+    sure = tests.loc[tests["p_holm"] < LEVEL, "which"] if len(tests) else table["unit"].astype(str)
+    filled = table["unit"].astype(str).isin(set(sure))
+    colours = [to_rgba(style.BLUE, 0.6 if shown else 0.0) for shown in filled]
+    ax.scatter(table[chain], table[network], s=size, c=colours, edgecolors=to_rgba(style.BLUE, 0.8), lw=0.6)
+    both = table[[chain, network]].to_numpy()
+    low, high = min(0.0, both.min()), max(0.0, both.max())
+    room = 0.05 * (high - low) or 0.1
+    ax.plot([low - room, high + room], [low - room, high + room], color="0.7", lw=0.8, zorder=0)
+    ax.set_xlim(low - room, high + room)
+    ax.set_ylim(low - room, high + room)
+    ax.set_xlabel(f"{chain} (bits/spike)")
+    ax.set_ylabel(f"{network} (bits/spike)")
+    above = int((table[network] > table[chain]).sum())
+    ax.set_title(f"{above} of {len(table)} units above the diagonal", loc="left")
+
+
+def _gains(ax: Axes, rows: pd.DataFrame, label: str) -> None:
+    at = np.arange(len(rows))[::-1]
+    for y, row in zip(at, rows.to_dict("records"), strict=True):
+        ax.plot([row["low"], row["high"]], [y, y], color=style.BLUE, lw=1)
+        face = style.BLUE if row["p_holm"] < LEVEL else "white"
+        ax.plot(row["gain"], y, "o", color=style.BLUE, mfc=face, ms=3.5, mew=0.8)
+    ax.axvline(0, color="0.7", lw=0.8, zorder=0)
+    ax.set_yticks(at, rows["which"])
+    ax.set_ylim(-0.7, len(rows) - 0.3)
+    ax.set_xlabel(label)
 
 
 def per_unit(products: dict[str, list[xr.Dataset]]) -> pd.DataFrame:
@@ -69,26 +116,39 @@ def _unit_sums(folds: list[xr.Dataset]) -> pd.DataFrame:
 
 
 def read(products: Products) -> dict[str, Any]:
-    """Scores of all folds of the null, the network and the chain that validation chose."""
+    """Scores of all folds of the null, the network and its reference, which validation chose."""
     table = products.read("variants")
-    best = [base.chosen(table, products.dataset, role)[0] for role in ("recurrent", "markov")]
-    return {"products": {name: products.folds("scores", name)[name] for name in ["null", *best]}}
+    network = base.chosen(table, products.dataset, "recurrent")[0]
+    chains = base.chosen(table, products.dataset, "markov")
+    mine = table[table["dataset"] == products.dataset].set_index("variant")["valid"]
+    best = next((name for name in chains if mine[name] > 0), "null")
+    found = {name: products.folds("scores", name)[name] for name in ("null", network, best)}
+    recording = products.read("trials")
+    labels = by_part.labels_of(recording, recording.attrs["covariates"])
+    kind, continuous = rec.kind(recording), bool(recording.attrs["continuous"])
+    parts = by_part.table(found[network], found[best], labels, kind, continuous)
+    if best == "null":
+        found["constant"] = found["null"]
+    return {"products": found, "parts": parts, "metric": kind.metric}
 
 
 def applies(facts: Facts) -> bool:
-    """Whether counts were fitted by a network and a chain."""
-    return TRACKS[facts.track].has_events and {"recurrent", "markov"} <= facts.roles
+    """Whether a network was fitted."""
+    return "recurrent" in facts.roles
 
 
 FIGURE = base.Figure(
-    title="Unit by unit",
+    title="Where the gain is",
     caption=(
-        "Whether the network's advantage is shared by many units or carried by few. Each dot is a unit "
-        "(area: its spikes); axes: how well the expected counts of the best network and of the best "
-        "Markov chain predict that unit's test spikes, in bits per spike over its training mean. Units "
-        "above the diagonal are predicted better by the network."
+        "Whether the network's advantage over its reference (the best Markov chain, or a constant where no "
+        "chain beats one on validation) is shared by all units, times and conditions or carried by few. On "
+        "counts, each dot is a unit (area: its spikes); axes: how well the expected counts of both models "
+        "predict that unit's test spikes, in bits per spike over its training mean; units above the diagonal "
+        "are predicted better by the network. The other panels: the gain in parts of the trial (s after its "
+        "start) and in the trials of each condition, per event of that part, with 95 % intervals. Filled: "
+        "the gain differs from 0 after Holm's adjustment over the dots of the panel."
     ),
-    needs=("variants", "scores"),
+    needs=("variants", "scores", "trials"),
     applies=applies,
     read=read,
     draw=draw,

@@ -7,7 +7,7 @@ and a plain dict of arrays whose leading axis is `member` (random restarts).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from cortseq import store
 from cortseq.data import Data, Params, Trials, check_card
 from cortseq.errors import CortseqError
 from cortseq.models.horizons import begun, jackknifed
+from cortseq.models.predictive import Predictive, around_expected
 from cortseq.models.progress import Checkpoint, Progress, default_progress, silent
 from cortseq.models.work import Size, Work
 
@@ -82,6 +83,8 @@ class Model(Specification):
     forecasts: ClassVar[Kind] = "exact"
     # Rung of the ladder of baselines (`cortseq.scoring.ladder`) of its fits, where the role does not say.
     rung: ClassVar[str] = ""
+    # What the family is given of each trial beside observations and inputs: "labels", "place" (`Data`).
+    sees: ClassVar[tuple[str, ...]] = ()
     # Settings that mean nothing on a track: a sweep over them makes no variants there.
     idle: ClassVar[dict[str, tuple[str, ...]]] = {}
 
@@ -115,6 +118,10 @@ class Model(Specification):
     def predict(self, params: Params, data: Data) -> np.ndarray:
         """Return E[y_t | y_<t], (member, trial, time, feature); label probabilities for symbols."""
         raise NotImplementedError
+
+    def predictive(self, params: Params, data: Data) -> Iterator[Predictive]:
+        """Yield each member's distribution of every bin; nothing where a family does not know it."""
+        return around_expected(self, params, data)
 
     def simulate(
         self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
@@ -211,11 +218,11 @@ class Model(Specification):
         twice = np.intersect1d(learns, chooses)
         if twice.size:
             raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
-        data = Data.of(recording)
+        data = Data.of(recording, None, self.sees)
         self.check(data)
         members = members if self.has_members else 1
-        train_data = Data.of(recording, learns).learnable()
-        sets = train_data, Data.of(recording, chooses).within(train_data.support)
+        train_data = Data.of(recording, learns, self.sees).learnable()
+        sets = train_data, Data.of(recording, chooses, self.sees).within(train_data.support)
         shape = {
             "track": data.track,
             "observation": data.observation,
@@ -240,6 +247,7 @@ class Model(Specification):
             "learned_from": {"train": learns.tolist(), "valid": chooses.tolist()},
             "learned_sha256": {"train": sets[0].digest(), "valid": sets[1].digest()},
             **({} if start is None else {"started_from": start.digest()}),
+            **({"sees": list(self.sees)} if self.sees else {}),
             **learned.card,
         }
         return Fit(self, learned.params, card, learned.curves)
@@ -292,7 +300,7 @@ class Fit:
             )
 
     def _data(self, recording: xr.Dataset, trials: Trials) -> Data:
-        data = Data.of(recording, trials)
+        data = Data.of(recording, trials, self.model.sees)
         check_card(data, self.card)
         return data.within(self.card["support"])  # the fit's own, as its alphabet
 
@@ -332,11 +340,8 @@ class Fit:
 
     def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> np.ndarray:
         """Return `forecast` with expectations fed forward, (member, trial, time, horizon): no likelihood."""
-        return np.asarray(
-            self._network("forecast of this kind").plug_in(
-                self.params, self._data(recording, trials), horizons
-            )
-        )
+        model, data = self._network("forecast of this kind"), self._data(recording, trials)
+        return np.asarray(model.plug_in(self.params, data, horizons))
 
     def recall(self, recording: xr.Dataset, memories: Sequence[int], trials: Trials = None) -> np.ndarray:
         """Return log p(y_t | the last k bins) of a recurrent fit, nats, (memory, member, trial, time)."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from cortseq.data import Data, Params
 from cortseq.models.base import Learned, Model, Run
+from cortseq.models.floor import best, with_sd
 from cortseq.models.horizons import delayed, forecasts
-from cortseq.observations import MIN_SD, TRACKS, emission_of
+from cortseq.observations import TRACKS, emission_of
 
 WINDOWS = (1, 2, 5, 10, 20, 50, 100, 200)  # bins
 SHRINKAGE = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # bins' worth of the training mean
@@ -36,23 +38,21 @@ class Flat(Model):
         fixed = {"centre": emission.mean(overall)} | {
             k: overall[k] for k in ("sd", "dispersion") if k in overall
         }
-        best: tuple[float, Params, dict] = (-np.inf, {}, {})
-        for window in WINDOWS:
-            for shrinkage in SHRINKAGE:
+
+        def settings() -> Iterator[tuple]:
+            for window, shrinkage in itertools.product(WINDOWS, SHRINKAGE):
                 params = {**fixed, "window": np.array(window), "shrinkage": np.array(shrinkage)}
-                if "sd" in overall:
-                    residual = (train.y - _mean(params, train))[train.valid]
-                    params["sd"] = np.maximum(np.sqrt((residual**2).mean(0)), MIN_SD * overall["sd"])
-                log_prob = emission.log_prob(_distribution(params, valid), valid.y)
-                score = float(log_prob[valid.valid].sum())
-                if score > best[0]:
-                    best = (score, params, {"window_bins": window, "shrinkage_bins": shrinkage})
-        mean = _mean(best[1], train)[train.valid]
-        best[1].update(emission.refined(best[1], mean, train.y[train.valid]))
+                params = with_sd(params, overall, _mean(params, train), train)
+                chosen = {"window_bins": window, "shrinkage_bins": shrinkage}
+                yield _distribution(params, valid), params, chosen
+
+        _, params, chosen = best(emission, valid, settings())
+        mean = _mean(params, train)[train.valid]
+        params |= emission.refined(params, mean, train.y[train.valid])
         return Learned(
-            {k: v[None] for k, v in best[1].items()},
+            {k: v[None] for k, v in params.items()},
             emission.n_free(train.n_features) + 2,
-            card={"chosen": best[2], "settings_tried": len(WINDOWS) * len(SHRINKAGE)},
+            card={"chosen": chosen, "settings_tried": len(WINDOWS) * len(SHRINKAGE)},
         )
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:

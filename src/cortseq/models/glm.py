@@ -14,6 +14,7 @@ from cortseq.errors import CortseqError
 from cortseq.models import regression
 from cortseq.models.base import Kind, Learned, Model, Run
 from cortseq.models.horizons import farthest, forecasts
+from cortseq.models.predictive import Predictive
 from cortseq.models.work import Size, Work
 from cortseq.observations import MIN_SD, TRACKS, Distribution, Track, emission_of, with_dispersion
 from cortseq.observations.base import Loss
@@ -161,6 +162,10 @@ class Glm(Model):
     def _predicted(self, params: Params, data: Data) -> Params:
         p = {k: v[0] for k, v in params.items()}
         return _emission(emission_of(data), p, self.design(p, data))
+
+    def predictive(self, params: Params, data: Data) -> Iterator[Predictive]:
+        """Yield the distribution of every bin, sds in the signal's own unit."""
+        yield Predictive(self._predicted(params, data))
 
     def couplings(self, p: Params) -> np.ndarray:
         """Return the weights sum_f B_lf w_nmf of one member, (lag, from, to)."""

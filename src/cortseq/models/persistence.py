@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from cortseq.data import Data, Params
 from cortseq.models.base import Learned, Model, Run
 from cortseq.models.horizons import delayed, farthest, forecasts
+from cortseq.models.predictive import Predictive
 from cortseq.observations import MIN_SD, TRACKS, Distribution, emission_of, with_dispersion
 
 SHARES = (0.0, *np.linspace(0.02, 0.98, 49).round(2).tolist(), 0.99, 0.995)
@@ -63,6 +64,10 @@ class Persistence(Model):
     def predict(self, params: Params, data: Data) -> np.ndarray:
         """Return E[y_t | y_{t-1}], (1, trial, time, feature); label probabilities for symbols."""
         return emission_of(data).mean(_distribution({k: v[0] for k, v in params.items()}, data))[None]
+
+    def predictive(self, params: Params, data: Data) -> Iterator[Predictive]:
+        """Yield the distribution of every bin: a first bin has the training sd, the others that of a step."""
+        yield Predictive(_distribution({k: v[0] for k, v in params.items()}, data))
 
     def forecast(
         self, params: Params, data: Data, horizons: Sequence[int], samples: int = 128, seed: int = 0

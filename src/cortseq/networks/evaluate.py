@@ -5,7 +5,7 @@ Parameters have a leading member axis. Everything is computed in float64, one me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from cortseq._lazy import lazy
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
+from cortseq.models.predictive import Predictive
 from cortseq.networks.network import Network, before, repeated
 
 if TYPE_CHECKING:
@@ -73,6 +74,19 @@ def predict(network: Network, params: Params, data: Data) -> np.ndarray:
         return network.observation.mean(p, network.readout(p, network.outputs(p, x), last))
 
     return over_members(network, params, data, one)
+
+
+def predictive(network: Network, params: Params, data: Data) -> Iterator[Predictive]:
+    """Yield each member's distribution of every bin: one component, or those of a mixture."""
+
+    def eta(p: Params, x: torch.Tensor, y: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:
+        return network.readout(p, network.outputs(p, x), last)
+
+    for member, found in enumerate(over_members(network, params, data, eta)):
+        p = {name: value[member].double() for name, value in params.items()}
+        weight, bins = network.observation.predicted(p, torch.as_tensor(found))
+        arrays = {name: value.numpy() for name, value in bins.items()}
+        yield Predictive(arrays, None if weight is None else weight.numpy())
 
 
 def states(network: Network, params: Params, data: Data) -> np.ndarray:

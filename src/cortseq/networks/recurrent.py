@@ -6,7 +6,7 @@ states of a Markov chain only, `memory` restarts it from its start state k bins 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from cortseq import observations
 from cortseq._lazy import lazy
 from cortseq.data import Data, Params
 from cortseq.models.base import Fit, Kind, Learned, Model, Role, Run
+from cortseq.models.predictive import Predictive
 from cortseq.models.work import Size, Work
 from cortseq.networks import evaluate, loop, parameters
 from cortseq.networks.cell import Cell, Count, State
@@ -142,6 +143,10 @@ class Recurrent(Training, Cell, Model):
     def predict(self, params: Params, data: Data) -> np.ndarray[Any, Any]:
         """Return E[y_t | y_<t], (member, trial, time, feature); label probabilities for symbols."""
         return evaluate.predict(self.network(data), params, data)
+
+    def predictive(self, params: Params, data: Data) -> Iterator[Predictive]:
+        """Yield each member's distribution of every bin; see `Model.predictive`."""
+        return evaluate.predictive(self.network(data), params, data)
 
     def recall(self, params: Params, data: Data, memories: Sequence[int]) -> np.ndarray[Any, Any]:
         """Return log p(y_t | the last k bins) of the same parameters, for each k of `memories`.

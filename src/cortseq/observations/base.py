@@ -91,6 +91,14 @@ class Distribution:
         """Return E[y], (..., feature); for labels their probabilities."""
         raise NotImplementedError
 
+    def cdf(self, p: Params, y: np.ndarray) -> np.ndarray:
+        """Return P(Y <= y) of each feature on its own, (..., feature); labels have no order and no cdf."""
+        raise NotImplementedError
+
+    def variance(self, p: Params) -> np.ndarray:
+        """Return the variance of each feature, (..., feature), or what broadcasts to it."""
+        raise NotImplementedError
+
     def around(self, mean: np.ndarray, p: Params) -> Params:
         """Return parameters of bins with means (..., feature); what the mean does not say comes from `p`."""
         raise NotImplementedError
@@ -182,6 +190,13 @@ class Readout:
 
     def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
         """Return E[y], (..., n_features)."""
+        raise NotImplementedError
+
+    def predicted(self, p: Params, eta: torch.Tensor) -> tuple[torch.Tensor | None, Params]:
+        """Return weights (..., component), None for a single one, and parameters as of `Distribution`.
+
+        Those are (..., feature), or (..., component, feature) where there are weights.
+        """
         raise NotImplementedError
 
     def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:

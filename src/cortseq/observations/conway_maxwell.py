@@ -131,6 +131,14 @@ class ConwayMaxwell(CountDistribution):
         """Return -nu ln y!, (..., unit)."""
         return -_units(dispersion) * arrays.log_factorial(y)
 
+    def variance(self, p: Params) -> np.ndarray:
+        """Return sum_k k^2 p(k) - mu^2, (..., unit), over all counts up to the support."""
+        square, first = 0.0 * p["rate"], 0.0 * p["rate"]
+        for k in range(1, self.support + 1):
+            probability = np.exp(self.log_prob_units(p, np.full(1, float(k))))
+            square, first = square + k**2 * probability, first + k * probability
+        return np.asarray(square - first**2)
+
     def draw(self, p: Params, rng: np.random.Generator) -> np.ndarray:
         """Draw counts (..., unit), none above the support."""
         mean = np.maximum(p["rate"], MIN_RATE)

@@ -123,6 +123,12 @@ class CountReadout(Readout):
         """Return exp(eta), eta held in its range: expected counts per bin, (..., unit)."""
         return eta.clamp(MIN_LOG_RATE, MAX_LOG_RATE).exp()
 
+    def predicted(self, p: Params, eta: torch.Tensor) -> tuple[torch.Tensor | None, Params]:
+        """Return None, and the rates (..., unit) with the dispersions (unit,) where there are any."""
+        bounds = self.distribution.bounds
+        spread = {} if bounds is None else {"dispersion": p["log_dispersion"].clamp(*bounds).exp()}
+        return None, {"rate": self.mean(p, eta), **spread}
+
     def slope(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
         """Return dE[y_n] / d eta_n, (..., n_features); 0 outside the range of eta."""
         return self.mean(p, eta) * ((eta >= MIN_LOG_RATE) & (eta <= MAX_LOG_RATE))
@@ -220,6 +226,13 @@ class CountDistribution(Distribution):
     def mean(self, p: Params) -> np.ndarray:
         """Return the rates themselves, expected counts per bin (..., unit)."""
         return np.asarray(p["rate"])
+
+    def cdf(self, p: Params, y: np.ndarray) -> np.ndarray:
+        """Return P(Y <= y) of each unit, (..., unit), summed over all counts up to y."""
+        total = 0.0 * (y + p["rate"])
+        for k in range(int(np.max(y, initial=-1)) + 1):
+            total += np.where(k <= y, np.exp(self.log_prob_units(p, np.full(1, float(k)))), 0.0)
+        return np.minimum(total, 1.0)
 
     def around(self, mean: np.ndarray, p: Params) -> Params:
         """Return parameters with rates `mean` (..., unit) and the dispersions of `p`."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from cortseq._lazy import lazy
 from cortseq.observations import states
-from cortseq.observations.arrays import row
+from cortseq.observations.arrays import row, special
 from cortseq.observations.base import MIN_SD, Distribution, Params, Readout, varying
 
 if TYPE_CHECKING:
@@ -95,6 +95,11 @@ class GaussianReadout(Readout):
         """Return the mean of the signal in its own unit, (..., channel)."""
         eta, _ = self._parts(p, eta)
         return row(p["signal_mean"], eta) + row(p["signal_scale"], eta) * eta
+
+    def predicted(self, p: Params, eta: torch.Tensor) -> tuple[torch.Tensor | None, Params]:
+        """Return None, and mean and sd of the signal in its own unit, each (..., channel)."""
+        _, log_sd = self._parts(p, eta)
+        return None, {"mean": self.mean(p, eta), "sd": row(p["signal_scale"], log_sd) * log_sd.exp()}
 
     def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
         """Return `moved` (..., channel, k) itself, the encoded mean being eta; an sd does not move."""
@@ -193,6 +198,14 @@ class Gaussian(Distribution):
     def around(self, mean: np.ndarray, p: Params) -> Params:
         """Return parameters with means `mean` (..., channel) and the sd of `p`."""
         return {"mean": mean, "sd": p["sd"]}
+
+    def cdf(self, p: Params, y: np.ndarray) -> np.ndarray:
+        """Return P(Y <= y) of each channel, (..., channel)."""
+        return np.asarray(special.ndtr((y - p["mean"]) / p["sd"]))
+
+    def variance(self, p: Params) -> np.ndarray:
+        """Return the squared sds, (..., channel) or (channel,)."""
+        return np.asarray(p["sd"] ** 2)
 
     def from_eta(self, eta: np.ndarray, p: Params) -> Params:
         """Return mean and sd (..., channel) of a standardised prediction eta (..., channel).

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from cortseq.observations import arrays
+from cortseq.observations.base import MIN_RATE, Params
 from cortseq.observations.counts import CountDistribution
 
 _MOST_GENERATIONS = (
@@ -38,6 +41,11 @@ class GeneralisedPoisson(CountDistribution):
     def base(self, y: Any, dispersion: Any) -> Any:
         """Return (y - 1) ln(1 + alpha y) - ln y!, (..., unit)."""
         return (y - 1) * arrays.log1p(dispersion * y) - arrays.log_factorial(y)
+
+    def variance(self, p: Params) -> np.ndarray:
+        """Return mu (1 + alpha mu)^2, (..., unit)."""
+        rate = np.maximum(p["rate"], MIN_RATE)
+        return np.asarray(rate * (1 + p["dispersion"] * rate) ** 2)
 
     def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:
         """Draw the size of a population: Poisson founders, their Poisson children, and so on.

@@ -76,6 +76,11 @@ class Mixture(Readout):
         log_w, etas = self._parts(eta)
         return (log_w.exp().unsqueeze(-1) * self.component.mean(p, etas)).sum(-2)
 
+    def predicted(self, p: Params, eta: torch.Tensor) -> tuple[torch.Tensor | None, Params]:
+        """Return the weights (..., component) and parameters (..., component, feature)."""
+        log_w, etas = self._parts(eta)
+        return log_w.exp(), self.component.predicted(p, etas)[1]
+
     def tangent(self, p: Params, eta: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
         """Return how the mean moves, (..., n_features, k): the components' means move, and their weights."""
         log_w, etas = self._parts(eta)

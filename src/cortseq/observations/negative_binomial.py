@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cortseq._lazy import lazy
 from cortseq.observations import arrays
-from cortseq.observations.base import MAX_LOG_RATE, MIN_LOG_RATE, Params
+from cortseq.observations.base import MAX_LOG_RATE, MIN_LOG_RATE, MIN_RATE, Params
 from cortseq.observations.counts import CountDistribution, CountReadout
 
 if TYPE_CHECKING:
@@ -56,6 +58,17 @@ class NegativeBinomial(CountDistribution):
         """Return ln Gamma(y + 1/alpha) - ln Gamma(1/alpha) + y ln alpha - ln y!, (..., unit)."""
         rising = arrays.log_gamma(y + 1 / dispersion) - arrays.log_gamma(1 / dispersion)
         return rising + y * arrays.log(dispersion) - arrays.log_factorial(y)
+
+    def cdf(self, p: Params, y: np.ndarray) -> np.ndarray:
+        """Return P(Y <= y), (..., unit), a regularised incomplete beta function; 0 for y < 0."""
+        alpha, rate = p["dispersion"], np.maximum(p["rate"], MIN_RATE)
+        known = arrays.special.betainc(1 / alpha, np.maximum(y, 0) + 1.0, 1 / (1 + alpha * rate))
+        return np.where(y < 0, 0.0, known)
+
+    def variance(self, p: Params) -> np.ndarray:
+        """Return mu + alpha mu^2, (..., unit)."""
+        rate = np.maximum(p["rate"], MIN_RATE)
+        return np.asarray(rate + p["dispersion"] * rate**2)
 
     def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:
         """Draw counts (..., unit): Poisson counts whose rates are Gamma distributed."""

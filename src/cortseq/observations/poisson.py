@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cortseq.observations import arrays
+from cortseq.observations.base import MIN_RATE, Params
 from cortseq.observations.counts import CountDistribution
 
 _PRIOR = np.logspace(-2, 3, 31)  # bins' worth of the Gamma prior
@@ -22,6 +23,15 @@ class Poisson(CountDistribution):
     def base(self, y: Any, dispersion: Any) -> Any:
         """Return -ln y!, (..., unit)."""
         return -arrays.log_factorial(y)
+
+    def cdf(self, p: Params, y: np.ndarray) -> np.ndarray:
+        """Return P(Y <= y), (..., unit), a regularised incomplete gamma function; 0 for y < 0."""
+        known = arrays.special.pdtr(np.maximum(y, 0), np.maximum(p["rate"], MIN_RATE))
+        return np.where(y < 0, 0.0, known)
+
+    def variance(self, p: Params) -> np.ndarray:
+        """Return the rates themselves, (..., unit)."""
+        return np.maximum(p["rate"], MIN_RATE)
 
     def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:
         """Draw counts (..., unit)."""

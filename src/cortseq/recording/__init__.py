@@ -15,11 +15,12 @@ variable              dims                     meaning
 Exactly one of the first three is there. Coordinates: ``time`` (s, left edge of the bin within the
 trial), ``unit`` / ``channel`` (names), ``trial`` (0..n-1); ``start`` and ``stop`` (trial; s, the raw
 interval a trial covers) where a recording is continuous. Covariates are further coordinates along
-``trial`` or ``(trial, time)``, listed in ``attrs["covariates"]``: they label and stratify, models never
-see them. Attributes: ``bin_width`` (s; symbols: 1.0, a step), ``continuous`` (0 or 1: windows cut from
-one stretch of time), ``n_symbols``, ``provenance`` (JSON text), ``dirt`` (JSON text: what was dropped
-and how much). Counts also have ``observation``, the distribution that every model of a study gives them (one
-of `cortseq.observations.names`), and ``support`` where that distribution is over 0 .. support.
+``trial`` or ``(trial, time)``, listed in ``attrs["covariates"]``: they label and stratify; of the models
+only the PSTH sees them. Attributes: ``bin_width`` (s; symbols: 1.0, a step), ``continuous`` (0 or 1:
+windows cut from one stretch of time), ``n_symbols``, ``provenance`` (JSON text), ``dirt`` (JSON text: what
+was dropped and how much). Counts also have ``observation``, the distribution that every model of a study
+gives them (one of `cortseq.observations.names`), and ``support`` where that distribution is over 0 ..
+support.
 """
 
 from cortseq.recording.build import from_counts, from_drawn, from_signal, from_spikes, from_symbols
@@ -27,11 +28,13 @@ from cortseq.recording.contents import (
     check,
     dirt,
     features,
+    is_outcome,
     kind,
     observation,
     observations,
     provenance,
     track,
+    trial_labels,
     with_observation,
 )
 from cortseq.recording.objects import from_pynapple, from_xarray
@@ -47,10 +50,12 @@ __all__ = [
     "from_spikes",
     "from_symbols",
     "from_xarray",
+    "is_outcome",
     "kind",
     "observation",
     "observations",
     "provenance",
     "track",
+    "trial_labels",
     "with_observation",
 ]

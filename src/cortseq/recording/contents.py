@@ -12,6 +12,11 @@ from cortseq.errors import CortseqError
 from cortseq.observations import registry, tracks
 
 
+OUTCOMES = frozenset(  # words in names of covariates that are known at the end of a trial only
+    "outcome choice response correct error success reward rewarded feedback reaction_time hit".split()
+)
+
+
 def track(recording: xr.Dataset) -> str:
     """Return which of the three tracks a recording is on: "counts", "symbols" or "signal"."""
     found = [name for name in tracks.TRACKS if name in recording]
@@ -52,6 +57,18 @@ def with_observation(recording: xr.Dataset, name: str) -> xr.Dataset:
         support = registry.distribution(name).support_of(observations(recording))
         changed.attrs |= {"support": support} if support else {}
     return check(changed)
+
+
+def is_outcome(recording: xr.Dataset, name: str) -> bool:
+    """Whether a covariate is known at the end of a trial only: by `attrs["outcomes"]` or by its name."""
+    words = {name, *name.lower().split("_")}
+    return name in recording.attrs.get("outcomes", ()) or bool(OUTCOMES & words)
+
+
+def trial_labels(recording: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the value of each covariate of a trial as text, (trial,) by name; outcomes are left out."""
+    names = [name for name in recording.attrs["covariates"] if recording[name].dims == ("trial",)]
+    return {name: recording[name].values.astype(str) for name in names if not is_outcome(recording, name)}
 
 
 def provenance(recording: xr.Dataset) -> dict[str, Any]:

@@ -21,9 +21,6 @@ RUN = 20  # bins that two trials may not share at different offsets
 LAGS = 10  # bins before and after, from which an input must not be put together
 COPY = 0.999  # share of an input's variance from which on it is a copy
 MOST_COLUMNS = 300  # of the regression of an input on observations
-OUTCOMES = frozenset(
-    "outcome choice response correct error success reward rewarded feedback reaction_time hit".split()
-)
 
 
 @dataclass(frozen=True)
@@ -208,7 +205,7 @@ def inputs(recording: xr.Dataset) -> list[Audit]:
     Copies: a linear regression on observations up to LAGS bins before and after, fitted on every other trial,
     explains COPY of an input's variance on the others, which the past alone does not. Outcomes: an input that
     is one value all through each trial and maps one to one onto a covariate of `attrs["outcomes"]` or named
-    like an outcome (OUTCOMES). Too early: before its time `available` (coordinate along `input`, s on the
+    like an outcome. Too early: before its time `available` (coordinate along `input`, s on the
     trial's clock), an input that has one must not differ between trials.
     """
     if "inputs" not in recording:
@@ -240,11 +237,7 @@ def _outcome(recording: xr.Dataset, u: np.ndarray) -> str:
         return ""
     value = np.unique(np.concatenate(held), return_inverse=True)[1]
     for name in recording.attrs["covariates"]:
-        known_late = name in recording.attrs.get("outcomes", ()) or OUTCOMES & {
-            name,
-            *name.lower().split("_"),
-        }
-        if recording[name].dims == ("trial",) and known_late:
+        if recording[name].dims == ("trial",) and rec.is_outcome(recording, name):
             label = np.unique(recording[name].values.astype(str), return_inverse=True)[1]
             pairs = len(set(zip(value, label, strict=True)))
             if pairs == value.max() + 1 == label.max() + 1:
@@ -302,7 +295,7 @@ def provenance(
             return Audit(
                 "provenance", False, f"{name}: learned from trial {stray[0]}, which is not its to learn from"
             )
-        if Data.of(recording, learned[role]).digest() != fit.card["learned_sha256"][role]:
+        if Data.of(recording, learned[role], fit.model.sees).digest() != fit.card["learned_sha256"][role]:
             detail = f"{name}: what it learned from is not what the trials {learned[role][:1]} .. hold"
             return Audit("provenance", False, detail)
     if trials_sha256 and fit.card["trials_sha256"] != trials_sha256:

@@ -20,7 +20,7 @@ from cortseq.observations import Track, distribution, emission_of
 from cortseq.scoring import blocks
 from cortseq.scoring.ladder import rung
 from cortseq.scoring.rows import COLUMNS, OPPONENTS, References, model_rows
-from cortseq.scoring.scored import Scored, choose, gather, join
+from cortseq.scoring.scored import Scored, choose, gather, join, shares
 from cortseq.scoring.sessions import session, sessions
 from cortseq.scoring.statistics import LEVEL, MARGIN, expected_best, holm
 from cortseq.scoring.words import judged
@@ -98,13 +98,15 @@ def table(
     margin = MARGIN * (recording.sizes["channel"] if kind.has_scale else 1)
     given = References(null, reference, rival, evaluation, kind, width, seed, place, margin, RESAMPLES)
     common = _limits(recording, folds, null, burn_in) | {"dataset": dataset, "folds": len(folds)}
-    rows = [row | common for n in names for row in model_rows(whole[n], entries[n], given)]
-    variants = [
-        _variant_row(
-            dataset, join(s), null, [c is mine for c, mine in zip(chosen[s[0].model], s, strict=True)], kind
-        )
-        for s in scored
-    ]
+    again = {n: np.array([shares([s[f] for s in entries[n]], seed) for f in per_fold]) for n in names}
+    rows, variants = [], []
+    for n in names:
+        picked = np.array([[s[f] is chosen[n][f] for s in entries[n]] for f in per_fold])
+        stability = float(again[n][picked].mean()) if len(entries[n]) > 1 else np.nan
+        rows += [row | common for row in model_rows(whole[n], entries[n], given, stability)]
+        for i, s in enumerate(entries[n]):
+            row = _variant_row(dataset, join(s), null, picked[:, i].tolist(), kind)
+            variants.append(row | {"share_chosen": float(again[n][:, i].mean())})
     budget = [row for n in names for row in _budget_rows(dataset, entries[n], chosen["null"], kind)]
     return Tables(rows, variants, budget, [session(dataset, whole[n], given) for n in names])
 

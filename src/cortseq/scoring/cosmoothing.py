@@ -50,7 +50,8 @@ def table(
     its low, high (bits/spike over the training mean, interval over trials and members), units_in,
     units_out, trials.
     """
-    train, valid, test = (Data.of(recording, roles[role]) for role in ("train", "valid", "test"))
+    # labels of trials are for the PSTH: the smoothers do not look at them
+    train, valid, test = (Data.of(recording, roles[role], ("labels",)) for role in ("train", "valid", "test"))
     if not train.kind.has_events:
         raise CortseqError("co-smoothing is for counts", value=train.track, fix="set cosmoothing: false")
     held_in, held_out = held_out_units(train.n_features, seed)

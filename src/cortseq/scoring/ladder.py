@@ -8,7 +8,7 @@ from cortseq import models
 
 RUNGS = {
     "L0": "null: the training mean",
-    "L0'": "floors: PSTH, flat causal mean, persistence",
+    "L0'": "floors: PSTH per condition, slow drift over trials, flat causal mean, persistence",
     "L1": "Markov chain of order 1 (or 0)",
     "L2": "Markov chain of chosen order; context-tree weighting",
     "L3": "hidden Markov model",

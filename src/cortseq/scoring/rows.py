@@ -9,6 +9,7 @@ import numpy as np
 
 from cortseq.observations import Track
 from cortseq.scoring.ladder import rung
+from cortseq.scoring.notes import known
 from cortseq.scoring.scored import Scored
 from cortseq.scoring.statistics import PairedDifference, paired
 
@@ -20,6 +21,7 @@ COLUMNS = {
     "family": "the model's family",
     "role": "recurrent, markov, baseline or null",
     "rung": "of the ladder of baselines, L0 to L7 (scoring/ladder.py)",
+    "knows": "what the model is given of each trial beside its past: the conditions of a PSTH, drift's place",
     "averaged": "True: an extra row, log (1/M) sum_m p_m per bin; no model itself, not in the Holm family",
     "metric": "bits_per_spike, bits_per_symbol or nats_per_sample",
     "value": "joint log-likelihood over the null of training means, per event, mean over members; "
@@ -71,6 +73,8 @@ COLUMNS = {
     "parameters": "learned, per member",
     "members": "random restarts that the numbers are means over",
     "settings_tried": "settings compared on validation",
+    "choice_stability": "share of bootstrap resamples of the validation trials in which the same variant "
+    "would be chosen, mean over folds (empty where there is one variant)",
     "kept_epoch": "epoch whose weights are kept, median over members (networks without an earlier fit)",
     "late_gain": "gain of the best validation score in the last tenth of the epochs, mean over members",
     "learning": "learned, learned nothing (not shown to have), stopped by its budget (scoring/words.py)",
@@ -211,7 +215,9 @@ OPPONENTS = {
 }
 
 
-def model_rows(whole: Scored, variants: list[list[Scored]], given: References) -> list[dict[str, Any]]:
+def model_rows(
+    whole: Scored, variants: list[list[Scored]], given: References, stability: float = np.nan
+) -> list[dict[str, Any]]:
     """Return the row of a model, and a second one for its members' mean prediction where there are several.
 
     Parameters
@@ -219,10 +225,12 @@ def model_rows(whole: Scored, variants: list[list[Scored]], given: References) -
     whole : the model's scores, joined over folds.
     variants : per variant of the sweep, per fold.
     given : what the model is measured against.
+    stability : of the choice of the variant.
     """
     spec, orders = whole.card["model"], {s[0].card["model"].get("order") for s in variants}
     extra = {
         "settings_tried": sum(s[0].card.get("settings_tried", 1) for s in variants),
+        "choice_stability": stability,
         "rung": rung(spec, whole.role, order_chosen=len(orders) > 1),
     }
     return [
@@ -242,6 +250,7 @@ def _row(s: Scored, given: References) -> dict[str, Any]:
         "variant": s.variant,
         "family": s.card["model"]["family"],
         "role": s.role,
+        "knows": known(s.card),
         "metric": kind.metric,
         "member_sd": float(each.std(ddof=1)) if len(each) > 1 else np.nan,
         "best_member": s.best_member,

@@ -13,6 +13,7 @@ import xarray as xr
 from cortseq.errors import CortseqError
 from cortseq.scoring import products
 
+RESAMPLES = 1000  # of the validation trials
 _BY_MEMBER, _BY_TRIAL = partial(np.zeros, (1, 0)), partial(np.zeros, 0)  # no trial yet
 
 
@@ -155,6 +156,24 @@ def _fold(
 def choose(variants: list[Scored]) -> Scored:
     """Return the variant with the best validation log-likelihood, mean over members."""
     return max(variants, key=lambda v: v.valid.mean(0).sum())
+
+
+def shares(variants: list[Scored], seed: int) -> np.ndarray:
+    """Return how often each variant would be chosen on another sample of the validation trials, (variant,).
+
+    Shares of RESAMPLES bootstrap resamples of the trials (Efron & Tibshirani 1993, An Introduction to the
+    Bootstrap).
+
+    Parameters
+    ----------
+    variants : of one model on one fold.
+    seed : of the resamples.
+    """
+    nats = np.stack([v.valid.mean(0) for v in variants])
+    n = nats.shape[1]
+    drawn = np.random.default_rng([seed, 51]).multinomial(n, np.full(n, 1 / n), RESAMPLES)
+    best = (drawn @ nats.T).argmax(1)
+    return np.bincount(best, minlength=len(variants)) / RESAMPLES
 
 
 def join(folds: list[Scored]) -> Scored:

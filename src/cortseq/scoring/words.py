@@ -9,7 +9,7 @@ import pandas as pd
 
 from cortseq.checks import tally
 from cortseq.metrics import METRICS
-from cortseq.scoring import failures
+from cortseq.scoring import failures, notes
 from cortseq.scoring.rows import OPPONENTS, Opponent
 from cortseq.scoring.statistics import FEWEST_RESTARTS, LEVEL
 
@@ -289,10 +289,7 @@ def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
         out.append("; ".join([head, *limits, blocks(rows)]))
         for shown in (_main_columns(rows), _other_columns(rows)):
             out += [shown.to_string(index=False, justify="left"), ""]
-    if (frame["folds"] == 1).any():
-        out += ["One split: intervals are conditional on it, other training trials are not in them.", ""]
-    if frame["averaged"].any():
-        out += ["(averaged): the members' mean prediction, an extra row that no test uses.", ""]
+    out += notes.under_table(frame)
     if pooled is not None and len(pooled):
         out += [
             "Across recordings, each weighing the same:",

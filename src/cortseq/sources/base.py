@@ -86,7 +86,7 @@ class Source(BaseModel):
     )
     covariates: dict[str, str] = Field(
         default_factory=dict,
-        description="label: name in the file; labels and stratifies trials, never seen by models",
+        description="label: name in the file; labels and stratifies trials; of the models only psth sees it",
     )
     observation: CountObservation | None = Field(
         None, description="what every model takes counts to be drawn from; default: poisson"

@@ -19,8 +19,25 @@ FAULTS = [
     ),
     Fault(
         "The PSTH chooses its width on training trials.",
-        "Psth.learn", "emission.log_prob(params, valid.y)[valid.valid]",
-        "emission.log_prob(params, train.y)[train.valid]", ("test_baselines.py -k psth", CHOICE),
+        "Psth.learn", "best(emission, valid, self._pooled(emission, train, valid))",
+        "best(emission, train, self._pooled(emission, train, train))", ("test_baselines.py -k psth", CHOICE),
+    ),
+    Fault(
+        "The PSTH takes conditions that validation trials do not show.",
+        "Psth.learn", "found[0].sum() > score.sum() and clearly_better(found[0], pooled[0])",
+        "found[0].sum() > score.sum()", ("test_psth_and_drift.py -k shuffled",),
+    ),
+    Fault(
+        "A condition without training trials is given the first one.",
+        "_bins", "np.where(p[\"condition\"][at] == key, at + 1, 0)", "at + 1", ("test_psth_and_drift.py -k never",),
+    ),
+    Fault(
+        "Drift measures its spread on trials that it was made of.",
+        "_settings", "whole[train.place] - bins", "whole[train.place]", ("test_psth_and_drift.py -k left_out",),
+    ),
+    Fault(
+        "Drift counts a training trial twice.",
+        "_both_ways", "before + after - values", "before + after", ("test_psth_and_drift.py -k weighted",),
     ),
     Fault(
         "The PSTH sums what missing bins hold.",
@@ -28,7 +45,7 @@ FAULTS = [
     ),
     Fault(
         "Past the longest training trial the PSTH begins anew.",
-        "_cut", "np.minimum(np.arange(n_time), v.shape[1] - 1)", "np.arange(n_time) % v.shape[1]",
+        "_cut", "np.minimum(np.arange(n_time), mean.shape[1] - 1)", "np.arange(n_time) % mean.shape[1]",
         ("test_models_by_hand.py -k longest",),
     ),
     Fault(
@@ -38,8 +55,8 @@ FAULTS = [
     Fault(
         "The flat mean chooses its window on training trials.",
         "Flat.learn",
-        "emission.log_prob(_distribution(params, valid), valid.y)\n                score = float(log_prob[valid.valid].sum())",
-        "emission.log_prob(_distribution(params, train), train.y)\n                score = float(log_prob[train.valid].sum())",
+        "yield _distribution(params, valid), params, chosen\n\n        _, params, chosen = best(emission, valid, settings())",
+        "yield _distribution(params, train), params, chosen\n\n        _, params, chosen = best(emission, train, settings())",
         ("test_baselines.py -k flat", CHOICE),
     ),
     Fault(

@@ -93,7 +93,7 @@ FAULTS = [
     ),
     Fault(
         "The axes of the figure of units change places.",
-        "draw", "ax.scatter(table[chain], table[network]", "ax.scatter(table[network], table[chain]", FIGURES,
+        "_scatter", "ax.scatter(table[chain], table[network]", "ax.scatter(table[network], table[chain]", FIGURES,
     ),
     Fault(
         "Scores of units are in nats.",
@@ -137,7 +137,7 @@ FAULTS = [
     ),
     Fault(
         "The report lists the worst model first.",
-        "render", "ascending=False", "ascending=True", REPORT,
+        "_compared", "ascending=False", "ascending=True", REPORT,
     ),
     Fault(
         "The report says 0 where there is no number.",

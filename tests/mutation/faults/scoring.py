@@ -68,6 +68,32 @@ FAULTS = [
         "shortest", "if is_continuous else 1", "if False else 1", STATISTICS,
     ),
     Fault(
+        "Resamples of a choice are of all trials at once.",
+        "shares", "multinomial(n, np.full(n, 1 / n), RESAMPLES)", "multinomial(10**6, np.full(n, 1 / n), RESAMPLES)",
+        ("test_tables.py -k other_validation",),
+    ),
+    Fault(
+        "A trial is part of the mean response that predicts it.",
+        "_others", "np.maximum(sums[mine] - own, 0.0)", "sums[mine]", ("test_ceilings.py -k own_mean",),
+    ),
+    Fault(
+        "Reliability is that of half of the trials.",
+        "reliability", "2 * r / (1 + r)", "r", ("test_ceilings.py -k reliability",),
+    ),
+    Fault(
+        "The transform of a count is not randomised.",
+        "_member", "rng.random(lower.shape) * (upper - lower)", "0.5 * (upper - lower)",
+        ("test_fit_quality.py -k chance",),
+    ),
+    Fault(
+        "Rescaled intervals hold the whole last bin.",
+        "rescaled", "rng.random(len(at)) * -np.expm1(-q[at])", "1.0 * -np.expm1(-q[at])", ("test_fit_quality.py -k clock",),
+    ),
+    Fault(
+        "Parts are adjusted over all kinds together.",
+        "table", 'for _, same in found.groupby("part"):', "for same in [found]:", ("test_parts.py -k adjusted",),
+    ),
+    Fault(
         "Holm's adjustment is Bonferroni's.",
         "holm", "(m - rank) * p[i]", "m * p[i]", SCORING,
     ),

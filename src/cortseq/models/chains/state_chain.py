@@ -13,6 +13,7 @@ from cortseq.data import Data, Params
 from cortseq.models.base import Fit, Kind, Learned, Model, Run
 from cortseq.models.chains import chain, encoder, smoothing
 from cortseq.models.horizons import farthest, reached
+from cortseq.models.predictive import Predictive
 from cortseq.models.work import Size, Work
 from cortseq.observations import TRACKS, emission_of, with_dispersion
 
@@ -179,6 +180,13 @@ class StateChain(Model):
         # not a matrix product: its last bits depend on how many contexts there are, and later bins bring more
         expected = np.concatenate([q if means is None else np.einsum("cj,jf->cf", q, means) for q in rows])
         return expected[back.reshape(contexts.shape)][None]
+
+    def predictive(self, params: Params, data: Data) -> Iterator[Predictive]:
+        """Yield the mixture of every bin: the emissions of all states, weighted by P(state | context)."""
+        p = {k: v[0] for k, v in params.items()}
+        model, contexts = self._contexts(p, data, encoder.labels(p, data))
+        emitted: Params = {k: p[k] for k in ("rate", "mean", "sd", "dispersion") if k in p}
+        yield Predictive(emitted, model.rows(contexts))
 
     def forecasts_on(self, track: str) -> Kind:
         """Say "exact" of symbols; of population states that a forecast walks their label chain.

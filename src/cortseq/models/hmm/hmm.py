@@ -19,6 +19,7 @@ from cortseq.models.hmm import em
 from cortseq.models.hmm.ahead import ahead, draw_rows, imagined
 from cortseq.models.hmm.autoregressive import AutoregressiveStates
 from cortseq.models.horizons import reached
+from cortseq.models.predictive import Predictive
 from cortseq.models.work import Size, Work
 from cortseq.observations import TRACKS, StateEmission, emission_of, states_of
 from cortseq.observations.poisson import Poisson
@@ -123,8 +124,7 @@ class Hmm(Model):
         with threads.single():
             for m in range(len(params["initial"])):
                 p = {k: v[m] for k, v in params.items() if k not in COMMON}
-                for block in blocks:
-                    yield m, emission, p, block
+                yield from ((m, emission, p, block) for block in blocks)
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
         """Return log p(y_t | y_<t), (member, trial, time) in nats."""
@@ -141,6 +141,10 @@ class Hmm(Model):
             mean = emission.expect(p, block, em.forward(emission, p, block)[0])
             out[m, block.trials, : len(mean)] = mean.swapaxes(0, 1)
         return out
+
+    def predictive(self, params: Params, data: Data) -> Iterator[Predictive]:
+        """Yield each member's mixture of emissions of every bin; nothing for an autoregressive one."""
+        return iter([] if "dynamics" in params else _mixtures(self._members(params, data), params, data))
 
     def cosmooth(self, params: Params, data: Data, held_in: np.ndarray, held_out: np.ndarray) -> np.ndarray:
         """Predict units held out from all bins of the units held in.
@@ -241,6 +245,20 @@ class Hmm(Model):
         CortseqError : shapes that do not fit, negative values, or a distribution that does not sum to 1.
         """
         return _log_prob_counts(*(np.array(a, float) for a in (initial, transition, rates, counts)))
+
+
+def _mixtures(
+    members: Iterator[tuple[int, StateEmission, Params, Block]], params: Params, data: Data
+) -> list[Predictive]:
+    """Return each member's predicted states, with what each state emits; see `Hmm.predictive`."""
+    n, states = params["initial"].shape
+    weight, emitted = np.zeros((n, *data.valid.shape, states)), {}
+    for m, emission, p, block in members:
+        predicted = em.forward(emission, p, block)[0]
+        weight[m, block.trials, : len(predicted)] = predicted.swapaxes(0, 1)
+        spread = {"sd": p["sd"] * emission.common["scale"]} if "sd" in p else p
+        emitted[m] = emission_of(data).around(emission.mean(p), spread)
+    return [Predictive(emitted[m], weight[m]) for m in range(n)]
 
 
 def _of_units(params: Params, units: np.ndarray) -> Params:

@@ -1,0 +1,226 @@
+"""Scales for a score on real data: what the mean response over trials could tell, and how reliable it is.
+
+On a recording the best possible score is not known. Two numbers give it a scale
+(docs/likelihood.md#ceilings-on-real-data). The *oracle* predicts each test trial by the mean response of all
+other trials of its condition. The *reliability* of a unit says how well the mean responses of two halves of
+the trials agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.ndimage import gaussian_filter1d
+
+from cortseq import recording as rec
+from cortseq.data import Data, Params
+from cortseq.models import conditions
+from cortseq.models.floor import best, with_sd
+from cortseq.models.psth import SHRINKAGE, TO_POOLED, WIDTHS
+from cortseq.observations import Distribution, emission_of
+from cortseq.scoring import blocks
+from cortseq.scoring.statistics import paired
+
+HALVINGS = 50
+COLUMNS = "quantity feature value low high trials conditions".split()
+
+
+def table(
+    recording: xr.Dataset, roles: dict[str, Any], null: xr.Dataset, burn_in: int = 0, seed: int = 0
+) -> pd.DataFrame:
+    """Return the ceilings of a recording: one row for the oracle, one per unit for its reliability.
+
+    Parameters
+    ----------
+    recording, roles : the trials, and those of each role.
+    null : product of scores of the null on the same trials.
+    burn_in : bins at the start of each trial that are not scored.
+    seed : of the halvings and sign flips.
+
+    Returns
+    -------
+    Table with the columns quantity ("oracle" in units of the metric over the null, with its 95 % interval, or
+    "reliability" between 0 and 1), feature (the unit), value, low, high, trials and conditions (names of the
+    covariates).
+    """
+    track = rec.kind(recording)
+    nats, names = oracle(recording, roles, burn_in)
+    rows = null.sel(trial=roles["test"]).isel(time=slice(burn_in, None))
+    base, events = rows["log_prob"].sum("time").values, rows["n_events"].sum("time").values
+    place = blocks.place([roles["test"]], bool(recording.attrs.get("continuous", 0)))
+    gain = paired(nats[None], base, events, seed=seed, **place).per(track.unit_nats)
+    common = {"conditions": ", ".join(names)}
+    found: list[dict[str, Any]] = [
+        {"quantity": "oracle", "feature": "", "value": gain.estimate, "low": gain.low, "high": gain.high}
+        | {"trials": len(nats), **common}
+    ]
+    data = Data.of(recording, _every(roles), ("labels",))
+    features = rec.features(recording) or [str(i) for i in range(data.n_features)]
+    for feature, value in zip(features, reliability(data, names, seed), strict=True):
+        row = {"quantity": "reliability", "feature": feature, "value": value, "low": np.nan, "high": np.nan}
+        found.append(row | {"trials": len(data.y), **common})
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def _every(roles: dict[str, Any]) -> np.ndarray:
+    return np.sort(np.concatenate([roles[role] for role in ("train", "valid", "test")])).astype(int)
+
+
+def oracle(recording: xr.Dataset, roles: dict[str, Any], burn_in: int = 0) -> tuple[np.ndarray, list[str]]:
+    """Return the nats (trial,) of test trials under the mean response of all other trials, and conditions.
+
+    The mean of trial r in condition c leaves r out,
+
+        m_ct = (sum_{s in c, s != r} y_st + q m_t) / (n_ct - 1 + q),
+
+    with m_t the mean over the other trials of all conditions. Conditions, smoothing over time and q are those
+    of `models.psth.Psth`, but the ones that are best on the test trials themselves: no PSTH that is fitted
+    without them can be expected to score higher.
+
+    Parameters
+    ----------
+    recording, roles : the trials, and those of each role.
+    burn_in : bins at the start of each trial that are not scored.
+    """
+    every = _every(roles)
+    data = Data.of(recording, every, ("labels",)).learnable()
+    test = data.at(np.searchsorted(every, roles["test"]))
+    late = Data.of(recording, roles["test"]).within(data.support)
+    late.valid[:, :burn_in] = False
+    emission = emission_of(data)
+    labels = data.labels or {}
+    found = best(emission, late, _pooled(emission, data, test))
+    prior, names = emission.mean(found[1]), []
+    for covariates in conditions.candidates(labels):
+        other = best(emission, late, _conditioned(emission, data, test, prior, covariates))
+        if other[0].sum() > found[0].sum():
+            found, names = other, covariates
+    spread = emission.refined(found[1], emission.mean(found[1])[test.valid], test.y[test.valid])
+    nats = emission.log_prob(found[1] | spread, late.y)
+    return np.where(late.valid, nats, 0.0).sum(1), names
+
+
+def _pooled(emission: Distribution, data: Data, test: Data) -> Iterator[tuple]:
+    """Yield the parameters of the test bins for each smoothing and shrinkage, all conditions alike."""
+    centre = emission.mean(emission.estimate(data.y, data.valid))
+    for width in WIDTHS:
+        total, n = _others(data, test, width, np.zeros(len(data.y), int), np.zeros(len(test.y), int))
+        for shrinkage in SHRINKAGE:
+            bins = _around(emission, data, test, (total + shrinkage * centre) / (n + shrinkage))
+            yield bins, bins, {}
+
+
+def _conditioned(
+    emission: Distribution, data: Data, test: Data, prior: np.ndarray, names: list[str]
+) -> Iterator[tuple]:
+    assert data.labels is not None and test.labels is not None
+    key, row = np.unique(conditions.keys(data.labels, names), return_inverse=True)
+    mine = np.searchsorted(key, conditions.keys(test.labels, names))
+    for width in WIDTHS:
+        total, n = _others(data, test, width, row, mine)
+        for shrinkage in TO_POOLED:
+            bins = _around(emission, data, test, (total + shrinkage * prior) / (n + shrinkage))
+            yield bins, bins, {}
+
+
+def _others(
+    data: Data, test: Data, width: float, row: np.ndarray, mine: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums (trial, time, feature) and numbers (trial, time, 1) of the other trials of a condition.
+
+    `row` and `mine` are the conditions of all trials and of the test trials, (trial,).
+    """
+    found = []
+    for whole, own in zip(_parts(data), _parts(test), strict=True):
+        sums = np.zeros((row.max() + 1, *whole.shape[1:]))
+        np.add.at(sums, row, whole)
+        if width:
+            sums, own = (gaussian_filter1d(a, width, axis=1, mode="nearest") for a in (sums, own))
+        found.append(np.maximum(sums[mine] - own, 0.0) if not data.kind.has_scale else sums[mine] - own)
+    return found[0], np.maximum(found[1], 0.0)
+
+
+def _parts(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is summed, (trial, time, feature), and which bins are counted, (trial, time, 1)."""
+    seen = data.valid[..., None]
+    return np.where(seen, data.kind.encoded(data.y, data.n_features), 0.0), seen.astype(float)
+
+
+def _around(emission: Distribution, data: Data, test: Data, mean: np.ndarray) -> Params:
+    overall = emission.estimate(data.y, data.valid)
+    fixed: Params = {k: overall[k] for k in ("sd", "dispersion") if k in overall}
+    return emission.around(mean, with_sd(fixed, overall, mean, test))
+
+
+def reliability(data: Data, names: list[str], seed: int = 0) -> np.ndarray:
+    """Return the reliability of the mean response of each unit, (feature,).
+
+    Trials are halved at random within each condition; r is the correlation, over time and conditions, of the
+    mean responses of both halves, averaged over HALVINGS halvings. The mean response to all trials then has
+    the reliability 2 r / (1 + r) (Spearman 1910, Br J Psychol 3:271; Brown 1910, Br J Psychol 3:296). It is 0
+    where r is negative, and NaN for a unit whose mean response does not vary.
+
+    Parameters
+    ----------
+    data : trials with their labels.
+    names : covariates that make the conditions; none: all trials are alike.
+    seed : of the halvings.
+    """
+    rng, y, seen = np.random.default_rng([seed, 21]), *_parts(data)
+    row = np.zeros(len(y), int)
+    if names:
+        assert data.labels is not None
+        row = np.unique(conditions.keys(data.labels, names), return_inverse=True)[1]
+    flat = np.concatenate([y, seen], -1).reshape(len(y), -1)
+    correlations = [_correlation(*_halves(flat, row, y.shape[1], rng)) for _ in range(HALVINGS)]
+    r = np.maximum(np.mean(correlations, 0), 0.0)
+    return np.asarray(2 * r / (1 + r))
+
+
+def _halves(flat: np.ndarray, row: np.ndarray, n_time: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return the mean responses (condition and bin, feature) of two random halves, NaN without a trial."""
+    rank = np.empty(len(row), int)
+    order = np.lexsort((rng.random(len(row)), row))
+    rank[order] = np.arange(len(row))
+    found = []
+    for half in (0, 1):
+        member = (row == np.arange(row.max() + 1)[:, None]) & (rank % 2 == half)
+        sums = (member.astype(float) @ flat).reshape((row.max() + 1) * n_time, -1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found.append(sums[:, :-1] / sums[:, -1:])
+    return found
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the correlation of each column over the rows that both have, (feature,)."""
+    both = np.isfinite(a).all(1) & np.isfinite(b).all(1)
+    a, b = (x[both] - x[both].mean(0) for x in (a, b))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((a * b).sum(0) / np.sqrt((a**2).sum(0) * (b**2).sum(0)))
+
+
+def sentence(folds: list[pd.DataFrame], unit: str) -> str:
+    """Return what the tables of all folds say, in words.
+
+    Parameters
+    ----------
+    folds : `table` of each fold.
+    unit : of the score.
+    """
+    every = pd.concat(folds)
+    told, steady = (every[every["quantity"] == q] for q in ("oracle", "reliability"))
+    names = sorted({str(n) for n in told["conditions"].dropna() if n})
+    among = f"of the same condition ({'; '.join(names)}) " if names else ""
+    said = (
+        f"A mean response made of all other trials {among}would score {told['value'].mean():.3f} {unit} on "
+        "the same test trials; what a model scores above that, it has read from the activity of the single "
+        "trial."
+    )
+    middle = steady.groupby("feature")["value"].mean().median()
+    if np.isnan(middle):
+        return said
+    return f"{said} The mean responses of the units have a median split-half reliability of {middle:.2f}."

@@ -1,0 +1,58 @@
+"""Notes under the comparison: what its numbers are conditional on, and which models know more than others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+
+def known(card: dict[str, Any]) -> str:
+    """Return what a fit is given of each trial beside its past bins and inputs, as words; "" for nothing."""
+    covariates = card.get("chosen", {}).get("conditions", [])
+    place = ["number of the trial"] if "place" in card.get("sees", ()) else []
+    return ", ".join([*covariates, *place])
+
+
+def unequal(frame: pd.DataFrame) -> list[str]:
+    """Return one sentence per model that knows more of a trial than the networks; none of averages.
+
+    Parameters
+    ----------
+    frame : rows of comparison.csv of one recording.
+    """
+    said = []
+    for row in frame[~frame["averaged"].astype(bool)].to_dict("records"):
+        if not isinstance(row["knows"], str) or not row["knows"]:
+            continue
+        said.append(
+            f"{row['variant']} knows more of each trial than the networks: {row['knows']}. A network has to "
+            "infer it from the activity."
+        )
+    return said
+
+
+def stability(frame: pd.DataFrame) -> list[str]:
+    """Return one sentence on how sure the choices of variants are; none where nothing was chosen.
+
+    Parameters
+    ----------
+    frame : rows of comparison.csv of one recording.
+    """
+    rows = frame[frame["choice_stability"].notna()]
+    if rows.empty:
+        return []
+    each = [f"{r['variant']} {100 * r['choice_stability']:.0f} %" for r in rows.to_dict("records")]
+    return [f"Another sample of the validation trials would have chosen the same variant: {', '.join(each)}."]
+
+
+def under_table(frame: pd.DataFrame) -> list[str]:
+    """Return the notes on a whole comparison.csv for a terminal, each followed by an empty line."""
+    said = []
+    if (frame["folds"] == 1).any():
+        said.append("One split: intervals are conditional on it, other training trials are not in them.")
+    if frame["averaged"].any():
+        said.append("(averaged): the members' mean prediction, an extra row that no test uses.")
+    for dataset, rows in frame.groupby("dataset", sort=False):
+        said += [f"{dataset}: {sentence}" for sentence in unequal(rows)]
+    return [line for sentence in said for line in (sentence, "")]
