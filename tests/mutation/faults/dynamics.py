@@ -34,6 +34,10 @@ FAULTS = [
         "outliers", "(1 + n_permutations - reached) / (1 + n_permutations)", "(n_permutations - reached) / n_permutations", ("test_dynamics.py -k outlier", "test_couplings.py"),
     ),
     Fault(
+        "An echo state is claimed of a rotation: any negative exponent will do.",
+        "_test", "slope < -np.log(len(inputs)) / len(inputs)", "slope < 0", ("test_memory_of_states.py -k reach", "test_reservoirs.py"),
+    ),
+    Fault(
         "Excitatory currents flow against the synapses: the weights are transposed.",
         "balance", "r @ np.maximum(w, 0).T", "r @ np.maximum(w, 0)", ("test_similarity.py -k currents", "test_couplings.py"),
     ),
