@@ -34,6 +34,10 @@ FAULTS = [
         "outliers", "(1 + n_permutations - reached) / (1 + n_permutations)", "(n_permutations - reached) / n_permutations", ("test_dynamics.py -k outlier", "test_couplings.py"),
     ),
     Fault(
+        "Gains of rows and columns are not kept by the null that keeps them.",
+        "profile_kept", "z * scale / _scales(z, inside)", "z * np.sqrt((w[inside] ** 2).mean())", ("test_dynamics.py -k profile", "test_couplings.py"),
+    ),
+    Fault(
         "An echo state is claimed of a rotation: any negative exponent will do.",
         "_test", "slope < -np.log(len(inputs)) / len(inputs)", "slope < 0", ("test_memory_of_states.py -k reach", "test_reservoirs.py"),
     ),
