@@ -20,7 +20,7 @@ import xarray as xr
 
 from cortseq import dynamics, models, store
 from cortseq import recording as rec
-from cortseq.dynamics import laboratory, similarity, summary
+from cortseq.dynamics import laboratory, quantities, similarity, summary
 from cortseq.dynamics.fixed_points import rms_spread
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
@@ -156,7 +156,7 @@ def recover(family: str, size: Size, seed: int = 0, say=print) -> Recovered:
     scale = rms_spread(true.predict(spikes, test)[0].reshape(-1, size.units))
     matches, common = (
         [_match(found, member, scale, least) for member in range(size.members)]
-        for least in (0.0, summary.MOST)
+        for least in (0.0, quantities.MOST)
     )
     spectra = [_spectra(one) for one in found]
     apart = [similarity.spectral_distance(spectra[0][0], s) for s in spectra[1]] if spectra[0] else [np.nan]
@@ -218,7 +218,7 @@ def _match(found: list, member: int, scale: float, least: float) -> similarity.F
     """Fixed points near the data, by the counts they expect; of the student those that a share of `least` of the others has."""
     points, stable = [], []
     for m, one, share in ((0, found[0], 0.0), (member, found[1], least)):
-        near = one["distance"].values[m] <= summary.NEAR
+        near = one["distance"].values[m] <= quantities.NEAR
         if "shared" in one:
             near &= one["shared"].values[m] >= share
         points.append(one["expected"].values[m][near])

@@ -100,6 +100,11 @@ class Study(BaseModel):
         8, ge=2, description="test trials that are forecast, spread over all of them"
     )
     cosmoothing: bool = Field(False, description="whether smoothers predict held-out units (counts only)")
+    controls: bool = Field(
+        False,
+        description="whether every dissected network is also fitted to its recording with the bins of each "
+        "trial in random order; the untrained network is always a control",
+    )
     sequence: list[Name] = Field(
         default_factory=list,
         description="datasets in the order in which models with `after: previous` learn them",

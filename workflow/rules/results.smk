@@ -195,7 +195,8 @@ def fallible():
     """Whatever the study goes on without where it cannot be made: (dataset, product, name, fold) and file."""
     found = []
     for dataset, facts in FACTS.items():
-        for product in ("fits", "scores", "dynamics", *products.TASKS):
+        controls = ["controls"] if STUDY.controls else []
+        for product in ("fits", "scores", *controls, "dynamics", *products.TASKS):
             pairs = zip(
                 products.labels(product, facts), products.files(OUT, product, facts)
             )
@@ -246,7 +247,7 @@ rule report:
         dissected={d: products.labels("dynamics_tables", f) for d, f in FACTS.items()},
         study={
             key: getattr(STUDY, key)
-            for key in ("study", "seed", "folds", "members", "burn_in")
+            for key in ("study", "seed", "folds", "members", "burn_in", "controls")
         },
         code=code("report"),
     script:

@@ -38,6 +38,18 @@ FAULTS = [
         "profile_kept", "z * scale / _scales(z, inside)", "z * np.sqrt((w[inside] ** 2).mean())", ("test_dynamics.py -k profile", "test_couplings.py"),
     ),
     Fault(
+        "What differs from the untrained network alone is called learned.",
+        "_learned", 'if set(apart) == set(CONTROLS)', "if apart", ("test_controls.py",),
+    ),
+    Fault(
+        "A sign is identified although its interval holds 0.",
+        "_sign", "low > 0 or high < 0", "True", ("test_laboratory.py -k verdicts",),
+    ),
+    Fault(
+        "Missing bins take part in the shuffled control.",
+        "shuffled", "rng.permutation(row[known])", "rng.permutation(row)[known]", ("test_controls.py",),
+    ),
+    Fault(
         "An echo state is claimed of a rotation: any negative exponent will do.",
         "_test", "slope < -np.log(len(inputs)) / len(inputs)", "slope < 0", ("test_memory_of_states.py -k reach", "test_reservoirs.py"),
     ),

@@ -34,6 +34,7 @@ def examine(
     label_name: str = "",
     seed: int = 0,
     say: Callable[[str], Any] = print,
+    numbers: bool = False,
 ) -> xr.Dataset:
     """Run all analyses of a recurrent Fit.
 
@@ -43,13 +44,14 @@ def examine(
     train, test : positions of trials; 64 of `test` are used.
     label_name : covariate of the recording that makes conditions ("" or unknown: none).
     say : progress.
+    numbers : only analyses that the table (`summary.summarise`) has a line of, as for a control.
     """
     test = evenly(test, analyse.MAX_TRIALS)
     label = recording[label_name].values if label_name in recording.coords else None
     subject = Subject(fit, recording, np.asarray(train, int), test, label, seed)
     found = analyse.dissect_fit(fit, recording, test, label_name, seed)
     found.attrs["not_done"] = []
-    for analysis in ANALYSES:
+    for analysis in [a for a in ANALYSES if not numbers or a not in _DRAWN]:
         say(f"dynamics: {analysis.__name__}")
         try:
             variables, attrs = analysis(subject, found)
@@ -83,5 +85,14 @@ ANALYSES = (
     weights.capacity,
     weights.mean_field,
     cells.currents,
+    cells.release,
+)
+_DRAWN = (  # analyses that figures show and the table has no line of
+    closed_loop.vector_field,
+    open_loop.conditions,
+    open_loop.bound,
+    open_loop.past,
+    open_loop.common_plane,
+    weights.bulk,
     cells.release,
 )
