@@ -71,6 +71,7 @@ def jobs(study: Study) -> dict[str, int]:
         found["fit"] = found["score"] = study.folds * sum(len(f.variants) for f in every)
         found["dynamics"] = sum(len(f.flowing) for f in every)
         found["control"] = found["dynamics"] * study.controls
+        found["refit"] = found["dynamics"] * study.calibrate
         found["task"] = study.folds * sum(len(models) for f in every for models in f.tasks.values())
         found["forgetting"] = len(whole.carried)
         counted = [f for f in every if TRACKS[f.track].has_events]

@@ -28,6 +28,7 @@ PATHS = {
     "dynamics": "dynamics/{dataset}/{variant}/fold{fold}.zarr.zip",
     "dynamics_tables": "dynamics/{dataset}/{variant}/fold{fold}.csv",
     "controls": "controls/{dataset}/{variant}.zarr.zip",
+    "refits": "refits/{dataset}/{variant}/{draw}.csv",
     "forecasts": "forecasts/{dataset}/{model}/fold{fold}.zarr.zip",
     "memory": "memory/{dataset}/{model}/fold{fold}.zarr.zip",
     "generation": "generation/{dataset}/{model}/fold{fold}.csv",

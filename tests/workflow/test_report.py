@@ -541,7 +541,15 @@ def _page(table: pd.DataFrame, folds: int = 2) -> str:
     ]
     return report.render(
         TEMPLATE.read_text(),
-        {"study": "hand", "seed": 4, "folds": folds, "members": 3, "burn_in": 5, "controls": True},
+        {
+            "study": "hand",
+            "seed": 4,
+            "folds": folds,
+            "members": 3,
+            "burn_in": 5,
+            "controls": True,
+            "calibrate": 20,
+        },
         table,
         TIMING,
         dict.fromkeys(("ring", "song", "wave"), audits),

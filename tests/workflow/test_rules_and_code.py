@@ -24,6 +24,7 @@ STUDY = {
     "folds": 2,
     "burn_in": 3,
     "controls": True,
+    "calibrate": 19,
     "sequence": ["a", "b"],
     "datasets": {
         "a": {"source": "synthetic", "kind": "ring", "trials": 40, "units": 8, "bins": 12, "part": [0, 0.5]},
@@ -83,19 +84,26 @@ def codes(jobs, rule: str, key: str) -> dict[str, set]:
     return found
 
 
-@pytest.mark.parametrize("rule", ["fit", "score", "dynamics", "control"])
+@pytest.mark.parametrize("rule", ["fit", "score", "dynamics", "control", "refit"])
 def test_the_code_of_a_family_is_in_the_fingerprint_of_its_jobs(jobs, rule):
     """Else a change of the family would run nothing again."""
     found = codes(jobs, rule, "variant")
     assert all(len(of_variant) == 1 for of_variant in found.values())
-    assert len(set.union(*found.values())) == len(found) == (1 if rule in ("dynamics", "control") else 3)
+    assert (
+        len(set.union(*found.values()))
+        == len(found)
+        == (1 if rule in ("dynamics", "control", "refit") else 3)
+    )
 
 
 def test_every_dissected_network_has_a_control_where_the_study_asks_for_it(jobs):
     plan = study.validate(STUDY)
     planned = plans.jobs(plan)
     assert sum(job["rule"] == "control" for job in jobs) == planned["control"] == planned["dynamics"] == 3
-    assert "control" not in plans.jobs(plan.model_copy(update={"controls": False}))
+    assert sum(job["rule"] == "refit" for job in jobs) == planned["refit"] == 19 * 3
+    assert not {"control", "refit"} & set(
+        plans.jobs(plan.model_copy(update={"controls": False, "calibrate": 0}))
+    )
 
 
 @pytest.mark.parametrize("task", ["forecasts", "generation"])
@@ -270,7 +278,8 @@ def test_dynamics_stand_beside_their_controls(products_of, monkeypatch):
     from cortseq.dynamics.laboratory import open_loop
 
     # of all analyses one
-    monkeypatch.setattr(laboratory, "ANALYSES", (open_loop.dimension,))
+    monkeypatch.setattr(laboratory, "NUMBERS", (open_loop.dimension,))
+    monkeypatch.setattr(laboratory.examine, "__defaults__", ("", 0, print, (open_loop.dimension,)))
     bare = xr.Dataset(attrs={"track": "counts", "bin_width": 0.02})
     monkeypatch.setattr(laboratory.analyse, "dissect_fit", lambda *_: bare.copy())
     out, recording, manifest = products_of
@@ -291,7 +300,7 @@ def test_dynamics_stand_beside_their_controls(products_of, monkeypatch):
             store.write_failure("no member has a finite loss", beside[0])
         fits = [str(out / "fits/d/rate/fold0.safetensors")]
         output = Named(product=str(out / "dynamics.zarr.zip"), table=str(out / f"{name}.csv"))
-        more = inputs(out, fit=fits, shuffled=beside)
+        more = inputs(out, fit=fits, shuffled=beside, refits=[])
         run("dynamics", out, input=more, output=output, params=SimpleNamespace(**shared), wildcards=where)
         tables[name] = store.read_table(output.table).set_index("quantity")
     line = tables["with"].loc["participation ratio"]

@@ -113,6 +113,37 @@ rule control:
         "../scripts/control.py"
 
 
+def refits(dataset, variant):
+    """The refits that calibrate the intervals of a variant's dynamics, in order."""
+    draws = range(STUDY.calibrate)
+    return [path("refits", dataset=dataset, variant=variant, draw=d) for d in draws]
+
+
+rule refit:
+    # by how much quantities are missed where the truth is a fitted network
+    input:
+        trials=rules.preprocess.output,
+        split=rules.split.output,
+        fit=path("fits", fold=0),
+    output:
+        path("refits"),
+    log:
+        OUT + "/logs/refits/{dataset}/{variant}/{draw}.log",
+    wildcard_constraints:
+        draw=r"\d+",
+    threads: 1
+    resources:
+        gpu=gpus,
+        mem_mb=8000,
+        runtime=24 * 60,
+    params:
+        seed=STUDY.seed,
+        device=STUDY.device,
+        code=lambda w: code("refit", models.modules()[spec(w).family]),
+    script:
+        "../scripts/refit.py"
+
+
 rule dynamics:
     input:
         trials=rules.preprocess.output,
@@ -123,6 +154,7 @@ rule dynamics:
             if STUDY.controls
             else []
         ),
+        refits=lambda w: refits(w.dataset, w.variant),
     output:
         product=path("dynamics"),
         table=path("dynamics_tables"),

@@ -201,6 +201,11 @@ def fallible():
                 products.labels(product, facts), products.files(OUT, product, facts)
             )
             found += [[[dataset, product, *key], file] for key, file in pairs]
+        found += [
+            [[dataset, "refits", f"{variant} {draw}", 0], file]
+            for variant in facts.flowing
+            for draw, file in enumerate(refits(dataset, variant))
+        ]
     found += [[[d, "cosmoothing", d, 0], file] for d, file in SMOOTHED.items()]
     found += [
         [["all", "forgetting", v, 0], path("forgetting", variant=v)] for v in CARRIED
@@ -247,7 +252,15 @@ rule report:
         dissected={d: products.labels("dynamics_tables", f) for d, f in FACTS.items()},
         study={
             key: getattr(STUDY, key)
-            for key in ("study", "seed", "folds", "members", "burn_in", "controls")
+            for key in (
+                "study",
+                "seed",
+                "folds",
+                "members",
+                "burn_in",
+                "controls",
+                "calibrate",
+            )
         },
         code=code("report"),
     script:

@@ -12,4 +12,4 @@ with job(snakemake, may_fail=True) as say:
     how = params.members, params.seed, params.device, say
     fit = model.fit(shuffled, roles["train"], roles["valid"], *how)
     where = roles["train"], roles["test"], params.label, params.seed, say
-    store.write(laboratory.examine(fit, recording, *where, numbers=True), snakemake.output[0])
+    store.write(laboratory.examine(fit, recording, *where, analyses=laboratory.NUMBERS), snakemake.output[0])

@@ -1,7 +1,7 @@
 """Every analysis of the dynamics of one recurrent variant, and the table of what its members agree on."""
 
 from cortseq import models, splits, store
-from cortseq.dynamics import controls, laboratory, summary
+from cortseq.dynamics import calibration, controls, laboratory, summary
 from cortseq.jobs import job
 
 with job(snakemake, may_fail=True) as say:
@@ -14,7 +14,11 @@ with job(snakemake, may_fail=True) as say:
     found.attrs.update(dataset=snakemake.wildcards.dataset, variant=snakemake.wildcards.variant)
     store.write(found, snakemake.output.product)
     say("dynamics: the same of the network before learning")
-    before = laboratory.examine(controls.untrained(fit, recording), recording, *how, numbers=True)
+    before = laboratory.examine(
+        controls.untrained(fit, recording), recording, *how, analyses=laboratory.NUMBERS
+    )
     shuffled = [store.read(file) for file in snakemake.input.shuffled if store.failure(file) is None]
     beside = {"untrained": before, **({"shuffled": shuffled[0]} if shuffled else {})}
-    store.write_table(summary.summarise(found, beside), snakemake.output.table)
+    table = summary.summarise(found, beside)
+    again = [store.read_table(file) for file in snakemake.input.refits if store.failure(file) is None]
+    store.write_table(calibration.calibrated(table, again) if again else table, snakemake.output.table)

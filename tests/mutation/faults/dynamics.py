@@ -42,6 +42,14 @@ FAULTS = [
         "_learned", 'if set(apart) == set(CONTROLS)', "if apart", ("test_controls.py",),
     ),
     Fault(
+        "Calibrated intervals reach as far as the second largest of 20 misses.",
+        "_widened", "LEVEL * (len(known) + 1)", "LEVEL * len(known)", ("test_calibration.py",),
+    ),
+    Fault(
+        "A draw has values where the recording has gaps.",
+        "drawn", "np.where(known, run.values, old.values)", "run.values", ("test_calibration.py",),
+    ),
+    Fault(
         "A sign is identified although its interval holds 0.",
         "_sign", "low > 0 or high < 0", "True", ("test_laboratory.py -k verdicts",),
     ),
