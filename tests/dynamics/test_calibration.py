@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from untrained import untrained
 
-from cortseq import models, study
+from cortseq import models, store, study
 from cortseq import recording as rec
 from cortseq.dynamics import calibration
 from cortseq.dynamics.laboratory import open_loop
@@ -78,6 +78,18 @@ def test_a_refit_tells_the_truth_and_what_is_found_of_it(counts):
     eigenvalues = np.linalg.eigvalsh(np.cov(states.T))
     assert row["truth"] == pytest.approx(eigenvalues.sum() ** 2 / (eigenvalues**2).sum(), rel=0.05)
     assert np.isfinite(row["value"]) and row["value"] != row["truth"]
+
+
+def test_a_network_with_inputs_keeps_its_intervals(counts, tmp_path):
+    recording = counts.assign(inputs=(("trial", "time", "input"), np.zeros((*counts["valid"].shape, 1))))
+    fit = untrained(models.Rate(hidden=3), recording)
+    said = []
+    one = calibration.refit(fit, recording, {}, 0, say=said.append)
+    store.write_table(one, tmp_path / "a.csv")
+    assert calibration.calibrated(table(5.0, 4.9, 5.1), [store.read_table(tmp_path / "a.csv")] * 20).equals(
+        table(5.0, 4.9, 5.1)
+    )
+    assert "cannot draw" in said[0]
 
 
 def test_too_few_refits_are_refused():

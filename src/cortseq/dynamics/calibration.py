@@ -60,8 +60,14 @@ def refit(
 
     Returns
     -------
-    quantity, truth : of the member that drew the recording, value : mean over the members fitted to it.
+    quantity, truth : of the member that drew the recording, value : mean over the members fitted to it. No
+    rows of a network with recorded inputs, which cannot run freely.
     """
+    if fit.card["n_inputs"]:
+        say(
+            "dynamics: a network with recorded inputs cannot draw a recording: its intervals stay as they are"
+        )
+        return pd.DataFrame({name: pd.Series(dtype=float) for name in ("quantity", "truth", "value")})
     members, made = fit.card["members"], seed + 1000 * (draw + 1)
     one = fit.only(draw % members)
     spikes = drawn(one, recording, seed=made)
