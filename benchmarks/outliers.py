@@ -9,6 +9,8 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from scipy.stats import binomtest
 from cortseq import dynamics, store
 
 ALPHA = 0.05
+GAIN = 0.8  # standard deviation of the logarithm of a unit's gain
 _FEW = 49  # shuffles after which most matrices are settled
 
 
@@ -25,7 +28,7 @@ class Rate:
     """How often the largest eigenvalue was called an outlier in `draws` matrices, with an exact 95 % interval."""
 
     matrix: str
-    keep_row_sums: bool
+    null: str
     planted: float
     draws: int
     found: float
@@ -53,52 +56,64 @@ def dale_zero_rows(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.nda
     return w, signs
 
 
+def with_gains(rng: np.random.Generator, n: int, kind: Callable, rows: bool, columns: bool) -> tuple:
+    """The same, each unit's row or column or both times its log-normal gain (standard deviation of its logarithm: GAIN)."""
+    w, signs = kind(rng, n)
+    gains = np.exp(GAIN * rng.normal(size=n))
+    return w * np.where(rows, gains, 1.0)[:, None] * np.where(columns, gains, 1.0), signs
+
+
 KINDS: dict[str, Callable] = {
     "independent entries": gaussian,
+    "independent, rows of unequal gain": partial(with_gains, kind=gaussian, rows=True, columns=False),
+    "independent, columns of unequal gain": partial(with_gains, kind=gaussian, rows=False, columns=True),
+    "independent, units of unequal gain": partial(with_gains, kind=gaussian, rows=True, columns=True),
     "Dale's law, balanced in the mean": dale,
+    "Dale's law, units of unequal gain": partial(with_gains, kind=dale, rows=True, columns=True),
     "Dale's law, rows sum to zero": dale_zero_rows,
 }
 
-# and whether shuffles keep row sums; independent entries have none to keep
-CASES = [(kind, rows) for kind in KINDS for rows in ([False] if KINDS[kind] is gaussian else [False, True])]
+NULLS: dict[str, dict] = {
+    "entries": {},
+    "entries of a row": {"keep_row_sums": True},
+    "profile": {"null": "profile"},
+}
 
 
-def measure(
-    kind: str, keep_row_sums: bool, planted: float, draws: int, n: int, permutations: int, seed: int
-) -> Rate:
-    """`planted` : modulus of the outlier in radii of the bulk; 0: none."""
+def measure(kind: str, null: str, planted: float, draws: int, n: int, permutations: int, seed: int) -> Rate:
+    """`planted` : modulus of the outlier in radii of the bulk that rows and columns predict; 0: none."""
     hits = 0
     for draw in range(draws):
         rng = np.random.default_rng([seed, draw])
         w, signs = KINDS[kind](rng, n)
         if planted:
             u = rng.normal(size=n)
-            w = w + planted * dynamics.bulk_radius(w, signs) * np.outer(u, u) / (u @ u)
-        hits += significant(w, signs, permutations, draw, keep_row_sums)
+            w = w + planted * dynamics.predicted_disc(w, signs)[1] * np.outer(u, u) / (u @ u)
+        hits += significant(w, signs, permutations, draw, null)
     low, high = binomtest(hits, draws).proportion_ci(0.95)
-    return Rate(kind, keep_row_sums, planted, draws, hits / draws, low, high)
+    return Rate(kind, null, planted, draws, hits / draws, low, high)
 
 
-def significant(w: np.ndarray, signs, permutations: int, seed: int, keep_row_sums: bool = False) -> bool:
+def significant(w: np.ndarray, signs, permutations: int, seed: int, null: str = "entries") -> bool:
     """Whether `dynamics.outliers` finds one. The first shuffles are the same whatever their number: where enough
     of a few reach the largest eigenvalue, the rest cannot make it one, and is spared (Besag & Clifford 1991,
     Biometrika 78:301)."""
     if permutations > _FEW:
-        p = dynamics.outliers(w, signs, _FEW, seed, keep_row_sums).p_values[0]
+        p = dynamics.outliers(w, signs, _FEW, seed, **NULLS[null]).p_values[0]
         if p * (_FEW + 1) >= ALPHA * (permutations + 1):
             return False
-    return bool(dynamics.outliers(w, signs, permutations, seed, keep_row_sums).is_outlier.any())
+    return bool(dynamics.outliers(w, signs, permutations, seed, **NULLS[null]).is_outlier.any())
 
 
 def table(rates: list[Rate]) -> str:
     """The results as a table of Markdown."""
     lines = [
-        f"| {r.matrix} | {'rows' if r.keep_row_sums else 'classes'} | {f'{r.planted:g} radii' if r.planted else 'none'} | {r.draws} | {r.found:.3f} | {r.low:.3f} to {r.high:.3f} |"
+        f"| {r.matrix} | {r.null} | {f'{r.planted:g} radii' if r.planted else 'none'} | {r.draws} | {r.found:.3f} | {r.low:.3f} to {r.high:.3f} |"
         for r in rates
     ]
     return "\n".join(
         [
-            "| matrix | shuffled within | planted | draws | found | 95 % interval |",
+            "| matrix | null | planted | draws | found | 95 % interval |",
             "|---|---|---|---:|---:|---|",
             *lines,
         ]
@@ -109,20 +124,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure type I error, then power, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.outliers", description=__doc__)
     for name, default in (
-        ("n", 200),
-        ("draws", 500),
+        ("n", 100),
+        ("draws", 200),
         ("power_draws", 100),
         ("permutations", 199),
         ("seed", 0),
     ):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--planted", type=float, default=1.3, help="modulus of the outlier, in radii")
+    parser.add_argument("--null", choices=list(NULLS), nargs="+", default=["profile", "entries"])
     parser.add_argument("--output", type=Path, default=Path("results/bench/outliers"))
     given = parser.parse_args(arguments)
     rates = []
     for planted, draws in ((0.0, given.draws), (given.planted, given.power_draws)):
-        for kind, rows in CASES:
-            rates.append(measure(kind, rows, planted, draws, given.n, given.permutations, given.seed))
+        for null, kind in product(given.null, KINDS):
+            rates.append(measure(kind, null, planted, draws, given.n, given.permutations, given.seed))
             print(table(rates[-1:]).splitlines()[-1], flush=True)
     store.write_text(table(rates) + "\n", given.output.with_suffix(".md"))
     store.write_json(

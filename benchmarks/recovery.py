@@ -17,16 +17,24 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.stats import binomtest
 
 from cortseq import dynamics, models, store
 from cortseq import recording as rec
-from cortseq.dynamics import laboratory, similarity, summary
+from cortseq.dynamics import calibration, laboratory, quantities, similarity, summary
 from cortseq.dynamics.fixed_points import rms_spread
+from cortseq.dynamics.laboratory import closed_loop, weights
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
 
 TEACHERS = ("rate", "lstm", "dale", "stp", "low_rank", "chaotic")
 WEIGHT_DECAYS = (0.0, 0.1, 0.2, 0.5)  # of students, chosen on validation trials
+# What the coverage of calibrated intervals is measured on: no twins, which are slow, and no numbers of weights.
+CALIBRATED = tuple(
+    analysis
+    for analysis in laboratory.NUMBERS
+    if analysis is not closed_loop.twins and analysis.__module__ != weights.__name__
+)
 _CHAOTIC_UNITS, _CHAOTIC_LEAK, _DRAWS = 20, 0.4, 1000
 
 
@@ -156,7 +164,7 @@ def recover(family: str, size: Size, seed: int = 0, say=print) -> Recovered:
     scale = rms_spread(true.predict(spikes, test)[0].reshape(-1, size.units))
     matches, common = (
         [_match(found, member, scale, least) for member in range(size.members)]
-        for least in (0.0, summary.MOST)
+        for least in (0.0, quantities.MOST)
     )
     spectra = [_spectra(one) for one in found]
     apart = [similarity.spectral_distance(spectra[0][0], s) for s in spectra[1]] if spectra[0] else [np.nan]
@@ -218,7 +226,7 @@ def _match(found: list, member: int, scale: float, least: float) -> similarity.F
     """Fixed points near the data, by the counts they expect; of the student those that a share of `least` of the others has."""
     points, stable = [], []
     for m, one, share in ((0, found[0], 0.0), (member, found[1], least)):
-        near = one["distance"].values[m] <= summary.NEAR
+        near = one["distance"].values[m] <= quantities.NEAR
         if "shared" in one:
             near &= one["shared"].values[m] >= share
         points.append(one["expected"].values[m][near])
@@ -242,6 +250,87 @@ def _coverage(truth, stated) -> tuple[int, list[str]]:
             hit += inside
             missed += [] if inside else [str(name)]
     return int(hit), missed
+
+
+@dataclass(frozen=True)
+class Covered:
+    """How many lines of students' tables hold the teacher's value, as stated and calibrated by refits.
+
+    Lines are those of all recordings of one teacher; those of one recording are not independent. width : median
+    of the calibrated over the stated width.
+    """
+
+    family: str
+    recordings: int
+    refits: int
+    lines: int
+    stated: int
+    calibrated: int
+    width: float
+    missed: str
+
+
+def coverage(family: str, size: Size, refits: int, recordings: int, seed: int = 0, say=print) -> Covered:
+    """Students of several recordings of one teacher; the refits of the first calibrate the intervals of all."""
+    train, valid, test = roles(size)
+    given = {"train": train, "valid": valid, "test": test}
+    true, model = teacher(family, size, seed), specification(family, size)
+    model = model.model_copy(update={"weight_decay": size.teacher_decay})
+    truths, stated, again = [], [], []
+    for k in range(recordings):
+        spikes = true.simulate(size.trials, size.time, seed=seed + k)
+        fit = model.fit(spikes, train, valid, size.members, seed + k + 1, progress=_quiet)
+        found = [
+            laboratory.examine(f, spikes, train, test, "", seed, _quiet, CALIBRATED) for f in (true, fit)
+        ]
+        for to, one in zip((truths, stated), found, strict=True):
+            to.append(summary.summarise(one))
+        if k == 0:
+            first = fit, spikes
+    for draw in range(refits):
+        again.append(calibration.refit(*first, given, draw, seed, "cpu", _quiet, CALIBRATED))
+        say(f"{family}: refit {draw + 1}")
+    widened = [calibration.calibrated(one, again) for one in stated]
+    return _covered(family, refits, truths, stated, widened)
+
+
+def _covered(family: str, refits: int, truths: list, stated: list, widened: list) -> Covered:
+    """Count the lines that hold the truth; of lines without a calibrated interval nothing is counted."""
+    known = [table["interval"].astype(str).str.startswith("calibrated") for table in widened]
+    before, after = (
+        [_coverage(truth, table[rows]) for truth, table, rows in zip(truths, tables, known, strict=True)]
+        for tables in (stated, widened)
+    )
+    widths = [
+        (w[rows]["high"] - w[rows]["low"]) / (s[rows]["high"] - s[rows]["low"])
+        for s, w, rows in zip(stated, widened, known, strict=True)
+    ]
+    ratio = np.concatenate(widths)
+    return Covered(
+        family,
+        len(stated),
+        refits,
+        sum(hit + len(missed) for hit, missed in before),
+        sum(hit for hit, _ in before),
+        sum(hit for hit, _ in after),
+        float(np.median(ratio[np.isfinite(ratio)])),
+        ", ".join(sorted({name for _, missed in after for name in missed})),
+    )
+
+
+def coverage_table(rows: list[Covered]) -> str:
+    """The coverage as a table of Markdown, with Clopper-Pearson intervals as if lines were independent."""
+    lines = [
+        "| teacher | recordings | refits | lines | stated | calibrated | 95 % | width |",
+        "|---|" + "---:|" * 7,
+    ]
+    for r in rows:
+        low, high = binomtest(r.calibrated, r.lines).proportion_ci(0.95)
+        lines.append(
+            f"| {r.family} | {r.recordings} | {r.refits} | {r.lines} | {r.stated / r.lines:.1%} | "
+            f"{r.calibrated / r.lines:.1%} | {low:.1%} to {high:.1%} | {r.width:.2f} |"
+        )
+    return "\n".join(lines)
 
 
 def _quiet(*_) -> None:
@@ -269,11 +358,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recovery", description=__doc__)
     parser.add_argument("--teachers", nargs="+", default=list(TEACHERS), choices=TEACHERS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--refits", type=int, default=0, help="coverage of intervals calibrated by so many refits"
+    )
+    parser.add_argument("--recordings", type=int, default=10, help="of each teacher, where there are refits")
     for name, default in asdict(Size()).items():
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--output", type=Path, default=Path("results/bench/recovery"))
     given = vars(parser.parse_args(arguments))
     size = Size(**{name: given[name] for name in asdict(Size())})
+    if given["refits"]:
+        return _measure_coverage(given, size)
     rows = []
     for family in given["teachers"]:
         rows.append(recover(family, size, given["seed"]))
@@ -281,6 +376,19 @@ def main(arguments: list[str] | None = None) -> int:
     store.write_text(table(rows) + "\n", given["output"].with_suffix(".md"))
     store.write_json(
         {"size": asdict(size), "rows": [asdict(r) for r in rows]}, given["output"].with_suffix(".json")
+    )
+    return 0
+
+
+def _measure_coverage(given: dict[str, Any], size: Size) -> int:
+    rows = []
+    for family in given["teachers"]:
+        rows.append(coverage(family, size, given["refits"], given["recordings"], given["seed"]))
+        print(coverage_table(rows).splitlines()[-1], rows[-1].missed, flush=True)
+    store.write_text(coverage_table(rows) + "\n", given["output"].with_suffix(".coverage.md"))
+    store.write_json(
+        {"size": asdict(size), "rows": [asdict(r) for r in rows]},
+        given["output"].with_suffix(".coverage.json"),
     )
     return 0
 

@@ -81,7 +81,10 @@ def fit_seconds(plan: Study, found: dict[str, Any]) -> dict[str, float]:
         for variant in variants:
             seconds = costs.seconds(variant.model, size)
             if seconds is not None:  # a plug-in whose arithmetic no law knows
-                taken[variant.model_name] = taken.get(variant.model_name, 0.0) + costs.pace() * seconds
+                # one to shuffled bins, and those to draws of itself
+                fits = 1 + (plan.controls + plan.calibrate) * variant.model.has_flow
+                before = taken.get(variant.model_name, 0.0)
+                taken[variant.model_name] = before + costs.pace() * seconds * fits
     return {name: float(f"{s:.2g}") for name, s in sorted(taken.items(), key=lambda item: -item[1])}
 
 

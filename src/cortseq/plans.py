@@ -76,6 +76,8 @@ def jobs(study: Study) -> dict[str, int]:
         found["fetch"] = len(_fetched(study))
         found["fit"] = found["score"] = study.folds * sum(len(f.variants) for f in every)
         found["dynamics"] = sum(len(f.flowing) for f in every)
+        found["control"] = found["dynamics"] * study.controls
+        found["refit"] = found["dynamics"] * study.calibrate
         found["task"] = study.folds * sum(len(models) for f in every for models in f.tasks.values())
         found["quality"] = sum(len(keys("quality", f)) for f in every)
         found["forgetting"] = len(of_study.carried)

@@ -28,6 +28,8 @@ PATHS = {
     "exports": "predictions/{dataset}/{variant}/fold{fold}.csv",
     "dynamics": "dynamics/{dataset}/{variant}/fold{fold}.zarr.zip",
     "dynamics_tables": "dynamics/{dataset}/{variant}/fold{fold}.csv",
+    "controls": "controls/{dataset}/{variant}.zarr.zip",
+    "refits": "refits/{dataset}/{variant}/{draw}.csv",
     "forecasts": "forecasts/{dataset}/{model}/fold{fold}.zarr.zip",
     "memory": "memory/{dataset}/{model}/fold{fold}.zarr.zip",
     "generation": "generation/{dataset}/{model}/fold{fold}.csv",
@@ -92,7 +94,8 @@ def keys(product: str, facts: Facts) -> list[dict[str, Any]]:
         return [{}]
     if product in ("fits", "scores"):
         return [{"variant": variant, "fold": fold} for variant in facts.variants for fold in folds]
-    narrower = {"curves": facts.recurrent, "dynamics": facts.flowing, "dynamics_tables": facts.flowing}
+    flowing = dict.fromkeys(("dynamics", "dynamics_tables", "controls"), facts.flowing)
+    narrower = {"curves": facts.recurrent, **flowing}
     return [{"variant": variant, "fold": 0} for variant in narrower.get(product, facts.variants)]
 
 

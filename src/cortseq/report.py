@@ -105,7 +105,7 @@ def render(
             "remarks": [*notes.unequal(rows), *(remarks or {}).get(str(name), [])],
             "audits": audits[name]["audits"],
             "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],
-            "dynamics": {v: t.to_dict("records") for v, t in (dynamics or {}).get(str(name), {}).items()},
+            "dynamics": _dissections((dynamics or {}).get(str(name), {}), rows),
             "cosmoothing": (cosmoothing or {}).get(str(name), pd.DataFrame()).to_dict("records"),
             "timing": timing[timing["dataset"] == name].to_dict("records"),
         }
@@ -155,6 +155,17 @@ def remarks(
         found = fits[0][fits[0]["model"] == best]
         said.append(fit_quality.sentence(str(best), found, observation))
     return [sentence for sentence in [*said, *notes.stability(rows)] if sentence]
+
+
+def _dissections(tables: dict[str, pd.DataFrame], rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Return the lines of each table; of a network that learned nothing none is identified or learned."""
+    names = rows.loc[rows["learning"] == words.NOTHING, "variant"]
+    idle = {part for name in names for part in name.split("/")}
+    judged = {
+        name: table.assign(verdict="the network learned nothing", learned="") if name in idle else table
+        for name, table in tables.items()
+    }
+    return {name: table.to_dict("records") for name, table in judged.items()}
 
 
 def theory(template: str, study: str, sections: list[dict[str, Any]]) -> str:

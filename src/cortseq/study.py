@@ -30,6 +30,7 @@ from cortseq.sources.base import Source
 from cortseq.splits import Deal
 from cortseq.textbook import phenomena
 
+FEWEST_REFITS = 19  # the largest miss of so many is exceeded by the next in 5 % of the cases
 MOST_VARIANTS = 10_000  # points of one sweep
 STANDARD_MODELS: dict[str, dict[str, Any]] = {
     "psth": {"family": "psth"},
@@ -101,6 +102,17 @@ class Study(BaseModel):
         8, ge=2, description="test trials that are forecast, spread over all of them"
     )
     cosmoothing: bool = Field(False, description="whether smoothers predict held-out units (counts only)")
+    controls: bool = Field(
+        False,
+        description="whether every dissected network is also fitted to its recording with the bins of each "
+        "trial in random order; the untrained network is always a control",
+    )
+    calibrate: int = Field(
+        0,
+        ge=0,
+        description="refits to draws of each dissected network that calibrate the intervals of its dynamics, "
+        "19 or more; 0: none",
+    )
     sequence: list[Name] = Field(
         default_factory=list,
         description="datasets in the order in which models with `after: previous` learn them",
@@ -130,6 +142,15 @@ class Study(BaseModel):
             raise ValueError(
                 f"valid_fraction: test trials ({test:.2f}) and validation trials ({self.valid_fraction:.2f}) "
                 "leave too few to train on -- lower test_fraction or valid_fraction"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _enough_refits(self) -> Any:
+        if 0 < self.calibrate < FEWEST_REFITS:
+            raise ValueError(
+                f"calibrate: {self.calibrate} refits cannot bound 95 % of what is missed -- "
+                f"ask for {FEWEST_REFITS} or more, or for 0"
             )
         return self
 

@@ -41,3 +41,21 @@ def test_coverage_counts_the_intervals_that_hold():
     truth = DataFrame({"quantity": list("abcd"), "value": [1.0, 2.0, np.nan, 9.0], "map": maps})
     stated = DataFrame({"quantity": list("abcd"), "low": [0.5, 3.0, 0.0, 0], "high": [1.5, 4.0, 1.0, 1]})
     assert recovery._coverage(truth, stated) == (1, ["b"])
+
+
+def test_coverage_counts_calibrated_lines_only():
+    from pandas import DataFrame
+
+    truth = DataFrame({"quantity": list("abc"), "value": [1.0, 2.0, 3.0], "map": "open"})
+    stated = DataFrame(
+        {"quantity": list("abc"), "low": [0.5, 3.0, 9], "high": [1.5, 4.0, 9.5], "interval": ""}
+    )
+    widened = stated.assign(
+        low=[0.0, 1.0, 9], high=[2.0, 5.0, 9.5], interval=["calibrated", "calibrated", ""]
+    )
+    found = recovery._covered("rate", 20, [truth] * 2, [stated] * 2, [widened] * 2)
+    assert (found.recordings, found.lines, found.stated, found.calibrated) == (2, 4, 2, 4)
+    assert found.width == 3.0 and found.missed == ""
+    assert (
+        recovery.coverage_table([found]).splitlines()[-1].startswith("| rate | 2 | 20 | 4 | 50.0% | 100.0% |")
+    )

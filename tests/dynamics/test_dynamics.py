@@ -9,6 +9,7 @@ import torch
 
 from cortseq import dynamics, store
 from cortseq.dynamics import analyse
+from cortseq.dynamics.shuffles import profile_kept
 from cortseq.errors import CortseqError
 
 
@@ -275,12 +276,53 @@ def test_outliers_where_rows_sum_to_zero():
     """Shuffles that keep the sums are exact, and see what shuffles that break them overlook."""
     from benchmarks.outliers import measure
 
-    kind = "Dale's law, rows sum to zero"
-    assert measure(kind, True, 0.0, draws=60, n=30, permutations=59, seed=1).found <= 9 / 60
+    kind, rows = "Dale's law, rows sum to zero", "entries of a row"
+    assert measure(kind, rows, 0.0, draws=60, n=30, permutations=59, seed=1).found <= 9 / 60
     planted = [
-        measure(kind, rows, 1.8, draws=12, n=80, permutations=39, seed=1).found for rows in (True, False)
+        measure(kind, null, 1.8, draws=12, n=80, permutations=39, seed=1).found for null in (rows, "entries")
     ]
     assert planted[0] > planted[1] + 0.25
+
+
+def test_gains_of_units_are_no_outliers():
+    """Unequal gains pass for structure where entries are exchanged, and do not where the profile stays."""
+    from benchmarks.outliers import measure
+
+    found = {
+        null: measure(
+            "independent, units of unequal gain", null, 0.0, 30, n=16, permutations=39, seed=2
+        ).found
+        for null in ("entries", "profile")
+    }
+    assert found["profile"] <= 5 / 30 < found["entries"]  # 99.7 % of Binomial(30, 0.05)
+
+
+@pytest.mark.parametrize("signs", [None, np.repeat([1.0, -1.0], [9, 3])])
+def test_the_profile_null_keeps_the_profile(signs):
+    """Of entries +-r_i c_j only the signs change places; under Dale's law nothing is left to exchange."""
+    rng = np.random.default_rng(0)
+    gains = np.outer(np.exp(rng.normal(size=12)), np.exp(rng.normal(size=12)))
+    w = gains * (rng.choice([-1.0, 1.0], (12, 12)) if signs is None else signs)
+    w[4] = 0.0  # a unit without input
+    classes = np.ones(12) if signs is None else signs
+    groups = [np.flatnonzero(~np.eye(12, dtype=bool) & (classes == sign)) for sign in np.unique(classes)]
+    shuffled = next(profile_kept(w, groups, rng))
+    np.testing.assert_allclose(np.abs(shuffled), np.abs(w), rtol=1e-6)
+    assert ((np.sign(shuffled) != np.sign(w)).sum() > 20) == (signs is None)
+
+
+def test_a_planted_part_stands_out_of_its_profile():
+    rng = np.random.default_rng(0)
+    u = rng.normal(size=60)
+    w = rng.normal(size=(60, 60)) / np.sqrt(60) + 2.5 * np.outer(u, u) / (u @ u)
+    found = dynamics.outliers(np.exp(rng.normal(size=60)) * w, n_permutations=59, null="profile")
+    assert found.is_outlier.sum() == 1
+
+
+@pytest.mark.parametrize("settings", [{"null": "signs"}, {"null": "profile", "keep_row_sums": True}])
+def test_nulls_that_do_not_exist_are_refused(settings):
+    with pytest.raises(CortseqError, match='null is "entries" or "profile"'):
+        dynamics.outliers(np.eye(4), **settings)
 
 
 def test_dale_classes_are_kept_apart():
@@ -423,7 +465,7 @@ def test_dissect(tmp_path):
     assert found.fixed_points.sel(member=1)[1:].isnull().all()
     np.testing.assert_allclose(found.jacobian_eigenvalues_real.sel(member=1, point=0)[:3], 0.75, atol=1e-9)
     np.testing.assert_allclose(found.weight_eigenvalues_real.sel(member=0)[:3], 1.5, atol=1e-9)
-    p = dynamics.outliers(matrices[1], n_permutations=39, seed=2).p_values
+    p = dynamics.outliers(matrices[1], n_permutations=39, seed=2, null="profile").p_values
     np.testing.assert_array_equal(found.outlier_p.sel(member=1), p)
     assert "signs" not in found
     back = found.projected @ found.components + found["mean"]

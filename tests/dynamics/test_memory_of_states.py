@@ -46,6 +46,20 @@ def test_the_radius_decides_for_a_linear_reservoir(radius, holds):
     assert dynamics.echo_state_bounds(w).necessary is holds
 
 
+@pytest.mark.parametrize("factor", [1.0, 0.995, 0.9])
+def test_only_a_contraction_within_reach_holds(factor):
+    """400 steps reach rates beyond ln(400)/400 = 0.015: an isometry and ln(0.995) = -0.005 stay undecided."""
+    angle, drive = 0.7, np.random.default_rng(0).normal(size=(400, 2))
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    starts = np.random.default_rng(1).normal(size=(20, 2))
+    for isometry in (rotation, np.eye(2), np.fliplr(np.eye(2))):
+        found = dynamics.echo_state_test(linear(factor * isometry), drive, starts)
+        assert found.holds is (factor == 0.9)
+        assert found.slope == pytest.approx(np.log(factor), abs=1e-12)
+    longer = dynamics.echo_state_test(linear(0.995 * rotation), np.tile(drive, (5, 1)), starts)
+    assert longer.holds  # ln(2000)/2000 = 0.0038
+
+
 def test_a_nilpotent_reservoir_forgets_whatever_its_norm():
     w = np.array([[0.0, 7.0], [0.0, 0.0]])
     rng = np.random.default_rng(0)

@@ -442,6 +442,15 @@ def test_no_verdict_on_too_little(n, map, starts, reason):
     assert found.chaotic is None and reason in found.reason and found.exponents.min() > 0
 
 
+def test_a_few_seeds_can_be_calm_but_not_chaotic():
+    starts = np.random.default_rng(0).normal(size=(10, 50))
+    calm = dynamics.chaos_verdict(networks(0.7, 3), starts, 200, 100)
+    assert calm.chaotic is False and "each of 3 seeds" in calm.reason
+    for flows in (networks(0.7, 2), networks(0.7, 2) + networks(2.5, 1), networks(2.5, 4)):
+        found = dynamics.chaos_verdict(flows, starts, 200, 100)
+        assert found.chaotic is None and f"{len(flows)} seeds" in found.reason
+
+
 def test_twins_of_a_deterministic_map_part_at_its_exponent():
     states = [np.zeros(2)]
     for _ in range(400):

@@ -495,7 +495,21 @@ SMOOTHED = pd.DataFrame(
 )
 DYNAMICS = pd.DataFrame(
     [
-        ("participation ratio", np.nan, "open", 3.4, 2.9, 4.1, 0.52, "3.1 3.7", "identifiable", 2),
+        (
+            "participation ratio",
+            np.nan,
+            "open",
+            3.4,
+            2.9,
+            4.1,
+            0.52,
+            "3.1 3.7",
+            "identifiable",
+            2,
+            1.2,
+            1.5,
+            "learned",
+        ),
         (
             "largest exponent",
             "nats/bin",
@@ -507,9 +521,12 @@ DYNAMICS = pd.DataFrame(
             "-0.1 -0.15",
             "not identifiable",
             2,
+            -0.12,
+            np.nan,
+            "as untrained",
         ),
     ],
-    columns="quantity unit map value low high sd each verdict members".split(),
+    columns="quantity unit map value low high sd each verdict members untrained shuffled learned".split(),
 )
 SVG = '<?xml version="1.0"?><svg width="10pt" height="20pt"><g id="a"/><use href="#a"/></svg>'
 
@@ -533,7 +550,15 @@ def _page(table: pd.DataFrame, folds: int = 2) -> str:
     ]
     return report.render(
         TEMPLATE.read_text(),
-        {"study": "hand", "seed": 4, "folds": folds, "members": 3, "burn_in": 5},
+        {
+            "study": "hand",
+            "seed": 4,
+            "folds": folds,
+            "members": 3,
+            "burn_in": 5,
+            "controls": True,
+            "calibrate": 20,
+        },
         table,
         TIMING,
         dict.fromkeys(("ring", "song", "wave"), audits),
@@ -581,7 +606,10 @@ def test_a_network_that_learned_nothing_is_dissected_under_a_banner(table, page)
     changed = table.copy()
     changed.loc[(table["dataset"] == "ring") & (table["model"] == "rate"), "learning"] = "learned nothing"
     banner = "rate is not shown to predict better than a constant, or the weights kept are of its first three"
-    assert banner in _plain(_page(changed))
+    text = _plain(_page(changed))
+    assert banner in text and "rate learned nothing that predicts this recording better" in text
+    rows = next(rows for rows in _tables(_page(changed)) if rows and rows[0][0] == "quantity")[1:]
+    assert {(row[6], row[9]) for row in rows} == {("the network learned nothing", "")}
 
 
 def test_the_words_of_the_page(page, table):
@@ -626,8 +654,8 @@ def test_other_tables_of_the_page(page):
     assert "Held-out units (2) predicted in every bin from the held-in ones (6)" in _plain(page)
     dynamics = next(rows for rows in tables if rows[0][0] == "quantity")
     assert dynamics[1:] == [
-        ["participation ratio", "", "open", "3.400", "[2.900, 4.100]", "0.520", "identifiable"],
-        ["largest exponent", "nats/bin", "closed", "-0.125", "", "0.031", "not identifiable"],
+        "participation ratio||open|3.400|[2.900, 4.100]|0.520|identifiable|1.200|1.500|learned".split("|"),
+        "largest exponent|nats/bin|closed|-0.125||0.031|not identifiable|-0.120|–|as untrained".split("|"),
     ]
     assert 'title="members: 3.1 3.7"' in page and "rate, 2 members" in _plain(page)
     audits = next(rows for rows in tables if rows[0][0] == "audit")

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 
-from cortseq import models, splits, store
+from cortseq import models, plans, splits, store, study
 from cortseq import recording as rec
 from cortseq.scoring import compare, products
 
@@ -22,6 +23,8 @@ STUDY = {
     "study": "tiny",
     "folds": 2,
     "burn_in": 3,
+    "controls": True,
+    "calibrate": 19,
     "sequence": ["a", "b"],
     "datasets": {
         "a": {"source": "synthetic", "kind": "ring", "trials": 40, "units": 8, "bins": 12, "part": [0, 0.5]},
@@ -81,12 +84,26 @@ def codes(jobs, rule: str, key: str) -> dict[str, set]:
     return found
 
 
-@pytest.mark.parametrize("rule", ["fit", "score", "dynamics"])
+@pytest.mark.parametrize("rule", ["fit", "score", "dynamics", "control", "refit"])
 def test_the_code_of_a_family_is_in_the_fingerprint_of_its_jobs(jobs, rule):
     """Else a change of the family would run nothing again."""
     found = codes(jobs, rule, "variant")
     assert all(len(of_variant) == 1 for of_variant in found.values())
-    assert len(set.union(*found.values())) == len(found) == (1 if rule == "dynamics" else 3)
+    assert (
+        len(set.union(*found.values()))
+        == len(found)
+        == (1 if rule in ("dynamics", "control", "refit") else 3)
+    )
+
+
+def test_every_dissected_network_has_a_control_where_the_study_asks_for_it(jobs):
+    plan = study.validate(STUDY)
+    planned = plans.jobs(plan)
+    assert sum(job["rule"] == "control" for job in jobs) == planned["control"] == planned["dynamics"] == 3
+    assert sum(job["rule"] == "refit" for job in jobs) == planned["refit"] == 19 * 3
+    assert not {"control", "refit"} & set(
+        plans.jobs(plan.model_copy(update={"controls": False, "calibrate": 0}))
+    )
 
 
 @pytest.mark.parametrize("task", ["forecasts", "generation"])
@@ -253,6 +270,43 @@ def test_forecasts_are_of_the_test_trials_of_their_fold(products_of, scored):
         )  # fmt: skip
         found = store.read(target)
         assert len(found["trial"]) == 5 and set(found["trial"].values.tolist()) <= set(roles["test"])
+
+
+def test_dynamics_stand_beside_their_controls(products_of, monkeypatch):
+    """The fit, the network before learning and the one fitted to shuffled bins; a failed control is left out."""
+    from cortseq.dynamics import laboratory
+    from cortseq.dynamics.laboratory import open_loop
+
+    # of all analyses one
+    monkeypatch.setattr(laboratory, "NUMBERS", (open_loop.dimension,))
+    monkeypatch.setattr(laboratory.examine, "__defaults__", ("", 0, print, (open_loop.dimension,)))
+    bare = xr.Dataset(attrs={"track": "counts", "bin_width": 0.02})
+    monkeypatch.setattr(laboratory.analyse, "dissect_fit", lambda *_: bare.copy())
+    out, recording, manifest = products_of
+    model = models.Rate(hidden=3, epochs=10, learning_rate=0.05)
+    trials, roles = splits.fold_of(recording, manifest, 0)
+    fit = model.fit(trials, roles["train"], roles["valid"], members=3)
+    fit.save(out / "fits/d/rate/fold0.safetensors")
+    shared = {"seed": 0, "label": ""}
+    control, given = out / "controls/d/rate.zarr.zip", inputs(out)
+    params = SimpleNamespace(spec=model.model_dump(mode="json"), members=3, device="cpu", **shared)
+    where = SimpleNamespace(dataset="d", variant="rate", fold="0")
+    run("control", out, input=given, output=[str(control)], params=params, wildcards=where)
+    tables = {}
+    for name in ("with", "without"):
+        beside = [str(control)]
+        if name == "without":
+            beside = [str(out / "failed.zarr.zip")]
+            store.write_failure("no member has a finite loss", beside[0])
+        fits = [str(out / "fits/d/rate/fold0.safetensors")]
+        output = Named(product=str(out / "dynamics.zarr.zip"), table=str(out / f"{name}.csv"))
+        more = inputs(out, fit=fits, shuffled=beside, refits=[])
+        run("dynamics", out, input=more, output=output, params=SimpleNamespace(**shared), wildcards=where)
+        tables[name] = store.read_table(output.table).set_index("quantity")
+    line = tables["with"].loc["participation ratio"]
+    assert line["shuffled"] == pytest.approx(float(store.read(control)["participation_ratio"].mean()))
+    assert len({line["value"], line["untrained"], line["shuffled"]}) == 3
+    assert tables["without"]["shuffled"].isna().all() and tables["without"]["untrained"].notna().any()
 
 
 def test_smoothers_are_fitted_to_every_fold(products_of, monkeypatch):

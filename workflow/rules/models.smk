@@ -9,6 +9,12 @@ def earlier(dataset, variant, fold):
     return [path("fits", dataset=before, variant=variant, fold=fold)]
 
 
+def gpus(wildcards):
+    """How many a fit needs."""
+    wanted = STUDY.device == "cuda" or (STUDY.device == "auto" and jobs.gpu_present())
+    return int(spec(wildcards).role == "recurrent" and wanted)
+
+
 rule fit:
     input:
         trials=rules.preprocess.output,
@@ -24,13 +30,7 @@ rule fit:
     priority: 1
     threads: 1
     resources:
-        gpu=lambda w: int(
-            spec(w).role == "recurrent"
-            and (
-                STUDY.device == "cuda"
-                or (STUDY.device == "auto" and jobs.gpu_present())
-            )
-        ),
+        gpu=gpus,
         mem_mb=8000,
         runtime=24 * 60,
     params:
@@ -82,11 +82,79 @@ rule export:
         "../scripts/export.py"
 
 
+def label(wildcards):
+    """The covariate whose values make conditions."""
+    source = STUDY.datasets[wildcards.dataset]
+    return source.stratify or next(iter(source.covariates), "")
+
+
+rule control:
+    # what the dynamics of a network are that was fitted to shuffled bins
+    input:
+        trials=rules.preprocess.output,
+        split=rules.split.output,
+    output:
+        path("controls"),
+    log:
+        OUT + "/logs/controls/{dataset}/{variant}.log",
+    threads: 1
+    resources:
+        gpu=gpus,
+        mem_mb=8000,
+        runtime=24 * 60,
+    params:
+        spec=lambda w: spec(w).model_dump(mode="json"),
+        members=STUDY.members,
+        seed=STUDY.seed,
+        device=STUDY.device,
+        label=label,
+        code=lambda w: code("control", models.modules()[spec(w).family]),
+    script:
+        "../scripts/control.py"
+
+
+def refits(dataset, variant):
+    """The refits that calibrate the intervals of a variant's dynamics, in order."""
+    draws = range(STUDY.calibrate)
+    return [path("refits", dataset=dataset, variant=variant, draw=d) for d in draws]
+
+
+rule refit:
+    # by how much quantities are missed where the truth is a fitted network
+    input:
+        trials=rules.preprocess.output,
+        split=rules.split.output,
+        fit=path("fits", fold=0),
+    output:
+        path("refits"),
+    log:
+        OUT + "/logs/refits/{dataset}/{variant}/{draw}.log",
+    wildcard_constraints:
+        draw=r"\d+",
+    threads: 1
+    resources:
+        gpu=gpus,
+        mem_mb=8000,
+        runtime=24 * 60,
+    params:
+        seed=STUDY.seed,
+        device=STUDY.device,
+        code=lambda w: code("refit", models.modules()[spec(w).family]),
+    script:
+        "../scripts/refit.py"
+
+
 rule dynamics:
     input:
         trials=rules.preprocess.output,
         split=rules.split.output,
         fit=rules.fit.output,
+        shuffled=lambda w: (
+            [path("controls", dataset=w.dataset, variant=w.variant)]
+            if STUDY.controls
+            else []
+        ),
+        refits=lambda w: refits(w.dataset, w.variant),
     output:
         product=path("dynamics"),
         table=path("dynamics_tables"),
@@ -97,8 +165,7 @@ rule dynamics:
         runtime=120,
     params:
         seed=STUDY.seed,
-        label=lambda w: STUDY.datasets[w.dataset].stratify
-        or next(iter(STUDY.datasets[w.dataset].covariates), ""),
+        label=label,
         code=lambda w: code("dynamics", models.modules()[spec(w).family]),
     script:
         "../scripts/dynamics.py"

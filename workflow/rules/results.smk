@@ -195,7 +195,8 @@ def fallible():
     """Whatever the study goes on without where it cannot be made: (dataset, product, name, fold) and file."""
     found = []
     for dataset, facts in FACTS.items():
-        for product in ("fits", "scores", "dynamics", *products.TASKS):
+        controls = ["controls"] if STUDY.controls else []
+        for product in ("fits", "scores", *controls, "dynamics", *products.TASKS):
             pairs = zip(
                 products.labels(product, facts), products.files(OUT, product, facts)
             )
@@ -204,6 +205,12 @@ def fallible():
         found += [
             [[dataset, "quality", "all models", fold], file]
             for fold, file in enumerate(measured)
+        ]
+        found += [
+        found += [
+            [[dataset, "refits", f"{variant} {draw}", 0], file]
+            for variant in facts.flowing
+            for draw, file in enumerate(refits(dataset, variant))
         ]
     found += [[[d, "cosmoothing", d, 0], file] for d, file in SMOOTHED.items()]
     found += [
@@ -255,7 +262,15 @@ rule report:
         dissected={d: products.labels("dynamics_tables", f) for d, f in FACTS.items()},
         study={
             key: getattr(STUDY, key)
-            for key in ("study", "seed", "folds", "members", "burn_in")
+            for key in (
+                "study",
+                "seed",
+                "folds",
+                "members",
+                "burn_in",
+                "controls",
+                "calibrate",
+            )
         },
         code=code("report"),
     script:

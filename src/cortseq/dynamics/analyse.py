@@ -128,6 +128,7 @@ def dissect(
         "typical_speed": [p.typical_speed for p in points],
         "state_spread": [rms_spread(s) for s in starts],
         "n_permutations": n_permutations,
+        "outlier_null": "profile",
         "seed": seed,
     }
     return xr.Dataset(found, attrs=attrs)
@@ -255,7 +256,9 @@ def _padded(arrays: list[np.ndarray], n: int) -> np.ndarray:
 def _weights(weights: Sequence[np.ndarray], signs: Any, n_permutations: int, seed: int) -> dict[str, Any]:
     """Return recurrent weights, their spectra, bulk radii and the p-value of every eigenvalue."""
     matrices = np.stack([np.asarray(w, dtype=np.float64) for w in weights])
-    found = [outliers(w, signs, n_permutations, seed + member) for member, w in enumerate(matrices)]
+    found = [
+        outliers(w, signs, n_permutations, seed + member, null="profile") for member, w in enumerate(matrices)
+    ]
     variables: dict[str, Any] = {
         "weights": (("member", "hidden", "hidden_in"), matrices),
         "weight_eigenvalues_real": (("member", "hidden"), np.stack([f.eigenvalues.real for f in found])),

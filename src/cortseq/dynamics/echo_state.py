@@ -50,9 +50,10 @@ def echo_state_test(flow_with_input: DrivenStep, inputs: Any, starts: Any, seed:
 
     The slope is the growth rate of small differences along the driven trajectories, over the second half of
     the input, mean over starts. It is local: with two attractors it is negative and the property fails. So it
-    `holds` when the slope is negative *and* the states have met (to 1e-9 of where they began), or are still
-    meeting, at half the rate of the slope or faster. Jaeger 2001, GMD report 148; Wainrib & Galtier 2016,
-    Neural Netw 76:39.
+    `holds` when the slope is below -ln(T)/T for T inputs, the rate at which T steps shrink a difference to
+    1/T, *and* the states have met (to 1e-9 of where they began), or are still meeting, at half the rate of
+    the slope or faster. A rotation never holds; a contraction slower than that rate needs a longer input to
+    be told from one. Jaeger 2001, GMD report 148; Wainrib & Galtier 2016, Neural Netw 76:39.
 
     Parameters
     ----------
@@ -113,7 +114,8 @@ def _test(push: Callable[..., Any], inputs: Any, starts: Any, seed: int) -> Echo
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.log(apart[-1] / apart[half]) / (len(inputs) - half)
     meets = bool(apart[-1] <= _MET * apart[0] or rate <= slope / 2)
-    return EchoState(slope < 0 and meets, slope, float(apart[-1]), apart)
+    forgets = slope < -np.log(len(inputs)) / len(inputs)
+    return EchoState(bool(forgets and meets), slope, float(apart[-1]), apart)
 
 
 def echo_state_of_fit(

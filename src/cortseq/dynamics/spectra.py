@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cortseq.dynamics.fixed_points import sorted_eigenvalues
+from cortseq.dynamics.shuffles import exchanged, profile_kept
 from cortseq.errors import CortseqError
 from cortseq.matrices import square
+
+Null = Literal["entries", "profile"]
 
 
 def numerical_abscissa(matrix: ArrayLike) -> float:
@@ -98,38 +102,45 @@ def outliers(
     n_permutations: int = 1000,
     seed: int = 0,
     keep_row_sums: bool = False,
+    null: Null = "entries",
 ) -> Outliers:
     """Return eigenvalues further out than shuffling the weights explains.
 
-    Null: the off-diagonal entries of the columns of one sign class are permuted among themselves (Dale's
-    law and the diagonal stay). p = (1 + number of permutations whose largest modulus >= |lambda|) /
-    (1 + n_permutations): family-wise over eigenvalues, no further correction.
+    p = (1 + number of shuffles whose largest modulus >= |lambda|) / (1 + n_permutations): family-wise over
+    eigenvalues, no further correction. All shuffles keep Dale's law and the diagonal.
 
     Parameters
     ----------
     weights : (n, n), column = presynaptic unit.
     signs : (n,) class of each column; None: one class.
-    keep_row_sums : shuffle within each row only. Rows that sum to zero confine the eigenvalues of a balanced
-        network (Rajan & Abbott 2006), and shuffles that break the sums throw them out: without this, outliers
-        of such a matrix are missed up to nearly twice the radius. With it, what the sums themselves bring
-        about is no outlier.
+    null : "entries" exchanges the off-diagonal entries of the columns of one sign class. Rows or columns of
+        unequal gain are then outliers. "profile" exchanges them after division by the gain of each row and
+        column within the class, and multiplies by the gains again (`shuffles.profile_kept`).
+    keep_row_sums : of null "entries": shuffle within each row only. Rows that sum to zero confine the
+        eigenvalues of a balanced network (Rajan & Abbott 2006), and shuffles that break the sums throw them
+        out: without this, outliers of such a matrix are missed up to nearly twice the radius. With it, what
+        the sums themselves bring about is no outlier.
 
     Raises
     ------
-    CortseqError : weights that are not square or not finite, or signs of another length.
+    CortseqError : weights that are not square or not finite, signs of another length, a null of another
+        name, or sums that "profile" cannot keep.
     """
     w = square(weights)
-    rng = np.random.default_rng(seed)
-    classes = [entries for entries, _ in _classes(len(w), signs)]
+    if null not in get_args(Null) or (keep_row_sums and null == "profile"):
+        raise CortseqError(
+            'null is "entries" or "profile", and keep_row_sums goes with "entries"',
+            key="null",
+            value=null,
+            fix='leave keep_row_sums out: "profile" keeps the gain of each row of a class',
+        )
+    groups = [entries for entries, _ in _classes(len(w), signs)]
     if keep_row_sums:
         starts = len(w) * np.arange(1, len(w))
-        classes = [row for entries in classes for row in np.split(entries, np.searchsorted(entries, starts))]
-    largest = np.empty(n_permutations)
-    for i in range(n_permutations):
-        shuffled = w.copy()
-        for entries in classes:
-            shuffled.flat[entries] = rng.permutation(w.flat[entries])
-        largest[i] = np.abs(np.linalg.eigvals(shuffled)).max()
+        groups = [row for entries in groups for row in np.split(entries, np.searchsorted(entries, starts))]
+    shuffle = exchanged if null == "entries" else profile_kept
+    shuffled = islice(shuffle(w, groups, np.random.default_rng(seed)), n_permutations)
+    largest = np.array([np.abs(np.linalg.eigvals(one)).max() for one in shuffled])
     values = sorted_eigenvalues(w)
     # a shuffle that changes nothing must count as equal in spite of rounding
     reached = np.searchsorted(np.sort(largest), np.abs(values) * (1 - 1e-9))

@@ -44,7 +44,7 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
 
 
 def _panel(ax: Axes, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
-    ax.set_title(f"{style.wrapped(name)}\n{one.attrs['chaotic']}", loc="left", fontsize=7.5)
+    ax.set_title(f"{style.wrapped(name)}\n{_verdict(one)}", loc="left", fontsize=7.5)
     if table.empty:
         style.say(ax, "the closed loop runs away")
         return
@@ -66,13 +66,20 @@ def _panel(ax: Axes, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
     ax.set_xticks(range(1, int(table["index"].max()) + 1))
 
 
+def _verdict(one: xr.Dataset) -> str:
+    """Return the verdict, with its reason in words where it is none."""
+    verdict, reason = one.attrs["chaotic"], one.attrs.get("chaotic_reason", "")
+    return style.wrapped(f"{verdict}: {reason}", 34) if verdict == "no verdict" and reason else verdict
+
+
 FIGURE = base.of_dynamics(
     title="Lyapunov exponents",
     caption=(
         "Whether nearby states of the closed loop part (exponent above 0: chaos) or meet (below 0). A "
         "network is called chaotic only where the 95 % interval over at least five random restarts, each "
-        "from ten starting points, lies above zero and every restart agrees; with fewer restarts there is "
-        "no verdict."
+        "from ten starting points, lies above zero and every restart agrees. It is called not chaotic where "
+        "that interval is below zero; with three or four restarts, where the interval of each over its "
+        "starting points is, which says so of these networks only."
     ),
     draw=draw,
     place=270,

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cortseq.dynamics.summary import MOST
+from cortseq.dynamics.quantities import MOST
 from cortseq.figures import base, style
 
 _MOST_MEMBERS = 4

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cortseq.dynamics.summary import NEAR
+from cortseq.dynamics.quantities import NEAR
 from cortseq.figures import base, style
 
 

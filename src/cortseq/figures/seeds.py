@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cortseq.dynamics.laboratory import SAME_POINT
+from cortseq.dynamics.quantities import NEAR
 from cortseq.dynamics.similarity import against_seeds, linear_map, match_fixed_points, spectral_distance
-from cortseq.dynamics.summary import NEAR
 from cortseq.figures import base, style
 
 
@@ -38,7 +39,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
         for row in pairs.itertuples():
             ratios.loc[row.b, row.a] = row.ratio
         bold = {(row.b, row.a) for row in pairs.itertuples() if row.p_value < 0.05}
-        _numbers(fig, axes[0, 1], ratios, "spectra (closed): between models / seeds", "ratio", bold)
+        _numbers(fig, axes[0, 1], ratios, _title(spectra), "ratio", bold)
         _numbers(fig, axes[1, 0], told, "states told by a linear map (open)", "R²", top=1.0)
         _numbers(fig, axes[1, 1], points, "fixed points found again (closed)", "share", top=1.0)
     long = (
@@ -47,6 +48,21 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     )
     return fig, pd.concat(
         [table.assign(kind="members"), pairs.assign(kind="models"), *long], ignore_index=True
+    )
+
+
+def _title(spectra: dict[str, list[Any]]) -> str:
+    """Title of the ratios; it says where no number can be bold, whatever the data."""
+    sizes = sorted((len(rows) for rows in spectra.values() if len(rows) > 1), reverse=True)[:2]
+    title = "spectra (closed): between models / seeds"
+    if len(sizes) < 2:
+        return title
+    ways = comb(sum(sizes), sizes[0])
+    smallest = (2 if sizes[0] == sizes[1] else 1) / ways
+    return (
+        title
+        if smallest < 0.05
+        else f"{title}\nnone bold: {sizes[0]} + {sizes[1]} seeds reach p = {smallest:.2g}"
     )
 
 
@@ -171,7 +187,9 @@ FIGURE = base.of_dynamics(
     caption=(
         "Whether two models tell different stories, with the difference between random restarts of one "
         "model as the ruler: restarts differ by what the data do not decide, and models say something "
-        "different only where they are further apart than that. Lower panels: read from row to column; "
+        "different only where they are further apart than that. Bold ratios: further apart than the restarts "
+        "of one model in 95 % of the ways of dealing them to two models, which takes four restarts of each: "
+        "two or three can be dealt in too few ways. Lower panels: read from row to column; "
         "their diagonals compare one restart with another."
     ),
     draw=draw,

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cortseq.dynamics.summary import MOST
+from cortseq.dynamics.quantities import MOST
 from cortseq.figures import base, style
 from cortseq.observations.tracks import TRACKS
 from cortseq.products import Facts

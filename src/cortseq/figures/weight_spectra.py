@@ -16,7 +16,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
 
     `dissections`: variant -> product of `dynamics`; member 0. Circle: radius from the variances (per sign
     class under Dale's law); dashed: the same from the variances of every row and column; orange: p < 0.05
-    against permuted weights, largest modulus.
+    against shuffled weights of the same row and column gains, largest modulus.
     """
     with style.style():
         columns = min(4, len(dissections))
@@ -41,7 +41,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
         fig.suptitle(
             "recurrent weights; circle: bulk predicted from their variance (dashed: of each row and column); "
             "orange: outliers, with the\n"
-            "p-value of the largest (permutation test, family-wise)",
+            "p-value of the largest (shuffled weights, gains of rows and columns kept; family-wise)",
             fontsize=7,
             color="0.4",
         )
@@ -77,9 +77,10 @@ FIGURE = base.of_dynamics(
     caption=(
         "Which directions of the recurrent weights stand out from chance. Circle: where the eigenvalues "
         "of random weights of the same variance end. An eigenvalue counts as an outlier (orange) if its "
-        "modulus exceeds the largest of 95 % of matrices with the same weights in shuffled places (within "
-        "the columns of a sign class for networks whose units are either excitatory or inhibitory). LSTM: "
-        "the candidate block."
+        "modulus exceeds the largest of 95 % of matrices with shuffled weights. The shuffles keep the gain "
+        "of each row and column, so that a unit with strong inputs or outputs is no outlier by itself; where "
+        "units are either excitatory or inhibitory, weights change places within their class. LSTM: the "
+        "candidate block."
     ),
     draw=draw,
     place=250,

@@ -11,7 +11,6 @@ import xarray as xr
 from cortseq.errors import CortseqError
 from cortseq.observations import registry, tracks
 
-
 OUTCOMES = frozenset(  # words in names of covariates that are known at the end of a trial only
     "outcome choice response correct error success reward rewarded feedback reaction_time hit".split()
 )

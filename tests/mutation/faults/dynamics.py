@@ -34,6 +34,34 @@ FAULTS = [
         "outliers", "(1 + n_permutations - reached) / (1 + n_permutations)", "(n_permutations - reached) / n_permutations", ("test_dynamics.py -k outlier", "test_couplings.py"),
     ),
     Fault(
+        "Gains of rows and columns are not kept by the null that keeps them.",
+        "profile_kept", "z * scale / _scales(z, inside)", "z * np.sqrt((w[inside] ** 2).mean())", ("test_dynamics.py -k profile", "test_couplings.py"),
+    ),
+    Fault(
+        "What differs from the untrained network alone is called learned.",
+        "_learned", 'if set(apart) == set(CONTROLS)', "if apart", ("test_controls.py",),
+    ),
+    Fault(
+        "Calibrated intervals reach as far as the second largest of 20 misses.",
+        "_widened", "LEVEL * (len(known) + 1)", "LEVEL * len(known)", ("test_calibration.py",),
+    ),
+    Fault(
+        "A draw has values where the recording has gaps.",
+        "drawn", "np.where(known, run.values, old.values)", "run.values", ("test_calibration.py",),
+    ),
+    Fault(
+        "A sign is identified although its interval holds 0.",
+        "_sign", "low > 0 or high < 0", "True", ("test_laboratory.py -k verdicts",),
+    ),
+    Fault(
+        "Missing bins take part in the shuffled control.",
+        "shuffled", "rng.permutation(row[known])", "rng.permutation(row)[known]", ("test_controls.py",),
+    ),
+    Fault(
+        "An echo state is claimed of a rotation: any negative exponent will do.",
+        "_test", "slope < -np.log(len(inputs)) / len(inputs)", "slope < 0", ("test_memory_of_states.py -k reach", "test_reservoirs.py"),
+    ),
+    Fault(
         "Excitatory currents flow against the synapses: the weights are transposed.",
         "balance", "r @ np.maximum(w, 0).T", "r @ np.maximum(w, 0)", ("test_similarity.py -k currents", "test_couplings.py"),
     ),

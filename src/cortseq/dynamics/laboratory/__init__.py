@@ -10,7 +10,7 @@ error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,43 +23,7 @@ from cortseq.dynamics.laboratory.closed_loop import SAME_POINT
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.errors import CortseqError
 
-__all__ = ["SAME_POINT", "Subject", "examine"]
-
-
-def examine(
-    fit: Any,
-    recording: xr.Dataset,
-    train: Any,
-    test: Any,
-    label_name: str = "",
-    seed: int = 0,
-    say: Callable[[str], Any] = print,
-) -> xr.Dataset:
-    """Run all analyses of a recurrent Fit.
-
-    Parameters
-    ----------
-    recording : the Recording it was fitted to.
-    train, test : positions of trials; 64 of `test` are used.
-    label_name : covariate of the recording that makes conditions ("" or unknown: none).
-    say : progress.
-    """
-    test = evenly(test, analyse.MAX_TRIALS)
-    label = recording[label_name].values if label_name in recording.coords else None
-    subject = Subject(fit, recording, np.asarray(train, int), test, label, seed)
-    found = analyse.dissect_fit(fit, recording, test, label_name, seed)
-    found.attrs["not_done"] = []
-    for analysis in ANALYSES:
-        say(f"dynamics: {analysis.__name__}")
-        try:
-            variables, attrs = analysis(subject, found)
-        except CortseqError as error:  # such as trials too short for a test: the others still tell something
-            name, reason = analysis.__name__.replace("_", " "), str(error).splitlines()[0]
-            say(f"dynamics: no {name}: {reason}")
-            variables, attrs = {}, {"not_done": [*found.attrs["not_done"], f"{name}: {reason}"]}
-        found = found.assign(variables).assign_attrs(attrs)
-    return found
-
+__all__ = ["ANALYSES", "NUMBERS", "SAME_POINT", "Subject", "examine"]
 
 ANALYSES = (
     closed_loop.vector_field,
@@ -85,3 +49,50 @@ ANALYSES = (
     cells.currents,
     cells.release,
 )
+_DRAWN = (  # analyses that figures show and the table has no line of
+    closed_loop.vector_field,
+    open_loop.conditions,
+    open_loop.bound,
+    open_loop.past,
+    open_loop.common_plane,
+    weights.bulk,
+    cells.release,
+)
+NUMBERS = tuple(analysis for analysis in ANALYSES if analysis not in _DRAWN)
+
+
+def examine(
+    fit: Any,
+    recording: xr.Dataset,
+    train: Any,
+    test: Any,
+    label_name: str = "",
+    seed: int = 0,
+    say: Callable[[str], Any] = print,
+    analyses: Sequence[Callable[..., Any]] = ANALYSES,
+) -> xr.Dataset:
+    """Run all analyses of a recurrent Fit, or some of them.
+
+    Parameters
+    ----------
+    recording : the Recording it was fitted to.
+    train, test : positions of trials; 64 of `test` are used.
+    label_name : covariate of the recording that makes conditions ("" or unknown: none).
+    say : progress.
+    analyses : functions of a Subject and what is found so far; NUMBERS of a control.
+    """
+    test = evenly(test, analyse.MAX_TRIALS)
+    label = recording[label_name].values if label_name in recording.coords else None
+    subject = Subject(fit, recording, np.asarray(train, int), test, label, seed)
+    found = analyse.dissect_fit(fit, recording, test, label_name, seed)
+    found.attrs["not_done"] = []
+    for analysis in analyses:
+        say(f"dynamics: {analysis.__name__}")
+        try:
+            variables, attrs = analysis(subject, found)
+        except CortseqError as error:  # such as trials too short for a test: the others still tell something
+            name, reason = analysis.__name__.replace("_", " "), str(error).splitlines()[0]
+            say(f"dynamics: no {name}: {reason}")
+            variables, attrs = {}, {"not_done": [*found.attrs["not_done"], f"{name}: {reason}"]}
+        found = found.assign(variables).assign_attrs(attrs)
+    return found

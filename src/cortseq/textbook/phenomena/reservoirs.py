@@ -125,7 +125,7 @@ def _power_norms(w: np.ndarray, longest: int) -> np.ndarray:
     return np.array(out)
 
 
-def _forgets(w: np.ndarray, rng: np.random.Generator, steps: int = 600) -> bool:
+def _forgets(w: np.ndarray, rng: np.random.Generator, steps: int = 1000) -> bool:
     matrix = torch.from_numpy(w)
     starts = rng.normal(size=(20, len(w)))
     drive = rng.normal(size=(steps, len(w)))

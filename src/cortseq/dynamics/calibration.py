@@ -1,0 +1,120 @@
+"""Intervals calibrated by refits: how far off the same analysis is where the truth is known.
+
+A parametric bootstrap: a fitted network is the truth, draws a recording of the same size, and is fitted and
+examined again. Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from cortseq import recording as rec
+from cortseq.dynamics import laboratory, summary
+from cortseq.dynamics.quantities import QUANTITIES
+
+FEWEST = 19  # refits, whose largest miss is exceeded by another in 5 % of the cases
+LEVEL = 0.95
+_OF_A_GENERATOR = ("true_rates", "ceiling")
+
+
+def drawn(fit: Any, recording: xr.Dataset, member: int = 0, seed: int = 0) -> xr.Dataset:
+    """Return a recording of the size of another one, with its missing bins, drawn from one member of a Fit.
+
+    Parameters
+    ----------
+    fit : cortseq.models Fit of a recurrent model, without inputs.
+    recording : the Recording it was fitted to.
+    """
+    name, valid = rec.track(recording), recording["valid"]
+    run = fit.simulate(*valid.shape, member=member, seed=seed)[name]
+    old = recording[name].transpose("trial", "time", ...)
+    known = valid.values.reshape(*valid.shape, *[1] * (old.ndim - 2))
+    new = old.copy(data=np.where(known, run.values, old.values).astype(old.dtype))
+    return recording.drop_vars(_OF_A_GENERATOR, errors="ignore").assign({name: new})
+
+
+def refit(
+    fit: Any,
+    recording: xr.Dataset,
+    roles: dict[str, Any],
+    draw: int,
+    seed: int = 0,
+    device: str = "auto",
+    say: Callable[..., Any] = print,
+    analyses: Sequence[Callable[..., Any]] = laboratory.NUMBERS,
+) -> pd.DataFrame:
+    """Fit a network to a draw of itself; return what is true and what is found of each quantity.
+
+    Parameters
+    ----------
+    fit : cortseq.models Fit of a recurrent model.
+    recording : the Recording it was fitted to.
+    roles : positions (trial,) of "train", "valid" and "test" trials.
+    draw : number of the refit: member `draw` (modulo the members) is the truth.
+    analyses : those of `laboratory.examine`.
+
+    Returns
+    -------
+    quantity, truth : of the member that drew the recording, value : mean over the members fitted to it. No
+    rows of a network with recorded inputs, which cannot run freely.
+    """
+    if fit.card["n_inputs"]:
+        say(
+            "dynamics: a network with recorded inputs cannot draw a recording: its intervals stay as they are"
+        )
+        return pd.DataFrame({name: pd.Series(dtype=float) for name in ("quantity", "truth", "value")})
+    members, made = fit.card["members"], seed + 1000 * (draw + 1)
+    one = fit.only(draw % members)
+    spikes = drawn(one, recording, seed=made)
+    again = fit.model.fit(spikes, roles["train"], roles["valid"], members, made, device, say)
+    found = [
+        laboratory.examine(f, spikes, roles["train"], roles["test"], "", seed, say, analyses)
+        for f in (one, again)
+    ]
+    truth, value = (summary.summarise(f).set_index("quantity")["value"] for f in found)
+    return pd.DataFrame({"truth": truth, "value": value}).rename_axis("quantity").reset_index()
+
+
+def calibrated(table: pd.DataFrame, refits: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the table of `summary.summarise` with intervals that hold the truth in 95 % of the refits.
+
+    The interval of a value is `value +- q`, where `q` is the `ceil(0.95 (n + 1))`-th smallest of the n
+    distances between truth and value in the refits. A line that fewer than 19 refits have keeps its interval.
+    A sign whose calibrated interval holds 0 is not identified.
+
+    Parameters
+    ----------
+    refits : tables of `refit`.
+    """
+    together = pd.concat(refits, ignore_index=True)
+    misses = (together["truth"] - together["value"]).abs().groupby(together["quantity"])
+    by_name = {quantity.name: quantity for quantity in QUANTITIES}
+    rows = [
+        _widened(row, by_name[row["quantity"]], misses.get_group(row["quantity"]).to_numpy())
+        if row["quantity"] in by_name and row["quantity"] in misses.groups
+        else row
+        for row in table.to_dict("records")
+    ]
+    return pd.DataFrame(rows, columns=table.columns)
+
+
+def _widened(row: dict[str, Any], quantity: Any, misses: np.ndarray) -> dict[str, Any]:
+    """Return a line with its calibrated interval; `misses` (refit,)."""
+    known = np.sort(misses[np.isfinite(misses)])
+    if len(known) < FEWEST or not np.isfinite(row["value"]):
+        return row
+    half = known[int(np.ceil(LEVEL * (len(known) + 1))) - 1]
+    low, high = row["value"] - half, row["value"] + half
+    verdict = row["verdict"]
+    if quantity.kind != "sign":
+        low, high = np.clip((low, high), quantity.least, quantity.most)
+    elif verdict == "identified" and low <= 0 <= high:
+        verdict = "not identifiable: the interval holds 0"
+    return row | {
+        "low": low, "high": high, "interval": f"calibrated by {len(known)} refits", "verdict": verdict
+    }  # fmt: skip

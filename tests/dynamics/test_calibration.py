@@ -1,0 +1,99 @@
+"""Intervals calibrated by refits: they hold the truth as often as they say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from untrained import untrained
+
+from cortseq import models, store, study
+from cortseq import recording as rec
+from cortseq.dynamics import calibration
+from cortseq.dynamics.laboratory import open_loop
+
+
+def table(value, low, high, quantity="participation ratio", verdict="identified"):
+    row = {"quantity": quantity, "value": value, "low": low, "high": high, "interval": "members"}
+    return pd.DataFrame([row | {"verdict": verdict}])
+
+
+def refits(misses, quantity="participation ratio"):
+    return [pd.DataFrame({"quantity": [quantity], "truth": [3.0], "value": [3.0 + m]}) for m in misses]
+
+
+def test_the_interval_reaches_as_far_as_95_of_100_refits_missed():
+    (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits(np.arange(1, 21) / 10)).to_dict("records")
+    assert (row["low"], row["high"]) == pytest.approx((3.0, 7.0))  # the 20th of 20: ceil(.95 * 21)
+    assert row["interval"] == "calibrated by 20 refits"
+    (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits(-np.arange(1, 40) / 10)).to_dict("records")
+    assert (row["low"], row["high"]) == pytest.approx((1.2, 8.8))  # the 38th of 39
+
+
+def test_calibrated_intervals_cover_what_members_do_not():
+    """Members agree to 0.1, all shifted by one error of sd 1: their own interval holds little of the truth."""
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(300):
+        again = refits(rng.normal(0, 1, 19))
+        (row,) = calibration.calibrated(table(9 + rng.normal(), 8.9, 9.1), again).to_dict("records")
+        hits += row["low"] <= 9 <= row["high"]
+    assert 0.91 < hits / 300 < 0.985  # 95 % within 3 standard errors
+
+
+def test_lines_keep_their_interval_where_refits_are_few():
+    few = refits([0.1] * 18 + [np.nan] * 4)
+    assert calibration.calibrated(table(5.0, 4.9, 5.1), few).equals(table(5.0, 4.9, 5.1))
+    other = refits(np.ones(20), "entropy")
+    assert calibration.calibrated(table(5.0, 4.9, 5.1), other).equals(table(5.0, 4.9, 5.1))
+    assert calibration.FEWEST == study.FEWEST_REFITS
+
+
+def test_signs_and_bounds_follow_the_calibrated_interval():
+    given = table(-0.1, -0.11, -0.09, "conditional exponent")
+    (row,) = calibration.calibrated(given, refits([0.2] * 19, "conditional exponent")).to_dict("records")
+    assert row["verdict"] == "not identifiable: the interval holds 0" and row["low"] == pytest.approx(-0.3)
+    share = table(0.9, 0.8, 1.0, "trials whose gradient vanishes")
+    (row,) = calibration.calibrated(share, refits([0.3] * 19, share["quantity"][0])).to_dict("records")
+    assert (row["low"], row["high"]) == pytest.approx((0.6, 1.0)) and row["verdict"] == "identified"
+
+
+@pytest.mark.parametrize("track", ["counts", "symbols", "signal"])
+def test_a_draw_has_the_size_and_the_gaps_of_the_recording(track, request):
+    recording = request.getfixturevalue(track)
+    valid = recording["valid"].values.copy()
+    valid[3, 4:] = False
+    recording = recording.assign(valid=(("trial", "time"), valid))
+    made = calibration.drawn(untrained(models.Rate(hidden=4), recording, members=2), recording, 1, seed=2)
+    rec.check(made)
+    assert made[track].shape == recording[track].shape and made["valid"].equals(recording["valid"])
+    np.testing.assert_array_equal(made[track].values[3, 4:], recording[track].values[3, 4:])
+    assert not np.array_equal(made[track].values[valid], recording[track].values[valid])
+
+
+def test_a_refit_tells_the_truth_and_what_is_found_of_it(counts):
+    roles = {"train": range(28), "valid": range(28, 34), "test": range(34, 40)}
+    fit = models.Rate(hidden=3, epochs=5).fit(counts, roles["train"], roles["valid"], members=2)
+    one = calibration.refit(fit, counts, roles, 1, 4, "cpu", lambda *_: None, (open_loop.dimension,))
+    row = one.set_index("quantity").loc["participation ratio"]
+    spikes = calibration.drawn(fit.only(1), counts, seed=2004)
+    states = fit.states(spikes, range(34, 40))[1].reshape(-1, 3)
+    eigenvalues = np.linalg.eigvalsh(np.cov(states.T))
+    assert row["truth"] == pytest.approx(eigenvalues.sum() ** 2 / (eigenvalues**2).sum(), rel=0.05)
+    assert np.isfinite(row["value"]) and row["value"] != row["truth"]
+
+
+def test_a_network_with_inputs_keeps_its_intervals(counts, tmp_path):
+    recording = counts.assign(inputs=(("trial", "time", "input"), np.zeros((*counts["valid"].shape, 1))))
+    fit = untrained(models.Rate(hidden=3), recording)
+    said = []
+    one = calibration.refit(fit, recording, {}, 0, say=said.append)
+    store.write_table(one, tmp_path / "a.csv")
+    assert calibration.calibrated(table(5.0, 4.9, 5.1), [store.read_table(tmp_path / "a.csv")] * 20).equals(
+        table(5.0, 4.9, 5.1)
+    )
+    assert "cannot draw" in said[0]
+
+
+def test_too_few_refits_are_refused():
+    with pytest.raises(Exception, match="19 or more"):
+        study.validate(
+            {"study": "a", "calibrate": 5, "datasets": {"d": {"source": "synthetic", "kind": "ring"}}}
+        )
