@@ -207,7 +207,6 @@ def fallible():
             for fold, file in enumerate(measured)
         ]
         found += [
-        found += [
             [[dataset, "refits", f"{variant} {draw}", 0], file]
             for variant in facts.flowing
             for draw, file in enumerate(refits(dataset, variant))
