@@ -276,7 +276,7 @@ def _random_effects(parts: Sequence[_Blocked], resamples: int, seed: int) -> Pai
     of_blocks = float(each.sum())
     of_members, restarts = _restarts(parts)
     split = [p.over_folds(v * n**2 + of_members) / n**2 for v, p in zip(each, parts, strict=True)]
-    of_split = sum(split)
+    of_split = float(sum(split))
     variance = of_blocks + of_members + of_split
     if variance > 0:
         inverse = sum(v**2 / (len(p.share) - 1) for v, p in zip(each, parts, strict=True)) / variance**2
