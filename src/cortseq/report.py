@@ -77,6 +77,7 @@ def render(
     cosmoothing: dict[str, pd.DataFrame] | None = None,
     dynamics: dict[str, dict[str, pd.DataFrame]] | None = None,
     failed: Sequence[str] = (),
+    claims: pd.DataFrame | None = None,
 ) -> str:
     """Return the report as one page of HTML.
 
@@ -91,9 +92,11 @@ def render(
     cosmoothing : tables of smoothers by recording.
     dynamics : tables by recording and variant, see `dynamics.summary`.
     failed : a sentence for each thing that could not be made.
+    claims : claims.csv.
     """
     summary = words.summary(comparison)
     comparison, _ = failures.split(comparison)
+    drawn = [f | {"svg": inline(f["svg"], f["name"])} for f in figures]
     datasets = [
         {
             "name": name,
@@ -103,27 +106,27 @@ def render(
             "metric": rows["metric"].iloc[0],
             "blocks": words.blocks(rows),
             "references": words.references(rows.iloc[0].to_dict()),
+            "claims": _lines(claims, name),
             "audits": audits[name]["audits"],
-            "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],
+            "figures": [f for f in drawn if f["dataset"] == name],
             "dynamics": {v: t.to_dict("records") for v, t in (dynamics or {}).get(str(name), {}).items()},
             "cosmoothing": (cosmoothing or {}).get(str(name), pd.DataFrame()).to_dict("records"),
             "timing": timing[timing["dataset"] == name].to_dict("records"),
         }
         for name, rows in comparison.groupby("dataset", sort=False)
     ]
-    return (
-        _environment()
-        .from_string(template)
-        .render(
-            study=study,
-            summary=summary,
-            failed=failed,
-            short_p=words.short_p,
-            datasets=datasets,
-            overall=[f | {"svg": inline(f["svg"], f["name"])} for f in figures if not f["dataset"]],
-            versions=versions,
-        )
-    )
+    page, overall = _environment().from_string(template), [f for f in drawn if not f["dataset"]]
+    given: dict[str, Any] = {"study": study, "summary": summary, "failed": failed, "versions": versions}
+    given |= {"short_p": words.short_p, "p_text": words.p_text}
+    return str(page.render(given, datasets=datasets, overall=overall))
+
+
+def _lines(table: pd.DataFrame | None, dataset: Any) -> list[dict[Any, Any]]:
+    """Return the rows of one recording, "" for whatever is missing."""
+    if table is None:
+        return []
+    mine = table[table["dataset"] == dataset]
+    return mine.astype(object).where(mine.notna(), "").to_dict("records")
 
 
 def theory(template: str, study: str, sections: list[dict[str, Any]]) -> str:
@@ -155,6 +158,7 @@ def _environment() -> Any:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["num"] = _number
+    environment.filters["sentence"] = _in_code
     return environment
 
 
@@ -178,6 +182,13 @@ def inline(svg: str, name: str) -> str:
         re.sub(r'(<svg[^>]*?) width="([^"]+)"', r'\1 style="max-width:\2"', svg, count=1),
         count=1,
     )
+
+
+def _in_code(text: str) -> Any:
+    """Return text with what stands in backquotes as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _number(value: Any, digits: int = 3, sign: bool = False) -> str:

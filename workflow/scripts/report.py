@@ -34,6 +34,7 @@ with job(snakemake):
         {dataset: store.read_table(file) for dataset, file in smoothed},
         dynamics,
         failures.sentences(failed),
+        store.read_table(files.claims[0]),
     )
     store.write_text(page, snakemake.output.page)
     store.write_table(failed, snakemake.output.failures)

@@ -157,6 +157,15 @@ def choose(variants: list[Scored]) -> Scored:
     return max(variants, key=lambda v: v.valid.mean(0).sum())
 
 
+def chosen(variants: pd.DataFrame, dataset: str, role: str) -> list[str]:
+    """Return the variants of a role that validation chose on one recording, the best first.
+
+    `variants`: variants.csv.
+    """
+    rows = variants[(variants["dataset"] == dataset) & (variants["role"] == role) & variants["chosen"]]
+    return list(map(str, rows.sort_values("valid", ascending=False, kind="stable")["variant"]))
+
+
 def join(folds: list[Scored]) -> Scored:
     """Join one model's scores of all folds along trials; each fold may have chosen another variant.
 

@@ -216,7 +216,7 @@ class _Blocked:
     @property
     def difference(self) -> np.ndarray:
         """(block,): what each block adds to the difference of the models, means over members."""
-        return self.models[0].mean(0) + self.models[1].mean(0)
+        return np.asarray(self.models[0].mean(0) + self.models[1].mean(0))
 
     def over_blocks(self, values: np.ndarray) -> np.ndarray:
         """Variance of the sums over blocks of `values` (..., block), as a ratio to the events: (...)."""
