@@ -108,6 +108,11 @@ def test_models_that_the_study_lacks_are_named(table):
     line = scores.rival(found, found.row)  # psth alone
     assert line.answer == YES and "no hidden Markov model and no regression" in line.claim
     assert "family: hmm" in line.settle and "family: glm" in line.settle
+    assert "is best on validation" not in line.claim  # of one
+    assert (
+        "Of 2 models that are no networks psth is best"
+        in scores.rival(evidence(table), evidence(table).row).claim
+    )
     alone = evidence(table[table["role"].isin(["recurrent", "null"])])
     assert scores.rival(alone, alone.row).answer == NOT_ASKED
     every = evidence(pd.concat([table, table[table["model"] == "psth"].assign(family=["hmm"]), table[table["model"] == "psth"].assign(family=["glm"])]))  # fmt: skip

@@ -68,15 +68,13 @@ def rival(found: Evidence, row: dict[str, Any]) -> Claim:
     lacking = [OTHERS[family] for family in OTHERS if family not in set(others["family"])]
     without = " and no ".join(name for name, _ in lacking)
     if row["rival"] == "null":
-        said = (
-            f"None of {len(others)} other models predicts better than a constant: to beat them shows nothing."
-        )
-        claim = Claim(
-            question, NOT_ASKED, said, settle="`models`: simpler ones, of fewer states or parameters"
-        )
+        said = f"None of {len(others)} other models is above a constant: to beat one shows nothing."
+        claim = Claim(question, NOT_ASKED, said, settle="`models`: simpler ones, of fewer states")
     else:
-        of = f"{row['rival']} (on validation the best of {len(others)} models that are no networks)"
-        claim = _above_all(question, row, "rival", of)
+        claim = _above_all(question, row, "rival", row["rival"])
+        if len(others) > 1:
+            best = f" Of {len(others)} models that are no networks {row['rival']} is best on validation."
+            claim = replace(claim, claim=claim.claim + best)
     if not lacking:
         return claim
     keys = "; ".join([*filter(None, [claim.settle]), *(key for _, key in lacking)])
@@ -141,7 +139,7 @@ def memory(found: Evidence, row: dict[str, Any]) -> Claim:
     Windows are tested from the shortest on, and no further than the first at which nothing is shown: a fixed
     order of tests needs no correction.
     """
-    question = "Does it need a long memory?"
+    question = "Does it need memory, and how far back?"
     if claim := silent(question, row):
         return claim
     twins = found.memory
