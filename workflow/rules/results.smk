@@ -114,7 +114,9 @@ rule claims:
     params:
         tracks={d: facts.track for d, facts in FACTS.items()},
         labels={
-            need: [(d, *key) for d, f in FACTS.items() for key in products.labels(need, f)]
+            need: [
+                (d, *key) for d, f in FACTS.items() for key in products.labels(need, f)
+            ]
             for need in products.EVIDENCE
         },
         code=code("claims"),
