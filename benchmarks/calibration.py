@@ -1,8 +1,9 @@
 """Whether the statistics keep their promises: `python -m benchmarks.calibration [--contests 200]`.
 
     truth      coverage of the 95 % interval and level of the test at 0.05 where two models are equally good:
-               scores are drawn from a random-effects model with known spread of restarts, correlation of
-               trials and number of blocks or sessions (numpy only)
+               scores are drawn from a random-effects model with known spread of restarts and training sets,
+               correlation of trials and number of blocks or sessions, or are those of regressions that are
+               fitted anew (numpy only)
     pair       the same, and power, with trials drawn from the per-trial scores of a fitted pair
     contests   (refits) how often a network is declared better than the right model on data of a known chain
                and of a known HMM, than the chain on data of a network, and different from itself refitted
@@ -135,6 +136,8 @@ class Truth:
     itself : both models have restarts of one kind, and trials that are the same for both: a model against itself
         refitted.
     continuous : trials are windows that follow each other.
+    folds : training sets; the trials are dealt to as many folds.
+    training : standard deviation of what training sets add to the mean over the trials, in trial errors.
     """
 
     trials: int
@@ -144,6 +147,8 @@ class Truth:
     correlation: float = 0.0
     itself: bool = False
     continuous: bool = False
+    folds: int = 1
+    training: float = 0.0
 
     @property
     def error(self) -> float:
@@ -155,8 +160,19 @@ class Truth:
         rho = self.correlation
         innovations = rng.normal(size=self.trials + 100)
         trial = lfilter([np.sqrt(1 - rho**2)], [1, -rho], innovations)[100:]
+        trial += self._learned(rng) if self.training else 0.0
         models = [trial + self._restarts(rng) for _ in range(1 + self.itself)]
         return models[0], models[1] if self.itself else np.zeros((1, self.trials))
+
+    @property
+    def fold(self) -> np.ndarray:
+        """Fold of each trial, (trial,)."""
+        return np.arange(self.trials) % self.folds
+
+    def _learned(self, rng: np.random.Generator) -> np.ndarray:
+        """What the training set of its fold adds to each trial, (trial,)."""
+        each = self.training * self.error * np.sqrt(self.folds) * rng.normal(size=self.folds)
+        return np.asarray(each[self.fold])
 
     def _restarts(self, rng: np.random.Generator) -> np.ndarray:
         if self.members == 1:
@@ -171,10 +187,51 @@ class Truth:
             blocks.shortest(self.trials, self.continuous),
         )
         found = []
+        events = np.ones(self.trials)
         for repetition in range(repetitions):
             a, b = self.draw(rng)
-            found.append(paired(a, b, np.ones(self.trials), resamples, repetition, shortest=shortest))
+            found.append(paired(a, b, events, resamples, repetition, shortest=shortest, folds=self.fold))
         return found
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """A regression against a constant, both fitted anew in every fold and equally good on average.
+
+    y = x b + noise of variance 1, x and noise normal, with p weights b of one size. Least squares learns p weights
+    from n trials at the cost of p / (n - p - 1) of the variance of its errors, a mean at that of 1 / n: the size
+    of b is the one at which both predict equally well.
+
+    Attributes
+    ----------
+    trials, predictors, folds : their numbers.
+    """
+
+    trials: int
+    predictors: int
+    folds: int
+    members: int = 1
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (trial,) of the regression and of the constant, nats of a normal distribution of variance 1."""
+        p, learned = self.predictors, self.trials * (self.folds - 1) // self.folds
+        size = ((1 + p / (learned - p - 1)) / (1 + 1 / learned) - 1) / p
+        x = rng.normal(size=(self.trials, p))
+        y = x.sum(1) * np.sqrt(size) + rng.normal(size=self.trials)
+        error = np.empty((2, self.trials))
+        for fold in range(self.folds):
+            test = np.arange(self.trials) % self.folds == fold
+            weights = np.linalg.lstsq(x[~test], y[~test], rcond=None)[0]
+            error[:, test] = y[test] - x[test] @ weights, y[test] - y[~test].mean()
+        return -0.5 * error[0] ** 2, -0.5 * error[1] ** 2
+
+    def compare(self, repetitions: int, resamples: int = 1000, seed: int = 0) -> list[PairedDifference]:
+        """Comparisons of the two models on as many draws."""
+        rng, fold = np.random.default_rng([seed, self.trials]), np.arange(self.trials) % self.folds
+        scores = (self.draw(rng) for _ in range(repetitions))
+        return [
+            paired(a, b, np.ones(self.trials), resamples, i, folds=fold) for i, (a, b) in enumerate(scores)
+        ]
 
 
 def sessions(n: int, repetitions: int, trials: int = 50, members: int = 3) -> list[PairedDifference]:
@@ -190,9 +247,9 @@ def sessions(n: int, repetitions: int, trials: int = 50, members: int = 3) -> li
     return found
 
 
-def cells() -> dict[str, Truth]:
+def cells() -> dict[str, Truth | Refitted]:
     """Every setting of the table, by name."""
-    out = {}
+    out: dict[str, Truth | Refitted] = {}
     for members in (2, 3, 5, 10):
         for spread in (0.0, 0.5, 1.0, 2.0, 4.0):
             out[f"200 trials, {members} members, member sd {spread:g} trial errors"] = Truth(
@@ -216,6 +273,22 @@ def cells() -> dict[str, Truth]:
             out[name] = Truth(trials, members, 1.0, correlation=0.4)
     for trials in (14, 20, 30):
         out[f"{trials} trials correlated 0.4 along the session, 1 member"] = Truth(trials, correlation=0.4)
+    return out | _of_folds()
+
+
+def _of_folds() -> dict[str, Truth | Refitted]:
+    """Settings in which training sets vary."""
+    out: dict[str, Truth | Refitted] = {}
+    for folds in (3, 5, 10):
+        for training in (0.0, 0.5, 1.0, 2.0, 4.0):
+            name = f"200 trials in {folds} folds, training sets' sd {training:g} trial errors"
+            out[name] = Truth(200, folds=folds, training=training)
+    name = "200 trials in 5 folds, 5 members, sd of both 1 trial error"
+    out[name] = Truth(200, 5, 1.0, folds=5, training=1.0)
+    for trials, predictors in ((60, 25), (100, 5), (300, 25)):
+        for folds in (5, 10):
+            name = f"regression on {predictors} predictors refitted in {folds} folds, {trials} trials"
+            out[name] = Refitted(trials, predictors, folds)
     return out
 
 

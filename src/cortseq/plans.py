@@ -88,7 +88,7 @@ def jobs(study: Study) -> dict[str, int]:
         found["figure_recording"] = sum(
             f.scope == "recording" and f.applies(one) for f in drawn for one in every
         )
-        found |= {"compare": 1, "report": 1, "conclude": 1}
+        found |= {"compare": 1, "claims": 1, "report": 1, "conclude": 1}
     if study.theory:
         found |= {"theory": len(study.theory), "figure_theory": len(study.theory), "theory_report": 1}
     return {rule: n for rule, n in found.items() if n}

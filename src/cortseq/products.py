@@ -42,11 +42,13 @@ PATHS = {
     "variants": "variants.csv",
     "budget": "budget.csv",
     "sessions": "sessions.csv",
+    "claims": "claims.csv",
     "failures": "failures.csv",
     "timing": "timing.csv",
     "theory": "theory/{phenomenon}.zarr.zip",
 }
 TASKS = ("forecasts", "memory", "generation", "ceilings")
+EVIDENCE = ("cards", "scores", *TASKS, "dynamics_tables")  # what claims rest on, beside the comparison
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,6 +79,7 @@ def render(
     dynamics: dict[str, dict[str, pd.DataFrame]] | None = None,
     failed: Sequence[str] = (),
     remarks: dict[str, list[str]] | None = None,
+    claims: pd.DataFrame | None = None,
 ) -> str:
     """Return the report as one page of HTML.
 
@@ -94,36 +95,38 @@ def render(
     dynamics : tables by recording and variant, see `dynamics.summary`.
     failed : a sentence for each thing that could not be made.
     remarks : sentences that stand above the comparison of a recording.
+    claims : claims.csv.
     """
     summary = words.summary(comparison)
     comparison, _ = failures.split(comparison)
+    drawn = [f | {"svg": inline(f["svg"], f["name"])} for f in figures]
     datasets = [
         {
             "name": name,
             "facts": recordings[name],
             **_compared(rows),
             "remarks": [*notes.unequal(rows), *(remarks or {}).get(str(name), [])],
+            "claims": _lines(claims, name),
             "audits": audits[name]["audits"],
-            "figures": [f | {"svg": inline(f["svg"], f["name"])} for f in figures if f["dataset"] == name],
+            "figures": [f for f in drawn if f["dataset"] == name],
             "dynamics": _dissections((dynamics or {}).get(str(name), {}), rows),
             "cosmoothing": (cosmoothing or {}).get(str(name), pd.DataFrame()).to_dict("records"),
             "timing": timing[timing["dataset"] == name].to_dict("records"),
         }
         for name, rows in comparison.groupby("dataset", sort=False)
     ]
-    return (
-        _environment()
-        .from_string(template)
-        .render(
-            study=study,
-            summary=summary,
-            failed=failed,
-            short_p=words.short_p,
-            datasets=datasets,
-            overall=[f | {"svg": inline(f["svg"], f["name"])} for f in figures if not f["dataset"]],
-            versions=versions,
-        )
-    )
+    page, overall = _environment().from_string(template), [f for f in drawn if not f["dataset"]]
+    given: dict[str, Any] = {"study": study, "summary": summary, "failed": failed, "versions": versions}
+    given |= {"short_p": words.short_p, "p_text": words.p_text}
+    return str(page.render(given, datasets=datasets, overall=overall))
+
+
+def _lines(table: pd.DataFrame | None, dataset: Any) -> list[dict[Any, Any]]:
+    """Return the rows of one recording, "" for whatever is missing."""
+    if table is None:
+        return []
+    mine = table[table["dataset"] == dataset]
+    return mine.astype(object).where(mine.notna(), "").to_dict("records")
 
 
 def _compared(rows: pd.DataFrame) -> dict[str, Any]:
@@ -197,6 +200,7 @@ def _environment() -> Any:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["num"] = _number
+    environment.filters["sentence"] = _in_code
     return environment
 
 
@@ -220,6 +224,13 @@ def inline(svg: str, name: str) -> str:
         re.sub(r'(<svg[^>]*?) width="([^"]+)"', r'\1 style="max-width:\2"', svg, count=1),
         count=1,
     )
+
+
+def _in_code(text: str) -> Any:
+    """Return text with what stands in backquotes as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _number(value: Any, digits: int = 3, sign: bool = False) -> str:

@@ -42,6 +42,8 @@ QUICK = {
     "trials correlated along the session": calibration.Truth(200, correlation=0.4),
     "windows": calibration.Truth(60, correlation=0.6, continuous=True),
     "six trials": calibration.Truth(6),
+    "training sets twice as far apart as trials": calibration.Truth(100, folds=5, training=2.0),
+    "a regression refitted in each fold": calibration.Refitted(60, 25, 5),
 }
 
 
@@ -65,6 +67,8 @@ def test_promises_of_every_cell_of_the_table(name):
         _kept(promise, coverage=(0.9, 1.0), level=(0.0, 0.1))
     elif promise.blocks < 6:
         _kept(promise, coverage=(0.9, 0.97), level=(0.0, 0.07))
+    elif "folds" in name:  # too wide where training sets hardly matter, too narrow with three of them
+        _kept(promise, coverage=(0.9, 0.99), level=(0.01, 0.1))
     else:
         _kept(promise)
 
@@ -91,6 +95,23 @@ def test_the_old_way_would_have_failed():
         a, b = truth.draw(rng)
         rejected += calibration.paired(a.mean(0), b, np.ones(100), 300, seed).p_value < 0.05
     assert rejected > 40
+
+
+def test_training_sets_taken_as_given_would_have_failed():
+    """Folds twice as far apart as trials tell: without them a difference is declared far too often."""
+    truth, rng = calibration.Truth(100, folds=5, training=2.0), np.random.default_rng(0)
+    rejected = 0
+    for seed in range(100):
+        a, b = truth.draw(rng)
+        rejected += calibration.paired(a, b, np.ones(100), 300, seed).p_value < 0.05
+    assert rejected > 20
+
+
+def test_a_refitted_regression_and_a_constant_are_equally_good():
+    for refitted in (calibration.Refitted(60, 25, 5), calibration.Refitted(100, 5, 10)):
+        rng = np.random.default_rng(2)
+        gains = [np.mean(a - b) for a, b in (refitted.draw(rng) for _ in range(300))]
+        assert abs(np.mean(gains)) < 3 * np.std(gains) / np.sqrt(300)
 
 
 def test_a_draw_has_the_spread_that_it_says():

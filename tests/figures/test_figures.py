@@ -322,13 +322,13 @@ def test_scores_further_ahead():
     for model in ("psth", "markov", "rate"):
         rows = table[(table["model"] == model) & (table["kind"] != "plug-in")]
         assert has_interval(ax, *(rows[c] for c in ("horizon", "value", "low", "high")))
-    assert drawn(ax, [1, 4], [0.44, -0.6], ls=":", color=style.RED)  # the colour of its network
-    assert drawn(ax, [1, 4], [0.44, 0.21], ls="-", color=style.RED)
-    assert drawn(ax, [1, 4], [0.31, 0.11], ls="-", color=style.BLUE)
+    assert drawn(ax, [1, 4], [0.44, -0.6], ls=":", color=style.BLUE)  # the colour of its network
+    assert drawn(ax, [1, 4], [0.44, 0.21], ls="-", color=style.BLUE)
+    assert drawn(ax, [1, 4], [0.31, 0.11], ls="-", color=style.RED)  # that of chains in every figure
     assert drawn(ax, [1, 4], [0.12, 0.12], ls="--", color=style.GREY)
     assert legend(ax) == ["psth (no past)", "markov (label chain)", "rate (sampled)"]
     hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
-    assert [(*line.get_xydata()[0], line.get_color()) for line in hollow] == [(4, 0.21, style.RED)]
+    assert [(*line.get_xydata()[0], line.get_color()) for line in hollow] == [(4, 0.21, style.BLUE)]
     assert ticks(ax.xaxis) == ["1", "4"]
     assert ax.get_xlabel() == "bins ahead" and ax.get_ylabel() == "gain over the null (bits/spike)"
     assert ax.get_title(loc="left").startswith("9 test trials")
@@ -336,6 +336,9 @@ def test_scores_further_ahead():
     assert low < 0 and 0.47 < high < 0.6 and low > -0.5
     one, _ = draw("horizon", table=table[table["horizon"] == 1], metric="bits_per_spike")
     assert legend(panels(one)[0]) == legend(ax)  # one horizon does not tell who knows no past
+    chains = [table[table["role"] == "markov"].assign(model=f"chain{i}") for i in range(6)]
+    many, _ = draw("horizon", table=pd.concat([table, *chains]), metric="bits_per_spike")
+    assert len(legend(panels(many)[0])) == 9  # looks begin again, and do not end
     symbols, _ = draw("horizon", table=table, metric="bits_per_symbol")
     assert panels(symbols)[0].get_xlabel() == "symbols ahead"
 

@@ -342,6 +342,7 @@ def test_trials_of_all_folds_are_put_in_the_order_of_time():
     for place in (blocks.place(tests, True), tasks._place(products_of)):
         assert place["order"].tolist() == folds[0]["test"] + folds[1]["test"]
         assert place["shortest"] == 4  # of 40 windows that follow each other
+        assert place["folds"].tolist() == [0] * 20 + [1] * 20
     assert blocks.place(tests, False)["shortest"] == 1
     slow = np.repeat(np.random.default_rng(3).normal(size=5), 8)  # lasts for eight trials
     by_fold = np.concatenate([slow[f["test"]] for f in folds])

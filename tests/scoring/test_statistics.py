@@ -197,6 +197,37 @@ def test_at_least_three_blocks_and_never_more_than_values():
     assert [blocks.most(n, False) for n in (1, 5, 216)] == [1, 5, 216]
 
 
+# -- folds -------------------------------------------------------------------------------------------
+
+
+def test_the_variance_between_training_sets_is_that_of_the_corrected_resampled_t():
+    """By hand, with unequal events: what trials do not explain of the folds' variance, times 1/3 + 1/2."""
+    rng = np.random.default_rng(12)
+    fold, n = np.array([0, 1, 2, 1] * 6), rng.integers(1, 4, 24).astype(float)
+    d = n * np.array([-2.0, 0.0, 1.5])[fold] + 0.3 * rng.normal(size=24)
+    without, found = paired(d, 0 * d, n), paired(d, 0 * d, n, folds=fold)
+    of_fold = [d[fold == f].sum() / n[fold == f].sum() for f in range(3)]
+    share = [n[fold == f].sum() / n.sum() for f in range(3)]
+    trials = without.standard_error**2
+    split = (np.var(of_fold, ddof=1) - trials * np.mean(1 / np.array(share))) * (1 / 3 + 1 / 2)
+    variance = trials + split
+    assert split > trials and found.standard_error == pytest.approx(np.sqrt(variance))
+    assert found.split_share == pytest.approx(split / variance)
+    degrees = 1 / ((trials / variance) ** 2 / (found.pieces - 1) + split / variance / 2)
+    assert found.degrees == pytest.approx(degrees) and found.estimate == without.estimate
+    half = t.ppf(0.975, degrees) * np.sqrt(variance)
+    assert (found.low, found.high) == pytest.approx((found.estimate - half, found.estimate + half))
+    of_t = 2 * t.sf(abs(found.estimate) / np.sqrt(variance), degrees)
+    assert found.p_value == pytest.approx(max(of_t, without.p_value))
+
+
+def test_folds_that_differ_no_more_than_their_trials_add_nothing():
+    d = np.tile([1.0, -0.5, 0.3, 0.8], 6)
+    fold = np.repeat([0, 1, 2], 8)  # equal means
+    assert paired(d, 0 * d, np.ones(24), folds=fold) == paired(d, 0 * d, np.ones(24))
+    assert paired(d, 0 * d, np.ones(24), folds=np.zeros(24)).split_share == 0
+
+
 # -- sessions ----------------------------------------------------------------------------------------
 
 

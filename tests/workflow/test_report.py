@@ -1,5 +1,6 @@
 """Sentences, tables of the terminal and of the page, from comparisons written by hand."""
 
+import dataclasses
 import html
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ from handmade import comparison
 
 from cortseq import cli, report, store
 from cortseq import recording as rec
-from cortseq.scoring import failures, words
+from cortseq.scoring import claims, failures, words
 from cortseq.scoring.rows import OPPONENTS
 
 TEMPLATE = Path(__file__).parents[2] / "workflow/report/report.html.jinja"
@@ -536,7 +537,7 @@ def page(table):
     return _page(table)
 
 
-def _page(table: pd.DataFrame, folds: int = 2) -> str:
+def _page(table: pd.DataFrame, folds: int = 2, lines: pd.DataFrame | None = None) -> str:
     audits = {
         "audits": [
             {"name": "overlap", "passed": True, "detail": "no trial twice", "stopping": True},
@@ -567,7 +568,28 @@ def _page(table: pd.DataFrame, folds: int = 2) -> str:
         {"numpy": "2.1"},
         {"ring": SMOOTHED},
         {"ring": {"rate": DYNAMICS}},
+        claims=lines,
     )
+
+
+def test_claims_on_the_page(table):
+    """A line each, of their own recording; what is missing is left out; keys of a study are code."""
+    song = claims.Claim(
+        "Is <it> so?", "no", "Not so.", "rate", -0.5, -0.9, -0.1, "nats", "t test", 0.0002, 0.4
+    )
+    open_ = claims.Claim("And chaotic?", "not asked", "No claim.", "rate", settle="`members: 5`")
+    rows = [{"dataset": "song"} | dataclasses.asdict(c) for c in (song, open_)]
+    page = _page(table, lines=pd.DataFrame(rows, columns=claims.COLUMNS).assign(smallest_p=0.0002))
+    assert page.count("Which claim may I make?") == 1 and "&lt;it&gt;" in page
+    found = next(rows for rows in _tables(page) if rows and rows[0][0] == "question")
+    assert found[1][1:3] == ["no", "Not so."]
+    assert (
+        found[1][3].startswith("-0.5 [-0.9, -0.1] nats; p ≤ 0.0002; detectable 0.4")
+        and "t test" in found[1][3]
+    )
+    assert found[2][1] == "not asked" and "To settle it: members: 5" in found[2][2] and found[2][3] == "none"
+    assert "<code>members: 5</code>" in page
+    assert "Which claim may I make?" not in _page(table)
 
 
 def _comparisons(page: str) -> list[list[list[str]]]:

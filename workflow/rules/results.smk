@@ -90,6 +90,40 @@ rule compare:
         "../scripts/compare.py"
 
 
+def evidence(need):
+    """Files of all recordings that a claim may rest on."""
+    return [
+        file for facts in FACTS.values() for file in products.files(OUT, need, facts)
+    ]
+
+
+rule claims:
+    # one line for each question a reviewer asks
+    input:
+        **{need: evidence(need) for need in products.EVIDENCE},
+        comparison=rules.compare.output.comparison,
+        variants=rules.compare.output.variants,
+        splits=expand(rules.split.output, dataset=VARIANTS),
+    output:
+        path("claims"),
+    log:
+        OUT + "/logs/claims.log",
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        tracks={d: facts.track for d, facts in FACTS.items()},
+        labels={
+            need: [
+                (d, *key) for d, f in FACTS.items() for key in products.labels(need, f)
+            ]
+            for need in products.EVIDENCE
+        },
+        code=code("claims"),
+    script:
+        "../scripts/claims.py"
+
+
 FIGURES = figures.registry()
 # Of the whole study, and of each recording, in the order of the report.
 DRAWN = {
@@ -230,6 +264,7 @@ rule report:
         comparison=rules.compare.output.comparison,
         variants=rules.compare.output.variants,
         timing=rules.compare.output.timing,
+        claims=rules.claims.output,
         trials=expand(rules.preprocess.output, dataset=VARIANTS),
         splits=expand(rules.split.output, dataset=VARIANTS),
         audits=expand(rules.audit.output, dataset=VARIANTS),

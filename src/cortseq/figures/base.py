@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortseq.products import Facts, Products
 from cortseq.scoring import failures
+from cortseq.scoring.scored import chosen as chosen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,12 +50,6 @@ def comparison(products: Products) -> pd.DataFrame:
 def without_averages(comparison: pd.DataFrame) -> pd.DataFrame:
     """Leave out the rows of averaged members, which are no models of their own."""
     return comparison[~comparison["averaged"]]
-
-
-def chosen(variants: pd.DataFrame, dataset: str, role: str) -> list[str]:
-    """Return the variants of a role that validation chose on one recording, the best first."""
-    rows = variants[(variants["dataset"] == dataset) & (variants["role"] == role) & variants["chosen"]]
-    return rows.sort_values("valid", ascending=False, kind="stable")["variant"].tolist()
 
 
 def metric(comparison: pd.DataFrame, dataset: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle, product
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ from cortseq.scoring import tasks
 
 
 def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
-    """Draw `scoring.tasks.horizon_table`: gain over the null against the horizon, a colour a model.
+    """Draw `scoring.tasks.horizon_table`: gain over the null against the horizon, colours by role.
 
     Solid: forecasts, bars 95 % intervals, hollow where too few futures leave a bias; dotted: the expectation
     fed forward ("plug-in", no likelihood of y_t given its past); grey: models that know no past.
@@ -24,11 +25,11 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
         fig, axes = style.figure(1, 1, 0.8 * style.PAGE, 3.2)
         ax = axes[0, 0]
         shown = table[table["model"] != "null"]
-        # a colour a model, and another marker where the colours begin again
-        looks = iter((c, m) for m in "osD^v" for c in style.CYCLE if c != style.GREY)
+        # colours of the role, and another marker where these begin again
+        looks = {role: cycle(product("osD^v", colours)) for role, colours in _COLOURS.items()}
         for model, rows in shown.groupby("model", sort=False):
             flat = _knows_no_past(str(model), rows)
-            colour, marker = (style.GREY, "") if flat else next(looks)
+            marker, colour = ("", style.GREY) if flat else next(looks[rows["role"].iloc[0]])
             for kind, line in rows.groupby("kind", sort=False):
                 label = f"{model} ({'no past' if flat else kind})"
                 _line(ax, line, str(kind), colour, marker, "--" if flat else "-", label)
@@ -47,6 +48,14 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
         ax.set_title(f"{int(table['trials'].max())} test trials; dotted: plug-in, no likelihood", loc="left")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
     return fig, table
+
+
+_COLOURS = {
+    "markov": [style.ROLE_COLOURS["markov"]],
+    "recurrent": [style.ROLE_COLOURS["recurrent"], style.GREEN, style.PINK, style.SKY, style.ORANGE],
+    "baseline": [style.BLACK],
+    "null": [style.GREY],
+}
 
 
 def _knows_no_past(model: str, rows: pd.DataFrame) -> bool:
@@ -95,7 +104,8 @@ FIGURE = base.Figure(
         "bins ahead, scored on the same bins at every distance. A curve that meets the dashed lines "
         "(models that know no past) has nothing left to say there. Networks: mean probability over "
         "sampled futures, corrected for the bias of few futures. A hollow point may still be too low by a "
-        "tenth of its interval or more: do not compare it with other points. Label chain: a Markov chain "
+        "tenth of its interval or more: do not compare it with other points. Red: Markov chains; black: "
+        "other models that are no networks. Label chain: a Markov chain "
         "over population states follows the labels of the states ahead, which is not its own one-step law "
         "applied repeatedly. Dotted: the network's expectation fed back instead of samples, shown for "
         "comparison because it is not a likelihood."

@@ -57,6 +57,7 @@ def _panel(ax: Axes, part: pd.DataFrame) -> None:
     ax.axvline(0, color="0.8", lw=0.7, zorder=0)
     ax.set_yticks(range(len(models)), models["model"], fontsize=6.5)
     ax.tick_params(axis="y", length=0)
+    ax.locator_params(axis="x", nbins=5)  # labels of more would touch in a narrow panel
     ax.set_xlabel(f"gain over the null ({METRICS[part['metric'].iloc[0]].label})")
 
 

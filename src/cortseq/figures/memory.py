@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from cortseq.figures import base, style
 from cortseq.metrics import METRICS
+from cortseq.observations.tracks import TRACKS
 from cortseq.products import Facts, Products
-from cortseq.scoring import tasks
+from cortseq.scoring import evidence, tasks
 
 
 def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
@@ -64,29 +65,15 @@ def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, Any], title: str) ->
 
 def read(products: Products) -> dict[str, Any]:
     """Read the re-runs of every model, and pair variants that were trained on windows with the full one."""
-    tables, rows = [], []
+    tables = []
     for model, folds in products.folds("memory").items():
         tables.append(tasks.memory_rerun(folds, int(folds[0].attrs["burn_in"])).assign(model=model))
     attrs = folds[0].attrs
-    for model, k, full, short in _retrained(products):
-        continuous, burn_in = bool(attrs["continuous"]), int(attrs["burn_in"])
-        row = tasks.memory_retrained(full, short, k, attrs["track"], continuous, burn_in)
-        rows.append(row | {"model": model})
+    variants = products.read("variants")
+    mine, track = variants[variants["dataset"] == products.dataset], TRACKS[attrs["track"]]
+    twins = evidence.memory(products, mine, track, bool(attrs["continuous"]), int(attrs["burn_in"]))
     metric = base.metric(base.comparison(products), products.dataset)
-    return {"table": pd.concat([*tables, pd.DataFrame(rows)]), "metric": metric}
-
-
-def _retrained(products: Products) -> Any:
-    """(model, k, scores of all folds with the whole past, with k bins) of variants that differ only in k."""
-    table = products.read("variants")
-    networks = table[(table["dataset"] == products.dataset) & (table["role"] == "recurrent")]
-    model_of = dict(zip(networks["variant"], networks["model"], strict=True))
-    specs = {variant: products.read("cards", variant, 0)["model"] for variant in model_of}
-    for short, spec in specs.items():
-        full = [variant for variant, other in specs.items() if other == spec | {"memory": None}]
-        if spec["memory"] is not None and full:
-            pair = (products.folds("scores", name)[name] for name in (full[0], short))
-            yield model_of[full[0]], spec["memory"], *pair
+    return {"table": pd.concat([*tables, twins]), "metric": metric}
 
 
 def applies(facts: Facts) -> bool:

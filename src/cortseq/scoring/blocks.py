@@ -28,7 +28,7 @@ def most(n_trials: int, is_continuous: bool) -> int:
 
 
 def place(folds: Sequence[ArrayLike], is_continuous: bool) -> dict[str, Any]:
-    """Return where the test trials of all folds are in time, as keywords of `paired` and `Session`.
+    """Return where the test trials of all folds are in time, and their folds, as keywords of `paired`.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ def place(folds: Sequence[ArrayLike], is_continuous: bool) -> dict[str, Any]:
     is_continuous : whether trials are windows that follow each other without a pause.
     """
     order = np.concatenate(folds)
-    return {"order": order, "shortest": shortest(len(order), is_continuous)}
+    of_fold = np.repeat(np.arange(len(folds)), [np.size(trials) for trials in folds])
+    return {"order": order, "shortest": shortest(len(order), is_continuous), "folds": of_fold}
 
 
 def integrated_time(values: np.ndarray) -> float:

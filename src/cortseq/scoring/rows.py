@@ -79,6 +79,8 @@ COLUMNS = {
     "late_gain": "gain of the best validation score in the last tenth of the epochs, mean over members",
     "learning": "learned, learned nothing (not shown to have), stopped by its budget (scoring/words.py)",
     "folds": "splits that were tested; 1: intervals are conditional on it",
+    "split_share": "share of the variance of the gain over the chain (else over the null) that comes from "
+    "training sets; 0 with one split",
     "trials": "test trials",
     "blocks": "independent blocks of test trials, as found from the gain over the chain (else over the null)",
     "block_trials": "trials in such a block",
@@ -285,6 +287,7 @@ def _differences(s: Scored, given: References, total: float) -> dict[str, Any]:
         found |= OPPONENTS[key].columns(gain, given.margin)
         if key != "rival":
             found |= {"blocks": gain.pieces, "block_trials": gain.block_trials}
+            found["split_share"] = gain.split_share
         if OPPONENTS[key].mean_rate and given.kind.has_events:
             ahead = (s.mean_rate.mean(0) - other.mean_rate.mean(0)).sum()
             found[OPPONENTS[key].mean_rate] = float(ahead / total)

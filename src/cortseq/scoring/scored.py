@@ -176,6 +176,15 @@ def shares(variants: list[Scored], seed: int) -> np.ndarray:
     return np.bincount(best, minlength=len(variants)) / RESAMPLES
 
 
+def chosen(variants: pd.DataFrame, dataset: str, role: str) -> list[str]:
+    """Return the variants of a role that validation chose on one recording, the best first.
+
+    `variants`: variants.csv.
+    """
+    rows = variants[(variants["dataset"] == dataset) & (variants["role"] == role) & variants["chosen"]]
+    return list(map(str, rows.sort_values("valid", ascending=False, kind="stable")["variant"]))
+
+
 def join(folds: list[Scored]) -> Scored:
     """Join one model's scores of all folds along trials; each fold may have chosen another variant.
 

@@ -1,7 +1,7 @@
 """Paired differences of two models' held-out scores: interval, p, equivalence, in nats per event.
 
-Trials (or blocks of them) and restarts are both random: a score would come out otherwise with other trials
-and with other random restarts of the same model. See docs/likelihood.md#statistics.
+Test trials (or blocks of them), restarts and, where a study has folds, training sets are random: a score
+would come out otherwise with others of each. See docs/likelihood.md#statistics.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class PairedDifference:
     degrees : of freedom, those of the t distribution of the interval.
     block_trials : trials in a block.
     smallest_p : the smallest p_value that so many blocks and resamples can give.
+    split_share : share of the variance that comes from training sets; 0 of one split.
     """
 
     estimate: float
@@ -47,6 +48,7 @@ class PairedDifference:
     degrees: float = np.inf
     block_trials: int = 1
     smallest_p: float = 0.0
+    split_share: float = 0.0
 
     def per(self, unit: float) -> PairedDifference:
         """Return the difference in units of so many nats: ln 2 for bits per event."""
@@ -83,6 +85,7 @@ class Session:
     blocks : (trial,), labels of the blocks that are independent; None: they are found.
     order : (trial,), place of each trial in the recording; None: as given.
     shortest : the fewest trials that make a block.
+    folds : (trial,), the fold in which each trial was tested; None: one split.
     """
 
     log_prob_a: ArrayLike
@@ -91,6 +94,7 @@ class Session:
     blocks: ArrayLike | None = None
     order: ArrayLike | None = None
     shortest: int = 1
+    folds: ArrayLike | None = None
 
 
 def paired(
@@ -102,27 +106,33 @@ def paired(
     blocks: ArrayLike | None = None,
     order: ArrayLike | None = None,
     shortest: int = 1,
+    folds: ArrayLike | None = None,
 ) -> PairedDifference:
     """Return sum_r (A_r - B_r) / sum_r n_r, means over members, with an interval and a test.
 
     The score of member m on block k is mean + restart_m + block_k + noise_mk, all random. The variance of the
     difference of the means is estimated without bias,
 
-        V = V_blocks + sum over models of max(0, (MS_members - MS_noise) / (M K)),
+        V = V_blocks + sum over models of max(0, (MS_members - MS_noise) / (M K)) + V_split,
 
     with the mean squares of the two-way layout of M members and K blocks; with two members MS_noise is not
-    subtracted. The interval is that of a t distribution with degrees of freedom
+    subtracted. Each of F folds learns from a training set of its own: with the differences d_f of the folds
 
-        1 / ((V_blocks / V)^2 / (K - 1) + (V_members / V) / f),
+        V_split = (1 / F + 1 / (F - 1)) max(0, Var_f(d_f) - what trials and restarts explain of it),
 
-    f those of V_members. This is Satterthwaite's rule with the share of the members to the first power:
-    squared, three members cover too little (docs/calibration.md).
+    1 / (F - 1) being test trials over training trials, for the trials that training sets share. The interval
+    is that of a t distribution with degrees of freedom
+
+        1 / ((V_blocks / V)^2 / (K - 1) + (V_members / V) / f + (V_split / V) / (F - 1)),
+
+    f those of V_members. This is Satterthwaite's rule with the shares of members and folds to the first
+    power: squared, three members cover too little (docs/calibration.md).
 
     p is the share of all flips of the signs of the blocks' differences whose sum is as far from 0 as the
     observed one: all 2^K of them where `resamples` are enough, else as many at random, of which p is
     (1 + #{|flipped| >= |observed|}) / (1 + resamples). This is exact where A and B are exchangeable within
-    blocks. Flips know neither restarts nor what correlation is left between blocks: where these add to V, p
-    is at least that of the t distribution.
+    blocks. Flips know neither restarts, nor training sets, nor what correlation is left between blocks: where
+    these add to V, p is at least that of the t distribution.
 
     Parameters
     ----------
@@ -134,6 +144,7 @@ def paired(
         more, neighbours that are correlated are joined likewise.
     order : (trial,) place of each trial in the recording, without `blocks`; None: as given.
     shortest : the fewest trials that make a block.
+    folds : (trial,) fold in which each trial was tested; None: one split, and V_split is 0.
 
     Raises
     ------
@@ -142,9 +153,10 @@ def paired(
     References
     ----------
     Satterthwaite 1946, Biometrics Bulletin 2:110; Searle, Casella & McCulloch 1992, Variance Components; Good
-    2005, Permutation, Parametric and Bootstrap Tests of Hypotheses.
+    2005, Permutation, Parametric and Bootstrap Tests of Hypotheses; Nadeau & Bengio 2003, Machine Learning
+    52:239.
     """
-    one = Session(log_prob_a, log_prob_b, n_events, blocks, order, shortest)
+    one = Session(log_prob_a, log_prob_b, n_events, blocks, order, shortest, folds)
     return _random_effects([_in_blocks(one)], resamples, seed)
 
 
@@ -191,6 +203,7 @@ class _Blocked:
     share : (block,), of the events; its sum is 1.
     length : trials in a block.
     missing : share of the variance that blocks of this length miss.
+    folds : (2, fold), the difference in each fold, nats per event, and the fold's share of the events.
     """
 
     estimate: float
@@ -198,17 +211,27 @@ class _Blocked:
     share: np.ndarray
     length: int
     missing: float
+    folds: np.ndarray
 
     @property
     def difference(self) -> np.ndarray:
         """(block,): what each block adds to the difference of the models, means over members."""
-        return self.models[0].mean(0) + self.models[1].mean(0)
+        return np.asarray(self.models[0].mean(0) + self.models[1].mean(0))
 
     def over_blocks(self, values: np.ndarray) -> np.ndarray:
         """Variance of the sums over blocks of `values` (..., block), as a ratio to the events: (...)."""
         k = len(self.share)
         residual = values - values.sum(-1, keepdims=True) * self.share
         return np.asarray((residual**2).sum(-1) * k / (k - 1))
+
+    def over_folds(self, explained: float) -> float:
+        """Variance of the estimate that is due to training sets; `explained`: by trials and restarts."""
+        difference, share = self.folds
+        n = len(share)
+        if n < 2:
+            return 0.0
+        left = difference.var(ddof=1) - explained * (1 / share).mean()
+        return max(0.0, float(left)) * (1 / n + 1 / (n - 1))
 
 
 def _in_blocks(s: Session) -> _Blocked:
@@ -232,7 +255,17 @@ def _in_blocks(s: Session) -> _Blocked:
     labels, missing = blocking.cut(residual, s.shortest)
     values = _summed(values, labels) / events.sum()
     length = round(n_trials / values.shape[1])
-    return _Blocked(estimate, (values[: len(a)], values[len(a) : -1]), values[-1], length, missing)
+    models = values[: len(a)], values[len(a) : -1]
+    return _Blocked(estimate, models, values[-1], length, missing, _by_fold(a, b, s))
+
+
+def _by_fold(a: np.ndarray, b: np.ndarray, s: Session) -> np.ndarray:
+    """Return the difference in each fold and the fold's share of the events, (2, fold)."""
+    events = np.asarray(s.n_events, float)
+    labels = np.zeros(len(events)) if s.folds is None else s.folds
+    difference, events = _summed(np.stack([a.mean(0) - b.mean(0), events]), labels)
+    scored = events > 0
+    return np.stack([difference[scored] / events[scored], events[scored] / events.sum()])
 
 
 def _random_effects(parts: Sequence[_Blocked], resamples: int, seed: int) -> PairedDifference:
@@ -242,18 +275,23 @@ def _random_effects(parts: Sequence[_Blocked], resamples: int, seed: int) -> Pai
     each = np.array([p.over_blocks(p.difference) / (1 - p.missing) for p in parts]) / n**2
     of_blocks = float(each.sum())
     of_members, restarts = _restarts(parts)
-    variance = of_blocks + of_members
+    split = [p.over_folds(v * n**2 + of_members) / n**2 for v, p in zip(each, parts, strict=True)]
+    of_split = float(sum(split))
+    variance = of_blocks + of_members + of_split
     if variance > 0:
         inverse = sum(v**2 / (len(p.share) - 1) for v, p in zip(each, parts, strict=True)) / variance**2
         inverse += of_members / variance / restarts
+        inverse += sum(v / (p.folds.shape[1] - 1) for v, p in zip(split, parts, strict=True) if v) / variance
     pieces = len(difference)
     degrees = float(1 / inverse) if variance > 0 else pieces - 1.0
     found = _student(float(np.mean([p.estimate for p in parts])), variance, degrees, pieces)
     p = _sign_flips(difference, resamples, np.random.default_rng(seed))
-    if of_members > 0 or any(part.missing > 0 for part in parts):
+    if of_members + of_split > 0 or any(part.missing > 0 for part in parts):
         p = max(p, found.p_value)
     smallest = smallest_p(pieces, resamples)
-    return replace(found, p_value=p, block_trials=max(p.length for p in parts), smallest_p=smallest)
+    share = of_split / variance if variance > 0 else 0.0
+    longest = max(p.length for p in parts)
+    return replace(found, p_value=p, block_trials=longest, smallest_p=smallest, split_share=share)
 
 
 def smallest_p(n_blocks: int, resamples: int = 10_000) -> float:

@@ -193,7 +193,7 @@ def recall(fit: Fit, recording: xr.Dataset, trials: Any, memories: Sequence[int]
 
 
 def memory_rerun(folds: list[xr.Dataset], burn_in: int = 0, seed: int = 0) -> pd.DataFrame:
-    """Memory gain G(k) = full history - last k bins, same parameters: memory, value, low, high, p_value.
+    """Memory gain G(k) = full history - last k bins, same parameters: memory, value, low, high, p_value, ...
 
     Differences are taken within members, so that their interval holds the spread of the gain over members.
     """
@@ -202,7 +202,7 @@ def memory_rerun(folds: list[xr.Dataset], burn_in: int = 0, seed: int = 0) -> pd
     events, place, nothing = _events(folds, burn_in), _place(folds), np.zeros(full.shape[1])
     rows = []
     for i, k in enumerate(folds[0]["memory"].values):
-        gain = _difference(full - short[..., i], nothing, events, place, seed, folds[0].attrs["track"], True)
+        gain = _difference(full - short[..., i], nothing, events, place, seed, folds[0].attrs["track"])
         rows.append({"memory": int(k), **gain, "kind": "re-run"})
     return pd.DataFrame(rows)
 
@@ -220,11 +220,34 @@ def memory_retrained(
 
     full, short : products of scores, one a fold, of the network with the whole past and of this one.
     """
-    a, b = ([f.isel(trial=f["role"].values == "test") for f in folds] for folds in (full, short))
+    gain = contrast(full, short, track, continuous, burn_in, seed)
+    return {"memory": memory, **gain, "kind": "re-trained"}
+
+
+def contrast(
+    first: list[xr.Dataset],
+    second: list[xr.Dataset],
+    track: str,
+    continuous: bool,
+    burn_in: int = 0,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Return the paired difference of two variants on the test trials of all folds.
+
+    Parameters
+    ----------
+    first, second : products of scores, one a fold.
+    track : of the recording.
+    continuous : whether trials are windows that follow each other without a pause.
+
+    Returns
+    -------
+    value, low, high, p_value, smallest_p, detectable : as of `paired`, in units of the score.
+    """
+    a, b = ([f.isel(trial=f["role"].values == "test") for f in folds] for folds in (first, second))
     place = _place([f.assign_attrs(continuous=int(continuous)) for f in a])
     mine, theirs = (_sums(f, "log_prob", burn_in) for f in (a, b))
-    gain = _difference(mine, theirs, _events(a, burn_in), place, seed, track, True)
-    return {"memory": memory, **gain, "kind": "re-trained"}
+    return _difference(mine, theirs, _events(a, burn_in), place, seed, track)
 
 
 # -- sums over bins, folds side by side -------------------------------------------------------------
@@ -247,15 +270,16 @@ def _place(folds: list[xr.Dataset]) -> dict[str, Any]:
 
 
 def _difference(
-    a: Any, b: Any, events: Any, place: dict[str, Any], seed: int, track: str, with_p: bool = False
-) -> dict[str, Any]:
+    a: Any, b: Any, events: Any, place: dict[str, Any], seed: int, track: str
+) -> dict[str, float]:
     unit = TRACKS[track].unit_nats
     if len(events) < 2 or not events.sum():
         nothing = PairedDifference(np.nan, np.nan, np.nan, np.nan, np.nan)
-        return _row(nothing, with_p)
-    return _row(paired(a, b, events, seed=seed, **place).per(unit), with_p)
+        return _row(nothing)
+    return _row(paired(a, b, events, seed=seed, **place).per(unit))
 
 
-def _row(gain: PairedDifference, with_p: bool) -> dict[str, float]:
+def _row(gain: PairedDifference) -> dict[str, float]:
+    tests = ("p_value", "smallest_p", "detectable")
     row = {"value": gain.estimate, "low": gain.low, "high": gain.high}
-    return row | ({"p_value": gain.p_value} if with_p else {})
+    return row | {name: getattr(gain, name) for name in tests}

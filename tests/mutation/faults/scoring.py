@@ -25,7 +25,7 @@ FAULTS = [
     ),
     Fault(
         "The spread of the members is not in the interval.",
-        "_random_effects", "variance = of_blocks + of_members", "variance = of_blocks", STATISTICS,
+        "_random_effects", "variance = of_blocks + of_members + of_split", "variance = of_blocks + of_split", STATISTICS,
     ),
     Fault(
         "What members differ by is not freed of the noise of the trials.",
@@ -37,7 +37,23 @@ FAULTS = [
     ),
     Fault(
         "p does not know of restarts.",
-        "_random_effects", "if of_members > 0 or", "if False and", STATISTICS,
+        "_random_effects", "if of_members + of_split > 0 or", "if False and", STATISTICS,
+    ),
+    Fault(
+        "Training sets are taken as given where there are folds.",
+        "_random_effects", "of_blocks + of_members + of_split", "of_blocks + of_members", STATISTICS,
+    ),
+    Fault(
+        "The variance between folds is divided as if their training sets were independent.",
+        "_Blocked.over_folds", "(1 / n + 1 / (n - 1))", "(1 / n)", STATISTICS,
+    ),
+    Fault(
+        "What trials make folds differ by is taken for their training sets.",
+        "_Blocked.over_folds", "explained * (1 / share).mean()", "0.0", STATISTICS,
+    ),
+    Fault(
+        "The folds of the test trials are not told to the statistics.",
+        "place", '"folds": of_fold', '"folds": 0 * of_fold', SCORING,
     ),
     Fault(
         "The smallest p of n blocks is half as large.",

@@ -1,0 +1,74 @@
+"""One line of the page "Which claim may I make?"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cortseq.scoring.words import BETTER, NOTHING
+
+YES, NO, UNDECIDED, NOT_ASKED = "yes", "no", "undecided", "not asked"
+ENOUGH_MEMBERS = 5
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The answer to one question.
+
+    Attributes
+    ----------
+    question : of a reviewer.
+    answer : YES, NO, UNDECIDED, or NOT_ASKED where the study has nothing to answer it with.
+    claim : what may be said.
+    model : the network that it is about.
+    value, low, high : the number it rests on with its 95 % interval.
+    unit : of these.
+    test : its name, and over how many of what.
+    p : of the test.
+    detectable : the effect that would have been found with power 0.8 at level 0.05, in the same unit.
+    settle : what to add to the study where the answer is neither yes nor no; "" elsewhere.
+    smallest_p : the smallest p that such a test can give, where it has one.
+    """
+
+    question: str
+    answer: str
+    claim: str
+    model: str = ""
+    value: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    unit: str = ""
+    test: str = ""
+    p: float = np.nan
+    detectable: float = np.nan
+    settle: str = ""
+    smallest_p: float = 0.0
+
+
+def more_evidence(row: dict[str, Any]) -> str:
+    """Return the setting that would make intervals of scores shorter: members, then folds, then trials."""
+    if row["members"] < ENOUGH_MEMBERS:
+        return f"`members: {ENOUGH_MEMBERS}`"
+    if row["folds"] == 1:
+        return "`folds: 5`: every trial is tested once"
+    return "more trials: a longer recording, or several"
+
+
+def nothing_learned(row: dict[str, Any]) -> str:
+    """Return why nothing but a score may be claimed of a network; "" where it describes the recording."""
+    if row["against_null"] != BETTER:
+        return "the network is not shown to predict better than a constant"
+    if row["learning"] == NOTHING:
+        return "the weights that were kept are of its first three epochs, so that it learned next to nothing"
+    return ""
+
+
+def silent(question: str, row: dict[str, Any]) -> Claim | None:
+    """Return the line of a question on what a network is, where it does not describe the recording."""
+    why = nothing_learned(row)
+    if not why:
+        return None
+    said = f"Nothing may be claimed: {why}, and what it is says nothing about the recording."
+    return Claim(question, UNDECIDED, said, settle="a network that learns: see the first line")

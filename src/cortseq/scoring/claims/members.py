@@ -1,0 +1,217 @@
+"""Claims on what the fitted network is, from its members: chaos, line attractor, restarts, free runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import betaincinv, chdtr, chdtrc, chdtri, stdtr, stdtrit
+
+from cortseq.metrics import METRICS
+from cortseq.scoring.claims.base import (
+    ENOUGH_MEMBERS,
+    NO,
+    NOT_ASKED,
+    UNDECIDED,
+    YES,
+    Claim,
+    more_evidence,
+    silent,
+)
+from cortseq.scoring.evidence import Evidence
+from cortseq.scoring.statistics import FEWEST_RESTARTS, LEVEL
+
+MEMBERS = f"`members: {ENOUGH_MEMBERS}`"
+EXPONENT, LINE, SLOWEST = "largest Lyapunov exponent", "line attractor", "slowest time constant"
+NEAR_RULER = 0.1  # of a free run's measure from what two halves of the recording reach: no worse than that
+
+
+def chaotic(found: Evidence, row: dict[str, Any]) -> Claim:
+    """Say whether the closed loop has a positive largest Lyapunov exponent in every member."""
+    question = "Is it chaotic?"
+    if claim := silent(question, row):
+        return claim
+    values, unit, why = _quantity(found.dynamics, EXPONENT)
+    if not len(values):
+        return _not_analysed(question, why)
+    mean, low, high, p, detectable = _over_members(values)
+    name, signs = row["variant"], set(np.sign(values))
+    if len(values) < ENOUGH_MEMBERS or why:
+        why = why or f"{len(values)} members are too few to tell from how they differ"
+        answer, said = UNDECIDED, f"No claim: {why}."
+    elif low > 0 and signs == {1}:
+        answer, said = (
+            YES,
+            f"The closed loop of {name} is chaotic: every member's largest exponent is above 0.",
+        )
+    elif high < 0 and signs == {-1}:
+        answer, said = NO, f"The closed loop of {name} is not chaotic: every member's is below 0."
+    else:
+        answer, said = UNDECIDED, "No claim: the interval over members, or their signs, leave both open."
+    settle = MEMBERS if len(values) < ENOUGH_MEMBERS else "`members: 10`, or more training trials"
+    test = f"t test over {len(values)} members"
+    settle = settle if answer == UNDECIDED else ""
+    return Claim(question, answer, said, name, mean, low, high, unit, test, p, detectable, settle)
+
+
+def line(found: Evidence, row: dict[str, Any]) -> Claim:
+    """Say whether slow points of the closed loop form a line along a neutral direction in every member."""
+    question = "Does it have a line attractor (a slow direction)?"
+    if claim := silent(question, row):
+        return claim
+    values, _, why = _quantity(found.dynamics, LINE)
+    if not len(values):
+        return _not_analysed(question, why)
+    m, k, name = len(values), int(values.sum()), row["variant"]
+    low, high = _exact(k, m)
+    if m < ENOUGH_MEMBERS:
+        answer, said = UNDECIDED, f"{k} of {m} members of {name} have one. No claim: {m} members are too few."
+    elif k == m:
+        answer, said = YES, f"Slow points of every member of {name} lie on a line with one neutral direction."
+    elif k == 0:
+        answer, said = NO, f"No member of {name} has slow points on a line with one neutral direction."
+    else:
+        answer, said = UNDECIDED, f"{k} of {m} members of {name} have one: equally good fits disagree."
+    slow, unit, _ = _quantity(found.dynamics, SLOWEST)
+    if len(slow):
+        unit += "s" * (unit == "symbol")
+        said += f" Their slowest decaying mode lasts {slow.mean():.3g} {unit} on average."
+    more = MEMBERS if m < ENOUGH_MEMBERS else "`members: 10`"
+    settle = more if answer == UNDECIDED else ""
+    test = f"exact binomial interval over {m} members"
+    return Claim(question, answer, said, name, k / m, low, high, "of the members", test, settle=settle)
+
+
+def _quantity(dynamics: pd.DataFrame, name: str) -> tuple[np.ndarray, str, str]:
+    """Return a quantity's values (member,), its unit, and why an analysis gave no verdict."""
+    if dynamics.empty:
+        return np.empty(0), "", "the dynamics of this network were not analysed"
+    rows = dynamics[dynamics["quantity"] == name]
+    said = rows[rows["verdict"].str.startswith("not done: ")]["verdict"]
+    why = said.iloc[0].removeprefix("not done: ") if len(said) else ""
+    known = rows[rows["each"].notna() & (rows["each"] != "")]
+    values = [float(v) for v in str(known["each"].iloc[0]).split()] if len(known) else []
+    unit = str(known["unit"].iloc[0]) if len(known) and isinstance(known["unit"].iloc[0], str) else ""
+    if not np.isfinite(values).all():
+        return np.empty(0), unit, why or "it is undefined in some members"
+    return np.array(values), unit, why or ("" if values else "this was not analysed")
+
+
+def _not_analysed(question: str, why: str) -> Claim:
+    settle = MEMBERS if "seeds" in why else "a network of the whole past (no `memory`) that can be analysed"
+    return Claim(question, NOT_ASKED, f"No claim: {why}.", settle=settle)
+
+
+def _over_members(values: np.ndarray) -> tuple[float, float, float, float, float]:
+    """Return mean, its 95 % interval, two-sided p of 0, and the detectable mean, of values (member,)."""
+    m, mean = len(values), float(values.mean())
+    if m < 2:
+        return mean, np.nan, np.nan, np.nan, np.nan
+    error = float(values.std(ddof=1) / np.sqrt(m))
+    half = float(stdtrit(m - 1, 0.975)) * error
+    p = 2 * float(stdtr(m - 1, -abs(mean) / error)) if error > 0 else float(mean == 0)
+    detectable = float(stdtrit(m - 1, 0.975) + stdtrit(m - 1, 0.8)) * error
+    return mean, mean - half, mean + half, p, detectable
+
+
+def _exact(k: int, m: int) -> tuple[float, float]:
+    """Return the exact 95 % interval of a share k / m (Clopper & Pearson 1934, Biometrika 26:404)."""
+    low = float(betaincinv(k, m - k + 1, 0.025)) if k else 0.0
+    return low, float(betaincinv(k + 1, m - k, 0.975)) if k < m else 1.0
+
+
+# -- restarts ---------------------------------------------------------------------------------------
+
+
+def stable(found: Evidence, row: dict[str, Any]) -> Claim:
+    """Say whether restarts of the network score alike: their standard deviation against the margin."""
+    question = "Does it score the same from every random start?"
+    m, name, margin = int(row["members"]), row["variant"], found.margin
+    unit = METRICS[row["metric"]].label
+    if m < 2:
+        said = f"{name} was fitted once, or has no random start."
+        return Claim(question, NOT_ASKED, said, settle=MEMBERS)
+    sd, f = float(row["member_sd"]), m - 1
+    low, high = (float(sd * np.sqrt(f / chdtri(f, q))) for q in (0.025, 0.975))
+    ratio = f * (sd / margin) ** 2
+    p = 2 * min(float(chdtrc(f, ratio)), float(chdtr(f, ratio)))
+    if m >= FEWEST_RESTARTS and high < margin:
+        answer, said = YES, f"Members of {name} differ by less than {margin:g} {unit} (standard deviation)."
+    elif m >= FEWEST_RESTARTS and low > margin:
+        answer, said = NO, f"Members of {name} differ by more than {margin:g} {unit} (standard deviation)."
+    else:
+        answer, said = (
+            UNDECIDED,
+            f"{m} members leave open whether they differ by less than {margin:g} {unit}.",
+        )
+    agreed = _agreed(found.dynamics)
+    settle = (MEMBERS if m < ENOUGH_MEMBERS else "`members: 10`") if answer == UNDECIDED else ""
+    test = f"chi-squared test of the standard deviation against {margin:g}, {m} members"
+    return Claim(question, answer, said + agreed, name, sd, low, high, unit, test, p, settle=settle)
+
+
+def _agreed(dynamics: pd.DataFrame) -> str:
+    """Return how many quantities of the dynamics the members agree on, as a sentence."""
+    if dynamics.empty:
+        return ""
+    judged = dynamics["verdict"].astype(str)
+    same, other = judged.str.startswith("identified").sum(), judged.str.startswith("not identif").sum()
+    if not same + other:
+        return ""
+    return f" Of {same + other} quantities of their dynamics they agree on {same}."
+
+
+# -- free runs --------------------------------------------------------------------------------------
+
+
+def free(found: Evidence, row: dict[str, Any]) -> Claim:
+    """Say whether free runs come as close to the recording as its own halves come to each other.
+
+    The gap of a statistic is how much worse a free run agrees with half of the recording than the other half
+    does. yes: every gap is below NEAR_RULER (each at level 0.05, together too); no: some gap is above it,
+    Bonferroni over statistics.
+    """
+    question = "Does it run freely like the recording?"
+    if claim := silent(question, row):
+        return claim
+    gaps = _gaps(found.generation)
+    if not gaps:
+        said = "There are no free runs: a recording with inputs has none, or they could not be made."
+        return Claim(question, NOT_ASKED, said)
+    m, name = len(next(iter(gaps.values()))), row["variant"]
+    if m < FEWEST_RESTARTS:
+        return Claim(question, UNDECIDED, f"No claim on {m} members.", name, settle=MEMBERS)
+    tested = {what: _over_members(values - NEAR_RULER) for what, values in gaps.items()}
+    one_sided = {what: (p / 2 if mean < 0 else 1 - p / 2) for what, (mean, *_, p, _) in tested.items()}
+    worst = max(gaps, key=lambda what: gaps[what].mean())
+    mean, low, high, _, detectable = _over_members(gaps[worst])
+    too_far = min(1.0, len(gaps) * (1 - one_sided[worst]))
+    if all(p < LEVEL for p in one_sided.values()):
+        answer, said, p = YES, "Free runs of {} agree with the recording as its halves do, within {:g}.", 0.0
+        p = max(one_sided.values())
+    elif too_far < LEVEL:
+        answer, said, p = NO, "Free runs of {} differ from the recording, most in {worst}.", too_far
+    else:
+        answer, p = UNDECIDED, max(one_sided.values())
+        said = "Free runs of {} may or may not differ from the recording by more than {:g}; worst is {worst}."
+    settle = more_evidence(row) if answer == UNDECIDED else ""
+    test = f"t tests over {m} members of {len(gaps)} measures against a gap of {NEAR_RULER:g}"
+    said = said.format(name, NEAR_RULER, worst=worst)
+    return Claim(
+        question, answer, said, name, mean, low, high, f"gap in {worst}", test, p, detectable, settle
+    )
+
+
+def _gaps(generation: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return by statistic and measure how much worse than the ruler each member is, (member,)."""
+    if generation.empty:
+        return {}
+    worse = generation["ruler"] - generation["value"]
+    sign = np.where(generation["measure"] == "correlation", 1, -1)
+    table = generation.assign(gap=worse * sign).groupby(["statistic", "measure", "member"], sort=False)["gap"]
+    found: dict[str, np.ndarray] = {}
+    for (statistic, measure), gaps in table.mean().groupby(level=[0, 1], sort=False):
+        if np.isfinite(gaps.to_numpy()).all():
+            found[f"{statistic} ({measure})"] = gaps.to_numpy(float)
+    return found

@@ -1,0 +1,272 @@
+"""Claims on held-out scores: more than a constant, a chain, any other model; memory, horizon, Dale's law."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from cortseq.metrics import METRICS
+from cortseq.scoring import words
+from cortseq.scoring.claims.base import (
+    NO,
+    NOT_ASKED,
+    UNDECIDED,
+    YES,
+    Claim,
+    more_evidence,
+    nothing_learned,
+    silent,
+)
+from cortseq.scoring.evidence import Evidence
+from cortseq.scoring.rows import OPPONENTS
+from cortseq.scoring.statistics import FEWEST_RESTARTS, LEVEL
+from cortseq.scoring.words import BETTER, BUDGET, EQUIVALENT, FEW_BLOCKS, FEW_RESTARTS, WORSE
+
+_TOO_FEW = "No claim: so few independent blocks of trials, or restarts, allow none."
+CHAINS = "`models: {markov: {family: markov, states: [8, 16, 32], order: [1, 2, 3]}}`"
+OTHERS = {
+    "hmm": ("hidden Markov model", "`models: {hmm: {family: hmm, states: [8, 16]}}`"),
+    "glm": ("regression on the past", "`models: {glm: {family: glm, history: 20}}`"),
+}
+_ANSWERS = {BETTER: YES, WORSE: NO, EQUIVALENT: NO}
+_SAID = {
+    BETTER: "{model} predicts better than {other}.",
+    WORSE: "{model} predicts worse than {other}.",
+    EQUIVALENT: "{model} predicts as well as {other} and no better.",
+    words.UNDECIDED: "A difference between {model} and {other} is not shown, and none is excluded.",
+    FEW_BLOCKS: "No claim: so few independent blocks of test trials allow no p below 0.05.",
+    FEW_RESTARTS: "No claim on a network of fewer than three random restarts.",
+}
+
+
+def constant(found: Evidence, row: dict[str, Any]) -> Claim:
+    """Say whether the network predicts better than the training mean."""
+    question = "Does a network predict more than a constant?"
+    return _against(question, row, "null", "a constant (the training mean)")
+
+
+def chain(found: Evidence, row: dict[str, Any]) -> Claim:
+    """Say whether the network predicts better than the best Markov chain; a bad chain is nothing to beat."""
+    question = "Does it predict more than a Markov chain?"
+    if "markov" not in set(found.rows["role"]):
+        return Claim(question, NOT_ASKED, "The study has no Markov chain.", settle=CHAINS)
+    if row["reference"] == "null":
+        said = "No Markov chain of the study predicts better than a constant: to beat one shows nothing."
+        return Claim(question, NOT_ASKED, said, settle="`models`: chains of fewer states or lower order")
+    return _above_all(question, row, "chain", f"the best Markov chain, {row['reference']}")
+
+
+def rival(found: Evidence, row: dict[str, Any]) -> Claim:
+    """Say whether the network predicts better than the best model that is no network."""
+    question = "Does it predict more than a hidden Markov model or any other model that is no network?"
+    others = found.rows[found.rows["role"].isin(["markov", "baseline"])]
+    if others.empty:
+        keys = "; ".join(key for _, key in OTHERS.values())
+        return Claim(question, NOT_ASKED, "The study has no other model.", settle=f"{CHAINS}; {keys}")
+    lacking = [OTHERS[family] for family in OTHERS if family not in set(others["family"])]
+    without = " and no ".join(name for name, _ in lacking)
+    if row["rival"] == "null":
+        said = f"None of {len(others)} other models is above a constant: to beat one shows nothing."
+        claim = Claim(question, NOT_ASKED, said, settle="`models`: simpler ones, of fewer states")
+    else:
+        claim = _above_all(question, row, "rival", row["rival"])
+        if len(others) > 1:
+            best = f" Of {len(others)} models that are no networks {row['rival']} is best on validation."
+            claim = replace(claim, claim=claim.claim + best)
+    if not lacking:
+        return claim
+    keys = "; ".join([*filter(None, [claim.settle]), *(key for _, key in lacking)])
+    return replace(claim, claim=f"{claim.claim} The study has no {without}.", settle=keys)
+
+
+def _above_all(question: str, row: dict[str, Any], key: str, other: str) -> Claim:
+    """Return the line against an opponent; no network wins that is not above the null or learned nothing."""
+    claim = _against(question, row, key, other)
+    why = nothing_learned(row)
+    if not why or claim.answer != YES:
+        return claim
+    return replace(claim, answer=NO, claim=f"No: {why}, whatever else it beats.")
+
+
+def _against(question: str, row: dict[str, Any], key: str, other: str) -> Claim:
+    columns = OPPONENTS[key]
+    found, p_holm = row[columns.outcome], row[columns.p_holm]
+    answer = _ANSWERS.get(found, UNDECIDED)
+    said = _SAID[found].format(model=row["variant"], other=other)
+    if answer != YES and row["learning"] == BUDGET:
+        said += " Training was stopped by its budget: more epochs may change this."
+    holm = "" if np.isnan(p_holm) else ", Holm over the networks of the study"
+    settle = _settle(row, found) if answer == UNDECIDED else ""
+    if answer != YES and row["learning"] == BUDGET:
+        settle = "; ".join(filter(None, [settle, "`epochs`: more of them"]))
+    return Claim(
+        question,
+        answer,
+        said,
+        row["variant"],
+        row[columns.gain],
+        row[columns.low],
+        row[columns.high],
+        METRICS[row["metric"]].label,
+        _test(row, key) + holm,
+        float(row[columns.p] if np.isnan(p_holm) else p_holm),
+        row[columns.detectable],
+        settle,
+        row[columns.smallest_p],
+    )
+
+
+def _settle(row: dict[str, Any], outcome: str) -> str:
+    if outcome == FEW_BLOCKS:
+        return "`folds: 5`: every trial is tested once" if row["folds"] == 1 else "more trials"
+    return more_evidence(row)
+
+
+def _test(row: dict[str, Any], key: str) -> str:
+    """Return the name of the test; the table counts the blocks of the difference from the chain only."""
+    blocks = f"{row['blocks']:.0f} blocks of trials" if key == "chain" else "blocks of trials"
+    return f"paired difference, {blocks} x {row['members']:.0f} restarts"
+
+
+# -- long memory ------------------------------------------------------------------------------------
+
+
+def memory(found: Evidence, row: dict[str, Any]) -> Claim:
+    """Say whether bins further back than k help, from networks trained on the last k bins.
+
+    Windows are tested from the shortest on, and no further than the first at which nothing is shown: a fixed
+    order of tests needs no correction.
+    """
+    question = "Does it need memory, and how far back?"
+    if claim := silent(question, row):
+        return claim
+    twins = found.memory
+    if twins.empty:
+        said = "No network of the study learned from the last bins only. A network that is re-run from a "
+        said += "start state k bins back was not trained for it, and is no evidence."
+        entry = f"{{{row['model']}_recent: {{family: {row['family']}, memory: [2, 10]}}}}"
+        settle = f"`models: {entry}` with the other settings of {row['model']}"
+        return Claim(question, NOT_ASKED, said, settle=settle)
+    mine = twins[twins["model"] == row["model"]]
+    mine = (mine if len(mine) else twins[twins["model"] == twins["model"].iloc[0]]).sort_values("memory")
+    bins = "symbols" if row["metric"] == "bits_per_symbol" else "bins"
+    last, shown = _in_order(mine.to_dict("records"))
+    k, name = last["memory"], last["model"]
+    if shown:
+        answer = YES
+        said = f"Yes, further back than {k} {bins}: {name} loses when it learns from the last {k}."
+        if len(beyond := mine.loc[mine["memory"] > k, "memory"]):
+            said += f" Further back than {beyond.min()} is not shown."
+    elif _few(last):
+        answer, said = UNDECIDED, _TOO_FEW
+    elif last["high"] < found.margin:
+        answer, said = NO, f"No: from the last {k} {bins} {name} learns to predict as well, or nearly."
+    else:
+        answer = UNDECIDED
+        said = f"A loss of {name} with the last {k} {bins} is not shown, and none excluded."
+    return _of_pair(question, answer, said, last, row, f"{name}, whole past less {k} {bins}")
+
+
+def _in_order(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:
+    """Return the last row that is shown to be above 0, going on from the first; else the first."""
+    shown = 0
+    while shown < len(rows) and _shown(rows[shown]) > 0:
+        shown += 1
+    return rows[max(shown - 1, 0)], shown > 0
+
+
+def _few(found: dict[str, Any]) -> bool:
+    """Return whether so few blocks or restarts allow no verdict."""
+    return bool(found["smallest_p"] >= LEVEL) or found.get("members", FEWEST_RESTARTS) < FEWEST_RESTARTS
+
+
+def _shown(found: dict[str, Any]) -> int:
+    """Return 1 or -1 where a difference is shown to be above or below 0, else 0."""
+    if _few(found) or not found["p_value"] < LEVEL:
+        return 0
+    return int(found["low"] > 0) - int(found["high"] < 0)
+
+
+def _of_pair(
+    question: str, answer: str, said: str, found: dict[str, Any], row: dict[str, Any], model: str
+) -> Claim:
+    """Return the line of a difference that is no row of the comparison."""
+    return Claim(
+        question,
+        answer,
+        said,
+        model,
+        found["value"],
+        found["low"],
+        found["high"],
+        METRICS[row["metric"]].label,
+        "paired difference",
+        found["p_value"],
+        np.nan if _few(found) else found["detectable"],
+        more_evidence(row) if answer == UNDECIDED else "",
+        found["smallest_p"],
+    )
+
+
+# -- further ahead ----------------------------------------------------------------------------------
+
+
+def ahead(found: Evidence, row: dict[str, Any]) -> Claim:
+    """Say how far ahead the network predicts better than a constant, horizons in their order."""
+    question = "Does it predict further ahead than the next bin?"
+    if claim := silent(question, row):
+        return claim
+    table = found.ahead
+    if table.empty or not (table["horizon"] > 1).any():
+        said = "The study forecasts no bin further ahead than the next one."
+        return Claim(question, NOT_ASKED, said, settle="`horizons: [1, 2, 5, 10, 20]`")
+    bins = "symbols" if row["metric"] == "bits_per_symbol" else "bins"
+    rows = table[table["horizon"] > 1].sort_values("horizon").to_dict("records")
+    members = {"members": row["members"]}
+    last, shown = _in_order([one | members for one in rows])
+    h, name = last["horizon"], row["variant"]
+    if shown:
+        answer, said = YES, f"Yes, up to {h} {bins} ahead {name} predicts better than a constant."
+    elif _few(last):
+        answer, said = UNDECIDED, _TOO_FEW
+    elif last["high"] < found.margin and not last["biased"]:
+        answer, said = NO, f"No: {h} {bins} ahead {name} is worth no more than a constant."
+    else:
+        answer, said = UNDECIDED, f"{h} {bins} ahead {name} is not shown to be better than a constant."
+    claim = _of_pair(question, answer, said, last, row, f"{name}, {h} {bins} ahead")
+    if answer == UNDECIDED:
+        more = "`samples_at_most`: more" if last["biased"] else "`forecast_trials`: more"
+        return replace(claim, settle=more)
+    return claim
+
+
+# -- Dale's law -------------------------------------------------------------------------------------
+
+
+def inhibition(found: Evidence, row: dict[str, Any]) -> Claim:
+    """Say whether a network of separate excitatory and inhibitory units predicts better than one without."""
+    question = "Do separate excitatory and inhibitory units (Dale's law) help?"
+    pair = found.dale
+    if pair is None:
+        said = "The study has no network under Dale's law beside one of the same size without it."
+        settle = "`models: {dale: {family: dale, hidden: H}, rate: {family: rate, hidden: H}}`"
+        return Claim(question, NOT_ASKED, said, settle=settle)
+    sign, names = _shown(pair), (pair["signed"], pair["free"])
+    caveat = "Whether the recording needs inhibition is another question: both networks can inhibit."
+    if _few(pair):
+        answer, said = UNDECIDED, f"{{}} less {{}}: {_TOO_FEW}"
+    elif sign > 0:
+        answer, said = YES, "{} predicts better than {}, which has no such constraint."
+    elif sign < 0:
+        answer, said = NO, "{} predicts worse than {}, which has no such constraint."
+    elif -found.margin < pair["low"] and pair["high"] < found.margin:
+        answer, said = NO, "{} predicts as well as {}, which has no such constraint: the law costs nothing."
+    else:
+        answer, said = (
+            UNDECIDED,
+            "A difference between {} and {}, which has no such constraint, is not shown.",
+        )
+    said = f"{said.format(*names)} {caveat}"
+    return _of_pair(question, answer, said, pair, row, f"{names[0]} less {names[1]}")

@@ -1,0 +1,169 @@
+"""What a finished study knows of the best network of one recording: the tables that claims rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from cortseq import models
+from cortseq.observations.tracks import Track
+from cortseq.products import Products
+from cortseq.scoring import failures, tasks
+from cortseq.scoring.scored import chosen
+from cortseq.scoring.statistics import MARGIN
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Tables of one recording that concern the network that is best on validation.
+
+    Attributes
+    ----------
+    rows : of comparison.csv that have numbers and are no averages.
+    row : of the network; None where the study has none.
+    memory : gain of the whole past over windows, re-trained networks, with the column `model`.
+    ahead : rows of `tasks.horizon_table` of the network, without plug-ins.
+    dynamics : summary of its dynamics (`dynamics.summary`); empty where it has none.
+    dale : row of a paired difference, `signed` and `free` name the variants; None where there is no pair.
+    generation : free runs by member, statistic and measure.
+    margin : of equivalence, in the unit of the score.
+    """
+
+    rows: pd.DataFrame
+    row: dict[str, Any] | None
+    memory: pd.DataFrame = field(default_factory=pd.DataFrame)
+    ahead: pd.DataFrame = field(default_factory=pd.DataFrame)
+    dynamics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    dale: dict[str, Any] | None = None
+    generation: pd.DataFrame = field(default_factory=pd.DataFrame)
+    margin: float = MARGIN
+
+
+def gather(
+    products: Products, comparison: pd.DataFrame, variants: pd.DataFrame, kind: Track, continuous: bool
+) -> Evidence:
+    """Read the evidence of one recording.
+
+    Parameters
+    ----------
+    products : of `products.EVIDENCE`, files that only say why they could not be made left out.
+    comparison, variants : of the whole study.
+    kind, continuous : of the recording.
+    """
+    dataset = products.dataset
+    rows, _ = failures.split(comparison[comparison["dataset"] == dataset])
+    rows = rows[~rows["averaged"].astype(bool)]
+    table = variants[variants["dataset"] == dataset]
+    best = [name for name in chosen(variants, dataset, "recurrent") if name in _scored(products)]
+    if not best:
+        return Evidence(rows, None)
+    network = table.set_index("variant").loc[best[0], "model"]
+    row = rows[rows["model"] == network].to_dict("records")[0]
+    burn_in = int(products.folds("scores", best[0])[best[0]][0].attrs["burn_in"])
+    dissected = [key for key in products.keys("dynamics_tables") if key[0] == best[0]]
+    runs = products.folds("generation", network).get(network, [])
+    return Evidence(
+        rows,
+        row,
+        memory=memory(products, table, kind, continuous, burn_in),
+        ahead=_ahead(products, network, burn_in),
+        dynamics=products.read("dynamics_tables", *dissected[0]) if dissected else pd.DataFrame(),
+        dale=_dale(products, table, best, kind, continuous, burn_in),
+        generation=pd.concat(runs) if runs else pd.DataFrame(),
+        margin=float(row["equivalence_margin"]),
+    )
+
+
+def _scored(products: Products) -> set[str]:
+    """Variants that have scores and a card of the first fold."""
+    return {v for v, _ in products.keys("scores")} & {v for v, _ in products.keys("cards")}
+
+
+def memory(
+    products: Products, variants: pd.DataFrame, kind: Track, continuous: bool, burn_in: int
+) -> pd.DataFrame:
+    """Return the rows of `tasks.memory_retrained` of every network that has twins of limited memory.
+
+    A twin differs from the network with the whole past in `memory` only.
+
+    Parameters
+    ----------
+    products : of `cards` and `scores`.
+    variants : rows of variants.csv of the recording.
+    """
+    networks = variants[variants["role"] == "recurrent"]
+    known = _scored(products)
+    model_of = {v: m for v, m in zip(networks["variant"], networks["model"], strict=True) if v in known}
+    specs = {variant: products.read("cards", variant, 0)["model"] for variant in model_of}
+    rows = []
+    for short, spec in specs.items():
+        full = [variant for variant, other in specs.items() if other == spec | {"memory": None}]
+        if spec["memory"] is not None and full:
+            whole, windows = (products.folds("scores", name)[name] for name in (full[0], short))
+            row = tasks.memory_retrained(whole, windows, spec["memory"], kind.name, continuous, burn_in)
+            rows.append(row | {"model": model_of[full[0]], "members": _members(windows)})
+    return pd.DataFrame(rows)
+
+
+def _ahead(products: Products, network: str, burn_in: int) -> pd.DataFrame:
+    """Return the forecasts of the network and of nothing else, over those of the null."""
+    found = {name: products.folds("forecasts", name).get(name, []) for name in ("null", network)}
+    if not all(found.values()) or len(found["null"]) != len(found[network]):
+        return pd.DataFrame()
+    table = tasks.horizon_table(found, burn_in)
+    return table[(table["model"] == network) & (table["kind"] != "plug-in")]
+
+
+def _dale(
+    products: Products,
+    variants: pd.DataFrame,
+    best: list[str],
+    kind: Track,
+    continuous: bool,
+    burn_in: int,
+) -> dict[str, Any] | None:
+    """Return what Dale's law costs: a signed network less the unconstrained one most like it.
+
+    The signed network is the one that is best on validation. The other has as many hidden units, plastic
+    synapses where the first has, and most settings in common with it.
+    """
+    known = _scored(products)
+    names = [v for v in variants.loc[variants["role"] == "recurrent", "variant"] if v in known]
+    specs = {name: products.read("cards", name, 0)["model"] for name in names}
+    kinds = {name: _model(spec) for name, spec in specs.items()}
+    signed = {name for name, model in kinds.items() if model.signed}
+    if not (mine := [name for name in best if name in signed]):
+        return None
+    given = specs[mine[0]]
+    alike = {
+        name: len(_settings(spec) & _settings(given)) / len(_settings(spec) | _settings(given))
+        for name, spec in specs.items()
+        if name not in signed
+        and kinds[name].plastic == kinds[mine[0]].plastic
+        and all(spec.get(key) == given.get(key) for key in _SAME)
+    }
+    if not alike:
+        return None
+    free = max(alike, key=lambda name: alike[name])
+    first, second = (products.folds("scores", name)[name] for name in (mine[0], free))
+    if len(first) != len(second):
+        return None
+    row = tasks.contrast(first, second, kind.name, continuous, burn_in)
+    return row | {"signed": mine[0], "free": free, "members": min(_members(first), _members(second))}
+
+
+_SAME = ("hidden", "memory", "discretise", "skip")
+
+
+def _settings(spec: dict[str, Any]) -> set[str]:
+    return {f"{key}: {value}" for key, value in spec.items()}
+
+
+def _members(folds: list[Any]) -> int:
+    return min(int(f.sizes["member"]) for f in folds)
+
+
+def _model(spec: dict[str, Any]) -> Any:
+    return models.registry()[spec["family"]].model_validate(spec)

@@ -1,0 +1,310 @@
+"""The page "Which claim may I make?": a case for each answer of each question."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from handmade import comparison
+from scipy.stats import binomtest, chi2, ttest_1samp
+
+from cortseq.dynamics import summary
+from cortseq.scoring import claims, words
+from cortseq.scoring.claims import NO, NOT_ASKED, UNDECIDED, YES, members, scores
+from cortseq.scoring.evidence import Evidence
+from cortseq.scoring.rows import OPPONENTS
+
+
+@pytest.fixture(scope="module")
+def table():
+    found = comparison()
+    return found[(found["dataset"] == "ring") & ~found["averaged"].astype(bool)]
+
+
+def evidence(table, outcome="better", **changes) -> Evidence:
+    """The network `rate` of ring: five members, one split, above the null; `outcome` against chain and rival."""
+    row = table[table["model"] == "rate"].to_dict("records")[0]
+    p, low, high, equal = {
+        "better": (0.001, 0.02, 0.08, 0.9),
+        "worse": (0.001, -0.08, -0.02, 0.9),
+        "equivalent": (0.6, -0.004, 0.006, 0.01),
+        "undecided": (0.1, -0.02, 0.12, 0.9),
+    }[outcome]
+    row |= {"members": 5, "folds": 1, "blocks": 31.0}
+    for key in ("chain", "rival"):
+        c = OPPONENTS[key]
+        values = ((low + high) / 2, low, high, p, p, equal, 0.03)
+        names = (c.gain, c.low, c.high, c.p, c.p_holm, c.equivalence_p, c.detectable)
+        row |= dict(zip(names, values, strict=True))
+    return Evidence(table, words.judged(row | changes))
+
+
+def pair(value=0.05, low=0.02, high=0.08, p=0.001, **more) -> dict:
+    return {"value": value, "low": low, "high": high, "p_value": p, "smallest_p": 0.0001, "detectable": 0.03} | {
+        "members": 5
+    } | more  # fmt: skip
+
+
+NOTHING = pair(0.02, -0.02, 0.06, 0.3)  # not shown
+ALIKE = pair(0.001, -0.004, 0.006, 0.7)  # inside the margin
+FEW = pair(smallest_p=0.0625)
+
+
+# -- constant, chain, rival --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "answer"), [("better", YES), ("worse", NO), ("equivalent", NO), ("undecided", UNDECIDED)]
+)
+@pytest.mark.parametrize("rule", [scores.chain, scores.rival])
+def test_the_answer_is_that_of_the_decision_table(table, rule, outcome, answer):
+    found = evidence(table, outcome)
+    line = rule(found, found.row)
+    c = OPPONENTS[rule.__name__]
+    assert line.answer == answer and line.unit == "bits/spike"
+    assert (line.value, line.low, line.high, line.detectable) == (found.row[c.gain], found.row[c.low], found.row[c.high], 0.03)  # fmt: skip
+    assert line.p == found.row[c.p_holm] and "Holm" in line.test and "5 restarts" in line.test
+    assert ("`folds: 5`" in line.settle) == (answer == UNDECIDED)
+    assert found.row["reference" if rule is scores.chain else "rival"] in line.claim
+
+
+@pytest.mark.parametrize(
+    ("changes", "settle"),
+    [({"members": 2}, "`members: 5`"), ({"folds": 5}, "more trials"), ({}, "`folds: 5`")],
+)
+def test_what_would_settle_an_undecided_line(table, changes, settle):
+    found = evidence(table, "undecided", **changes)
+    line = scores.chain(found, found.row)
+    assert line.answer == UNDECIDED and line.settle.startswith(settle)
+
+
+def test_too_few_blocks_are_no_claim(table):
+    found = evidence(table, smallest_p=0.0625)
+    line = scores.chain(found, found.row)
+    assert line.answer == UNDECIDED and "few independent blocks" in line.claim and "`folds: 5`" in line.settle
+
+
+def test_a_network_that_beats_a_bad_chain_has_not_won(table):
+    """Not above the null, or of an early epoch: beating a chain is no victory. Nor is a chain below the null."""
+    below = evidence(table, null_p=0.6, null_p_holm=0.6, low=-0.1, high=0.3)
+    assert below.row["against_chain"] == "better"
+    early = evidence(table, kept_epoch=2.0)
+    for found in (below, early):
+        for rule in (scores.chain, scores.rival):
+            line = rule(found, found.row)
+            assert line.answer == NO and "whatever else it beats" in line.claim
+    bad = evidence(table, reference="null")
+    line = scores.chain(bad, bad.row)
+    assert line.answer == NOT_ASKED and "to beat one shows nothing" in line.claim
+    assert (
+        scores.constant(below, below.row).answer == UNDECIDED and scores.constant(bad, bad.row).answer == YES
+    )
+
+
+def test_models_that_the_study_lacks_are_named(table):
+    found = evidence(table[table["role"] != "markov"])
+    assert scores.chain(found, found.row).answer == NOT_ASKED
+    assert "family: markov" in scores.chain(found, found.row).settle
+    line = scores.rival(found, found.row)  # psth alone
+    assert line.answer == YES and "no hidden Markov model and no regression" in line.claim
+    assert "family: hmm" in line.settle and "family: glm" in line.settle
+    assert "is best on validation" not in line.claim  # of one
+    assert (
+        "Of 2 models that are no networks psth is best"
+        in scores.rival(evidence(table), evidence(table).row).claim
+    )
+    alone = evidence(table[table["role"].isin(["recurrent", "null"])])
+    assert scores.rival(alone, alone.row).answer == NOT_ASKED
+    every = evidence(pd.concat([table, table[table["model"] == "psth"].assign(family=["hmm"]), table[table["model"] == "psth"].assign(family=["glm"])]))  # fmt: skip
+    assert (
+        scores.rival(every, every.row).settle == ""
+        and "The study has no" not in scores.rival(every, every.row).claim
+    )
+
+
+def test_a_network_stopped_by_its_budget_may_yet_win(table):
+    found = evidence(table, "worse", late_gain=1.0)
+    line = scores.chain(found, found.row)
+    assert line.answer == NO and "stopped by its budget" in line.claim and "`epochs`" in line.settle
+
+
+# -- memory, horizon, Dale's law ----------------------------------------------------------------------
+
+
+def _memory(table, *rows) -> claims.Claim:
+    twins = pd.DataFrame([{"model": "rate", "memory": k} | row for k, row in rows])
+    found = replace(evidence(table), memory=twins)
+    return scores.memory(found, found.row)
+
+
+def test_long_memory_needs_networks_trained_on_windows(table):
+    line = _memory(table)
+    assert line.answer == NOT_ASKED and "memory: [2, 10]" in line.settle and "no evidence" in line.claim
+    line = _memory(table, (10, NOTHING), (2, pair()))
+    assert "Further back than 10 is not shown" in line.claim
+    assert line.answer == YES and "further back than 2 bins" in line.claim and line.value == 0.05
+    assert "further back than 10" in _memory(table, (2, pair()), (10, pair(0.03))).claim
+    # the order is fixed: what is shown beyond a window at which nothing is shown counts for nothing
+    line = _memory(table, (2, NOTHING), (10, pair()))
+    assert line.answer == UNDECIDED and line.value == 0.02 and line.settle
+    assert _memory(table, (2, ALIKE)).answer == NO
+    line = _memory(table, (2, FEW))
+    assert line.answer == UNDECIDED and "few independent blocks" in line.claim and np.isnan(line.detectable)
+    assert _memory(table, (2, pair(members=2))).answer == UNDECIDED
+    lossy = pair(-0.05, -0.08, -0.02)  # windows are better than the whole past
+    assert _memory(table, (2, lossy)).answer == NO
+
+
+def _ahead(table, *rows) -> claims.Claim:
+    columns = [{"horizon": h, "biased": False} | row for h, row in rows]
+    found = replace(evidence(table), ahead=pd.DataFrame(columns))
+    return scores.ahead(found, found.row)
+
+
+def test_how_far_ahead_a_network_predicts(table):
+    assert _ahead(table).answer == NOT_ASKED and "`horizons:" in _ahead(table).settle
+    assert _ahead(table, (1, pair())).answer == NOT_ASKED
+    line = _ahead(table, (1, pair()), (5, pair(0.04)), (2, pair(0.06)), (10, NOTHING))
+    assert line.answer == YES and "up to 5 bins" in line.claim and line.value == 0.04
+    line = _ahead(table, (1, pair()), (2, NOTHING), (5, pair()))
+    assert line.answer == UNDECIDED and "`forecast_trials`" in line.settle
+    assert _ahead(table, (2, ALIKE)).answer == NO
+    line = _ahead(table, (2, ALIKE | {"biased": True}))  # a biased point is too low: nothing is excluded
+    assert line.answer == UNDECIDED and "`samples_at_most`" in line.settle
+
+
+@pytest.mark.parametrize(
+    ("found", "answer", "words_"),
+    [
+        (None, NOT_ASKED, "no network under Dale"),
+        (pair(), YES, "dale predicts better than free"),
+        (pair(-0.05, -0.08, -0.02), NO, "dale predicts worse than free"),
+        (ALIKE, NO, "costs nothing"),
+        (NOTHING, UNDECIDED, "is not shown"),
+        (FEW, UNDECIDED, "few independent blocks"),
+    ],
+)
+def test_dales_law_is_about_the_constraint(table, found, answer, words_):
+    known = replace(evidence(table), dale=found and found | {"signed": "dale", "free": "free"})
+    line = scores.inhibition(known, known.row)
+    assert line.answer == answer and words_ in line.claim
+    assert found is None or "both networks can inhibit" in line.claim
+    assert bool(line.settle) == (answer in (UNDECIDED, NOT_ASKED))
+
+
+# -- what the network is ------------------------------------------------------------------------------
+
+
+def _dynamics(**each) -> pd.DataFrame:
+    names = {"exponent": members.EXPONENT, "line": members.LINE, "slowest": members.SLOWEST}
+    units = {"exponent": "nats/bin", "line": "", "slowest": "s"}
+    rows = [
+        {"quantity": names[k], "unit": units[k], "each": v, "verdict": "identified" if v else "not done: no"}
+        for k, v in each.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _asked(table, rule, **each) -> claims.Claim:
+    found = replace(evidence(table), dynamics=_dynamics(**each))
+    return rule(found, found.row)
+
+
+def test_the_names_of_quantities_are_those_of_the_summary():
+    assert {members.EXPONENT, members.LINE, members.SLOWEST} <= {q.name for q in summary.QUANTITIES}
+
+
+def test_chaos_needs_five_members_of_one_sign(table):
+    line = _asked(table, members.chaotic, exponent="0.1 0.12 0.09 0.11 0.1")
+    assert line.answer == YES and line.unit == "nats/bin" and line.settle == ""
+    values = [0.1, 0.12, 0.09, 0.11, 0.1]
+    expected = ttest_1samp(values, 0)
+    assert line.p == pytest.approx(expected.pvalue) and line.value == pytest.approx(np.mean(values))
+    assert (line.low, line.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert _asked(table, members.chaotic, exponent="-0.1 -0.12 -0.09 -0.11 -0.1").answer == NO
+    mixed = _asked(table, members.chaotic, exponent="0.1 -0.12 0.09 -0.11 0.1")
+    assert mixed.answer == UNDECIDED and mixed.settle.startswith("`members: 10`")
+    few = _asked(table, members.chaotic, exponent="0.1 0.12 0.11")
+    assert few.answer == UNDECIDED and few.settle == "`members: 5`" and "too few" in few.claim
+    assert _asked(table, members.chaotic).answer == NOT_ASKED
+    undone = _asked(table, members.chaotic, exponent="")
+    assert undone.answer == NOT_ASKED and "no." in undone.claim
+
+
+def test_a_line_attractor_is_one_of_every_member(table):
+    line = _asked(table, members.line, line="1 1 1 1 1", slowest="0.5 0.7 0.6 0.6 0.6")
+    exact = binomtest(5, 5).proportion_ci(method="exact")
+    assert line.answer == YES and (line.low, line.high) == pytest.approx((exact.low, exact.high))
+    assert "lasts 0.6 s on average" in line.claim and line.value == 1
+    none = _asked(table, members.line, line="0 0 0 0 0")
+    assert none.answer == NO and none.value == none.low == 0
+    some = _asked(table, members.line, line="1 0 1 1 0")
+    exact = binomtest(3, 5).proportion_ci(method="exact")
+    assert some.answer == UNDECIDED and (some.low, some.high) == pytest.approx((exact.low, exact.high))
+    assert _asked(table, members.line, line="0 0 0").settle == "`members: 5`"
+
+
+@pytest.mark.parametrize("rule", [members.chaotic, members.line, members.free, scores.memory, scores.ahead])
+def test_nothing_is_claimed_of_a_network_that_does_not_describe_the_recording(table, rule):
+    for changes in ({"null_p": 0.6, "null_p_holm": 0.6, "low": -0.1}, {"kept_epoch": 2.0}):
+        found = evidence(table, **changes)
+        line = rule(found, found.row)
+        assert line.answer == UNDECIDED and line.claim.startswith("Nothing may be claimed") and line.settle
+
+
+@pytest.mark.parametrize(
+    ("sd", "n", "answer"), [(0.001, 5, YES), (0.05, 5, NO), (0.006, 5, UNDECIDED), (0.001, 2, UNDECIDED)]
+)
+def test_members_agree_where_their_spread_is_shown_to_be_inside_the_margin(table, sd, n, answer):
+    found = evidence(table, members=n, member_sd=sd)
+    line = members.stable(found, found.row)
+    assert line.answer == answer and line.value == sd
+    low, high = (sd * np.sqrt((n - 1) / chi2.ppf(q, n - 1)) for q in (0.975, 0.025))
+    assert (line.low, line.high) == pytest.approx((low, high))
+    ratio = (n - 1) * (sd / 0.01) ** 2
+    assert line.p == pytest.approx(2 * min(chi2.sf(ratio, n - 1), chi2.cdf(ratio, n - 1)))
+    assert line.p < 0.05 or answer == UNDECIDED
+
+
+def test_one_member_has_no_spread(table):
+    found = evidence(table, members=1)
+    assert members.stable(found, found.row).answer == NOT_ASKED
+
+
+def _free(table, **gaps) -> claims.Claim:
+    """`gaps`: how much worse than the ruler the members are, by statistic; of correlations less is worse."""
+    rows = []
+    for statistic, values in gaps.items():
+        measure = "correlation" if statistic == "psth" else "error"
+        for m, gap in enumerate(values):
+            value = 0.5 - gap if measure == "correlation" else 0.5 + gap
+            rows.append(dict(member=m, statistic=statistic, measure=measure, value=value, ruler=0.5))
+    found = replace(evidence(table), generation=pd.DataFrame(rows))
+    return members.free(found, found.row)
+
+
+def test_free_runs_are_held_against_the_halves_of_the_recording(table):
+    near, far = [0.01, 0.02, 0.0, -0.01, 0.01], [0.4, 0.42, 0.38, 0.41, 0.4]
+    wide = [0.3, -0.2, 0.1, 0.25, -0.1]
+    assert _free(table).answer == NOT_ASKED
+    line = _free(table, psth=near, rates=near)
+    assert line.answer == YES and line.p < 0.05 and "2 measures" in line.test
+    line = _free(table, psth=near, rates=far)
+    assert line.answer == NO and "rates (error)" in line.claim and line.value == pytest.approx(np.mean(far))
+    assert line.p == pytest.approx(2 * ttest_1samp(far, 0.1, alternative="greater").pvalue)
+    assert _free(table, psth=far, rates=near).answer == NO
+    assert _free(table, psth=wide, rates=near).answer == UNDECIDED
+    assert _free(table, psth=near[:2]).settle == "`members: 5`"
+
+
+# -- the table ---------------------------------------------------------------------------------------
+
+
+def test_claims_csv_has_a_line_for_every_question(table):
+    found = claims.table({"ring": evidence(table), "none": Evidence(table, None)})
+    assert list(found.columns) == claims.COLUMNS and set(found["dataset"]) == {"ring"}
+    assert len(found) == len(claims.RULES) == 10 and found["question"].is_unique
+    assert set(found["answer"]) <= {YES, NO, UNDECIDED, NOT_ASKED} and (found["claim"] != "").all()
+    assert (found["model"] == "rate").all()
+    open_ = found["answer"].isin([UNDECIDED, NOT_ASKED]) & ~found["question"].str.contains("freely")
+    assert (found.loc[open_, "settle"] != "").all()
