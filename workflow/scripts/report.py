@@ -1,0 +1,51 @@
+"""One self-contained page of the study."""
+
+from itertools import islice
+from pathlib import Path
+
+from cortseq import report, store
+from cortseq.figures import base
+from cortseq.jobs import job
+from cortseq.scoring import failures
+
+with job(snakemake):
+    params, files = snakemake.params, snakemake.input
+    failed = failures.of_files(dict(zip(map(tuple, params.fallible), files.fallible)))
+    variants, tables = store.read_table(files.variants), iter(files.dynamics)
+    recordings, audits, dynamics = {}, {}, {}
+    for dataset, *paths in zip(params.datasets, files.trials, files.splits, files.audits):
+        trials, manifest, audit = paths
+        recordings[dataset] = report.facts(store.read(trials), store.read_json(manifest))
+        audits[dataset] = store.read_json(audit)
+        each = {variant: next(tables) for variant, _ in params.dissected[dataset]}
+        known = {name: store.read_table(file) for name, file in each.items() if not store.failure(file)}
+        best = base.chosen(variants, dataset, "recurrent")
+        dynamics[dataset] = {variant: known[variant] for variant in best if variant in known}
+    comparison, remarks = store.read_table(files.comparison), {}
+    ceiled, measured = iter(files.ceilings), iter(files.quality)
+    for dataset in params.datasets:
+        scales, fits = (
+            [store.read_table(file) for file in islice(made, number[dataset]) if not store.failure(file)]
+            for made, number in ((ceiled, params.ceiled), (measured, params.measured))
+        )
+        rows = base.without_averages(comparison[comparison["dataset"] == dataset])
+        remarks[dataset] = report.remarks(rows, recordings[dataset]["observation"], scales, fits)
+    drawn = [(f, svg) for f, svg in zip(params.figures, files.figures) if not store.failure(svg)]
+    smoothed = [(d, f) for d, f in zip(params.smoothed, files.cosmoothing) if not store.failure(f)]
+    page = report.render(
+        Path(files.template).read_text(),
+        params.study,
+        comparison,
+        store.read_table(files.timing),
+        audits,
+        recordings,
+        [figure | {"svg": Path(svg).read_text()} for figure, svg in drawn],
+        next(store.read_json(card)["versions"] for card in files.cards if not store.failure(card)),
+        {dataset: store.read_table(file) for dataset, file in smoothed},
+        dynamics,
+        failures.sentences(failed),
+        remarks,
+        store.read_table(files.claims[0]),
+    )
+    store.write_text(page, snakemake.output.page)
+    store.write_table(failed, snakemake.output.failures)

@@ -116,5 +116,8 @@ def _widened(row: dict[str, Any], quantity: Any, misses: np.ndarray) -> dict[str
     elif verdict == "identified" and low <= 0 <= high:
         verdict = "not identifiable: the interval holds 0"
     return row | {
-        "low": low, "high": high, "interval": f"calibrated by {len(known)} refits", "verdict": verdict
-    }  # fmt: skip
+        "low": low,
+        "high": high,
+        "interval": f"calibrated by {len(known)} refits",
+        "verdict": verdict,
+    }
