@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -33,18 +34,11 @@ from cortseq.textbook import phenomena
 FEWEST_REFITS = 19  # the largest miss of so many is exceeded by the next in 5 % of the cases
 MOST_VARIANTS = 10_000  # points of one sweep
 STANDARD_MODELS: dict[str, dict[str, Any]] = {
-    "psth": {"family": "psth"},
-    "drift": {"family": "drift"},
-    "flat": {"family": "flat"},
-    "persistence": {"family": "persistence"},
+    **{name: {"family": name} for name in ("psth", "drift", "flat", "persistence")},
     "markov": {"family": "markov", "states": [8, 16, 32], "order": [1, 2]},
     "hmm": {"family": "hmm", "states": [8, 16, 32]},
     "glm": {"family": "glm", "history": [1, 50]},
-    "rate": {"family": "rate"},
-    "lstm": {"family": "lstm"},
-    "esn": {"family": "esn"},
-    "dale": {"family": "dale"},
-    "stp": {"family": "stp"},
+    **{name: {"family": name} for name in ("rate", "lstm", "esn", "dale", "stp")},
 }
 
 
@@ -52,6 +46,12 @@ def _name(value: Any) -> str:
     if not isinstance(value, str) or not NAME.fullmatch(value):
         raise ValueError("names are lower-case letters, digits and _, and begin with a letter")
     return value
+
+
+def _enough(refits: int) -> int:
+    if 0 < refits < FEWEST_REFITS:
+        raise ValueError(f"{FEWEST_REFITS} refits or more bound 95 % of what is missed -- ask for 0 or those")
+    return refits
 
 
 Name = Annotated[str, BeforeValidator(_name)]
@@ -104,14 +104,11 @@ class Study(BaseModel):
     cosmoothing: bool = Field(False, description="whether smoothers predict held-out units (counts only)")
     controls: bool = Field(
         False,
-        description="whether every dissected network is also fitted to its recording with the bins of each "
-        "trial in random order; the untrained network is always a control",
+        description="whether each dissected network is also fitted to its recording with shuffled bins; the "
+        "untrained network is always a control",
     )
-    calibrate: int = Field(
-        0,
-        ge=0,
-        description="refits to draws of each dissected network that calibrate the intervals of its dynamics, "
-        "19 or more; 0: none",
+    calibrate: Annotated[int, Field(ge=0), AfterValidator(_enough)] = Field(
+        0, description="refits (0, or 19 and more) that calibrate the intervals of each network's dynamics"
     )
     sequence: list[Name] = Field(
         default_factory=list,
@@ -142,15 +139,6 @@ class Study(BaseModel):
             raise ValueError(
                 f"valid_fraction: test trials ({test:.2f}) and validation trials ({self.valid_fraction:.2f}) "
                 "leave too few to train on -- lower test_fraction or valid_fraction"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _enough_refits(self) -> Any:
-        if 0 < self.calibrate < FEWEST_REFITS:
-            raise ValueError(
-                f"calibrate: {self.calibrate} refits cannot bound 95 % of what is missed -- "
-                f"ask for {FEWEST_REFITS} or more, or for 0"
             )
         return self
 

@@ -33,9 +33,15 @@ def test_calibrated_intervals_cover_what_members_do_not():
     rng, hits = np.random.default_rng(0), 0
     for _ in range(300):
         again = refits(rng.normal(0, 1, 19))
-        (row,) = calibration.calibrated(table(9 + rng.normal(), 8.9, 9.1), again).to_dict("records")
+        value = 9 + rng.normal()
+        (row,) = calibration.calibrated(table(value, value - 0.1, value + 0.1), again).to_dict("records")
         hits += row["low"] <= 9 <= row["high"]
     assert 0.91 < hits / 300 < 0.985  # 95 % within 3 standard errors
+
+
+def test_no_interval_becomes_narrower():
+    (row,) = calibration.calibrated(table(5.0, 2.0, 5.1), refits([0.5] * 19)).to_dict("records")
+    assert (row["low"], row["high"]) == pytest.approx((2.0, 5.5))
 
 
 def test_lines_keep_their_interval_where_refits_are_few():
@@ -93,7 +99,7 @@ def test_a_network_with_inputs_keeps_its_intervals(counts, tmp_path):
 
 
 def test_too_few_refits_are_refused():
-    with pytest.raises(Exception, match="19 or more"):
+    with pytest.raises(Exception, match="19 refits or more"):
         study.validate(
             {"study": "a", "calibrate": 5, "datasets": {"d": {"source": "synthetic", "kind": "ring"}}}
         )

@@ -528,7 +528,7 @@ DYNAMICS = pd.DataFrame(
         ),
     ],
     columns="quantity unit map value low high sd each verdict members untrained shuffled learned".split(),
-)
+).assign(interval="calibrated by 20 refits")
 SVG = '<?xml version="1.0"?><svg width="10pt" height="20pt"><g id="a"/><use href="#a"/></svg>'
 
 
@@ -679,6 +679,7 @@ def test_other_tables_of_the_page(page):
         "participation ratio||open|3.400|[2.900, 4.100]|0.520|identifiable|1.200|1.500|learned".split("|"),
         "largest exponent|nats/bin|closed|-0.125||0.031|not identifiable|-0.120|–|as untrained".split("|"),
     ]
+    assert 'title="calibrated by 20 refits">[2.900, 4.100]' in page
     assert 'title="members: 3.1 3.7"' in page and "rate, 2 members" in _plain(page)
     audits = next(rows for rows in tables if rows[0][0] == "audit")
     assert [row[1] for row in audits[1:]] == ["passed", "warning", "FAILED"]

@@ -81,11 +81,11 @@ def refit(
 
 
 def calibrated(table: pd.DataFrame, refits: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the table of `summary.summarise` with intervals that hold the truth in 95 % of the refits.
+    """Return the table of `summary.summarise` with intervals widened to hold the truth in 95 % of refits.
 
-    The interval of a value is `value +- q`, where `q` is the `ceil(0.95 (n + 1))`-th smallest of the n
-    distances between truth and value in the refits. A line that fewer than 19 refits have keeps its interval.
-    A sign whose calibrated interval holds 0 is not identified.
+    The interval of a value reaches at least to `value +- q`, where `q` is the `ceil(0.95 (n + 1))`-th
+    smallest of the n distances between truth and value in the refits; none becomes narrower. A line that
+    fewer than 19 refits have keeps its interval. A sign whose calibrated interval holds 0 is not identified.
 
     Parameters
     ----------
@@ -106,18 +106,14 @@ def calibrated(table: pd.DataFrame, refits: Sequence[pd.DataFrame]) -> pd.DataFr
 def _widened(row: dict[str, Any], quantity: Any, misses: np.ndarray) -> dict[str, Any]:
     """Return a line with its calibrated interval; `misses` (refit,)."""
     known = np.sort(misses[np.isfinite(misses)])
-    if len(known) < FEWEST or not np.isfinite(row["value"]):
+    if len(known) < FEWEST or not np.isfinite([row["value"], row["low"]]).all():
         return row
     half = known[int(np.ceil(LEVEL * (len(known) + 1))) - 1]
-    low, high = row["value"] - half, row["value"] + half
+    low, high = min(row["low"], row["value"] - half), max(row["high"], row["value"] + half)
     verdict = row["verdict"]
     if quantity.kind != "sign":
         low, high = np.clip((low, high), quantity.least, quantity.most)
     elif verdict == "identified" and low <= 0 <= high:
         verdict = "not identifiable: the interval holds 0"
-    return row | {
-        "low": low,
-        "high": high,
-        "interval": f"calibrated by {len(known)} refits",
-        "verdict": verdict,
-    }
+    changed = {"low": low, "high": high, "verdict": verdict}
+    return row | changed | {"interval": f"calibrated by {len(known)} refits"}

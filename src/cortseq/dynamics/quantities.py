@@ -71,6 +71,12 @@ def _horizon(found: xr.Dataset) -> np.ndarray:
     return np.where(np.isinf(values), float(found["lag"].values.max()), values)
 
 
+def _median(values: np.ndarray) -> float:
+    """Return the median of the values that are known, NaN where none is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
 def _near(found: xr.Dataset) -> np.ndarray:
     return np.asarray((found["distance"].values <= NEAR).sum(1))
 
@@ -154,7 +160,7 @@ QUANTITIES = (
         "open",
         "size",
         "tracking_lag",
-        lambda f: np.nanmedian(f["tracking_lag"].values, 1),
+        lambda f: np.array([_median(row) for row in f["tracking_lag"].values]),
         left_out=True,
         least=-np.inf,
     ),
