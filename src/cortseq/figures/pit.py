@@ -40,8 +40,6 @@ def draw(comparison: pd.DataFrame, quality: pd.DataFrame) -> tuple[Figure, pd.Da
         n = shown.loc[shown["quantity"] == "ks", "n"].median()
         axes[0, 1].axvline(LIMIT / np.sqrt(n), color="black", lw=0.8, ls=":")
         axes[0, 2].axvline(1, color="black", lw=0.8, ls=":")
-        axes[0, 2].set_xscale("log")
-        style.short_logarithm(axes[0, 2].xaxis)
     return fig, shown
 
 
