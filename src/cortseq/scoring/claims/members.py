@@ -23,7 +23,11 @@ from cortseq.scoring.evidence import Evidence
 from cortseq.scoring.statistics import FEWEST_RESTARTS, LEVEL
 
 MEMBERS = f"`members: {ENOUGH_MEMBERS}`"
-EXPONENT, LINE, SLOWEST = "largest Lyapunov exponent", "line attractor", "slowest time constant"
+EXPONENT, LINE, SLOWEST = (
+    "largest Lyapunov exponent",
+    "line attractor (share of members)",
+    "slowest time constant",
+)
 NEAR_RULER = 0.1  # of a free run's measure from what two halves of the recording reach: no worse than that
 
 
