@@ -27,7 +27,7 @@ class Poisson(CountDistribution):
     def cdf(self, p: Params, y: np.ndarray) -> np.ndarray:
         """Return P(Y <= y), (..., unit), a regularised incomplete gamma function; 0 for y < 0."""
         known = arrays.special.pdtr(np.maximum(y, 0), np.maximum(p["rate"], MIN_RATE))
-        return np.where(y < 0, 0.0, known)
+        return np.asarray(np.where(y < 0, 0.0, known))
 
     def variance(self, p: Params) -> np.ndarray:
         """Return the rates themselves, (..., unit)."""

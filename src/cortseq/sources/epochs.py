@@ -107,7 +107,7 @@ def common(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     starts = np.maximum(one[:, None, 0], other[None, :, 0]).ravel()
     stops = np.minimum(one[:, None, 1], other[None, :, 1]).ravel()
     found = np.stack([starts, stops], 1)
-    return found[stops > starts]
+    return np.asarray(found[stops > starts])
 
 
 def masked(raw: xr.Dataset, kept: np.ndarray) -> tuple[xr.Dataset, dict[str, int]]:

@@ -116,7 +116,7 @@ def nice_below(number: float) -> int:
 
 def nice_above(number: float) -> int:
     """Return the smallest of 1, 2, 5, 10, 20, 50, ... that is not below `number`."""
-    return next(n for n in _NICE if n >= number * (1 - 1e-9))
+    return int(next(n for n in _NICE if n >= number * (1 - 1e-9)))
 
 
 # -- spikes ----------------------------------------------------------------------------------------
