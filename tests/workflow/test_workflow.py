@@ -82,6 +82,7 @@ def test_every_product_is_there_and_readable(finished):
         *("memory_even", "generation_even", "states_ring", "weight_spectra_even", "lyapunov_ring"),
         *("members_ring", "points_even", "mean_field_ring"),
         *("twins_even", "gradients_even", "seeds_ring", "theory_euler"),
+        *("ceilings_even", "pit_ring", "units_even"),
     ):
         for suffix in ("svg", "pdf", "csv"):
             assert (out / f"figures/{name}.{suffix}").stat().st_size > 100
