@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.signal import lfilter
@@ -68,7 +68,9 @@ class Drift(Model):
         """Return log p(y_t | place), (1, trial, time, horizon): the same at every horizon."""
         return forecasts(data, horizons, lambda h: self.log_prob(params, data)[0])
 
-    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(
+        self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """Draw bins about m_x, x evenly over the session, (trial, time, feature); labels (trial, time)."""
         emission = emission_of(shape)
         place = np.linspace(0, params["last"], n_trials).round().astype(int)
@@ -76,7 +78,9 @@ class Drift(Model):
         return emission.draw(emission.around(np.repeat(mean, n_time, 1), params), rng)
 
 
-def _settings(emission: Distribution, train: Data, valid: Data) -> Iterator[tuple]:
+def _settings(
+    emission: Distribution, train: Data, valid: Data
+) -> Iterator[tuple[Params, Params, dict[str, Any]]]:
     """Yield each reach and shrinkage, see `floor.best`.
 
     The spread about the means is measured as on new trials: each training trial about the mean of the others,
@@ -117,7 +121,7 @@ def _bins(emission: Distribution, p: Params, data: Data) -> np.ndarray:
     if data.place is None:
         raise CortseqError("drift needs the number of each trial", key="sees", fix="use the methods of a Fit")
     table = emission.mean(p)
-    return table[np.minimum(data.place, len(table) - 1)][:, None]
+    return np.asarray(table[np.minimum(data.place, len(table) - 1)][:, None])
 
 
 MODEL = Drift

@@ -232,7 +232,7 @@ class CountDistribution(Distribution):
         total = 0.0 * (y + p["rate"])
         for k in range(int(np.max(y, initial=-1)) + 1):
             total += np.where(k <= y, np.exp(self.log_prob_units(p, np.full(1, float(k)))), 0.0)
-        return np.minimum(total, 1.0)
+        return np.asarray(np.minimum(total, 1.0))
 
     def around(self, mean: np.ndarray, p: Params) -> Params:
         """Return parameters with rates `mean` (..., unit) and the dispersions of `p`."""

@@ -104,7 +104,9 @@ def oracle(recording: xr.Dataset, roles: dict[str, Any], burn_in: int = 0) -> tu
     return np.where(late.valid, nats, 0.0).sum(1), names
 
 
-def _pooled(emission: Distribution, data: Data, test: Data) -> Iterator[tuple]:
+def _pooled(
+    emission: Distribution, data: Data, test: Data
+) -> Iterator[tuple[Params, Params, dict[str, Any]]]:
     """Yield the parameters of the test bins for each smoothing and shrinkage, all conditions alike."""
     centre = emission.mean(emission.estimate(data.y, data.valid))
     for width in WIDTHS:
@@ -116,7 +118,7 @@ def _pooled(emission: Distribution, data: Data, test: Data) -> Iterator[tuple]:
 
 def _conditioned(
     emission: Distribution, data: Data, test: Data, prior: np.ndarray, names: list[str]
-) -> Iterator[tuple]:
+) -> Iterator[tuple[Params, Params, dict[str, Any]]]:
     assert data.labels is not None and test.labels is not None
     key, row = np.unique(conditions.keys(data.labels, names), return_inverse=True)
     mine = np.searchsorted(key, conditions.keys(test.labels, names))
