@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Flat(Model):
             k: overall[k] for k in ("sd", "dispersion") if k in overall
         }
 
-        def settings() -> Iterator[tuple]:
+        def settings() -> Iterator[tuple[Params, Params, dict[str, Any]]]:
             for window, shrinkage in itertools.product(WINDOWS, SHRINKAGE):
                 params = {**fixed, "window": np.array(window), "shrinkage": np.array(shrinkage)}
                 params = with_sd(params, overall, _mean(params, train), train)

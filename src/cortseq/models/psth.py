@@ -80,7 +80,9 @@ class Psth(Model):
             card={"chosen": {"conditions": [], **chosen}, "settings_tried": tried},
         )
 
-    def _pooled(self, emission: Distribution, train: Data, valid: Data) -> Iterator[tuple]:
+    def _pooled(
+        self, emission: Distribution, train: Data, valid: Data
+    ) -> Iterator[tuple[Params, Params, dict[str, Any]]]:
         """Yield each smoothing and shrinkage of the mean over all trials, see `floor.best`."""
         none = np.zeros(0, np.int64)
         nobody = {"condition": none, "covariates": none, "share": np.ones(1)}
@@ -125,7 +127,9 @@ class Psth(Model):
         """Return log p(y_t | t, condition), (1, trial, time, horizon): the same at every horizon."""
         return forecasts(data, horizons, lambda h: self.log_prob(params, data)[0])
 
-    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(
+        self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """Draw independent bins about m_ct, (trial, time, feature); labels (trial, time).
 
         Conditions are as frequent as among the training trials.

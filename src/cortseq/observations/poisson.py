@@ -31,7 +31,7 @@ class Poisson(CountDistribution):
 
     def variance(self, p: Params) -> np.ndarray:
         """Return the rates themselves, (..., unit)."""
-        return np.maximum(p["rate"], MIN_RATE)
+        return np.asarray(np.maximum(p["rate"], MIN_RATE))
 
     def sample(self, mean: Any, dispersion: Any, draws: Any) -> Any:
         """Draw counts (..., unit)."""
