@@ -256,7 +256,9 @@ def test_forecasts_memory_and_free_runs_are_of_the_chosen_variant_and_fold(produ
 
 def test_the_figure_of_units_pools_both_folds(products):
     """It shows the variants that the first fold chose, on the test trials of all folds."""
-    units = figure("units", products.out, "early").set_index("unit")
+    drawn = figure("units", products.out, "early")
+    units = drawn[drawn["part"] == "score"].set_index("unit")
+    assert set(drawn["part"]) == {"score", "time", "unit"}
     network, chain = (products.chosen("early", model)[0] for model in ("net", "markov"))
     sums = {}
     for variant in ("null", network, chain):
