@@ -52,11 +52,11 @@ def draw(
         for ax, name in zip(axes[0, int(counted) :], panels, strict=True):
             rows = known[known["part"] == name]
             _gains(ax, rows.head(MOST), f"gain over {reference} ({METRICS[metric].label})")
-            ax.set_title(_TITLES[name], loc="left")
+            ax.set_title(_TIMES.get(metric, "time in the trial (s)") if name == "time" else name, loc="left")
     return fig, table
 
 
-_TITLES = {"time": "time in the trial", "condition": "condition"}
+_TIMES = {"bits_per_symbol": "place in the sequence (labels)"}
 
 
 def _scatter(ax: Axes, table: pd.DataFrame, network: str, chain: str, tests: pd.DataFrame) -> None:
