@@ -6,7 +6,10 @@ import types
 
 class _Lazy(types.ModuleType):
     def __getattr__(self, name: str):
-        return getattr(importlib.import_module(self.__name__), name)
+        module = self.__dict__.get("_module")
+        if module is None:
+            module = self.__dict__["_module"] = importlib.import_module(self.__name__)
+        return getattr(module, name)
 
 
 def lazy(name: str) -> types.ModuleType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,19 +133,24 @@ def twins(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str
     In the closed loop, and in the sampled map where both draw with the same noise.
     """
     apart, slopes = {}, {}
-    for map in ("closed", "sampled"):
+    for map, flow_of in (("closed", _without_noise), ("sampled", _noisy)):
         curves = []
         for member in range(subject.members):
-            flow = partial(_noisy, subject.fit, member, map)
             starts = subject.visited(member, _TWINS)
-            curves.append(twin_divergence(flow, starts, n_steps=_TWIN_STEPS, seed=subject.seed))
+            flows = flow_of(subject.fit, member)
+            curves.append(twin_divergence(flows, starts, n_steps=_TWIN_STEPS, seed=subject.seed))
         apart[f"{map}_twins"] = ("member", "twin", "twin_step"), np.stack([e.distances for e in curves])
         slopes[f"{map}_twin_slope"] = "member", np.array([e.slope for e in curves])
     return apart | slopes, {}
 
 
-def _noisy(fit: Any, member: int, map: str, seed: int) -> Any:
-    return fit.flow(member, map, seed=seed)
+def _without_noise(fit: Any, member: int) -> Callable[[int], Any]:
+    flow = fit.flow(member, "closed")
+    return lambda seed: flow
+
+
+def _noisy(fit: Any, member: int) -> Callable[[int], Any]:
+    return lambda seed: fit.flow(member, "sampled", seed=seed)
 
 
 def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
