@@ -42,7 +42,10 @@ def gaussian(rng: np.random.Generator, n: int) -> tuple[np.ndarray, None]:
 
 
 def dale(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gamma entries of one sign a column, 80 % excitatory, balanced in the mean; no row sums to zero (Rajan & Abbott 2006)."""
+    """Gamma entries of one sign a column, 80 % excitatory, balanced in the mean (Rajan & Abbott 2006).
+
+    No row sums to zero.
+    """
     signs = np.where(np.arange(n) < 0.8 * n, 1.0, -1.0)
     scale = np.where(signs > 0, 0.5, 2.0) / np.sqrt(n)
     return signs * rng.gamma(1.0, 1.0, (n, n)) * scale * (1 - np.eye(n)), signs
@@ -57,7 +60,7 @@ def dale_zero_rows(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.nda
 
 
 def with_gains(rng: np.random.Generator, n: int, kind: Callable, rows: bool, columns: bool) -> tuple:
-    """The same, each unit's row or column or both times its log-normal gain (standard deviation of its logarithm: GAIN)."""
+    """The same, each unit's row or column or both times its log-normal gain (sd of the logarithm: GAIN)."""
     w, signs = kind(rng, n)
     gains = np.exp(GAIN * rng.normal(size=n))
     return w * np.where(rows, gains, 1.0)[:, None] * np.where(columns, gains, 1.0), signs
@@ -108,7 +111,8 @@ def significant(w: np.ndarray, signs, permutations: int, seed: int, null: str = 
 def table(rates: list[Rate]) -> str:
     """The results as a table of Markdown."""
     lines = [
-        f"| {r.matrix} | {r.null} | {f'{r.planted:g} radii' if r.planted else 'none'} | {r.draws} | {r.found:.3f} | {r.low:.3f} to {r.high:.3f} |"
+        f"| {r.matrix} | {r.null} | {f'{r.planted:g} radii' if r.planted else 'none'} | {r.draws} "
+        f"| {r.found:.3f} | {r.low:.3f} to {r.high:.3f} |"
         for r in rates
     ]
     return "\n".join(

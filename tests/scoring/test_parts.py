@@ -42,7 +42,7 @@ def product(seed: int, trials, members: int, shift) -> xr.Dataset:
 def found():
     """The network gains in the first half of the trial, in odd trials, and at unit a."""
     label = np.arange(N) % 2
-    early = np.where(np.arange(BINS) < 7, 1.0, 0.0)
+    early = np.where(np.arange(BINS) < 7, 1.2, 0.0)
     folds = [np.arange(0, 12), np.arange(12, 24)]
     ours = [product(1, f, 3, early * label[f][:, None]) for f in folds]
     theirs = [product(0, f, 1, 0.0) for f in folds]
@@ -70,6 +70,15 @@ def test_gains_are_found_where_they_are_and_nowhere_else(found):
     assert len(time) == 10 and time[0] == "0.2 to 0.3" and time[-1] == "1.1 to 1.2"
     assert {*time[:5], "a"} <= sure and not {*time[5:], "side left"} & sure
     assert table.loc["side right", "low"] > 0.1 > 0.01 > abs(table.loc["b", "gain"])
+
+
+def test_intervals_hold_what_training_sets_vary_by():
+    """Gains far apart in two folds: one split would not show it."""
+    folds = [np.arange(0, 12), np.arange(12, 24)]
+    ours = [product(1, f, 3, shift) for f, shift in zip(folds, (0.2, 1.0), strict=True)]
+    theirs = [product(0, f, 1, 0.0) for f in folds]
+    row = parts.table(ours, theirs, {}, TRACKS["counts"], False).set_index("which").loc["0.2 to 0.3"]
+    assert row["low"] < 0 < 0.2 < row["gain"] and row["p"] > 0.05
 
 
 def test_p_is_adjusted_within_a_kind_of_part(found):

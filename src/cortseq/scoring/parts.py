@@ -47,10 +47,11 @@ def table(
     the mean-rate score. Parts of fewer than FEWEST trials or without an event are left out.
     """
     rows = []
-    for part, which, a, b, events, trials in _every(ours, theirs, labels, track):
+    for part, which, a, b, events, folds in _every(ours, theirs, labels, track):
+        trials = np.concatenate(folds)
         if len(trials) < FEWEST or not events.sum():
             continue
-        place = blocks.place([trials], continuous)
+        place = blocks.place([fold for fold in folds if len(fold)], continuous)
         gain = paired(a, b, events, RESAMPLES, seed, **place).per(track.unit_nats)
         row = {"part": part, "which": which, "gain": gain.estimate, "low": gain.low, "high": gain.high}
         rows.append(row | {"p": gain.p_value, "trials": len(trials), "events": int(events.sum())})
@@ -61,24 +62,24 @@ def table(
     return found[COLUMNS]
 
 
-_Part = tuple[str, str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+_Part = tuple[str, str, np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]
 
 
 def _every(
     ours: list[xr.Dataset], theirs: list[xr.Dataset], labels: dict[str, np.ndarray], track: Track
 ) -> Iterator[_Part]:
-    """Yield part, name, scores (member, trial) of both models, events (trial,) and places (trial,)."""
+    """Yield part, name, scores (member, trial) of both models, events (trial,), and places by fold."""
     mine, other = ([_late(fold) for fold in folds] for folds in (ours, theirs))
     a, b = (_joined(folds, "log_prob") for folds in (mine, other))
-    events, trials = (np.concatenate([f[name].values for f in mine]) for name in ("n_events", "trial"))
+    events, places = np.concatenate([f["n_events"].values for f in mine]), [f["trial"].values for f in mine]
     for bins, name in _segments(mine[0], track):
-        yield "time", name, a[..., bins].sum(-1), b[..., bins].sum(-1), events[:, bins].sum(1), trials
+        yield "time", name, a[..., bins].sum(-1), b[..., bins].sum(-1), events[:, bins].sum(1), places
     for name in (names[0] for names in conditions.candidates(labels) if len(names) == 1):
-        of_trials = labels[name][trials]
+        of_trials = labels[name][np.concatenate(places)]
         for value in np.unique(of_trials):
             at = of_trials == value
             sums = a[:, at].sum(-1), b[:, at].sum(-1), events[at].sum(1)
-            yield "condition", f"{name} {value}", *sums, trials[at]
+            yield "condition", f"{name} {value}", *sums, [t[labels[name][t] == value] for t in places]
     if "unit_score" not in ours[0]:
         return
     for unit in dict.fromkeys(np.concatenate([f["unit"].values for f in mine]).tolist()):
@@ -86,7 +87,7 @@ def _every(
         x, y = (_joined([f[i].sel(unit=unit) for i in kept], "unit_score") for f in (mine, other))
         chosen = [mine[i] for i in kept]
         spikes = np.concatenate([f.sel(unit=unit)["unit_events"].values for f in chosen])
-        yield "unit", str(unit), x, y, spikes, np.concatenate([f["trial"].values for f in chosen])
+        yield "unit", str(unit), x, y, spikes, [f["trial"].values for f in chosen]
 
 
 def _late(fold: xr.Dataset) -> xr.Dataset:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import betaincinv, chdtr, chdtrc, chdtri, stdtr, stdtrit
+from scipy.special import chdtr, chdtrc, chdtri, stdtr, stdtrit
 
 from cortseq.metrics import METRICS
 from cortseq.scoring.claims.base import (
@@ -121,8 +121,10 @@ def _over_members(values: np.ndarray) -> tuple[float, float, float, float, float
 
 def _exact(k: int, m: int) -> tuple[float, float]:
     """Return the exact 95 % interval of a share k / m (Clopper & Pearson 1934, Biometrika 26:404)."""
-    low = float(betaincinv(k, m - k + 1, 0.025)) if k else 0.0
-    return low, float(betaincinv(k + 1, m - k, 0.975)) if k < m else 1.0
+    from scipy.stats import binomtest
+
+    ends = binomtest(k, m).proportion_ci(0.95, method="exact")
+    return float(ends.low), float(ends.high)
 
 
 # -- restarts ---------------------------------------------------------------------------------------

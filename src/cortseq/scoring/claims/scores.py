@@ -82,12 +82,13 @@ def rival(found: Evidence, row: dict[str, Any]) -> Claim:
 
 
 def _above_all(question: str, row: dict[str, Any], key: str, other: str) -> Claim:
-    """Return the line against an opponent; no network wins that is not above the null or learned nothing."""
+    """Return the line against an opponent; no claim where the network does not describe the recording."""
     claim = _against(question, row, key, other)
     why = nothing_learned(row)
     if not why or claim.answer != YES:
         return claim
-    return replace(claim, answer=NO, claim=f"No: {why}, whatever else it beats.")
+    said = f"No claim: {why}, whatever else it beats."
+    return replace(claim, answer=UNDECIDED, claim=said, settle=more_evidence(row))
 
 
 def _against(question: str, row: dict[str, Any], key: str, other: str) -> Claim:
