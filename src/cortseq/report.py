@@ -140,7 +140,7 @@ def _compared(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def remarks(
-    rows: pd.DataFrame, observation: str, scales: list[pd.DataFrame], fits: list[pd.DataFrame]
+    rows: pd.DataFrame, observation: str, scales: list[pd.DataFrame], fits: list[pd.DataFrame], network: str
 ) -> list[str]:
     """Return the sentences on one recording that give its scores a scale.
 
@@ -150,13 +150,13 @@ def remarks(
     observation : what a bin is drawn from.
     scales : tables of ceilings, one a fold.
     fits : tables of the goodness of fit of all models, one a fold; the first one is told.
+    network : variant that is best on validation; "" where there is none.
     """
     said = [ceilings.sentence(scales, METRICS[rows["metric"].iloc[0]].label)] if scales else []
-    networks = rows[rows["role"] == "recurrent"].sort_values("value")
-    if fits and len(networks):
-        best = networks["model"].iloc[-1]
-        found = fits[0][fits[0]["model"] == best]
-        said.append(fit_quality.sentence(str(best), found, observation))
+    of_network = [network in str(variant).split("/") for variant in rows["variant"]]
+    for model in rows.loc[of_network, "model"] if fits else ():
+        found = fits[0][fits[0]["model"] == model]
+        said.append(fit_quality.sentence(str(model), found, observation))
     return [sentence for sentence in [*said, *notes.stability(rows)] if sentence]
 
 

@@ -745,3 +745,17 @@ def test_theory_page_shows_predicted_and_measured_in_their_columns():
         assert cells["must lie in"] == {"order": "0.9000 … 1.1000", "thres": "1.8000 … 2.2000"}[name[:5]]
         assert cells["holds"] == {"order": "yes", "thres": "NO"}[name[:5]]
         assert cells["measured"].startswith({"order of the rule": "0.98", "threshold": "2.75"}[name])
+
+
+def test_the_fit_that_is_told_is_that_of_the_network_best_on_validation(table):
+    rows = table[(table["dataset"] == "ring") & ~table["averaged"].astype(bool)]
+    names = dict(zip(rows["model"], rows["variant"], strict=True))
+    assert rows.loc[rows["model"] == "rate", "value"].item() != rows["value"].max()
+    quality = pd.concat(
+        pd.DataFrame({"quantity": ["ks", "dispersion"], "value": spread, "p": 0.5}).assign(model=model)
+        for model, spread in zip(names, np.arange(1.0, 9), strict=False)
+    )
+    said = " ".join(report.remarks(rows, "poisson", [], [quality], names["rate"].split("/")[0]))
+    spread = quality.loc[quality["model"] == "rate", "value"].iloc[0]
+    assert "that rate predicts is wrong for 0 of 1 units" in said and f"vary {spread:.2f} times" in said
+    assert "wrong for" not in " ".join(report.remarks(rows, "poisson", [], [quality], ""))

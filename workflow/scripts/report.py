@@ -12,7 +12,12 @@ with job(snakemake):
     params, files = snakemake.params, snakemake.input
     failed = failures.of_files(dict(zip(map(tuple, params.fallible), files.fallible)))
     variants, tables = store.read_table(files.variants), iter(files.dynamics)
-    recordings, audits, dynamics = {}, {}, {}
+    comparison, ceiled, measured = (
+        store.read_table(files.comparison),
+        iter(files.ceilings),
+        iter(files.quality),
+    )
+    recordings, audits, dynamics, remarks = {}, {}, {}, {}
     for dataset, *paths in zip(params.datasets, files.trials, files.splits, files.audits):
         trials, manifest, audit = paths
         recordings[dataset] = report.facts(store.read(trials), store.read_json(manifest))
@@ -21,15 +26,13 @@ with job(snakemake):
         known = {name: store.read_table(file) for name, file in each.items() if not store.failure(file)}
         best = base.chosen(variants, dataset, "recurrent")
         dynamics[dataset] = {variant: known[variant] for variant in best if variant in known}
-    comparison, remarks = store.read_table(files.comparison), {}
-    ceiled, measured = iter(files.ceilings), iter(files.quality)
-    for dataset in params.datasets:
         scales, fits = (
             [store.read_table(file) for file in islice(made, number[dataset]) if not store.failure(file)]
             for made, number in ((ceiled, params.ceiled), (measured, params.measured))
         )
         rows = base.without_averages(comparison[comparison["dataset"] == dataset])
-        remarks[dataset] = report.remarks(rows, recordings[dataset]["observation"], scales, fits)
+        observation, network = recordings[dataset]["observation"], next(iter(best), "")
+        remarks[dataset] = report.remarks(rows, observation, scales, fits, network)
     drawn = [(f, svg) for f, svg in zip(params.figures, files.figures) if not store.failure(svg)]
     smoothed = [(d, f) for d, f in zip(params.smoothed, files.cosmoothing) if not store.failure(f)]
     page = report.render(
