@@ -85,6 +85,9 @@ class Study(BaseModel):
     checkpoint_seconds: float = Field(
         Checkpoint.seconds, ge=0, description="between checkpoints of an unfinished fit"
     )
+    batch_minutes: float = Field(
+        1, ge=0, description="steps share a job until they take about so long; 0: every step its own job"
+    )
     test_fraction: float = Field(
         Deal.test_fraction, gt=0, lt=0.9, description="of the trials, where folds is 1"
     )

@@ -1,66 +1,12 @@
-# Audits, the comparison, figures and the report.
-
-
-# What is known of each recording before anything is computed; figures ask it whether they apply.
-FACTS = plans.facts(STUDY)
-WHOLE = plans.whole(STUDY)
-
-
-def every(product):
-    """A product of all variants and folds of all recordings."""
-    return [
-        file for facts in FACTS.values() for file in products.files(OUT, product, facts)
-    ]
-
-
-def canaries(dataset):
-    """One variant of each model: over-optimism is a matter of the family and its code."""
-    first = {v.model_name: v for v in reversed(VARIANTS[dataset].values())}
-    return {
-        v.name: v.model.model_dump(mode="json")
-        for v in first.values()
-        if v.model.role != "null"
-    }
-
-
-def started(dataset):
-    """Of variants that began with an earlier fit that fit, of the first fold."""
-    files = {v: earlier(dataset, v, 0) for v in VARIANTS[dataset]}
-    return {variant: found[0] for variant, found in files.items() if found}
-
-
-rule audit:
-    input:
-        trials=rules.preprocess.output,
-        split=rules.split.output,
-        fits=lambda w: products.files(OUT, "fits", FACTS[w.dataset]),
-        scores=lambda w: products.files(OUT, "scores", FACTS[w.dataset]),
-        starts=lambda w: list(started(w.dataset).values()),
-    output:
-        path("audits"),
-    log:
-        OUT + "/logs/audit/{dataset}.log",
-    resources:
-        mem_mb=8000,
-        runtime=120,
-    params:
-        table=lambda w: list(zip(*products.labels("fits", FACTS[w.dataset]))),
-        canaries=lambda w: canaries(w.dataset),
-        started=lambda w: list(started(w.dataset)),
-        code=lambda w: code(
-            "audit",
-            *{models.modules()[v.model.family] for v in VARIANTS[w.dataset].values()},
-        ),
-    script:
-        "../scripts/audit.py"
+# The comparison, what may be claimed, and the report.
 
 
 rule compare:
     input:
-        scores=every("scores"),
-        cards=[file.replace(".safetensors", ".json") for file in every("fits")],
-        trials=expand(rules.preprocess.output, dataset=VARIANTS),
-        splits=expand(rules.split.output, dataset=VARIANTS),
+        scores=PLAN.every("scores"),
+        cards=[file.replace(".safetensors", ".json") for file in PLAN.every("fits")],
+        trials=expand(rules.preprocess.output, dataset=PLAN.variants),
+        splits=expand(rules.split.output, dataset=PLAN.variants),
     output:
         comparison=path("comparison"),
         variants=path("variants"),
@@ -82,7 +28,7 @@ rule compare:
                     name: (v.model_name, v.swept, v.model.family, v.model.role)
                     for name, v in variants.items()
                 }
-                for d, variants in VARIANTS.items()
+                for d, variants in PLAN.variants.items()
             },
         },
         code=code("compare"),
@@ -90,20 +36,13 @@ rule compare:
         "../scripts/compare.py"
 
 
-def evidence(need):
-    """Files of all recordings that a claim may rest on."""
-    return [
-        file for facts in FACTS.values() for file in products.files(OUT, need, facts)
-    ]
-
-
 rule claims:
     # one line for each question a reviewer asks
     input:
-        **{need: evidence(need) for need in products.EVIDENCE},
+        **{need: PLAN.every(need) for need in products.EVIDENCE},
         comparison=rules.compare.output.comparison,
         variants=rules.compare.output.variants,
-        splits=expand(rules.split.output, dataset=VARIANTS),
+        splits=expand(rules.split.output, dataset=PLAN.variants),
     output:
         path("claims"),
     log:
@@ -112,10 +51,12 @@ rule claims:
         mem_mb=4000,
         runtime=20,
     params:
-        tracks={d: facts.track for d, facts in FACTS.items()},
+        tracks={d: facts.track for d, facts in PLAN.facts.items()},
         labels={
             need: [
-                (d, *key) for d, f in FACTS.items() for key in products.labels(need, f)
+                (d, *key)
+                for d, f in PLAN.facts.items()
+                for key in products.labels(need, f)
             ]
             for need in products.EVIDENCE
         },
@@ -124,102 +65,15 @@ rule claims:
         "../scripts/claims.py"
 
 
-FIGURES = figures.registry()
-# Of the whole study, and of each recording, in the order of the report.
-DRAWN = {
-    facts.dataset: [
-        name
-        for name, figure in FIGURES.items()
-        if (figure.scope == "study") == (facts is WHOLE) and figure.applies(facts)
-    ]
-    for facts in (WHOLE, *FACTS.values())
-}
-SMOOTHED = {
-    dataset: path("cosmoothing", dataset=dataset)
-    for dataset, source in STUDY.datasets.items()
-    if STUDY.cosmoothing and source.track == "counts"
-}
-
-
-def drawn(name):
-    """Outputs of a figure."""
-    return {
-        suffix: f"{OUT}/figures/{name}.{suffix}" for suffix in ("svg", "pdf", "csv")
-    }
-
-
-def scope(kind):
-    """Names of the figures of the whole study, or of those of a recording, as a wildcard constraint."""
-    return "|".join(name for name, figure in FIGURES.items() if figure.scope == kind)
-
-
-def figure_facts(w):
-    return FACTS[w.dataset] if "dataset" in w.keys() else WHOLE
-
-
-def figure_inputs(w):
-    """What a figure needs; it stands on the comparison, and on audits that passed."""
-    facts = figure_facts(w)
-    needs = {need: products.files(OUT, need, facts) for need in FIGURES[w.figure].needs}
-    return needs | {
-        "comparison": [path("comparison")],
-        "audits": [path("audits", dataset=dataset) for dataset in VARIANTS],
-    }
-
-
-def figure_labels(w):
-    """Keys of the files that a figure is handed, product by product."""
-    facts = figure_facts(w)
-    return {need: products.labels(need, facts) for need in FIGURES[w.figure].needs}
-
-
-rule figure_study:
-    input:
-        unpack(figure_inputs),
-    output:
-        **drawn("{figure}"),
-    log:
-        OUT + "/logs/figures/{figure}.log",
-    wildcard_constraints:
-        figure=scope("study"),
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        labels=figure_labels,
-        code=lambda w: code("figure", f"cortseq.figures.{w.figure}"),
-    script:
-        "../scripts/figure.py"
-
-
-rule figure_recording:
-    input:
-        unpack(figure_inputs),
-    output:
-        **drawn("{figure}_{dataset}"),
-    log:
-        OUT + "/logs/figures/{figure}_{dataset}.log",
-    wildcard_constraints:
-        figure=scope("recording"),
-    resources:
-        mem_mb=4000,
-        runtime=10,
-    params:
-        labels=figure_labels,
-        code=lambda w: code("figure", f"cortseq.figures.{w.figure}"),
-    script:
-        "../scripts/figure.py"
-
-
 def printed():
     """Figures in the order of the report, with their words and their file."""
     entries = []
-    for facts in (WHOLE, *FACTS.values()):
-        for figure in DRAWN[facts.dataset]:
+    for facts in (PLAN.whole, *PLAN.facts.values()):
+        for figure in PLAN.drawn(facts):
             name = f"{figure}_{facts.dataset}" if facts.dataset else figure
             words = {
-                "title": FIGURES[figure].title,
-                "caption": FIGURES[figure].text(facts),
+                "title": PLAN.figures[figure].title,
+                "caption": PLAN.figures[figure].text(facts),
             }
             entries.append({"name": name, "dataset": facts.dataset, **words})
     return entries
@@ -228,14 +82,12 @@ def printed():
 def fallible():
     """Whatever the study goes on without where it cannot be made: (dataset, product, name, fold) and file."""
     found = []
-    for dataset, facts in FACTS.items():
+    for dataset, facts in PLAN.facts.items():
         controls = ["controls"] if STUDY.controls else []
         for product in ("fits", "scores", *controls, "dynamics", *products.TASKS):
-            pairs = zip(
-                products.labels(product, facts), products.files(OUT, product, facts)
-            )
+            pairs = zip(products.labels(product, facts), PLAN.files(product, facts))
             found += [[[dataset, product, *key], file] for key, file in pairs]
-        measured = products.files(OUT, "quality", facts)
+        measured = PLAN.files("quality", facts)
         found += [
             [[dataset, "quality", "all models", fold], file]
             for fold, file in enumerate(measured)
@@ -243,11 +95,15 @@ def fallible():
         found += [
             [[dataset, "refits", f"{variant} {draw}", 0], file]
             for variant in facts.flowing
-            for draw, file in enumerate(refits(dataset, variant))
+            for draw, file in enumerate(PLAN.refits(dataset, variant))
         ]
-    found += [[[d, "cosmoothing", d, 0], file] for d, file in SMOOTHED.items()]
     found += [
-        [["all", "forgetting", v, 0], path("forgetting", variant=v)] for v in CARRIED
+        [[d, "cosmoothing", d, 0], path("cosmoothing", dataset=d)]
+        for d in PLAN.smoothed
+    ]
+    found += [
+        [["all", "forgetting", v, 0], path("forgetting", variant=v)]
+        for v in PLAN.carried
     ]
     for entry in printed():
         key = [entry["dataset"], "figures", entry["name"], 0]
@@ -265,17 +121,17 @@ rule report:
         variants=rules.compare.output.variants,
         timing=rules.compare.output.timing,
         claims=rules.claims.output,
-        trials=expand(rules.preprocess.output, dataset=VARIANTS),
-        splits=expand(rules.split.output, dataset=VARIANTS),
-        audits=expand(rules.audit.output, dataset=VARIANTS),
+        trials=expand(rules.preprocess.output, dataset=PLAN.variants),
+        splits=expand(rules.split.output, dataset=PLAN.variants),
+        audits=expand(rules.audit.output, dataset=PLAN.variants),
         cards=[
             path("cards", dataset=dataset, variant="null", fold=0)
-            for dataset in VARIANTS
+            for dataset in PLAN.variants
         ],
-        cosmoothing=list(SMOOTHED.values()),
-        dynamics=every("dynamics_tables"),
-        ceilings=every("ceilings"),
-        quality=every("quality"),
+        cosmoothing=[path("cosmoothing", dataset=d) for d in PLAN.smoothed],
+        dynamics=PLAN.every("dynamics_tables"),
+        ceilings=PLAN.every("ceilings"),
+        quality=PLAN.every("quality"),
         figures=[f"{OUT}/figures/{entry['name']}.svg" for entry in printed()],
         template=Path(workflow.current_basedir).parent / "report" / "report.html.jinja",
     output:
@@ -287,13 +143,15 @@ rule report:
         mem_mb=2000,
         runtime=10,
     params:
-        datasets=list(VARIANTS),
+        datasets=list(PLAN.variants),
         fallible=[key for key, _ in FALLIBLE],
         figures=printed(),
-        smoothed=list(SMOOTHED),
-        ceiled={d: len(products.files(OUT, "ceilings", f)) for d, f in FACTS.items()},
-        measured={d: len(products.files(OUT, "quality", f)) for d, f in FACTS.items()},
-        dissected={d: products.labels("dynamics_tables", f) for d, f in FACTS.items()},
+        smoothed=PLAN.smoothed,
+        ceiled={d: len(PLAN.files("ceilings", f)) for d, f in PLAN.facts.items()},
+        measured={d: len(PLAN.files("quality", f)) for d, f in PLAN.facts.items()},
+        dissected={
+            d: products.labels("dynamics_tables", f) for d, f in PLAN.facts.items()
+        },
         study={
             key: getattr(STUDY, key)
             for key in (
@@ -327,3 +185,24 @@ rule conclude:
         code=code("conclude"),
     script:
         "../scripts/conclude.py"
+
+
+rule theory_report:
+    input:
+        products=[path("theory", phenomenon=name) for name in STUDY.theory],
+        figures=[f"{OUT}/figures/theory_{name}.svg" for name in STUDY.theory],
+        template=Path(workflow.current_basedir).parent / "report" / "theory.html.jinja",
+    output:
+        page=OUT + "/theory.html",
+        checks=OUT + "/theory.csv",
+    log:
+        OUT + "/logs/theory_report.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        names=list(STUDY.theory),
+        study=STUDY.study,
+        code=code("theory_report"),
+    script:
+        "../scripts/theory_report.py"

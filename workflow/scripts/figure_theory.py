@@ -8,7 +8,7 @@ from cortseq.jobs import job
 
 with job(snakemake) as say:
     found = store.read(snakemake.input[0])
-    drawing = importlib.import_module(f"cortseq.textbook.figures.{snakemake.params.phenomenon}")
+    drawing = importlib.import_module(f"cortseq.textbook.figures.{snakemake.wildcards.phenomenon}")
     with style.style():
         figure, table = drawing.draw(found)
     style.save(figure, table, snakemake.output.svg.removesuffix(".svg"))

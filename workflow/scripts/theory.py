@@ -6,7 +6,7 @@ from cortseq import store
 from cortseq.jobs import job
 
 with job(snakemake) as say:
-    phenomenon = importlib.import_module(f"cortseq.textbook.phenomena.{snakemake.params.phenomenon}")
+    phenomenon = importlib.import_module(f"cortseq.textbook.phenomena.{snakemake.wildcards.phenomenon}")
     settings = dict(snakemake.params.settings)
     if "dataset" in settings:
         settings["recording"] = store.read(snakemake.input[0])

@@ -1,0 +1,218 @@
+"""Steps of a study, many of which share a process; a step that was made is not made again.
+
+Starting a process costs seconds of imports, more than most fits, forecasts and figures take. A job of the
+workflow is therefore a batch of steps. A note beside the results says what each step was made from, and what
+it wrote: where one step of a batch changed, that one is made again and the others are left as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import gc
+import json
+import os
+import runpy
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from cortseq import store
+
+Files = Mapping[str, str | list[str]]
+AGAIN = "CORTSEQ_AGAIN"  # of the environment: set where the user asked for steps to be made whatever is there
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What one script makes in one go.
+
+    Attributes
+    ----------
+    script : name of a file of `workflow/scripts`, without .py.
+    out : folder of the study's results.
+    name : path of its log and of its note below `out`, such as "fit/ring/lstm/fold0".
+    given : names of inputs -> a file, or a list of files.
+    made : names of outputs -> a file.
+    params : settings, as plain values; with a fingerprint of the code.
+    key : wildcards of the files, such as the dataset and the variant.
+    seconds : about how long it takes, for a recording of a usual size.
+    gpu : whether it computes on an accelerator where there is one.
+    """
+
+    script: str
+    out: str
+    name: str
+    given: Files
+    made: dict[str, str]
+    params: dict[str, Any]
+    key: dict[str, str]
+    seconds: float = 1.0
+    gpu: bool = False
+
+    @property
+    def inputs(self) -> list[str]:
+        """Return every file that is read."""
+        return _flat(self.given)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Return every file that is written."""
+        return list(self.made.values())
+
+    @property
+    def log(self) -> str:
+        """Return the path of the log."""
+        return f"{self.out}/logs/{self.name}.log"
+
+    @property
+    def note(self) -> Path:
+        """Return the path of the note on what it was made from."""
+        return Path(f"{self.out}/made/{self.name}.json")
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Return the step as plain values, of which `Step(**plain)` makes it again."""
+        return dataclasses.asdict(self)
+
+    def found(self) -> dict[str, Any] | None:
+        """Return what the note would say of the files as they are now; None where one is missing."""
+        recipe = [self.script, self.given, self.made, self.params, self.key]
+        text = json.dumps(recipe, sort_keys=True)
+        digests = {file: _digest(file) for file in (*self.inputs, *self.outputs) if Path(file).is_file()}
+        if len(digests) < len({*self.inputs, *self.outputs}):
+            return None
+        return {"recipe": sha256(text.encode()).hexdigest(), "files": digests}
+
+    @property
+    def is_made(self) -> bool:
+        """Return whether its outputs are there, from the same settings, code and content of its inputs."""
+        if os.environ.get(AGAIN) or not self.note.is_file():
+            return False
+        found = self.found()
+        return found is not None and found == json.loads(self.note.read_text(encoding="utf-8"))
+
+    def make(self, folder: Path, threads: int, config: Mapping[str, Any]) -> None:
+        """Run the script, which lies in `folder`, and write the note.
+
+        Raises
+        ------
+        SystemExit : the script ended with an error, which it has said.
+        """
+        for file in (*self.outputs, self.note):
+            Path(file).unlink(missing_ok=True)
+        snakemake = SimpleNamespace(
+            input=Named(self.given),
+            output=Named(self.made),
+            params=SimpleNamespace(**self.params),
+            wildcards=Named(self.key),
+            log=[self.log],
+            threads=threads,
+            config=config,
+        )
+        runpy.run_path(str(folder / f"{self.script}.py"), {"snakemake": snakemake})
+        store.write_json(self.found(), self.note)
+
+
+def _flat(parts: Files) -> list[str]:
+    return [file for part in parts.values() for file in ([part] if isinstance(part, str) else part)]
+
+
+class Named(list[str]):
+    """Files in a list, which are attributes too under their names, as Snakemake hands them to a script."""
+
+    def __init__(self, parts: Files) -> None:
+        """`parts`: name -> a file, or a list of files."""
+        super().__init__(_flat(parts))
+        self._parts = dict(parts)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the part of this name."""
+        try:
+            return self.__dict__["_parts"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the part of this name, `default` where there is none."""
+        return self._parts.get(name, default)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Steps that share a process, in the order in which they are made.
+
+    Attributes
+    ----------
+    name : of the rule.
+    steps : those later in the list may read what earlier ones write.
+    memory_mb, minutes : what a scheduler is asked for.
+    priority : over other jobs that could begin.
+    """
+
+    name: str
+    steps: list[Step]
+    memory_mb: int = 8000
+    minutes: int = 120
+    priority: int = 0
+
+    @property
+    def outputs(self) -> list[str]:
+        """Return every file that is written."""
+        return [file for step in self.steps for file in step.outputs]
+
+    @property
+    def inputs(self) -> list[str]:
+        """Return every file that is read and not written by an earlier step."""
+        own = set(self.outputs)
+        return list(dict.fromkeys(file for step in self.steps for file in step.inputs if file not in own))
+
+    @property
+    def given(self) -> list[dict[str, Any]]:
+        """Return the steps as plain values, the parameter of a rule."""
+        return [step.plain for step in self.steps]
+
+    @property
+    def gpu(self) -> int:
+        """Return how many accelerators are needed."""
+        return int(any(step.gpu for step in self.steps))
+
+
+def _digest(file: str) -> str:
+    """Digest of a file; read again only where its size or date changed."""
+    known = os.stat(file)
+    return _read(file, known.st_size, known.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _read(file: str, size: int, date: int) -> str:
+    return store.sha256(file)
+
+
+def make(steps: Iterable[Step], folder: Path, threads: int, config: Mapping[str, Any]) -> tuple[int, int]:
+    """Make the steps that are not made yet, with the scripts of `folder`; return how many of how many."""
+    made = total = 0
+    for step in steps:
+        total += 1
+        if step.is_made:
+            continue
+        step.make(folder, threads, config)
+        made += 1
+        gc.collect()
+    return made, total
+
+
+def batches(name: str, groups: Iterable[list[Step]], seconds: float, **asked: int) -> list[Batch]:
+    """Put groups of steps together in their order until they take `seconds`; groups stay whole."""
+    found: list[list[Step]] = []
+    spent = seconds
+    for group in groups:
+        cost = sum(step.seconds for step in group)
+        if spent + cost > seconds:
+            found.append([])
+            spent = 0.0
+        found[-1] += group
+        spent += cost
+    return [Batch(f"{name}_{i}", steps, **asked) for i, steps in enumerate(found, 1)]

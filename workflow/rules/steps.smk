@@ -1,0 +1,56 @@
+# Fits, scores, tasks, dynamics, figures and phenomena: jobs of several steps each. What of a job is made already is
+# left as it is, which is why its outputs are updated and not removed first.
+for batch in PLAN.batches():
+
+    rule:
+        name:
+            batch.name
+        input:
+            batch.inputs,
+        output:
+            [update(file) for file in batch.outputs],
+        log:
+            f"{OUT}/logs/batches/{batch.name}.log",
+        priority: batch.priority
+        threads: 1
+        resources:
+            gpu=batch.gpu,
+            mem_mb=batch.memory_mb,
+            runtime=batch.minutes,
+        params:
+            steps=batch.given,
+        script:
+            "../scripts/batch.py"
+
+
+rule audit:
+    input:
+        lambda w: PLAN.audit(w.dataset).inputs,
+    output:
+        update(path("audits")),
+    log:
+        OUT + "/logs/batches/audit_{dataset}.log",
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        steps=lambda w: [PLAN.audit(w.dataset).plain],
+    script:
+        "../scripts/batch.py"
+
+
+rule export:
+    # On request: snakemake --cores 1 results/<study>/predictions/<dataset>/<variant>/fold0.csv
+    input:
+        path("predictions"),
+    output:
+        path("exports"),
+    log:
+        OUT + "/logs/export/{dataset}/{variant}/fold{fold}.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=code("export"),
+    script:
+        "../scripts/export.py"

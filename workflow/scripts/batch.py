@@ -1,0 +1,11 @@
+"""Make the steps of a job that are not made yet, one after another in this process."""
+
+from pathlib import Path
+
+from cortseq import steps
+from cortseq.jobs import job
+
+with job(snakemake) as say:
+    batch = [steps.Step(**given) for given in snakemake.params.steps]
+    made, total = steps.make(batch, Path(snakemake.scriptdir), snakemake.threads, snakemake.config)
+    say(f"{made} of {total} steps made, the others were there already")
