@@ -24,7 +24,7 @@ PACKAGE = ROOT / "src/cortseq"
 FLOORS = [
     {"cli"},
     {"study"},
-    {"report", "inspecting", "checking", "plans"},
+    {"report", "inspecting", "checking", "plans", "stages"},
     {"proposing", "pairing", "outline", "reading"},
     {"textbook", "figures"},
     {"scoring", "dynamics"},
@@ -36,7 +36,7 @@ FLOORS = [
     {"theory", "processes"},
     {
         "store", "recording", "data", "flow", "matrices", "timing", "checks", "binning", "plugins", "products",
-        "entries", "yamlfile", "download", "jobs", "cortseq",
+        "entries", "yamlfile", "download", "jobs", "steps", "cortseq",
     },
     {"observations"},
     {"errors", "metrics", "memory", "compiled", "_lazy"},

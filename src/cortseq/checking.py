@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from cortseq import costs, fetch, plans, preprocess, signs, splits
+from cortseq import costs, fetch, preprocess, signs, splits, stages
 from cortseq import recording as rec
 from cortseq.errors import CortseqError, about
 from cortseq.models.work import Size
@@ -95,7 +95,7 @@ def estimate(plan: Study, found: list[dict[str, Any]]) -> dict[str, Any]:
     ----------
     found : facts of each dataset that could be read.
     """
-    jobs, known = plans.jobs(plan), costs.measured()
+    jobs, known = stages.numbers(plan), costs.measured()
     arrays = max((facts["memory_mb"] for facts in found), default=0.0)
     return {
         "jobs": jobs,

@@ -30,6 +30,7 @@ def job(snakemake: Any, *, may_fail: bool = False) -> Iterator[Callable[..., Non
     may_fail : whether the rest of the study makes sense without the outputs.
     """
     _limit_threads(snakemake.threads)
+    _forget_peak_memory()
     log = Path(str(snakemake.log[0])) if snakemake.log else None
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -73,8 +74,14 @@ def _limit_threads(n: int) -> None:
         sys.modules["torch"].set_num_threads(n)
 
 
+def _forget_peak_memory() -> None:
+    """Let the peak begin anew where the system can: steps share a process."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory_mb() -> float:
-    """Return peak resident memory of this process, MiB."""
+    """Return peak resident memory, MiB: on Linux since the step began, elsewhere of the whole process."""
     import resource
 
     scale = 1024**2 if sys.platform == "darwin" else 1024

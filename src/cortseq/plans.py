@@ -1,13 +1,12 @@
-"""What a study will make, known before anything is computed: facts of each recording, and numbers of jobs."""
+"""What a study will make, known before anything is computed: facts of each recording."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cortseq import entries, fetch, figures
-from cortseq.observations import TRACKS
-from cortseq.products import TASKS, Facts, keys
+from cortseq import entries
+from cortseq.products import TASKS, Facts
 
 if TYPE_CHECKING:
     from cortseq.models.base import Model
@@ -64,37 +63,3 @@ def facts(study: Study) -> dict[str, Facts]:
             saturating=any(m.saturates for m in flows),
         )
     return found
-
-
-def jobs(study: Study) -> dict[str, int]:
-    """Return how many jobs of each rule a study has when nothing is there yet."""
-    found: dict[str, int] = {}
-    if study.datasets and study.models:
-        every = list(facts(study).values())
-        of_study = whole(study)
-        found |= {rule: len(every) for rule in ("load", "preprocess", "split", "audit")}
-        found["fetch"] = len(_fetched(study))
-        found["fit"] = found["score"] = study.folds * sum(len(f.variants) for f in every)
-        found["dynamics"] = sum(len(f.flowing) for f in every)
-        found["control"] = found["dynamics"] * study.controls
-        found["refit"] = found["dynamics"] * study.calibrate
-        found["task"] = study.folds * sum(len(models) for f in every for models in f.tasks.values())
-        found["quality"] = sum(len(keys("quality", f)) for f in every)
-        found["forgetting"] = len(of_study.carried)
-        counted = [f for f in every if TRACKS[f.track].has_events]
-        found["cosmooth"] = len(counted) * study.cosmoothing
-        drawn = figures.registry().values()
-        found["figure_study"] = sum(f.scope == "study" and f.applies(of_study) for f in drawn)
-        found["figure_recording"] = sum(
-            f.scope == "recording" and f.applies(one) for f in drawn for one in every
-        )
-        found |= {"compare": 1, "claims": 1, "report": 1, "conclude": 1}
-    if study.theory:
-        found |= {"theory": len(study.theory), "figure_theory": len(study.theory), "theory_report": 1}
-    return {rule: n for rule, n in found.items() if n}
-
-
-def _fetched(study: Study) -> set[Any]:
-    """Return the files that are copied or downloaded first."""
-    files = {fetch.raw_path(source, study.mirrors) for source in study.datasets.values()}
-    return {file for file in files if file is not None and fetch.is_cached(file) and not file.exists()}

@@ -101,7 +101,7 @@ class Step:
         ------
         SystemExit : the script ended with an error, which it has said.
         """
-        for file in (*self.outputs, self.note):
+        for file in (*self.outputs, str(self.note)):
             Path(file).unlink(missing_ok=True)
         snakemake = SimpleNamespace(
             input=Named(self.given),

@@ -14,9 +14,10 @@ import pytest
 import xarray as xr
 import yaml
 
-from cortseq import models, plans, splits, store, study
+from cortseq import models, splits, stages, store, study
 from cortseq import recording as rec
 from cortseq.scoring import compare, products
+from cortseq.stages.fits import fit
 
 ROOT = Path(__file__).parents[2]
 STUDY = {
@@ -36,7 +37,7 @@ STUDY = {
         "rate": {"family": "rate", "hidden": 4, "epochs": 3, "after": "previous"},
     },
 }
-LIST_JOBS = """
+LIST_LOADS = """
 import json
 from pathlib import Path
 from snakemake.api import SnakemakeApi
@@ -48,86 +49,80 @@ with SnakemakeApi(OutputSettings()) as api:
     flow.dag(DAGSettings())
     flow._workflow._prepare_dag(forceall=True, ignore_incomplete=True, lock_warn_only=True)
     flow._workflow._build_dag()
-    jobs = [
-        {
-            "rule": job.rule.name,
-            **dict(job.wildcards.items()),
-            "code": dict(job.params.items()).get("code"),
-            "burn_in": dict(job.params.items()).get("burn_in"),
-            "start": list(getattr(job.input, "start", None) or []),
-        }
-        for job in flow._workflow.dag.jobs
-    ]
-    Path("jobs.json").write_text(json.dumps(jobs))
+    loads = [job for job in flow._workflow.dag.jobs if job.rule.name == "load"]
+    codes = {job.wildcards.dataset: dict(job.params.items())["code"] for job in loads}
+    Path("codes.json").write_text(json.dumps(codes))
 """
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory):
-    """All jobs of a study of two folds, as Snakemake plans them; none is run."""
-    folder = tmp_path_factory.mktemp("plan")
-    shutil.copytree(ROOT / "workflow", folder / "workflow")
-    shutil.copy(ROOT / "Snakefile", folder / "Snakefile")
-    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
-    (folder / "c.txt").write_text("abcabc\n" * 20)
-    command = [sys.executable, "-c", LIST_JOBS]
-    answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ)
-    assert answer.returncode == 0, answer.stderr[-2000:]
-    return json.loads((folder / "jobs.json").read_text())
+def plan():
+    return stages.Plan(study.validate(STUDY), ROOT / "workflow/scripts")
 
 
-def codes(jobs, rule: str, key: str) -> dict[str, set]:
+@pytest.fixture(scope="module")
+def planned(plan):
+    """All steps of a study of two folds; none is run."""
+    return [step for batch in stages.jobs(plan) for step in batch.steps]
+
+
+def codes(planned, script: str, key: str) -> dict[str, set]:
     found: dict[str, set] = {}
-    for job in jobs:
-        if job["rule"] == rule:
-            found.setdefault(job[key], set()).add(job["code"])
+    for step in planned:
+        if step.script == script:
+            found.setdefault(step.key[key], set()).add(step.params["code"])
     return found
 
 
-@pytest.mark.parametrize("rule", ["fit", "score", "dynamics", "control", "refit"])
-def test_the_code_of_a_family_is_in_the_fingerprint_of_its_jobs(jobs, rule):
+@pytest.mark.parametrize("script", ["fit", "score", "dynamics", "control", "refit"])
+def test_the_code_of_a_family_is_in_the_fingerprint_of_its_steps(planned, script):
     """Else a change of the family would run nothing again."""
-    found = codes(jobs, rule, "variant")
+    found = codes(planned, script, "variant")
     assert all(len(of_variant) == 1 for of_variant in found.values())
-    assert (
-        len(set.union(*found.values()))
-        == len(found)
-        == (1 if rule in ("dynamics", "control", "refit") else 3)
-    )
+    networks_only = script in ("dynamics", "control", "refit")
+    assert len(set.union(*found.values())) == len(found) == (1 if networks_only else 3)
 
 
-def test_every_dissected_network_has_a_control_where_the_study_asks_for_it(jobs):
-    plan = study.validate(STUDY)
-    planned = plans.jobs(plan)
-    assert sum(job["rule"] == "control" for job in jobs) == planned["control"] == planned["dynamics"] == 3
-    assert sum(job["rule"] == "refit" for job in jobs) == planned["refit"] == 19 * 3
-    assert not {"control", "refit"} & set(
-        plans.jobs(plan.model_copy(update={"controls": False, "calibrate": 0}))
+def test_every_dissected_network_has_a_control_where_the_study_asks_for_it(planned):
+    scripts = [step.script for step in planned]
+    assert scripts.count("control") == scripts.count("dynamics") == 3
+    assert scripts.count("refit") == 19 * 3
+    without = stages.Plan(
+        study.validate({**STUDY, "controls": False, "calibrate": 0}), ROOT / "workflow/scripts"
     )
+    assert not {"control", "refit"} & {step.script for batch in stages.jobs(without) for step in batch.steps}
 
 
 @pytest.mark.parametrize("task", ["forecasts", "generation"])
-def test_the_code_of_a_family_is_in_the_fingerprint_of_its_tasks(jobs, task):
-    found = codes([job for job in jobs if job.get("task") == task], "task", "model")
+def test_the_code_of_a_family_is_in_the_fingerprint_of_its_tasks(planned, task):
+    found = codes([step for step in planned if step.key.get("task") == task], "task", "model")
     assert len(set.union(*found.values())) == len(found) >= 2
 
 
-def test_the_code_of_a_source_is_in_the_fingerprint_of_loading(jobs):
-    found = codes(jobs, "load", "dataset")
+def test_the_code_of_a_source_is_in_the_fingerprint_of_loading(tmp_path):
+    for name in ("Snakefile", "workflow", "profiles"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    (tmp_path / "c.txt").write_text("abcabc\n" * 20)
+    answer = subprocess.run(
+        [sys.executable, "-c", LIST_LOADS], cwd=tmp_path, capture_output=True, text=True, env=os.environ
+    )
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    found = json.loads((tmp_path / "codes.json").read_text())
     assert found["a"] == found["b"] != found["c"]
 
 
-def test_scores_are_told_the_burn_in_of_the_study(jobs):
-    assert {job["burn_in"] for job in jobs if job["rule"] == "score"} == {3}
+def test_scores_are_told_the_burn_in_of_the_study(planned):
+    assert {step.params["burn_in"] for step in planned if step.script == "score"} == {3}
 
 
-def test_a_session_is_learned_from_the_same_fold_of_the_one_before(jobs):
-    found = {
-        (job["dataset"], job["variant"], job["fold"]): job["start"] for job in jobs if job["rule"] == "fit"
-    }
-    for fold in "01":
-        assert found["b", "rate", fold] == [f"results/tiny/fits/a/rate/fold{fold}.safetensors"]
-        assert found["a", "rate", fold] == found["b", "markov", fold] == []
+def test_a_session_is_learned_from_the_same_fold_of_the_one_before(plan):
+    for fold in (0, 1):
+        before = [f"results/tiny/fits/a/rate/fold{fold}.safetensors"]
+        assert fit(plan, "b", "rate", fold).given["start"] == before
+        assert fit(plan, "a", "rate", fold).given["start"] == []
+        assert fit(plan, "b", "markov", fold).given["start"] == []
 
 
 # -- scripts, run here on products of two folds ------------------------------------------------------

@@ -40,14 +40,20 @@ def snakemake(folder: Path, study: dict, *arguments: str) -> subprocess.Complete
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
 
 
-def would_run(folder: Path, study: dict) -> set[str]:
-    """Outputs that a dry run would make again."""
+def nothing_to_do(folder: Path, study: dict) -> bool:
     answer = snakemake(folder, study, "--dry-run")
     assert answer.returncode == 0, answer.stderr
-    made = set()
-    for line in re.findall(r"output: (.*)", answer.stdout + answer.stderr):
-        made |= {part.strip() for part in line.split(",")}
-    return made
+    return "Nothing to be done" in answer.stdout + answer.stderr
+
+
+def made_again(folder: Path, study: dict, target: str) -> set[str]:
+    """Names of the steps that are made again where a finished study changed."""
+    notes = folder / "results/tiny/made"
+    before = {note: note.stat().st_mtime_ns for note in notes.rglob("*.json")}
+    answer = snakemake(folder, study, target)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    after = {note: note.stat().st_mtime_ns for note in notes.rglob("*.json")}
+    return {str(note.relative_to(notes).with_suffix("")) for note in after if after[note] != before.get(note)}
 
 
 @pytest.fixture(scope="module")
@@ -122,24 +128,47 @@ def test_the_dynamics_table_and_the_theory_page(finished):
 
 
 def test_a_second_run_has_nothing_to_do(finished):
-    assert would_run(finished, STUDY) == set()
+    assert nothing_to_do(finished, STUDY)
 
 
-def test_one_models_setting_reruns_its_descendants_only(finished):
+def test_one_models_setting_makes_its_descendants_again_only(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "changed")
     changed = yaml.safe_load(yaml.safe_dump(STUDY))
     changed["models"]["rate"]["epochs"] = 4
-    made = would_run(finished, changed)
-    fits = {m for m in made if "/fits/" in m}
-    assert {m.split("/")[-3] for m in fits} == {"even", "ring"}
-    assert all("/rate/" in m for m in fits)
-    assert not any(part in m for m in made for part in ("/trials/", "/splits/", "/recordings/"))
+    made = made_again(folder, changed, "results/tiny/comparison.csv")
+    assert made == {f"{step}/{d}/rate/fold0" for step in ("fit", "score") for d in STUDY["datasets"]}
+    assert models.load(folder / "results/tiny/fits/ring/rate/fold0.safetensors").model.training.epochs == 4
+    # of the tasks the network's, and what compares all models; forecasts of chains are left as they are
+    made = made_again(folder, changed, "results/tiny/quality/ring/fold0.csv")
+    assert "quality/ring/fold0" in made and "forecasts/ring/rate/fold0" in made
+    assert not any("markov" in step or "null" in step for step in made)
+    assert made_again(folder, changed, "results/tiny/quality/ring/fold0.csv") == set()
 
 
-def test_one_datasets_setting_leaves_the_other_alone(finished):
+def test_one_datasets_setting_leaves_the_other_alone(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "changed")
     changed = yaml.safe_load(yaml.safe_dump(STUDY))
     changed["datasets"]["even"]["bins"] = 13
-    fits = {m for m in would_run(finished, changed) if "/fits/" in m or "/scores/" in m}
-    assert fits and all("/even/" in m for m in fits)
+    made = made_again(folder, changed, "results/tiny/comparison.csv")
+    assert made and all("/even/" in step for step in made)
+
+
+def test_a_model_that_is_added_leaves_the_others_as_they_are(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "changed")
+    changed = yaml.safe_load(yaml.safe_dump(STUDY))
+    changed["models"] = {"psth": {"family": "psth"}, **changed["models"]}
+    made = made_again(folder, changed, "results/tiny/comparison.csv")
+    assert made == {f"{step}/{d}/psth/fold0" for step in ("fit", "score") for d in STUDY["datasets"]}
+
+
+def test_what_is_forced_is_made_again(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "forced")
+    batch = "fits_even_fold0_plain_1"
+    target = "results/tiny/scores/even/null/fold0.zarr.zip"
+    answer = snakemake(folder, STUDY, target, "--forcerun", batch)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    log = (folder / f"results/tiny/logs/batches/{batch}.log").read_text()
+    assert "6 of 6 steps made" in log
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 # The comparison, what may be claimed, and the report.
+from cortseq.stages.dynamics import refits
 
 
 rule compare:
@@ -95,7 +96,7 @@ def fallible():
         found += [
             [[dataset, "refits", f"{variant} {draw}", 0], file]
             for variant in facts.flowing
-            for draw, file in enumerate(PLAN.refits(dataset, variant))
+            for draw, file in enumerate(refits(PLAN, dataset, variant))
         ]
     found += [
         [[d, "cosmoothing", d, 0], path("cosmoothing", dataset=d)]
@@ -103,7 +104,7 @@ def fallible():
     ]
     found += [
         [["all", "forgetting", v, 0], path("forgetting", variant=v)]
-        for v in PLAN.carried
+        for v in PLAN.whole.carried
     ]
     for entry in printed():
         key = [entry["dataset"], "figures", entry["name"], 0]

@@ -1,6 +1,6 @@
 # Fits, scores, tasks, dynamics, figures and phenomena: jobs of several steps each. What of a job is made already is
 # left as it is, which is why its outputs are updated and not removed first.
-for batch in PLAN.batches():
+for batch in stages.jobs(PLAN):
 
     rule:
         name:
@@ -24,17 +24,18 @@ for batch in PLAN.batches():
 
 
 rule audit:
+    # not updated: of an audit that fails nothing may be left
     input:
-        lambda w: PLAN.audit(w.dataset).inputs,
+        lambda w: stages.audit(PLAN, w.dataset).inputs,
     output:
-        update(path("audits")),
+        path("audits"),
     log:
         OUT + "/logs/batches/audit_{dataset}.log",
     resources:
         mem_mb=8000,
         runtime=120,
     params:
-        steps=lambda w: [PLAN.audit(w.dataset).plain],
+        steps=lambda w: [stages.audit(PLAN, w.dataset).plain],
     script:
         "../scripts/batch.py"
 

@@ -1,0 +1,90 @@
+"""Steps of audits, figures and phenomena."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cortseq import products
+from cortseq.fingerprint import canonical
+from cortseq.products import Facts
+from cortseq.stages.fits import earlier
+from cortseq.stages.plan import Plan
+from cortseq.steps import Step
+
+_DRAWN = 0.7  # seconds of a figure
+_MEASURED = 30.0  # seconds of a phenomenon
+
+
+def audit(plan: Plan, dataset: str) -> Step:
+    """Audit all variants of a recording."""
+    variants, facts = plan.variants[dataset], plan.facts[dataset]
+    first = {v.model_name: v for v in reversed(variants.values())}
+    canaries = {v.name: v.model for v in first.values() if v.model.role != "null"}
+    began = {v: files[0] for v in variants if (files := earlier(plan, dataset, v, 0))}
+    return plan.step(
+        "audit",
+        f"audit/{dataset}",
+        plan.recording(dataset)
+        | {of: plan.files(of, facts) for of in ("fits", "scores")}
+        | {"starts": list(began.values())},
+        {"report": plan.path("audits", dataset=dataset)},
+        key={"dataset": dataset},
+        params={
+            "table": [list(column) for column in zip(*products.labels("fits", facts), strict=True)],
+            "canaries": {name: model.model_dump(mode="json") for name, model in canaries.items()},
+            "started": list(began),
+        },
+        modules=plan.families(dataset, variants),
+    )
+
+
+def figure(plan: Plan, name: str, facts: Facts) -> Step:
+    """Draw a figure; it stands on the comparison, and on audits that passed."""
+    figure, dataset = plan.figures[name], facts.dataset
+    stem = f"{plan.out}/figures/{name}_{dataset}" if dataset else f"{plan.out}/figures/{name}"
+    needs = {need: plan.files(need, facts) for need in figure.needs}
+    stands_on = {
+        "comparison": [plan.path("comparison")],
+        "audits": [plan.path("audits", dataset=d) for d in plan.variants],
+    }
+    labels = {need: [list(key) for key in products.labels(need, facts)] for need in figure.needs}
+    return plan.step(
+        "figure",
+        f"figures/{Path(stem).name}",
+        needs | stands_on,
+        {suffix: f"{stem}.{suffix}" for suffix in ("svg", "pdf", "csv")},
+        key={"figure": name, **({"dataset": dataset} if dataset else {})},
+        params={"labels": labels},
+        modules=[f"cortseq.figures.{name}"],
+        seconds=_DRAWN,
+    )
+
+
+def theory(plan: Plan, phenomenon: str) -> Step:
+    """Predict and measure a phenomenon."""
+    settings = plan.study.theory[phenomenon]
+    dataset = settings.get("dataset")
+    return plan.step(
+        "theory",
+        f"theory/{phenomenon}",
+        {"trials": [plan.path("trials", dataset=dataset)] if dataset else []},
+        {"product": plan.path("theory", phenomenon=phenomenon)},
+        key={"phenomenon": phenomenon},
+        params={"settings": canonical(settings)} | plan.settings("seed"),
+        modules=[f"cortseq.textbook.phenomena.{phenomenon}"],
+        seconds=_MEASURED,
+    )
+
+
+def figure_theory(plan: Plan, phenomenon: str) -> Step:
+    """Draw a phenomenon."""
+    stem = f"{plan.out}/figures/theory_{phenomenon}"
+    return plan.step(
+        "figure_theory",
+        f"figures/theory_{phenomenon}",
+        {"found": plan.path("theory", phenomenon=phenomenon)},
+        {suffix: f"{stem}.{suffix}" for suffix in ("svg", "pdf", "csv")},
+        key={"phenomenon": phenomenon},
+        modules=[f"cortseq.textbook.figures.{phenomenon}"],
+        seconds=_DRAWN,
+    )
