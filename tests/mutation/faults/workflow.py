@@ -4,6 +4,7 @@ from mutation.records import Fault
 
 STORE = ("test_writing.py", "test_store.py")
 CODE = ("test_writing.py", "test_fingerprint.py")
+STEPS = ("test_steps.py",)
 RULES = ("test_rules_and_code.py", "test_two_folds.py")
 STUDY = ("test_writing.py", "test_study.py")
 
@@ -45,11 +46,11 @@ FAULTS = [
     ),
     Fault(
         "A changed family does not fit its models again.",
-        "rule fit", 'code("fit", models.modules()[spec(w).family])', 'code("fit")', RULES,
+        "fit", "modules=[plan.family(dataset, variant)]", "modules=[]", RULES,
     ),
     Fault(
         "A changed family is not scored again.",
-        "rule score", 'code("score", models.modules()[spec(w).family])', 'code("score")', RULES,
+        "score", "modules=[plan.family(dataset, variant)]", "modules=[]", RULES,
     ),
     Fault(
         "A changed source is not loaded again.",
@@ -57,7 +58,7 @@ FAULTS = [
     ),
     Fault(
         "Scores of units ignore the burn-in of the study.",
-        "rule score", "burn_in=STUDY.burn_in", "burn_in=0", RULES,
+        "score", 'params=plan.settings("burn_in")', 'params={"burn_in": 0}', RULES,
     ),
     Fault(
         "The comparison scores every fold with the products of the first.",
@@ -82,6 +83,26 @@ FAULTS = [
     Fault(
         "Co-smoothing repeats the first fold.",
         "script cosmooth.py", "splits.fold_of(whole, manifest, fold)", "splits.fold_of(whole, manifest, 0)", RULES,
+    ),
+    Fault(
+        "A step is left as it is whatever its settings became.",
+        "Step.found", "self.made, self.params, self.key]", "self.made, self.key]", STEPS,
+    ),
+    Fault(
+        "A step is left as it is whatever its inputs hold.",
+        "Step.found", "{file: _digest(file) for", '{file: _digest(file) if file in self.outputs else "" for', STEPS,
+    ),
+    Fault(
+        "A step whose output was lost is left as it is.",
+        "Step.found", "if len(digests) < len({*self.inputs, *self.outputs}):", "if not digests:", STEPS,
+    ),
+    Fault(
+        "A step that is asked for again is left as it is.",
+        "Step.is_made", "os.environ.get(AGAIN) or ", "", STEPS,
+    ),
+    Fault(
+        "A job takes the outputs of its own steps for inputs.",
+        "Batch.inputs", " if file not in own", "", STEPS,
     ),
     Fault(
         "A sequence is learned backwards.",
