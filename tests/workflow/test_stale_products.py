@@ -64,7 +64,7 @@ BEFORE = {
     "members": 1,
     "valid_fraction": 0.2,
     "horizons": [1, 2],
-    "samples": 2,
+    "samples": 4,
     "forecast_trials": 2,
     "datasets": {"ring": RING, "other": RING},
     "models": {
