@@ -11,10 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from cortseq import models
+from cortseq._lazy import pd, xr
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.metrics import BIT
