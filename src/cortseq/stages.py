@@ -202,7 +202,7 @@ class Stages:
 
     def cosmooth(self, dataset: str) -> Step:
         """Predict held-out units; the smoothers are fitted there, since they serve this table only."""
-        smoothers = [models.modules()[f] for f in ("null", "psth", "hmm") if f in models.registry()]
+        smoothers = [models.modules()[f] for f in ("null", "psth", "hmm") if f in models.modules()]
         return self._step(
             "cosmooth",
             f"cosmooth/{dataset}",

@@ -165,4 +165,4 @@ def _members(folds: list[Any]) -> int:
 
 
 def _model(spec: dict[str, Any]) -> Any:
-    return models.registry()[spec["family"]].model_validate(spec)
+    return models.find(spec["family"]).model_validate(spec)
