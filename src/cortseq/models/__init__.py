@@ -89,8 +89,8 @@ _outside = plugins.Registry("models", "family", "MODEL", _base, _found)
 
 def __getattr__(name: str):
     """`cortseq.models.Rate` and so on, by class name."""
-    if name.startswith("_"):
-        raise AttributeError(name)
+    if name.startswith("_") or name.islower():  # asked for by `from cortseq.models import horizons`, a module
+        raise AttributeError(f"cortseq.models has no {name!r}")
     for model in registry().values():
         if model.__name__ == name:
             return model
