@@ -13,7 +13,7 @@ __all__ = ["lazy", "ndimage", "pd", "sparse", "special", "xr"]
 
 
 class _Lazy(types.ModuleType):
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         module = self.__dict__.get("_module")
         if module is None:
             module = self.__dict__["_module"] = importlib.import_module(self.__name__)

@@ -80,13 +80,8 @@ _KEYS = {sources: "source", models: "family"}  # what names the class of an entr
 
 def _one_of(kind: Any) -> TypeAdapter[Any]:
     """Return all sources or all models as one type."""
-    return _union(tuple(kind.registry().values()), _KEYS[kind])
-
-
-@functools.cache  # by the classes: one may be registered at any time
-def _union(classes: tuple[type, ...], key: str) -> TypeAdapter[Any]:
-    union: Any = functools.reduce(operator.or_, classes)
-    return TypeAdapter(Annotated[union, Field(discriminator=key)])
+    union: Any = functools.reduce(operator.or_, kind.registry().values())
+    return TypeAdapter(Annotated[union, Field(discriminator=_KEYS[kind])])
 
 
 class Study(BaseModel):
