@@ -7,10 +7,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from cortseq import costs, fetch, preprocess, signs, splits, stages
 from cortseq import recording as rec
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError, about
 from cortseq.models.work import Size
 from cortseq.scoring import blocks

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, SupportsFloat
 
 import numpy as np
-import pandas as pd
-import xarray as xr
+
+from cortseq._lazy import pd, xr
 
 
 @dataclass(frozen=True)

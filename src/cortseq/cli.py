@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from cortseq import plugins, study
+from cortseq import plugins
 from cortseq.errors import CortseqError, about
 
 
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from cortseq import checking
+    from cortseq import checking, study
 
     plan = study.read(given.config)
     faults: list[str] = []
@@ -104,7 +104,7 @@ def _inspect(given: argparse.Namespace) -> int:
 
 
 def _new(given: argparse.Namespace) -> int:
-    from cortseq import entries, outline
+    from cortseq import entries, outline, study
 
     out = given.out or Path(f"{entries.slug(Path(given.files[0]).name.split('.')[0]) or 'study'}.yaml")
     if out.exists():
@@ -135,6 +135,8 @@ def _show(given: argparse.Namespace) -> int:
 
 
 def _schema(given: argparse.Namespace) -> int:
+    from cortseq import study
+
     print(json.dumps(study.schema(), indent=1))
     return 0
 

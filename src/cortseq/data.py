@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 
 from cortseq import recording as rec
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.observations import MAX_LOG_RATE, registry
 from cortseq.observations.tracks import TRACKS, Track

@@ -6,6 +6,7 @@ written, moved or deleted. Copies and downloads go to `data/cache/`, to a folder
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import importlib.metadata
@@ -173,8 +174,7 @@ def find(source: Source, mirrors: list[str]) -> Path | None:
 def _in_package(source: Source) -> Path:
     """Return the file inside an installed package, none of whose code is run."""
     name = str(source.package)
-    installed = name in importlib.metadata.packages_distributions()
-    spec = importlib.util.find_spec(name) if installed else None
+    spec = importlib.util.find_spec(name) if _installed(name) else None
     if spec is None or not spec.submodule_search_locations:
         raise CortseqError(
             "the package that ships the file is not installed",
@@ -189,6 +189,14 @@ def _in_package(source: Source) -> Path:
     if not file.is_file():
         raise CortseqError(f"package {source.package} ships no such file", key="path", value=source.path)
     return file
+
+
+def _installed(name: str) -> bool:
+    """Whether some installed distribution has a package; that of the same name is looked at first."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        if Path(str(importlib.metadata.distribution(name).locate_file(name))).is_dir():
+            return True
+    return name in importlib.metadata.packages_distributions()  # reads the lists of files of all
 
 
 def verify(source: Source, file: Path) -> str:

@@ -13,13 +13,17 @@ no statement: a stage that uses one names it. Distributions belong to whatever i
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
+import os
+import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from cortseq import store
 from cortseq.observations import registry
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
@@ -38,6 +42,7 @@ def fingerprint(*roots: str | Path) -> str:
         if name not in seen:
             seen[name], imported = _read(root)
             waiting += imported
+    _remember()
     parts = [f"{name} {digest}" for name, digest in sorted(seen.items())]
     parts += [f"{name} {version(name)}" for name in LIBRARIES]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
@@ -65,38 +70,90 @@ def _read(name: str) -> tuple[str, tuple[str, ...]]:
     path = Path(name) if name.endswith(".py") else _path(name)
     if path is None:
         raise ModuleNotFoundError(name)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = _imports(tree) | _families(tree)
+    text = path.read_text(encoding="utf-8")
+    key = hashlib.sha256(text.encode()).hexdigest()
+    syntax = _USED[key] = _USED.get(key) or _parsed_before().get(key) or _syntax(ast.parse(text))
+    imported = _imports(syntax) | _families(syntax)
     if "cortseq.observations" in imported:
         imported |= set(registry.modules().values())
+    return syntax["digest"], tuple(sorted(imported))
+
+
+class _Syntax(TypedDict):
+    """What a fingerprint needs of the text of one file, wherever it lies."""
+
+    digest: str  # of the syntax tree without docstrings
+    imported: list[
+        str
+    ]  # names that statements import from cortseq, as in "cortseq.store" or "cortseq.store.read"
+    families: list[str]  # names of classes taken from the package, as in `models.Rate`
+
+
+def _syntax(tree: ast.Module) -> _Syntax:
+    """Return what a fingerprint needs of a syntax tree, which loses its docstrings."""
+    imported, families = set(), set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cortseq"):
+            imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names if alias.name.startswith("cortseq.")}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            families |= {node.attr} if node.value.id == "models" else set()
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body
             if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
                 node.body = body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(imported))
+    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return {"digest": digest, "imported": sorted(imported), "families": sorted(families)}
 
 
-def _imports(tree: ast.AST) -> set[str]:
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cortseq"):
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                found.add(inner if _path(inner) else str(node.module))
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.startswith("cortseq.")}
+def _imports(syntax: _Syntax) -> set[str]:
+    """Modules of cortseq that a file imports; of `cortseq.store.read` it is `cortseq.store`."""
+    found = {name if _path(name) else name.rpartition(".")[0] for name in syntax["imported"]}
     return {name for name in found if name != "cortseq" and _path(name)}
 
 
-def _families(tree: ast.AST) -> set[str]:
+def _families(syntax: _Syntax) -> set[str]:
     """Modules of the families that a file takes from the package by class name, as in `models.Rate`."""
-    taken = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "models"
-    }
-    return {module for name, module in _classes().items() if name in taken}
+    taken = syntax["families"]
+    return {module for name, module in _classes().items() if name in taken} if taken else set()
+
+
+# -- syntax that is known from other processes ---------------------------------------------------------
+
+_USED: dict[str, _Syntax] = {}  # by the sha256 of a file's text; of this process
+_MOST = 3000  # files that are kept: the package has some hundreds
+
+
+def _cache() -> Path:
+    """Return the file of what was parsed before: every process of a workflow reads the same 200 files.
+
+    It belongs to one version of Python and of this module, on which a digest depends beside the text.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    made_by = sys.version.encode() + Path(__file__).read_bytes()
+    return folder / "cortseq" / f"syntax-{hashlib.sha256(made_by).hexdigest()[:16]}.json"
+
+
+@functools.cache
+def _parsed_before() -> dict[str, _Syntax]:
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # not there, no home, or not whole
+        found: dict[str, _Syntax] = store.read_json(_cache())
+        return found
+    return {}
+
+
+def _remember() -> None:
+    """Keep what this process parsed for the next one; where that is not possible it parses again."""
+    before = _parsed_before()
+    if not _USED.keys() <= before.keys():
+        kept = before if len(before) < _MOST else {}
+        before |= _USED
+        with contextlib.suppress(OSError, RuntimeError):
+            store.write_json(kept | _USED, _cache())
+
+
+# -- files of the package ------------------------------------------------------------------------------
 
 
 @functools.cache

@@ -6,9 +6,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from cortseq import proposing, store
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources import registry
 from cortseq.sources.base import Source

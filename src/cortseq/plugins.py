@@ -190,6 +190,16 @@ class Registry:
         inside = {name: self._inside(name, module) for name, module in self.built_in().items()}
         return dict(sorted((inside | self.classes()).items()))
 
+    def find(self, name: str) -> type:
+        """Return the class of a name; of the package no other is imported.
+
+        Raises
+        ------
+        KeyError : there is none of this name.
+        """
+        outside, module = self.classes(), self.built_in().get(name)
+        return outside[name] if module is None else self._inside(name, module)
+
     def _inside(self, name: str, module: str) -> type:
         cls: type = getattr(importlib.import_module(module), self.binding)
         own = getattr(cls, "model_fields", {})[self.key].default

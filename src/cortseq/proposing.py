@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-import xarray as xr
 import yaml
 from pydantic import ValidationError
 
 from cortseq import preprocess, splits
+from cortseq._lazy import xr
 from cortseq.entries import fault, slug
 from cortseq.errors import CortseqError
 from cortseq.sources import registry

@@ -7,9 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
-
 from cortseq import fetch, preprocess, proposing, signs
+from cortseq._lazy import xr
 from cortseq.download import allowed
 from cortseq.errors import CortseqError, about
 from cortseq.sources import registry

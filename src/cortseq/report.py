@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from cortseq import checks, signs
 from cortseq import recording as rec
+from cortseq._lazy import pd, xr
 from cortseq.metrics import METRICS
 from cortseq.scoring import ceilings, failures, fit_quality, notes, words
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from cortseq import recording as rec
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 
 if TYPE_CHECKING:  # a job that asks for its roles does not need it

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
+from cortseq._lazy import pd, xr
 from cortseq.errors import CortseqError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -57,18 +57,31 @@ def _enough(refits: int) -> int:
 Name = Annotated[str, BeforeValidator(_name)]
 
 
-def _sources() -> TypeAdapter[Any]:
-    return _one_of(tuple(sources.registry().values()), "source")
+def _typed(entry: Any, kind: Any, where: str, file: Any = None) -> Any:
+    """Return a dataset or a model as an object of the class that it names, which alone is imported.
+
+    Parameters
+    ----------
+    entry : keys and values of the study.
+    kind : `sources` or `models`.
+    where : path of keys that leads to the entry.
+    file : the study file, for errors.
+    """
+    name = entry.get(_KEYS[kind]) if isinstance(entry, dict) else None
+    known = isinstance(name, str) and name in kind.modules()
+    try:
+        return kind.find(name).model_validate(entry) if known else _one_of(kind).validate_python(entry)
+    except ValidationError as error:
+        raise entries.fault(error, where, drop=0 if known else 1, file=file) from None
 
 
-def _models() -> TypeAdapter[Any]:
-    return _one_of(tuple(models.registry().values()), "family")
+_KEYS = {sources: "source", models: "family"}  # what names the class of an entry
 
 
-@functools.cache  # by the classes: one may be registered at any time
-def _one_of(classes: tuple[type, ...], key: str) -> TypeAdapter[Any]:
-    union: Any = functools.reduce(operator.or_, classes)
-    return TypeAdapter(Annotated[union, Field(discriminator=key)])
+def _one_of(kind: Any) -> TypeAdapter[Any]:
+    """Return all sources or all models as one type."""
+    union: Any = functools.reduce(operator.or_, kind.registry().values())
+    return TypeAdapter(Annotated[union, Field(discriminator=_KEYS[kind])])
 
 
 class Study(BaseModel):
@@ -187,7 +200,8 @@ def _expand(name: str, entry: Any, track: str | None) -> list[Variant]:
     if not isinstance(entry, dict):
         raise CortseqError("a model is a mapping with a `family`", key=f"models.{name}", value=entry)
     idle: tuple[str, ...] = ()
-    family = models.registry().get(str(entry.get("family", "")))
+    named = str(entry.get("family", ""))
+    family = models.find(named) if named in models.modules() else None
     if isinstance(entry.get("family"), list):
         raise CortseqError(
             "a list is a sweep, and families are not swept",
@@ -212,10 +226,7 @@ def _expand(name: str, entry: Any, track: str | None) -> list[Variant]:
     variants = []
     for point in itertools.product(*lists.values()):
         swept = dict(zip(lists, point, strict=True))
-        try:
-            model = _models().validate_python({**plain, **swept})
-        except ValidationError as error:
-            raise entries.fault(error, f"models.{name}", drop=1) from None
+        model = _typed({**plain, **swept}, models, f"models.{name}")
         suffix = "".join(f"_{k}{_text(v)}" for k, v in swept.items() if len(lists[k]) > 1)
         variants.append(Variant(name=name + suffix, model_name=name, model=model, swept=swept))
     return variants
@@ -253,9 +264,9 @@ def validate(content: Any, file: Any = None, folder: Path | None = None) -> Stud
         parsed = {}
         for name, entry in content["datasets"].items():
             try:
-                parsed[name] = _sources().validate_python(entry)
-            except ValidationError as error:
-                faults.append(str(entries.fault(error, f"datasets.{name}", drop=1, file=file)))
+                parsed[name] = _typed(entry, sources, f"datasets.{name}", file)
+            except CortseqError as error:
+                faults.append(str(error))
                 parsed[name] = None  # the rest is still checked
         content["datasets"] = parsed
     try:
@@ -363,7 +374,7 @@ def dump(study: Study) -> dict[str, Any]:
 def schema() -> dict[str, Any]:
     """JSON schema of a study file, for editors; model settings and `bin_ms` may be lists (sweeps)."""
     top = Study.model_json_schema()
-    parts = {"datasets": _sources().json_schema(), "models": _models().json_schema()}
+    parts = {"datasets": _one_of(sources).json_schema(), "models": _one_of(models).json_schema()}
     definitions: dict[str, Any] = {}
     for key, part in parts.items():
         definitions |= part.pop("$defs", {})

@@ -30,7 +30,7 @@ with job(snakemake) as say:
     for name, spec in params.canaries.items():
         if name not in fits:  # it failed
             continue
-        model = models.registry()[spec["family"]].model_validate(spec)
+        model = models.find(spec["family"]).model_validate(spec)
         try:
             found.append(probes.canary(name, model, whole))
             found.append(probes.refit(name, fits[name], recording, roles, starts.get(name)))

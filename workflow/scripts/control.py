@@ -7,7 +7,7 @@ from cortseq.jobs import job
 with job(snakemake, may_fail=True) as say:
     params, manifest = snakemake.params, store.read_json(snakemake.input.split[0])
     recording, roles = splits.fold_of(store.read(snakemake.input.trials[0]), manifest, 0)
-    model = models.registry()[params.spec["family"]].model_validate(params.spec)
+    model = models.find(params.spec["family"]).model_validate(params.spec)
     shuffled = controls.shuffled(recording, params.seed)
     how = params.members, params.seed, params.device, say
     fit = model.fit(shuffled, roles["train"], roles["valid"], *how)

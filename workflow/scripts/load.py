@@ -8,7 +8,7 @@ from cortseq.jobs import job
 
 with job(snakemake) as say:
     entry = snakemake.params.entry
-    source = sources.registry()[entry["source"]].model_validate(entry)
+    source = sources.find(entry["source"]).model_validate(entry)
     file = fetch.raw_path(source, snakemake.params.mirrors)
     file = Path(snakemake.input[0]) if snakemake.input else file
     digest = {"file": file.name, "sha256": fetch.verify(source, file)} if file else {}

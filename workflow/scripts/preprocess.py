@@ -6,7 +6,7 @@ from cortseq.jobs import job
 
 with job(snakemake) as say:
     entry = snakemake.params.entry
-    source = sources.registry()[entry["source"]].model_validate(entry)
+    source = sources.find(entry["source"]).model_validate(entry)
     raw = store.read(snakemake.input[0])
     with about(f"datasets.{snakemake.wildcards.dataset}", source.path):
         recording = preprocess.judged(raw, source)

@@ -5,7 +5,7 @@ from cortseq.jobs import job
 
 with job(snakemake) as say:
     entry = snakemake.params.entry
-    source = sources.registry()[entry["source"]].model_validate(entry)
+    source = sources.find(entry["source"]).model_validate(entry)
     dataset = snakemake.wildcards.dataset
     recording = store.read(snakemake.input[0])
     manifest = splits.split(recording, splits.Deal(**snakemake.params.study), source, dataset)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 
+from cortseq._lazy import xr
 from cortseq.dynamics.attractors import slow_points
 from cortseq.dynamics.fixed_points import FixedPoints, fixed_points, rms_spread
 from cortseq.dynamics.spectra import henrici, numerical_abscissa, outliers

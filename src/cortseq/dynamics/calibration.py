@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from cortseq import recording as rec
+from cortseq._lazy import pd, xr
 from cortseq.dynamics import laboratory, summary
 from cortseq.dynamics.quantities import QUANTITIES
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 
+from cortseq._lazy import xr
 from cortseq.data import Data
 
 # Variables of a recording that are in time and stay where they are when bins change places.

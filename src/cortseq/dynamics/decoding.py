@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 
+from cortseq._lazy import xr
 from cortseq.dynamics.ridge import ridge
 from cortseq.dynamics.similarity import explained
 from cortseq.errors import CortseqError

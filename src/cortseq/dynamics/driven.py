@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.dynamics.jacobians import push_each
 from cortseq.errors import CortseqError
 

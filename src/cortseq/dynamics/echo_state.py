@@ -8,10 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.dynamics.driven import DrivenStep, driven
 from cortseq.dynamics.jacobians import push_each
 from cortseq.errors import CortseqError

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 
+from cortseq._lazy import xr
 from cortseq.dynamics.driven import driven
 from cortseq.errors import CortseqError
 

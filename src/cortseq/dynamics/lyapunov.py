@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg.blas import dsyrk, dtrsm
-from scipy.linalg.lapack import dpotrf
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor
@@ -20,6 +18,8 @@ if TYPE_CHECKING:
     import torch
 else:
     torch = lazy("torch")
+blas: Any = lazy("scipy.linalg.blas")
+lapack: Any = lazy("scipy.linalg.lapack")
 
 # per step: the state, and what the map makes of the frame there
 Images = Iterator[tuple["torch.Tensor", np.ndarray]]
@@ -182,14 +182,14 @@ def _factorise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     spread of R times rounding, which costs nothing here: what R misses of a volume stays in Q, and the next R
     counts it.
     """
-    gram = dsyrk(1.0, images.T)
-    r, failed = dpotrf(gram, overwrite_a=1)
+    gram = blas.dsyrk(1.0, images.T)
+    r, failed = lapack.dpotrf(gram, overwrite_a=1)
     diagonal = np.abs(np.diagonal(r))
     if failed or diagonal.min() < _SAFE * diagonal.max():
         q, r = np.linalg.qr(images)
         with np.errstate(divide="ignore"):
             return q, np.log(np.abs(np.diagonal(r)))
-    return dtrsm(1.0, r, images.T, trans_a=1).T, np.log(diagonal)
+    return blas.dtrsm(1.0, r, images.T, trans_a=1).T, np.log(diagonal)
 
 
 def _carry(steps: Images, frame: _Frame, n_steps: int) -> np.ndarray:

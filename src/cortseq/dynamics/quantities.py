@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import xarray as xr
+
+from cortseq._lazy import xr
 
 NEAR = 1.0  # rms spreads of the visited states, up to which a fixed point is near them
 MOST = 0.5  # share of the other members that have a fixed point, from which most members share it

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
+from cortseq._lazy import pd, xr
 from cortseq.dynamics.intervals import half_width, share_interval
 from cortseq.dynamics.quantities import QUANTITIES, Kind, Quantity, mean_of_known
 from cortseq.observations.tracks import TRACKS

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
+from cortseq._lazy import pd
 from cortseq.figures import base, style
 from cortseq.metrics import METRICS
 from cortseq.products import Facts, Products
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw(curves: dict[str, pd.DataFrame], event: str) -> tuple[Figure, pd.DataFrame]:

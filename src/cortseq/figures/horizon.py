@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from itertools import cycle, product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
+from cortseq._lazy import pd
 from cortseq.figures import base, style
 from cortseq.metrics import METRICS
 from cortseq.products import Facts, Products
 from cortseq.scoring import tasks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from cortseq._lazy import pd, xr
 from cortseq.dynamics.spectra import time_constants_and_frequencies
 from cortseq.figures import base, style
 from cortseq.observations.tracks import TRACKS
 from cortseq.products import Facts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _REACH = 3.0  # of the axes: one wild eigenvalue must not hide the unit circle
 
@@ -26,6 +27,8 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     (cells whose state is of one kind). Lower: frequency against time constant of the decaying modes. Member
     0.
     """
+    from matplotlib.lines import Line2D
+
     with style.style():
         n = len(dissections)
         fig, axes = style.figure(2, n, max(style.PAGE, 1.6 * n), 4.0)
@@ -89,6 +92,8 @@ def _plane(ax: Axes, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
 
 
 def _modes(ax: Axes, table: pd.DataFrame, one: xr.Dataset) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     slow = table[(table["tau"] > 0) & np.isfinite(table["tau"])]
     ax.set_xlabel("time constant (s)" if style.timed(one) else "time constant (symbols)")
     if slow.empty:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from cortseq._lazy import pd, xr
 from cortseq.figures import base, style
 from cortseq.products import Facts, Products
 from cortseq.theory.random_networks import mean_field_map
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -22,6 +22,8 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     against the gain of W: fitted (filled), its entries in permuted places (open: mean, bar: range of five),
     theory for infinitely many units (line).
     """
+    from matplotlib.lines import Line2D
+
     with style.style():
         fig, axes = style.figure(1, 1, style.COLUMN, 3.4)
         ax = axes[0, 0]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from cortseq._lazy import pd
 from cortseq.figures import base, style
 from cortseq.observations.tracks import TRACKS
 from cortseq.products import Facts, Products
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST = 14  # models that are shown, the best ones
 LIMIT = 1.358  # times n^(-1/2): distances that 5 % of n uniform numbers exceed (Kolmogorov)

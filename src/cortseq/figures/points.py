@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from cortseq._lazy import pd, xr
 from cortseq.dynamics.quantities import NEAR
 from cortseq.figures import base, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
@@ -21,6 +23,8 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     missing. Below: modulus of the largest eigenvalue at each point against its distance to the nearest
     visited state, a colour a member.
     """
+    from matplotlib.lines import Line2D
+
     with style.style():
         n = len(dissections)
         fig, axes = style.figure(2, n, max(style.PAGE, 1.6 * n), 3.8, sharey="row", sharex="row")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from cortseq._lazy import pd
 from cortseq.figures import base, style
 from cortseq.metrics import METRICS
 from cortseq.products import Products
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import comb
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from cortseq._lazy import pd, xr
 from cortseq.dynamics.laboratory import SAME_POINT
 from cortseq.dynamics.quantities import NEAR
 from cortseq.dynamics.similarity import against_seeds, linear_map, match_fixed_points, spectral_distance
 from cortseq.figures import base, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:

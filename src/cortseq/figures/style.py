@@ -7,19 +7,21 @@ import itertools
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cycler
-import matplotlib
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from cortseq import store
+from cortseq._lazy import lazy, pd
 from cortseq.observations.tracks import TRACKS
+
+if TYPE_CHECKING:
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+else:
+    matplotlib = lazy("matplotlib")
 
 COLUMN, PAGE = 3.5, 7.0  # inches: one and two columns of a journal page
 # Okabe & Ito's palette: told apart by colour-blind readers and in grey.
@@ -47,19 +49,22 @@ _RC: dict[Any, Any] = {
     "svg.hashsalt": "cortseq",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
-    "axes.prop_cycle": cycler.cycler(color=CYCLE),
 }
 
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """Use the project's rcParams."""
-    with matplotlib.rc_context(_RC):
+    import cycler
+
+    with matplotlib.rc_context(_RC | {"axes.prop_cycle": cycler.cycler(color=CYCLE)}):
         yield
 
 
 def figure(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
     """Return a Figure without pyplot (no global state), and its axes (row, column)."""
+    from matplotlib.figure import Figure
+
     fig = Figure(figsize=(width, height), layout="constrained")
     return fig, np.asarray(fig.subplots(rows, columns, squeeze=False, **options))
 
@@ -76,6 +81,8 @@ def save(fig: Figure, table: pd.DataFrame, stem: str | Path) -> None:
 
 def _without_mathematics(fig: Figure, table: pd.DataFrame) -> None:
     """Show names that come from data as they are: matplotlib reads a pair of dollar signs as mathematics."""
+    from matplotlib.text import Text
+
     texts = [table[c].unique() for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
     names = {str(v) for v in [*table.columns, *itertools.chain(*texts)] if "$" in str(v)}
     if not names:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
-from matplotlib.figure import Figure
 
 from cortseq import recording as rec
 from cortseq import splits
+from cortseq._lazy import pd, xr
 from cortseq.figures import base, style
 from cortseq.products import Products
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw(recording: xr.Dataset, predictions: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:

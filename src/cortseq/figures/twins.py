@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from cortseq._lazy import pd, xr
 from cortseq.figures import base, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SHOWN = {"closed": ("-", "closed loop (mean)"), "sampled": ("--", "sampled, the same noise for both")}
 _FLOOR = 1e-16  # what rounding leaves of a distance; twins that met lie there

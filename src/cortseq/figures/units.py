@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
 
 from cortseq import recording as rec
+from cortseq._lazy import pd, xr
 from cortseq.figures import base, style
 from cortseq.metrics import BIT, METRICS
 from cortseq.products import Facts, Products
 from cortseq.scoring import parts as by_part
 from cortseq.scoring.statistics import LEVEL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST = 16  # conditions that are drawn
 
@@ -60,6 +60,8 @@ _TIMES = {"bits_per_symbol": "place in the sequence (labels)"}
 
 
 def _scatter(ax: Axes, table: pd.DataFrame, network: str, chain: str, tests: pd.DataFrame) -> None:
+    from matplotlib.colors import to_rgba
+
     size = 4 + 30 * np.sqrt(table["spikes"] / table["spikes"].max())
     sure = tests.loc[tests["p_holm"] < LEVEL, "which"] if len(tests) else table["unit"].astype(str)
     filled = table["unit"].astype(str).isin(set(sure))

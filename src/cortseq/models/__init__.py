@@ -53,6 +53,11 @@ def registry() -> dict[str, type[Model]]:
     return _outside.every()
 
 
+def find(name: str) -> type[Model]:
+    """Return the class of a family, without an import of any other; KeyError where there is none."""
+    return _outside.find(name)
+
+
 def register(cls: _M) -> _M:
     """Make an own family known to studies, to `load` and to the command line; a call or a decorator.
 
@@ -84,8 +89,8 @@ _outside = plugins.Registry("models", "family", "MODEL", _base, _found)
 
 def __getattr__(name: str):
     """`cortseq.models.Rate` and so on, by class name."""
-    if name.startswith("_"):
-        raise AttributeError(name)
+    if name.startswith("_") or name.islower():  # asked for by `from cortseq.models import horizons`, a module
+        raise AttributeError(f"cortseq.models has no {name!r}")
     for model in registry().values():
         if model.__name__ == name:
             return model
@@ -104,8 +109,8 @@ def load(path: str | Path) -> Fit:
     if not path.is_file():
         raise CortseqError("no such fit", file=path, fix="run the fit stage")
     card = store.read_json(path.with_suffix(".json"))
-    family, known = card["model"]["family"], registry()
-    if family not in known:
+    family = card["model"]["family"]
+    if family not in modules():
         raise CortseqError(
             "the fit is of a family that is not known here",
             file=path,
@@ -114,7 +119,7 @@ def load(path: str | Path) -> Fit:
             fix="register its class first: cortseq.models.register(MyModel), --plugin FILE.py, "
             f"or {plugins.VARIABLE}=FILE.py",
         )
-    model = known[family].model_validate(card["model"])
+    model = find(family).model_validate(card["model"])
     params: dict = load_file(path)
     if model.role == "recurrent":
         import torch

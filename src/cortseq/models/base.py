@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 from pydantic import BaseModel, ConfigDict
 
 from cortseq import recording as rec
 from cortseq import store
+from cortseq._lazy import pd, xr
 from cortseq.data import Data, Params, Trials, check_card
 from cortseq.errors import CortseqError
 from cortseq.models.horizons import begun, jackknifed

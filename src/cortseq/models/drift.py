@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy.signal import lfilter
 
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
@@ -111,6 +110,8 @@ def _settings(
 
 def _both_ways(values: np.ndarray, decay: float) -> np.ndarray:
     """Return sum_i decay^|x - i| values_i for each x, (trial, column)."""
+    from scipy.signal import lfilter
+
     before = lfilter([1.0], [1.0, -decay], values, axis=0)
     after = lfilter([1.0], [1.0, -decay], values[::-1], axis=0)[::-1]
     return np.asarray(before + after - values)

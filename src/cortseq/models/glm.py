@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.special import logsumexp
 
+from cortseq._lazy import special
 from cortseq.data import Data, Params, check_rates
 from cortseq.errors import CortseqError
 from cortseq.models import regression
@@ -258,7 +258,7 @@ def _futures(
         else:
             q = emission.from_eta(eta, p)
             y = np.broadcast_to(y[:, None], (*eta.shape[:2], *y.shape[1:]))
-            block.append(logsumexp(emission.log_prob(q, y), axis=1) - np.log(samples))
+            block.append(special.logsumexp(emission.log_prob(q, y), axis=1) - np.log(samples))
             drawn = model._code(p, data.kind, emission.draw(q, rng), n) if lead + 1 < len(seen) else eta
         for lag in range(min(len(seen) - lead - 1, len(coupling))):
             later[lead + lag + 1, : len(start)] += drawn @ coupling[lag]

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.ndimage import gaussian_filter1d
 
+from cortseq._lazy import ndimage
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models import conditions
@@ -102,7 +102,7 @@ class Psth(Model):
         total = np.where(train.valid[..., None], y, 0).sum(0) + shrinkage * centre
         mean = total / (train.valid.sum(0)[:, None] + shrinkage)
         if width:
-            mean = gaussian_filter1d(mean, width, axis=0, mode="nearest")
+            mean = ndimage.gaussian_filter1d(mean, width, axis=0, mode="nearest")
         return emission.over_time(mean, train.y, train.valid)
 
     def _candidates(self, train: Data) -> list[list[str]]:
@@ -160,7 +160,9 @@ def _conditioned(
     prior = emission.mean(pooled)
     for width in WIDTHS:
         if width:
-            smooth_total, smooth_n = (gaussian_filter1d(a, width, axis=1, mode="nearest") for a in (total, n))
+            smooth_total, smooth_n = (
+                ndimage.gaussian_filter1d(a, width, axis=1, mode="nearest") for a in (total, n)
+            )
         else:
             smooth_total, smooth_n = total, n
         for shrinkage in TO_POOLED:

@@ -21,7 +21,7 @@ def problem(
     rng = np.random.default_rng(0)
     counts = rng.poisson(rng.uniform(0.1, 0.3, n_units), (n_trials, n_time, n_units))
     data = Data.of(recording.from_counts(counts, bin_width=0.02))
-    kind: Any = models.registry()[family]
+    kind: Any = models.find(family)
     model = kind(hidden=hidden, **settings)
     params = {name: value[0] for name, value in model.initial(data, 1, 0).items()}
     shift = rng.normal(0, 0.1, params["start"].shape).astype(np.float32)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-import xarray as xr
 from numpy.typing import ArrayLike
 
 from cortseq import recording
+from cortseq._lazy import pd, xr
 from cortseq.data import Data
 from cortseq.models.base import Fit
 from cortseq.networks.families.rate import Rate

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, special
 
 if TYPE_CHECKING:
     import torch
 else:
     torch = lazy("torch")
-special: Any = lazy("scipy.special")  # a study is read without it
 
 
 def is_numpy(x: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, sparse, special
 from cortseq.observations import states
 from cortseq.observations.base import Distribution, Params, Readout
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import torch
 else:
     torch = lazy("torch")
-sparse: Any = lazy("scipy.sparse")
-special: Any = lazy("scipy.special")  # a study is read without it
 
 
 class CategoricalLoss:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, special
 from cortseq.observations import states
-from cortseq.observations.arrays import row, special
+from cortseq.observations.arrays import row
 from cortseq.observations.base import MIN_SD, Distribution, Params, Readout, varying
 
 if TYPE_CHECKING:

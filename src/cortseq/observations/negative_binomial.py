@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, special
 from cortseq.observations import arrays
 from cortseq.observations.base import MAX_LOG_RATE, MIN_LOG_RATE, MIN_RATE, Params
 from cortseq.observations.counts import CountDistribution, CountReadout
@@ -62,7 +62,7 @@ class NegativeBinomial(CountDistribution):
     def cdf(self, p: Params, y: np.ndarray) -> np.ndarray:
         """Return P(Y <= y), (..., unit), a regularised incomplete beta function; 0 for y < 0."""
         alpha, rate = p["dispersion"], np.maximum(p["rate"], MIN_RATE)
-        known = arrays.special.betainc(1 / alpha, np.maximum(y, 0) + 1.0, 1 / (1 + alpha * rate))
+        known = special.betainc(1 / alpha, np.maximum(y, 0) + 1.0, 1 / (1 + alpha * rate))
         return np.where(y < 0, 0.0, known)
 
     def variance(self, p: Params) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cortseq._lazy import special
 from cortseq.observations import arrays
 from cortseq.observations.base import MIN_RATE, Params
 from cortseq.observations.counts import CountDistribution
@@ -26,7 +27,7 @@ class Poisson(CountDistribution):
 
     def cdf(self, p: Params, y: np.ndarray) -> np.ndarray:
         """Return P(Y <= y), (..., unit), a regularised incomplete gamma function; 0 for y < 0."""
-        known = arrays.special.pdtr(np.maximum(y, 0), np.maximum(p["rate"], MIN_RATE))
+        known = special.pdtr(np.maximum(y, 0), np.maximum(p["rate"], MIN_RATE))
         return np.asarray(np.where(y < 0, 0.0, known))
 
     def variance(self, p: Params) -> np.ndarray:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import xarray as xr
 
 from cortseq import recording as rec
 from cortseq import signs
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.preprocess.events import clocked, events, spans
 from cortseq.preprocess.samples import (

@@ -6,10 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from cortseq import recording as rec
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.errors import CortseqError
 from cortseq.preprocess import labels
 from cortseq.signs import sizes

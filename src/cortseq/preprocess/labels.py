@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from cortseq import recording as rec
+from cortseq._lazy import xr
 from cortseq.sources.windows import nearest_in_time
 
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from cortseq import recording as rec
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.observations.tracks import Track
 from cortseq.preprocess import labels

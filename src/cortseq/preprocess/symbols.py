@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import xarray as xr
 
 from cortseq import data
 from cortseq import recording as rec
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.preprocess import labels
 from cortseq.sources.base import Source

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.errors import CortseqError
 from cortseq.memory import affordable
 from cortseq.observations import tracks

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.observations import registry, tracks
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.recording.build import from_counts, from_signal
 

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from cortseq import recording as rec
+from cortseq._lazy import xr
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit

@@ -12,11 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
-from scipy.ndimage import gaussian_filter1d
 
 from cortseq import recording as rec
+from cortseq._lazy import ndimage, pd, xr
 from cortseq.data import Data, Params
 from cortseq.models import conditions
 from cortseq.models.floor import best, with_sd
@@ -141,7 +139,7 @@ def _others(
         sums = np.zeros((row.max() + 1, *whole.shape[1:]))
         np.add.at(sums, row, whole)
         if width:
-            sums, own = (gaussian_filter1d(a, width, axis=1, mode="nearest") for a in (sums, own))
+            sums, own = (ndimage.gaussian_filter1d(a, width, axis=1, mode="nearest") for a in (sums, own))
         found.append(np.maximum(sums[mine] - own, 0.0) if not data.kind.has_scale else sums[mine] - own)
     return found[0], np.maximum(found[1], 0.0)
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from cortseq import recording as rec
+from cortseq._lazy import pd, xr
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.observations import Track, distribution, emission_of

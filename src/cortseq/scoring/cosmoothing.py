@@ -11,10 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from cortseq import models
+from cortseq._lazy import pd, xr
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.metrics import BIT
@@ -76,7 +75,7 @@ def _smoothers(
     train: Any, valid: Any, test: Any, held_in: Any, held_out: Any, members: int, seed: int
 ) -> dict[str, Rates]:
     def blind(family: str) -> Rates:
-        model = models.registry()[family].model_validate({"family": family})
+        model = models.find(family).model_validate({"family": family})
         return lambda: np.array(model.predict(model.learn(train, valid, Run()).params, test)[..., held_out])
 
     def bidirectional() -> np.ndarray:
@@ -88,7 +87,7 @@ def _smoothers(
         )
 
     found: dict[str, Rates] = {"null": blind("null"), "psth": blind("psth")}
-    if "hmm" in models.registry():
+    if "hmm" in models.modules():
         found["hmm"] = lambda: _hmm(train, valid, test, held_in, held_out, members, seed)
     return found | {"bidirectional": bidirectional}
 
@@ -99,7 +98,7 @@ def _hmm(
     """Forward-backward of a Poisson HMM of all units; as many states as validation trials choose."""
     best: tuple[float, np.ndarray] = (-np.inf, np.empty(0))
     for states in HMM_STATES:
-        model = models.registry()["hmm"].model_validate({"family": "hmm", "states": states})
+        model = models.find("hmm").model_validate({"family": "hmm", "states": states})
         params = model.learn(train, valid, Run(members=members, seed=seed)).params
         rates = [model.cosmooth(params, d, held_in, held_out) for d in (valid, test)]  # type: ignore[attr-defined]
         spikes = np.where(valid.valid[..., None], valid.y[..., held_out], np.nan)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
-
 from cortseq import models
+from cortseq._lazy import pd
 from cortseq.observations.tracks import Track
 from cortseq.products import Products
 from cortseq.scoring import failures, tasks
@@ -33,11 +32,11 @@ class Evidence:
 
     rows: pd.DataFrame
     row: dict[str, Any] | None
-    memory: pd.DataFrame = field(default_factory=pd.DataFrame)
-    ahead: pd.DataFrame = field(default_factory=pd.DataFrame)
-    dynamics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    memory: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
+    ahead: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
+    dynamics: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
     dale: dict[str, Any] | None = None
-    generation: pd.DataFrame = field(default_factory=pd.DataFrame)
+    generation: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
     margin: float = MARGIN
 
 
@@ -166,4 +165,4 @@ def _members(folds: list[Any]) -> int:
 
 
 def _model(spec: dict[str, Any]) -> Any:
-    return models.registry()[spec["family"]].model_validate(spec)
+    return models.find(spec["family"]).model_validate(spec)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cortseq import store
+from cortseq._lazy import pd
 
 COLUMNS = {
     "dataset": "the recording",

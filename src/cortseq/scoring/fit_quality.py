@@ -16,11 +16,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
-from scipy import stats
 
 from cortseq import recording as rec
+from cortseq._lazy import pd, xr
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
@@ -139,6 +137,8 @@ def _distance(u: np.ndarray) -> tuple[float, float]:
     """Return the largest distance between the distribution of u (n,) and the uniform one, and its p."""
     if len(u) < FEWEST:
         return np.nan, np.nan
+    from scipy import stats
+
     found = stats.kstest(u, "uniform")
     return float(found.statistic), float(found.pvalue)
 

@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from cortseq import recording as rec
+from cortseq._lazy import pd, xr
 from cortseq.models.base import Fit
 from cortseq.scoring import tasks
 from cortseq.scoring.statistics import Session, over_sessions

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from cortseq import recording as rec
+from cortseq._lazy import pd, xr
 from cortseq.models.base import Fit
 
 SPLITS = 10  # random halvings

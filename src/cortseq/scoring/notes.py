@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
+from cortseq._lazy import pd
 
 
 def known(card: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from scipy.stats import chi2
 
 from cortseq.errors import CortseqError
 
@@ -58,6 +57,8 @@ def markov_order_test(
     for _ in range(resamples):
         drawn = _redraw(labels, ends, cumulative, k, rng.random(len(labels)))
         extreme += _g(_words(drawn, ends, m, k + 2), m) >= observed * (1 - 1e-12)
+    from scipy.stats import chi2
+
     df = m**k * (m - 1) ** 2
     p = (1 + extreme) / (1 + resamples)
     return OrderTest(k, observed, df, float(chi2.sf(observed, df)), p)

@@ -7,9 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
+from cortseq._lazy import pd, xr
 from cortseq.models import conditions
 from cortseq.observations.tracks import Track
 from cortseq.scoring import blocks

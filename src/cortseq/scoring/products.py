@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import xarray as xr
-from scipy.special import logsumexp
 
 from cortseq import recording as rec
+from cortseq._lazy import special, xr
 from cortseq.data import Data
 from cortseq.models.base import Fit
 from cortseq.observations import MIN_RATE
@@ -79,7 +78,10 @@ def averaged(score: xr.Dataset) -> xr.Dataset:
     """Scores of the members' mean prediction as one member: log (1/M) sum_m p_m(y_t | y_<t)."""
     out = score[["log_prob", "n_events"]].isel(member=[0])
     log_prob = score["log_prob"].values
-    out["log_prob"] = out["log_prob"].dims, logsumexp(log_prob, axis=0, keepdims=True) - np.log(len(log_prob))
+    out["log_prob"] = (
+        out["log_prob"].dims,
+        special.logsumexp(log_prob, axis=0, keepdims=True) - np.log(len(log_prob)),
+    )
     if "mean_rate" in score:
         for name in ("mean_rate", "unit_score"):
             out[name] = score[f"averaged_{name}"].expand_dims(member=1)

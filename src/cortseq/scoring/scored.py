@@ -7,9 +7,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
+from cortseq._lazy import pd, xr
 from cortseq.errors import CortseqError
 from cortseq.scoring import products
 
@@ -55,7 +54,7 @@ class Scored:
     cold: np.ndarray = field(default_factory=_BY_MEMBER)
     cold_events: np.ndarray = field(default_factory=_BY_TRIAL)
     mean_rate: np.ndarray = field(default_factory=_BY_MEMBER)
-    units: pd.DataFrame = field(default_factory=pd.DataFrame)
+    units: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
     kept_epochs: np.ndarray = field(default_factory=_BY_TRIAL)
     late_gains: np.ndarray = field(default_factory=_BY_TRIAL)
     averaged: Scored | None = None

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit  # scipy.stats would take most jobs longer to import than to score
 
+from cortseq._lazy import special
 from cortseq.errors import CortseqError
 from cortseq.scoring import blocks as blocking
 
@@ -66,12 +66,14 @@ class PairedDifference:
         inside = margin - abs(self.estimate)
         if self.standard_error == 0:
             return 0.0 if inside > 0 else 1.0
-        return float(stdtr(self.degrees, -inside / self.standard_error))
+        return float(special.stdtr(self.degrees, -inside / self.standard_error))
 
     @property
     def detectable(self) -> float:
         """The gain that so many trials and restarts detect with power 0.8 at level 0.05 (two-sided)."""
-        return float((stdtrit(self.degrees, 0.975) + stdtrit(self.degrees, 0.8)) * self.standard_error)
+        return float(
+            (special.stdtrit(self.degrees, 0.975) + special.stdtrit(self.degrees, 0.8)) * self.standard_error
+        )
 
 
 @dataclass(frozen=True)
@@ -318,8 +320,8 @@ def _restarts(parts: Sequence[_Blocked]) -> tuple[float, float]:
 def _student(estimate: float, variance: float, degrees: float, pieces: int) -> PairedDifference:
     """Return the 95 % interval and the two-sided p of a t distribution."""
     error = float(np.sqrt(variance))
-    half = float(stdtrit(degrees, 0.975)) * error
-    p = 2 * float(stdtr(degrees, -abs(estimate) / error)) if error > 0 else float(estimate == 0)
+    half = float(special.stdtrit(degrees, 0.975)) * error
+    p = 2 * float(special.stdtr(degrees, -abs(estimate) / error)) if error > 0 else float(estimate == 0)
     return PairedDifference(estimate, estimate - half, estimate + half, p, error, pieces, degrees)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from cortseq._lazy import pd
 from cortseq.checks import tally
 from cortseq.metrics import METRICS
 from cortseq.scoring import failures, notes

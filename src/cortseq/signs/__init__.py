@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import xarray as xr
 
 from cortseq import recording as rec
+from cortseq._lazy import xr
 from cortseq.signs import labels, samples, times
 from cortseq.signs.base import Sign, accepted, from_json, to_json
 from cortseq.signs.trials import of_roles, of_trials

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.signs.base import Sign
 from cortseq.sources.base import Source
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.signs.base import Sign
 from cortseq.sources import observed
 from cortseq.sources.base import Source

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from cortseq import recording as rec
+from cortseq._lazy import xr
 from cortseq.signs.base import Sign
 from cortseq.signs.times import FAST, SLOW
 

@@ -43,6 +43,11 @@ def registry() -> dict[str, type[Source]]:
     return _outside.every()
 
 
+def find(name: str) -> type[Source]:
+    """Return the class of a source, without an import of any other; KeyError where there is none."""
+    return _outside.find(name)
+
+
 def register(cls: _S) -> _S:
     """Make an own kind of file known to studies and to the command line; a call or a decorator.
 

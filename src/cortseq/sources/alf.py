@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 import numpy as np
-import xarray as xr
 from pydantic import Field, model_validator
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources import folders
 from cortseq.sources.base import Proposal, Source

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Literal, Self
 from xml.etree.ElementTree import ParseError
 
 import numpy as np
-import xarray as xr
 from pydantic import Field, model_validator
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.sources import matlab
 from cortseq.sources.base import Proposal, SymbolSource

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import xarray as xr
 from pydantic import Field
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources import padding, ragged
 from cortseq.sources.archive import Archive

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-import xarray as xr
 from pydantic import Field, Strict
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources.archive import Archive
 from cortseq.sources.base import Axis, Source

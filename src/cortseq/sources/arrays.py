@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-import xarray as xr
 from pydantic import Field, model_validator
 
+from cortseq._lazy import xr
 from cortseq.sources.archive import Archive
 from cortseq.sources.array_dense import ArrayDense
 from cortseq.sources.array_spikes import ArraySpikes

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
+from cortseq._lazy import xr
 from cortseq.download import allowed
 from cortseq.observations import registry
 from cortseq.observations.tracks import TRACKS

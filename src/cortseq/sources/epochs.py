@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources import observed
 

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import numpy as np
-import xarray as xr
+
+from cortseq._lazy import xr
 
 BACK = 0.1  # a step back by more than this share of the span is a restart of the clock, not jitter ...
 SEQUENTIAL = 0.2  # ... where fewer of the steps run back: otherwise the file is in no order at all

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import xarray as xr
 from pydantic import Field
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources import matlab
 from cortseq.sources.archive import Archive

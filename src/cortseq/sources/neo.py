@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import xarray as xr
 from pydantic import Field, model_validator
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.sources.base import Proposal, Source
 from cortseq.sources.raw import clocked, dense, from_trains

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.memory import limit_mb
 from cortseq.sources import windows

@@ -7,7 +7,8 @@ A raw Dataset of events may have the variables `observed_start` and `observed_st
 from __future__ import annotations
 
 import numpy as np
-import xarray as xr
+
+from cortseq._lazy import xr
 
 _BLOCK = 1 << 18  # intervals that are compared at once
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources import padding, ragged
 from cortseq.sources.events import tidy

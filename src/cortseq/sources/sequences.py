@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources.raw import describe
 

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import numpy as np
-import xarray as xr
+
+from cortseq._lazy import xr
 
 _MANY = 50  # counts per bin are fewer on average; larger whole numbers are indices
 

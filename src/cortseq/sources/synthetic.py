@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import xarray as xr
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.processes import stationary
 from cortseq.sources.base import Source

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-import xarray as xr
 from pydantic import Field, Strict, model_validator
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources import lines, tables, text_guesses
 from cortseq.sources.base import Axis, Proposal, Sampled

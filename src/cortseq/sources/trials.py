@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
 
 from cortseq import sources
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources.base import Positive, Source
 from cortseq.sources.raw import with_dirt

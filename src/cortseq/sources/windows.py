@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources.base import Source
 

@@ -62,7 +62,7 @@ def quality(plan: Plan, dataset: str, fold: int) -> Step:
 
 def cosmooth(plan: Plan, dataset: str) -> Step:
     """Predict held-out units; the smoothers are fitted there, since they serve this table only."""
-    smoothers = [models.modules()[f] for f in ("null", "psth", "hmm") if f in models.registry()]
+    smoothers = [models.modules()[f] for f in ("null", "psth", "hmm") if f in models.modules()]
     return plan.step(
         "cosmooth",
         f"cosmooth/{dataset}",

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.data import Data
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.data import evenly
 from cortseq.dynamics import analyse
 from cortseq.dynamics.laboratory import cells, closed_loop, open_loop, weights

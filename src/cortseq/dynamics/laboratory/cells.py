@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.dynamics import decoding
 from cortseq.dynamics.balance import Balance, balance_index, balance_of_fit, tracking_lag
 from cortseq.dynamics.laboratory.subject import CONDITIONS, Subject

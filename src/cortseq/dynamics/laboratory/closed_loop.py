@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.dynamics import similarity
 from cortseq.dynamics.attractors import line_attractor
 from cortseq.dynamics.chaos import chaos_verdict, twin_divergence

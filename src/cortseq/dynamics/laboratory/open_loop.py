@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.data import evenly
 from cortseq.dynamics import analyse, decoding, gradients, lipschitz, similarity
 from cortseq.dynamics.dimension import participation_ratio

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.dynamics import analyse
 
 CONDITIONS = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.dynamics import lipschitz
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.dynamics.memory import memory_capacity

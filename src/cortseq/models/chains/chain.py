@@ -17,7 +17,8 @@ import functools
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.sparse import csr_matrix
+
+from cortseq._lazy import sparse
 
 Table = dict[str, np.ndarray]
 
@@ -93,7 +94,7 @@ class Chain:
         self.weights, self.constant, self.backoff = [], [], []
         for level, n in enumerate(sizes):
             context, follower, _ = cells(table, level, m)
-            self.weights.append(csr_matrix((table[f"weights{level}"], (context, follower)), (n, m)))
+            self.weights.append(sparse.csr_matrix((table[f"weights{level}"], (context, follower)), (n, m)))
             self.constant.append(table.get(f"constant{level}", np.zeros(n)))
             self.backoff.append(table[f"backoff{level}"])
 
@@ -181,8 +182,8 @@ class Chain:
             p = weight + self.constant[level][context] + backed
             shape = (len(parent), self.offsets[-1])
             twice = np.concatenate([context, context]), np.concatenate([now, before])
-            moved = csr_matrix((np.concatenate([weight + backed, -backed]), twice), shape)
-            change = csr_matrix((np.repeat([1.0, -1.0], len(context)), twice), shape)
+            moved = sparse.csr_matrix((np.concatenate([weight + backed, -backed]), twice), shape)
+            change = sparse.csr_matrix((np.repeat([1.0, -1.0], len(context)), twice), shape)
             steps.append((parent, moved, change))
         return (row, after), steps
 

@@ -6,8 +6,8 @@ Each function returns the table with "weights" and "backoff" (and "constant") of
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
+from cortseq._lazy import sparse
 from cortseq.models.chains import chain
 from cortseq.models.chains.chain import Table
 from cortseq.observations.categorical import krichevsky_trofimov
@@ -129,7 +129,7 @@ def held_out_weights(table: Table, m: int, paths: np.ndarray, likelihood: np.nda
     for level, ids in enumerate(paths):
         context, follower, c = chain.cells(table, level, m)
         total = np.bincount(context, c)
-        frequency = csr_matrix((c / total[context], (context, follower)), (len(total), m))
+        frequency = sparse.csr_matrix((c / total[context], (context, follower)), (len(total), m))
         seen = np.flatnonzero(ids >= 0)
         p[level, seen] = np.asarray(frequency[ids[seen]].multiply(likelihood[seen]).sum(1)).ravel()
     return _em(p, paths >= 0, likelihood.mean(1))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import softmax
 
+from cortseq._lazy import special
 from cortseq.data import Data, Params
 from cortseq.models.base import Fit, Kind, Learned, Model, Run
 from cortseq.models.chains import chain, encoder, smoothing
@@ -142,7 +142,7 @@ class StateChain(Model):
         model = chain.Chain(smoothing.witten_bell(counts, m), m)
         rows = np.log(model.rows(model.contexts(labels, valid)[valid]))
         for _ in range(_DISPERSION_ROUNDS):
-            weight = softmax(rows + emission.log_prob_states(p | found, y), axis=1)
+            weight = special.softmax(rows + emission.log_prob_states(p | found, y), axis=1)
             found = emission.dispersion(p["rate"], weight.sum(0), weight.T @ y, y)
         return found
 

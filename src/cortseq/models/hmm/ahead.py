@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
+from cortseq._lazy import special
 from cortseq.data import Params
 from cortseq.models.hmm.autoregressive import AutoregressiveStates
 from cortseq.observations.states import Block
@@ -26,7 +26,7 @@ def ahead(p: Params, belief: np.ndarray, log_b: np.ndarray, h: int) -> np.ndarra
         weight[h - 1] = p["initial"] @ np.linalg.matrix_power(p["transition"], h - 1)
         weight[h:] = belief[:-h] @ np.linalg.matrix_power(p["transition"], h)
     with np.errstate(divide="ignore"):
-        return np.asarray(logsumexp(np.log(weight) + log_b, axis=-1))
+        return np.asarray(special.logsumexp(np.log(weight) + log_b, axis=-1))
 
 
 def imagined(
@@ -61,8 +61,8 @@ def imagined(
                 state = draw_rows(rows, rng)
                 before, rows = emission.step(p, state, before, rng), p["transition"][state]
             with np.errstate(divide="ignore"):
-                joint = logsumexp(np.log(rows) + emission.log_density(p, before, z[t, now]), axis=1)
-            out[t, part] = logsumexp(joint.reshape(-1, samples), axis=1) - np.log(samples)
+                joint = special.logsumexp(np.log(rows) + emission.log_density(p, before, z[t, now]), axis=1)
+            out[t, part] = special.logsumexp(joint.reshape(-1, samples), axis=1) - np.log(samples)
     return out
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, pd
 from cortseq.data import Data, Params
 from cortseq.models.base import CURVES
 from cortseq.models.hmm import squarem

@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import Field
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, pd
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models.base import Kind, Learned, Model, Run

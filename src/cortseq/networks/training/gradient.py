@@ -14,9 +14,9 @@ import time
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
+from cortseq._lazy import pd
 from cortseq.compiled import threads
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-import pandas as pd
-
+from cortseq._lazy import pd
 from cortseq.scoring.claims import members, scores
 from cortseq.scoring.claims.base import NO, NOT_ASKED, UNDECIDED, YES, Claim
 from cortseq.scoring.evidence import Evidence

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy.special import chdtr, chdtrc, chdtri, stdtr, stdtrit
 
+from cortseq._lazy import pd, special
 from cortseq.metrics import METRICS
 from cortseq.scoring.claims.base import (
     ENOUGH_MEMBERS,
@@ -113,9 +112,9 @@ def _over_members(values: np.ndarray) -> tuple[float, float, float, float, float
     if m < 2:
         return mean, np.nan, np.nan, np.nan, np.nan
     error = float(values.std(ddof=1) / np.sqrt(m))
-    half = float(stdtrit(m - 1, 0.975)) * error
-    p = 2 * float(stdtr(m - 1, -abs(mean) / error)) if error > 0 else float(mean == 0)
-    detectable = float(stdtrit(m - 1, 0.975) + stdtrit(m - 1, 0.8)) * error
+    half = float(special.stdtrit(m - 1, 0.975)) * error
+    p = 2 * float(special.stdtr(m - 1, -abs(mean) / error)) if error > 0 else float(mean == 0)
+    detectable = float(special.stdtrit(m - 1, 0.975) + special.stdtrit(m - 1, 0.8)) * error
     return mean, mean - half, mean + half, p, detectable
 
 
@@ -139,9 +138,9 @@ def stable(found: Evidence, row: dict[str, Any]) -> Claim:
         said = f"{name} was fitted once, or has no random start."
         return Claim(question, NOT_ASKED, said, settle=MEMBERS)
     sd, f = float(row["member_sd"]), m - 1
-    low, high = (float(sd * np.sqrt(f / chdtri(f, q))) for q in (0.025, 0.975))
+    low, high = (float(sd * np.sqrt(f / special.chdtri(f, q))) for q in (0.025, 0.975))
     ratio = f * (sd / margin) ** 2
-    p = 2 * min(float(chdtrc(f, ratio)), float(chdtr(f, ratio)))
+    p = 2 * min(float(special.chdtrc(f, ratio)), float(special.chdtr(f, ratio)))
     if m >= FEWEST_RESTARTS and high < margin:
         answer, said = YES, f"Members of {name} differ by less than {margin:g} {unit} (standard deviation)."
     elif m >= FEWEST_RESTARTS and low > margin:

@@ -7,12 +7,14 @@ entry and its name is the `kind`. It returns the raw Dataset; latents are named 
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-import xarray as xr
 from pydantic import Field
+
+from cortseq._lazy import xr
 
 Track = Literal["counts", "symbols", "signal"]
 Whole = Annotated[int, Field(ge=1)]
@@ -30,15 +32,17 @@ class Generator(NamedTuple):
     @property
     def options(self) -> dict[str, Any]:
         """Option name -> type, as the function declares them."""
-        hints = typing.get_type_hints(self.function, include_extras=True)
-        keywords = inspect.signature(self.function).parameters.values()
-        return {p.name: hints[p.name] for p in keywords if p.kind is p.KEYWORD_ONLY}
+        parameters = inspect.signature(self.function).parameters.values()
+        keywords = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
+        # of the keywords alone: the type of what is returned would bring xarray
+        declared = types.SimpleNamespace(__annotations__=keywords)
+        return typing.get_type_hints(declared, self.function.__globals__, include_extras=True)
 
 
 GENERATORS: dict[str, Generator] = {}
 
 
-Make = TypeVar("Make", bound=Callable[..., xr.Dataset])
+Make = TypeVar("Make", bound="Callable[..., xr.Dataset]")
 
 
 def generator(track: Track) -> Callable[[Make], Make]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import xarray as xr
-from scipy.special import logsumexp
 
+from cortseq._lazy import special, xr
 from cortseq.observations.poisson import Poisson
 from cortseq.processes import stationary
 from cortseq.sources.base import Positive
@@ -61,7 +60,7 @@ def ring_transition(grid: int, step: float, sd: float, reversal: float) -> np.nd
     move = []
     for direction in (1, -1):
         exponent = -0.5 * ((offset + turns - direction * step) / sd) ** 2
-        kernel = np.exp(logsumexp(exponent, axis=0) - logsumexp(exponent))
+        kernel = np.exp(special.logsumexp(exponent, axis=0) - special.logsumexp(exponent))
         move.append(np.stack([np.roll(kernel, i) for i in range(grid)]))
     forwards, backwards = move
     keep = 1 - reversal

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
+from cortseq._lazy import special
 from cortseq.observations.poisson import log_pmf
 
 
@@ -23,7 +23,7 @@ def forward_filter(initial: np.ndarray, transition: np.ndarray, log_emission: np
     log_prob = np.empty(log_emission.shape[:2])
     for t in range(log_emission.shape[1]):
         joint = safe_log(belief) + log_emission[:, t]
-        log_prob[:, t] = logsumexp(joint, axis=1)
+        log_prob[:, t] = special.logsumexp(joint, axis=1)
         belief = np.exp(joint - log_prob[:, t, None]) @ transition
     return log_prob
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import xarray as xr
 
 from cortseq import processes
+from cortseq._lazy import xr
 from cortseq.processes import stationary
 from cortseq.sources.base import Positive
 from cortseq.sources.generators.base import Alphabet, Probability, Whole, generator

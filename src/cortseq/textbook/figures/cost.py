@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import pandas as pd
-import xarray as xr
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
+from cortseq._lazy import pd, xr
 from cortseq.figures import style
 from cortseq.textbook.figures.sheet import Sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw(found: xr.Dataset) -> tuple[Figure, pd.DataFrame]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
-from matplotlib.figure import Figure
 
+from cortseq._lazy import pd, xr
 from cortseq.figures import style
 from cortseq.textbook.figures.sheet import Panel, Sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LOOKS = tuple(zip("osDs^", (style.BLACK, style.SKY, style.BLUE, style.ORANGE, style.RED)))
 

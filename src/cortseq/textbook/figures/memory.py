@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import xarray as xr
-from matplotlib.figure import Figure
-
+from cortseq._lazy import pd, xr
 from cortseq.figures import style
 from cortseq.textbook.figures.sheet import Sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ORDER = "order k (symbols)"
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from cortseq._lazy import pd
 from cortseq.figures import style
 
 _LABELS = 30  # points that ticks and their label take below the axes

@@ -20,8 +20,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.checks import Check, Part, above, below, close, near, phenomenon, worst
 from cortseq.theory import balanced, binary
 from cortseq.theory.networks import runge_kutta

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.checks import Check, Part, above, below, close, near, phenomenon
 from cortseq.theory import MeanField, mean_field, mean_field_map, networks
 

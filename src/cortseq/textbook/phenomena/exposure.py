@@ -19,10 +19,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from cortseq import recording as rec
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.checks import Check, Part, above, close, near, phenomenon, reported, worst
 from cortseq.processes import entropy_rate, markov, stationary
 from cortseq.textbook.series import autoregression, henon

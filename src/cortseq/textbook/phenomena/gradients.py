@@ -21,9 +21,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.checks import Check, Part, above, below, close, near, phenomenon
 from cortseq.theory import forget_horizon, gradient_growth, mean_field_map
 

@@ -18,9 +18,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.checks import Part, above, below, near, phenomenon, reported, worst
 from cortseq.processes import entropy_rate, markov
 from cortseq.textbook.tasks import Loss, Params, Task, chain_task, cyclic_chain, halves

@@ -20,9 +20,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.checks import Check, Part, above, below, phenomenon
 from cortseq.data import Data
 from cortseq.theory import forget_horizon, gradient_growth

@@ -19,10 +19,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from cortseq import processes
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.checks import Check, Part, above, below, near, phenomenon
 from cortseq.errors import CortseqError
 from cortseq.theory import chain_parameters

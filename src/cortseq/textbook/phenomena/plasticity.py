@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from cortseq._lazy import xr
 from cortseq.checks import Check, Part, above, below, close, near, phenomenon
 from cortseq.theory import plasticity as theory
 from cortseq.theory.networks import runge_kutta

@@ -18,9 +18,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from cortseq._lazy import lazy
+from cortseq._lazy import lazy, xr
 from cortseq.checks import Check, Part, above, below, close, near, phenomenon, worst
 from cortseq.textbook.series import mackey_glass, narma
 from cortseq.theory import random_networks, reservoirs
