@@ -35,8 +35,8 @@ FLOORS = [
     {"models", "fingerprint"},
     {"theory", "processes"},
     {
-        "store", "recording", "data", "flow", "matrices", "timing", "checks", "binning", "plugins", "products",
-        "entries", "yamlfile", "download", "jobs", "steps", "cortseq",
+        "store", "recording", "data", "flow", "traced", "matrices", "timing", "checks", "binning", "plugins",
+        "products", "entries", "yamlfile", "download", "jobs", "steps", "cortseq",
     },
     {"observations"},
     {"errors", "metrics", "memory", "compiled", "_lazy"},

@@ -29,20 +29,20 @@ class Flow:
 
     Attributes
     ----------
-    function : torch float64 (dim,) -> (dim,), or (n, dim) -> (n, dim) if it takes batches.
+    function : torch float64 (dim,) -> (dim,).
     dim : numbers in a state.
     map : which of a fitted model's maps it is: "open" loop (input held), "closed" loop (input replaced by its
         expectation given the state) or "sampled" (input drawn).
     push : F(s) and DF(s) V of a state (dim,) and the columns of V (dim, k), where one is known in closed
-        form; of n states (n, dim) and frames (n, dim, k) at once with `batches`.
-    batches : whether `push` takes many states at once.
+        form; of n states (n, dim) and frames (n, dim, k) at once with `many`.
+    many : F of any number of states (..., dim) at once, where `push` takes (n, dim) too; None: they do not.
     """
 
     function: Step
     dim: int
     map: Map = "closed"
     push: Push | None = None
-    batches: bool = False
+    many: Step | None = None
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
         """Take one step: (dim,) -> (dim,)."""
@@ -59,7 +59,7 @@ def push_of(flow: Step) -> Push | None:
     None where it has none.
     """
     push = getattr(flow, "push", None)
-    if push is None or getattr(flow, "batches", False):
+    if push is None or getattr(flow, "many", None) is not None:
         return push
     return torch.func.vmap(push, randomness="different")
 
@@ -124,6 +124,9 @@ def batched(flow: Step) -> Step:
     ------
     CortseqError : when called, on a flow that does not map a torch tensor (d,) to one of the same shape.
     """
+    many = getattr(flow, "many", None)
+    if many is not None:
+        return many  # type: ignore[no-any-return]
     step = checked(flow)
     mapped = torch.func.vmap(step, randomness="different")
 

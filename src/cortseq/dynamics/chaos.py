@@ -330,13 +330,20 @@ def twin_divergence(
     apart = [np.full(len(states), distance)]
     with torch.no_grad():
         for t in range(n_steps):
-            # one by one: a batch would draw each row from another part of the stream
+            # one by one: a batch would draw each row from another part of the stream, and round otherwise
             states, twins = (
-                torch.stack([flow_of(seed + t)(state) for state in group]) for group in (states, twins)
+                torch.stack([_moved(flow_of(seed + t), state) for state in group])
+                for group in (states, twins)
             )
             apart.append((states - twins).norm(dim=1).numpy())
     distances = np.stack(apart, 1)
     return TwinDivergence(distances, _slope(distances, saturation))
+
+
+def _moved(flow: Step, state: torch.Tensor) -> torch.Tensor:
+    """Return the state (d,) after a step, by the recorded form of the flow where it has one."""
+    many: Step | None = getattr(flow, "many", None)
+    return flow(state) if many is None else many(state)
 
 
 def _slope(distances: np.ndarray, saturation: float) -> float:

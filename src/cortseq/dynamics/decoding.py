@@ -53,10 +53,10 @@ def decode_past(
         then = slice(max(-lag, 0), n_time - max(lag, 0))
         x, past = s[:, now], y[:, then]
         known = np.asarray(np.isfinite(x).all(-1) & np.isfinite(past).all(-1))
-        of_train = known[train]
-        weight, bias = ridge(x[train][of_train], past[train][of_train], penalties, np.nonzero(of_train)[0])
-        guess = x[test][known[test]] @ weight.T + bias
-        out.append(explained(past[test][known[test]], guess)[1])
+        (of_train, bins), (of_test, later) = np.nonzero(known[train]), np.nonzero(known[test])
+        learned, judged = (train[of_train], bins), (test[of_test], later)
+        weight, bias = ridge(x[learned], past[learned], penalties, of_train)
+        out.append(explained(past[judged], x[judged] @ weight.T + bias)[1])
     return np.array(out)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy, xr
-from cortseq.dynamics.jacobians import push_each
+from cortseq.dynamics.jacobians import jacobians_along, push_each
 from cortseq.errors import CortseqError
+from cortseq.traced import traced
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,9 @@ else:
     torch = lazy("torch")
 
 DrivenStep = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
-DrivenTangent = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+DrivenTangent = Callable[
+    ["torch.Tensor", "torch.Tensor", "torch.Tensor"], tuple["torch.Tensor", "torch.Tensor"]
+]
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Driven:
     states : (trial, time, dim) before each bin.
     last : (trial,) position of each trial's last valid bin.
     sizes : of the parts of the state, such as (h, c).
-    tangent : DF v by the state in closed form, of n states (n, dim), inputs (n, m) and vectors (n, dim),
-        where the family writes it.
+    tangent : F(s, x) and DF(s, x) V by the state in closed form, of n states (n, dim), inputs (n, m) and
+        frames (n, dim, k), where the family writes it.
     """
 
     step: DrivenStep
@@ -51,11 +54,20 @@ class Driven:
         """
         with torch.no_grad():
             if self.tangent is not None:
-                return self.step(states, inputs), self.tangent(states, inputs, vectors)
+                new, images = self.tangent(states, inputs, vectors.unsqueeze(-1))
+                return new, images.squeeze(-1)
             dim = vectors.shape[1]
             both = torch.cat([states, inputs], -1)
             padded = torch.cat([vectors, torch.zeros_like(inputs)], -1)
             return push_each(lambda z: self.step(z[:dim], z[dim:]), both, padded)
+
+    def jacobians(self, states: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """Return dF(s, x)/ds of n states (n, dim) and inputs (n, m), (n, dim, dim)."""
+        if self.tangent is None:
+            return jacobians_along(self.step, states, inputs)
+        n, dim = states.shape
+        with torch.no_grad():
+            return self.tangent(states, inputs, torch.eye(dim, dtype=states.dtype).expand(n, dim, dim))[1]
 
     @property
     def stream(self) -> torch.Tensor:
@@ -79,4 +91,5 @@ def driven(fit: Any, recording: xr.Dataset, member: int = 0, trials: ArrayLike |
         )
     inputs, states = one.scan(data)
     ends = np.maximum(data.lengths - 1, 0)
-    return Driven(one.step, inputs, states, ends, one.sizes, one.tangent if one.cell.has_tangent else None)
+    push = traced(one.push) if one.cell.has_tangent else None
+    return Driven(one.step, inputs, states, ends, one.sizes, push)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.linalg.blas import dsyrk
+from scipy.linalg.lapack import dposv
 
 from cortseq._lazy import lazy
 from cortseq.dynamics.jacobians import chunk_size, jacobian_tensor
@@ -123,9 +125,10 @@ def fixed_points(
         every = torch.cat([starts, _settled(step, starts, max_settling, _SETTLED * spread)])
         found, ends = _search(flow, step, every, tolerance * spread, distinct * spread, max_steps)
         slow = ends > tolerance * spread
-        points = found[~slow][_distinct(found[~slow], ends[~slow], distinct * spread)]
+        points = found[~slow]
+        points = points[_distinct(_apart(points, points), ends[~slow], distinct * spread)]
         points, speeds = _polish(flow, step, points)
-        points = points[_distinct(points, speeds, distinct * spread)]
+        points = points[_distinct(_apart(points, points), speeds, distinct * spread)]
         points = points[_order(points.numpy(), distinct * spread)]
         speeds = (step(points) - points).norm(dim=1)
         jacobians = jacobian_tensor(flow, points)
@@ -140,7 +143,7 @@ def fixed_points(
     if at_point.any():
         reached[at_point] = _apart(found[: len(starts)][at_point], points).argmin(1).numpy()
     slow &= ends.isfinite()
-    kept = _distinct(found[slow], ends[slow], distinct * spread)
+    kept = _distinct(_apart(found[slow], found[slow]), ends[slow], distinct * spread)
     return FixedPoints(
         points.numpy(),
         speeds.numpy(),
@@ -196,9 +199,10 @@ def _search(
     leader = torch.arange(len(states))
     for _ in range(max_steps):
         # starts that met go on as one: most end in few places, and Jacobians are what costs
-        alive = leader.unique()
-        alive = alive[_distinct(states[alive], speeds[alive], distance)]
-        leader = alive[_apart(states[leader], states[alive]).argmin(1)]
+        alive, place = leader.unique(return_inverse=True)
+        apart = _apart(states[alive], states[alive])
+        kept = _distinct(apart, speeds[alive], distance)
+        leader, alive = alive[kept][apart[:, kept].argmin(1)][place], alive[kept]
         active = alive[(speeds[alive] > tolerance) & (stalled[alive] < _PATIENCE)]
         if not len(active):
             break
@@ -219,16 +223,9 @@ def _descend(flow: Step, step: Step, states: torch.Tensor, damping: torch.Tensor
     """
     n, d = states.shape
     a = jacobian_tensor(flow, states) - torch.eye(d, dtype=states.dtype)
-    slope = a.mT @ (step(states) - states).unsqueeze(-1)
-    normal = a.mT @ a
-    diagonal = normal.diagonal(dim1=-2, dim2=-1)
-    undamped = diagonal.clone()
     mus = torch.stack([torch.full_like(damping, 1e-14), damping / 10, damping, damping * 10])
     tried = [states]
-    for mu in mus:
-        diagonal.copy_(undamped + mu.unsqueeze(-1))
-        factor, _ = torch.linalg.cholesky_ex(normal)
-        move = torch.cholesky_solve(slope, factor).squeeze(-1)
+    for move in torch.from_numpy(_moves(a.numpy(), (step(states) - states).numpy(), mus.numpy())):
         tried += [states - move * 0.5**i for i in range(_HALVINGS)]
     flat = torch.cat(tried)
     speeds = (step(flat) - flat).norm(dim=1).reshape(-1, n).nan_to_num(nan=torch.inf)
@@ -237,6 +234,24 @@ def _descend(flow: Step, step: Step, states: torch.Tensor, damping: torch.Tensor
     chosen = mus[((best - 1) // _HALVINGS).clamp(1), every]
     damping = torch.where(best == 0, damping * 100, chosen).clamp(1e-12, 1e6)
     return torch.stack(tried)[best, every], speeds[best, every], damping
+
+
+def _moves(a: np.ndarray, residuals: np.ndarray, mus: np.ndarray) -> np.ndarray:
+    """Return p of (A'A + mu) p = A'r for each of several mu (mu, n), (mu, n, d).
+
+    a (n, d, d), residuals (n, d). NaN where A'A + mu is singular.
+    """
+    moves = np.full((len(mus), *residuals.shape), np.nan)
+    for i, (matrix, residual) in enumerate(zip(a, residuals, strict=True)):
+        normal, slope = dsyrk(1.0, matrix.T), matrix.T @ residual
+        diagonal = np.einsum("ii->i", normal)  # a view
+        undamped = diagonal.copy()
+        for j, mu in enumerate(mus[:, i]):
+            diagonal[:] = undamped + mu
+            _, move, singular = dposv(normal, slope)
+            if not singular:
+                moves[j, i] = move
+    return moves
 
 
 def _polish(flow: Step, step: Step, points: torch.Tensor, n_steps: int = 3) -> Any:
@@ -262,13 +277,18 @@ def _apart(a: torch.Tensor, b: torch.Tensor) -> Any:
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _distinct(points: torch.Tensor, speeds: torch.Tensor, distance: float) -> list[int]:
-    """Return positions of points further apart than `distance`, the slowest of each cluster."""
-    apart = _apart(points, points)
+def _distinct(apart: torch.Tensor, speeds: torch.Tensor, distance: float) -> list[int]:
+    """Return positions of points further apart than `distance`, the slowest of each cluster.
+
+    apart (n, n) : distances of the points; speeds (n,).
+    """
+    near = (apart <= distance).numpy()
+    taken = np.zeros(len(near), bool)
     kept: list[int] = []
     for i in speeds.argsort(stable=True).tolist():
-        if not (apart[i, kept] <= distance).any():
+        if not taken[i]:
             kept.append(i)
+            taken |= near[i]
     return kept
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy, xr
 from cortseq.dynamics.driven import Driven, driven
-from cortseq.dynamics.jacobians import chunk_size, jacobians_along
+from cortseq.dynamics.jacobians import chunk_size
 from cortseq.errors import CortseqError
 
 if TYPE_CHECKING:
@@ -53,17 +53,17 @@ def gradient_norms(
 def _member_norms(loop: Driven, lags: np.ndarray, norm: str) -> np.ndarray:
     out = np.full((len(loop.states), len(lags)), np.nan)
     for row, states, inputs, last in zip(out, loop.states, loop.inputs, loop.last, strict=True):
-        for k, product in enumerate(_products(loop.step, states[:last], inputs[:last], lags.max())):
+        for k, product in enumerate(_products(loop.jacobians, states[:last], inputs[:last], lags.max())):
             at = lags == k
             if at.any():
                 row[at] = float(torch.linalg.matrix_norm(product, _ORDERS[norm]))
     return out
 
 
-def _products(step: Any, states: Any, inputs: Any, longest: int) -> Any:
+def _products(jacobians: Any, states: Any, inputs: Any, longest: int) -> Any:
     """Yield the product of the last k Jacobians for k = 0, 1, 2 and so on, each (d, d).
 
-    Rows of `states` and `inputs` are the steps; the newest factor is on the left.
+    `jacobians` of rows of `states` and `inputs`, which are the steps; the newest factor is on the left.
     """
     product = torch.eye(states.shape[1], dtype=torch.float64)
     yield product
@@ -73,7 +73,7 @@ def _products(step: Any, states: Any, inputs: Any, longest: int) -> Any:
         if not len(some):
             return
         with torch.no_grad():
-            for jacobian in jacobians_along(step, some, given):
+            for jacobian in jacobians(some, given):
                 product = product @ jacobian
                 yield product
 

@@ -34,15 +34,20 @@ def ridge(
     if len(x) < 2:
         raise CortseqError("a read-out needs two bins at least", key="x", value=len(x))
     centre, scale = x.mean(0), _scale(x)
-    z, tried = (x - centre) / scale, np.asarray(penalties, dtype=np.float64)
-    joint, d = np.column_stack([np.ones(len(z)), z, y]), z.shape[1]
-    moments = np.stack([joint[fold].T @ joint[fold] for fold in _folds(groups)])
+    d, tried = x.shape[1], np.asarray(penalties, dtype=np.float64)
+    moments = np.stack([_moments((x[fold] - centre) / scale, y[fold]) for fold in _folds(groups)])
     whole = moments.sum(0)
     errors = np.stack([_errors(left_out, _path(whole - left_out, d, tried)) for left_out in moments])
     chosen, every = errors.sum(0).argmin(0), np.arange(y.shape[1])
     coefficients = _path(whole, d, tried)[chosen, :, every]
     weight = coefficients[:, 1:] / scale
     return weight, coefficients[:, 0] - weight @ centre
+
+
+def _moments(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return sums of products of (1, d features, k targets) with each other, (1 + d + k, 1 + d + k)."""
+    joint = np.column_stack([np.ones(len(z)), z, y])
+    return np.asarray(joint.T @ joint)
 
 
 def _scale(x: np.ndarray) -> np.ndarray:

@@ -25,7 +25,9 @@ from cortseq.flow import Flow, Map
 from cortseq.networks.cell import Cell, State
 from cortseq.networks.member import Member
 from cortseq.networks.network import Network
+from cortseq.networks.tangents import product
 from cortseq.observations.tracks import TRACKS
+from cortseq.traced import traced
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +111,7 @@ class Loop:
         """Return d seen (..., n_encoded, k); None where it is 0."""
         if eta is None or (self.map == "sampled" and not self._observation.smooth_draws):
             return None
-        moved = self.member.p["readout_weight"] @ vectors[0]
+        moved = product(self.member.p["readout_weight"], vectors[0])
         if moved_last is not None:
             moved = moved + self.member.p["skip"].unsqueeze(-1) * moved_last
         return self._observation.tangent(self.member.p, eta, moved)
@@ -118,7 +120,7 @@ class Loop:
         weight: torch.Tensor = self.member.q["input_weight"]
         if moved_seen is None:
             return frame.new_zeros(()).expand(*frame.shape[:-2], len(weight), frame.shape[-1])
-        return weight @ moved_seen
+        return product(weight, moved_seen)
 
     def _carried(self, moved_seen: torch.Tensor | None, frame: torch.Tensor) -> list[torch.Tensor]:
         """Return the rows of the image that belong to the skip."""
@@ -162,8 +164,10 @@ def flow(
         held, _ = network.look(member.p, y, nothing)
     generator = torch.Generator().manual_seed(seed)
     loop = Loop(replace(member, q=holding(member, shape, inputs)), map, held, generator)
-    push = loop.push if loop.has_tangent else None
-    return Flow(loop.step, loop.member.dim, map, push, batches=True)
+    many, push = loop.step, loop.push if loop.has_tangent else None
+    if map != "sampled":  # a draw is made anew at every call
+        many, push = traced(many), push and traced(push)
+    return Flow(loop.step, loop.member.dim, map, push, many)
 
 
 def held_observation(shape: dict[str, Any], input: ArrayLike) -> torch.Tensor:

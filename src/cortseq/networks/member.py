@@ -82,12 +82,17 @@ class Member:
         """Return the flat state (..., dim) one bin after `state` (..., dim), with the input x (..., n_in)."""
         return torch.cat(self.cell.step(self.q, state.split(self.sizes, -1), self.drive(x)), -1)
 
-    def tangent(self, state: torch.Tensor, x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        """Return DF v by the state in closed form; states, vectors (n, dim), inputs (n, n_in)."""
+    def push(
+        self, state: torch.Tensor, x: torch.Tensor, frames: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the states one bin later (n, dim) and DF V by the state in closed form, (n, dim, k).
+
+        Of states (n, dim), inputs (n, n_in) and frames V (n, dim, k).
+        """
         parts, drive = state.split(self.sizes, -1), self.drive(x)
-        columns = vectors.unsqueeze(-1).split(self.sizes, -2)
         held = torch.zeros_like(drive).unsqueeze(-1)  # the input does not move
-        return torch.cat(self.cell.tangent(self.q, parts, drive, columns, held), -2).squeeze(-1)
+        images = self.cell.tangent(self.q, parts, drive, frames.split(self.sizes, -2), held)
+        return torch.cat(self.cell.step(self.q, parts, drive), -1), torch.cat(images, -2)
 
     def scan(self, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs (trial, time, n_in) and flat states (trial, time, dim) before each bin of `data`."""

@@ -20,7 +20,7 @@ FAULTS = [
     ),
     Fault(
         "The tangent of the rate network uses the transposed matrix.",
-        "Rate.tangent", "(w @ v + moved)", "(w.mT @ v + moved)", TANGENTS,
+        "Rate.tangent", "product(w, v)", "product(w.mT, v)", TANGENTS,
     ),
     Fault(
         "Input and forget gate of the LSTM change places.",
@@ -40,7 +40,7 @@ FAULTS = [
     ),
     Fault(
         "Resources are used up by U, not by the facilitated u.",
-        "Stp.step", "speed = rec + u * r", "speed = rec + use * r", ("test_networks_by_hand.py -k plastic",),
+        "Stp._recovery", "_towards(u, *to_u[1:]) * r", "use * r", ("test_networks_by_hand.py -k plastic",),
     ),
     Fault(
         "Plastic synapses start at a steady state that is none.",

@@ -16,6 +16,7 @@ from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.dynamics.lyapunov import lyapunov_spectrum
 from cortseq.errors import CortseqError
 from cortseq.flow import batched
+from cortseq.networks import loop
 
 if TYPE_CHECKING:
     import torch
@@ -149,7 +150,8 @@ def _without_noise(fit: Any, member: int) -> Callable[[int], Any]:
 
 
 def _noisy(fit: Any, member: int) -> Callable[[int], Any]:
-    return lambda seed: fit.flow(member, "sampled", seed=seed)
+    one = fit.member(member)  # the same in every draw
+    return lambda seed: loop.flow(one, fit.card, "sampled", seed=seed)
 
 
 def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,6 +13,7 @@ from cortseq.networks.cell import State
 from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, relu_slope
 from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.signed import balanced_start, column_signs, signed_weights
+from cortseq.networks.tangents import product
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +84,7 @@ class Dale(Recurrent):
     ) -> State:
         """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,), w = state, vectors, q["recurrent"]
-        return (leaky_tangent(v, relu_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
+        return (leaky_tangent(v, relu_slope(h @ w.mT + drive) * (product(w, v) + moved), q["leak"]),)
 
     @property
     def lipschitz(self) -> float:

@@ -15,6 +15,7 @@ from cortseq.models.work import Size, Work
 from cortseq.networks.cell import State
 from cortseq.networks.families.rate import leaky, leaky_tangent, tanh_slope
 from cortseq.networks.recurrent import Recurrent
+from cortseq.networks.tangents import product
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +105,7 @@ class Esn(Recurrent):
     ) -> State:
         """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,), w = state, vectors, q["recurrent"]
-        return (leaky_tangent(v, tanh_slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
+        return (leaky_tangent(v, tanh_slope(h @ w.mT + drive) * (product(w, v) + moved), q["leak"]),)
 
     def compiled_states(self, p: Params, x: torch.Tensor) -> torch.Tensor | None:
         """Return h before each bin (trial, time, hidden) where nothing is differentiated, else None."""

@@ -11,6 +11,7 @@ from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.networks.cell import State
 from cortseq.networks.recurrent import Recurrent
+from cortseq.networks.tangents import product
 from cortseq.observations.arrays import row
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Gru(Recurrent):
         """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,) = state, vectors
         r, z, inner, n = (part.unsqueeze(-1) for part in self._gates(q, h, drive))
-        w_r, w_z, w_n = (q["recurrent"] @ v).chunk(3, -2)
+        w_r, w_z, w_n = product(q["recurrent"], v).chunk(3, -2)
         u_r, u_z, u_n = moved.chunk(3, -2)
         d_n = (1 - n**2) * (u_n + r * w_n + inner * r * (1 - r) * (w_r + u_r))
         return (torch.lerp(d_n, v, z) + (h.unsqueeze(-1) - n) * z * (1 - z) * (w_z + u_z),)

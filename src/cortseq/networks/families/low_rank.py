@@ -12,6 +12,7 @@ from cortseq.data import Params
 from cortseq.networks.cell import Count, State
 from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, tanh_slope
 from cortseq.networks.recurrent import Recurrent
+from cortseq.networks.tangents import product
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +101,9 @@ class LowRank(Recurrent):
         """Return the image of the tangent vectors, (hidden, k), in the order that costs rank x hidden."""
         (h,), (v,) = state, vectors
         slope = tanh_slope(h @ q["recurrent"].mT + drive)
-        through = q["left"] @ (q["right"].mT @ v) / self.hidden  # W v, in the order that costs rank x hidden
+        through = (
+            product(q["left"], product(q["right"].mT, v)) / self.hidden
+        )  # W v, in the order that costs rank x hidden
         return (leaky_tangent(v, slope * (through + moved), q["leak"]),)
 
 

@@ -11,6 +11,7 @@ from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.networks.cell import State
 from cortseq.networks.recurrent import Recurrent
+from cortseq.networks.tangents import product
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +80,7 @@ class Lstm(Recurrent):
         i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
         out = torch.tanh(f * c + i * g)
         gains = torch.cat([i * (1 - i) * g, f * (1 - f) * c, i * (1 - g**2), o * (1 - o) * out], -1)
-        d_i, d_f, d_g, d_o = (gains.unsqueeze(-1) * (w @ d_h + moved)).chunk(4, -2)
+        d_i, d_f, d_g, d_o = (gains.unsqueeze(-1) * (product(w, d_h) + moved)).chunk(4, -2)
         d_c = f.unsqueeze(-1) * d_c + d_i + d_f + d_g
         return d_o + (o * (1 - out**2)).unsqueeze(-1) * d_c, d_c
 

@@ -11,6 +11,7 @@ from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.networks.cell import State
 from cortseq.networks.recurrent import Recurrent
+from cortseq.networks.tangents import product
 
 if TYPE_CHECKING:
     import torch
@@ -121,7 +122,7 @@ class Rate(Recurrent):
         """Return the image of the tangent vectors, (hidden, k)."""
         (h,), (v,), w = state, vectors, q["recurrent"]
         slope = tanh_slope if self.nonlinearity == "tanh" else relu_slope
-        return (leaky_tangent(v, slope(h @ w.mT + drive) * (w @ v + moved), q["leak"]),)
+        return (leaky_tangent(v, slope(h @ w.mT + drive) * (product(w, v) + moved), q["leak"]),)
 
 
 MODEL = Rate

@@ -13,6 +13,7 @@ from cortseq.networks.cell import State, Synapses
 from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, relu_slope
 from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.signed import balanced_start, column_signs, signed_weights
+from cortseq.networks.tangents import combined, product
 
 if TYPE_CHECKING:
     import torch
@@ -110,45 +111,43 @@ class Stp(Recurrent):
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         """Return the next h, u and x, each (..., trial, hidden)."""
         h, u, x = state
-        flat = h.ndim == 1
-        use, fac, rec, dt, leak = (
-            q[k].squeeze(-2) if flat and q[k].ndim > 1 else q[k]
-            for k in ("use", "fac_rate", "rec_rate", "dt", "leak")
-        )
+        use, active, _, to_u, to_x = self._recovery(q, h, u)
+        u, x = _towards(u, *to_u[1:]), _towards(x, *to_x[1:])
+        target = torch.relu((u * x / use * active) @ q["recurrent"].mT + drive)
+        return leaky(h, target, _row(q["leak"], h), self.leak), u, x
+
+    def _recovery(self, q: Params, h: torch.Tensor, u: torch.Tensor) -> tuple[Any, ...]:
+        """Return U, the active h, its rate r, and for u and x where they go: speed, target, what stays."""
+        use, fac, rec, dt = (_row(q[k], h) for k in ("use", "fac_rate", "rec_rate", "dt"))
         active = torch.relu(h)  # h < 0 is never reached, but a root search may ask for it
         r = self.rate_scale * active
         speed = fac + use * r
-        target = use * (fac + r) / speed
-        u = target + (u - target) * torch.exp(-dt * speed)
-        speed = rec + u * r
-        target = rec / speed
-        x = target + (x - target) * torch.exp(-dt * speed)
-        target = torch.relu((u * x / use * active) @ q["recurrent"].mT + drive)
-        return leaky(h, target, leak, self.leak), u, x
+        to_u = speed, use * (fac + r) / speed, torch.exp(-dt * speed)
+        speed = rec + _towards(u, *to_u[1:]) * r
+        return use, active, r, to_u, (speed, rec / speed, torch.exp(-dt * speed))
 
     def tangent(
         self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
     ) -> State:
         """Return the images of the tangent vectors of h, u and x, each (hidden, k)."""
-        h, u, x = (part.unsqueeze(-1) for part in state)
+        h, u, x = state
         d_h, d_u, d_x = vectors
-        use, fac, rec, dt = (q[k].reshape(-1, 1) for k in ("use", "fac_rate", "rec_rate", "dt"))
-        active, d_active = torch.relu(h), (h > 0) * d_h
-        r, d_r = self.rate_scale * active, self.rate_scale * d_active
-        speed = fac + use * r
-        target, stay = use * (fac + r) / speed, torch.exp(-dt * speed)
+        fac, dt = _row(q["fac_rate"], h), _row(q["dt"], h)
+        use, active, r, (speed, target, stay), to_x = self._recovery(q, h, u)
+        d_active = (h > 0).to(h.dtype)
+        d_r = self.rate_scale * d_active
         d_target = use * fac * (1 - use) / speed**2  # by r, as d_stay
         d_stay = -dt * use * stay
-        d_u = stay * d_u + ((1 - stay) * d_target + d_stay * (u - target)) * d_r
-        u = target + (u - target) * stay
-        speed, d_speed = rec + u * r, r * d_u + u * d_r
-        target, stay = rec / speed, torch.exp(-dt * speed)
-        d_x = stay * d_x - ((1 - stay) * target / speed + dt * stay * (x - target)) * d_speed
-        x = target + (x - target) * stay
-        d_released = (active * (x * d_u + u * d_x) + u * x * d_active) / use
+        by_h = ((1 - stay) * d_target + d_stay * (u - target)) * d_r
+        d_u = combined((stay, d_u), (by_h, d_h))
+        u, (speed, target, stay) = _towards(u, target, stay), to_x
+        by_speed = -((1 - stay) * target / speed + dt * stay * (x - target))
+        d_x = combined((stay, d_x), (by_speed * r, d_u), (by_speed * u * d_r, d_h))
+        x, share = _towards(x, target, stay), active / use
+        d_released = combined((share * x, d_u), (share * u, d_x), (u * x * d_active / use, d_h))
         w = q["recurrent"]
-        slope = relu_slope((u * x / use * active).squeeze(-1) @ w.mT + drive)
-        return leaky_tangent(d_h, slope * (w @ d_released + moved), q["leak"]), d_u, d_x
+        slope = relu_slope((u * x / use * active) @ w.mT + drive)
+        return leaky_tangent(d_h, slope * (product(w, d_released) + moved), q["leak"]), d_u, d_x
 
     @property
     def signed(self) -> bool:
@@ -158,6 +157,16 @@ class Stp(Recurrent):
     def synapses(self, q: Params) -> Synapses:
         """Return U and the rates of recovery in Hz."""
         return Synapses(*(q[name].squeeze(-2) for name in ("use", "fac_rate", "rec_rate")))
+
+
+def _row(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return what holds of each unit without its axis of trials, where `like` is one state without one."""
+    return value.squeeze(-2) if like.ndim == 1 and value.ndim > 1 else value
+
+
+def _towards(value: torch.Tensor, target: torch.Tensor, stay: torch.Tensor) -> torch.Tensor:
+    """Return the value after it decayed to its target, of which a share `stay` of the distance is left."""
+    return target + (value - target) * stay
 
 
 MODEL = Stp
