@@ -46,3 +46,18 @@ def test_what_torch_cannot_record_is_called_itself():
     with torch.no_grad():
         for i in range(2 * traced._REPEATED):
             assert recorded(torch.full((2,), float(i))).tolist() == [i, i]
+
+
+def test_a_cell_from_outside_is_called_itself():
+    """It may branch on a value, and a recording would keep the branch that its first state took."""
+
+    class Cell:
+        def step(self, x):
+            return 2 * x if bool(x.sum() > 0) else -x
+
+    cell = Cell()
+    step = traced.traced(cell.step, of=cell)
+    with torch.no_grad():
+        for _ in range(2 * traced._REPEATED):
+            assert step(torch.tensor([1.0])).tolist() == [2.0]
+            assert step(torch.tensor([-1.0])).tolist() == [1.0]

@@ -9,7 +9,7 @@ import importlib
 import types
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["lazy", "ndimage", "pd", "sparse", "special", "xr"]
+__all__ = ["blas", "lapack", "lazy", "ndimage", "pd", "sparse", "special", "xr"]
 
 
 class _Lazy(types.ModuleType):
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 else:
     pd, xr = lazy("pandas"), lazy("xarray")
 
+blas: Any = lazy("scipy.linalg.blas")
+lapack: Any = lazy("scipy.linalg.lapack")
 ndimage: Any = lazy("scipy.ndimage")
 sparse: Any = lazy("scipy.sparse")
 special: Any = lazy("scipy.special")

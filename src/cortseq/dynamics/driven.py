@@ -91,5 +91,5 @@ def driven(fit: Any, recording: xr.Dataset, member: int = 0, trials: ArrayLike |
         )
     inputs, states = one.scan(data)
     ends = np.maximum(data.lengths - 1, 0)
-    push = traced(one.push) if one.cell.has_tangent else None
+    push = traced(one.push, one.cell) if one.cell.has_tangent else None
     return Driven(one.step, inputs, states, ends, one.sizes, push)

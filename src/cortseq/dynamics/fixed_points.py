@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
-from scipy.linalg.lapack import dposv
 
-from cortseq._lazy import lazy
+from cortseq._lazy import blas, lapack, lazy
 from cortseq.dynamics.jacobians import chunk_size, jacobian_tensor
 from cortseq.errors import CortseqError
 from cortseq.flow import Step, as_states, batched, checked, map_of
@@ -243,12 +241,12 @@ def _moves(a: np.ndarray, residuals: np.ndarray, mus: np.ndarray) -> np.ndarray:
     """
     moves = np.full((len(mus), *residuals.shape), np.nan)
     for i, (matrix, residual) in enumerate(zip(a, residuals, strict=True)):
-        normal, slope = dsyrk(1.0, matrix.T), matrix.T @ residual
+        normal, slope = blas.dsyrk(1.0, matrix.T), matrix.T @ residual
         diagonal = np.einsum("ii->i", normal)  # a view
         undamped = diagonal.copy()
         for j, mu in enumerate(mus[:, i]):
             diagonal[:] = undamped + mu
-            _, move, singular = dposv(normal, slope)
+            _, move, singular = lapack.dposv(normal, slope)
             if not singular:
                 moves[j, i] = move
     return moves

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cortseq._lazy import lazy
+from cortseq._lazy import blas, lapack, lazy
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor
 from cortseq.errors import CortseqError
 from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, evaluate, map_of
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import torch
 else:
     torch = lazy("torch")
-blas: Any = lazy("scipy.linalg.blas")
-lapack: Any = lazy("scipy.linalg.lapack")
 
 # per step: the state, and what the map makes of the frame there
 Images = Iterator[tuple["torch.Tensor", np.ndarray]]

@@ -166,7 +166,7 @@ def flow(
     loop = Loop(replace(member, q=holding(member, shape, inputs)), map, held, generator)
     many, push = loop.step, loop.push if loop.has_tangent else None
     if map != "sampled":  # a draw is made anew at every call
-        many, push = traced(many), push and traced(push)
+        many, push = traced(many, network.cell), push and traced(push, network.cell)
     return Flow(loop.step, loop.member.dim, map, push, many)
 
 
