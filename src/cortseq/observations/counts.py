@@ -34,6 +34,7 @@ else:
 HIGH_COUNTS = ("count_centre", "count_scale")  # parameters by which high counts are standardised
 FIXED = frozenset(HIGH_COUNTS)  # measured on training trials, not learned
 HIGH = 20.0  # mean count per bin above which a network sees a unit's counts standardised
+_TABLE = 100_000  # counts up to which ln y! is looked up
 _MAX_ETA = 30.0  # of a log mean in a regression: keeps a step that is too long finite
 
 
@@ -117,7 +118,11 @@ class CountReadout(Readout):
 
     def constant(self, p: Params, y: torch.Tensor) -> torch.Tensor:
         """Return ln y! summed over units, (trial, time)."""
-        return torch.lgamma(y + 1).sum(-1)
+        most = int(y.max()) if y.numel() else 0
+        if most > _TABLE:
+            return torch.lgamma(y + 1).sum(-1)
+        # looked up: windows of limited memory ask for it anew in every epoch
+        return torch.lgamma(torch.arange(1, most + 2, dtype=y.dtype, device=y.device))[y.long()].sum(-1)
 
     def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
         """Return exp(eta), eta held in its range: expected counts per bin, (..., unit)."""

@@ -111,12 +111,12 @@ class Prepared(Engine):
         return target, known
 
     def _constant(self, data: Data, params: Params) -> np.ndarray:
-        """Return the part of the loss that does not depend on the read-out, (time, trial)."""
+        """Return the part of the loss without a read-out, (time, trial); 0 in bins that do not count."""
         p = {name: value[0].double() for name, value in params.items()}
-        valid = data.valid.reshape(*data.valid.shape, *(1,) * (data.y.ndim - 2))
-        y = torch.as_tensor(np.where(valid, data.y, 0)).double()
-        each = self.network.observation.constant(p, y).numpy()
-        return np.ascontiguousarray((each * data.valid).T)
+        found = np.zeros(data.valid.shape)
+        y = torch.as_tensor(data.y[data.counted]).double()
+        found[data.counted] = self.network.observation.constant(p, y).numpy()
+        return np.ascontiguousarray(found.T)
 
     def _scored(self, batch: Batch, first: int, stop: int, scored: int) -> tuple[np.ndarray, float]:
         """Mask (time, trial) of the valid bins that are not before `scored`, and their constant."""
