@@ -70,7 +70,9 @@ def test_the_installed_torch_is_told_as_torch_tells_it():
 
 
 @pytest.mark.parametrize("family, takes", [("rate", True), ("lstm", True), ("esn", False), ("null", False)])
-@pytest.mark.parametrize("device, there, wanted", [("cuda", False, True), ("auto", True, True), ("auto", False, False)])
+@pytest.mark.parametrize(
+    "device, there, wanted", [("cuda", False, True), ("auto", True, True), ("auto", False, False)]
+)
 def test_only_networks_that_are_trained_take_the_token(device, there, wanted, family, takes, monkeypatch):
     monkeypatch.setattr(jobs, "gpu_present", lambda: there)
     plan = SimpleNamespace(study=SimpleNamespace(device=device))
