@@ -193,9 +193,12 @@ def test_noise_of_a_member_is_that_of_its_solo_fit(family, counts):
 
 @pytest.mark.parametrize("track", ["counts", "symbols", "signal"])
 def test_windows_of_an_epoch_go_into_the_engine_that_is_there(track, made, request, monkeypatch):
-    """Two engines for a whole fit, and the parameters of a fit that makes new ones every epoch."""
+    """Two engines for a whole fit, and the parameters of a fit that makes new ones every epoch.
+
+    An epoch takes about half of the windows of 8 bins.
+    """
     recording = request.getfixturevalue(track)
-    model = models.Rate(hidden=5, memory=3, epochs=4, batch=8, **NOISY)
+    model = models.Rate(hidden=5, memory=7, epochs=4, batch=8, **NOISY)
     kept = learned(model, recording, 2)
     assert len(made) == 2
     monkeypatch.setattr(Graphed, "replace", lambda *given: False)
