@@ -17,6 +17,7 @@ from cortseq.networks.training.engines import graphed
 from cortseq.networks.training.engines.graphed import Graphed
 from cortseq.networks.training.strategies import Generalised, Scheduled, Teacher
 
+CHOOSE = engines.choose
 NOISY = {"input_dropout": 0.3, "hidden_dropout": 0.2, "input_noise": 0.1}
 
 
@@ -239,3 +240,21 @@ def test_validation_holds_no_more_trials_than_a_training_step(members, batch, mo
     params = model.initial(train, members, 0)
     gradient.descend(model.network(train), model.training, params, train, valid, Run(), True)
     assert made[1].recorded[False, False][0].shape == (members, most)
+
+
+@pytest.mark.parametrize("track", ["counts", "symbols", "signal"])
+@pytest.mark.parametrize("family", trained())
+def test_a_fit_of_the_recorded_engine_equals_the_one_of_a_cpu(family, track, made, request, monkeypatch):
+    """All members at once against one after another, without noise, whole trials and windows: 1e-8."""
+    recording = request.getfixturevalue(track)
+    for more in ({}, {"memory": 5}):
+        model = small(family, input_dropout=0, hidden_dropout=0, **more)
+        recorded = learned(model, recording, 2, np.float64)
+        with monkeypatch.context() as patch:
+            patch.setattr(engines, "choose", CHOOSE)
+            train, valid = Data.of(recording, range(20)), Data.of(recording, range(20, 26))
+            params = model.initial(train, 2, 0, np.float64)
+            alone = gradient.descend(model.network(train), model.training, params, train, valid, Run())
+        assert recorded.card["execution"] == "graphed" != alone.card["execution"]
+        for name, value in alone.params.items():
+            assert torch.allclose(recorded.params[name], value, rtol=0, atol=1e-8), (name, more)
