@@ -4,7 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: results test lint bench clean
+.PHONY: results test lint bench bench-gpu clean
 
 results: .venv/ready
 	$(BIN)/snakemake --cores $(CORES) --quiet rules
@@ -22,6 +22,9 @@ lint: .venv/ready-test
 
 bench: .venv/ready-bench
 	$(BIN)/python -m benchmarks
+
+bench-gpu: .venv/ready
+	$(BIN)/python -m benchmarks.gpu
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 import os
+import re
 import sys
 import time
 import traceback
@@ -88,9 +91,27 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
-def gpu_present() -> bool:
-    """Return whether an NVIDIA device is visible, without importing torch."""
-    return Path("/dev/nvidia0").exists() and os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
+def gpu_present(devices: Path = Path("/dev")) -> bool:
+    """Return whether torch would find an NVIDIA device, without importing torch.
+
+    Parameters
+    ----------
+    devices : folder of the system's device files; a container may have only some of them, `nvidia2` say.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    named = re.match(r"[0-9]+$|GPU-|MIG-", visible)  # CUDA ignores what follows an entry that is no device
+    return named is not None and any(devices.glob("nvidia[0-9]*")) and _built_for_cuda()
+
+
+@functools.cache
+def _built_for_cuda() -> bool:
+    """Return whether the installed torch can use CUDA, as the file that states its build says."""
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.origin is None:
+        return False
+    stated = Path(torch.origin).with_name("version.py").read_text(encoding="utf-8")
+    cuda = re.search(r"^cuda\b[^=]*= *(.+)$", stated, re.MULTILINE)
+    return cuda is not None and cuda[1].strip() != "None"
 
 
 def versions() -> dict[str, str]:

@@ -63,3 +63,24 @@ def test_dropout_on_the_device_learns(counts):
     null = models.Null().fit(counts, range(20), range(20, 26))
     gain = fit.log_prob(counts, range(26, 40)).sum((1, 2)) - null.log_prob(counts, range(26, 40)).sum()
     assert (gain > 50).all() and fit.card["execution"] == "graphed"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_member_with_dropout_equals_its_solo_fit(family, counts):
+    """Its random numbers are its own; a few epochs, to rounding."""
+    model = small(family, hidden=8, epochs=2, batch=16, input_dropout=0.2, hidden_dropout=0.2)
+    several, alone = (
+        model.fit(counts, range(20), range(20, 26), members=n, seed=1, device="cuda") for n in (3, 1)
+    )
+    for name, value in alone.params.items():
+        assert torch.allclose(several.params[name][:1], value, atol=1e-4), name
+
+
+def test_windows_of_a_limited_memory_are_recorded_once(counts, monkeypatch):
+    from cortseq.networks.training.engines import graphed
+
+    recordings, record = [], graphed.recorded
+    monkeypatch.setattr(graphed, "recorded", lambda *given: recordings.append(1) or record(*given))
+    model = models.Rate(hidden=8, memory=7, epochs=4, batch=8)
+    fit = model.fit(counts, range(20), range(20, 26), members=2, device="cuda")
+    assert fit.card["execution"] == "graphed" and len(recordings) == 2  # learning, and validation

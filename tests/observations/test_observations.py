@@ -14,7 +14,7 @@ from cortseq import recording as rec
 from cortseq.compiled import conway_maxwell
 from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.observations import Mixture, emission_of, names, observation_of
+from cortseq.observations import Mixture, arrays, emission_of, names, normaliser, observation_of
 from cortseq.preprocess import preprocess
 from cortseq.sources.synthetic import SOURCE as Synthetic
 
@@ -440,3 +440,33 @@ def test_a_mixture_is_for_counts(symbols, signal):
     for recording in (symbols, signal):
         with pytest.raises(CortseqError, match=r"mixture.*got 2"):
             models.Rate(mixture=2).fit(recording, range(20), range(20, 26))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(7,), (5, 3), (4, 2, 9), (300, 41)])
+def test_a_chosen_index_is_that_of_multinomial(shape, dtype):
+    """The same numbers from the same generator, which then stands where multinomial leaves it."""
+    weights = torch.rand(shape, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    ours, theirs = (torch.Generator().manual_seed(2) for _ in range(2))
+    for _ in range(3):
+        expected = torch.multinomial(weights.reshape(-1, shape[-1]), 1, generator=theirs)
+        assert torch.equal(arrays.chosen(weights, ours), expected.reshape(shape[:-1]))
+
+
+@pytest.mark.parametrize("members", [(), (3,)])
+def test_sums_of_conway_maxwell_on_a_gpu_are_the_compiled_ones(members):
+    """Run on a CPU: ln Z and both gradients (1e-10), and two numbers kept for each eta, whatever the support."""
+    face = readout("conway_maxwell", 4, 40)
+    random = torch.Generator().manual_seed(0)
+    eta = torch.randn(*members, 5, 6, 4, generator=random, dtype=torch.float64)
+    nu = (0.5 + torch.rand(*members, *(1, 1) * len(members), 4, generator=random)).double()
+    found, kept = [], []
+    for sums in (face._sums, lambda *given: normaliser.compiled_sums(*given, support=40)):
+        leaves = [value.clone().requires_grad_() for value in (eta, nu)]
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+            log_z = normaliser.LogNormaliser.apply(*leaves, sums)
+        log_z.square().sum().backward()
+        found.append([log_z.detach(), *(value.grad for value in leaves)])
+    assert kept == [eta.numel()] * 4
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-10)

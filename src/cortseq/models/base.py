@@ -78,6 +78,7 @@ class Model(Specification):
 
     role: ClassVar[Role]
     has_members: ClassVar[bool] = False
+    uses_gpu: ClassVar[bool] = False  # whether `learn` computes on a GPU where the study's device is one
     # Whether `forecast` is exact or a Monte-Carlo estimate, or follows the labels of a chain.
     forecasts: ClassVar[Kind] = "exact"
     # Rung of the ladder of baselines (`cortseq.scoring.ladder`) of its fits, where the role does not say.

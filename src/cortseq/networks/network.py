@@ -208,8 +208,8 @@ class Network:
 
 def _affine(weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Return W x + b (..., to) of x (..., from); W (to, from), b (to,), or both with members first."""
-    while weight.ndim < x.ndim and weight.ndim > 2:
-        weight = weight.unsqueeze(1)
+    if weight.ndim > 2 and x.ndim > weight.ndim:  # broadcasting would copy W for every trial
+        return (x.flatten(1, -2) @ weight.mT).reshape(*x.shape[:-1], weight.shape[-2]) + row(bias, x)
     return x @ weight.mT + row(bias, x)
 
 

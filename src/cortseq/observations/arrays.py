@@ -79,6 +79,14 @@ class TorchDraws:
         return torch._standard_gamma(shape, generator=self.generator) * dispersion * mean
 
 
+def chosen(weights: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    """Draw an index (...) by weights (..., choice), the numbers of `torch.multinomial`.
+
+    On a GPU that function waits for the device twice, to check its weights.
+    """
+    return (weights / torch.empty_like(weights).exponential_(1, generator=generator)).argmax(-1)
+
+
 def row(parameter: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Return a parameter per feature, (feature,) or (member, feature), shaped to broadcast against `like`.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cortseq._lazy import lazy, sparse, special
-from cortseq.observations import states
+from cortseq.observations import arrays, states
 from cortseq.observations.base import Distribution, Params, Readout
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ class CategoricalReadout(Readout):
 
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """Draw a label for every eta (..., label): integers (...)."""
-        flat = torch.softmax(eta, -1).reshape(-1, self.n_features)
-        return torch.multinomial(flat, 1, generator=generator).reshape(eta.shape[:-1])
+        return arrays.chosen(torch.softmax(eta, -1), generator)
 
 
 class CategoricalStates(states.StateEmission):

@@ -9,6 +9,7 @@ sums are compiled, `cortseq.compiled.conway_maxwell`. Conway & Maxwell 1962, J I
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -58,16 +59,16 @@ class ConwayMaxwellReadout(CountReadout):
         nu = arrays.row(p["log_dispersion"], eta).clamp(*LOG_NU).exp()
         return torch.minimum(eta.clamp_min(MIN_LOG_RATE), nu * math.log(self.support)), nu
 
-    def _sums(self, eta: torch.Tensor, nu: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ln Z and E[y], one term after another: no array has an axis for the terms."""
+    def _sums(self, eta: torch.Tensor, nu: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return ln Z, E[y] and E[ln y!], one term after another: no array has an axis for the terms."""
         with torch.no_grad():  # the largest term, by which all are divided
             mode = (eta / nu).exp().floor().clamp(0, self.support)
             largest = mode * eta - nu * torch.lgamma(mode + 1)
-        total, first = torch.zeros_like(eta), torch.zeros_like(eta)
+        total, first, logs = (torch.zeros_like(eta) for _ in range(3))
         for k, log_factorial in enumerate(self.log_factorial):
             w = (k * eta - nu * log_factorial - largest).exp()
-            total, first = total + w, first + k * w
-        return total.log() + largest, first / total
+            total, first, logs = total + w, first + k * w, logs + log_factorial * w
+        return total.log() + largest, first / total, logs / total
 
     def log_prob(self, p: Params, eta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return log p(y) in nats summed over units, (...), for eta and y (..., unit)."""
@@ -79,10 +80,11 @@ class ConwayMaxwellReadout(CountReadout):
         return y.new_zeros(y.shape[:-1])
 
     def _log_z(self, eta: torch.Tensor, nu: torch.Tensor) -> torch.Tensor:
-        if eta.is_cuda:
-            return self._sums(eta, nu)[0]
+        found = (
+            self._sums if eta.is_cuda else functools.partial(normaliser.compiled_sums, support=self.support)
+        )
         apply: Any = normaliser.LogNormaliser.apply  # torch declares no types for it
-        log_z: torch.Tensor = apply(eta, nu, self.support)
+        log_z: torch.Tensor = apply(eta, nu, found)
         return log_z
 
     def mean(self, p: Params, eta: torch.Tensor) -> torch.Tensor:
@@ -104,8 +106,7 @@ class ConwayMaxwellReadout(CountReadout):
 
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """Draw counts (..., unit), one for every eta."""
-        flat = self._terms(p, eta)[1].reshape(-1, self.support + 1)
-        return torch.multinomial(flat, 1, generator=generator).reshape(eta.shape).to(eta.dtype)
+        return arrays.chosen(self._terms(p, eta)[1], generator).to(eta.dtype)
 
 
 class ConwayMaxwell(CountDistribution):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import lazy
+from cortseq.observations import arrays
 from cortseq.observations.base import Params, Readout
 from cortseq.observations.categorical import softmax_tangent
 
@@ -95,7 +96,6 @@ class Mixture(Readout):
     def draw(self, p: Params, eta: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """Draw a component for every eta (..., n_readout), then its bin, (..., n_features)."""
         log_w, etas = self._parts(eta)
-        flat = log_w.exp().reshape(-1, self.components)
-        chosen = torch.multinomial(flat, 1, generator=generator).reshape(*log_w.shape[:-1], 1, 1)
+        chosen = arrays.chosen(log_w.exp(), generator)[..., None, None]
         picked = etas.gather(-2, chosen.expand(*chosen.shape[:-1], self.n_features)).squeeze(-2)
         return self.component.draw(p, picked, generator)

@@ -92,7 +92,7 @@ class Plan:
     def on_gpu(self, model: Model) -> bool:
         """Return whether a fit of a model computes on an accelerator."""
         wanted = self.study.device == "cuda" or (self.study.device == "auto" and jobs.gpu_present())
-        return model.role == "recurrent" and wanted
+        return model.uses_gpu and wanted
 
     def fit_seconds(self, dataset: str, variant: str) -> float:
         """Return about how many seconds a fit takes on a recording of a usual size."""

@@ -64,8 +64,7 @@ FAULTS = [
     ),
     Fault(
         "Draws of a mixture always take the likeliest component.",
-        "Mixture.draw", "torch.multinomial(flat, 1, generator=generator).reshape(*log_w",
-        "flat.argmax(-1).reshape(*log_w", TESTS,
+        "Mixture.draw", "arrays.chosen(log_w.exp(), generator)", "log_w.argmax(-1)", TESTS,
     ),
     Fault(
         "The categorical read-out starts at frequencies, not at their logarithms.",

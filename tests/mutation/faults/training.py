@@ -4,6 +4,7 @@ from mutation.records import Fault
 
 STEP = "test_one_step.py"
 TRAINING = (STEP, "test_training.py")
+DEVICE = ("test_device_path.py",)
 
 FAULTS = [
     Fault(
@@ -152,5 +153,33 @@ FAULTS = [
     Fault(
         "A checkpoint forgets the moments of the optimiser.",
         "_Descent.load", "if moments:", "if False:", ("test_checkpoints.py -k resumed or killed",),
+    ),
+    Fault(
+        "A recorded step draws the noise of the first member for all.",
+        "Graphed._replay", "draws.integer(noise.INPUT)", "batch.draws[0].integer(noise.INPUT)", DEVICE,
+    ),
+    Fault(
+        "A recorded step keeps the windows of the first epoch.",
+        "Graphed.replace", "old.copy_(new)", "pass", DEVICE,
+    ),
+    Fault(
+        "Nodes of a recorded step live on.",
+        "Graphed._forget", "self.derived, self.q, self.started = {}, {}, ()", "pass", DEVICE,
+    ),
+    Fault(
+        "A recording that failed leaves the process on its stream.",
+        "Graphed._captured", "torch.cuda.set_stream(stream)", "pass", DEVICE,
+    ),
+    Fault(
+        "The matrices of members are copied for every trial.",
+        "_affine", "(x.flatten(1, -2) @ weight.mT).reshape(*x.shape[:-1], weight.shape[-2])", "x @ weight.unsqueeze(1).mT", DEVICE,
+    ),
+    Fault(
+        "A torch without CUDA takes the token of a GPU.",
+        "gpu_present", " and _built_for_cuda()", "", ("test_devices.py",),
+    ),
+    Fault(
+        "An echo-state network takes the token of a GPU.",
+        "Plan.on_gpu", "model.uses_gpu", 'model.role == "recurrent"', ("test_devices.py",),
     ),
 ]  # fmt: skip

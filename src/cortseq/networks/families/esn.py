@@ -38,6 +38,7 @@ class Esn(Recurrent):
     fixed: ClassVar = frozenset({"recurrent", "input_weight", "bias", "start", "leak"})
 
     reservoir: ClassVar = True
+    uses_gpu: ClassVar = False
 
     family: Literal["esn"] = "esn"
     hidden: Annotated[int, Field(ge=1)] = 300

@@ -34,10 +34,10 @@ _TERMINATED = 128 + 15  # the exit status of a process that SIGTERM ended
 
 
 def resolve(device: str) -> str:
-    """Return the device; "auto" is "cuda" where there is one."""
+    """Return the device; "auto" is "cuda" where there is one, "cuda:1" is the second."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise CortseqError("no CUDA device is available", key="device", value=device, fix="use cpu or auto")
     return device
 
@@ -130,28 +130,39 @@ class _Roles:
         seed: int,
     ):
         self.network, self.training, self.seed, self.data = network, training, seed, train
+        self.params, self.on_cpu = params, device == "cpu"
         self._engine = functools.partial(
             engines.choose, network, params=params, training=training, device=device, together=together
         )
         self.memory = network.memory if windows.limits(network.memory, train) else None
-        self.forced: Engine | None = None
-        self._renew(1)
+        self.train, self.forced = self._engines(self._drawn(1))
         self.rows = max(1, round(len(self.train) / len(train.y)))
         self.valid = self._engine(valid if self.memory is None else windows.draw(valid, self.memory, seed, 0))
 
-    def _renew(self, epoch: int) -> None:
-        data, self.epoch = self.data, epoch
-        if self.memory is not None:
-            data = windows.draw(data, self.memory, self.seed, epoch)
-        self.train = self._engine(data)
+    def _drawn(self, epoch: int) -> Data:
+        """Return the training trials, or the windows of an epoch."""
+        self.epoch = epoch
+        return self.data if self.memory is None else windows.draw(self.data, self.memory, self.seed, epoch)
+
+    def _engines(self, data: Data) -> tuple[Engine, Engine | None]:
+        """Return the engine where inputs are known, and the one where a strategy makes them, if it does.
+
+        They are one and the same where the first would learn nothing, or on a GPU the first step alone, for
+        which nothing is worth recording.
+        """
         strategy = self.training.strategy
-        if not strategy.plain(1.0):
-            self.forced = self._engine(data, strategy=strategy)
+        if strategy.plain(1.0):
+            return self._engine(data), None
+        forced = self._engine(data, strategy=strategy)
+        return (self._engine(data) if self.on_cpu and strategy.plain(0.0) else forced), forced
 
     def at(self, epoch: int) -> None:
-        """Make the engines those of `epoch`."""
-        if self.memory is not None and epoch != self.epoch:
-            self._renew(epoch)
+        """Make the engines those of `epoch`: a recorded step goes on with the trials of that epoch."""
+        if self.memory is None or epoch == self.epoch:
+            return
+        data = self._drawn(epoch)
+        if self.forced is not None or not self.train.replace(data, self.params):
+            self.train, self.forced = self._engines(data)
 
     def learning(self, progress: float) -> Engine:
         """Return the engine of a step at a fraction of the epochs: the fast one if inputs are known."""
@@ -296,7 +307,8 @@ class _Descent:
         engine = self.roles.valid
         engine.prepare(self.flat.p)
         total = np.zeros(len(self.members))
-        size = 256 * self.roles.rows
+        # all members at once hold no more than one alone, or than a training step
+        size = min(256, max(256 // len(self.members), self.training.batch)) * self.roles.rows
         for first in range(0, len(engine), size):
             index = np.arange(first, min(first + size, len(engine)))
             total += engine.loss(engine.batch(np.tile(index, (len(self.members), 1))))

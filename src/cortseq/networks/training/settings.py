@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,8 @@ class Training(Specification):
     In a study these are keys of the model's entry beside its other settings; `Recurrent.training` is this
     part of them.
     """
+
+    uses_gpu: ClassVar[bool] = True  # a family that learns in another way says False
 
     epochs: Count = Field(
         200, description="passes over the training trials, over which the learning rate falls"

@@ -66,9 +66,18 @@ class Engine:
     name = ""
 
     def __init__(self, network: Network, data: Data, training: Training):
-        self.network, self.data, self.training = network, data, training
+        self.network, self.training = network, training
+        self._count(data)
+
+    def _count(self, data: Data) -> None:
+        """Note the trials, their events and their lengths."""
+        self.data = data
         self.events = data.n_events().sum(1).astype(float)
         self.length = np.maximum(data.lengths, 1)
+
+    def replace(self, data: Data, params: Params) -> bool:
+        """Take other trials of the same shape, and return True; False: another engine is needed for them."""
+        return False
 
     def __len__(self) -> int:
         """Return the number of trials."""

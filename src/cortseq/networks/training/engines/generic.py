@@ -32,13 +32,19 @@ class Generic(Engine):
         super().__init__(network, data, training)
         self.device, self.strategy = device, strategy
         self.dtype = params["readout_weight"].dtype
-        p = {name: value[0] for name, value in params.items()}
-        x, y, mask = network.tensors(p, data, slice(None), self.dtype)
-        last = before(p, x, mask)
-        self.last = None if last is None else last.to(device)
-        self.x, self.y, self.mask = x.to(device), y.to(device), mask.to(device, self.dtype)
-        self.counted = torch.as_tensor(data.counted).to(device, self.dtype)
+        self.x, self.y, self.mask, self.counted, self.last = self._trials(data, params)
         self.observation = network.observation
+
+    def _trials(
+        self, data: Data, params: Params
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Return inputs, observations, masks of known and of scored bins, what a skip sees: on the device."""
+        p = {name: value[0] for name, value in params.items()}
+        x, y, mask = self.network.tensors(p, data, slice(None), self.dtype)
+        last = before(p, x, mask)
+        counted = torch.as_tensor(data.counted).to(self.device, self.dtype)
+        x, y, mask = x.to(self.device), y.to(self.device), mask.to(self.device, self.dtype)
+        return x, y, mask, counted, None if last is None else last.to(self.device)
 
     # -- the contract -----------------------------------------------------------------------------
 
