@@ -54,7 +54,7 @@ from cortseq.models.chains import chain
 def later():
     from cortseq.networks.families.rate import leaky
 """
-    found = fingerprint._imports(ast.parse(code))
+    found = fingerprint._imports(fingerprint._syntax(ast.parse(code)))
     assert {
         "cortseq.store",
         "cortseq.recording",
