@@ -77,7 +77,7 @@ FAULTS = [
     ),
     Fault(
         "The p-value of the t distribution is one-sided.",
-        "_student", "2 * float(stdtr(", "float(stdtr(", STATISTICS,
+        "_student", "2 * float(special.stdtr(", "float(special.stdtr(", STATISTICS,
     ),
     Fault(
         "Neighbouring windows of a continuous recording may be blocks of their own.",

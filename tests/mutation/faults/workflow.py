@@ -34,7 +34,7 @@ FAULTS = [
     ),
     Fault(
         "Imports inside functions are no part of a fingerprint.",
-        "_imports", "for node in ast.walk(tree):", "for node in ast.iter_child_nodes(tree):", CODE,
+        "_syntax", "for node in ast.walk(tree):", "for node in ast.iter_child_nodes(tree):", CODE,
     ),
     Fault(
         "A fingerprint holds the named modules only, none that they import.",
@@ -42,7 +42,7 @@ FAULTS = [
     ),
     Fault(
         "Modules that are imported from a package are no part of a fingerprint.",
-        "_imports", "found.add(inner if _path(inner) else str(node.module))", "found.add(str(node.module))", CODE,
+        "_imports", 'name if _path(name) else name.rpartition(".")[0]', 'name.rpartition(".")[0]', CODE,
     ),
     Fault(
         "A changed family does not fit its models again.",
