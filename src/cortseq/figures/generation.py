@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BEST = {"correlation": 1.0}  # of a measure; 0 of the others
+_FAR = 20.0  # times the typical error, beyond which an axis is logarithmic for the others to be told apart
 
 
 def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -56,6 +57,15 @@ def _panel(ax: Axes, part: pd.DataFrame, models: list[str], measure: str) -> Non
     else:
         low = 0.0
     room = 0.06 * (high - low) if np.isfinite(high - low) and high > low else 0.1
+    typical = max(ruler, float(part["value"].median()))
+    if measure not in BEST and np.isfinite(high) and high > _FAR * typical > 0:
+        ax.set_xscale("symlog", linthresh=typical)
+        first, last = int(np.ceil(np.log10(typical))), int(np.floor(np.log10(high)))
+        powers = range(first, last + 1, max(1, (last - first + 2) // 3))
+        ax.set_xticks([0, *(10.0**power for power in powers)], ["0", *(f"$10^{{{p}}}$" for p in powers)])
+        ax.set_xticks([], minor=True)
+        room = 0.06 * typical
+        high *= 2.0
     ax.set_xlim(low - room, high + room)
     ax.set_xlabel(f"{measure} ({'1' if measure in BEST else '0'} is best)")
 
@@ -76,7 +86,8 @@ FIGURE = base.Figure(
     caption=(
         "Whether a model left to itself produces data like the recording. Each panel compares one "
         "statistic of simulated and recorded test trials; each dot is a random restart. The black line is "
-        "one half of the recorded trials against the other, which a perfect model reaches."
+        "one half of the recorded trials against the other, which a perfect model reaches. Where a model is "
+        "far off, the axis is logarithmic beyond the typical error."
     ),
     needs=("generation",),
     applies=applies,

@@ -72,7 +72,7 @@ def _panel(ax: Axes, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
 def _verdict(one: xr.Dataset) -> str:
     """Return the verdict, with its reason in words where it is none."""
     verdict, reason = one.attrs["chaotic"], one.attrs.get("chaotic_reason", "")
-    return style.wrapped(f"{verdict}: {reason}", 34) if verdict == "no verdict" and reason else verdict
+    return style.wrapped(f"{verdict}: {reason}", 24) if verdict == "no verdict" and reason else verdict
 
 
 FIGURE = base.of_dynamics(

@@ -15,12 +15,14 @@ SETTINGS = {
 }
 # About how many seconds a step takes on a recording of a usual size.
 _SECONDS = {"forecasts": 3.0, "memory": 1.0, "generation": 1.0, "ceilings": 1.0, "quality": 5.0}
+_DRAWN = 25.0  # of forecasts whose futures are drawn, as networks' are
 _SMOOTHED = 30.0
 
 
 def task(plan: Plan, task: str, dataset: str, model: str, fold: int) -> Step:
     """Do a task with the variant of a model that is best on validation."""
     variants = able(plan, task, dataset)[model]
+    drawn = task == "forecasts" and plan.model(dataset, variants[0]).role == "recurrent"
     at = {"dataset": dataset, "fold": fold}
     given = {of: [plan.path(of, variant=v, **at) for v in variants] for of in ("fits", "scores")}
     return plan.step(
@@ -31,7 +33,7 @@ def task(plan: Plan, task: str, dataset: str, model: str, fold: int) -> Step:
         key={"task": task, "model": model, **at},
         params={"variants": variants, "study": plan.settings(*SETTINGS[task])},
         modules=plan.families(dataset, variants),
-        seconds=_SECONDS[task],
+        seconds=_DRAWN if drawn else _SECONDS[task],
     )
 
 
