@@ -32,8 +32,17 @@ def test_no_text_of_a_csv_is_a_formula(tmp_path):
     assert (tmp_path / "x.csv").read_text().splitlines() == [
         "label,x,'=y", "'=1+1,-1,1", "'@SUM(A1),-1,1", "'+a,-1,1", "'-b,-1,1", "-1.5,-1,1", "-,-1,1", "a=b,-1,1"
     ]  # fmt: skip
+    assert list(store.read_table(tmp_path / "x.csv").columns) == ["label", "x", "=y"]
+    assert store.read_table(tmp_path / "x.csv")["label"].tolist() == labels
     store.write_table(pd.DataFrame({"label": labels}), tmp_path / "x.parquet")
     assert store.read_table(tmp_path / "x.parquet")["label"].tolist() == labels
+
+
+@pytest.mark.parametrize("text", ["'=1", "''-b", "'plain", "-0.05 -0.06 0.01", "=", "it's"])
+def test_a_text_of_a_csv_comes_back_as_it_was(tmp_path, text):
+    """Exponents of members, say, which begin with a minus sign."""
+    store.write_table(pd.DataFrame({"each": [text, "a"]}), tmp_path / "x.csv")
+    assert store.read_table(tmp_path / "x.csv")["each"].tolist() == [text, "a"]
 
 
 def test_a_failed_write_leaves_nothing_and_keeps_the_old(tmp_path):

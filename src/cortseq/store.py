@@ -11,6 +11,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import tempfile
 import warnings
 import zipfile
@@ -24,6 +25,7 @@ from cortseq._lazy import pd, xr
 from cortseq.errors import CortseqError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_FORMULA = re.compile(r"'*[=@+\-\t\r]")  # how a text begins that a spreadsheet may run, guarded or not
 _FAILED = '{"failed": '  # how a file begins that stands for a product which could not be made
 
 
@@ -152,7 +154,7 @@ def read_json(path: str | Path) -> Any:
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table as .csv (nine significant digits) or .parquet by the suffix.
 
-    Texts that a spreadsheet would run as a formula get a `'` in front in a .csv.
+    Texts that a spreadsheet would run as a formula get a `'` in front in a .csv; `read_table` takes it away.
     """
     with atomic(path) as temporary:
         if str(path).endswith(".parquet"):
@@ -165,7 +167,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
 
 def _no_formula(value: Any) -> Any:
     """Return a text that no spreadsheet takes for a formula: labels come from data. Numbers stay."""
-    if not isinstance(value, str) or len(value) < 2 or value[0] not in "=@+-\t\r":
+    if not isinstance(value, str) or len(value) < 2 or not _FORMULA.match(value):
         return value
     with contextlib.suppress(ValueError):
         float(value)
@@ -173,12 +175,20 @@ def _no_formula(value: Any) -> Any:
     return f"'{value}"
 
 
+def _as_written(value: Any) -> Any:
+    """Return the text that `_no_formula` was given."""
+    guarded = isinstance(value, str) and value.startswith("'") and _FORMULA.match(value)
+    return value[1:] if guarded else value
+
+
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a table; only an empty cell is missing (pandas would take the model `null` for one)."""
     _made(path)
     if str(path).endswith(".parquet"):
         return pd.read_parquet(path)
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    texts = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
+    return table.assign(**{c: table[c].map(_as_written) for c in texts}).rename(columns=_as_written)
 
 
 def write_text(text: str, path: str | Path) -> None:
