@@ -77,13 +77,11 @@ class Step:
         """Return the step as plain values, of which `Step(**plain)` makes it again."""
         return dataclasses.asdict(self)
 
-    def found(self) -> dict[str, Any] | None:
-        """Return what the note would say of the files as they are now; None where one is missing."""
+    def found(self) -> dict[str, Any]:
+        """Return what the note would say of settings and files as they are now, without files that are lost."""
         recipe = [self.script, self.given, self.made, self.params, self.key]
         text = json.dumps(recipe, sort_keys=True)
         digests = {file: _digest(file) for file in (*self.inputs, *self.outputs) if Path(file).is_file()}
-        if len(digests) < len({*self.inputs, *self.outputs}):
-            return None
         return {"recipe": sha256(text.encode()).hexdigest(), "files": digests}
 
     @property
@@ -91,8 +89,7 @@ class Step:
         """Return whether its outputs are there, from the same settings, code and content of its inputs."""
         if os.environ.get(AGAIN) or not self.note.is_file():
             return False
-        found = self.found()
-        return found is not None and found == json.loads(self.note.read_text(encoding="utf-8"))
+        return bool(json.loads(self.note.read_text(encoding="utf-8")) == self.found())
 
     def make(self, folder: Path, threads: int, config: Mapping[str, Any]) -> None:
         """Run the script, which lies in `folder`, and write the note.

@@ -93,8 +93,8 @@ FAULTS = [
         "Step.found", "{file: _digest(file) for", '{file: _digest(file) if file in self.outputs else "" for', STEPS,
     ),
     Fault(
-        "A step whose output was lost is left as it is.",
-        "Step.found", "if len(digests) < len({*self.inputs, *self.outputs}):", "if not digests:", STEPS,
+        "A step whose output was lost or changed is left as it is.",
+        "Step.found", "(*self.inputs, *self.outputs)", "self.inputs", STEPS,
     ),
     Fault(
         "A step that is asked for again is left as it is.",
