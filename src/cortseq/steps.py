@@ -78,7 +78,7 @@ class Step:
         return dataclasses.asdict(self)
 
     def found(self) -> dict[str, Any]:
-        """Return what the note would say of settings and files as they are now, without files that are lost."""
+        """Return what the note would say now of the settings, and of the files that are there."""
         recipe = [self.script, self.given, self.made, self.params, self.key]
         text = json.dumps(recipe, sort_keys=True)
         digests = {file: _digest(file) for file in (*self.inputs, *self.outputs) if Path(file).is_file()}
