@@ -199,7 +199,7 @@ class Refitted:
     """A regression against a constant, both fitted anew in every fold and equally good on average.
 
     y = x b + noise of variance 1, x and noise normal, with p weights b of one size. Least squares learns p
-    weights from n trials at the cost of p / (n - p - 1) of the variance of its errors, a mean at that of 1 / n:
+    weights from n trials at the cost of p / (n - p - 1) of the variance of its errors, a mean at 1 / n:
     the size of b is the one at which both predict equally well.
 
     Attributes

@@ -1,16 +1,18 @@
 """Members trained at once on a CUDA device, beside one member after another.
 
-`cases` is the group `gpu` of `python -m benchmarks`: a peer is timed with one member and its time is multiplied.
-`python -m benchmarks.gpu [--rehearse] [--seconds 420] [--output results/bench/gpu]` (`make bench-gpu`) is one
-report of a device that was never used before:
+`cases` is the group `gpu` of `python -m benchmarks`: a peer is timed with one member and its time is
+multiplied.
+
+`make bench-gpu`, or `python -m benchmarks.gpu [--rehearse] [--seconds 420] [--output results/bench/gpu]`,
+writes one report of a device that was never used before:
 
     steps      a training step of all members on the device, and of one member in the CPU's fastest engine
     scaling    the same for 1 to 256 members, with the most memory that was held
     scores     bits per event of fits on the device less those of the same fits on the CPU: at most 1e-3
 
-It needs cortseq's sources, torch, numpy, numba, scipy, pandas, xarray, pydantic and threadpoolctl; no zarr and no
-Snakemake. A part that the seconds do not reach, or that fails, is written as "not measured". `--rehearse` runs
-everything with tiny sizes on a CPU: its numbers say nothing of a device.
+It needs cortseq's sources, torch, numpy, numba, scipy, pandas, xarray, pydantic and threadpoolctl; neither
+zarr nor Snakemake. A part that the seconds do not reach, or that fails, is written as "not measured".
+`--rehearse` runs everything with tiny sizes on a CPU: its numbers say nothing of a device.
 
 Everything is float32 without TF32, so that results can be compared. Times are wall seconds up to
 `torch.cuda.synchronize`.
@@ -132,7 +134,7 @@ def _first(result):
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is measured: a recording, members of `steps`, numbers of members of `scaling`, seconds a timing."""
+    """What is measured: a recording, members of `steps`, numbers of members of `scaling`, seconds."""
 
     units: int = N_UNITS
     hidden: int = 64
@@ -317,7 +319,8 @@ def markdown(found: dict[str, Any]) -> str:
     lines += [REHEARSAL, ""] if device["rehearsal"] else []
     lines += ["Times of the CPU are those of one core, one member after another.", ""]
     lines += [
-        f"{device['cpu']}, {device['cores']} cores; {device['versions']}; {device['date']}; {found.get('seconds', 0):.0f} s",
+        f"{device['cpu']}, {device['cores']} cores; {device['versions']}; {device['date']}; "
+        f"{found.get('seconds', 0):.0f} s",
         "",
     ]
     for table in ("steps", "scaling", "scores"):

@@ -1,4 +1,4 @@
-"""What each process imports: what it uses, told by the modules that are there in the end and not by seconds."""
+"""Each process imports what it uses and no more, as the modules say that are there in the end."""
 
 import ast
 import json

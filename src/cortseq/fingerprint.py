@@ -83,9 +83,7 @@ class _Syntax(TypedDict):
     """What a fingerprint needs of the text of one file, wherever it lies."""
 
     digest: str  # of the syntax tree without docstrings
-    imported: list[
-        str
-    ]  # names that statements import from cortseq, as in "cortseq.store" or "cortseq.store.read"
+    imported: list[str]  # names from cortseq, as in "cortseq.store" or "cortseq.store.read"
     families: list[str]  # names of classes taken from the package, as in `models.Rate`
 
 

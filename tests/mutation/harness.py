@@ -112,7 +112,7 @@ class Worker:
         """The first test of a target that fails, "" where all pass."""
         name, _, expression = target.partition(" -k ")
         arguments = ["-x", "-q", "--no-header", "-p", "no:cacheprovider"]
-        # the server has imported libraries that bring plug-ins of pytest: they are not rewritten, and need not be
+        # libraries that the server has imported bring plug-ins of pytest: they need not be rewritten
         arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         arguments += [str(f.relative_to(self.tree)) for f in _files(self.tree, target)]
         arguments += ["-k", expression] if expression else []

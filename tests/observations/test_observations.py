@@ -455,7 +455,7 @@ def test_a_chosen_index_is_that_of_multinomial(shape, dtype):
 
 @pytest.mark.parametrize("members", [(), (3,)])
 def test_sums_of_conway_maxwell_on_a_gpu_are_the_compiled_ones(members):
-    """Run on a CPU: ln Z and both gradients (1e-10), and two numbers kept for each eta, whatever the support."""
+    """Run on a CPU: ln Z and both gradients (1e-10); two numbers are kept for each eta."""
     face = readout("conway_maxwell", 4, 40)
     random = torch.Generator().manual_seed(0)
     eta = torch.randn(*members, 5, 6, 4, generator=random, dtype=torch.float64)

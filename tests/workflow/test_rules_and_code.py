@@ -18,6 +18,7 @@ from cortseq import models, splits, stages, store, study
 from cortseq import recording as rec
 from cortseq.scoring import compare, products
 from cortseq.stages.fits import fit
+from cortseq.steps import Named
 
 ROOT = Path(__file__).parents[2]
 STUDY = {
@@ -128,14 +129,6 @@ def test_a_session_is_learned_from_the_same_fold_of_the_one_before(plan):
 # -- scripts, run here on products of two folds ------------------------------------------------------
 
 
-class Named(list):
-    """What Snakemake gives for inputs: a list whose parts have names."""
-
-    def __init__(self, values=(), **names):
-        super().__init__([*values, *names.values()])
-        self.__dict__.update(names)
-
-
 @pytest.fixture(scope="module")
 def products_of(tmp_path_factory):
     """Trials, a manifest of two folds with other units in each, fits and scores of null and psth."""
@@ -173,7 +166,8 @@ def run(name: str, out: Path, **given) -> None:
 
 
 def inputs(out: Path, **more) -> Named:
-    return Named(trials=[str(out / "trials/d.zarr.zip")], split=[str(out / "splits/d.json")], **more)
+    files = {"trials": [str(out / "trials/d.zarr.zip")], "split": [str(out / "splits/d.json")]}
+    return Named(files | more)
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +217,7 @@ def test_the_comparison_takes_each_fold_from_its_own_products(products_of, score
     names = ("comparison", "variants", "budget", "sessions", "timing")
     output = {name: str(out / f"{name}.csv") for name in names}
     params = SimpleNamespace(study={"out": str(out), "seed": 0, "burn_in": 2, "variants": variants})
-    run("compare", out, params=params, output=SimpleNamespace(**output), input=Named())
+    run("compare", out, params=params, output=SimpleNamespace(**output), input=Named({}))
     table = store.read_table(out / "comparison.csv").set_index("model")
     gathered = []
     for name, model in (("null", models.Null()), ("psth", models.Psth())):
@@ -294,7 +288,7 @@ def test_dynamics_stand_beside_their_controls(products_of, monkeypatch):
             beside = [str(out / "failed.zarr.zip")]
             store.write_failure("no member has a finite loss", beside[0])
         fits = [str(out / "fits/d/rate/fold0.safetensors")]
-        output = Named(product=str(out / "dynamics.zarr.zip"), table=str(out / f"{name}.csv"))
+        output = Named({"product": str(out / "dynamics.zarr.zip"), "table": str(out / f"{name}.csv")})
         more = inputs(out, fit=fits, shuffled=beside, refits=[])
         run("dynamics", out, input=more, output=output, params=SimpleNamespace(**shared), wildcards=where)
         tables[name] = store.read_table(output.table).set_index("quantity")

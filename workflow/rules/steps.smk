@@ -1,5 +1,5 @@
-# Fits, scores, tasks, dynamics, figures and phenomena: jobs of several steps each. What of a job is made already is
-# left as it is, which is why its outputs are updated and not removed first.
+# Fits, scores, tasks, dynamics, figures and phenomena: jobs of several steps each. A step that is made is left
+# as it is. Its outputs are therefore marked `update`: Snakemake removes others before a job begins.
 for batch in stages.jobs(PLAN):
 
     rule:

@@ -101,9 +101,7 @@ class LowRank(Recurrent):
         """Return the image of the tangent vectors, (hidden, k), in the order that costs rank x hidden."""
         (h,), (v,) = state, vectors
         slope = tanh_slope(h @ q["recurrent"].mT + drive)
-        through = (
-            product(q["left"], product(q["right"].mT, v)) / self.hidden
-        )  # W v, in the order that costs rank x hidden
+        through = product(q["left"], product(q["right"].mT, v)) / self.hidden
         return (leaky_tangent(v, slope * (through + moved), q["leak"]),)
 
 
