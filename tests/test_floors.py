@@ -35,7 +35,7 @@ FLOORS = [
     {"models", "fingerprint"},
     {"theory", "processes"},
     {
-        "store", "recording", "data", "flow", "traced", "matrices", "timing", "checks", "binning", "plugins",
+        "store", "recording", "data", "scaling", "flow", "traced", "matrices", "timing", "checks", "binning", "plugins",
         "products", "entries", "yamlfile", "download", "jobs", "steps", "cortseq",
     },
     {"observations"},

@@ -16,6 +16,7 @@ from cortseq.models.work import Size
 from cortseq.scoring import blocks
 from cortseq.scoring.compare import RESAMPLES
 from cortseq.scoring.statistics import FEWEST_RESTARTS, smallest_p
+from cortseq.sources import asked
 from cortseq.sources.base import Source
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
     file = fetch.available(source, plan.mirrors)
     if file is None and source.needs_file:
         return None
-    raw = source.load(file, plan.seed)
+    raw = asked.read(source, file, plan.seed)
     with about(file):
         recording = preprocess.judged(raw, source)
         manifest = splits.split(recording, splits.Deal.of(plan), source, name)
@@ -147,7 +148,7 @@ def facts(
         "memory_mb": round(sum(v.nbytes for v in recording.variables.values()) / 1e6, 3),
         "read": json.loads(recording.attrs.get("read", "{}")),
         "covariates": _ranges(recording, recording.attrs.get("covariates", [])),
-        "inputs": list(map(str, recording["input"].values)) if "input" in recording.coords else [],
+        "inputs": _inputs(recording),
         "folds": [{role: len(fold[role]) for role in splits.ROLES} for fold in manifest["folds"]],
         "dropped": manifest["folds"][0].get(
             "units_dropped", manifest["folds"][0].get("channels_dropped", {})
@@ -206,6 +207,24 @@ def _ranges(recording: xr.Dataset, names: list[str]) -> dict[str, str]:
     return found
 
 
+def _inputs(recording: xr.Dataset) -> dict[str, str]:
+    """Return the range of each input, its lag in bins, and which share of it is missing."""
+    if "inputs" not in recording:
+        return {}
+    made = json.loads(recording.attrs.get("inputs", "{}"))
+    seen = recording["inputs"].values[recording["valid"].values]
+    found = {}
+    for name, values in zip(recording["input"].values.astype(str), seen.T, strict=True):
+        known = values[np.isfinite(values)]
+        said = f"{known.min():.4g} to {known.max():.4g}" if known.size else "never known"
+        lag = made.get(name, {}).get("lag", 0)
+        said += f" (lag {lag})" if lag else ""
+        found[name] = said + (
+            f", {1 - known.size / values.size:.1%} missing" if len(known) < len(values) else ""
+        )
+    return found
+
+
 def lines(found: dict[str, Any]) -> list[str]:
     """Return the facts of one dataset as lines of text."""
     name, kind = found["dataset"], found["track"]
@@ -220,8 +239,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         said.append(f"  missing: {found['missing_bins']} bins are masked")
     for key in ("covariates", "inputs"):
         if found[key]:
-            values = found[key].items() if isinstance(found[key], dict) else [(n, "") for n in found[key]]
-            said.append(f"  {key}: {', '.join(f'{label} {value}'.strip() for label, value in values)}")
+            said.append(f"  {key}: {'; '.join(f'{label} {value}' for label, value in found[key].items())}")
     said.append(f"  {_split(found)}")
     said.append(
         f"  fits: {found['fits']} of up to {found['members']} members{_longest(found)}; "

@@ -56,7 +56,9 @@ class Data:
         object.__setattr__(self, "observation", self.observation or self.kind.default)
 
     @classmethod
-    def of(cls, recording: xr.Dataset, trials: Trials = None, sees: Sequence[str] = ()) -> Data:
+    def of(
+        cls, recording: xr.Dataset, trials: Trials = None, sees: Sequence[str] = (), driven: bool = True
+    ) -> Data:
         """Take some trials (all: None) of a Recording as arrays.
 
         Parameters
@@ -64,6 +66,7 @@ class Data:
         recording : a Recording.
         trials : (trial,) positions along `trial`.
         sees : what a model is given beside observations and inputs, of "labels" and "place" (`Model.sees`).
+        driven : whether the model is given inputs.
         """
         if trials is not None:
             recording = recording.isel(trial=np.asarray(trials, int))
@@ -71,7 +74,7 @@ class Data:
         y = rec.observations(recording)
         n = TRACKS[kind].n_features(y, recording.attrs.get("n_symbols", 0))
         inputs = None
-        if "inputs" in recording:
+        if driven and "inputs" in recording:
             inputs = recording["inputs"].transpose("trial", "time", "input").values
         return cls(
             kind,
@@ -231,13 +234,6 @@ def check_card(data: Data, card: dict[str, Any]) -> None:
             f"the fit is for {card['n_features']} features of {card['track']}, "
             f"the recording has {data.n_features} of {data.track}",
             fix="select the fold's units or channels",
-        )
-    if data.n_inputs != card["n_inputs"]:
-        raise CortseqError(
-            f"the fit is for {card['n_inputs']} inputs",
-            key="inputs",
-            value=data.n_inputs,
-            fix="score the recording with the inputs it was fitted with",
         )
     if data.observation != card["observation"]:
         raise CortseqError(

@@ -58,6 +58,7 @@ def facts(study: Study) -> dict[str, Facts]:
             flowing=tuple(name for name, v in variants.items() if v.model.has_flow),
             roles=frozenset(v.model.role for v in variants.values()),
             tasks={task: tuple(able(study, task, variants)) for task in TASKS},
+            driven=bool(source.inputs),
             signed=any(m.signed for m in flows),
             plastic=any(m.plastic for m in flows),
             saturating=any(m.saturates for m in flows),

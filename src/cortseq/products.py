@@ -42,6 +42,7 @@ PATHS = {
     "variants": "variants.csv",
     "budget": "budget.csv",
     "sessions": "sessions.csv",
+    "corners": "corners.csv",
     "claims": "claims.csv",
     "failures": "failures.csv",
     "timing": "timing.csv",
@@ -69,6 +70,7 @@ class Facts:
         default_factory=dict
     )  # task -> models that do it
     signed: bool = False  # some dissected network obeys Dale's law
+    driven: bool = False  # the recording has inputs
     plastic: bool = False  # some dissected network has synapses with short-term plasticity
     saturating: bool = False  # some dissected network has tanh units
     carried: tuple[str, ...] = ()  # variants that learn the sessions of a sequence one after another

@@ -11,7 +11,7 @@ from cortseq import fetch, preprocess, proposing, signs
 from cortseq._lazy import xr
 from cortseq.download import allowed
 from cortseq.errors import CortseqError, about
-from cortseq.sources import registry
+from cortseq.sources import asked, registry
 
 
 def read(path: str | Path, source: str | None = None, *, seed: int = 0, **keys: Any) -> xr.Dataset:
@@ -42,7 +42,7 @@ def read(path: str | Path, source: str | None = None, *, seed: int = 0, **keys: 
     one = proposing.typed({"source": source or _only(path if not streamed else str(path), keys), **entry})
     file = fetch.available(one, [])
     with about(file):
-        raw = one.load(file, seed)
+        raw = asked.read(one, file, seed)
         recording = preprocess.judged(raw, one)
     for sign in signs.of(recording):
         if sign.level == "warn":

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from untrained import untrained
 
-from cortseq import models, store, study
+from cortseq import models, study
 from cortseq import recording as rec
 from cortseq.dynamics import calibration
 from cortseq.dynamics.laboratory import open_loop
@@ -86,16 +86,19 @@ def test_a_refit_tells_the_truth_and_what_is_found_of_it(counts):
     assert np.isfinite(row["value"]) and row["value"] != row["truth"]
 
 
-def test_a_network_with_inputs_keeps_its_intervals(counts, tmp_path):
-    recording = counts.assign(inputs=(("trial", "time", "input"), np.zeros((*counts["valid"].shape, 1))))
-    fit = untrained(models.Rate(hidden=3), recording)
-    said = []
-    one = calibration.refit(fit, recording, {}, 0, say=said.append)
-    store.write_table(one, tmp_path / "a.csv")
-    assert calibration.calibrated(table(5.0, 4.9, 5.1), [store.read_table(tmp_path / "a.csv")] * 20).equals(
-        table(5.0, 4.9, 5.1)
+def test_a_network_with_inputs_is_drawn_from_under_them(counts):
+    """What is drawn follows the inputs of the recording, which are carried over."""
+    rng = np.random.default_rng(0)
+    u = np.repeat(rng.integers(0, 2, (40, 1, 1)), 16, axis=1).astype(float)
+    rate = np.where(u, 4.0, 0.3) * np.ones(counts["counts"].shape[-1])
+    driven = counts.assign(
+        counts=(("trial", "time", "unit"), rng.poisson(rate)), inputs=(("trial", "time", "input"), u)
     )
-    assert "cannot draw" in said[0]
+    fit = models.Rate(hidden=4, epochs=60, batch=4).fit(driven, range(20), range(20, 30), members=1)
+    run = calibration.drawn(fit, driven, seed=3)
+    mean = run["counts"].values.mean((1, 2))
+    assert run["inputs"].identical(driven["inputs"])
+    assert np.median(mean[u[:, 0, 0] > 0]) > 2 > 1 > np.median(mean[u[:, 0, 0] == 0])
 
 
 def test_too_few_refits_are_refused():

@@ -368,5 +368,5 @@ def test_a_fit_with_inputs_does_without_them_nowhere(family, counts):
     assert np.isfinite(fit.log_prob(driven)).all()
     with pytest.raises(CortseqError, match="inputs: the fit is for 1 inputs"):
         fit.log_prob(counts)
-    with pytest.raises(CortseqError, match="cannot run freely"):
+    with pytest.raises(CortseqError, match="a free run replays inputs"):
         fit.simulate(2, 3)

@@ -393,7 +393,9 @@ def test_figures_draw_what_the_tables_say(fits, counts, tmp_path):
     for name, (figure, shown) in drawn.items():
         style.save(figure, shown, tmp_path / name)
         assert (tmp_path / f"{name}.svg").stat().st_size > 1000 and len(shown)
-    empty = generation.compare(fits["rate"], counts.assign(inputs=counts["counts"]), ROLES["test"])
+    driven = counts.assign(inputs=(("trial", "time", "input"), np.zeros((40, 16, 1))))
+    glm = models.Glm(history=2).fit(driven, ROLES["train"], ROLES["valid"])
+    empty = generation.compare(glm, driven, ROLES["test"])
     assert generation_figure.draw(empty.assign(model="rate", role="recurrent"))[1].empty
 
 

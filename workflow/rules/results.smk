@@ -13,6 +13,7 @@ rule compare:
         variants=path("variants"),
         budget=path("budget"),
         sessions=path("sessions"),
+        corners=path("corners"),
         timing=path("timing"),
     log:
         OUT + "/logs/compare.log",
@@ -121,6 +122,7 @@ rule report:
         comparison=rules.compare.output.comparison,
         variants=rules.compare.output.variants,
         timing=rules.compare.output.timing,
+        corners=rules.compare.output.corners,
         claims=rules.claims.output,
         trials=expand(rules.preprocess.output, dataset=PLAN.variants),
         splits=expand(rules.split.output, dataset=PLAN.variants),

@@ -4,7 +4,7 @@ import pandas as pd
 
 from cortseq import products, store
 from cortseq.jobs import job
-from cortseq.scoring import audits, compare, failures, words
+from cortseq.scoring import audits, compare, corners, failures, words
 
 with job(snakemake) as say:
     study, output, scores, models = snakemake.params.study, snakemake.output, {}, {}
@@ -41,6 +41,7 @@ with job(snakemake) as say:
     store.write_table(pd.DataFrame([row for t in tables for row in t.variants]), output.variants)
     store.write_table(pd.DataFrame([row for t in tables for row in t.budget]), output.budget)
     store.write_table(compare.sessions([s for t in tables for s in t.sessions]), output.sessions)
+    store.write_table(corners.table([row for t in tables for row in t.corners]), output.corners)
     store.write_table(pd.DataFrame(timing), output.timing)
     for line in [*words.summary(comparison), *failures.sentences(failed)]:
         say(line)

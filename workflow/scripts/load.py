@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cortseq import fetch, sources, store
 from cortseq.jobs import job
+from cortseq.sources import asked
 
 with job(snakemake) as say:
     entry = snakemake.params.entry
@@ -12,7 +13,7 @@ with job(snakemake) as say:
     file = fetch.raw_path(source, snakemake.params.mirrors)
     file = Path(snakemake.input[0]) if snakemake.input else file
     digest = {"file": file.name, "sha256": fetch.verify(source, file)} if file else {}
-    raw = source.load(file, snakemake.params.seed)
+    raw = asked.read(source, file, snakemake.params.seed)
     raw.attrs["provenance"] = json.dumps({**entry, **digest, "seed": snakemake.params.seed})
     store.write(raw, snakemake.output[0])
     say(f"{entry['source']}: {dict(raw.sizes)}, dropped: {raw.attrs.get('dirt', '{}')}")

@@ -24,13 +24,16 @@ _OF_A_GENERATOR = ("true_rates", "ceiling")
 def drawn(fit: Any, recording: xr.Dataset, member: int = 0, seed: int = 0) -> xr.Dataset:
     """Return a recording of the size of another one, with its missing bins, drawn from one member of a Fit.
 
+    Its inputs are those of the other one.
+
     Parameters
     ----------
-    fit : cortseq.models Fit of a recurrent model, without inputs.
+    fit : cortseq.models Fit of a recurrent model.
     recording : the Recording it was fitted to.
     """
     name, valid = rec.track(recording), recording["valid"]
-    run = fit.simulate(*valid.shape, member=member, seed=seed)[name]
+    inputs = recording["inputs"].values if fit.card["n_inputs"] else None
+    run = fit.simulate(*valid.shape, member=member, seed=seed, inputs=inputs)[name]
     old = recording[name].transpose("trial", "time", ...)
     known = valid.values.reshape(*valid.shape, *[1] * (old.ndim - 2))
     new = old.copy(data=np.where(known, run.values, old.values).astype(old.dtype))
@@ -59,14 +62,8 @@ def refit(
 
     Returns
     -------
-    quantity, truth : of the member that drew the recording, value : mean over the members fitted to it. No
-    rows of a network with recorded inputs, which cannot run freely.
+    quantity, truth : of the member that drew the recording, value : mean over the members fitted to it.
     """
-    if fit.card["n_inputs"]:
-        say(
-            "dynamics: a network with recorded inputs cannot draw a recording: its intervals stay as they are"
-        )
-        return pd.DataFrame({name: pd.Series(dtype=float) for name in ("quantity", "truth", "value")})
     members, made = fit.card["members"], seed + 1000 * (draw + 1)
     one = fit.only(draw % members)
     spikes = drawn(one, recording, seed=made)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cortseq._lazy import xr
-from cortseq.data import Data
 
 # Variables of a recording that are in time and stay where they are when bins change places.
 _STAY = ("valid", "inputs")
@@ -26,11 +25,11 @@ def untrained(fit: Any, recording: xr.Dataset) -> Any:
     recording : the Recording it was fitted to.
     """
     card = fit.card
-    train, valid = (Data.of(recording, card["learned_from"][role]) for role in ("train", "valid"))
+    train, valid = (fit._data(recording, card["learned_from"][role]) for role in ("train", "valid"))
     failed = {int(member) for member in card.get("failed_members", {})}
     every = card["members"] + len(failed)
     kept = [member for member in range(every) if member not in failed]
-    shape = train.learnable(), every, card["seed"], np.float64, valid.within(card["support"])
+    shape = train, every, card["seed"], np.float64, valid
     params = fit.model.initial(*shape)
     return replace(fit, params={name: value[kept] for name, value in params.items()})
 

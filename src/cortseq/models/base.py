@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -22,41 +22,20 @@ from cortseq._lazy import pd, xr
 from cortseq.data import Data, Params, Trials, check_card
 from cortseq.errors import CortseqError
 from cortseq.models.horizons import begun, jackknifed
+from cortseq.models.learning import CURVES, Learned, Run
 from cortseq.models.predictive import Predictive, around_expected
-from cortseq.models.progress import Checkpoint, Progress, default_progress, silent
+from cortseq.models.progress import Checkpoint, Progress, default_progress
 from cortseq.models.work import Size, Work
+from cortseq.scaling import Scale
 
 if TYPE_CHECKING:
     from cortseq.flow import Flow
     from cortseq.networks.member import Member
 
+__all__ = ["CURVES", "Fit", "Learned", "Model", "Run", "Specification"]
+
 Role = Literal["recurrent", "markov", "baseline", "null"]
 Kind = Literal["exact", "sampled", "label chain"]  # of a forecast
-
-
-@dataclass(frozen=True)
-class Run:
-    """Options of one call of `Model.fit`: restarts, seed, device, progress, checkpoint, earlier fit."""
-
-    members: int = 1
-    seed: int = 0
-    device: str = "cpu"
-    progress: Progress = silent
-    checkpoint: Checkpoint | None = None
-    start: Fit | None = None  # begin with what it learned
-
-
-CURVES = ["member", "epoch", "train_loss", "valid_loss", "learning_rate", "clipped", "best"]
-
-
-@dataclass
-class Learned:
-    """What `Model.learn` hands back: parameters with a leading member axis, and the record of learning."""
-
-    params: Params
-    n_parameters: int
-    curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CURVES))
-    card: dict[str, Any] = field(default_factory=dict)
 
 
 # Settings of `Model.small`, wherever a family has them.
@@ -85,6 +64,10 @@ class Model(Specification):
     rung: ClassVar[str] = ""
     # What the family is given of each trial beside observations and inputs: "labels", "place" (`Data`).
     sees: ClassVar[tuple[str, ...]] = ()
+    # Whether the family sees recorded inputs (it then has the setting `inputs`), and whether `simulate`
+    # replays them: they are `shape["drive"]`, (trial, time, input) as `learn` saw them.
+    driven: ClassVar[bool] = False
+    replays: ClassVar[bool] = False
     # Settings that mean nothing on a track: a sweep over them makes no variants there.
     idle: ClassVar[dict[str, tuple[str, ...]]] = {}
 
@@ -102,6 +85,10 @@ class Model(Specification):
         more : settings that replace those of the small specification.
         """
         return cls(**{key: value for key, value in _SMALL.items() if key in cls.model_fields} | more)
+
+    def given(self, recording: xr.Dataset, trials: Trials = None) -> Data:
+        """Return what the model is given of some trials, its inputs in their own units."""
+        return Data.of(recording, trials, self.sees, self.driven and getattr(self, "inputs", True))
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Estimate the parameters from training trials; choices are made on the validation trials."""
@@ -154,6 +141,11 @@ class Model(Specification):
     def forecasts_on(self, track: str) -> Kind:
         """`forecasts` on one track."""
         return self.forecasts
+
+    @property
+    def has_history(self) -> bool:
+        """Whether predictions depend on what was observed before in the trial."""
+        return True
 
     @property
     def has_forecast(self) -> bool:
@@ -218,21 +210,14 @@ class Model(Specification):
         twice = np.intersect1d(learns, chooses)
         if twice.size:
             raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
-        data = Data.of(recording, None, self.sees)
+        data = self.given(recording)
         self.check(data)
         members = members if self.has_members else 1
-        train_data = Data.of(recording, learns, self.sees).learnable()
-        sets = train_data, Data.of(recording, chooses, self.sees).within(train_data.support)
-        shape = {
-            "track": data.track,
-            "observation": data.observation,
-            "support": train_data.support,
-            "n_features": data.n_features,
-            "features": rec.features(recording),
-            "n_inputs": data.n_inputs,
-            "bin_width": data.bin_width,
-            "members": members,
-        }
+        raw = self.given(recording, learns), self.given(recording, chooses)
+        scale = Scale.of(raw[0])
+        train_data = scale.applied(raw[0]).learnable()
+        sets = train_data, scale.applied(raw[1]).within(train_data.support)
+        shape = _shape(train_data, rec.features(recording), members)
         if start is not None:
             self.check_start(start, shape)
         run = Run(members, seed, device, progress or default_progress(), checkpoint, start)
@@ -242,10 +227,11 @@ class Model(Specification):
             "role": self.role,
             **shape,
             **({"input_mean": sets[0].input_mean()} if data.n_inputs else {}),
+            **scale.card(),
             "parameters": int(learned.n_parameters),
             "seed": seed,
             "learned_from": {"train": learns.tolist(), "valid": chooses.tolist()},
-            "learned_sha256": {"train": sets[0].digest(), "valid": sets[1].digest()},
+            "learned_sha256": {"train": raw[0].digest(), "valid": raw[1].digest()},
             **({} if start is None else {"started_from": start.digest()}),
             **({"sees": list(self.sees)} if self.sees else {}),
             **learned.card,
@@ -266,6 +252,20 @@ class Model(Specification):
         both = rec.from_symbols([*sequences, *(sequences if valid is None else valid)], n_symbols=n_symbols)
         n = len(sequences)
         return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
+
+
+def _shape(train: Data, features: list[str], members: int) -> dict[str, Any]:
+    """Return what a card says of the recording and of the members."""
+    return {
+        "track": train.track,
+        "observation": train.observation,
+        "support": train.support,
+        "n_features": train.n_features,
+        "features": features,
+        "n_inputs": train.n_inputs,
+        "bin_width": train.bin_width,
+        "members": members,
+    }
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,7 @@ class Fit:
             )
 
     def _data(self, recording: xr.Dataset, trials: Trials) -> Data:
-        data = Data.of(recording, trials, self.model.sees)
+        data = Scale.known(self.card).applied(self.model.given(recording, trials))
         check_card(data, self.card)
         return data.within(self.card["support"])  # the fit's own, as its alphabet
 
@@ -358,12 +358,18 @@ class Fit:
             raise CortseqError(f"a {self.model.family} model has no {what}", fix="choose a recurrent model")
         return self.model
 
-    def simulate(self, n_trials: int, n_time: int, member: int = 0, seed: int = 0) -> xr.Dataset:
-        """Draw a Recording from the fitted model, which runs freely from its start state."""
+    def simulate(
+        self, n_trials: int, n_time: int, member: int = 0, seed: int = 0, inputs: Any = None
+    ) -> xr.Dataset:
+        """Draw a Recording from the fitted model, which runs freely from its start state.
+
+        `inputs` (trial, time, input) in their own units are replayed; a model that sees inputs needs them.
+        """
         self._check_member(member)
         rng = np.random.default_rng([seed, member])
         chosen = {name: value[member] for name, value in self.params.items()}
-        drawn = self.model.simulate(chosen, self.card, n_trials, n_time, rng)
+        known = Scale.known(self.card).replayed(inputs, (n_trials, n_time))
+        drawn = self.model.simulate(chosen, self.card | {"drive": known}, n_trials, n_time, rng)
         shape = {key: self.card[key] for key in ("track", "bin_width", "n_features", "observation")}
         return rec.from_drawn(drawn=drawn, **shape)
 

@@ -39,6 +39,11 @@ class Drift(Model):
     sees: ClassVar = ("place",)
     family: Literal["drift"] = "drift"
 
+    @property
+    def has_history(self) -> bool:
+        """Whether predictions depend on what was observed before in the trial."""
+        return False
+
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Choose the reach and the shrinkage on validation."""
         emission = emission_of(train)

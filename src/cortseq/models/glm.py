@@ -52,7 +52,9 @@ class Glm(Model):
     idle: ClassVar = {"symbols": ("past",), "signal": ("past",)}
 
     rung: ClassVar = "L5"
+    driven: ClassVar = True
     family: Literal["glm"] = "glm"
+    inputs: bool = Field(True, description="whether the model sees the inputs that a recording has")
     history: Annotated[int, Field(ge=1, le=10_000)] = Field(50, description="bins of the past that are seen")
     filters: Literal["bins", "exponential", "cosine"] = "exponential"
     past: Literal["counts", "root"] = Field("root", description="what of the counts is filtered")

@@ -22,6 +22,11 @@ class Null(Model):
     role: ClassVar = "null"
     family: Literal["null"] = "null"
 
+    @property
+    def has_history(self) -> bool:
+        """Whether predictions depend on what was observed before in the trial."""
+        return False
+
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Estimate the constant prediction from the training bins."""
         emission = emission_of(train)

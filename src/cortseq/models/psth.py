@@ -59,6 +59,11 @@ class Psth(Model):
                 fix=f"choose of {known}",
             )
 
+    @property
+    def has_history(self) -> bool:
+        """Whether predictions depend on what was observed before in the trial."""
+        return False
+
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Choose the conditions, the smoothing over time and the shrinkage on validation."""
         emission = emission_of(train)

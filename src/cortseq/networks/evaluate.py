@@ -115,9 +115,13 @@ def simulate(
     n_time: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw trials of one member, running freely: (trial, time, feature), labels (trial, time)."""
-    if shape["n_inputs"]:
-        raise CortseqError("a model with inputs cannot run freely without them")
+    """Draw trials of one member, running freely: (trial, time, feature), labels (trial, time).
+
+    `shape["drive"]` (trial, time, input) are the inputs that it sees meanwhile, None without any.
+    """
+    replayed = shape.get("drive")
+    if shape["n_inputs"] and (replayed is None or network.memory is not None):
+        raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     p = {name: value.double() for name, value in params.items()}
     cell, observation = network.cell, network.observation
@@ -127,14 +131,20 @@ def simulate(
     if network.discretised:
         smooth = torch.full((n_trials, shape["n_features"]), torch.nan, dtype=torch.float64)
     with torch.no_grad():
-        seen = p["input_weight"][..., : network.n_seen(p)]  # no bin is missing
+        n_seen = network.n_seen(p)
+        seen = p["input_weight"][..., : n_seen + shape["n_inputs"]]  # no bin is missing
         q = cell.derive({**p, "input_weight": seen})
         state = begin = repeated(cell.start(q), (n_trials,))
+        if replayed is not None:  # a missing bin hands over the first input
+            u = torch.as_tensor(np.concatenate([replayed, np.zeros_like(replayed[:, :1])], 1)).double()
+            nothing = torch.zeros(n_trials, n_seen, dtype=torch.float64)
+            state = cell.step(q, state, network.drive(q, torch.cat([nothing, u[:, 0]], -1)))
         last = torch.full((n_trials, len(p["skip"])), torch.nan) if "skip" in p else None
-        for _ in range(n_time):
+        for t in range(n_time):
             drawn.append(observation.draw(p, network.readout(p, cell.output(q, state), last), generator))
             x, smooth = network.look(p, drawn[-1], smooth)
             last = None if last is None else x
+            x = x if replayed is None else torch.cat([x, u[:, t + 1]], -1)
             read.append(network.drive(q, x))
             if network.memory is not None:
                 state = begin

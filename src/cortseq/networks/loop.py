@@ -27,6 +27,7 @@ from cortseq.networks.member import Member
 from cortseq.networks.network import Network
 from cortseq.networks.tangents import product
 from cortseq.observations.tracks import TRACKS
+from cortseq.scaling import Scale
 from cortseq.traced import traced
 
 if TYPE_CHECKING:
@@ -202,11 +203,13 @@ def holding(member: Member, shape: dict[str, Any], inputs: ArrayLike | None) -> 
     inputs (n_inputs,) : None: their mean in the bins that were learned from. No bin is missing.
     """
     q, n_seen = member.q, member.network.n_seen(member.p)
-    n = shape["n_inputs"]
+    n, scale = shape["n_inputs"], Scale.known(shape)
     if inputs is None:  # fits from before the mean was kept have none
-        inputs = shape.get("input_mean", [0.0] * n)
+        u = vector("inputs", shape.get("input_mean", [0.0] * n), n)
+    else:
+        u = torch.from_numpy(scale.seen(vector("inputs", inputs, len(scale.mean)).numpy()))
     seen, held = q["input_weight"][:, :n_seen], q["input_weight"][:, n_seen : n_seen + n]
-    return {**q, "input_weight": seen, "bias": q["bias"] + held @ vector("inputs", inputs, n)}
+    return {**q, "input_weight": seen, "bias": q["bias"] + held @ u}
 
 
 def vector(key: str, value: ArrayLike, n: int) -> torch.Tensor:

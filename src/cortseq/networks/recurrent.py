@@ -44,11 +44,9 @@ class Recurrent(Training, Cell, Model):
     role: ClassVar[Role] = "recurrent"
     has_members: ClassVar[bool] = True
     forecasts: ClassVar[Kind] = "sampled"
-    idle: ClassVar[dict[str, tuple[str, ...]]] = {
-        "symbols": ("skip", "mixture"),
-        "counts": ("skip",),
-        "signal": ("mixture",),
-    }
+    driven: ClassVar[bool] = True
+    replays: ClassVar[bool] = True
+    idle: ClassVar = {"symbols": ("skip", "mixture"), "counts": ("skip",), "signal": ("mixture",)}
 
     mixture: Count = Field(
         1, description="counts: components of the predicted distribution, under which units vary together"
@@ -64,6 +62,7 @@ class Recurrent(Training, Cell, Model):
         None,
         description="bins that a prediction sees: trained on windows of so many; null: all since the start",
     )
+    inputs: bool = Field(True, description="whether the network sees the inputs that a recording has")
     after: Literal["previous"] | None = Field(
         None,
         description="previous: on the sessions of the study's `sequence` learning begins with what was "

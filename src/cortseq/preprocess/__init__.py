@@ -11,6 +11,7 @@ from cortseq import signs
 from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.preprocess.events import clocked, events, spans
+from cortseq.preprocess.inputs import with_inputs
 from cortseq.preprocess.samples import (
     samples,
     without_beginning,
@@ -32,7 +33,7 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
     CortseqError : a bin wider than a trial or not a multiple of the native one, nothing left.
     """
     raw = prepared(raw, source)
-    recording = _cut(raw, source)
+    recording = with_inputs(_cut(raw, source), raw, source)
     recording = _in_order(recording) if source.guard else recording
     if not raw.attrs.get("chosen"):
         recording = recording.isel(trial=chosen(recording.sizes["trial"], source))

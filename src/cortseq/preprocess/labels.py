@@ -8,6 +8,7 @@ import numpy as np
 
 from cortseq import recording as rec
 from cortseq._lazy import xr
+from cortseq.sources.inputs import PREFIX
 from cortseq.sources.windows import nearest_in_time
 
 
@@ -18,8 +19,9 @@ def covariates(raw: xr.Dataset) -> dict[str, Any]:
 
 
 def series(raw: xr.Dataset) -> list[str]:
-    """Return the labels of the covariates that are series along their own time."""
-    return [str(v).removeprefix("series_") for v in raw.data_vars if str(v).startswith("series_")]
+    """Return the labels of the covariates that are series along their own time; inputs are not among them."""
+    found = [str(v).removeprefix("series_") for v in raw.data_vars if str(v).startswith("series_")]
+    return [label for label in found if not label.startswith(PREFIX)]
 
 
 def with_labels(recording: xr.Dataset, raw: xr.Dataset) -> xr.Dataset:

@@ -15,6 +15,7 @@ from cortseq.preprocess import labels
 from cortseq.signs import sizes
 from cortseq.sources import windows
 from cortseq.sources.base import Source
+from cortseq.sources.inputs import PREFIX
 from cortseq.sources.raw import inside, steps
 
 CLOCKS = {"time", "t", "times", "timestamp", "timestamps", "frame", "frames", "index", "sample", "samples"}
@@ -133,7 +134,7 @@ def _cut(raw: xr.Dataset, source: Source, native: float, factor: int) -> xr.Data
 def _rebin(raw: xr.Dataset, track: Track, factor: int) -> xr.Dataset:
     """Sum counts or average signals over `factor` bins; a remainder is not used.
 
-    Labels are those of the middle bin.
+    Labels are those of the middle bin; what inputs are made of is averaged.
     """
     if factor == 1:
         return raw
@@ -148,6 +149,8 @@ def _rebin(raw: xr.Dataset, track: Track, factor: int) -> xr.Dataset:
         reduced["valid"] = whole["valid"].astype(int).coarsen(time=factor).min()
     middle = whole.isel(time=slice(factor // 2, None, factor))
     within = {k: v.variable for k, v in middle.coords.items() if v.dims == ("trial", "time")}
+    for name in (k for k in within if str(k).startswith(PREFIX)):
+        within[name] = whole[name].variable.coarsen({"time": factor}, "mean")
     kept = {k: v.variable for k, v in whole.coords.items() if "time" not in v.dims}
     return xr.Dataset(
         {k: v.variable for k, v in reduced.data_vars.items()}, {**kept, **within}, attrs=raw.attrs

@@ -32,6 +32,8 @@ def from_spikes(
     unit_names: Sequence[Any] | np.ndarray | None = None,
     covariates: dict[str, Any] | None = None,
     observation: str = "poisson",
+    inputs: ArrayLike | None = None,
+    input_names: Sequence[str] | None = None,
 ) -> xr.Dataset:
     """Bin a list of spikes.
 
@@ -47,6 +49,7 @@ def from_spikes(
     n_trials : where trailing trials have no spike.
     unit_names : names of units 0, 1, ...; without them the labels that occur.
     observation : distribution of the counts, one of `cortseq.observations.names("counts")`.
+    inputs, input_names : (trial, time, input) what models see at each bin, NaN where it is not known; names.
 
     Raises
     ------
@@ -92,6 +95,8 @@ def from_spikes(
         covariates=covariates,
         dirt={"spikes_outside_window": outside},
         observation=observation,
+        inputs=inputs,
+        input_names=input_names,
     )
 
 
@@ -122,8 +127,10 @@ def from_counts(
     coords: dict[str, Any] | None = None,
     dirt: dict[str, Any] | None = None,
     observation: str = "poisson",
+    inputs: ArrayLike | None = None,
+    input_names: Sequence[str] | None = None,
 ) -> xr.Dataset:
-    """Return a Recording from counts (trial, time, unit) >= 0; `observation` as in `from_spikes`."""
+    """Return a Recording from counts (trial, time, unit) >= 0; other keys as in `from_spikes`."""
     counts = np.asarray(counts)
     if counts.dtype.kind != "u":
         values = counts if valid is None else counts[np.asarray(valid, bool)]
@@ -147,7 +154,7 @@ def from_counts(
     names = np.arange(counts.shape[2]) if unit_names is None else np.asarray(unit_names)
     coords = {"unit": names, **(coords or {})}
     recording = _build("counts", counts, bin_width, valid, time_start, covariates, coords, dirt)
-    return with_observation(recording, observation)
+    return with_inputs(with_observation(recording, observation), inputs, input_names)
 
 
 def from_symbols(
@@ -156,8 +163,13 @@ def from_symbols(
     n_symbols: int | None = None,
     covariates: Any = None,
     labels: Any = None,
+    inputs: ArrayLike | None = None,
+    input_names: Sequence[str] | None = None,
 ) -> xr.Dataset:
-    """Return a Recording from sequences of labels 0..n_symbols-1, of any lengths (padded, masked)."""
+    """Return a Recording from sequences of labels 0..n_symbols-1, of any lengths (padded, masked).
+
+    `inputs`, `input_names` as in `from_spikes`, padded like the sequences.
+    """
     for s in sequences:
         _whole_labels(np.asarray(s))
     sequences = [np.asarray(s, int) for s in sequences]
@@ -176,7 +188,8 @@ def from_symbols(
         "n_symbols": n_symbols,
         "labels": list(map(str, labels if labels is not None else range(n_symbols))),
     }
-    return _build("symbols", symbols, 1.0, valid, 0.0, covariates, {}, None, alphabet)
+    recording = _build("symbols", symbols, 1.0, valid, 0.0, covariates, {}, None, alphabet)
+    return with_inputs(recording, inputs, input_names)
 
 
 def _whole_labels(s: np.ndarray) -> None:
@@ -193,13 +206,18 @@ def from_signal(
     channel_names: Any = None,
     covariates: Any = None,
     coords: Any = None,
+    inputs: ArrayLike | None = None,
+    input_names: Sequence[str] | None = None,
 ) -> xr.Dataset:
-    """Return a Recording from real values (trial, time, channel); NaN samples are masked whole bins."""
+    """Return a Recording from real values (trial, time, channel); NaN samples are masked whole bins.
+
+    `inputs`, `input_names` as in `from_spikes`.
+    """
     signal = np.asarray(signal, float)
     missing = np.isnan(signal).any(-1)
     valid = ~missing if valid is None else np.asarray(valid, bool) & ~missing
     names = np.arange(signal.shape[2]) if channel_names is None else np.asarray(channel_names)
-    return _build(
+    recording = _build(
         "signal",
         np.where(valid[..., None], signal, 0.0),
         bin_width,
@@ -209,6 +227,30 @@ def from_signal(
         {"channel": names, **(coords or {})},
         None,
     )
+    return with_inputs(recording, inputs, input_names)
+
+
+def with_inputs(
+    recording: xr.Dataset, inputs: ArrayLike | None, names: Sequence[str] | None = None
+) -> xr.Dataset:
+    """Return the Recording with inputs (trial, time, input), NaN where one is not known; None: without.
+
+    Raises
+    ------
+    CortseqError : another number of trials, bins or names, infinite values.
+    """
+    if inputs is None:
+        return recording
+    u = np.asarray(inputs, float)
+    names = [f"input{i}" for i in range(u.shape[-1])] if names is None else list(map(str, names))
+    shape = recording.sizes["trial"], recording.sizes["time"], len(names)
+    if u.shape != shape:
+        raise CortseqError(
+            f"are one series per trial and name, (trial, time, input) {shape}", key="inputs", value=u.shape
+        )
+    if np.isinf(u).any():
+        raise CortseqError("hold infinity", key="inputs", fix="give NaN where one is not known")
+    return recording.assign(inputs=(("trial", "time", "input"), u)).assign_coords(input=names)
 
 
 def from_drawn(

@@ -295,7 +295,7 @@ def provenance(
             return Audit(
                 "provenance", False, f"{name}: learned from trial {stray[0]}, which is not its to learn from"
             )
-        if Data.of(recording, learned[role], fit.model.sees).digest() != fit.card["learned_sha256"][role]:
+        if fit.model.given(recording, learned[role]).digest() != fit.card["learned_sha256"][role]:
             detail = f"{name}: what it learned from is not what the trials {learned[role][:1]} .. hold"
             return Audit("provenance", False, detail)
     if trials_sha256 and fit.card["trials_sha256"] != trials_sha256:

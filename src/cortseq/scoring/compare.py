@@ -6,7 +6,7 @@ puts the tables of one recording together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ from cortseq._lazy import pd, xr
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.observations import Track, distribution, emission_of
-from cortseq.scoring import blocks
+from cortseq.scoring import blocks, corners
 from cortseq.scoring.ladder import rung
 from cortseq.scoring.rows import COLUMNS, OPPONENTS, References, model_rows
-from cortseq.scoring.scored import Scored, choose, gather, join, shares
+from cortseq.scoring.scored import Scored, best, choose, gather, join, shares
 from cortseq.scoring.sessions import session, sessions
 from cortseq.scoring.statistics import LEVEL, MARGIN, expected_best, holm
 from cortseq.scoring.words import judged
@@ -48,6 +48,7 @@ class Tables:
     variants: list[dict[str, Any]]  # variants.csv
     budget: list[dict[str, Any]]  # budget.csv
     sessions: list[dict[str, Any]]  # a model each: what pooling over recordings needs
+    corners: list[dict[str, Any]]  # corners.csv
 
 
 def table(
@@ -80,8 +81,9 @@ def table(
     chosen = {n: [choose([s[f] for s in entries[n]]) for f in per_fold] for n in names}
     whole = {name: join(those) for name, those in chosen.items()}
     chains, others = ([n for n in names if chosen[n][0].role in roles] for roles in (_CHAINS, _OTHERS))
+    # the null is among them: a chain that loses to a constant is nothing to beat
     reference, rival = (
-        _best([chosen[n] for n in [*some, "null"]]) if some else None for some in (chains, others)
+        best([chosen[n] for n in [*some, "null"]]) if some else None for some in (chains, others)
     )
     null = whole["null"]
     if not null.test_events.sum() or not null.valid_events.sum():
@@ -107,31 +109,12 @@ def table(
             row = _variant_row(dataset, join(s), null, picked[:, i].tolist(), kind)
             variants.append(row | {"share_chosen": float(again[n][:, i].mean())})
     budget = [row for n in names for row in _budget_rows(dataset, entries[n], chosen["null"], kind)]
-    return Tables(rows, variants, budget, [session(dataset, whole[n], given) for n in names])
+    four = [row | {"dataset": dataset} for row in corners.rows(scored, given)]
+    return Tables(rows, variants, budget, [session(dataset, whole[n], given) for n in names], four)
 
 
 _CHAINS = ("markov",)
 _OTHERS = ("markov", "baseline")
-
-
-def _best(models: list[list[Scored]]) -> Scored:
-    """Return the model that is best on validation, chosen in every fold for itself.
-
-    The null is among them: a chain that loses to a constant is nothing to beat.
-    """
-    folds = [choose(list(fold)) for fold in zip(*models, strict=True)]
-    most = max(len(s.test) for s in folds)
-    return join([_repeated(s, most) if len(s.test) == 1 else s for s in folds])
-
-
-def _repeated(s: Scored, members: int) -> Scored:
-    """Return a model without restarts as so many equal members, to stand beside folds of one with them."""
-
-    def several(values: np.ndarray) -> np.ndarray:
-        return np.repeat(values, members, 0) if values.shape[1] else values  # a score that the track lacks
-
-    whole, valid, cold, mean_rate = map(several, (s.test, s.valid, s.cold, s.mean_rate))
-    return replace(s, test=whole, valid=valid, cold=cold, mean_rate=mean_rate)
 
 
 def finish(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -26,19 +26,20 @@ def compare(fit: Fit, recording: xr.Dataset, trials: Any, seed: int = 0) -> pd.D
     """One row per member, statistic and measure: value of the simulation, ruler of the recording.
 
     Measures: "correlation" (1 is best), "error" (rms difference over the recording's rms, 0 is best),
-    "octaves" (rms difference of logarithms to base 2, 0 is best), "total variation" (0 best, 1 worst). A
-    recording with inputs cannot run freely: its table is empty.
+    "octaves" (rms difference of logarithms to base 2, 0 is best), "total variation" (0 best, 1 worst).
+    Recorded inputs are replayed; the table of a family that cannot do that is empty.
     """
-    if "inputs" in recording:
+    if fit.card["n_inputs"] and not fit.model.replays:
         return pd.DataFrame(columns=["member", "statistic", "measure", "value", "ruler"])
     track, n = rec.track(recording), int(fit.card["n_features"])
     chosen = recording.isel(trial=np.asarray(trials)[:MAX_TRIALS])
     real = rec.observations(chosen), chosen["valid"].values
+    inputs = chosen["inputs"].values if fit.card["n_inputs"] else None
     rng = np.random.default_rng([seed, 12])
     orders = [rng.permutation(len(real[0])) for _ in range(SPLITS)]
     rows = []
     for member in range(fit.card["members"]):
-        drawn = fit.simulate(len(real[1]), real[1].shape[1], member, seed)
+        drawn = fit.simulate(len(real[1]), real[1].shape[1], member, seed, inputs)
         simulated = rec.observations(drawn), real[1]
         for name, (statistic, measures) in STATISTICS[track].items():
             values, rulers = _agreement(statistic, measures, real, simulated, orders, n)

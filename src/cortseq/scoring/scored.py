@@ -208,6 +208,28 @@ def join(folds: list[Scored]) -> Scored:
     )
 
 
+def best(models: list[list[Scored]]) -> Scored:
+    """Return the model that is best on validation, chosen in every fold for itself, joined over folds.
+
+    Parameters
+    ----------
+    models : per model or variant, per fold.
+    """
+    folds = [choose(list(fold)) for fold in zip(*models, strict=True)]
+    most = max(len(s.test) for s in folds)
+    return join([_repeated(s, most) if len(s.test) == 1 else s for s in folds])
+
+
+def _repeated(s: Scored, members: int) -> Scored:
+    """Return a model without restarts as so many equal members, to stand beside folds of one with them."""
+
+    def several(values: np.ndarray) -> np.ndarray:
+        return np.repeat(values, members, 0) if values.shape[1] else values  # a score that the track lacks
+
+    whole, valid, cold, mean_rate = map(several, (s.test, s.valid, s.cold, s.mean_rate))
+    return replace(s, test=whole, valid=valid, cold=cold, mean_rate=mean_rate)
+
+
 _PER_TRIAL = (
     "test valid test_events valid_events best cold cold_events mean_rate kept_epochs late_gains".split()
 )

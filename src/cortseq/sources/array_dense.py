@@ -12,6 +12,7 @@ from cortseq.errors import CortseqError
 from cortseq.sources.archive import Archive
 from cortseq.sources.array_units import ArrayUnits
 from cortseq.sources.base import Sampled
+from cortseq.sources.inputs import PREFIX
 from cortseq.sources.raw import clocked, dense, describe, finite, step, unequal
 from cortseq.sources.trials import SECONDS
 
@@ -68,6 +69,10 @@ class ArrayDense(Sampled, ArrayUnits):
     def _with_covariates(self, raw: xr.Dataset, archive: Archive) -> xr.Dataset:
         along = "trial" if "trial" in raw.dims else "time"
         for label, key in self.covariates.items():
+            binned = archive.get(key, f"covariates.{label}")
+            if along == "trial" and label.startswith(PREFIX) and binned.shape == _in_bins(raw):
+                raw = raw.assign_coords({label: (("trial", "time"), binned)})  # a series in bins already
+                continue
             values = archive.squeezed(key, f"covariates.{label}")
             archive.same_length(values, raw.sizes[along], f"covariates.{label}", key)
             if along == "trial":
@@ -76,3 +81,7 @@ class ArrayDense(Sampled, ArrayUnits):
                 raw = raw.assign_coords({f"time_{label}": (f"time_{label}", raw["time"].values)})
                 raw[f"series_{label}"] = f"time_{label}", values
         return raw
+
+
+def _in_bins(raw: xr.Dataset) -> tuple[int, int]:
+    return raw.sizes["trial"], raw.sizes["time"]

@@ -7,7 +7,8 @@ A raw Dataset is a recording as it was recorded, before binning and cutting. Two
   along ``trial``; times are then relative to the trial's start). Files with absolute times may have a
   trial table instead: ``interval_start``, ``interval_stop`` and optionally ``interval_align`` (s, along
   ``trial``). Covariates: variables named ``covariate_<name>`` along ``trial``, or, for a time series
-  with absolute times, ``series_<name>`` along ``time_<name>`` with that coordinate in s.
+  with absolute times, ``series_<name>`` along ``time_<name>`` with that coordinate in s. What inputs are
+  made of is read like covariates, under the names ``inputs.<input>.<role>``.
 * ``attrs["form"] == "samples"``: one of ``counts`` / ``signal`` with dims (trial, time, unit|channel)
   or, continuous, (time, unit|channel) with coordinate ``time`` (s); or ``symbols`` already padded, with
   ``valid``. ``attrs["bin_width"]`` is the native width (s).
@@ -25,6 +26,7 @@ from cortseq._lazy import xr
 from cortseq.download import allowed
 from cortseq.observations import registry
 from cortseq.observations.tracks import TRACKS
+from cortseq.sources.inputs import Input
 
 if TYPE_CHECKING:
     CountObservation = str
@@ -87,6 +89,10 @@ class Source(BaseModel):
     covariates: dict[str, str] = Field(
         default_factory=dict,
         description="label: name in the file; labels and stratifies trials; of the models only psth sees it",
+    )
+    inputs: dict[str, Input] = Field(
+        default_factory=dict,
+        description="what models see of what the animal saw and did, by name: see `inputs`",
     )
     observation: CountObservation | None = Field(
         None, description="what every model takes counts to be drawn from; default: poisson"
@@ -166,7 +172,7 @@ class Source(BaseModel):
     @property
     def companions(self) -> tuple[str, ...]:
         """Files read beside the recording itself."""
-        return ()
+        return tuple(dict.fromkeys(one.path for one in self.inputs.values() if one.path))
 
     @model_validator(mode="after")
     def _has_file(self) -> Self:
@@ -215,7 +221,17 @@ class Source(BaseModel):
 _RATES = ("min_rate_hz", "max_rate_hz", "max_units", "sampling_rate_hz")
 _LABELS = ("window_events", "collapse")
 _NOT_FOR = {
-    "symbols": ("covariates", "select", "stratify", "bin_ms", "window_ms", "guard", "valid_from", *_RATES),
+    "symbols": (
+        "covariates",
+        "inputs",
+        "select",
+        "stratify",
+        "bin_ms",
+        "window_ms",
+        "guard",
+        "valid_from",
+        *_RATES,
+    ),
     "signal": (*_RATES, *_LABELS),
     "counts": _LABELS,
 }

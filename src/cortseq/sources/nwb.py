@@ -18,6 +18,7 @@ from cortseq.memory import affordable
 from cortseq.sources import epochs, nwb_signal, observed, windows
 from cortseq.sources.base import Positive, Proposal, Source
 from cortseq.sources.epochs import Epochs
+from cortseq.sources.inputs import PREFIX
 from cortseq.sources.nwb_open import open_nwb
 from cortseq.sources.nwb_summaries import inspect_table, inspect_units, propose_units
 from cortseq.sources.nwb_view import View, scalars
@@ -120,9 +121,7 @@ class Nwb(Source):
             raw = observed.with_intervals(raw, intervals)
             for label, name in self.covariates.items():
                 if table is None or name not in table.colnames:
-                    time, values = _behaviour(label, name, nwb, spans, file)
-                    raw = raw.assign_coords({f"time_{label}": (f"time_{label}", time)})
-                    raw = raw.assign({f"series_{label}": (f"time_{label}", values)})
+                    raw = _with_series(raw, label, *_behaviour(label, name, nwb, spans, file))
         return describe(raw, "events", dirt)
 
     def _samples(self, nwb: View, table: Any, file: Path) -> xr.Dataset:
@@ -145,6 +144,9 @@ class Nwb(Source):
         for label, name in self.covariates.items():
             if table is None or name not in table.colnames:
                 time, values = _behaviour(label, name, nwb, spans, file)
+                if label.startswith(PREFIX):
+                    raw = _with_series(raw, label, time, values)
+                    continue
                 values = windows.nearest_in_time(raw["clock"].values, time, values)
                 raw = raw.assign_coords({label: (("trial", "time"), values)})
         raw = raw.drop_vars("clock").assign_coords(_regions(series, raw.sizes["channel"]))
@@ -308,6 +310,12 @@ def _regions(series: Any, n: int) -> dict[str, Any]:
         ):
             found[name] = "channel", values[rows]
     return found
+
+
+def _with_series(raw: xr.Dataset, label: str, time: np.ndarray, values: np.ndarray) -> xr.Dataset:
+    """Return the raw Dataset with a series (sample,) and its times in s, (sample,)."""
+    raw = raw.assign_coords({f"time_{label}": (f"time_{label}", time)})
+    return raw.assign({f"series_{label}": (f"time_{label}", values)})
 
 
 def _behaviour(

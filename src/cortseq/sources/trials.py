@@ -49,7 +49,8 @@ class WithTrials(Source):
     @property
     def companions(self) -> tuple[str, ...]:
         """Files read beside the recording itself."""
-        return (self.trials.path,) if self.trials and self.trials.path else ()
+        own = (self.trials.path,) if self.trials and self.trials.path else ()
+        return tuple(dict.fromkeys((*own, *super().companions)))
 
     def with_trials(self, raw: xr.Dataset, file: Path | None) -> xr.Dataset:
         """Return raw events with the intervals and covariates of the trial table; as they are without one."""
@@ -67,7 +68,7 @@ class WithTrials(Source):
         return _joined(raw, table, self.trials, self.covariates, isinstance(self.window_ms, tuple))
 
 
-def companion(path: str, file: Path | None) -> Path:
+def companion(path: str, file: Path | None, key: str = "trials.path") -> Path:
     """Return where a file named beside a recording lies.
 
     Searched as given, beside the recording, under data/raw/, then by name in the folders of CORTSEQ_MIRRORS.
@@ -79,14 +80,12 @@ def companion(path: str, file: Path | None) -> Path:
     for folder in filter(None, os.environ.get("CORTSEQ_MIRRORS", "").split(os.pathsep)):
         found = sorted(f for f in Path(folder).rglob(Path(path).name) if f.is_file())
         if len(found) > 1:
-            raise CortseqError(
-                f"{len(found)} files of this name lie in {folder}", key="trials.path", value=path
-            )
+            raise CortseqError(f"{len(found)} files of this name lie in {folder}", key=key, value=path)
         if found:
             return found[0]
     raise CortseqError(
         "no such file, nor beside the recording, in data/raw/ or a mirror",
-        key="trials.path",
+        key=key,
         value=path,
         fix="put it beside the recording",
     )

@@ -61,10 +61,15 @@ def _conditions(subject: Subject) -> dict[str, tuple[Any, ...]]:
 
     Means over the bins of each value or quarter of the label.
     """
-    data = subject.fit._data(subject.recording, subject.test)
+    data = subject.fit.model.given(subject.recording, subject.test)
 
     def inputs(at: np.ndarray) -> Any:
-        return None if data.inputs is None else np.nanmean(data.inputs[at], 0)
+        """Return the mean of each input, over all bins where a condition has none."""
+        if data.inputs is None:
+            return None
+        mean = np.nanmean(data.inputs[data.valid], 0)
+        known = np.isfinite(data.inputs[at]).any(0)
+        return np.where(known, np.nanmean(np.where(known, data.inputs[at], 0.0), 0), mean)
 
     if data.kind.has_labels:
         symbols, n = np.unique(data.y[data.valid], return_counts=True)

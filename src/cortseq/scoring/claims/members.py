@@ -182,7 +182,7 @@ def free(found: Evidence, row: dict[str, Any]) -> Claim:
         return claim
     gaps = _gaps(found.generation)
     if not gaps:
-        said = "There are no free runs: a recording with inputs has none, or they could not be made."
+        said = "There are no free runs: the model cannot replay inputs, or they could not be made."
         return Claim(question, NOT_ASKED, said)
     m, name = len(next(iter(gaps.values()))), row["variant"]
     if m < FEWEST_RESTARTS:

@@ -68,6 +68,53 @@ def ring_transition(grid: int, step: float, sd: float, reversal: float) -> np.nd
 
 
 @generator("counts")
+def driven(
+    rng: np.random.Generator,
+    *,
+    trials: Whole = 200,
+    units: Whole = 10,
+    bins: Whole = 100,
+    bin_ms: Positive = 20.0,
+    base_hz: Positive = 10.0,
+    drive: NonNegative = 1.0,
+    history: NonNegative = 0.0,
+    stimulus_bins: Positive = 10.0,
+) -> xr.Dataset:
+    """Return units that follow a known stimulus, their own past, or both.
+
+    The latent `stimulus` s_t is a Gaussian process of unit variance with autocorrelation
+    exp(-1 / stimulus_bins) from bin to bin. Unit n fires Poisson at
+
+        base exp(drive w_n s_t + history (sqrt(y_{n,t-1}) - sqrt(base)) - c)
+
+    with base in counts a bin, w_n evenly spaced from -1 to 1 and c = (drive w_n)^2 / 2, so that the mean
+    does not depend on the drive. `ceiling` is log p(y_t | y_<t, s_t).
+    """
+    bin_width, kept = bin_ms / 1e3, np.exp(-1 / stimulus_bins)
+    base, weights = base_hz * bin_width, np.linspace(-1, 1, units) if units > 1 else np.ones(1)
+    stimulus, counts = np.empty((trials, bins)), np.empty((trials, bins, units))
+    rates, past = np.empty((trials, bins, units)), np.full((trials, units), np.sqrt(base))
+    for t in range(bins):
+        fresh = rng.normal(size=trials)
+        stimulus[:, t] = fresh if t == 0 else kept * stimulus[:, t - 1] + np.sqrt(1 - kept**2) * fresh
+        eta = drive * weights * stimulus[:, t, None] - (drive * weights) ** 2 / 2
+        rates[:, t] = base * np.exp(np.minimum(eta + history * (past - np.sqrt(base)), 3.0))
+        counts[:, t] = rng.poisson(rates[:, t])
+        past = np.sqrt(counts[:, t])
+    exact = Poisson(units).log_prob({"rate": rates}, counts)
+    raw = xr.Dataset(
+        {
+            "counts": (("trial", "time", "unit"), counts.astype(np.int32)),
+            "true_rates": (("trial", "time", "unit"), rates),
+            "ceiling": (("trial", "time"), exact),
+            "latent_stimulus": (("trial", "time"), stimulus),
+        },
+        coords={"time": bin_width * np.arange(bins)},
+    )
+    return describe(raw, "samples", bin_width=bin_width)
+
+
+@generator("counts")
 def hmm(
     rng: np.random.Generator,
     *,
