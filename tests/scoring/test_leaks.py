@@ -1,5 +1,6 @@
 """Planted leaks, each of which an audit or an assertion must stop, and clean runs, which none may."""
 
+import json
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.chains import chain, encoder
 from cortseq.observations import TRACKS
-from cortseq.scoring import audits, compare, probes, products
+from cortseq.scoring import audits, compare, input_audits, probes, products
 from cortseq.sources.base import Source
 
 ROLES = {"train": list(range(20)), "valid": list(range(20, 26)), "test": list(range(26, 40))}
@@ -246,9 +247,9 @@ def test_inputs_that_are_observations(counts):
     noise = np.random.default_rng(2).normal(size=past.shape)
     stimulus = y[..., :1] + noise  # what a unit follows, and that with it is no leak
     for leak in (total, future, blurred):
-        assert "present or future observations" in stopped(*audits.inputs(_with_inputs(counts, leak)))
+        assert "present or future observations" in stopped(*input_audits.inputs(_with_inputs(counts, leak)))
     for honest in (past, noise, stimulus):
-        assert stopped(*audits.inputs(_with_inputs(counts, honest))) is None
+        assert stopped(*input_audits.inputs(_with_inputs(counts, honest))) is None
 
 
 def test_an_outcome_as_input(counts):
@@ -256,21 +257,36 @@ def test_an_outcome_as_input(counts):
     held = np.repeat(went[:, None, None] * 1.0, 16, axis=1)
     labelled = counts.assign_coords(choice=("trial", np.where(went, "left", "right")))
     labelled.attrs["covariates"] = ["choice"]
-    assert "is the outcome choice" in stopped(*audits.inputs(_with_inputs(labelled, held)))
+    assert "is the outcome choice" in stopped(*input_audits.inputs(_with_inputs(labelled, held)))
     target = labelled.rename(choice="target")
     target.attrs["covariates"] = ["target"]
-    assert stopped(*audits.inputs(_with_inputs(target, held))) is None
+    assert stopped(*input_audits.inputs(_with_inputs(target, held))) is None
     named = target.assign_attrs(outcomes=["target"])
-    assert "is the outcome target" in stopped(*audits.inputs(_with_inputs(named, held)))
+    assert "is the outcome target" in stopped(*input_audits.inputs(_with_inputs(named, held)))
+
+
+def test_an_outcome_by_name_is_an_input_from_its_time_on_only(counts):
+    """Its value differs from trial to trial and is no covariate: only its name and its source tell."""
+    held = np.repeat(np.random.default_rng(3).normal(size=(40, 1, 1)), 16, axis=1)
+    for made, said in (
+        ({"of": "x", "value": "reward"}, "is the outcome reward, seen from the first bin on"),
+        ({"of": "choice", "label": "side"}, "is the outcome side"),
+        ({"of": "x", "value": "reward", "from": "reward_time"}, None),
+        ({"of": "x", "value": "contrast"}, None),
+        ({"of": "reward", "event": "reward_time"}, None),
+    ):
+        known = _with_inputs(counts, held, input=["x"]).assign_attrs(inputs=json.dumps({"x": made}))
+        found = stopped(*input_audits.inputs(known))
+        assert found is None if said is None else said in found
 
 
 def test_an_input_before_its_time(counts):
     u = np.zeros((40, 16, 1))
     u[:, 6:, 0] = np.random.default_rng(3).normal(size=(40, 1))
     known = _with_inputs(counts, u, available=("input", [0.12]))
-    assert stopped(*audits.inputs(known)) is None
+    assert stopped(*input_audits.inputs(known)) is None
     early = known.assign_coords(available=("input", [0.2]))
-    assert "before the time it is available" in stopped(*audits.inputs(early))
+    assert "before the time it is available" in stopped(*input_audits.inputs(early))
 
 
 # -- 16, 17: scores --------------------------------------------------------------------------------
@@ -343,7 +359,11 @@ def _clean(seed: int):
     source = Source.model_construct(source="x", covariates={}, max_units=3, min_rate_hz=0.1)
     manifest = splits.split(recording, splits.Deal(seed=seed), source, "d")
     whole, (recording, roles) = recording, splits.fold_of(recording, manifest, 0)
-    found = [*audits.observed(whole), *audits.inputs(whole), *audits.overlap(whole, manifest["folds"][0])]
+    found = [
+        *audits.observed(whole),
+        *input_audits.inputs(whole),
+        *audits.overlap(whole, manifest["folds"][0]),
+    ]
     found += [audits.blocks(whole, manifest["folds"][0]), audits.selection(whole, manifest, 0)]
     scores, fits = {}, {}
     for name in ("null", "psth", "markov"):

@@ -3,13 +3,13 @@
 from cortseq import models, splits, store
 from cortseq.errors import CortseqError
 from cortseq.jobs import job
-from cortseq.scoring import audits, probes
+from cortseq.scoring import audits, input_audits, probes
 
 with job(snakemake) as say:
     params, manifest = snakemake.params, store.read_json(snakemake.input.split[0])
     whole = store.read(snakemake.input.trials[0])
     digest = store.sha256(snakemake.input.trials[0])
-    found, scores, fits = [*audits.observed(whole), *audits.inputs(whole)], {}, {}
+    found, scores, fits = [*audits.observed(whole), *input_audits.inputs(whole)], {}, {}
     for name, fold, fit_file, score_file in zip(*params.table, snakemake.input.fits, snakemake.input.scores):
         if store.failure(score_file):
             continue

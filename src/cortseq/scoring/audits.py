@@ -12,15 +12,11 @@ import numpy as np
 
 from cortseq import recording as rec
 from cortseq._lazy import xr
-from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
 
 PROBES = 3  # trials whose future is changed
 RUN = 20  # bins that two trials may not share at different offsets
-LAGS = 10  # bins before and after, from which an input must not be put together
-COPY = 0.999  # share of an input's variance from which on it is a copy
-MOST_COLUMNS = 300  # of the regression of an input on observations
 
 
 @dataclass(frozen=True)
@@ -197,88 +193,6 @@ def observed(recording: xr.Dataset) -> list[Audit]:
         )
         return [Audit("observed", not done, detail, stopping=False)]
     return [Audit("observed", True, "labels as recorded")]
-
-
-def inputs(recording: xr.Dataset) -> list[Audit]:
-    """Check what models see beside the past: no copy of observations, no outcome, not too early.
-
-    Copies: a linear regression on observations up to LAGS bins before and after, fitted on every other trial,
-    explains COPY of an input's variance on the others, which the past alone does not. Outcomes: an input that
-    is one value all through each trial and maps one to one onto a covariate of `attrs["outcomes"]` or named
-    like an outcome. Too early: before its time `available` (coordinate along `input`, s on the
-    trial's clock), an input that has one must not differ between trials.
-    """
-    if "inputs" not in recording:
-        return [Audit("inputs", True, "there are none")]
-    data = Data.of(recording)
-    assert data.inputs is not None
-    found = []
-    for i in range(data.n_inputs):
-        name = f"input {recording['input'].values[i] if 'input' in recording.coords else i}"
-        u = data.inputs[..., i]
-        for fault in (_too_early(recording, u, i), _outcome(recording, u), _copied(data, u)):
-            if fault:
-                found.append(Audit("inputs", False, f"{name} {fault}"))
-    return found or [Audit("inputs", True, f"{data.n_inputs} inputs are known at their times")]
-
-
-def _too_early(recording: xr.Dataset, u: np.ndarray, i: int) -> str:
-    if "available" not in recording.coords:
-        return ""
-    early = recording["time"].values < recording["available"].values[i] - 1e-9
-    seen = u[:, early][recording["valid"].values[:, early]]
-    return "differs between trials before the time it is available" if seen.size and np.ptp(seen) > 0 else ""
-
-
-def _outcome(recording: xr.Dataset, u: np.ndarray) -> str:
-    valid = recording["valid"].values
-    held = [np.unique(row[mask]) for row, mask in zip(u, valid, strict=True)]
-    if any(len(h) != 1 for h in held) or len(np.unique(np.concatenate(held))) < 2:
-        return ""
-    value = np.unique(np.concatenate(held), return_inverse=True)[1]
-    for name in recording.attrs["covariates"]:
-        if recording[name].dims == ("trial",) and rec.is_outcome(recording, name):
-            label = np.unique(recording[name].values.astype(str), return_inverse=True)[1]
-            pairs = len(set(zip(value, label, strict=True)))
-            if pairs == value.max() + 1 == label.max() + 1:
-                return f"is the outcome {name}, which is known at the end of a trial only"
-    return ""
-
-
-def _copied(data: Data, u: np.ndarray) -> str:
-    y = data.kind.encoded(data.y, data.n_features)
-    y = np.concatenate([y, y.sum(-1, keepdims=True)], -1) * data.valid[..., None]
-    lags = np.arange(-LAGS, LAGS + 1)  # negative: the past
-    if y.shape[1] <= 3 * LAGS:
-        lags = lags[np.abs(lags) <= max(y.shape[1] // 4, 1)]
-    reach = int(lags.max())
-    inner = data.valid[:, reach : y.shape[1] - reach]
-    # (bin, lag, feature)
-    columns = np.stack([y[:, reach + k : y.shape[1] - reach + k][inner] for k in lags], 1)
-    target = u[:, reach : y.shape[1] - reach][inner]
-    odd = np.broadcast_to(np.arange(len(u))[:, None] % 2 == 1, inner.shape)[inner]
-    if not target.size or target[odd].std() == 0 or target[~odd].std() == 0:
-        return ""
-    every, past = (_explained(columns[:, kept], target, odd) for kept in (lags >= -reach, lags < 0))
-    if every >= COPY > past:
-        return (
-            f"is made of present or future observations (they explain {every:.4f} of it, the past {past:.4f})"
-        )
-    return ""
-
-
-def _explained(columns: np.ndarray, target: np.ndarray, learn: np.ndarray) -> float:
-    """Share of `target`'s variance outside `learn` that a linear fit inside it explains."""
-    x = columns.reshape(len(target), -1)
-    most = int(min(MOST_COLUMNS, learn.sum() // 4))
-    spread = x[learn].std(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        relation = np.abs((x[learn] - x[learn].mean(0)).T @ (target[learn] - target[learn].mean())) / spread
-    x = x[:, np.argsort(-np.nan_to_num(relation), kind="stable")[:most]]
-    x = np.column_stack([x, np.ones(len(x))])
-    beta = np.linalg.lstsq(x[learn], target[learn], rcond=None)[0]
-    rest = target[~learn]
-    return float(1 - ((rest - x[~learn] @ beta) ** 2).sum() / ((rest - rest.mean()) ** 2).sum())
 
 
 def provenance(
