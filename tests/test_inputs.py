@@ -155,11 +155,13 @@ def test_what_cannot_be_an_input_is_refused_in_one_line(taps, entry, said):
 
 
 def test_check_says_range_lag_and_what_is_missing(taps):
-    r = read(taps, tap={"event": "tap"}, height={"value": "height", "lag": 2})
+    ago = {"event": "tap", "basis": {"raised_cosine": 3, "span_ms": 100.0}}
+    r = read(taps, tap={"event": "tap"}, height={"value": "height", "lag": 2}, ago=ago)
     r["inputs"].values[:, :25, 1] = np.nan
     said = checking._inputs(r)
     assert said["tap"] == "0 to 1"
-    assert said["height"] == f"{HEIGHT.min():.4g} to {HEIGHT.max():.4g} (lag 2), 50.0% missing"
+    assert said["height"] == f"{HEIGHT.min():.4g} to {HEIGHT.max():.4g}, lag 2, 50.0% missing"
+    assert said["ago"].endswith(", 3 columns")
     assert json.loads(r.attrs["inputs"])["tap"] == {"of": "tap", "event": "tap", "lag": 0}
 
 

@@ -208,20 +208,23 @@ def _ranges(recording: xr.Dataset, names: list[str]) -> dict[str, str]:
 
 
 def _inputs(recording: xr.Dataset) -> dict[str, str]:
-    """Return the range of each input, its lag in bins, and which share of it is missing."""
+    """Return the range of each input, its lag in bins, its columns, and which share of it is missing."""
     if "inputs" not in recording:
         return {}
     made = json.loads(recording.attrs.get("inputs", "{}"))
     seen = recording["inputs"].values[recording["valid"].values]
+    columns: dict[str, list[int]] = {}
+    for i, name in enumerate(recording["input"].values.astype(str)):
+        columns.setdefault(made.get(name, {}).get("of", name), []).append(i)
     found = {}
-    for name, values in zip(recording["input"].values.astype(str), seen.T, strict=True):
+    for name, own in columns.items():
+        values = seen[:, own]
         known = values[np.isfinite(values)]
-        said = f"{known.min():.4g} to {known.max():.4g}" if known.size else "never known"
-        lag = made.get(name, {}).get("lag", 0)
-        said += f" (lag {lag})" if lag else ""
-        found[name] = said + (
-            f", {1 - known.size / values.size:.1%} missing" if len(known) < len(values) else ""
-        )
+        lag = made.get(str(recording["input"].values[own[0]]), {}).get("lag", 0)
+        said = [f"{known.min():.4g} to {known.max():.4g}" if known.size else "never known"]
+        said += [f"{len(own)} columns"] * (len(own) > 1) + [f"lag {lag}"] * bool(lag)
+        said += [f"{1 - known.size / values.size:.1%} missing"] * (known.size < values.size)
+        found[name] = ", ".join(said)
     return found
 
 

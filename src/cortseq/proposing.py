@@ -36,12 +36,14 @@ class Draft:
     entry : its keys, `path` or `url` as given.
     notes : key -> remark that stands behind it as a comment.
     recording : what it gives.
+    inputs : what models might see, by name; written as comments.
     """
 
     name: str
     entry: dict[str, Any]
     notes: dict[str, str] = field(default_factory=dict)
     recording: xr.Dataset | None = None
+    inputs: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def lines(self, folder: Path | None = None) -> list[str]:
         """Return the entry as lines of YAML, to stand under `datasets:`.
@@ -59,6 +61,11 @@ class Draft:
         for key, value in shown.items():
             remark = f"  # {self.notes[key]}" if key in self.notes else ""
             found.append(f"    {key}: {_flow(value)}{remark}")
+        if self.inputs:
+            found.append(
+                "    # inputs:  # GUESS: what models may see of the animal; remove the # where it is so"
+            )
+            found += [f"    #   {name}: {_flow(value)}" for name, value in self.inputs.items()]
         return found
 
 
@@ -151,7 +158,9 @@ def settled(path: Path | str, proposal: Proposal) -> Draft:
     recording = preprocess.judged(raw, source)
     splits.split(recording, splits.Deal(seed=0, folds=1), source, "dataset")
     name = slug(PurePosixPath(urlsplit(path).path if isinstance(path, str) else path).name.split(".")[0])
-    return Draft(name if name[:1].isalpha() else f"d_{name}".rstrip("_"), entry, notes, recording)
+    return Draft(
+        name if name[:1].isalpha() else f"d_{name}".rstrip("_"), entry, notes, recording, proposal.inputs
+    )
 
 
 def typed(entry: dict[str, Any]) -> Source:

@@ -24,6 +24,7 @@ from pydantic import (
 
 from cortseq import entries, models, sources, yamlfile
 from cortseq.errors import CortseqError
+from cortseq.models import standard
 from cortseq.models.base import Model
 from cortseq.models.progress import Checkpoint
 from cortseq.plugins import NAME
@@ -33,13 +34,6 @@ from cortseq.textbook import phenomena
 
 FEWEST_REFITS = 19  # the largest miss of so many is exceeded by the next in 5 % of the cases
 MOST_VARIANTS = 10_000  # points of one sweep
-STANDARD_MODELS: dict[str, dict[str, Any]] = {
-    **{name: {"family": name} for name in ("psth", "drift", "flat", "persistence")},
-    "markov": {"family": "markov", "states": [8, 16, 32], "order": [1, 2]},
-    "hmm": {"family": "hmm", "states": [8, 16, 32]},
-    "glm": {"family": "glm", "history": [1, 50]},
-    **{name: {"family": name} for name in ("rate", "lstm", "esn", "dale", "stp")},
-}
 
 
 def _name(value: Any) -> str:
@@ -135,7 +129,7 @@ class Study(BaseModel):
     )
     datasets: dict[Name, Any] = Field(default_factory=dict)
     models: dict[Name, Any] = Field(
-        default_factory=lambda: dict(STANDARD_MODELS), description="{}: no comparison, of a study of `theory`"
+        default_factory=lambda: dict(standard.MODELS), description="{}: no comparison, of a study of `theory`"
     )
     theory: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="phenomena to predict and measure, each with its settings"
@@ -269,6 +263,8 @@ def validate(content: Any, file: Any = None, folder: Path | None = None) -> Stud
                 faults.append(str(error))
                 parsed[name] = None  # the rest is still checked
         content["datasets"] = parsed
+        if "models" not in content and any(source and source.inputs for source in parsed.values()):
+            content["models"] = standard.MODELS | standard.OF_INPUTS
     try:
         study = Study.model_validate(content)
     except ValidationError as error:

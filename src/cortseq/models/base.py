@@ -33,11 +33,8 @@ if TYPE_CHECKING:
     from cortseq.networks.member import Member
 
 __all__ = ["CURVES", "Fit", "Learned", "Model", "Run", "Specification"]
-
 Role = Literal["recurrent", "markov", "baseline", "null"]
 Kind = Literal["exact", "sampled", "label chain"]  # of a forecast
-
-
 # Settings of `Model.small`, wherever a family has them.
 _SMALL = {"hidden": 6, "epochs": 3, "batch": 8, "states": 4, "order": 2, "restarts": 1, "iterations": 15}
 
@@ -287,7 +284,7 @@ class Fit:
         return h.hexdigest()
 
     def only(self, member: int) -> Fit:
-        """Return the fit of one member alone, as if no other had been asked for."""
+        """Return the fit of one member alone."""
         self._check_member(member)
         params = {name: value[member : member + 1] for name, value in self.params.items()}
         return replace(self, params=params, card=self.card | {"members": 1})
@@ -295,9 +292,8 @@ class Fit:
     def _check_member(self, member: int) -> None:
         n = len(next(iter(self.params.values())))
         if member not in range(n):
-            raise CortseqError(
-                f"the fit has {n} member{'s' * (n > 1)}, 0 to {n - 1}", key="member", value=member
-            )
+            who = f"the fit has {n} member{'s' * (n > 1)}, 0 to {n - 1}"
+            raise CortseqError(who, key="member", value=member)
 
     def _data(self, recording: xr.Dataset, trials: Trials) -> Data:
         data = Scale.known(self.card).applied(self.model.given(recording, trials))

@@ -48,11 +48,13 @@ class Proposal:
     entry : keys of a dataset without `path`.
     notes : key -> what was guessed and from what.
     sure : how well the file fits; proposals are tried from the highest down.
+    inputs : what models might see, by name; `new` writes it as a comment.
     """
 
     entry: dict[str, Any]
     notes: dict[str, str] = field(default_factory=dict)
     sure: float = 1.0
+    inputs: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 class Source(BaseModel):

@@ -10,6 +10,7 @@ import numpy as np
 from cortseq.sources.base import Proposal
 from cortseq.sources.nwb_view import View, scalars
 
+_INSIDE, _MOST_INPUTS = 0.8, 8  # share of times that lie in their trials; inputs that are proposed
 _FEW, _KINDS = 20, 10  # intervals of a table, values of a covariate that are proposed
 
 
@@ -26,11 +27,34 @@ def propose_units(nwb: View) -> Proposal:
         for column in nwb.intervals[name].colnames:
             values = scalars(nwb.intervals[name][column])
             if values is not None and values.dtype.kind == "U" and 1 < len(np.unique(values)) <= _KINDS:
-                found[re.sub(r"[^a-z0-9_]", "_", column.lower())] = column
+                found[_named(column)] = column
         entry |= {"covariates": dict(list(found.items())[:2])} if found else {}
     else:
         entry["window_ms"] = 1000.0  # a number: windows are cut
-    return Proposal(entry, notes)
+    return Proposal(entry, notes, inputs=_inputs(nwb, name))
+
+
+def _inputs(nwb: View, name: str | None) -> dict[str, dict[str, str]]:
+    """Return what models might see: columns of times within their trials, series of single numbers."""
+    found: dict[str, dict[str, str]] = {}
+    table = None if name is None else nwb.intervals[name]
+    for column in () if table is None else table.colnames:
+        values = scalars(table[column])
+        if column in ("start_time", "stop_time") or values is None or values.dtype.kind != "f":
+            continue
+        known = np.isfinite(values)
+        start, stop = (np.asarray(table[c].data[:], float)[known] for c in ("start_time", "stop_time"))
+        inside = (values[known] >= start) & (values[known] <= stop) & (values[known] != start)
+        if known.any() and inside.mean() > _INSIDE:
+            found[_named(column)] = {"event": column}
+    for series, one in nwb.series.items():
+        if series not in nwb.rois and np.prod(np.shape(one.data)[1:]) == 1 and len(one.data):
+            found[_named(series)] = {"series": series}
+    return dict(list(found.items())[:_MOST_INPUTS])
+
+
+def _named(name: str) -> str:
+    return re.sub(r"[^a-z0-9_]", "_", name.rpartition("/")[2].lower())
 
 
 def inspect_units(nwb: View) -> list[str]:
