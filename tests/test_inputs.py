@@ -216,12 +216,15 @@ def test_recordings_of_arrays_take_inputs():
         rec.from_signal(np.ones((4, 5, 1)), bin_width=0.02, inputs=np.full((4, 5, 1), np.inf))
 
 
-def test_free_runs_replay_inputs():
+@pytest.mark.parametrize(
+    "model", [models.Rate(hidden=8, epochs=60, batch=5), models.Glm(history=2), models.Glm(history=0)]
+)
+def test_free_runs_replay_inputs(model):
     """The closed loop under given inputs: what an input drives is there in what is drawn."""
     rng = np.random.default_rng(0)
     u = rng.integers(0, 2, (40, 10, 1)).astype(float)
     recording = rec.from_counts(rng.poisson(np.where(u, 5.0, 0.2) * np.ones(3)), bin_width=0.02, inputs=u)
-    fit = models.Rate(hidden=8, epochs=60, batch=5).fit(recording, range(30), range(30, 40))
+    fit = model.fit(recording, range(30), range(30, 40))
     drawn = fit.simulate(40, 10, inputs=u)["counts"].values.mean(-1)
     assert drawn[u[..., 0] > 0].mean() > 3.5 and drawn[u[..., 0] == 0].mean() < 1
     with pytest.raises(CortseqError, match="inputs: a free run replays inputs"):

@@ -118,9 +118,8 @@ def test_a_batch_that_is_made_imports_nothing(scored):
 
 
 def test_compare(scored):
-    out = {
-        name: f"results/s/{name}.csv" for name in ("comparison", "variants", "budget", "sessions", "timing")
-    }
+    tables = ("comparison", "variants", "budget", "sessions", "corners", "timing")
+    out = {name: f"results/s/{name}.csv" for name in tables}
     roles = dict(zip(NAMES, ("null", "baseline"), strict=True))
     variants = {name: (name, {}, name, role) for name, role in roles.items()}
     study = {"out": "results/s", "seed": 0, "burn_in": 0, "variants": {"ring": variants}}

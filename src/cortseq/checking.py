@@ -60,6 +60,24 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
     return found
 
 
+def recording(plan: Study, name: str) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Return the Recording of one dataset of a study, and the roles of its trials, without writing anything.
+
+    Raises
+    ------
+    CortseqError : the file is not fetched yet; all that would stop the study.
+    """
+    source = plan.datasets[name]
+    file = fetch.available(source, plan.mirrors)
+    if file is None and source.needs_file:
+        raise CortseqError(
+            "is not fetched yet", key="url", value=source.url, fix="run the study, or give path:"
+        )
+    with about(file):
+        found = preprocess.judged(asked.read(source, file, plan.seed), source)
+        return found, splits.split(found, splits.Deal.of(plan), source, name)
+
+
 def _networks(plan: Study, track: str) -> int:
     """Return how many recurrent models a dataset has: their p are adjusted together, over all datasets."""
     variants = plan.variants(track).values()

@@ -1,4 +1,4 @@
-"""The command `cortseq`: check a study, inspect a file, show a result."""
+"""The command `cortseq`: check a study, inspect a file, show a result, score a fit."""
 
 from __future__ import annotations
 
@@ -43,14 +43,19 @@ def main(arguments: list[str] | None = None) -> int:
     )
     show = commands.add_parser("show", help="print the comparison table of a finished study")
     show.add_argument("results", type=Path)
+    score = commands.add_parser(
+        "score", parents=[outside], help="score a fit on recordings that it was not fitted to"
+    )
+    score.add_argument("fit", type=Path, metavar="FIT", help="a .safetensors file, its card .json beside it")
+    score.add_argument("config", type=Path, metavar="STUDY", help="study whose datasets are scored")
+    score.add_argument("--dataset", help="one of them; default: all")
+    score.add_argument("--json", action="store_true", help="print what was found as JSON")
     commands.add_parser("schema", parents=[outside], help="print the JSON schema of a study file")
     given = parser.parse_args(arguments)
     try:
         for file in getattr(given, "plugin", ()):
             plugins.add(file)
-        return {"check": _check, "inspect": _inspect, "new": _new, "show": _show, "schema": _schema}[
-            given.command
-        ](given)
+        return _COMMANDS[given.command](given)
     except CortseqError as error:
         print(error, file=sys.stderr)
         return 2
@@ -134,11 +139,40 @@ def _show(given: argparse.Namespace) -> int:
     return 0
 
 
+def _score(given: argparse.Namespace) -> int:
+    from cortseq import checking, models, study
+    from cortseq.scoring import stranger
+
+    plan, fit, found = study.read(given.config), models.load(given.fit), {}
+    names = [given.dataset] if given.dataset else list(plan.datasets)
+    for name in names:
+        if name not in plan.datasets:
+            raise CortseqError("no such dataset", file=given.config, key="--dataset", value=name)
+        with about(given.config, f"datasets.{name}"):
+            recording, manifest = checking.recording(plan, name)
+            found[name] = stranger.score(fit, recording, manifest["folds"][0], plan.seed)
+        if not given.json:
+            print("\n".join(f"{name}: {line}" for line in found[name].lines()))
+    if given.json:
+        print(json.dumps({name: one.card() for name, one in found.items()}, indent=1))
+    return 0
+
+
 def _schema(given: argparse.Namespace) -> int:
     from cortseq import study
 
     print(json.dumps(study.schema(), indent=1))
     return 0
+
+
+_COMMANDS = {
+    "check": _check,
+    "inspect": _inspect,
+    "new": _new,
+    "show": _show,
+    "score": _score,
+    "schema": _schema,
+}
 
 
 if __name__ == "__main__":

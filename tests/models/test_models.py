@@ -13,7 +13,7 @@ from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.networks.network import Network, before
-from cortseq.observations import names
+from cortseq.observations import TRACKS, names
 
 
 @pytest.fixture(params=list(models.registry()))
@@ -358,15 +358,43 @@ def test_a_forecast_is_exact_or_sampled_as_it_says(family, any_recording):
 # -- inputs ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", ["glm", "rate"])
+def driven(recording):
+    """The recording with an input that is noise."""
+    shape = recording.sizes["trial"], recording.sizes["time"], 1
+    u = np.random.default_rng(0).normal(size=shape)
+    return recording.assign(inputs=(("trial", "time", "input"), u))
+
+
+def sees_inputs(family):
+    return family in ("glm", "hmm") or models.registry()[family].role == "recurrent"
+
+
+@pytest.mark.parametrize("family", ["glm", "hmm", "rate"])
 def test_a_fit_with_inputs_does_without_them_nowhere(family, counts):
     """Neither scored nor run freely: left out in silence they would be taken as their mean."""
-    driven = counts.assign(
-        inputs=(("trial", "time", "input"), np.random.default_rng(0).normal(size=(40, 16, 1)))
-    )
-    fit = fitted(family, driven)
-    assert np.isfinite(fit.log_prob(driven)).all()
+    fit = fitted(family, driven(counts))
+    assert np.isfinite(fit.log_prob(driven(counts))).all()
     with pytest.raises(CortseqError, match="inputs: the fit is for 1 inputs"):
         fit.log_prob(counts)
     with pytest.raises(CortseqError, match="a free run replays inputs"):
         fit.simulate(2, 3)
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_an_input_is_seen_from_its_own_bin_on_and_not_before(family, track, request):
+    """Bit for bit the same before, in scores and forecasts too; another prediction at its bin."""
+    recording = driven(request.getfixturevalue(track))
+    fit, trials = fitted(family, recording), range(26, 30)
+    for t in (0, 3):
+        moved = recording.copy(deep=True)
+        moved["inputs"].values[:, t] += 1
+        one, other = (fit.predict(r, trials) for r in (recording, moved))
+        scores = [fit.log_prob(r, trials)[..., :t] for r in (recording, moved)]
+        assert np.array_equal(one[:, :, :t], other[:, :, :t], equal_nan=True)
+        assert np.array_equal(*scores, equal_nan=True)
+        changed = np.nanmax(np.abs(one - other)[:, :, t]) > 0
+        assert changed == sees_inputs(family)
+        if fit.model.has_forecast:
+            data = [Data.of(r, trials, fit.model.sees) for r in (recording, moved)]
+            ahead = [fit.model.forecast(fit.params, d, [1, 2], samples=4)[:, :, :t] for d in data]
+            assert np.array_equal(*ahead, equal_nan=True)

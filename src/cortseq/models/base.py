@@ -204,17 +204,16 @@ class Model(Specification):
             raise CortseqError(
                 f"{self.family} needs at least one training and one validation trial", key="train, valid"
             )
-        twice = np.intersect1d(learns, chooses)
-        if twice.size:
+        if (twice := np.intersect1d(learns, chooses)).size:
             raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
         data = self.given(recording)
         self.check(data)
         members = members if self.has_members else 1
         raw = self.given(recording, learns), self.given(recording, chooses)
         scale = Scale.of(raw[0])
-        train_data = scale.applied(raw[0]).learnable()
-        sets = train_data, scale.applied(raw[1]).within(train_data.support)
-        shape = _shape(train_data, rec.features(recording), members)
+        learned_on = scale.applied(raw[0]).learnable()
+        sets = learned_on, scale.applied(raw[1]).within(learned_on.support)
+        shape = _shape(learned_on, rec.features(recording), members)
         if start is not None:
             self.check_start(start, shape)
         run = Run(members, seed, device, progress or default_progress(), checkpoint, start)

@@ -13,6 +13,7 @@ from cortseq.data import Data, Params, check_rates
 from cortseq.errors import CortseqError
 from cortseq.models import regression
 from cortseq.models.base import Kind, Learned, Model, Run
+from cortseq.models.filters import bank
 from cortseq.models.horizons import farthest, forecasts
 from cortseq.models.predictive import Predictive
 from cortseq.models.work import Size, Work
@@ -21,6 +22,7 @@ from cortseq.observations.base import Loss
 from cortseq.observations.counts import HIGH
 from cortseq.observations.gaussian import correlated_log_prob
 
+HISTORY = 50  # bins, of the past and of past inputs where nothing is said
 PENALTIES = np.logspace(1.5, -9, 22)  # per bin; from strong to weak, each warm-starting the next
 OWN_PENALTIES = (1e-1, 1e-2, 1e-3, 1e-5)
 PATIENCE = 3  # penalties that validation may get worse for before the path is left
@@ -31,7 +33,7 @@ class Glm(Model):
     """Truccolo et al. 2005 (J Neurophysiol 93:1074) and Pillow et al. 2008 (Nature 454:995), discrete time.
 
         eta_n(t) = b_n + sum_m sum_f w_nmf sum_{l=1..L} B_lf y_m(t - l) + sum_f v_nf a_f(t)
-                   + sum_i u_ni x_i(t)
+                   + sum_i u_ni x_i(t) + sum_i sum_f q_nif sum_{l=1..M} C_lf x_i(t - l) + sum_f r_nf c_f(t)
 
     Counts: Poisson of rate exp(eta), between 1e-7 and 8,100 a bin. Symbols: softmax(eta) on the one-hot past.
     Signals: vector autoregression N(m + s eta, sd^2) on the standardised past, one residual sd per channel
@@ -41,7 +43,12 @@ class Glm(Model):
     cosines, evenly spaced in log lag. Of counts, y(t - l) is the count or (past: root) its square root: the
     response to a burst then saturates, which under an exponential link can be worth .1 bits/spike. A past
     that is missing (before the trial, or not recorded) is zero, and a_f(t) = sum over missing lags of B_lf
-    tells the model how much of it. Inputs x, standardised, act at their own bin.
+    tells the model how much of it.
+    Inputs x, standardised, act at their own bin and, through filters C of the same kind as B, in the M bins
+    after it (`input_history`). Inputs before the trial are missing and zero, which is their mean, and
+    c_f(t) = sum over missing lags of C_lf tells so, once for all inputs. Without inputs there is no second
+    line. `history: 0` leaves out the history: with inputs that is the encoding model, without any the null.
+    `input_history` does not follow `history`, so that models with and without it see the same inputs.
 
     L2 penalty on all weights, none on b, the same for all units; it is chosen on validation down a path from
     strong to weak, which is left when validation has got worse PATIENCE times in a row. For signals a second
@@ -53,27 +60,33 @@ class Glm(Model):
 
     rung: ClassVar = "L5"
     driven: ClassVar = True
+    replays: ClassVar = True
     family: Literal["glm"] = "glm"
     inputs: bool = Field(True, description="whether the model sees the inputs that a recording has")
-    history: Annotated[int, Field(ge=1, le=10_000)] = Field(50, description="bins of the past that are seen")
+    history: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        HISTORY, description="bins of the past that are seen; 0: inputs alone"
+    )
+    input_history: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        HISTORY, description="bins of past inputs that are seen, beside those of the bin itself"
+    )
     filters: Literal["bins", "exponential", "cosine"] = "exponential"
     past: Literal["counts", "root"] = Field("root", description="what of the counts is filtered")
     n_filters: Annotated[int, Field(ge=1)] | None = Field(
         None, description="of exponential and cosine; default: one per doubling of the history"
     )
 
+    @property
+    def has_history(self) -> bool:
+        """Whether predictions depend on what was observed before in the trial."""
+        return self.history > 0
+
     def basis(self) -> np.ndarray:
-        """Return the filters B, (lag, filter), of unit norm; one weight per lag unless filters are fewer."""
-        n = self.n_filters or int(np.log2(self.history)) + 1
-        if self.filters == "bins" or n >= self.history:
-            return np.eye(self.history)
-        lag = np.arange(1.0, self.history + 1)[:, None]
-        if self.filters == "exponential":
-            columns = np.exp(-(lag - 1) / np.geomspace(0.5, self.history / 2, n))
-        else:
-            centres, step = np.linspace(0, np.log(self.history), n, retstep=True)
-            columns = 1 + np.cos(np.clip((np.log(lag) - centres) * np.pi / (2 * (step or 1)), -np.pi, np.pi))
-        return np.asarray(columns / np.linalg.norm(columns, axis=0))
+        """Return the filters B of the history, (lag, filter); see `filters.bank`."""
+        return bank(self.filters, self.history, self.n_filters)
+
+    def input_basis(self) -> np.ndarray:
+        """Return the filters C of past inputs, (lag, filter); see `filters.bank`."""
+        return bank(self.filters, self.input_history, self.n_filters)
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Fit down the path of penalties, and choose the penalty on validation."""
@@ -135,14 +148,20 @@ class Glm(Model):
         return weights, biases
 
     def design(self, p: Params, data: Data, basis: np.ndarray | None = None) -> np.ndarray:
-        """Regressors (trial, time, filter x feature + filter + input): past, its missing part, inputs."""
+        """Return (trial, time, regressor): past and its missing part, past inputs and theirs, inputs."""
         basis = self.basis() if basis is None else basis
         known = data.valid[..., None].astype(float)
         past = _filtered(np.where(known > 0, self._code(p, data.kind, data.y, data.n_features), 0.0), basis)
         parts = [past, basis.sum(0) - _filtered(known, basis)]
         if data.inputs is not None:
-            parts.append((np.nan_to_num(data.inputs) - p["input_mean"]) / p["input_scale"])
+            parts.append(self._of_inputs(p, data.inputs))
         return np.concatenate(parts, -1)
+
+    def _of_inputs(self, p: Params, inputs: np.ndarray) -> np.ndarray:
+        """Return regressors (trial, time, ...) of inputs (trial, time, input): past, what is missing, now."""
+        now, later = (np.nan_to_num(inputs) - p["input_mean"]) / p["input_scale"], self.input_basis()
+        known = np.ones((*inputs.shape[:2], 1))
+        return np.concatenate([_filtered(now, later), later.sum(0) - _filtered(known, later), now], -1)
 
     def _code(self, p: Params, track: Track, y: np.ndarray, n: int) -> np.ndarray:
         """Bins as regressors (..., feature): (roots of) counts, one-hot labels, standardised signals."""
@@ -224,20 +243,30 @@ class Glm(Model):
 
     def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
         """Draw bin after bin given those drawn before, (trial, time, feature); labels (trial, time)."""
-        if shape["n_inputs"]:
+        if shape["n_inputs"] and shape.get("drive") is None:
             raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
-        track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
-        coupling, basis = self.couplings(params), self.basis()
-        missing = basis.sum(0) - np.vstack([np.zeros(basis.shape[1]), basis.cumsum(0)])
-        missing_weight = params["weight"][:, coupling.shape[1] * basis.shape[1] :][:, : basis.shape[1]]
-        past, drawn = np.zeros((n_trials, 0, n)), []
-        for t in range(n_time):
-            reach = past[:, : -self.history - 1 : -1]
-            eta = np.tensordot(reach, coupling[: reach.shape[1]], 2)
-            eta += params["bias"] + missing_weight @ missing[min(t, self.history)]
-            drawn.append(emission.draw(emission.from_eta(eta, params), rng))
-            past = np.concatenate([past, self._code(params, track, drawn[-1], n)[:, None]], 1)
-        return np.stack(drawn, 1)
+        return _drawn(self, params, shape, n_trials, n_time, rng)
+
+
+def _drawn(model: Glm, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    """Return a free run of one member under the inputs `shape["drive"]`, see `Glm.simulate`."""
+    replayed = shape.get("drive")
+    track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
+    driven = np.zeros((n_trials, n_time, n))
+    if replayed is not None:
+        regressors = model._of_inputs(params, replayed)
+        driven += regressors @ params["weight"][:, -regressors.shape[-1] :].T
+    coupling, basis = model.couplings(params), model.basis()
+    missing = basis.sum(0) - np.vstack([np.zeros(basis.shape[1]), basis.cumsum(0)])
+    missing_weight = params["weight"][:, coupling.shape[1] * basis.shape[1] :][:, : basis.shape[1]]
+    past, drawn = np.zeros((n_trials, 0, n)), []
+    for t in range(n_time):
+        reach = past[:, : -model.history - 1 : -1]
+        eta = np.tensordot(reach, coupling[: reach.shape[1]], 2)
+        eta += params["bias"] + missing_weight @ missing[min(t, model.history)] + driven[:, t]
+        drawn.append(emission.draw(emission.from_eta(eta, params), rng))
+        past = np.concatenate([past, model._code(params, track, drawn[-1], n)[:, None]], 1)
+    return np.stack(drawn, 1)
 
 
 def _futures(
@@ -311,7 +340,7 @@ def _targets(p: Params, data: Data) -> np.ndarray:
 
 def _bins(design: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Return the valid bins as rows, without a copy where all are valid."""
-    return design.reshape(-1, design.shape[-1]) if valid.all() else design[valid]
+    return design.reshape(valid.size, design.shape[-1]) if valid.all() else design[valid]
 
 
 def _filtered(y: np.ndarray, basis: np.ndarray) -> np.ndarray:
@@ -321,6 +350,8 @@ def _filtered(y: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """
     trials, n_time, n = y.shape
     lags, n_filters = basis.shape
+    if not n_filters:
+        return np.zeros((trials, n_time, 0))
     length = min(n_time, max(lags, 64))
     padded = np.concatenate([np.zeros((trials, lags, n)), y, np.zeros((trials, length, n))], 1)
     band = np.zeros((length, n_filters, length + lags))
@@ -343,7 +374,9 @@ def _residual_sd(p: Params, features: np.ndarray, y: np.ndarray, penalty: float)
 
     s are the eigenvalues of the features' covariance (Hastie, Tibshirani & Friedman 2009, 7.6).
     """
-    spread = np.linalg.eigvalsh(np.atleast_2d(np.cov(features.T, bias=True))).clip(0)
+    spread = np.zeros(0)
+    if features.shape[1]:
+        spread = np.linalg.eigvalsh(np.atleast_2d(np.cov(features.T, bias=True))).clip(0)
     freedom = 1 + (spread / (spread + penalty)).sum()
     residual = y - (p["weight"] @ features.T + p["bias"][:, None])
     return np.asarray(np.maximum(np.sqrt((residual**2).sum(1) / max(len(features) - freedom, 1.0)), MIN_SD))
@@ -355,7 +388,8 @@ def _covariances(p: Params, coupling: np.ndarray, deepest: int) -> list[np.ndarr
     for lead in range(deepest):
         total = total + (psi[lead] * p["sd"] ** 2) @ psi[lead].T
         found.append(total)
-        psi.append(sum(coupling[k].T @ psi[lead - k] for k in range(min(lead + 1, len(coupling)))))
+        reach = range(min(lead + 1, len(coupling)))
+        psi.append(sum((coupling[k].T @ psi[lead - k] for k in reach), np.zeros_like(psi[0])))
     return found
 
 

@@ -25,19 +25,28 @@ _NUMBERS, _FEWEST = 1 << 18, 32  # in one array of a block (2 MB: it stays in th
 
 @dataclass(frozen=True)
 class Block:
-    """Some trials, time first; `features`, `pairs` have rows (time, trial) flattened, `constant` is c(y)."""
+    """Some trials, time first; `features`, `pairs`, `inputs` have rows (time, trial), `constant` is c(y)."""
 
     trials: np.ndarray
     length: np.ndarray
     features: Any
     constant: np.ndarray
     pairs: np.ndarray | None = None
+    inputs: np.ndarray | None = None  # (time * trial, input), where emissions or transitions depend on them
 
     @property
     def shape(self) -> tuple[int, int]:
         """Bins and trials."""
         n_time, n_trials = self.constant.shape
         return n_time, n_trials
+
+
+class Kept(tuple):
+    """Arrays of blocks that an M-step sees bin by bin: the sum of two holds the blocks of both."""
+
+    def __radd__(self, other: int) -> Kept:
+        """Return the blocks themselves: a sum begins with 0."""
+        return self
 
 
 class StateEmission:
@@ -89,6 +98,10 @@ class StateEmission:
 
     def standardise(self, train: Data) -> None:
         """Set `common` from training data."""
+
+    def known(self, data: Data) -> np.ndarray | None:
+        """Return E[y | inputs] in the overall emission, (trial, time, feature); None without inputs."""
+        return None
 
     def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
         """Return F(y) (time * trial, column), c(y) (time, trial), maybe `pairs`; y (time, trial, feature)."""

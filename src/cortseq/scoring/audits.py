@@ -32,8 +32,9 @@ class Audit:
 def causality(name: str, fit: Fit, recording: xr.Dataset, trials: Any, seed: int = 0) -> Audit:
     """Check that changing y_t for all t >= s leaves every predicted distribution for bins <= s bit-identical.
 
-    Compared: expectations up to and including bin s, log-probabilities before s, and the log-probability
-    of the unchanged y_s when only bins after s change.
+    Inputs are changed after s: that of bin s may be seen when bin s is predicted. Compared are expectations
+    up to and including bin s, log-probabilities before s, and the log-probability of the unchanged y_s when
+    only bins after s change.
     """
     rng = np.random.default_rng(seed)
     for trial in rng.choice(trials, min(PROBES, len(trials)), replace=False):
@@ -59,11 +60,14 @@ def causality(name: str, fit: Fit, recording: xr.Dataset, trials: Any, seed: int
 
 
 def _changed(one: xr.Dataset, s: int, rng: np.random.Generator) -> xr.Dataset:
-    """Return the recording with other observations from bin s on."""
+    """Return the recording with other observations from bin s on, and other inputs after it."""
     track = rec.kind(one)
     out = one.copy(deep=True)
     y = out[track.name].values
     y[:, s:] = track.perturbed(y[:, s:], one.attrs.get("n_symbols", 0), rng)
+    if "inputs" in out:
+        u = out["inputs"].transpose("trial", "time", "input").values
+        u[:, s + 1 :] += rng.normal(size=u[:, s + 1 :].shape)
     return out
 
 

@@ -6,6 +6,7 @@ CHOICE = "test_choice_on_validation.py"
 HAND = "test_models_by_hand.py"
 CHAINS = (HAND, "test_markov.py", "test_smoothing.py", "test_forecast_chains.py")
 EM = (HAND, "test_hmm.py -k never_descends or hmmlearn")
+DRIVEN = ("test_hmm_driven.py -k sums_over_all_paths",)
 PATHS = ("test_hmm.py -k sums_over_all_paths",)
 GLM = (HAND, "test_baselines.py -k filtered or inputs_act or couplings or objective or ridge or forecast")
 FLOORS = (HAND, "test_baselines.py -k flat_mean or causal or forecast or missing")
@@ -184,6 +185,24 @@ FAULTS = [
         (*PATHS, *EM),
     ),
     Fault(
+        "Steered transitions forget that rows sum to 1.",
+        "_moved", 'belief / (w @ p["transition"].T)', "belief", DRIVEN,
+    ),
+    Fault(
+        "Inputs steer a hidden chain out of the bin before.",
+        "statistics", "block.inputs.reshape(*block.shape, -1)[1:]", "block.inputs.reshape(*block.shape, -1)[:-1]",
+        ("test_hmm_driven.py -k never_descends or recovered",),
+    ),
+    Fault(
+        "Missing bins of a driven state count as silent ones.",
+        "DrivenCounts.log_prob", "there * np.exp(eta).sum(1)", "np.exp(eta).sum(1)", DRIVEN,
+    ),
+    Fault(
+        "The weights of inputs are shrunk to nothing in place of what all bins share.",
+        "Prior.slopes", "-self.rate * (theta[:, :-1] - self.drive)", "-self.rate * theta[:, :-1]",
+        ("test_hmm_driven.py -k few_bins",),
+    ),
+    Fault(
         "The prior of hidden states is worth nothing.",
         "CountStates.maximise", 'self.prior * self.overall["rate"]) / (s[:, -1:] + self.prior)',
         '1e-9 * self.overall["rate"]) / (s[:, -1:] + 1e-9)',
@@ -198,6 +217,10 @@ FAULTS = [
         "Inputs act a bin late in the regression.",
         "Glm.design", "np.nan_to_num(data.inputs) - p", "np.roll(np.nan_to_num(data.inputs), 1, axis=1) - p",
         ("test_baselines.py -k inputs_act",),
+    ),
+    Fault(
+        "A forecast of the regression forgets past inputs as it does the history.",
+        "Glm.design", "later = self.input_basis()", "later = basis", ("test_glm_inputs.py -k designs",),
     ),
     Fault(
         "The filters of the regression run backwards in lag.",

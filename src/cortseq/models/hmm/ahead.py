@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from cortseq._lazy import special
 from cortseq.data import Params
+from cortseq.models.hmm import em, steered
 from cortseq.models.hmm.autoregressive import AutoregressiveStates
+from cortseq.observations import StateEmission
 from cortseq.observations.states import Block
 
 _IMAGINED = 2_000_000  # rows times states that sampled forecasts hold at once
+
+
+def forecasts(
+    emission: StateEmission, p: Params, block: Block, horizons: Sequence[int], samples: int, seed: list[int]
+) -> Iterator[np.ndarray]:
+    """Yield log p(y_t | y_0 .. y_{t-h}) of a block for each horizon h, (time, trial) in nats.
+
+    Parameters
+    ----------
+    p : parameters of one member.
+    samples, seed : of the futures of an autoregressive emission; others are exact.
+    """
+    log_b = emission.log_prob(p, block)
+    _, belief, one = em.forward(emission, p, block)
+    for h in horizons:
+        if h == 1:
+            log_prob = one
+        elif isinstance(emission, AutoregressiveStates):
+            rng = np.random.default_rng([*seed, h, int(block.trials[0])])
+            log_prob = imagined(emission, p, block, belief, h, samples, rng)
+        elif steered.steers(p):
+            log_prob = mixed(steered.ahead(p, block, belief, h), log_b)
+        else:
+            log_prob = ahead(p, belief, log_b, h)
+        yield log_prob + block.constant
 
 
 def ahead(p: Params, belief: np.ndarray, log_b: np.ndarray, h: int) -> np.ndarray:
@@ -25,6 +54,11 @@ def ahead(p: Params, belief: np.ndarray, log_b: np.ndarray, h: int) -> np.ndarra
     if h <= len(belief):
         weight[h - 1] = p["initial"] @ np.linalg.matrix_power(p["transition"], h - 1)
         weight[h:] = belief[:-h] @ np.linalg.matrix_power(p["transition"], h)
+    return mixed(weight, log_b)
+
+
+def mixed(weight: np.ndarray, log_b: np.ndarray) -> np.ndarray:
+    """Return log sum_k weight_k exp(log_b_k), (time, trial), of arrays (time, trial, state)."""
     with np.errstate(divide="ignore"):
         return np.asarray(special.logsumexp(np.log(weight) + log_b, axis=-1))
 

@@ -68,12 +68,9 @@ class AutoregressiveStates(gaussian.GaussianStates):
 
     def _regress(self, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return theta = [A^T; b] (state, column, channel), sd (state, channel): penalised least squares."""
-        n, k, theta0 = self.n_features, self.prior, self.overall["theta"]
-        zz, zy, yy = gram[:, n:, n:], gram[:, n:, :n], np.einsum("kii->ki", gram[:, :n, :n])
-        theta = np.linalg.solve(zz + k * np.eye(n + 1), zy + k * theta0)
-        square = yy - 2 * (theta * zy).sum(1) + (theta * (zz @ theta)).sum(1)
-        square = square.clip(0) + k * (((theta - theta0) ** 2).sum(1) + self.overall["variance"])
-        return theta, np.sqrt(square / (gram[:, -1:, -1] + k)).clip(MIN_SD)
+        n = self.n_features
+        yy = np.einsum("kii->ki", gram[:, :n, :n])
+        return regressed(gram[:, n:, n:], gram[:, n:, :n], yy, self.prior, self.overall)
 
     def maximise(self, sums: Params) -> Params:
         """Return the parameters of greatest posterior density, from expected sums."""
@@ -133,6 +130,29 @@ class AutoregressiveStates(gaussian.GaussianStates):
     def n_free(self) -> int:
         """Return the number of free parameters of a state."""
         return self.n_features * (self.n_features + 4)
+
+
+def regressed(
+    xx: np.ndarray, xy: np.ndarray, yy: np.ndarray, prior: float, overall: Params
+) -> tuple[np.ndarray, np.ndarray]:
+    """Regress channels y on x in each state, about a regression that is worth `prior` bins.
+
+    Parameters
+    ----------
+    xx : (state, row, row), xy : (state, row, channel), yy : (state, channel), weighted sums of products; the
+        last row of x is 1.
+    overall : "theta" (row, channel) and "variance" (channel,) about which the prior is.
+
+    Returns
+    -------
+    theta : (state, row, channel).
+    sd : (state, channel), of the residuals.
+    """
+    theta0 = overall["theta"]
+    theta = np.linalg.solve(xx + prior * np.eye(xx.shape[1]), xy + prior * theta0)
+    square = yy - 2 * (theta * xy).sum(1) + (theta * (xx @ theta)).sum(1)
+    square = square.clip(0) + prior * (((theta - theta0) ** 2).sum(1) + overall["variance"])
+    return theta, np.sqrt(square / (xx[:, -1:, -1] + prior)).clip(MIN_SD)
 
 
 def _joined(p: Params) -> np.ndarray:

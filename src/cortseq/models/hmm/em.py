@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from cortseq._lazy import lazy, pd
 from cortseq.data import Data, Params
 from cortseq.models.base import CURVES
-from cortseq.models.hmm import squarem
+from cortseq.models.hmm import squarem, steered
 from cortseq.models.work import Size, Work
 from cortseq.observations import StateEmission
 from cortseq.observations.states import Block
@@ -39,12 +39,16 @@ class Expected:
     transition : (from, to), expected number of moves.
     emission : expected sums of the emission's statistics, by name.
     log_prob : log-likelihood, nats.
+    driven : what transitions that inputs steer need beside, see `steered.statistics`.
+    at : parameters of which these are the expectations; none where states were given.
     """
 
     initial: np.ndarray
     transition: np.ndarray
     emission: Params
     log_prob: float
+    driven: Params = field(default_factory=dict)
+    at: Params = field(default_factory=dict)
 
 
 def expected(emission: StateEmission, p: Params, blocks: list[Block], precision: type = float) -> Expected:
@@ -66,9 +70,13 @@ def log_likelihood(emission: StateEmission, p: Params, blocks: list[Block], prec
 def _expected(emission: StateEmission, p: Params, block: Block, precision: type) -> Expected:
     n = len(p["initial"])
     gamma, belief, ratio, log_prob = smoothed(emission, p, block, precision)
+    driven: Params = {}
+    if steered.steers(p):
+        belief, ratio, driven = steered.expected(p, block, gamma, belief, ratio)
     moves = p["transition"] * (belief[:-1].reshape(-1, n).T @ ratio[1:].reshape(-1, n))
     sums = emission.statistics(block, gamma.reshape(-1, n))
-    return Expected(gamma[0].sum(0, float), moves, sums, float(log_prob.sum() + block.constant.sum()))
+    total = float(log_prob.sum() + block.constant.sum())
+    return Expected(gamma[0].sum(0, float), moves, sums, total, driven, p)
 
 
 def forward(
@@ -83,9 +91,12 @@ def forward(
     log_prob : (time, trial), log p(y_t | y_<t) without the block's constant, nats.
     """
     log_b, transition = emission.log_prob(p, block), p["transition"].astype(precision)
-    found: tuple[np.ndarray, np.ndarray, np.ndarray] = forward_backward.forward(
-        log_b, block.length, p["initial"], transition
-    )
+    given = log_b, block.length, p["initial"], transition
+    found: tuple[np.ndarray, np.ndarray, np.ndarray]
+    if steered.steers(p):
+        found = forward_backward.forward_tilted(*given, steered.tilts(p, block, precision))
+    else:
+        found = forward_backward.forward(*given)
     return found
 
 
@@ -103,14 +114,21 @@ def smoothed(
     """
     ratio, belief, log_prob = forward(emission, p, block, precision)
     transposed = p["transition"].T.astype(precision, order="C")
-    return forward_backward.backward(belief, ratio, block.length, transposed), belief, ratio, log_prob
+    if steered.steers(p):
+        tilt = steered.tilts(p, block, precision)
+        gamma = forward_backward.backward_tilted(belief, ratio, block.length, transposed, tilt)
+    else:
+        gamma = forward_backward.backward(belief, ratio, block.length, transposed)
+    return gamma, belief, ratio, log_prob
 
 
 def _together(parts: Iterable[Expected]) -> Expected:
     """Return the sum over blocks."""
     parts = list(parts)
     initial, transition = sum(e.initial for e in parts), sum(e.transition for e in parts)
-    return Expected(initial, transition, add(e.emission for e in parts), sum(e.log_prob for e in parts))  # type: ignore[arg-type]
+    emission, driven = add(e.emission for e in parts), add(e.driven for e in parts)
+    log_prob = sum(e.log_prob for e in parts)
+    return Expected(initial, transition, emission, log_prob, driven, parts[0].at)  # type: ignore[arg-type]
 
 
 def add(parts: Iterable[Params]) -> Params:
@@ -119,10 +137,13 @@ def add(parts: Iterable[Params]) -> Params:
     return {k: sum(p[k] for p in parts) for k in parts[0]}
 
 
-def clusters(train: Data, n_states: int, rng: np.random.Generator) -> np.ndarray:
+def clusters(
+    train: Data, n_states: int, rng: np.random.Generator, known: np.ndarray | None = None
+) -> np.ndarray:
     """Return labels (trial, time) from k-means of observations smoothed over time.
 
     Counts enter as square roots, signals in units of their standard deviation, labels as one-hot vectors.
+    `known` (trial, time, feature): what inputs alone predict, whose smoothed course is taken away.
     """
     from scipy.ndimage import gaussian_filter1d
     from sklearn.cluster import KMeans
@@ -130,7 +151,11 @@ def clusters(train: Data, n_states: int, rng: np.random.Generator) -> np.ndarray
     y = np.where(train.valid[..., None], train.kind.encoded(train.y, train.n_features), 0.0)
     if train.kind.has_scale:
         y = y / train.y[train.valid].std(0)
-    smooth = gaussian_filter1d(train.kind.rooted(y), _SMOOTH, axis=1, mode="nearest")
+    y = train.kind.rooted(y)
+    if known is not None:
+        known = known / train.y[train.valid].std(0) if train.kind.has_scale else known
+        y = y - np.where(train.valid[..., None], train.kind.rooted(known), 0.0)
+    smooth = gaussian_filter1d(y, _SMOOTH, axis=1, mode="nearest")
     points = smooth[train.valid]
     if len(points) > _MOST_POINTS:
         points = points[rng.choice(len(points), _MOST_POINTS, replace=False)]
@@ -144,7 +169,7 @@ def start(
     model: Hmm, emission: StateEmission, train: Data, blocks: list[Block], rng: np.random.Generator
 ) -> Params:
     """Return start parameters: one M-step from hard states found by k-means."""
-    labels = clusters(train, model.states, rng)
+    labels = clusters(train, model.states, rng, emission.known(train))
     parts = []
     for block in blocks:
         s = labels[block.trials, : block.shape[0]].T
@@ -153,7 +178,10 @@ def start(
         np.add.at(moves, (s[:-1][inside], s[1:][inside]), 1.0)
         first = np.bincount(s[0, block.length > 0], minlength=model.states).astype(float)
         gamma = np.eye(model.states)[s.ravel()]
-        parts.append(Expected(first, moves, emission.statistics(block, gamma), 0.0))
+        sums = emission.statistics(block, gamma)
+        steers = model.transitions == "input"
+        driven = steered.statistics(block, gamma.reshape(*s.shape, -1)) if steers else {}
+        parts.append(Expected(first, moves, sums, 0.0, driven))
     return model.maximise(emission, _together(parts))
 
 

@@ -14,9 +14,10 @@ from cortseq._lazy import lazy, pd
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models.base import Kind, Learned, Model, Run
-from cortseq.models.hmm import em
-from cortseq.models.hmm.ahead import ahead, draw_rows, imagined
+from cortseq.models.hmm import em, steered
+from cortseq.models.hmm.ahead import draw_rows, forecasts
 from cortseq.models.hmm.autoregressive import AutoregressiveStates
+from cortseq.models.hmm.driven import Driven, DrivenPredictive, driven_states
 from cortseq.models.horizons import reached
 from cortseq.models.predictive import Predictive
 from cortseq.models.work import Size, Work
@@ -26,7 +27,7 @@ from cortseq.observations.states import Block
 
 forward_backward = lazy("cortseq.models.hmm.forward_backward")  # it brings the compiler
 
-CHAIN, COMMON = ("initial", "transition"), ("centre", "scale")
+CHAIN, COMMON = ("initial", "transition", "transition_drive"), ("centre", "scale")
 
 
 class Hmm(Model):
@@ -39,6 +40,12 @@ class Hmm(Model):
     Counts are Poisson (or as the study says), labels categorical, signals Gaussian with a diagonal
     covariance, or with `autoregressive` y_t = A_k y_{t-1} + b_k + noise.
 
+    Where a recording has inputs u_t, each state responds to those of the bin with weights of its own: log
+    rates of counts, means of signals and logits of labels are linear in u_t (`driven`, with the prior of the
+    weights). With `transitions: input` they also make states more or less likely to be entered (`steered`).
+    EM then ascends by Newton's steps in place of closed forms. Counts other than Poisson and `autoregressive`
+    have no such emission.
+
     Estimates are maxima a posteriori: each state has `prior` bins' worth of what all bins have in common; the
     initial distribution and every row of A have one pseudo-count (or `prior`, where that is less) spread
     evenly, and the diagonal of A `sticky` more. A start is k-means of smoothed observations from random
@@ -49,12 +56,16 @@ class Hmm(Model):
     role: ClassVar = "baseline"
     has_members: ClassVar = True
     idle: ClassVar = {"symbols": ("autoregressive",), "counts": ("autoregressive",)}
-
     rung: ClassVar = "L3"
+    driven: ClassVar = True
     family: Literal["hmm"] = "hmm"
     states: Annotated[int, Field(ge=1, le=512)] = 16
     sticky: Annotated[float, Field(ge=0)] = Field(0.0, description="pseudo-counts on the diagonal")
     autoregressive: bool = Field(False, description="signals only: y_t = A_k y_{t-1} + b_k + noise")
+    inputs: bool = Field(True, description="whether the model sees the inputs that a recording has")
+    transitions: Literal["fixed", "input"] = Field(
+        "fixed", description="whether inputs change which state is entered"
+    )
     prior: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="bins' worth of the overall emission in a state; default 10, labels 1, "
@@ -84,6 +95,7 @@ class Hmm(Model):
         common = {k: np.repeat(v[None], run.members, 0) for k, v in emission.common.items()}
         curves = pd.concat([c.assign(member=m) for m, (_, c, _) in enumerate(found)], ignore_index=True)
         n_free = self.states**2 - 1 + self.states * emission.n_free() + emission.n_shared
+        n_free += (self.states - 1) * train.n_inputs * (self.transitions == "input")
         card = {k: [end[k] for _, _, end in found] for k in found[0][2]}
         return Learned(params | common, n_free, curves, {**card, "settings_tried": 1})
 
@@ -91,9 +103,19 @@ class Hmm(Model):
         """Return the arithmetic of one iteration; how many there are depends on the recording."""
         return em.arithmetic(self.states, size)
 
+    def check(self, data: Data) -> None:
+        """Raise a CortseqError for inputs that no emission takes, or transitions that lack them."""
+        self._emission(data)
+        if self.transitions == "input" and not data.n_inputs:
+            raise CortseqError("there are no inputs that could change transitions", key="transitions")
+
     def _emission(self, shape: Data | dict[str, Any]) -> StateEmission:
         track = TRACKS[shape["track"] if isinstance(shape, dict) else shape.track]
-        if self.autoregressive and track.has_scale:
+        n_inputs = shape.get("n_inputs", 0) if isinstance(shape, dict) else shape.n_inputs
+        autoregressive = self.autoregressive and track.has_scale
+        if n_inputs:
+            return driven_states(shape, self.prior, n_inputs, autoregressive)
+        if autoregressive:
             return AutoregressiveStates(emission_of(shape), self.prior)
         return states_of(shape, self.prior)
 
@@ -103,32 +125,23 @@ class Hmm(Model):
         initial = e.initial + even
         moves = e.transition + even + self.sticky * np.eye(self.states)
         chain = {"initial": initial / initial.sum(), "transition": moves / moves.sum(1, keepdims=True)}
-        return chain | emission.maximise(e.emission)
+        if e.driven:
+            chain |= steered.maximise(chain, moves, e)
+        return chain | emission.maximise({**e.emission, "at": e.at})
 
     def log_prior(self, emission: StateEmission, p: Params) -> float:
         """Return the log prior density but for a constant: EM climbs its sum with the log-likelihood."""
         even = self._pseudo_count(emission) * (np.log(p["initial"]).sum() + np.log(p["transition"]).sum())
-        return float(even + self.sticky * np.log(np.diag(p["transition"])).sum() + emission.log_prior(p))
+        chain = even + self.sticky * np.log(np.diag(p["transition"])).sum() + steered.log_prior(p)
+        return float(chain + emission.log_prior(p))
 
     def _pseudo_count(self, emission: StateEmission) -> float:
         return min(1.0, emission.prior) / self.states
 
-    def _members(self, params: Params, data: Data) -> Iterator[tuple[int, StateEmission, Params, Block]]:
-        """Yield each member with each block of trials."""
-        from cortseq.compiled import threads
-
-        emission = self._emission(data)
-        emission.common = {k: params[k][0] for k in COMMON if k in params}
-        blocks = emission.blocks(data, params["initial"].shape[1])
-        with threads.single():
-            for m in range(len(params["initial"])):
-                p = {k: v[m] for k, v in params.items() if k not in COMMON}
-                yield from ((m, emission, p, block) for block in blocks)
-
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
         """Return log p(y_t | y_<t), (member, trial, time) in nats."""
         out = np.zeros((len(params["initial"]), *data.valid.shape))
-        for m, emission, p, block in self._members(params, data):
+        for m, emission, p, block in _members(self, params, data):
             log_prob = em.forward(emission, p, block)[2] + block.constant
             out[m, block.trials, : len(log_prob)] = log_prob.T
         return out
@@ -136,14 +149,14 @@ class Hmm(Model):
     def predict(self, params: Params, data: Data) -> np.ndarray:
         """Return E[y_t | y_<t], (member, trial, time, feature)."""
         out = np.zeros((len(params["initial"]), *data.valid.shape, data.n_features))
-        for m, emission, p, block in self._members(params, data):
+        for m, emission, p, block in _members(self, params, data):
             mean = emission.expect(p, block, em.forward(emission, p, block)[0])
             out[m, block.trials, : len(mean)] = mean.swapaxes(0, 1)
         return out
 
     def predictive(self, params: Params, data: Data) -> Iterator[Predictive]:
         """Yield each member's mixture of emissions of every bin; nothing for an autoregressive one."""
-        return iter([] if "dynamics" in params else _mixtures(self._members(params, data), params, data))
+        return iter([] if "dynamics" in params else _mixtures(_members(self, params, data), params, data))
 
     def cosmooth(self, params: Params, data: Data, held_in: np.ndarray, held_out: np.ndarray) -> np.ndarray:
         """Predict units held out from all bins of the units held in.
@@ -174,16 +187,18 @@ class Hmm(Model):
         out = np.full((len(params["initial"]), *data.valid.shape, len(held_out)), np.nan)
         hidden = self._emission(replace(data, n_features=len(held_out)))
         hidden.common = {k: params[k][0][held_out] for k in COMMON if k in params}
-        for m, emission, p, block in self._members(_of_units(params, held_in), seen):
+        for m, emission, p, block in _members(self, _of_units(params, held_in), seen):
             gamma = em.smoothed(emission, p, block)[0]
             theirs = _of_units({k: v[m] for k, v in params.items()}, held_out)
-            out[m, block.trials, : len(gamma)] = (gamma @ hidden.mean(theirs)).swapaxes(0, 1)
+            out[m, block.trials, : len(gamma)] = hidden.expect(theirs, block, gamma).swapaxes(0, 1)
         return np.where(data.valid[..., None], out, np.nan)
 
     def simulate(
         self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
     ) -> np.ndarray:
         """Draw trials of one member, (trial, time, feature); labels (trial, time)."""
+        if shape.get("n_inputs"):
+            raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
         emission = self._emission(shape)
         emission.common = {k: params[k] for k in COMMON if k in params}
         drawn: list[np.ndarray] = []
@@ -205,23 +220,15 @@ class Hmm(Model):
 
         NaN for t < h - 1 and in missing bins.
 
-        p(s_t | y_0 .. y_{t-h}) = p(s_{t-h} | y_0 .. y_{t-h}) A^h, exact. An autoregressive model needs the
+        p(s_t | y_0 .. y_{t-h}) = p(s_{t-h} | y_0 .. y_{t-h}) A^h, exact; recorded inputs up to bin t count as
+        known, and A^h is the product of the transitions that they make. An autoregressive model needs the
         bins in between: the mean over `samples` futures of p(y_t | future, its last state), exact for h = 1.
         """
         known = reached(data, horizons)
         out = np.full((len(params["initial"]), *known.shape), np.nan)
-        for m, emission, p, block in self._members(params, data):
-            log_b = emission.log_prob(p, block)
-            _, belief, one = forward_backward.forward(log_b, block.length, p["initial"], p["transition"])
-            for i, h in enumerate(horizons):
-                if h == 1:
-                    log_prob = one
-                elif isinstance(emission, AutoregressiveStates):
-                    rng = np.random.default_rng([seed, m, h, int(block.trials[0])])
-                    log_prob = imagined(emission, p, block, belief, h, samples, rng)
-                else:
-                    log_prob = ahead(p, belief, log_b, h)
-                out[m, block.trials, : len(log_prob), i] = (log_prob + block.constant).T
+        for m, emission, p, block in _members(self, params, data):
+            for i, log_prob in enumerate(forecasts(emission, p, block, horizons, samples, [seed, m])):
+                out[m, block.trials, : len(log_prob), i] = log_prob.T
         return np.where(known, out, np.nan)
 
     @staticmethod
@@ -246,18 +253,38 @@ class Hmm(Model):
         return _log_prob_counts(*(np.array(a, float) for a in (initial, transition, rates, counts)))
 
 
+def _members(model: Hmm, params: Params, data: Data) -> Iterator[tuple[int, StateEmission, Params, Block]]:
+    """Yield each member with each block of trials."""
+    from cortseq.compiled import threads
+
+    emission = model._emission(data)
+    emission.common = {k: params[k][0] for k in COMMON if k in params}
+    blocks = emission.blocks(data, params["initial"].shape[1])
+    with threads.single():
+        for m in range(len(params["initial"])):
+            p = {k: v[m] for k, v in params.items() if k not in COMMON}
+            yield from ((m, emission, p, block) for block in blocks)
+
+
 def _mixtures(
     members: Iterator[tuple[int, StateEmission, Params, Block]], params: Params, data: Data
 ) -> list[Predictive]:
     """Return each member's predicted states, with what each state emits; see `Hmm.predictive`."""
     n, states = params["initial"].shape
-    weight, emitted = np.zeros((n, *data.valid.shape, states)), {}
+    weight, states_of_member = np.zeros((n, *data.valid.shape, states)), {}
     for m, emission, p, block in members:
         predicted = em.forward(emission, p, block)[0]
         weight[m, block.trials, : len(predicted)] = predicted.swapaxes(0, 1)
-        spread = {"sd": p["sd"] * emission.common["scale"]} if "sd" in p else p
-        emitted[m] = emission_of(data).around(emission.mean(p), spread)
-    return [Predictive(emitted[m], weight[m]) for m in range(n)]
+        states_of_member[m] = emission, p
+    return [_mixture(*states_of_member[m], weight[m], data) for m in range(n)]
+
+
+def _mixture(emission: StateEmission, p: Params, weight: np.ndarray, data: Data) -> Predictive:
+    """Return the mixture of what states emit, their predicted probabilities being `weight`."""
+    if isinstance(emission, Driven):
+        return DrivenPredictive({"inputs": data.inputs}, weight, emission, p)
+    spread = {"sd": p["sd"] * emission.common["scale"]} if "sd" in p else p
+    return Predictive(emission_of(data).around(emission.mean(p), spread), weight)
 
 
 def _of_units(params: Params, units: np.ndarray) -> Params:
