@@ -229,6 +229,30 @@ def test_leaps_in_single_precision_never_descend(kind):
     assert np.diff(objective).min() > -1e-6 * abs(objective[0]) and objective[-1] > objective[0] + 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_em_ends_where_the_objective_has_no_slope(kind, monkeypatch):
+    """Finite differences of log-likelihood and prior by the weights of inputs and what is emitted without."""
+    monkeypatch.setattr(em, "PRECISION", float)
+    rng = np.random.default_rng(15)
+    params, data = random_params(kind, rng), random_data(kind, rng, trials=25, bins=15)
+    model = model_of(prior=3.0)
+    emission, p, blocks = prepared(model, params, data)
+    for _ in range(150):
+        p = em.ascend(model, emission, p, em.expected(emission, p, blocks), blocks)
+
+    def slope(name, at, size=1e-4):
+        ends = []
+        for sign in (1, -1):
+            moved = {**p, name: p[name].copy()}
+            moved[name][at] += sign * size
+            ends.append(em.log_likelihood(emission, moved, blocks) + model.log_prior(emission, moved))
+        return (ends[0] - ends[1]) / (2 * size)
+
+    for name in {"drive", "transition_drive", "rate", "mean", "sd"} & set(p):
+        slopes = [slope(name, at) for at in np.ndindex(p[name].shape)]
+        assert np.abs(slopes).max() < 0.01, name
+
+
 def test_the_m_step_of_counts_equals_sklearn():
     """Weighted bins, the ridge and the pseudo-bins of the prior as a penalty and as bins of their own."""
     from sklearn.linear_model import PoissonRegressor

@@ -394,7 +394,7 @@ def test_an_input_is_seen_from_its_own_bin_on_and_not_before(family, track, requ
         assert np.array_equal(*scores, equal_nan=True)
         changed = np.nanmax(np.abs(one - other)[:, :, t]) > 0
         assert changed == sees_inputs(family)
-        if fit.model.has_forecast:
+        if fit.model.has_forecast and fit.model.forecasts_on(track) != "sampled":
             data = [Data.of(r, trials, fit.model.sees) for r in (recording, moved)]
             ahead = [fit.model.forecast(fit.params, d, [1, 2], samples=4)[:, :, :t] for d in data]
             assert np.array_equal(*ahead, equal_nan=True)

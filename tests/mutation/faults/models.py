@@ -191,7 +191,7 @@ FAULTS = [
     Fault(
         "Inputs steer a hidden chain out of the bin before.",
         "statistics", "block.inputs.reshape(*block.shape, -1)[1:]", "block.inputs.reshape(*block.shape, -1)[:-1]",
-        ("test_hmm_driven.py -k never_descends or recovered",),
+        ("test_hmm_driven.py -k no_slope",),
     ),
     Fault(
         "Missing bins of a driven state count as silent ones.",
@@ -200,7 +200,7 @@ FAULTS = [
     Fault(
         "The weights of inputs are shrunk to nothing in place of what all bins share.",
         "Prior.slopes", "-self.rate * (theta[:, :-1] - self.drive)", "-self.rate * theta[:, :-1]",
-        ("test_hmm_driven.py -k few_bins",),
+        ("test_hmm_driven.py -k no_slope",),
     ),
     Fault(
         "The prior of hidden states is worth nothing.",

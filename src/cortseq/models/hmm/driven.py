@@ -106,7 +106,7 @@ class DrivenCounts(Driven, CountStates):
         return out.reshape(*block.shape, -1)
 
     def statistics(self, block: Block, gamma: np.ndarray) -> Params:
-        """Return expected sums, and the bins with their responsibilities: the M-step needs every one."""
+        """Return expected sums, and the bins with responsibilities: gamma (time * trial, state) and x."""
         there = block.features[:, -1:]
         weight = gamma.astype(there.dtype, copy=False) * there
         return super().statistics(block, gamma) | {
@@ -212,7 +212,7 @@ class DrivenLabels(Driven, CategoricalStates):
         return out.reshape(*block.shape, -1)
 
     def statistics(self, block: Block, gamma: np.ndarray) -> Params:
-        """Return expected counts of labels, inputs summed over them, and the bins with responsibilities."""
+        """Return `total` (state, input, label), inputs summed over each label, beside counts and bins."""
         assert block.inputs is not None
         row = block.features.nonzero()[0]
         u, weight = block.inputs[row], np.asarray(gamma[row], float)

@@ -86,10 +86,10 @@ def maximise(chain: Params, moves: np.ndarray, e: Expected) -> Params:
     """
     n = len(moves)
     start = np.zeros((len(e.driven["total"]), n))
-    a, drive = e.at.get("transition", chain["transition"]), e.at.get("transition_drive", start)
+    at = {"transition": chain["transition"], "transition_drive": start} | e.at
     pseudo = moves.sum(1) - e.transition.sum(1)
     given = tilt.Weighed(moves, pseudo, e.driven["total"], list(e.driven["bins"]), _RIDGE, start)
-    a, drive = tilt.ascend(a, drive, given, _STEPS)
+    a, drive = tilt.ascend(at["transition"], at["transition_drive"], given, _STEPS)
     return {"transition": a, "transition_drive": drive}
 
 

@@ -80,19 +80,25 @@ def ascend(theta: np.ndarray, bins: Bins, prior: Prior, steps: int) -> np.ndarra
     point = _about(theta, bins, prior)
     for _ in range(steps):
         step = np.linalg.solve(point.curvature, point.gradient[..., None])[..., 0]
-        going = 0.5 * (step * point.gradient).sum(-1) > enough
+        slack = _slack(point, bins)
+        going = 0.5 * (step * point.gradient).sum(-1) > np.maximum(enough, slack)
         if not going.any():
             break
-        theta, point = _stepped(theta, np.where(going[..., None], step, 0.0), point, bins, prior)
+        theta, point = _stepped(theta, np.where(going[..., None], step, 0.0), point, slack, bins, prior)
     return theta
 
 
+def _slack(point: _Point, bins: Bins) -> np.ndarray:
+    """Return how far rounding may move the objective, (state, unit): eps times expected counts and itself."""
+    eps = float(np.finfo(bins[0][0].dtype).eps)
+    return np.asarray(4 * eps * (np.abs(point.value) + point.curvature[..., -1, -1]))
+
+
 def _stepped(
-    theta: np.ndarray, step: np.ndarray, point: _Point, bins: Bins, prior: Prior
+    theta: np.ndarray, step: np.ndarray, point: _Point, slack: np.ndarray, bins: Bins, prior: Prior
 ) -> tuple[np.ndarray, _Point]:
     """Return theta and its point after `step` (state, unit, row), halved where it is no ascent."""
     length = np.ones(point.value.shape)
-    slack = 4 * np.finfo(bins[0][0].dtype).eps * np.abs(point.value)
     for _ in range(_HALVINGS):
         moved = theta + (length[..., None] * step).swapaxes(1, 2)
         found = _about(moved, bins, prior)
