@@ -13,6 +13,19 @@ from cortseq.errors import CortseqError, about
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; 0 when all is well, 2 with one line per fault."""
+    given = _parser().parse_args(arguments)
+    try:
+        for file in getattr(given, "plugin", ()):
+            plugins.add(file)
+        return _COMMANDS[given.command](given)
+    except CortseqError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `cortseq show ... | head`
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cortseq", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     outside = argparse.ArgumentParser(add_help=False)
@@ -51,16 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     score.add_argument("--dataset", help="one of them; default: all")
     score.add_argument("--json", action="store_true", help="print what was found as JSON")
     commands.add_parser("schema", parents=[outside], help="print the JSON schema of a study file")
-    given = parser.parse_args(arguments)
-    try:
-        for file in getattr(given, "plugin", ()):
-            plugins.add(file)
-        return _COMMANDS[given.command](given)
-    except CortseqError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `cortseq show ... | head`
-        return 0
+    return parser
 
 
 def _check(given: argparse.Namespace) -> int:

@@ -206,8 +206,7 @@ class Model(Specification):
             )
         if (twice := np.intersect1d(learns, chooses)).size:
             raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
-        data = self.given(recording)
-        self.check(data)
+        self.check(self.given(recording))
         members = members if self.has_members else 1
         raw = self.given(recording, learns), self.given(recording, chooses)
         scale = Scale.of(raw[0])
@@ -222,7 +221,7 @@ class Model(Specification):
             "model": self.model_dump(mode="json"),
             "role": self.role,
             **shape,
-            **({"input_mean": sets[0].input_mean()} if data.n_inputs else {}),
+            **({"input_mean": sets[0].input_mean()} if scale.mean else {}),
             **scale.card(),
             "parameters": int(learned.n_parameters),
             "seed": seed,

@@ -39,7 +39,7 @@ def seconds(source: Source, one: Input) -> float:
     """Return how many seconds the unit of an input's times is."""
     table = getattr(source, "trials", None)
     unit = one.time_unit or getattr(table, "time_unit", None) or getattr(source, "time_unit", "s")
-    return SECONDS[unit]
+    return SECONDS[str(unit)]
 
 
 def _beside(raw: xr.Dataset, source: Source, file: Path | None, name: str, one: Input) -> xr.Dataset:

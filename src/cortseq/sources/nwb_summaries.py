@@ -37,13 +37,13 @@ def propose_units(nwb: View) -> Proposal:
 def _inputs(nwb: View, name: str | None) -> dict[str, dict[str, str]]:
     """Return what models might see: columns of times within their trials, series of single numbers."""
     found: dict[str, dict[str, str]] = {}
-    table = None if name is None else nwb.intervals[name]
+    table: Any = None if name is None else nwb.intervals[name]
     for column in () if table is None else table.colnames:
         values = scalars(table[column])
         if column in ("start_time", "stop_time") or values is None or values.dtype.kind != "f":
             continue
         known = np.isfinite(values)
-        start, stop = (np.asarray(table[c].data[:], float)[known] for c in ("start_time", "stop_time"))
+        start, stop = (np.asarray(table[c].data[:])[known] for c in ("start_time", "stop_time"))
         inside = (values[known] >= start) & (values[known] <= stop) & (values[known] != start)
         if known.any() and inside.mean() > _INSIDE:
             found[_named(column)] = {"event": column}
