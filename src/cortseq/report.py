@@ -104,7 +104,7 @@ def render(
             "name": name,
             "facts": recordings[name],
             **_compared(rows),
-            "remarks": [*notes.unequal(rows), *(remarks or {}).get(str(name), [])],
+            "remarks": [*notes.unequal(rows), *notes.unseeing(rows), *(remarks or {}).get(str(name), [])],
             "claims": _lines(claims, name),
             "audits": audits[name]["audits"],
             "figures": [f for f in drawn if f["dataset"] == name],

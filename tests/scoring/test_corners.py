@@ -6,7 +6,7 @@ import pytest
 
 from cortseq.figures import corners as figure
 from cortseq.observations.tracks import TRACKS
-from cortseq.scoring import corners
+from cortseq.scoring import corners, notes
 from cortseq.scoring.rows import References
 from cortseq.scoring.scored import Scored
 
@@ -92,3 +92,23 @@ def test_the_figure_shows_every_corner(four):
     assert sorted(dots) == pytest.approx(sorted(found["value"]))
     assert [t.get_text() for t in ax.get_yticklabels()][-1] == "inputs alone"
     assert isinstance(shown, pd.DataFrame) and len(shown) == 6
+
+
+def test_models_that_do_not_see_the_inputs_are_named():
+    frame = pd.DataFrame(
+        [
+            ("null", "null", "", False),
+            ("markov", "markov", "", False),
+            ("psth", "baseline", "side", False),
+            ("rate", "recurrent", "inputs", False),
+            ("rate_averaged", "recurrent", "inputs", True),
+            ("glm_blind", "baseline", np.nan, False),
+        ],
+        columns=["variant", "role", "knows", "averaged"],
+    )
+    (said,) = notes.unseeing(frame)
+    assert "These do not: markov, psth, glm_blind. " in said
+    assert notes.unseeing(frame[frame["knows"] != "inputs"]) == []
+    (more,) = notes.unequal(frame)
+    assert more.startswith("psth knows more of each trial than the networks: side.")
+    assert notes.known({"n_inputs": 2, "chosen": {"conditions": ["side"]}}) == "side, inputs"

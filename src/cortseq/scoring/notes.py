@@ -6,12 +6,14 @@ from typing import Any
 
 from cortseq._lazy import pd
 
+INPUTS = "inputs"  # what a model knows that sees those of the recording
+
 
 def known(card: dict[str, Any]) -> str:
-    """Return what a fit is given of each trial beside its past bins and inputs, as words; "" for nothing."""
+    """Return what a fit is given of each trial beside its past bins, as words; "" for nothing."""
     covariates = card.get("chosen", {}).get("conditions", [])
     place = ["number of the trial"] if "place" in card.get("sees", ()) else []
-    return ", ".join([*covariates, *place])
+    return ", ".join([*covariates, *place, *([INPUTS] if card.get("n_inputs") else [])])
 
 
 def unequal(frame: pd.DataFrame) -> list[str]:
@@ -23,13 +25,34 @@ def unequal(frame: pd.DataFrame) -> list[str]:
     """
     said = []
     for row in frame[~frame["averaged"].astype(bool)].to_dict("records"):
-        if not isinstance(row["knows"], str) or not row["knows"]:
-            continue
-        said.append(
-            f"{row['variant']} knows more of each trial than the networks: {row['knows']}. A network has to "
-            "infer it from the activity."
-        )
+        more = [name for name in _known(row) if name != INPUTS]
+        if more:
+            said.append(
+                f"{row['variant']} knows more of each trial than the networks: {', '.join(more)}. A network "
+                "has to infer it from the activity."
+            )
     return said
+
+
+def unseeing(frame: pd.DataFrame) -> list[str]:
+    """Return a sentence on the models that do not see the recording's inputs; none where no model sees any.
+
+    Parameters
+    ----------
+    frame : rows of comparison.csv of one recording.
+    """
+    rows = [r for r in frame[~frame["averaged"].astype(bool)].to_dict("records") if r["role"] != "null"]
+    blind = [str(r["variant"]) for r in rows if INPUTS not in _known(r)]
+    if not blind or len(blind) == len(rows):
+        return []
+    return [
+        f"Not all models see the inputs of the recording. These do not: {', '.join(blind)}. A model that "
+        "sees them may be ahead of one that does not because of them, without any memory."
+    ]
+
+
+def _known(row: dict[str, Any]) -> list[str]:
+    return row["knows"].split(", ") if isinstance(row["knows"], str) else []
 
 
 def stability(frame: pd.DataFrame) -> list[str]:
@@ -54,5 +77,5 @@ def under_table(frame: pd.DataFrame) -> list[str]:
     if frame["averaged"].any():
         said.append("(averaged): the members' mean prediction, an extra row that no test uses.")
     for dataset, rows in frame.groupby("dataset", sort=False):
-        said += [f"{dataset}: {sentence}" for sentence in unequal(rows)]
+        said += [f"{dataset}: {sentence}" for sentence in [*unequal(rows), *unseeing(rows)]]
     return [line for sentence in said for line in (sentence, "")]

@@ -21,7 +21,7 @@ COLUMNS = {
     "family": "the model's family",
     "role": "recurrent, markov, baseline or null",
     "rung": "of the ladder of baselines, L0 to L7 (scoring/ladder.py)",
-    "knows": "what the model is given of each trial beside its past: the conditions of a PSTH, drift's place",
+    "knows": "what a model is given of a trial beside its past: inputs, a PSTH's conditions, drift's place",
     "averaged": "True: an extra row, log (1/M) sum_m p_m per bin; no model itself, not in the Holm family",
     "metric": "bits_per_spike, bits_per_symbol or nats_per_sample",
     "value": "joint log-likelihood over the null of training means, per event, mean over members; "
