@@ -41,7 +41,7 @@ class Block:
         return n_time, n_trials
 
 
-class Kept(tuple):
+class Kept(tuple[Any, ...]):
     """Arrays of blocks that an M-step sees bin by bin: the sum of two holds the blocks of both."""
 
     def __radd__(self, other: int) -> Kept:

@@ -52,7 +52,7 @@ def unseeing(frame: pd.DataFrame) -> list[str]:
 
 
 def _known(row: dict[str, Any]) -> list[str]:
-    return row["knows"].split(", ") if isinstance(row["knows"], str) else []
+    return row["knows"].split(", ") if isinstance(row["knows"], str) and row["knows"] else []
 
 
 def stability(frame: pd.DataFrame) -> list[str]:

@@ -29,7 +29,10 @@ from cortseq.compiled.functions import OPTIONS
 _SMALL = 1e8
 
 
-def forward(log_b, length, initial, transition):
+Passed = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def forward(log_b: np.ndarray, length: np.ndarray, initial: np.ndarray, transition: np.ndarray) -> Passed:
     """Return predicted and belief (time, trial, state), and log p(y_t | y_<t) (time, trial).
 
     All are 0 past a trial's end. log_b (time, trial, state): log p(y_t | s_t). Beliefs have the precision of
@@ -41,7 +44,9 @@ def forward(log_b, length, initial, transition):
     return predicted, belief, log_prob
 
 
-def forward_tilted(log_b, length, initial, transition, tilt):
+def forward_tilted(
+    log_b: np.ndarray, length: np.ndarray, initial: np.ndarray, transition: np.ndarray, tilt: np.ndarray
+) -> Passed:
     """Return what `forward` does, with transitions that inputs tilt.
 
     tilt (time, trial, state): w, in the precision of `transition`, the largest of each bin being 1.
@@ -54,7 +59,7 @@ def forward_tilted(log_b, length, initial, transition, tilt):
     return predicted, belief, log_prob
 
 
-def _relative(log_b, dtype):
+def _relative(log_b: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, float]:
     """Return exp(log_b - peak) (time, trial, state), peak (time, trial), and what counts as small in it."""
     peak = log_b.max(-1)
     peak[peak == -np.inf] = 0.0  # no state can emit the bin
@@ -157,9 +162,12 @@ def backward(belief, predicted, length, transposed):
     return smoothed
 
 
-def backward_tilted(belief, predicted, length, transposed, tilt):
-    """Return what `backward` does, with transitions that inputs tilt; `tilt` as of `forward_tilted`."""
-    return _backward_tilted(belief, predicted, length, transposed, tilt, tilt @ transposed)
+def backward_tilted(
+    belief: np.ndarray, predicted: np.ndarray, length: np.ndarray, transposed: np.ndarray, tilt: np.ndarray
+) -> np.ndarray:
+    """Return what `backward` does, (time, trial, state); `tilt` as of `forward_tilted`."""
+    total = tilt @ transposed
+    return np.asarray(_backward_tilted(belief, predicted, length, transposed, tilt, total))
 
 
 @njit(**OPTIONS)

@@ -282,7 +282,8 @@ def _mixtures(
 def _mixture(emission: StateEmission, p: Params, weight: np.ndarray, data: Data) -> Predictive:
     """Return the mixture of what states emit, their predicted probabilities being `weight`."""
     if isinstance(emission, Driven):
-        return DrivenPredictive({"inputs": data.inputs}, weight, emission, p)
+        assert data.inputs is not None
+        return DrivenPredictive({"inputs": np.nan_to_num(data.inputs)}, weight, emission, p)
     spread = {"sd": p["sd"] * emission.common["scale"]} if "sd" in p else p
     return Predictive(emission_of(data).around(emission.mean(p), spread), weight)
 

@@ -97,10 +97,11 @@ def _stepped(a: np.ndarray, drive: np.ndarray, given: Weighed) -> np.ndarray:
     slope = float((gradient * direction).sum())
     if not slope > 0:
         return drive
-    length = slope / (_curvature(a, drive, direction, given) + given.ridge * (direction**2).sum())
+    length = slope / (_curvature(a, drive, direction, given) + given.ridge * float((direction**2).sum()))
     before = value(a, drive, given)
-    for _ in range(_HALVINGS):
-        moved = drive + length * direction
+    hidden = 4 * float(np.finfo(given.bins[0][0].dtype).eps) * abs(before)  # by rounding
+    for _ in range(_HALVINGS if 0.5 * slope * length > hidden else 0):
+        moved: np.ndarray = drive + length * direction
         if value(a, moved, given) >= before:
             return moved
         length *= 0.5
