@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortseq import costs, fetch, preprocess, signs, splits, stages
+from cortseq import costs, fetch, preprocess, products, signs, splits, store
 from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.errors import CortseqError, about
@@ -21,8 +24,11 @@ from cortseq.sources.base import Source
 if TYPE_CHECKING:
     from cortseq.study import Study
 
+    Cut = tuple[xr.Dataset, dict[str, Any]]  # a recording and its split
+
 _FEATURES = {"counts": "units", "symbols": "labels", "signal": "channels"}
 _MOST = 10  # labels that are named
+_LARGE = 1 << 26  # bytes of a raw file that is not read for an estimate alone
 
 
 def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
@@ -65,6 +71,18 @@ def _networks(plan: Study, track: str) -> int:
     return len({v.model_name for v in variants if v.model.role == "recurrent"})
 
 
+def size(found: dict[str, Any], fold: int = 0) -> Size:
+    """Return the sizes that costs grow with, of a fold of a recording.
+
+    Parameters
+    ----------
+    found : `facts` of the recording.
+    """
+    roles = found["folds"][fold]
+    shape = found["bins"][2], found["features"]
+    return Size(found["track"], roles["train"], roles["valid"], *shape, test=roles["test"])
+
+
 def fit_seconds(plan: Study, found: dict[str, Any]) -> dict[str, float]:
     """Return about how many CPU seconds the fits of a dataset take on this machine, by model, longest first.
 
@@ -74,49 +92,47 @@ def fit_seconds(plan: Study, found: dict[str, Any]) -> dict[str, float]:
     """
     taken: dict[str, float] = {}
     variants = plan.variants(found["track"]).values() if plan.models else ()
-    for fold in found["folds"]:
-        size = Size(
-            found["track"], fold["train"], fold["valid"], found["bins"][2], found["features"], plan.members
-        )
+    for fold in range(len(found["folds"])):
+        fitted = dataclasses.replace(size(found, fold), members=plan.members)
         for variant in variants:
-            seconds = costs.seconds(variant.model, size)
+            model = variant.model
+            seconds = costs.seconds(model, fitted)
             if seconds is not None:  # a plug-in whose arithmetic no law knows
                 # one to shuffled bins, and those to draws of itself
-                fits = 1 + (plan.controls + plan.calibrate) * variant.model.has_flow
+                fits = 1 + (plan.controls + plan.calibrate) * model.has_flow
                 before = taken.get(variant.model_name, 0.0)
-                taken[variant.model_name] = before + costs.pace() * seconds * fits
+                taken[variant.model_name] = before + costs.correction(f"fit/{model.family}") * seconds * fits
     return {name: float(f"{s:.2g}") for name, s in sorted(taken.items(), key=lambda item: -item[1])}
 
 
-def estimate(plan: Study, found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what a study will cost: jobs by rule, CPU seconds of starts and of fits, memory of one job.
+def sizes(plan: Study) -> dict[str, Size]:
+    """Return the sizes of the recordings that lie here already, read as far as that takes no time.
 
-    Parameters
-    ----------
-    found : facts of each dataset that could be read.
+    Those are recordings that an earlier run has cut into trials, and raw files that are not large.
     """
-    jobs, known = stages.numbers(plan), costs.measured()
-    arrays = max((facts["memory_mb"] for facts in found), default=0.0)
-    return {
-        "jobs": jobs,
-        "start_seconds": float(f"{costs.pace() * known['job_s'] * sum(jobs.values()):.2g}"),
-        "fit_seconds": float(f"{sum(sum(facts['fit_seconds'].values()) for facts in found):.2g}"),
-        "job_mb": known["job_mb"],
-        "arrays_mb": arrays,
-        "basis": "laws of cost, within about a factor of 2; a network that stops early takes less",
-        "not_counted": "scores, forecasts, dynamics, audits and figures",
-    }
+    found = {}
+    for name, source in plan.datasets.items():
+        with contextlib.suppress(CortseqError, OSError):  # the job that reads it says what is wrong
+            known = _cut(plan, name) or _readable(plan, name, source)
+            if known is not None:
+                found[name] = size(facts(*known, source))
+    return found
 
 
-def estimated(cost: dict[str, Any]) -> list[str]:
-    """Return an estimate as lines of text."""
-    starts, fits = costs.duration(cost["start_seconds"]), costs.duration(cost["fit_seconds"])
-    return [
-        f"estimate ({cost['basis']}): {sum(cost['jobs'].values())} jobs; one core needs about {starts} to "
-        f"start them and about {fits} for the fits; {cost['not_counted']} come on top",
-        f"estimate: a job needs about {cost['job_mb']:g} MB of memory and a few times its arrays, "
-        f"{cost['arrays_mb']:g} MB at most",
-    ]
+def _cut(plan: Study, name: str) -> Cut | None:
+    """Return what an earlier run has made of a recording."""
+    out = f"results/{plan.study}"
+    trials, split = (Path(products.path(out, of, dataset=name)) for of in ("trials", "splits"))
+    return (store.read(trials), store.read_json(split)) if trials.is_file() and split.is_file() else None
+
+
+def _readable(plan: Study, name: str, source: Source) -> Cut | None:
+    """Return a recording as it would be cut, None where its file is not here or large."""
+    file = fetch.available(source, plan.mirrors)
+    if source.needs_file and (file is None or not file.is_file() or file.stat().st_size > _LARGE):
+        return None
+    recording = preprocess.judged(source.load(file, plan.seed), source)
+    return recording, splits.split(recording, splits.Deal.of(plan), source, name)
 
 
 def facts(
