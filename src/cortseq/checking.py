@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortseq import costs, fetch, preprocess, products, signs, splits, store
+from cortseq import costs, fetch, preprocess, products, remembering, signs, sources, splits, store
 from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.errors import CortseqError, about
+from cortseq.fingerprint import fingerprint, version
 from cortseq.models.work import Size
 from cortseq.scoring import blocks
 from cortseq.scoring.compare import RESAMPLES
 from cortseq.scoring.statistics import FEWEST_RESTARTS, smallest_p
 from cortseq.sources.base import Source
+from cortseq.sources.trials import companion
 
 if TYPE_CHECKING:
     from cortseq.study import Study
 
-    Cut = tuple[xr.Dataset, dict[str, Any]]  # a recording and its split
-
 _FEATURES = {"counts": "units", "symbols": "labels", "signal": "channels"}
 _MOST = 10  # labels that are named
+_READERS = ("xarray", "pandas", "h5py", "pynwb", "crowsetta", "neo")  # beside those of every fingerprint
 _LARGE = 1 << 26  # bytes of a raw file that is not read for an estimate alone
 
 
@@ -45,6 +48,36 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
     file = fetch.available(source, plan.mirrors)
     if file is None and source.needs_file:
         return None
+    digest = {} if file is None else fetch.digest(source, file)
+    key = _key(plan, name, source, file, digest)
+    found = remembering.remembered(key, lambda: _found(plan, name, source, file))
+    found["dataset"], found["source"] = name, source.source
+    if file is not None:
+        found |= {"file": str(file), **digest}
+    found["fits"] = len(plan.variants(source.track)) * plan.folds * bool(plan.models)
+    found["members"] = plan.members
+    found["fit_seconds"] = fit_seconds(plan, found)
+    return found
+
+
+def _key(plan: Study, name: str, source: Source, file: Path | None, digest: dict[str, str]) -> str:
+    """Return a digest of all that the facts of a dataset depend on, "" of a file on a server."""
+    if file is None and (source.path or source.url):
+        return ""
+    beside: list[Any] = [store.sha256(companion(path, file)) for path in source.companions]
+    if "stamp" in digest:  # which is of a part of the file
+        known = os.stat(str(file))
+        beside += [known.st_size, known.st_mtime_ns]
+    asked = {"seed": plan.seed, "burn_in": plan.burn_in, "networks": _compared(plan)}
+    entry, deal = source.model_dump(mode="json"), dataclasses.asdict(splits.Deal.of(plan))
+    code = fingerprint("cortseq.checking", sources.modules()[source.source])
+    readers = [version(name) for name in _READERS]
+    parts = [name, entry, str(file), digest, beside, asked, deal, code, readers]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _found(plan: Study, name: str, source: Source, file: Path | None) -> dict[str, Any]:
+    """Read, cut and split a recording; return its facts."""
     raw = source.load(file, plan.seed)
     with about(file):
         recording = preprocess.judged(raw, source)
@@ -53,16 +86,13 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
             raise CortseqError(
                 f"no bin is left of {recording.sizes['time']}", key="burn_in", value=plan.burn_in
             )
-        tracks = Counter(other.track for other in plan.datasets.values())
-        networks = sum(n * _networks(plan, track) for track, n in tracks.items())
-        found = facts(recording, manifest, source, networks)
-    found["dataset"], found["source"] = name, source.source
-    if file is not None:
-        found |= {"file": str(file), **fetch.digest(source, file)}
-    found["fits"] = len(plan.variants(source.track)) * plan.folds * bool(plan.models)
-    found["members"] = plan.members
-    found["fit_seconds"] = fit_seconds(plan, found)
-    return found
+        return facts(recording, manifest, source, _compared(plan))
+
+
+def _compared(plan: Study) -> int:
+    """Return how many recurrent models are compared, over all datasets."""
+    tracks = Counter(other.track for other in plan.datasets.values())
+    return sum(n * _networks(plan, track) for track, n in tracks.items())
 
 
 def _networks(plan: Study, track: str) -> int:
@@ -106,33 +136,39 @@ def fit_seconds(plan: Study, found: dict[str, Any]) -> dict[str, float]:
 
 
 def sizes(plan: Study) -> dict[str, Size]:
-    """Return the sizes of the recordings that lie here already, read as far as that takes no time.
+    """Return the sizes of the recordings that lie here already, as far as reading them takes no time.
 
     Those are recordings that an earlier run has cut into trials, and raw files that are not large.
     """
     found = {}
     for name, source in plan.datasets.items():
         with contextlib.suppress(CortseqError, OSError):  # the job that reads it says what is wrong
-            known = _cut(plan, name) or _readable(plan, name, source)
+            known = _cut(plan, name, source) or (
+                dataset(plan, name, source) if _is_small(plan, source) else None
+            )
             if known is not None:
-                found[name] = size(facts(*known, source))
+                found[name] = size(known)
     return found
 
 
-def _cut(plan: Study, name: str) -> Cut | None:
-    """Return what an earlier run has made of a recording."""
+def _cut(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
+    """Return the facts of what an earlier run has made of a recording."""
     out = f"results/{plan.study}"
     trials, split = (Path(products.path(out, of, dataset=name)) for of in ("trials", "splits"))
-    return (store.read(trials), store.read_json(split)) if trials.is_file() and split.is_file() else None
-
-
-def _readable(plan: Study, name: str, source: Source) -> Cut | None:
-    """Return a recording as it would be cut, None where its file is not here or large."""
-    file = fetch.available(source, plan.mirrors)
-    if source.needs_file and (file is None or not file.is_file() or file.stat().st_size > _LARGE):
+    if not (trials.is_file() and split.is_file()):
         return None
-    recording = preprocess.judged(source.load(file, plan.seed), source)
-    return recording, splits.split(recording, splits.Deal.of(plan), source, name)
+    return facts(store.read(trials), store.read_json(split), source)
+
+
+def _is_small(plan: Study, source: Source) -> bool:
+    """Return whether a raw file lies here and is not large, or none is needed; a server is not asked."""
+    placed = fetch.raw_path(source, plan.mirrors)
+    if placed is not None and placed.is_file() and placed.stat().st_size > _LARGE:
+        return False  # before its digest is asked for
+    file = fetch.available(source, plan.mirrors)
+    if file is None:
+        return not (source.path or source.url)
+    return file.is_file() and file.stat().st_size <= _LARGE
 
 
 def facts(
