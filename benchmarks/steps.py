@@ -27,6 +27,7 @@ from cortseq.stages import estimate
 
 ROOT = Path(__file__).parents[1]
 Taken = tuple[str, dict[str, float], float]  # kind of law, amounts, seconds
+Fitted = Callable[[list[dict[str, float]], list[float]], dict[str, float]]  # (amounts, seconds) -> constants
 _QUICK = {"epochs": 4}
 
 
@@ -198,7 +199,7 @@ def noted(plan: Any) -> dict[str, dict[str, Any]]:
     return {name: json.loads(file.read_text()) for name, file in files.items()}
 
 
-def laws(fitted: Callable[[list[dict[str, float]], list[float]], dict[str, float]]) -> dict[str, Any]:
+def laws(fitted: Fitted) -> dict[str, Any]:
     """Run all studies; return the constants of every kind of step, and MB of jobs and of arrays.
 
     Parameters
@@ -215,14 +216,29 @@ def laws(fitted: Callable[[list[dict[str, float]], list[float]], dict[str, float
             by_kind.setdefault(name, []).append((work, max(seconds, 1e-3)))
         print(f"study {number}: {sum(s for _, _, s in steps):.0f} s of steps", flush=True)
     by_kind.pop("", None)
-    constants = {}
-    for kind, pairs in sorted(by_kind.items()):
-        amounts, seconds = [work for work, _ in pairs], [s for _, s in pairs]
-        table = constants[kind] = fitted(amounts, seconds)
-        said = np.array([sum(work[name] * table[name] for name in work) for work in amounts])
-        ratios = said / seconds
-        print(f"{kind:<20}{sum(seconds):7.1f} s, law / measured {ratios.min():.2f} to {ratios.max():.2f}")
+    constants = {kind: law(kind, pairs, fitted) for kind, pairs in sorted(by_kind.items())}
     return {"steps": constants, "memory_mb": _peaks(peaks)}
+
+
+def law(kind: str, pairs: list[tuple[dict[str, float], float]], fitted: Fitted) -> dict[str, float]:
+    """Return the constants of a kind of step; seconds of fits, which have laws of their own, are taken off.
+
+    Parameters
+    ----------
+    pairs : amounts and seconds of each step of this kind.
+    """
+    fits = [work.get("second", 0.0) for work, _ in pairs]
+    amounts = [{name: n for name, n in work.items() if name != "second"} for work, _ in pairs]
+    seconds = [max(took - fit, 0.1 * took) for (_, took), fit in zip(pairs, fits, strict=True)]
+    table = fitted(amounts, seconds)
+    said = sum(work[name] * table[name] for work in amounts for name in work)
+    scale = sum(seconds) / max(said, 1e-12)  # the whole is right, whatever imports add to first steps
+    table = {name: float(f"{scale * value:.3g}") for name, value in table.items()}
+    table |= {"second": 1.0} if any(fits) else {}
+    ratios = np.array([sum(work[name] * table[name] for name in work) / took for work, took in pairs])
+    whole = sum(took for _, took in pairs)
+    print(f"{kind:<20}{whole:7.1f} s, law / measured {ratios.min():.2f} to {ratios.max():.2f}")
+    return table
 
 
 def _peaks(found: list[tuple[str, float, float]]) -> dict[str, float]:

@@ -57,7 +57,7 @@ def test_amounts_of_a_network():
     assert found["unit"] == 2 * 20 * 50 * sum(tasks.MEMORIES) * 8
     (found,) = work.examined(rate, SIZE, 3).values()
     assert found["member"] == 3 and found["driven"] == 3 * 20 * 50 * 8
-    assert found["permutation"] == 3 * 200 * 8**3
+    assert found["point"] == 3 * 128 * 8**3
 
 
 @pytest.mark.parametrize(("most", "doublings"), [(128, 0), (256, 1), (16384, 7)])

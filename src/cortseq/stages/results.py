@@ -57,7 +57,7 @@ def figure(plan: Plan, name: str, facts: Facts) -> Step:
         key={"figure": name, **({"dataset": dataset} if dataset else {})},
         params={"labels": labels},
         modules=[f"cortseq.figures.{name}"],
-        cost=work.figure(),
+        cost=work.figure(sum(map(len, needs.values()))),
     )
 
 
@@ -87,5 +87,5 @@ def figure_theory(plan: Plan, phenomenon: str) -> Step:
         {suffix: f"{stem}.{suffix}" for suffix in ("svg", "pdf", "csv")},
         key={"phenomenon": phenomenon},
         modules=[f"cortseq.textbook.figures.{phenomenon}"],
-        cost=work.figure(),
+        cost=work.figure(1),
     )

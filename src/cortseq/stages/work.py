@@ -43,7 +43,8 @@ def _members(model: Model, size: Size) -> int:
 
 def _per_bin(model: Model, features: int) -> float:
     """Return the multiplications of a step of a model: its state by itself, and by the features."""
-    return float(width(model) * (width(model) + features))
+    gates = 1 + len(getattr(model, "gate_names", ()))
+    return float(gates * width(model) * (width(model) + features))
 
 
 def _is_network(model: Model) -> bool:
@@ -136,16 +137,12 @@ def examined(model: Model, size: Size, members: int, kind: str = "dynamics") -> 
     ----------
     kind : "dynamics" or "numbers", whose constants differ.
     """
-    hidden, state = width(model), width(model) * int(getattr(model, "state_parts", 1))
+    state = width(model) * int(getattr(model, "state_parts", 1))
     starts = min(128, max(8, 1.2e6 / state**2))  # of the search for fixed points (`dynamics.analyse`)
-    permuted = min(200, max(39, 1e7 / hidden**2))
-    bins = min(size.test, _DISSECTED) * size.bins
     work = {
         "member": float(members),
-        "closed": float(members * state * (state + size.features)),
         "point": float(members * starts * state**3),
-        "permutation": float(members * permuted * hidden**3),
-        "driven": float(members * bins * state),
+        "driven": float(members * min(size.test, _DISSECTED) * size.bins * state),
     }
     return {kind: {"step": 1.0, **work}}
 
@@ -171,9 +168,9 @@ def audit(variants: int, canaries: Iterable[Model], size: Size, seconds: Seconds
     return {"audit": {"step": 1.0, "variant": float(variants), "second": spent + 2 * max(networks)}}
 
 
-def figure() -> Cost:
-    """Return the cost of a figure, which hardly grows."""
-    return {"figure": {"step": 1.0}}
+def figure(files: int) -> Cost:
+    """Return the cost of a figure that is drawn from so many files."""
+    return {"figure": {"step": 1.0, "file": float(files)}}
 
 
 def phenomenon(name: str) -> Cost:
