@@ -1,15 +1,15 @@
-"""`python -m benchmarks.costs`: measure what fits of every family cost, and write src/cortseq/costs.json.
+"""`python -m benchmarks.costs`: measure what fits and other steps cost, and write src/cortseq/costs.json.
 
 Each family is fitted to made-up recordings of several sizes on every track. Its seconds are a sum of the
 amounts of arithmetic that it counts (`Model.work`), each times a constant that is not negative (least squares
 of relative errors). Times are CPU seconds of one thread; the first fit of each, which compiles, is not timed.
+The other steps are those of small studies that the workflow runs (`benchmarks.steps`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import nnls
 
-from benchmarks import harness
+from benchmarks import harness, steps
 from cortseq import costs, models, recording
 from cortseq.data import Data
 from cortseq.models.base import Model
@@ -37,7 +37,6 @@ SETTINGS: dict[str, dict[str, list[int]]] = {
     "ctw": {"states": [8, 16, 8, 32, 8, 16, 16], "depth": [4, 6, 4, 4, 3, 2, 4]},
 }
 STATES, STAY = 6, 0.9
-_START = "import cortseq.models, cortseq.scoring.scored, cortseq.networks.recurrent, torch"
 
 
 def made(track: str, trials: int, bins: int, features: int) -> xr.Dataset:
@@ -114,41 +113,33 @@ def calibrate(name: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def job() -> tuple[float, float]:
-    """Return CPU seconds and MB that a job takes before it does anything."""
-    code = (
-        f"import time, resource; {_START}; u = resource.getrusage(0); print(time.process_time(), u.ru_maxrss)"
-    )
-    said = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        for _ in range(3)
-    ]
-    values = np.array([line.split() for line in said], float)
-    return float(f"{values[:, 0].min():.2g}"), float(f"{values[:, 1].max() / 1024:.3g}")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Measure all families or some, and write the file; constants of others stay."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.costs", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=sorted(models.registry()), help="families; default: all")
+    parser.add_argument("--only", nargs="*", choices=sorted(models.registry()), help="families; default: all")
+    parser.add_argument("--steps", action="store_true", help="measure the other steps, too")
     parser.add_argument("--output", type=Path, default=costs.FILE)
     given = parser.parse_args(arguments)
     from threadpoolctl import threadpool_limits
 
     content = json.loads(given.output.read_text(encoding="utf-8")) if given.output.is_file() else {}
-    seconds, megabytes = job()
     with threadpool_limits(1):
         content |= {
             "made_by": "python -m benchmarks.costs",
             "machine": harness.machine(),
             "speed_s": float(f"{costs.speed_seconds():.3g}"),
-            "job_s": seconds,
-            "job_mb": megabytes,
             "seconds": content.get("seconds", {}),
         }
-        for name in given.only or sorted(models.registry()):
+        for name in sorted(models.registry()) if given.only is None else given.only:
             content["seconds"][name] = calibrate(name)
             given.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if given.steps:
+        known = {
+            kind: table for kind, table in content.get("steps", {}).items() if kind.startswith("theory/")
+        }
+        found = steps.laws(constants)
+        content |= {**found, "steps": {**known, **found["steps"], "fit": {"second": 1.0}}}
+        given.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -74,18 +74,19 @@ def test_check_estimates_and_says_so(tmp_path, capsys):
     for epochs in (100, 400):
         rows = f"models: {{rate: {{family: rate, epochs: {epochs}}}, psth: {{family: psth}}}}\n"
         (tmp_path / "x.yaml").write_text(head + rows)
-        assert cli.main(["check", "--json", str(tmp_path / "x.yaml")]) == 0
+        assert cli.main(["check", "--json", "--cores", "2", str(tmp_path / "x.yaml")]) == 0
         found[epochs] = json.loads(capsys.readouterr().out)
     few, many = found[100]["estimate"], found[400]["estimate"]
     assert few["jobs"]["fits"] == 2 and found[100]["fits"] == 3  # a network, and the rest in one job
-    assert 3 < many["fit_seconds"] / few["fit_seconds"] < 4.1
+    assert 1 < many["core_seconds"]["fits"] / few["core_seconds"]["fits"] < 4.1
+    assert many["core_seconds"]["dynamics"] == few["core_seconds"]["dynamics"] and few["cores"] == 2
     (facts,) = found[100]["datasets"]
     assert set(facts["fit_seconds"]) == {"rate", "psth", "null"}
     assert max(facts["fit_seconds"], key=facts["fit_seconds"].get) == "rate"
-    assert cli.main(["check", str(tmp_path / "x.yaml")]) == 0
+    assert cli.main(["check", "--cores", "1", str(tmp_path / "x.yaml")]) == 0
     said = capsys.readouterr().out
-    assert "estimate (laws of cost, within about a factor of 2" in said and "of one core (rate" in said
-    assert f"{sum(many['jobs'].values())} jobs; one core needs about" in said
+    assert "estimate: about" in said and "on 1 core (" in said and "of one core (rate" in said
+    assert f"({sum(many['jobs'].values())} jobs; " in said
 
 
 @pytest.mark.bench

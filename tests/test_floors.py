@@ -36,7 +36,7 @@ FLOORS = [
     {"theory", "processes"},
     {
         "store", "recording", "data", "scaling", "flow", "traced", "matrices", "timing", "checks", "binning", "plugins",
-        "products", "entries", "yamlfile", "download", "jobs", "steps", "cortseq",
+        "products", "entries", "yamlfile", "download", "jobs", "steps", "remembering", "cortseq",
     },
     {"observations"},
     {"errors", "metrics", "memory", "compiled", "_lazy"},

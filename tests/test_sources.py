@@ -252,7 +252,6 @@ STRETCH = """<Sequence><WaveFileName>{}</WaveFileName><Position>{}</Position><Le
 
 
 def test_stretches_of_one_sound_file_are_one_song(tmp_path):
-    pytest.importorskip("crowsetta")
     file = tmp_path / "Annotation.xml"
     stretches = [("0.wav", 0, "b", "a"), ("0.wav", 100, "a", "a"), ("1.wav", 0, "c", "b")]
     file.write_text(XML.format("".join(STRETCH.format(*s) for s in stretches)))
@@ -263,7 +262,6 @@ def test_stretches_of_one_sound_file_are_one_song(tmp_path):
 
 @pytest.mark.parametrize("content", ["", "<Sequences></Sequences>", "<a><Sequence/></a>", "no xml"])
 def test_bad_annotations_end_with_one_line(tmp_path, content):
-    pytest.importorskip("crowsetta")
     file = tmp_path / "Annotation.xml"
     file.write_text(content)
     with pytest.raises(CortseqError, match=r"Annotation\.xml: is not an annotation") as error:
@@ -280,8 +278,8 @@ def test_unknown_format_is_refused():
     ("module", "source", "extra"),
     [
         (
-            "crowsetta.formats.seq",
-            Annotations(path="x", format="birdsong-recognition-dataset"),
+            "crowsetta",
+            Annotations(path="x", format="generic-seq"),
             "annotations",
         ),
         ("pynwb", Nwb(path="x"), "nwb"),

@@ -133,6 +133,55 @@ def test_a_step_that_may_not_fail_ends_the_job_and_is_not_taken_for_made(out):
     assert run(out, step(out, params=params)) == 1
 
 
+def failing(out: Path, *names: str) -> tuple[list[Step], Step]:
+    """Steps that were made before another one of their batch failed, and that one."""
+    made = [step(out, f"join/{name}") for name in names]
+    return made, step(out, "join/bad", words=("bad",), params={"between": " ", "may_fail": False, "code": ""})
+
+
+def test_what_a_batch_made_before_it_failed_is_not_made_again(out):
+    made, bad = failing(out, "a", "b")
+    with pytest.raises(ValueError, match="a bad word"):
+        run(out, *made, bad)
+    noted = [one.note.read_bytes() for one in made]
+    for one in made:
+        Path(one.made["text"]).unlink()  # as Snakemake does where a job fails
+    Path(made[1].made["text"]).write_text("older")  # or brings an earlier file back
+    (out / "bad").write_text("good")
+    assert run(out, *made, bad) == 1
+    assert [Path(one.made["text"]).read_text() for one in made] == ["one two"] * 2
+    assert [one.note.read_bytes() for one in made] == noted
+    assert not list(out.rglob("*.kept"))
+
+
+def test_what_was_kept_is_made_again_where_something_changed(out):
+    made, bad = failing(out, "a")
+    with pytest.raises(ValueError, match="a bad word"):
+        run(out, *made, bad)
+    Path(made[0].made["text"]).unlink()
+    (out / "one").write_text("three")
+    (out / "bad").write_text("good")
+    assert run(out, *made, bad) == 2
+    assert (out / "join_a.txt").read_text() == "three two"
+
+
+def test_a_file_system_without_hard_links_keeps_nothing(out, monkeypatch):
+    def refuse(*_):
+        raise OSError("no hard links here")
+
+    monkeypatch.setattr("os.link", refuse)
+    assert run(out, step(out)) == 1 and run(out, step(out)) == 0
+
+
+def test_a_note_says_how_long_a_step_took(out):
+    one = step(out)
+    run(out, one)
+    noted = one.noted()
+    assert 0 <= noted["seconds"] < 60 and 0 <= noted["cpu_seconds"] < 60 and noted["peak_memory_mb"] > 1
+    one.note.write_text(json.dumps({key: noted[key] for key in ("recipe", "files")}))  # of an earlier version
+    assert run(out, one) == 0
+
+
 def test_a_script_is_handed_files_in_order_and_by_name():
     given = Named({"trials": ["t"], "fits": ["a", "b"], "null": "n"})
     assert list(given) == ["t", "a", "b", "n"] and given[0] == "t"

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import hashlib
 import json
+import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortseq import costs, fetch, preprocess, signs, splits, stages
+from cortseq import costs, fetch, preprocess, products, remembering, signs, sources, splits, store
 from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.errors import CortseqError, about
+from cortseq.fingerprint import fingerprint, version
 from cortseq.models.work import Size
 from cortseq.scoring import blocks
 from cortseq.scoring.compare import RESAMPLES
 from cortseq.scoring.statistics import FEWEST_RESTARTS, smallest_p
 from cortseq.sources import asked
 from cortseq.sources.base import Source
+from cortseq.sources.trials import companion
 
 if TYPE_CHECKING:
     from cortseq.study import Study
 
 _FEATURES = {"counts": "units", "symbols": "labels", "signal": "channels"}
 _MOST = 10  # labels that are named
+_READERS = ("xarray", "pandas", "h5py", "pynwb", "crowsetta", "neo")  # beside those of every fingerprint
+_LARGE = 1 << 26  # bytes of a raw file that is not read for an estimate alone
 
 
 def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
@@ -40,6 +49,36 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
     file = fetch.available(source, plan.mirrors)
     if file is None and source.needs_file:
         return None
+    digest = {} if file is None else fetch.digest(source, file)
+    key = _key(plan, name, source, file, digest)
+    found = remembering.remembered(key, lambda: _found(plan, name, source, file))
+    found["dataset"], found["source"] = name, source.source
+    if file is not None:
+        found |= {"file": str(file), **digest}
+    found["fits"] = len(plan.variants(source.track)) * plan.folds * bool(plan.models)
+    found["members"] = plan.members
+    found["fit_seconds"] = fit_seconds(plan, found)
+    return found
+
+
+def _key(plan: Study, name: str, source: Source, file: Path | None, digest: dict[str, str]) -> str:
+    """Return a digest of all that the facts of a dataset depend on, "" of a file on a server."""
+    if file is None and (source.path or source.url):
+        return ""
+    beside: list[Any] = [store.sha256(companion(path, file)) for path in source.companions]
+    if "stamp" in digest:  # which is of a part of the file
+        known = os.stat(str(file))
+        beside += [known.st_size, known.st_mtime_ns]
+    settings = {"seed": plan.seed, "burn_in": plan.burn_in, "networks": _compared(plan)}
+    entry, deal = source.model_dump(mode="json"), dataclasses.asdict(splits.Deal.of(plan))
+    code = fingerprint("cortseq.checking", sources.modules()[source.source])
+    readers = [version(name) for name in _READERS]
+    parts = [name, entry, str(file), digest, beside, settings, deal, code, readers]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _found(plan: Study, name: str, source: Source, file: Path | None) -> dict[str, Any]:
+    """Read, cut and split a recording; return its facts."""
     raw = asked.read(source, file, plan.seed)
     with about(file):
         recording = preprocess.judged(raw, source)
@@ -48,16 +87,13 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
             raise CortseqError(
                 f"no bin is left of {recording.sizes['time']}", key="burn_in", value=plan.burn_in
             )
-        tracks = Counter(other.track for other in plan.datasets.values())
-        networks = sum(n * _networks(plan, track) for track, n in tracks.items())
-        found = facts(recording, manifest, source, networks)
-    found["dataset"], found["source"] = name, source.source
-    if file is not None:
-        found |= {"file": str(file), **fetch.digest(source, file)}
-    found["fits"] = len(plan.variants(source.track)) * plan.folds * bool(plan.models)
-    found["members"] = plan.members
-    found["fit_seconds"] = fit_seconds(plan, found)
-    return found
+        return facts(recording, manifest, source, _compared(plan))
+
+
+def _compared(plan: Study) -> int:
+    """Return how many recurrent models are compared, over all datasets."""
+    tracks = Counter(other.track for other in plan.datasets.values())
+    return sum(n * _networks(plan, track) for track, n in tracks.items())
 
 
 def recording(plan: Study, name: str) -> tuple[xr.Dataset, dict[str, Any]]:
@@ -84,6 +120,18 @@ def _networks(plan: Study, track: str) -> int:
     return len({v.model_name for v in variants if v.model.role == "recurrent"})
 
 
+def size(found: dict[str, Any], fold: int = 0) -> Size:
+    """Return the sizes that costs grow with, of a fold of a recording.
+
+    Parameters
+    ----------
+    found : `facts` of the recording.
+    """
+    roles = found["folds"][fold]
+    shape = found["bins"][2], found["features"]
+    return Size(found["track"], roles["train"], roles["valid"], *shape, test=roles["test"])
+
+
 def fit_seconds(plan: Study, found: dict[str, Any]) -> dict[str, float]:
     """Return about how many CPU seconds the fits of a dataset take on this machine, by model, longest first.
 
@@ -93,49 +141,53 @@ def fit_seconds(plan: Study, found: dict[str, Any]) -> dict[str, float]:
     """
     taken: dict[str, float] = {}
     variants = plan.variants(found["track"]).values() if plan.models else ()
-    for fold in found["folds"]:
-        size = Size(
-            found["track"], fold["train"], fold["valid"], found["bins"][2], found["features"], plan.members
-        )
+    for fold in range(len(found["folds"])):
+        fitted = dataclasses.replace(size(found, fold), members=plan.members)
         for variant in variants:
-            seconds = costs.seconds(variant.model, size)
+            model = variant.model
+            seconds = costs.seconds(model, fitted)
             if seconds is not None:  # a plug-in whose arithmetic no law knows
                 # one to shuffled bins, and those to draws of itself
-                fits = 1 + (plan.controls + plan.calibrate) * variant.model.has_flow
+                fits = 1 + (plan.controls + plan.calibrate) * model.has_flow
                 before = taken.get(variant.model_name, 0.0)
-                taken[variant.model_name] = before + costs.pace() * seconds * fits
+                taken[variant.model_name] = before + costs.correction(f"fit/{model.family}") * seconds * fits
     return {name: float(f"{s:.2g}") for name, s in sorted(taken.items(), key=lambda item: -item[1])}
 
 
-def estimate(plan: Study, found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what a study will cost: jobs by rule, CPU seconds of starts and of fits, memory of one job.
+def sizes(plan: Study) -> dict[str, Size]:
+    """Return the sizes of the recordings that lie here already, as far as reading them takes no time.
 
-    Parameters
-    ----------
-    found : facts of each dataset that could be read.
+    Those are recordings that an earlier run has cut into trials, and raw files that are not large.
     """
-    jobs, known = stages.numbers(plan), costs.measured()
-    arrays = max((facts["memory_mb"] for facts in found), default=0.0)
-    return {
-        "jobs": jobs,
-        "start_seconds": float(f"{costs.pace() * known['job_s'] * sum(jobs.values()):.2g}"),
-        "fit_seconds": float(f"{sum(sum(facts['fit_seconds'].values()) for facts in found):.2g}"),
-        "job_mb": known["job_mb"],
-        "arrays_mb": arrays,
-        "basis": "laws of cost, within about a factor of 2; a network that stops early takes less",
-        "not_counted": "scores, forecasts, dynamics, audits and figures",
-    }
+    found = {}
+    for name, source in plan.datasets.items():
+        with contextlib.suppress(CortseqError, OSError):  # the job that reads it says what is wrong
+            known = _cut(plan, name, source) or (
+                dataset(plan, name, source) if _is_small(plan, source) else None
+            )
+            if known is not None:
+                found[name] = size(known)
+    return found
 
 
-def estimated(cost: dict[str, Any]) -> list[str]:
-    """Return an estimate as lines of text."""
-    starts, fits = costs.duration(cost["start_seconds"]), costs.duration(cost["fit_seconds"])
-    return [
-        f"estimate ({cost['basis']}): {sum(cost['jobs'].values())} jobs; one core needs about {starts} to "
-        f"start them and about {fits} for the fits; {cost['not_counted']} come on top",
-        f"estimate: a job needs about {cost['job_mb']:g} MB of memory and a few times its arrays, "
-        f"{cost['arrays_mb']:g} MB at most",
-    ]
+def _cut(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
+    """Return the facts of what an earlier run has made of a recording."""
+    out = f"results/{plan.study}"
+    trials, split = (Path(products.path(out, of, dataset=name)) for of in ("trials", "splits"))
+    if not (trials.is_file() and split.is_file()):
+        return None
+    return facts(store.read(trials), store.read_json(split), source)
+
+
+def _is_small(plan: Study, source: Source) -> bool:
+    """Return whether a raw file lies here and is not large, or none is needed; a server is not asked."""
+    placed = fetch.raw_path(source, plan.mirrors)
+    if placed is not None and placed.is_file() and placed.stat().st_size > _LARGE:
+        return False  # before its digest is asked for
+    file = fetch.available(source, plan.mirrors)
+    if file is None:
+        return not (source.path or source.url)
+    return file.is_file() and file.stat().st_size <= _LARGE
 
 
 def facts(

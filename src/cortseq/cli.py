@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         "check", parents=[outside], help="validate a study and its raw files without running it"
     )
     check.add_argument("config", type=Path)
+    check.add_argument("--cores", type=int, help="of the estimate; default: all that this process may use")
     check.add_argument("--json", action="store_true", help="print what was found as JSON")
     inspect = commands.add_parser("inspect", parents=[outside], help="say what a recording file holds")
     inspect.add_argument("files", type=Path, nargs="+", metavar="FILE")
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(given: argparse.Namespace) -> int:
     from cortseq import checking, study
+    from cortseq.stages import estimate
 
     plan = study.read(given.config)
     faults: list[str] = []
@@ -90,7 +92,8 @@ def _check(given: argparse.Namespace) -> int:
         if not given.json:
             print("\n".join(checking.lines(facts)))
     fits = sum(len(plan.variants(s.track)) for s in plan.datasets.values()) * plan.folds * bool(plan.models)
-    cost = {} if faults else checking.estimate(plan, found)
+    sizes = {facts["dataset"]: checking.size(facts) for facts in found}
+    cost = {} if faults else estimate.of_study(plan, sizes, given.cores or estimate.usable())
     if given.json:
         said = {"study": str(given.config), "fits": fits, "datasets": found, "faults": faults}
         print(json.dumps({**said, "estimate": cost or None}, indent=1))
@@ -99,7 +102,7 @@ def _check(given: argparse.Namespace) -> int:
     work = [f"{len(plan.datasets)} recording(s), {fits} fits of up to {plan.members} members"]
     work += [f"{len(plan.theory)} phenomena"] * bool(plan.theory)
     if not given.json:
-        print("\n".join(checking.estimated(cost)))
+        print("\n".join(estimate.lines(cost)))
         print(f"{given.config}: {', '.join(work)}: fine")
     return 0
 

@@ -1,27 +1,39 @@
-"""Laws of cost: about how many seconds a fit takes, before anything is fitted.
+"""Laws of cost: about how many seconds a fit and every other step of a study take, before anything is made.
 
     seconds = (speed of this machine) x sum over kinds of arithmetic of (amount x seconds of one)
 
-A family says the amounts (`Model.work`). The seconds were measured by `python -m benchmarks.costs`, which
-writes costs.json beside this file; a short fixed calculation tells how fast this machine is beside that one.
+A family says the amounts of a fit (`Model.work`), `cortseq.stages.work` those of the other steps. The seconds
+were measured by `python -m benchmarks.costs`, which writes costs.json beside this file. The speed of this
+machine is that of a short fixed calculation, until a study was run on it: then each kind of step is corrected
+by the median of what it took against what its law said (`learn`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
+import statistics
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cortseq import store
 from cortseq.models.base import Model
-from cortseq.models.work import Size
+from cortseq.models.work import Size, Work
 
 FILE = Path(__file__).with_suffix(".json")
 _ROUNDS = 5
+_SHORTEST = (
+    0.3  # seconds of a step that tells how good its law is: of shorter ones imports are what takes long
+)
+
+Cost = dict[str, Work]  # kind of law -> amounts; a step may follow several
 
 
 @functools.cache
@@ -76,6 +88,70 @@ def seconds(model: Model, size: Size) -> float | None:
     alike = [own] if own else [table for table in tables if set(table) == set(work)]
     sums = [sum(amount * table[kind] for kind, amount in work.items()) for table in alike]
     return max(sums, default=None)
+
+
+def of_step(cost: Cost) -> dict[str, float]:
+    """Return seconds of the calibration's machine by kind of law.
+
+    Parameters
+    ----------
+    cost : amounts by kind. A kind "fit/rate" without constants of its own has those of "fit".
+    """
+    known = measured()["steps"]
+    tables = {kind: known.get(kind) or known[kind.split("/")[0]] for kind in cost}
+    return {
+        kind: float(sum(amount * tables[kind][name] for name, amount in work.items()))
+        for kind, work in cost.items()
+    }
+
+
+# -- what this machine was found to take -----------------------------------------------------------------
+
+
+def _cache() -> Path:
+    """Return the file of this machine's corrections, which belong to the constants that are there now."""
+    return store.user_cache(f"costs-{hashlib.sha256(FILE.read_bytes()).hexdigest()[:16]}.json")
+
+
+@functools.cache
+def corrections() -> dict[str, float]:
+    """Return measured over predicted seconds by kind of law, of studies that were run here."""
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # not there, no home, or not whole
+        found: dict[str, float] = store.read_json(_cache())
+        return found
+    return {}
+
+
+def correction(kind: str) -> float:
+    """Return what the seconds of a law are multiplied by on this machine.
+
+    That is the median of the steps of this kind that were made here; else of all kinds that were; else the
+    speed of a short calculation.
+    """
+    known = corrections()
+    if kind in known:
+        return known[kind]
+    alike = [value for name, value in known.items() if name.split("/")[0] == kind.split("/")[0]]
+    return statistics.median(alike or known.values()) if known else pace()
+
+
+def learn(steps: Iterable[tuple[str, float, float]]) -> dict[str, float]:
+    """Keep for later estimates what steps of this machine took; return the factor of each kind.
+
+    Parameters
+    ----------
+    steps : kind of law, seconds that it says (`of_step`), seconds that the step took.
+    """
+    ratios: dict[str, list[float]] = {}
+    for kind, said, took in steps:
+        if min(said, took) >= _SHORTEST:
+            ratios.setdefault(kind, []).append(took / said)
+    found = {kind: statistics.median(values) for kind, values in ratios.items()}
+    if found:
+        with contextlib.suppress(OSError, RuntimeError):  # a home that cannot be written to
+            store.write_json(corrections() | found, _cache())
+        corrections.cache_clear()
+    return found
 
 
 def duration(value: float) -> str:

@@ -16,7 +16,6 @@ import ast
 import contextlib
 import functools
 import hashlib
-import os
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -128,9 +127,8 @@ def _cache() -> Path:
 
     It belongs to one version of Python and of this module, on which a digest depends beside the text.
     """
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     made_by = sys.version.encode() + Path(__file__).read_bytes()
-    return folder / "cortseq" / f"syntax-{hashlib.sha256(made_by).hexdigest()[:16]}.json"
+    return store.user_cache(f"syntax-{hashlib.sha256(made_by).hexdigest()[:16]}.json")
 
 
 @functools.cache

@@ -48,6 +48,10 @@ def job(snakemake: Any, *, may_fail: bool = False) -> Iterator[Callable[..., Non
 
     try:
         yield say
+        if log:  # of the whole process: imports, and the steps before this one, are in it
+            spent = f"done; {time.process_time():.1f} s of processor time since the process began"
+            with log.open("a") as file:
+                file.write(f"{time.monotonic() - start:8.1f} s  {spent}\n")
     except (CortseqError, OSError) as error:  # the system's own words say which disk is full
         for line in str(error).splitlines():
             say(f"error: {line}")

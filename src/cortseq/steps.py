@@ -1,25 +1,32 @@
 """Steps of a study, many of which share a process; a step that was made is not made again.
 
 Starting a process costs seconds of imports, more than most fits, forecasts and figures take. A job of the
-workflow is therefore a batch of steps. A note beside the results says what each step was made from, and what
-it wrote: where one step of a batch changed, that one is made again and the others are left as they are.
+workflow is therefore a batch of steps. A note beside the results says what each step was made from, what it
+wrote and how long it took: where one step of a batch changed, that one is made again and the others are left
+as they are.
+
+Snakemake removes every output of a job that fails. What the finished steps of a batch wrote is therefore kept
+under a second name until the whole batch is made, and the next run takes it from there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gc
 import json
 import os
 import runpy
-from collections.abc import Iterable, Mapping
+import shutil
+import time
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from cortseq import store
+from cortseq import jobs, store
 
 Files = Mapping[str, str | list[str]]
 AGAIN = "CORTSEQ_AGAIN"  # of the environment: set where the user asked for steps to be made whatever is there
@@ -38,7 +45,7 @@ class Step:
     made : names of outputs -> a file.
     params : settings, as plain values; with a fingerprint of the code.
     key : wildcards of the files, such as the dataset and the variant.
-    seconds : about how long it takes, for a recording of a usual size.
+    seconds : about how long it takes by the laws of cost; in a job for a recording of a usual size.
     gpu : whether it computes on an accelerator where there is one.
     """
 
@@ -77,6 +84,11 @@ class Step:
         """Return the step as plain values, of which `Step(**plain)` makes it again."""
         return dataclasses.asdict(self)
 
+    @property
+    def kept(self) -> Path:
+        """Return the folder of the second names of its outputs while its batch is not whole."""
+        return Path(f"{self.out}/made/{self.name}.kept")
+
     def found(self) -> dict[str, Any]:
         """Return what the note would say now of the settings, and of the files that are there."""
         recipe = [self.script, self.given, self.made, self.params, self.key]
@@ -89,7 +101,15 @@ class Step:
         """Return whether its outputs are there, from the same settings, code and content of its inputs."""
         if os.environ.get(AGAIN) or not self.note.is_file():
             return False
-        return bool(json.loads(self.note.read_text(encoding="utf-8")) == self.found())
+        noted = self.noted()
+        return all(noted.get(key) == value for key, value in self.found().items())
+
+    def noted(self) -> dict[str, Any]:
+        """Return the note; {} where there is none."""
+        if not self.note.is_file():
+            return {}
+        content: dict[str, Any] = json.loads(self.note.read_text(encoding="utf-8"))
+        return content
 
     def make(self, folder: Path, threads: int, config: Mapping[str, Any]) -> None:
         """Run the script, which lies in `folder`, and write the note.
@@ -109,8 +129,40 @@ class Step:
             threads=threads,
             config=config,
         )
+        wall, processor = time.monotonic(), time.process_time()
         runpy.run_path(str(folder / f"{self.script}.py"), {"snakemake": snakemake})
-        store.write_json(self.found(), self.note)
+        taken = {
+            "seconds": round(time.monotonic() - wall, 3),
+            "cpu_seconds": round(time.process_time() - processor, 3),
+            "peak_memory_mb": round(jobs.peak_memory_mb()),
+        }
+        store.write_json(self.found() | taken, self.note)
+
+    def keep(self, replaced: Collection[str]) -> None:
+        """Give its outputs a second name; of those that replaced an earlier file, keep a copy.
+
+        Snakemake brings the earlier file back by writing into what is there, under both names.
+        """
+        self.kept.mkdir(parents=True, exist_ok=True)
+        for name, file in self.made.items():
+            (self.kept / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # no hard links here, or no room for a copy
+                _second(Path(file), self.kept / name, file in replaced)
+
+    def recover(self) -> None:
+        """Take back outputs that were removed, or replaced by earlier ones, when another step failed."""
+        noted = self.noted().get("files", {})
+        for name, file in self.made.items():
+            kept, there = self.kept / name, Path(file)
+            if kept.is_file() and not (there.is_file() and _digest(file) == noted.get(file)):
+                replaced = there.is_file()
+                there.parent.mkdir(parents=True, exist_ok=True)
+                there.unlink(missing_ok=True)
+                _second(kept, there, replaced)
+
+    def let_go(self) -> None:
+        """Remove the second names."""
+        shutil.rmtree(self.kept, ignore_errors=True)
 
 
 def _flat(parts: Files) -> list[str]:
@@ -177,6 +229,10 @@ class Batch:
         return int(any(step.gpu for step in self.steps))
 
 
+def _second(file: Path, name: Path, copied: bool) -> None:
+    (shutil.copyfile if copied else os.link)(file, name)
+
+
 def _digest(file: str) -> str:
     """Digest of a file; read again only where its size or date changed."""
     known = os.stat(file)
@@ -190,15 +246,18 @@ def _read(file: str, size: int, date: int) -> str:
 
 def make(steps: Iterable[Step], folder: Path, threads: int, config: Mapping[str, Any]) -> tuple[int, int]:
     """Make the steps that are not made yet, with the scripts of `folder`; return how many of how many."""
-    made = total = 0
-    for step in steps:
-        total += 1
-        if step.is_made:
-            continue
-        step.make(folder, threads, config)
-        made += 1
-        gc.collect()
-    return made, total
+    batch, made = list(steps), 0
+    replaced = {file for step in batch for file in step.outputs if Path(file).exists()}
+    for step in batch:
+        step.recover()
+        if not step.is_made:
+            step.make(folder, threads, config)
+            step.keep(replaced)
+            made += 1
+            gc.collect()
+    for step in batch:
+        step.let_go()
+    return made, len(batch)
 
 
 def batches(name: str, groups: Iterable[list[Step]], seconds: float, **asked: int) -> list[Batch]:

@@ -197,6 +197,17 @@ def write_text(text: str, path: str | Path) -> None:
         temporary.write_text(text)
 
 
+def user_cache(name: str) -> Path:
+    """Return the path of a file that any process of this user may read, and that may be deleted at any time.
+
+    Raises
+    ------
+    RuntimeError : the user has no home.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return folder / "cortseq" / name
+
+
 def sha256(path: str | Path) -> str:
     """Return digest of a file."""
     with open(path, "rb") as file:

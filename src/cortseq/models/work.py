@@ -19,6 +19,7 @@ class Size:
     bins : of the longest trial.
     features : units, channels or labels.
     members : random restarts.
+    test : trials that are scored.
     """
 
     track: str
@@ -27,6 +28,7 @@ class Size:
     bins: int
     features: int
     members: int = 1
+    test: int = 0
 
     @property
     def learned(self) -> int:
@@ -37,3 +39,8 @@ class Size:
     def passed(self) -> float:
         """Training and validation bins of one epoch; a validation bin costs about a third: no gradient."""
         return (self.train + self.valid / 3) * self.bins
+
+    @property
+    def cells(self) -> float:
+        """Bins times features of all trials."""
+        return float((self.train + self.valid + self.test) * self.bins * self.features)

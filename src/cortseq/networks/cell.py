@@ -70,6 +70,8 @@ class Cell(Specification):
     reservoir: ClassVar[bool] = False
     # Names of the gates that `gates` returns.
     gate_names: ClassVar[tuple[str, ...]] = ()
+    # Size of the state in units: 2 of a cell whose state is (h, c). Only estimates of time rest on it.
+    state_parts: ClassVar[int] = 1
 
     family: str
     hidden: Count = Field(64, description="number of hidden units")

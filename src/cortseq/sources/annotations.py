@@ -7,11 +7,13 @@ may come in several stretches, which are joined in order. Other formats are thos
 
 from __future__ import annotations
 
+import itertools
+import operator
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
-from xml.etree.ElementTree import ParseError
+from xml.etree import ElementTree
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -196,19 +198,35 @@ def _tier(grid: Any, entry: Annotations, file: Path) -> str:
 
 
 def _birdsong_recognition(file: Path) -> list[list[str]]:
+    """Return the labels of each sound file, whose annotation may come in several stretches in a row."""
     try:
-        from crowsetta.formats.seq import BirdsongRec
-    except ImportError as error:
-        raise MissingExtra("crowsetta", "annotations", file) from error
-    try:
-        songs = BirdsongRec.from_file(file, concat_seqs_into_songs=True).sequences
-    except (ParseError, AttributeError, IndexError, ValueError, LookupError, OSError) as error:
+        stretches = [_stretch(part) for part in ElementTree.parse(file).iter("Sequence")]
+        if not stretches:
+            raise ValueError("no Sequence in it")
+    except (ElementTree.ParseError, AttributeError, TypeError, ValueError, LookupError, OSError) as error:
         raise CortseqError(
             f"is not an annotation of the birdsong-recognition dataset ({error})",
             file=file,
             fix="check `format:`",
         ) from error
-    return [[syllable.label for syllable in song.syls] for song in songs]
+    songs = itertools.groupby(stretches, key=operator.itemgetter(0))
+    return [[label for _, labels in parts for label in labels] for _, parts in songs]
+
+
+def _stretch(part: ElementTree.Element) -> tuple[str, list[str]]:
+    """Return the sound file of one stretch and the labels of its notes, all of which have a place in it."""
+    notes = list(part.iter("Note"))
+    for timed in (part, *notes):
+        for name in ("Position", "Length"):
+            int(_text(timed, name))
+    return _text(part, "WaveFileName"), [_text(note, "Label") for note in notes]
+
+
+def _text(part: ElementTree.Element, name: str) -> str:
+    found = part.findtext(name)
+    if not found:
+        raise ValueError(f"{part.tag} without {name}")
+    return found
 
 
 def _bengalese_finch_mat(file: Path) -> list[list[str]]:

@@ -3,8 +3,8 @@
 A function that is named after a script of `workflow/scripts` returns one step of it.
 """
 
-from cortseq.stages.jobs import jobs, numbers
+from cortseq.stages.jobs import jobs
 from cortseq.stages.plan import Plan
 from cortseq.stages.results import audit
 
-__all__ = ["Plan", "audit", "jobs", "numbers"]
+__all__ = ["Plan", "audit", "jobs"]

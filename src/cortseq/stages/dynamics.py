@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from cortseq.models.base import Model
+from cortseq.models.work import Size
+from cortseq.stages import work
 from cortseq.stages.fits import fitting
 from cortseq.stages.plan import Plan
 from cortseq.steps import Step
-
-_DISSECTED = 40.0  # seconds of one network
 
 
 def dynamics(plan: Plan, dataset: str, variant: str) -> Step:
@@ -28,7 +29,7 @@ def dynamics(plan: Plan, dataset: str, variant: str) -> Step:
         key=key,
         params=plan.settings("seed") | {"label": plan.label(dataset)},
         modules=[plan.family(dataset, variant)],
-        seconds=_DISSECTED,
+        cost=work.examined(*_network(plan, dataset, variant), plan.study.members),
     )
 
 
@@ -42,9 +43,14 @@ def control(plan: Plan, dataset: str, variant: str) -> Step:
         key={"dataset": dataset, "variant": variant},
         params=fitting(plan, dataset, variant) | {"label": plan.label(dataset)},
         modules=[plan.family(dataset, variant)],
-        seconds=plan.fit_seconds(dataset, variant) + _DISSECTED,
+        cost=plan.fit_cost(dataset, variant)
+        | work.examined(*_network(plan, dataset, variant), plan.study.members, "numbers"),
         gpu=plan.on_gpu(plan.model(dataset, variant)),
     )
+
+
+def _network(plan: Plan, dataset: str, variant: str) -> tuple[Model, Size]:
+    return plan.model(dataset, variant), plan.size(dataset)
 
 
 def refits(plan: Plan, dataset: str, variant: str) -> list[str]:
@@ -64,6 +70,7 @@ def refit(plan: Plan, dataset: str, variant: str, draw: int) -> Step:
         key=key,
         params=plan.settings("seed", "device"),
         modules=[plan.family(dataset, variant)],
-        seconds=plan.fit_seconds(dataset, variant) + _DISSECTED,
+        cost=plan.fit_cost(dataset, variant)  # the network that drew the recording is examined, too
+        | work.examined(*_network(plan, dataset, variant), plan.study.members + 1, "numbers"),
         gpu=plan.on_gpu(plan.model(dataset, variant)),
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from cortseq.stages import work
 from cortseq.stages.plan import Plan
 from cortseq.steps import Step
 
 LEARNED = {"params": "fits", "card": "cards", "curves": "curves"}  # names in the script of what a fit writes
-_SCORED = 0.5  # seconds
 
 
 def fit(plan: Plan, dataset: str, variant: str, fold: int) -> Step:
@@ -27,7 +27,7 @@ def fit(plan: Plan, dataset: str, variant: str, fold: int) -> Step:
         key=key,
         params=params,
         modules=[plan.family(dataset, variant)],
-        seconds=plan.fit_seconds(dataset, variant),
+        cost=plan.fit_cost(dataset, variant),
         gpu=plan.on_gpu(plan.model(dataset, variant)),
     )
 
@@ -43,7 +43,7 @@ def score(plan: Plan, dataset: str, variant: str, fold: int) -> Step:
         key=key,
         params=plan.settings("burn_in"),
         modules=[plan.family(dataset, variant)],
-        seconds=_SCORED,
+        cost=work.score(plan.model(dataset, variant), plan.size(dataset)),
     )
 
 

@@ -31,22 +31,6 @@ def jobs(plan: Plan) -> list[Batch]:
     return [*found, *(_figures(plan, "figures", plan.whole) if plan.compares else ())]
 
 
-def numbers(study: Study) -> dict[str, int]:
-    """Return how many jobs of each kind a study has when nothing is there yet."""
-    found: dict[str, int] = {}
-    plan = Plan(study, None)
-    if plan.compares:
-        found |= dict.fromkeys(("load", "preprocess", "split", "audit"), len(study.datasets))
-        found["fetch"] = len(_fetched(study))
-        found |= {"compare": 1, "claims": 1, "report": 1, "conclude": 1}
-    for batch in jobs(plan):
-        kind = batch.name.split("_")[0]
-        found[kind] = found.get(kind, 0) + 1
-    if study.theory:
-        found["theory_report"] = 1
-    return {kind: n for kind, n in found.items() if n}
-
-
 def _batches(plan: Plan, name: str, groups: list[list[Step]], **asked: int) -> list[Batch]:
     return batches(name, [group for group in groups if group], 60 * plan.study.batch_minutes, **asked)
 
@@ -95,7 +79,7 @@ def _figures(plan: Plan, name: str, facts: Facts) -> list[Batch]:
     return _batches(plan, name, [[figure(plan, drawn, facts) for drawn in plan.drawn(facts)]])
 
 
-def _fetched(study: Study) -> set[Any]:
+def fetched(study: Study) -> set[Any]:
     """Return the files that are copied or downloaded first."""
     files = {fetch.raw_path(source, study.mirrors) for source in study.datasets.values()}
     return {file for file in files if file is not None and fetch.is_cached(file) and not file.exists()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +13,32 @@ from cortseq.models.base import Model
 from cortseq.models.work import Size
 from cortseq.observations import TRACKS
 from cortseq.products import Facts
+from cortseq.stages import work
 from cortseq.steps import Step
 
 if TYPE_CHECKING:
     from cortseq.study import Study
 
-USUAL = {"train": 150, "valid": 40, "bins": 100, "features": 40}  # sizes of a recording, to guess costs from
+# Sizes of a recording, by which steps share jobs: what a job holds is settled before anything is read.
+USUAL = {"train": 150, "valid": 40, "test": 50, "bins": 100, "features": 40}
 _UNKNOWN = 60.0  # seconds of a fit of a family that was not measured
 
 
 class Plan:
     """A study, its recordings and models, and where its products lie."""
 
-    def __init__(self, study: Study, scripts: Path | None) -> None:
-        """`scripts`: folder of the scripts, whose code is part of every step; None: only to count."""
+    def __init__(self, study: Study, scripts: Path | None, sizes: Mapping[str, Size] | None = None) -> None:
+        """Plan a study.
+
+        Parameters
+        ----------
+        scripts : folder of the scripts, whose code is part of every step; None: only to count.
+        sizes : of the first fold of each recording, for the seconds of steps; those that are not given are
+            usual ones.
+        """
         self.study, self.scripts, self.out = study, scripts, f"results/{study.study}"
+        self.sizes = dict(sizes or {})
+        self.costs: dict[str, costs.Cost] = {}  # of every step that was asked for, by its name
         self.variants = {name: study.variants(source.track) for name, source in study.datasets.items()}
         self.facts = plans.facts(study)
         self.whole = plans.whole(study)
@@ -75,12 +87,22 @@ class Plan:
         source = self.study.datasets[dataset]
         return source.stratify or next(iter(source.covariates), "")
 
-    def step(self, script: str, name: str, given: dict[str, Any], made: dict[str, str], **more: Any) -> Step:
+    def step(
+        self,
+        script: str,
+        name: str,
+        given: dict[str, Any],
+        made: dict[str, str],
+        cost: costs.Cost,
+        **more: Any,
+    ) -> Step:
         """Return a step of a script; `modules` are those of its code that no import statement names."""
         key = {wildcard: str(value) for wildcard, value in more.pop("key", {}).items()}
         modules = more.pop("modules", ())
+        self.costs[name] = cost
+        seconds = sum(costs.of_step(cost).values())
         params = {**more.pop("params", {}), "code": self.code(script, *modules)}
-        return Step(script, self.out, name, given, made, params, key, **more)
+        return Step(script, self.out, name, given, made, params, key, float(f"{seconds:.3g}"), **more)
 
     def recording(self, dataset: str) -> dict[str, Any]:
         """Return the trials and the split of a recording, as lists: scripts take the first."""
@@ -94,12 +116,20 @@ class Plan:
         wanted = self.study.device == "cuda" or (self.study.device == "auto" and jobs.gpu_present())
         return model.uses_gpu and wanted
 
-    def fit_seconds(self, dataset: str, variant: str) -> float:
-        """Return about how many seconds a fit takes on a recording of a usual size."""
-        track = self.study.datasets[dataset].track
-        model = self.model(dataset, variant)
-        found = costs.seconds(model, Size(track, members=self.study.members, **USUAL))
+    def size(self, dataset: str) -> Size:
+        """Return the sizes of a fit to a recording."""
+        usual = Size(self.study.datasets[dataset].track, **USUAL)
+        return dataclasses.replace(self.sizes.get(dataset, usual), members=self.study.members)
+
+    def fit_seconds(self, model: Model, size: Size) -> float:
+        """Return about how many seconds a fit takes."""
+        found = costs.seconds(model, size)
         return _UNKNOWN if found is None else found
+
+    def fit_cost(self, dataset: str, variant: str) -> costs.Cost:
+        """Return the cost of a fit of a variant."""
+        model = self.model(dataset, variant)
+        return work.fit(model, self.fit_seconds(model, self.size(dataset)))
 
     def drawn(self, facts: Facts) -> list[str]:
         """Return the figures of the study or of a recording, in the order of the report."""

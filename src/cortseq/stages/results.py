@@ -7,12 +7,10 @@ from pathlib import Path
 from cortseq import products
 from cortseq.fingerprint import canonical
 from cortseq.products import Facts
+from cortseq.stages import work
 from cortseq.stages.fits import earlier
 from cortseq.stages.plan import Plan
 from cortseq.steps import Step
-
-_DRAWN = 0.7  # seconds of a figure
-_MEASURED = 30.0  # seconds of a phenomenon
 
 
 def audit(plan: Plan, dataset: str) -> Step:
@@ -35,6 +33,9 @@ def audit(plan: Plan, dataset: str) -> Step:
             "started": list(began),
         },
         modules=plan.families(dataset, variants),
+        cost=work.audit(
+            len(variants) * plan.study.folds, canaries.values(), plan.size(dataset), plan.fit_seconds
+        ),
     )
 
 
@@ -56,7 +57,7 @@ def figure(plan: Plan, name: str, facts: Facts) -> Step:
         key={"figure": name, **({"dataset": dataset} if dataset else {})},
         params={"labels": labels},
         modules=[f"cortseq.figures.{name}"],
-        seconds=_DRAWN,
+        cost=work.figure(sum(map(len, needs.values()))),
     )
 
 
@@ -72,7 +73,7 @@ def theory(plan: Plan, phenomenon: str) -> Step:
         key={"phenomenon": phenomenon},
         params={"settings": canonical(settings)} | plan.settings("seed"),
         modules=[f"cortseq.textbook.phenomena.{phenomenon}"],
-        seconds=_MEASURED,
+        cost=work.phenomenon(phenomenon),
     )
 
 
@@ -86,5 +87,5 @@ def figure_theory(plan: Plan, phenomenon: str) -> Step:
         {suffix: f"{stem}.{suffix}" for suffix in ("svg", "pdf", "csv")},
         key={"phenomenon": phenomenon},
         modules=[f"cortseq.textbook.figures.{phenomenon}"],
-        seconds=_DRAWN,
+        cost=work.figure(1),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from cortseq import models, plans
+from cortseq.costs import Cost
+from cortseq.stages import work
 from cortseq.stages.plan import Plan
 from cortseq.steps import Step
 
@@ -13,16 +15,12 @@ SETTINGS = {
     "generation": ("seed", "burn_in"),
     "ceilings": ("seed", "burn_in"),
 }
-# About how many seconds a step takes on a recording of a usual size.
-_SECONDS = {"forecasts": 3.0, "memory": 1.0, "generation": 1.0, "ceilings": 1.0, "quality": 5.0}
-_DRAWN = 25.0  # of forecasts whose futures are drawn, as networks' are
-_SMOOTHED = 30.0
+STATES = (8, 16, 32)  # of the hidden Markov models that smooth (`scoring.cosmoothing`)
 
 
 def task(plan: Plan, task: str, dataset: str, model: str, fold: int) -> Step:
     """Do a task with the variant of a model that is best on validation."""
     variants = able(plan, task, dataset)[model]
-    drawn = task == "forecasts" and plan.model(dataset, variants[0]).role == "recurrent"
     at = {"dataset": dataset, "fold": fold}
     given = {of: [plan.path(of, variant=v, **at) for v in variants] for of in ("fits", "scores")}
     return plan.step(
@@ -33,8 +31,18 @@ def task(plan: Plan, task: str, dataset: str, model: str, fold: int) -> Step:
         key={"task": task, "model": model, **at},
         params={"variants": variants, "study": plan.settings(*SETTINGS[task])},
         modules=plan.families(dataset, variants),
-        seconds=_DRAWN if drawn else _SECONDS[task],
+        cost=_cost(plan, task, dataset, variants[-1]),
     )
+
+
+def _cost(plan: Plan, task: str, dataset: str, variant: str) -> Cost:
+    """Return the cost of a task with a variant; the last of a sweep is the largest."""
+    model, size, study = plan.model(dataset, variant), plan.size(dataset), plan.study
+    if task == "forecasts":
+        how = study.horizons, study.forecast_trials, study.samples, study.samples_at_most
+        return work.forecasts(model, size, *how)
+    others = {"memory": work.memory, "generation": work.generation, "ceilings": work.ceilings}
+    return others[task](model, size)
 
 
 def able(plan: Plan, task: str, dataset: str) -> dict[str, list[str]]:
@@ -48,6 +56,7 @@ def quality(plan: Plan, dataset: str, fold: int) -> Step:
     by_model: dict[str, list[str]] = {}
     for variant in plan.variants[dataset].values():
         by_model.setdefault(variant.model_name, []).append(variant.name)
+    chosen = [plan.model(dataset, variants_of[-1]) for variants_of in by_model.values()]
     at = {"dataset": dataset, "fold": fold}
     given = {of: [plan.path(of, variant=v, **at) for v in variants] for of in ("fits", "scores")}
     return plan.step(
@@ -58,12 +67,15 @@ def quality(plan: Plan, dataset: str, fold: int) -> Step:
         key=at,
         params={"variants": by_model, "study": plan.settings("seed", "burn_in") | {"order": variants}},
         modules=plan.families(dataset, variants),
-        seconds=_SECONDS["quality"],
+        cost=work.quality(chosen, plan.size(dataset)),
     )
 
 
 def cosmooth(plan: Plan, dataset: str) -> Step:
     """Predict held-out units; the smoothers are fitted there, since they serve this table only."""
+    hidden = models.find("hmm") if "hmm" in models.modules() else None
+    fitted = [hidden.model_validate({"family": "hmm", "states": n}) for n in STATES] if hidden else []
+    seconds = sum(plan.fit_seconds(model, plan.size(dataset)) for model in fitted)
     smoothers = [models.modules()[f] for f in ("null", "psth", "hmm") if f in models.modules()]
     return plan.step(
         "cosmooth",
@@ -73,7 +85,7 @@ def cosmooth(plan: Plan, dataset: str) -> Step:
         key={"dataset": dataset},
         params={"study": plan.settings("seed", "members", "folds")},
         modules=smoothers,
-        seconds=_SMOOTHED,
+        cost=work.smoothing(plan.size(dataset), seconds * plan.study.folds),
     )
 
 
@@ -98,4 +110,7 @@ def forgetting(plan: Plan, variant: str) -> Step:
         key={"variant": variant},
         params={"study": plan.settings("sequence", "folds", "seed", "burn_in")},
         modules=[plan.family(sequence[0], variant), models.modules()["null"]],
+        cost=work.forgetting(
+            plan.model(sequence[0], variant), [plan.size(d) for d in sequence], plan.study.folds
+        ),
     )

@@ -30,6 +30,7 @@ class Lstm(Recurrent):
     """
 
     has_kernel: ClassVar = True
+    state_parts: ClassVar = 2
     gate_names: ClassVar = ("input", "forget", "output")
 
     family: Literal["lstm"] = "lstm"

@@ -42,6 +42,7 @@ class Stp(Recurrent):
     fixed: ClassVar = frozenset({"sign", "bin_width"})
 
     has_kernel: ClassVar = True
+    state_parts: ClassVar = 3
     family: Literal["stp"] = "stp"
     hidden: Annotated[int, Field(ge=2)] = 64
     dale: bool = Field(False, description="column signs by Dale's law")

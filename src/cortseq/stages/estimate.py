@@ -1,0 +1,294 @@
+"""About how long a study takes on some cores, and how much memory, before anything of it is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cortseq import costs
+from cortseq.costs import Cost
+from cortseq.models.work import Size
+from cortseq.stages import work
+from cortseq.stages.jobs import fetched, jobs
+from cortseq.stages.plan import Plan
+from cortseq.stages.results import audit
+from cortseq.steps import Step
+
+if TYPE_CHECKING:
+    from cortseq.study import Study
+
+# Script, or task of a script -> the word under which its time is said.
+_WORDS = {
+    **dict.fromkeys(("load", "preprocess", "split"), "reading"),
+    **dict.fromkeys(("fit", "score"), "fits"),
+    **dict.fromkeys(("dynamics", "control", "refit"), "dynamics"),
+    "forecasts": "forecasts",
+    **dict.fromkeys(("memory", "generation", "ceilings", "quality", "cosmooth", "forgetting"), "other tasks"),
+    "audit": "audits",
+    **dict.fromkeys(("figure", "figure_theory"), "figures"),
+    "theory": "theory",
+}
+BASIS = "laws of cost, mostly within a factor of 2"
+
+
+class Part(NamedTuple):
+    """A step of a job: its name, the word under which its time is said, and what it costs."""
+
+    name: str
+    word: str
+    cost: Cost
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A job of the workflow.
+
+    Attributes
+    ----------
+    kind : of the job, such as "fits".
+    name : path of its log below the folder of logs, without a suffix.
+    given, made : files that are read and written.
+    parts : its steps.
+    priority : over other jobs that could begin.
+    """
+
+    kind: str
+    name: str
+    given: list[str]
+    made: list[str]
+    parts: list[Part]
+    priority: int = 0
+
+    @property
+    def start(self) -> str:
+        """Return the law of its start: importing torch takes longest."""
+        kinds = {kind for part in self.parts for kind in part.cost}
+        return "start/network" if any(map(work.uses_torch, kinds)) else "start"
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Return its seconds on this machine, by word."""
+        found: dict[str, float] = {}
+        for part in [*self.parts, Part("", "starts", {self.start: {"step": 1.0}})]:
+            for kind, seconds in costs.of_step(part.cost).items():
+                found[part.word] = found.get(part.word, 0.0) + seconds * costs.correction(kind)
+        return found
+
+
+def of_study(study: Study, sizes: Mapping[str, Size], cores: int) -> dict[str, Any]:
+    """Return what a study will cost when nothing of it is there yet, as plain values.
+
+    Parameters
+    ----------
+    sizes : of the first fold of each recording, as far as they are known.
+
+    Returns
+    -------
+    `cores`; `jobs` by kind; `seconds` from start to end on these cores; `core_seconds` of one core by what is
+    done; `memory_mb` of all jobs that run at one time, at most; `usual`: recordings whose sizes are not known
+    and taken for usual ones; `made`: how many steps an earlier run has noted, and what they took; `basis`:
+    how far to trust it.
+    """
+    sized = of_sizes(study, sizes)
+    planned, before = of_plan(sized), noted(sized)
+    taken = [job.seconds for job in planned]
+    start = {"start/run": {"step": 1.0, "job": float(len(planned))}}
+    begun = costs.of_step(start)["start/run"] * costs.correction("start/run")
+    spent = Counter({"starts": begun})
+    for seconds in taken:
+        spent.update(seconds)
+    wall = begun + scheduled(planned, [sum(seconds.values()) for seconds in taken], cores)
+    return {
+        "cores": cores,
+        "jobs": dict(Counter(job.kind for job in planned)),
+        "seconds": _rounded(wall),
+        "core_seconds": {word: _rounded(seconds) for word, seconds in spent.most_common()},
+        "memory_mb": _rounded(_memory(planned, sizes, cores)),
+        "usual": sorted(set(study.datasets) - set(sizes)) if study.models else [],
+        "made": {
+            "steps": len(before),
+            "of": len(sized.costs),
+            "core_seconds": _rounded(sum(before.values())),
+        },
+        "basis": BASIS,
+    }
+
+
+def usable() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def of_plan(sized: Plan) -> list[Job]:
+    """Return every job of a study: steps share jobs by usual sizes, and take what the plan's sizes say."""
+    study = sized.study
+    found = [
+        Job(
+            batch.name.split("_")[0],
+            f"batches/{batch.name}",
+            batch.inputs,
+            batch.outputs,
+            _parts(sized, batch.steps),
+            batch.priority,
+        )
+        for batch in jobs(Plan(study, None))
+    ]
+    if study.theory:
+        drawn = [file for job in found if job.kind == "theory" for file in job.made]
+        found.append(Job("theory_report", "theory_report", drawn, [f"{sized.out}/theory.html"], []))
+    return [*_read(sized), *found, *_compared(sized, found)] if sized.compares else found
+
+
+def of_sizes(study: Study, sizes: Mapping[str, Size]) -> Plan:
+    """Return a plan that has the costs of all steps."""
+    plan = Plan(study, None, sizes)
+    jobs(plan)
+    if plan.compares:
+        for name in plan.facts:
+            audit(plan, name)
+    return plan
+
+
+def _parts(plan: Plan, steps: list[Step]) -> list[Part]:
+    """Return the steps of a job with what they cost by the plan."""
+    return [Part(s.name, _WORDS[s.key.get("task", s.script)], plan.costs[s.name]) for s in steps]
+
+
+def _read(plan: Plan) -> list[Job]:
+    """Return the jobs from the raw files to the roles of the trials."""
+    found = [Job("fetch", f"fetch/{file.name}", [], [str(file)], []) for file in fetched(plan.study)]
+    for name in plan.facts:
+        raw, trials, roles = (plan.path(of, dataset=name) for of in ("recordings", "trials", "splits"))
+        cells = {"step": 1.0, "cell": plan.size(name).cells}
+        chain: tuple[tuple[str, list[str], str], ...] = (
+            ("load", [], raw),
+            ("preprocess", [raw], trials),
+            ("split", [trials], roles),
+        )
+        found += [
+            Job(kind, f"{kind}/{name}", given, [made], [Part(kind, "reading", {kind: cells})])
+            for kind, given, made in chain
+        ]
+    return found
+
+
+def _compared(plan: Plan, found: list[Job]) -> list[Job]:
+    """Return the audits, the comparison, and what follows it."""
+    audits = {name: audit(plan, name) for name in plan.facts}
+    variants = {"step": 1.0, "variant": float(sum(len(f.variants) * f.folds for f in plan.facts.values()))}
+    comparison, claims = plan.path("comparison"), plan.path("claims")
+    report, every = f"{plan.out}/report.html", [file for job in found for file in job.made]
+
+    def rule(kind: str, given: list[str], made: str) -> Job:
+        return Job(kind, kind, given, [made], [Part(kind, "tables", {kind: variants})])
+
+    return [
+        *(
+            Job("audit", f"batches/audit_{name}", step.inputs, step.outputs, _parts(plan, [step]))
+            for name, step in audits.items()
+        ),
+        rule("compare", plan.every("scores"), comparison),
+        rule("claims", [comparison, *plan.every("dynamics_tables")], claims),
+        rule("report", [claims, *every], report),
+        rule("conclude", [report], f"{plan.out}/complete"),
+    ]
+
+
+def scheduled(planned: list[Job], seconds: list[float], cores: int) -> float:
+    """Return the seconds after which all jobs are done, `seconds` long each, on so many cores.
+
+    A job begins when what it reads is made and a core is free, those of high priority first, as Snakemake
+    does it.
+    """
+    maker = {file: i for i, job in enumerate(planned) for file in job.made}
+    left = [{maker[file] for file in job.given if file in maker} for job in planned]
+    readers: dict[int, list[int]] = {}
+    for i, makers in enumerate(left):
+        for j in makers:
+            readers.setdefault(j, []).append(i)
+    ready = [(-planned[i].priority, i) for i, makers in enumerate(left) if not makers]
+    heapq.heapify(ready)
+    running: list[tuple[float, int]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < cores:
+            i = heapq.heappop(ready)[1]
+            heapq.heappush(running, (now + seconds[i], i))
+        now, done = heapq.heappop(running)
+        for i in readers.get(done, ()):
+            left[i].discard(done)
+            if not left[i]:
+                heapq.heappush(ready, (-planned[i].priority, i))
+    return now
+
+
+def noted(plan: Plan) -> dict[str, float]:
+    """Return the processor time that steps of a study took, by name, as the notes in its results say."""
+    folder, found = Path(plan.out) / "made", {}
+    for name in plan.costs:
+        file = folder / f"{name}.json"
+        seconds = json.loads(file.read_text(encoding="utf-8")).get("cpu_seconds") if file.is_file() else None
+        if seconds is not None:  # notes of earlier versions have none
+            found[name] = float(seconds)
+    return found
+
+
+def learn(study: Study, sizes: Mapping[str, Size]) -> dict[str, float]:
+    """Correct later estimates by what the steps of a study took here; see `costs.learn`.
+
+    Steps that follow several laws say nothing of each.
+    """
+    plan = of_sizes(study, sizes)
+    taken = noted(plan)
+    single = {name: cost for name, cost in plan.costs.items() if len(cost) == 1 and name in taken}
+    said = {name: next(iter(costs.of_step(cost).items())) for name, cost in single.items()}
+    return costs.learn((*law, taken[name]) for name, law in said.items())
+
+
+def _memory(planned: list[Job], sizes: Mapping[str, Size], cores: int) -> float:
+    """Return MB of the largest jobs that may run at one time."""
+    known = costs.measured()["memory_mb"]
+    arrays = max((size.cells * 8 / 1e6 for size in sizes.values()), default=0.0)
+    each = sorted((known[job.start] + known["array"] * arrays for job in planned), reverse=True)
+    return sum(each[:cores])
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """Return an estimate as lines of text."""
+    wall, spent = found["seconds"], found["core_seconds"]
+    unit, scale = next(
+        (u, s) for u, s in (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0)) if wall >= 2 * s
+    )
+    share = wall / max(sum(spent.values()), 1e-9) / scale  # of the wall time, for each second of a core
+    parts = [f"{word} {_short(s * share)}" for word, s in spent.items() if s * share >= 0.5]
+    whole = "; ".join([f"{sum(found['jobs'].values())} jobs", *([", ".join(parts)] if parts else [])])
+    cores = f"{found['cores']} core{'s' * (found['cores'] > 1)}"
+    said = [
+        f"estimate: about {_short(wall / scale)} {unit} on {cores} ({whole}), "
+        f"at most {found['memory_mb'] / 1000:.1f} GB; {found['basis']}"
+    ]
+    if found["made"]["steps"]:
+        made = found["made"]
+        said.append(
+            f"estimate: of the whole study; {made['steps']} of {made['of']} steps were made before, in "
+            f"{costs.duration(made['core_seconds'])} of one core"
+        )
+    if found["usual"]:
+        said.append(
+            f"estimate: {', '.join(found['usual'])} not read yet, taken for a recording of usual size"
+        )
+    return said
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 9.5 else f"{float(f'{value:.1g}' if value < 1 else f'{value:.2g}'):g}"
