@@ -66,7 +66,7 @@ def choose(
         from cortseq.networks.training.engines import fused
 
         fused.check(device)
-        obstacle = fused.obstacle(network, training, strategy)
+        obstacle = fused.obstacle(network, training, strategy, device)
         if obstacle is None:
             return fused.Fused(network, data, params, training, device)
         warnings.warn(f"execution: no fused kernel for {obstacle}: run as under auto", stacklevel=2)

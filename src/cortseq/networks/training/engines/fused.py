@@ -22,7 +22,8 @@ from cortseq.networks.training.engines.base import Batch, State
 from cortseq.networks.training.engines.graphed import Graphed
 from cortseq.networks.training.settings import Training
 
-MOST = {1: 128, 4: 64}  # number of matrices -> most units of which one program holds the weights
+MOST = {1: 128, 4: 64}  # number of matrices -> most units whose weights fit ..
+SHARED = 163 * 1024  # .. so many bytes of shared memory; a quarter of the weights fits every device
 _ASKED = {"key": "execution", "value": "fused"}
 
 
@@ -36,13 +37,19 @@ def check(device: str) -> None:
         raise CortseqError("needs the package triton", **_ASKED, fix="pip install 'cortseq[gpu]'")
 
 
-def obstacle(network: Network, training: Training, strategy: Any) -> str | None:
+def obstacle(network: Network, training: Training, strategy: Any, device: str) -> str | None:
     """Return what no fused kernel does of these settings, in words; None: there is one for all of them."""
     cell = network.cell
     if cell.fusion is None:
         return f"family {cell.family}"
-    if cell.hidden > MOST[cell.fusion.gates]:
-        return f"hidden {cell.hidden} ({cell.family}: at most {MOST[cell.fusion.gates]})"
+    most = MOST[cell.fusion.gates]
+    if torch.device(device).type == "cuda":
+        found = torch.cuda.get_device_properties(device)
+        if found.major < 8:  # it cannot multiply numbers of 32 bits as `tiles.product` does
+            return f"compute capability {found.major}.{found.minor}"
+        most = most if found.shared_memory_per_block_optin >= SHARED else most // 2
+    if cell.hidden > most:
+        return f"hidden {cell.hidden} ({cell.family}: at most {most})"
     if strategy is not None:
         return f"strategy {strategy.kind}"
     if training.truncate is not None:

@@ -37,7 +37,8 @@ def states(fusion: Fusion, q: Params, start: State, drive: torch.Tensor) -> torc
     given = (weight, constants, drive, *start)
     if drive.ndim == 3:
         given = tuple(value.unsqueeze(0) for value in given)
-    h: torch.Tensor = _Loop.apply(fusion, torch.is_grad_enabled(), *given)
+    loop: Any = _Loop.apply
+    h: torch.Tensor = loop(fusion, torch.is_grad_enabled(), *given)
     return h.squeeze(0) if drive.ndim == 3 else h
 
 
