@@ -7,12 +7,15 @@ multiplied.
 writes one report of a device that was never used before:
 
     steps      a training step of all members on the device, and of one member in the CPU's fastest engine
+    fused      the same step with its loop over time in one kernel, beside the recorded one: times, and the largest
+               relative difference of loss and gradients, at most 1e-3
     scaling    the same for 1 to 256 members, with the most memory that was held
     scores     bits per event of fits on the device less those of the same fits on the CPU: at most 1e-3
 
 It needs cortseq's sources, torch, numpy, numba, scipy, pandas, xarray, pydantic and threadpoolctl; neither
 zarr nor Snakemake. A part that the seconds do not reach, or that fails, is written as "not measured".
-`--rehearse` runs everything with tiny sizes on a CPU: its numbers say nothing of a device.
+`--rehearse` runs everything with tiny sizes on a CPU: its numbers say nothing of a device. The fused kernels
+are then run by Triton's interpreter, or "not measured" where Triton is not installed.
 
 Everything is float32 without TF32, so that results can be compared. Times are wall seconds up to
 `torch.cuda.synchronize`.
@@ -150,6 +153,7 @@ TINY = Sizes(4, 5, 6, 8, 3, (1, 2), ("rate",), 0.0)
 MOST_BITS = 1e-3  # between the scores of two fits
 REHEARSAL = "Rehearsal on a CPU: no number here says anything of a device."
 Rows = list[dict[str, Any]]
+TABLES = ("steps", "fused", "scaling", "scores")
 
 
 def trained() -> list[str]:
@@ -174,23 +178,70 @@ def seconds_of(run: Callable[[], Any], device: str, enough: float) -> float:
     return float(np.median(taken))
 
 
-def device_step(family: str, members: int, sizes: Sizes, device: str) -> tuple[Callable[[], Any], Any]:
-    """One step of all members in the recorded engine, and that engine."""
+def with_fused() -> list[str]:
+    """Families whose loop over time has a kernel of its own."""
+    from cortseq import models
+
+    return [name for name in trained() if models.registry()[name].small().fusion]
+
+
+def device_step(
+    family: str, members: int, sizes: Sizes, device: str, fused: bool = False
+) -> tuple[Callable[[], Any], Any, dict[str, Any]]:
+    """One step of all members in the recorded engine, that engine, and the parameters with their gradients."""
     import torch
 
     from cortseq.networks.training import bptt
+    from cortseq.networks.training.engines.fused import Fused, check
     from cortseq.networks.training.engines.graphed import Graphed
 
+    if fused:
+        check(device)
     model, _, data = problem(family, {}, sizes.units, sizes.hidden, sizes.trials, sizes.bins)
     params, network = model.initial(data, members, 0), model.network(data)
-    engine = Graphed(network, data, params, model.training, device)
+    engine = (Fused if fused else Graphed)(network, data, params, model.training, device)
     p = {name: (value if members > 1 else value[0]).to(device) for name, value in params.items()}
     for name, value in p.items():
         if name not in network.fixed:
             p[name] = value.clone().requires_grad_()
             p[name].grad = torch.zeros_like(value)
     batch = engine.batch(np.tile(np.arange(sizes.trials), (members, 1)))
-    return lambda: bptt.gradient(engine, p, batch), engine
+    return lambda: bptt.gradient(engine, p, batch), engine, p
+
+
+def fused_step(family: str, sizes: Sizes, device: str) -> dict[str, Any]:
+    """One row: a step with the fused loop beside the recorded one, and how far their results differ.
+
+    The read-out does not start at 0, or no gradient would reach the loop.
+    """
+    import torch
+
+    found: list[tuple[float, Any]] = []
+    names: list[str] = []
+    for fused in (True, False):
+        gc.collect()
+        run, engine, p = device_step(family, sizes.members, sizes, device, fused)
+        with torch.no_grad():
+            p["readout_weight"] += 0.1
+        loss = run()
+        gradients = {
+            name: value.grad.cpu().numpy().copy() for name, value in p.items() if value.requires_grad
+        }
+        solution = (float(loss.sum()), gradients)
+        found.append((seconds_of(run, device, sizes.seconds), solution))
+        names.append(engine.name)
+    (ours, here), (recorded, there) = found
+    apart = disagreement(here, there)
+    return {
+        "family": family,
+        "members": sizes.members,
+        "fused_ms": 1e3 * ours,
+        "recorded_ms": 1e3 * recorded,
+        "ratio": recorded / ours,
+        "apart": apart,
+        "within": apart <= TOLERANCE,
+        "execution": ", ".join(names),
+    }
 
 
 def cpu_seconds(family: str, sizes: Sizes) -> float:
@@ -209,7 +260,7 @@ def timed(family: str, members: int, sizes: Sizes, device: str, alone: float) ->
     if device != "cpu":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    run, engine = device_step(family, members, sizes, device)
+    run, engine, _ = device_step(family, members, sizes, device)
     start = time.perf_counter()
     run()
     first = time.perf_counter() - start
@@ -260,6 +311,8 @@ def parts(sizes: Sizes, device: str) -> Iterator[tuple[str, str, Callable[[], di
         yield "scores", family, lambda family=family: score_difference(family, sizes, device)
     for family in trained():
         yield "steps", family, lambda family=family: row(family, sizes.members)
+    for family in with_fused():
+        yield "fused", family, lambda family=family: fused_step(family, sizes, device)
     for family in sizes.scaled:
         for members in sizes.scaling:
             yield "scaling", f"{family}, {members} members", lambda f=family, m=members: row(f, m)
@@ -270,7 +323,7 @@ def report(
 ) -> dict[str, Any]:
     """Measure everything that `seconds` reach; `keep` is given what there is after every row."""
     begun = time.monotonic()
-    tables: dict[str, Rows] = {"steps": [], "scaling": [], "scores": []}
+    tables: dict[str, Rows] = {name: [] for name in TABLES}
     missing: list[str] = []
     found = {"device": describe(device), "sizes": asdict(sizes), **tables, "not_measured": missing}
     for table, name, make in parts(sizes, device):
@@ -323,7 +376,7 @@ def markdown(found: dict[str, Any]) -> str:
         f"{found.get('seconds', 0):.0f} s",
         "",
     ]
-    for table in ("steps", "scaling", "scores"):
+    for table in TABLES:
         rows = found[table]
         columns = [name for name in rows[0] if name != "warnings"] if rows else []
         lines += (
@@ -332,9 +385,7 @@ def markdown(found: dict[str, Any]) -> str:
             else []
         )
         lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows] + [""]
-    said = sorted(
-        {line for table in ("steps", "scaling", "scores") for row in found[table] for line in row["warnings"]}
-    )
+    said = sorted({line for table in TABLES for row in found[table] for line in row["warnings"]})
     lines += [f"- warning: {line}" for line in said]
     lines += [f"- not measured: {name}" for name in found["not_measured"]]
     return "\n".join(lines) + "\n"
@@ -345,7 +396,7 @@ def _cell(value: Any) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the report; 0 where every score agrees and everything was measured."""
+    """Write the report; 0 where everything was measured, and agrees where two ways were compared."""
     import torch
 
     parser = argparse.ArgumentParser(
@@ -360,6 +411,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not given.rehearse and not available():
         print("no CUDA device: nothing was measured (--rehearse runs on a CPU)", file=sys.stderr)
         return 1
+    if given.rehearse:
+        os.environ.setdefault("TRITON_INTERPRET", "1")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     given.output.parent.mkdir(parents=True, exist_ok=True)
 
@@ -370,7 +423,8 @@ def main(arguments: list[str] | None = None) -> int:
     sizes, device = (TINY, "cpu") if given.rehearse else (Sizes(), "cuda")
     found = report(sizes, device, given.seconds, keep)
     print(markdown(found))
-    return int(bool(found["not_measured"]) or not all(row["within"] for row in found["scores"]))
+    within = all(row["within"] for table in ("fused", "scores") for row in found[table])
+    return int(bool(found["not_measured"]) or not within)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,37 @@ def test_a_recorded_step_equals_the_step(family, members, any_recording):
         assert torch.allclose(value, found[1][1][name], atol=1e-9), name
 
 
+@pytest.mark.parametrize("members", [1, 5])
+@pytest.mark.parametrize("family", [name for name in FAMILIES if small(name).fusion])
+def test_a_fused_step_equals_the_recorded_one(family, members, any_recording):
+    """The loop over time in one Triton kernel, single precision, several replays."""
+    data = Data.of(any_recording)
+    model = small(family, hidden=20, input_dropout=0, hidden_dropout=0)
+    stacked = model.initial(data, members, 0)
+    stacked["readout_weight"] += 0.1  # where it is 0 no gradient reaches the loop
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for execution in ("auto", "fused"):
+            training = model.training.model_copy(update={"execution": execution})
+            engine = engines.choose(model.network(data), data, stacked, training, "cuda", together=True)
+            p = {k: (v if members > 1 else v[0]).to("cuda") for k, v in stacked.items()}
+            p = {k: v.clone().requires_grad_(k not in model.network(data).fixed) for k, v in p.items()}
+            for value in p.values():
+                value.grad = torch.zeros_like(value) if value.requires_grad else None
+            losses = [
+                bptt.gradient(engine, p, engine.batch(np.tile(np.arange(n), (members, 1))))
+                for n in (20, 5, 20)
+            ]
+            gradients = {k: v.grad.cpu() for k, v in p.items() if v.grad is not None}
+            found.append((engine.name, np.array(losses), gradients))
+    assert [name for name, _, _ in found] == ["graphed", "fused"]
+    assert np.allclose(found[0][1], found[1][1], rtol=1e-4)
+    for name, value in found[0][2].items():
+        most = max(float(value.abs().max()), 1e-2)
+        assert float((found[1][2][name] - value).abs().max()) < 1e-3 * most, name
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_likelihood_is_that_of_a_cpu_fit(family, counts):
     """A few epochs without noise: 1e-3 bits/spike."""

@@ -39,6 +39,25 @@ class Synapses(NamedTuple):
     rec_rate: torch.Tensor
 
 
+class Fusion(NamedTuple):
+    """Which fused kernel of a GPU runs a cell's update rule, and what it is given.
+
+    Attributes
+    ----------
+    kernel : "rate", "stp" or "lstm", see `cortseq.networks.training.kernels.fused`.
+    rule : what the kernel knows the rule by: "tanh" or "relu" of "rate", `rate_scale` in Hz of "stp", 0 of
+        "lstm".
+    constants : names of the constants of each unit that the kernel reads, in its order; `derive` gives them,
+        (..., 1, hidden) or one number (1,).
+    gates : matrices (hidden, hidden) in W, 4 of an LSTM.
+    """
+
+    kernel: str
+    rule: str | float
+    constants: tuple[str, ...] = ()
+    gates: int = 1
+
+
 class Cell(Specification):
     """Abstract: an update rule, its parameters before learning, and its capabilities.
 
@@ -137,6 +156,11 @@ class Cell(Specification):
     def kernel(self, q: dict[str, np.ndarray[Any, Any]]) -> Any:
         """Return the compiled execution for one member, if `has_kernel`; W is (n_drive, hidden)."""
         raise NotImplementedError
+
+    @property
+    def fusion(self) -> Fusion | None:
+        """The fused kernel of a GPU for this update rule; None: there is none."""
+        return None
 
     def compiled_states(self, p: Params, x: torch.Tensor) -> torch.Tensor | None:
         """Return flat states (trial, time, dim) before each bin from a compiled loop; None: step through."""

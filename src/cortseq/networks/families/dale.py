@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
-from cortseq.networks.cell import State
+from cortseq.networks.cell import Fusion, State
 from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, relu_slope
 from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.signed import balanced_start, column_signs, signed_weights
@@ -72,6 +72,11 @@ class Dale(Recurrent):
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=True)
+
+    @property
+    def fusion(self) -> Fusion:
+        """Leaky units with a ReLU."""
+        return Fusion("rate", "relu", ("leak",))
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         """Return the next h, (..., trial, hidden)."""

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
-from cortseq.networks.cell import Count, State
+from cortseq.networks.cell import Count, Fusion, State
 from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, tanh_slope
 from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.tangents import product
@@ -78,6 +78,11 @@ class LowRank(Recurrent):
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=False)
+
+    @property
+    def fusion(self) -> Fusion:
+        """Leaky units with a tanh; W is (hidden, hidden)."""
+        return Fusion("rate", "tanh", ("leak",))
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         """Return the next h, (..., trial, hidden)."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
-from cortseq.networks.cell import State
+from cortseq.networks.cell import Fusion, State
 from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.tangents import product
 
@@ -62,6 +62,11 @@ class Lstm(Recurrent):
         from cortseq.networks.training.kernels import lstm
 
         return lstm.Kernel(q)
+
+    @property
+    def fusion(self) -> Fusion:
+        """The LSTM."""
+        return Fusion("lstm", 0.0, gates=4)
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         """Return the next h and c, each (..., trial, hidden)."""

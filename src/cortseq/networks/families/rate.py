@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
-from cortseq.networks.cell import State
+from cortseq.networks.cell import Fusion, State
 from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.tangents import product
 
@@ -98,6 +98,11 @@ class Rate(Recurrent):
         from cortseq.networks.training.kernels import rate
 
         return rate.Kernel(q, rectified=self.nonlinearity == "relu")
+
+    @property
+    def fusion(self) -> Fusion:
+        """Leaky units with a tanh or a ReLU."""
+        return Fusion("rate", self.nonlinearity, ("leak",))
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         """Return the next h, (..., trial, hidden)."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
-from cortseq.networks.cell import State, Synapses
+from cortseq.networks.cell import Fusion, State, Synapses
 from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, relu_slope
 from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.signed import balanced_start, column_signs, signed_weights
@@ -108,6 +108,11 @@ class Stp(Recurrent):
         from cortseq.networks.training.kernels import stp
 
         return stp.Kernel(q, self.rate_scale)
+
+    @property
+    def fusion(self) -> Fusion:
+        """Leaky units with plastic synapses."""
+        return Fusion("stp", self.rate_scale, ("leak", "use", "fac_rate", "rec_rate", "dt"))
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         """Return the next h, u and x, each (..., trial, hidden)."""

@@ -41,7 +41,10 @@ class Training(Specification):
     warm_up: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.02, description="share of the epochs over which the learning rate rises from 0"
     )
-    execution: Literal["auto", "generic"] = Field("auto", description="generic: automatic differentiation")
+    execution: Literal["auto", "generic", "fused"] = Field(
+        "auto",
+        description="generic: automatic differentiation; fused: on a GPU the loop over time in one kernel",
+    )
 
     @model_validator(mode="after")
     def _one_way_back(self) -> Training:

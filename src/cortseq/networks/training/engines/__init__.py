@@ -11,11 +11,13 @@ An engine knows the trials of one role and gives, for one batch of them,
 Full, truncated and checkpointed backpropagation are written once on top of that
 (`cortseq.networks.training.bptt`). `Generic` differentiates any family's `step`; `Compiled` runs hand-written
 kernels on a CPU where a family has them; `Graphed` batches all members on a GPU and replays the whole step as
-one graph. They agree to rounding (tests/networks/test_engines.py).
+one graph; `Fused`, where it is asked for, has the loop over time of that graph in one kernel. They agree to
+rounding (tests/networks/test_engines.py, test_fused.py).
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +50,26 @@ def choose(
 ) -> Engine:
     """Return the fastest engine for `network` on `data`; `params` with a member axis, before learning.
 
-    `strategy`: None where inputs are known beforehand (teacher forcing), else what makes them.
+    `strategy`: None where inputs are known beforehand (teacher forcing), else what makes them. Where
+    `execution: fused` is asked for and no fused kernel does what is set, a warning says so and the engine is
+    that of `execution: auto`.
+
+    Raises
+    ------
+    CortseqError : `execution: fused` without a CUDA device or without Triton.
     """
     from cortseq.networks.training.engines.generic import Generic
 
     on_cpu = params["readout_weight"].device.type == "cpu"
-    plain = strategy is None and training.execution == "auto" and on_cpu
+    plain = strategy is None and training.execution != "generic" and on_cpu
+    if training.execution == "fused":
+        from cortseq.networks.training.engines import fused
+
+        fused.check(device)
+        obstacle = fused.obstacle(network, training, strategy, device)
+        if obstacle is None:
+            return fused.Fused(network, data, params, training, device)
+        warnings.warn(f"execution: no fused kernel for {obstacle}: run as under auto", stacklevel=2)
     if plain and device == "cpu" and not together and network.cell.has_kernel:
         from cortseq.networks.training.engines.compiled import Compiled
         from cortseq.networks.training.kernels import heads
@@ -74,15 +90,15 @@ def stepper(
 
     `params`: one member's tensors, or all members' with a leading axis (then loss is (member,)). The loss
     is the summed negative log-likelihood in nats of the valid bins, dropout off; gradients are numpy
-    arrays by name. `execution`: "auto", "compiled" (an error where there is none) or "generic".
+    arrays by name. `execution`: "auto", "fused", "compiled" (an error where there is none) or "generic".
     """
     solo = params["readout_bias"].ndim == 1
     stacked = {name: value[None] if solo else value for name, value in params.items()}
     n_members = len(stacked["readout_bias"])
     network, training = model.network(data), model.training
     data = network.given(stacked, data)
-    if execution == "generic":
-        training = training.model_copy(update={"execution": "generic"})
+    if execution in ("generic", "fused"):
+        training = training.model_copy(update={"execution": execution})
     engine = choose(network, data, stacked, training, device, together=n_members > 1)
     if execution == "compiled" and engine.name != "compiled":
         raise CortseqError("no compiled execution here", key="family", value=model.family)

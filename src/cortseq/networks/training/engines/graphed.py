@@ -22,7 +22,7 @@ from cortseq.networks.training.engines.base import Batch
 from cortseq.networks.training.engines.generic import Generic
 from cortseq.networks.training.settings import Training
 
-UNRECORDED = "graphed, not recorded"  # the execution of a fit whose step could not be recorded
+UNRECORDED = ", not recorded"  # ends the execution of a fit whose step could not be recorded
 _WARM_UP = 3  # runs before recording, in which libraries choose their algorithms
 Step = Callable[[], torch.Tensor]  # () -> loss in nats, (member,)
 
@@ -127,7 +127,7 @@ class Graphed(Generic):
                 if any(isinstance(e, torch.cuda.OutOfMemoryError) for e in (error, error.__context__)):
                     raise
                 warnings.warn(f"the training step is not recorded as a CUDA graph: {error}", stacklevel=2)
-                self.name = UNRECORDED
+                self.name = type(self).name + UNRECORDED
                 return step
 
     # -- what differs inside a step ---------------------------------------------------------------
