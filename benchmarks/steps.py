@@ -124,10 +124,14 @@ def measure(number: int) -> tuple[list[Taken], list[tuple[str, float, float]]]:
         before, speed = _children(), costs.speed_seconds()
         subprocess.run(command, cwd=folder, env={**os.environ, **paths}, check=True, capture_output=True)
         spent, pace = _children() - before, (speed + costs.speed_seconds()) / 2 / costs.measured()["speed_s"]
+        before = _children()  # of a run that finds nothing to do
+        subprocess.run(command, cwd=folder, env={**os.environ, **paths}, check=True, capture_output=True)
+        idle = _children() - before
         os.chdir(folder)
         try:
             plan = study.validate(content)
-            found = [(kind, work, seconds / pace) for kind, work, seconds in taken(plan, spent)]
+            ran = [*taken(plan, spent), ("start/run", {"step": 1.0, "job": 0.0}, idle)]
+            found = [(kind, work, seconds / pace) for kind, work, seconds in ran]
             return found, memory(plan)
         finally:
             os.chdir(here)

@@ -38,7 +38,7 @@ Cost = dict[str, Work]  # kind of law -> amounts; a step may follow several
 
 @functools.cache
 def measured() -> dict[str, Any]:
-    """Return what the calibration found: `speed_s`, `job_s`, `job_mb`, and seconds by family and track."""
+    """Return what the calibration found: `speed_s`, seconds by family and track, by kind of step, and MB."""
     found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return found
 
