@@ -21,6 +21,7 @@ import numpy as np
 from cortseq._lazy import sparse
 
 Table = dict[str, np.ndarray]
+_SPARSE, _FEW = 2, 1024  # possible keys for each key above which keys are sorted; few are counted in any case
 
 
 def count(symbols: np.ndarray, valid: np.ndarray, m: int, order: int) -> Table:
@@ -30,12 +31,27 @@ def count(symbols: np.ndarray, valid: np.ndarray, m: int, order: int) -> Table:
     table: Table = {}
     for level in range(order + 1):
         if level:
-            table[f"keys{level}"], ids = np.unique(
-                ids * (m + 1) + _back(symbols, valid, level, m)[valid], return_inverse=True
-            )
-        cells, n = np.unique(ids * m + follower, return_counts=True)
-        table[f"cells{level}"], table[f"counts{level}"] = cells, n.astype(np.int64)
+            keys = ids * (m + 1) + _back(symbols, valid, level, m)[valid]
+            found, _, ids = _distinct(keys, n_contexts(table, level - 1) * (m + 1))
+            table[f"keys{level}"] = found
+        cells, n, _ = _distinct(ids * m + follower, n_contexts(table, level) * m, places=False)
+        table[f"cells{level}"], table[f"counts{level}"] = cells, n
     return table
+
+
+def _distinct(keys: np.ndarray, bound: int, places: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the distinct keys (found,), ascending, how often each occurs, and the place of each key there.
+
+    Keys (key,) lie in 0 .. bound - 1. Where the bound is not far above their number they are counted and not
+    sorted, which takes a fraction of the time. Without `places` the last array is empty.
+    """
+    if bound > max(_SPARSE * len(keys), _FEW):
+        found, ids, n = np.unique(keys, return_inverse=True, return_counts=True)
+        return found, n.astype(np.int64), ids
+    n = np.bincount(keys, minlength=bound)
+    found = np.flatnonzero(n)
+    ids = (np.cumsum(n > 0) - 1)[keys] if places else np.empty(0, np.int64)
+    return found, n[found].astype(np.int64), ids
 
 
 def n_contexts(table: Table, level: int) -> int:
