@@ -80,14 +80,23 @@ def paths(table: Table, symbols: np.ndarray, valid: np.ndarray, m: int) -> np.nd
     out[0] = 0
     for level in range(1, len(out)):
         wanted = out[level - 1] * (m + 1) + _back(symbols, valid, level, m)
-        found, ids = _find(table[f"keys{level}"], wanted)
+        bound = n_contexts(table, level - 1) * (m + 1)
+        found, ids = _find(table[f"keys{level}"], wanted, bound)
         found &= out[level - 1] >= 0
         out[level][found] = ids[found]
     return out
 
 
-def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each wanted key is among the sorted keys, and where."""
+def _find(keys: np.ndarray, wanted: np.ndarray, bound: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each wanted key is among the sorted keys, and where.
+
+    With a `bound` of the keys that is not far above the number wanted they are looked up and not searched.
+    """
+    if bound is not None and bound <= max(_SPARSE * wanted.size, _FEW):
+        places = np.full(bound, -1)
+        places[keys] = np.arange(len(keys))
+        ids = places[np.maximum(wanted, 0)]
+        return (ids >= 0) & (wanted >= 0), ids
     ids = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return keys[ids] == wanted, ids
 
