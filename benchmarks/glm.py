@@ -29,7 +29,7 @@ OURS_STOP = 1e-4  # nats of the whole sum that a unit may still gain
 NEMOS_STEPS, NEMOS_BINS = 200, 5_000
 TOLERANCE = 1e-3  # of weights and intercepts, relative to the largest of their unit
 UNFINISHED = 0.1  # of the same, where a peer stops at its largest number of steps
-ASKED = {"scikit-learn, newton-cholesky": 10.0, "glum, irls-ls": 10.0}
+ASKED = {"scikit-learn, Newton": 10.0, "glum, IRLS": 10.0}
 
 Fitted = tuple[np.ndarray, np.ndarray]  # weights (unit, feature), intercepts (unit,)
 
@@ -46,8 +46,8 @@ def case(x: np.ndarray, y: np.ndarray) -> Case:
     some = min(THEIRS, n_units)
     counts = np.ascontiguousarray(y.T[:some], float)
     alone = {
-        "scikit-learn, newton-cholesky": _scikit_learn(x, counts),
-        "glum, irls-ls": _glum(x, counts),
+        "scikit-learn, Newton": _scikit_learn(x, counts),
+        "glum, IRLS": _glum(x, counts),
     }
     peers = [
         Peer(name, run, disagreement, TOLERANCE, target(ASKED[name]), times=n_units // some)

@@ -42,7 +42,7 @@ def case_with_priors(start: dict, data: Data) -> Case:
         Peer("dynamax, compiled before", _dynamax(start, data.y, PRIOR, compiled=True), disagreement, SINGLE),
         Peer("dynamax", _dynamax(start, data.y, PRIOR), disagreement, SINGLE),
     ]
-    return Case(f"{_name(start)}, priors", lambda: ours(start, data, PRIOR, np.float32), peers)
+    return Case(f"{_name(start)}, prior", lambda: ours(start, data, PRIOR, np.float32), peers)
 
 
 def _name(start: dict) -> str:
