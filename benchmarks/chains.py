@@ -1,10 +1,10 @@
 """Contexts and context trees of ten million symbols and Markov chains of one, beside the textbook in Python.
 
 No library that is at hand counts contexts of eight symbols, so the peers are written here: dictionaries for
-counts and for Witten-Bell smoothing, and context-tree weighting symbol by symbol as Willems, Shtarkov & Tjalkens
-(1995, IEEE Trans Inf Theory 41:653) define it. They read the first part of the symbols, and their time counts as
-many times as that part is contained in what ours reads: a part has fewer contexts, which favours them. What is
-compared is the result on their part.
+counts and for Witten-Bell smoothing, and context-tree weighting symbol by symbol as Willems, Shtarkov &
+Tjalkens (1995, IEEE Trans Inf Theory 41:653) define it. They read the first part of the symbols, and their
+time counts as many times as that part is contained in what ours reads: a part has fewer contexts, which
+favours them. What is compared is the result on their part.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Trials of an NWB file, from the closed file to bins, beside pynapple.
 
-The file is made here: 200 units of 10 spikes/s and 100 channels at 1 kHz (float32, in chunks, not compressed) for
-600 s, with 100 trials of 1 s. Both read the spikes of the trials into bins of 10 ms, and both average the samples
-of the trials in bins of 10 ms. The file has been read before, so it lies in the system's memory. Spikes lie
-between the ticks of a clock of 30 kHz, so never on the edge of a bin.
+The file is made here: 200 units of 10 spikes/s and 100 channels at 1 kHz (float32, in chunks, not compressed)
+for 600 s, with 100 trials of 1 s. Both read the spikes of the trials into bins of 10 ms, and both average the
+samples of the trials in bins of 10 ms. The file has been read before, so it lies in the system's memory.
+Spikes lie between the ticks of a clock of 30 kHz, so never on the edge of a bin.
 """
 
 from __future__ import annotations

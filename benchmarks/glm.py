@@ -1,14 +1,15 @@
 """A coupled Poisson GLM of a population under a ridge, beside scikit-learn, glum and nemos.
 
-Every unit's rate is regressed on the filtered past of all units, 50 trials of 1,000 bins, with one penalty and
-hence one optimum:
+Every unit's rate is regressed on the filtered past of all units, 50 trials of 1,000 bins, with one penalty
+and hence one optimum:
 
     minimise  (1 / n) sum_t (exp(eta_t) - y_t eta_t) + 0.5 penalty |w|^2,   eta_t = b + w x_t,   b free
 
-All start from zero weights. scikit-learn and glum fit one unit after another, so they are given `THEIRS` of the
-units and their time counts for all. Ours and nemos fit all units at once; with a ridge nemos uses no second
-derivatives, so it is given a tenth of the bins, single precision (its default) and `NEMOS_STEPS` steps of L-BFGS,
-after which it has not converged: the column `equal to` says how far its weights are from the optimum.
+All start from zero weights. scikit-learn and glum fit one unit after another, so they are given `THEIRS` of
+the units and their time counts for all. Ours and nemos fit all units at once; with a ridge nemos uses no
+second derivatives, so it is given a tenth of the bins, single precision (its default) and `NEMOS_STEPS` steps
+of L-BFGS, after which it has not converged: the column `equal to` says how far its weights are from the
+optimum.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Thirty iterations of expectation maximisation of a Poisson HMM beside hmmlearn and dynamax.
 
-Ten states, 100 trials of 140 bins of 100 units, all from the same start; what is compared is the log-likelihood of
-the data after the last iteration. Beside hmmlearn there are no priors. dynamax sets its parameters to modes of
-Dirichlet and Gamma distributions, which are NaN where an expected count is 0 (in single precision: below 6e-8, the
-rounding of the 1 that it is added to); without priors a transition is that rare after a few iterations. Beside
-dynamax both therefore have the same priors: 1 / states of a pseudo-count for each entry of the initial distribution
-and of the transitions (a concentration of 1.1, dynamax's default), and one bin's worth of the overall rates. Both
-count in single precision, as ours does when it learns.
+Ten states, 100 trials of 140 bins of 100 units, all from the same start; what is compared is the
+log-likelihood of the data after the last iteration. Beside hmmlearn there are no priors. dynamax sets its
+parameters to modes of Dirichlet and Gamma distributions, which are NaN where an expected count is 0 (in
+single precision: below 6e-8, the rounding of the 1 that it is added to); without priors a transition is that
+rare after a few iterations. Beside dynamax both therefore have the same priors: 1 / states of a pseudo-count
+for each entry of the initial distribution and of the transitions (a concentration of 1.1, dynamax's default),
+and one bin's worth of the overall rates. Both count in single precision, as ours does when it learns.
 """
 
 from __future__ import annotations

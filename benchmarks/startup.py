@@ -1,10 +1,10 @@
-"""Processes from start to end: an import, spikes into bins, `cortseq check`, and kernels that are not compiled.
+"""Processes from start to end: an import, spikes into bins, `cortseq check`, the first step of a fit.
 
-Times are CPU seconds of child processes, compiled Python files in place. `import cortseq` loads little, as names
-load what they need when they are used; so the same is also done with spikes that are binned, kernels of both
-libraries in their caches. `cortseq check` of a study is beside `snakemake --version`, the least that the command of
-a workflow costs. The kernels' row runs one training step of a rate network twice: from the compiler's cache, and
-from an empty one, as the first run after an installation does.
+Times are CPU seconds of child processes, compiled Python files in place. `import cortseq` loads little, as
+names load what they need when they are used; so the same is also done with spikes that are binned, kernels of
+both libraries in their caches. `cortseq check` of a study is beside `snakemake --version`, the least that the
+command of a workflow costs. The kernels' row runs one training step of a rate network twice: from the
+compiler's cache, and from an empty one, as the first run after an installation does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """`python -m benchmarks.study REVISION [REVISION]`: one study run by two revisions, one after the other.
 
-Each revision (the second: HEAD) is cloned into a folder of its own, and its Snakefile is run there from nothing,
-by this Python, with the package of the clone. Printed and written are the jobs, wall and CPU seconds of each, and
-whether both made the same bytes of comparison.csv. Compilation of kernels is included: a clone has none.
+Each revision (the second: HEAD) is cloned into a folder of its own, and its Snakefile is run there from
+nothing, by this Python, with the package of the clone. Printed and written are the jobs, wall and CPU seconds
+of each, and whether both made the same bytes of comparison.csv. Compilation of kernels is included: a clone
+has none.
 """
 
 from __future__ import annotations
