@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import time
 from pathlib import Path
 
 from benchmarks import harness
 
-GROUPS = ("training", "reservoirs", "hmm", "binning", "dynamics", "gpu", "laws")
+GROUPS = (
+    "training",
+    "reservoirs",
+    "hmm",
+    "glm",
+    "chains",
+    "binning",
+    "files",
+    "dynamics",
+    "startup",
+    "gpu",
+    "laws",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,30 +46,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(groups) -> dict:
     """Runs `groups` in turn; one line for each row as soon as it is there."""
-    from benchmarks import binning, dynamics, gpu, hmm, laws, reservoirs, training
-
     rows, found, missing = [], [], []
     print(harness.HEAD, flush=True)
-    for group, module in (
-        ("training", training),
-        ("reservoirs", reservoirs),
-        ("hmm", hmm),
-        ("binning", binning),
-        ("dynamics", dynamics),
-        ("gpu", gpu),
-    ):
-        if group not in groups:
+    for group in GROUPS:
+        if group not in groups or group == "laws":
             continue
-        if group == "gpu" and not gpu.available():
-            missing += gpu.unmeasured()
+        module = importlib.import_module(f"benchmarks.{group}")
+        if group == "gpu" and not module.available():
+            missing += module.unmeasured()
             continue
         for case in module.cases():
             absent = [peer.name for peer in case.peers if peer.run is None]
             missing += [f"{case.name} against {name} (not installed)" for name in absent]
-            for row in harness.compare(case, **({"clock": gpu.clock} if group == "gpu" else {})):
+            for row in harness.compare(case, getattr(module, "clock", time.process_time)):
                 rows.append(row)
                 print(harness.line(row), flush=True)
     if "laws" in groups:
+        from benchmarks import laws
+
         missing += laws.unmeasured()
         for law in laws.laws():
             found.append(law)

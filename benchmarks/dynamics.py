@@ -24,7 +24,7 @@ _SAME_SPECTRUM = (
 def cases() -> Iterator[Case]:
     yield fixed_points()
     yield lyapunov(0.1, target(2.5))
-    yield lyapunov(1.0, None)
+    yield lyapunov(1.0, target(1.0))
     yield lyapunov_of_fit(0.1)
 
 

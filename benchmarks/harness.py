@@ -7,6 +7,7 @@ enforced: the process is bound to one CPU before anything is imported.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -145,10 +146,13 @@ def machine() -> dict:
         "reservoirpy",
         "hmmlearn",
         "dynamax",
+        "scikit-learn",
+        "glum",
+        "nemos",
         "pynapple",
         "elephant",
     ):
-        if installed(package):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
     return {
         "cpu": name,

@@ -495,3 +495,27 @@ def test_the_disc_of_a_matrix_whose_rows_and_columns_differ():
     signs = np.where(np.arange(n) < 400, 1, -1)
     shifted = dynamics.predicted_disc(w + 0.1 * signs, signs)[1]
     assert shifted == pytest.approx(radius, rel=0.02)
+
+
+def test_a_wide_spectrum_equals_reflections_at_every_step():
+    """Frames are renewed at fewer steps, by Cholesky's factor, and the exponents stay the same."""
+    n, steps, warm_up = 40, 300, 50
+    rng = np.random.default_rng(3)
+    weights = torch.from_numpy(2.0 * rng.normal(size=(n, n)) / np.sqrt(n))
+    state = torch.from_numpy(rng.normal(size=n))
+
+    def push(h, vectors):
+        rate = torch.tanh(h)
+        return weights @ rate, weights @ ((1 - rate**2)[:, None] * vectors)
+
+    flow = dynamics.Flow(lambda h: weights @ torch.tanh(h), n, push=push)
+    found = dynamics.lyapunov_spectrum(flow, state, None, steps, warm_up, seed=1).exponents
+    frame = torch.linalg.qr(torch.from_numpy(np.random.default_rng(1).normal(size=(n, n))))[0]
+    logs = []
+    for _ in range(warm_up + steps):
+        state, image = push(state, frame)
+        frame, r = torch.linalg.qr(image)
+        logs.append(r.diagonal().abs().log().numpy())
+    expected = np.sort(np.mean(logs[warm_up:], 0))[::-1]
+    assert expected[0] - expected[-1] > 4
+    np.testing.assert_allclose(found, expected, atol=1e-7)

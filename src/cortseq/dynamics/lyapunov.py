@@ -26,7 +26,7 @@ _BLOCKS = (20, 10, 5, 3, 2)  # lengths tried, as parts of the run
 _CONFIRMED = 2  # doublings in a row that must meet the tolerance
 _LOOK_AHEAD = 128  # steps whose Jacobians are computed at once
 _LONGEST = 50  # steps between two QR factorisations, at most ...
-_SPREAD = np.log(1e6)  # ... and while the columns grow apart by less than this, so that rounding stays 1e-10
+_SPREAD = np.log(1e10)  # ... and while the columns grow apart by less than this; see `_Frame.renew`
 _SAFE = 1e-7  # smallest over largest diagonal of R: its square is what rounding leaves of a Gram matrix
 
 
@@ -75,11 +75,11 @@ def lyapunov_spectrum(
     """Return the leading Lyapunov exponents, lambda_i = lim 1/T sum_t ln R_ii(t).
 
     Tangent vectors Q are carried along a trajectory, Q(t+1) R(t+1) = DF(s_t) Q(t), and made orthonormal as
-    often as their growth demands: at every step of a map with a wide spectrum, at every fiftieth of a slow
-    one. Benettin et al. 1980, Meccanica 15:9. Standard errors from the means of overlapping blocks (Meketon &
-    Schmeiser 1984, Winter Simulation Conf. 227), the largest over blocks of 1/20 to 1/2 of the run: what is
-    correlated for longer than a block makes its error too small. A run shorter than a few correlation times
-    shows too little of them whatever is done.
+    often as their growth demands: at every second step of a map with a wide spectrum, at every fiftieth of a
+    slow one. Benettin et al. 1980, Meccanica 15:9. Standard errors from the means of overlapping blocks
+    (Meketon & Schmeiser 1984, Winter Simulation Conf. 227), the largest over blocks of 1/20 to 1/2 of the
+    run: what is correlated for longer than a block makes its error too small. A run shorter than a few
+    correlation times shows too little of them whatever is done.
 
     Parameters
     ----------
@@ -162,9 +162,14 @@ class _Frame:
         self.vectors, self.age = images, self.age + 1
         return self.age >= self.interval
 
-    def renew(self) -> tuple[int, np.ndarray]:
-        """Return steps since the last time, and ln diag R over these."""
-        self.vectors, logs = _factorise(self.vectors)
+    def renew(self, last: bool = False) -> tuple[int, np.ndarray]:
+        """Return steps since the last time, and ln diag R over these; `last`: in this part of the run.
+
+        Rounding changes the smallest entry of R by 1e-16 times the spread of the columns: by 1e-6 at most, in
+        either direction, which a mean over a thousand steps and more hardly sees. The last factorisation is
+        by reflections, as no other counts what its R may miss.
+        """
+        self.vectors, logs = _by_reflections(self.vectors) if last else _factorise(self.vectors)
         age, self.age = self.age, 0
         with np.errstate(invalid="ignore"):  # directions that the map annihilates
             growth = max(np.abs(logs).max(), logs.max() - logs.min()) / age
@@ -184,10 +189,15 @@ def _factorise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     r, failed = lapack.dpotrf(gram, overwrite_a=1)
     diagonal = np.abs(np.diagonal(r))
     if failed or diagonal.min() < _SAFE * diagonal.max():
-        q, r = np.linalg.qr(images)
-        with np.errstate(divide="ignore"):
-            return q, np.log(np.abs(np.diagonal(r)))
+        return _by_reflections(images)
     return blas.dtrsm(1.0, r, images.T, trans_a=1).T, np.log(diagonal)
+
+
+def _by_reflections(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return Q and ln |diag R| of images = Q R."""
+    q, r = np.linalg.qr(images)
+    with np.errstate(divide="ignore"):
+        return q, np.log(np.abs(np.diagonal(r)))
 
 
 def _carry(steps: Images, frame: _Frame, n_steps: int) -> np.ndarray:
@@ -205,7 +215,7 @@ def _carry(steps: Images, frame: _Frame, n_steps: int) -> np.ndarray:
                     key="state",
                     fix="a map that runs away has no exponents: start elsewhere or bound it",
                 )
-            age, logs = frame.renew()
+            age, logs = frame.renew(last=t == n_steps - 1)
             out[t + 1 - age : t + 1] = logs / age
     return out
 

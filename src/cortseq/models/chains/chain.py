@@ -21,6 +21,7 @@ import numpy as np
 from cortseq._lazy import sparse
 
 Table = dict[str, np.ndarray]
+_SPARSE, _FEW = 2, 1024  # possible keys for each key above which keys are sorted; few are counted in any case
 
 
 def count(symbols: np.ndarray, valid: np.ndarray, m: int, order: int) -> Table:
@@ -30,12 +31,27 @@ def count(symbols: np.ndarray, valid: np.ndarray, m: int, order: int) -> Table:
     table: Table = {}
     for level in range(order + 1):
         if level:
-            table[f"keys{level}"], ids = np.unique(
-                ids * (m + 1) + _back(symbols, valid, level, m)[valid], return_inverse=True
-            )
-        cells, n = np.unique(ids * m + follower, return_counts=True)
-        table[f"cells{level}"], table[f"counts{level}"] = cells, n.astype(np.int64)
+            keys = ids * (m + 1) + _back(symbols, valid, level, m)[valid]
+            found, _, ids = _distinct(keys, n_contexts(table, level - 1) * (m + 1))
+            table[f"keys{level}"] = found
+        cells, n, _ = _distinct(ids * m + follower, n_contexts(table, level) * m, places=False)
+        table[f"cells{level}"], table[f"counts{level}"] = cells, n
     return table
+
+
+def _distinct(keys: np.ndarray, bound: int, places: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the distinct keys (found,), ascending, how often each occurs, and the place of each key there.
+
+    Keys (key,) lie in 0 .. bound - 1. Where the bound is not far above their number they are counted and not
+    sorted, which takes a fraction of the time. Without `places` the last array is empty.
+    """
+    if bound > max(_SPARSE * len(keys), _FEW):
+        found, ids, n = np.unique(keys, return_inverse=True, return_counts=True)
+        return found, n.astype(np.int64), ids
+    n = np.bincount(keys, minlength=bound)
+    found = np.flatnonzero(n)
+    ids = (np.cumsum(n > 0) - 1)[keys] if places else np.empty(0, np.int64)
+    return found, n[found].astype(np.int64), ids
 
 
 def n_contexts(table: Table, level: int) -> int:
@@ -64,14 +80,23 @@ def paths(table: Table, symbols: np.ndarray, valid: np.ndarray, m: int) -> np.nd
     out[0] = 0
     for level in range(1, len(out)):
         wanted = out[level - 1] * (m + 1) + _back(symbols, valid, level, m)
-        found, ids = _find(table[f"keys{level}"], wanted)
+        bound = n_contexts(table, level - 1) * (m + 1)
+        found, ids = _find(table[f"keys{level}"], wanted, bound)
         found &= out[level - 1] >= 0
         out[level][found] = ids[found]
     return out
 
 
-def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each wanted key is among the sorted keys, and where."""
+def _find(keys: np.ndarray, wanted: np.ndarray, bound: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each wanted key is among the sorted keys, and where.
+
+    With a `bound` of the keys that is not far above the number wanted they are looked up and not searched.
+    """
+    if bound is not None and bound <= max(_SPARSE * wanted.size, _FEW):
+        places = np.full(bound, -1)
+        places[keys] = np.arange(len(keys))
+        ids = places[np.maximum(wanted, 0)]
+        return (ids >= 0) & (wanted >= 0), ids
     ids = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return keys[ids] == wanted, ids
 
