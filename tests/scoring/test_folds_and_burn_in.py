@@ -472,7 +472,7 @@ def test_a_best_model_without_restarts_in_one_fold_costs_the_other_fold_no_membe
 
     hmm = [scored("hmm", [[-9.0], [-1.0]], [[-1.0], [-1.0]]), scored("hmm", [[0.0], [0.0]], [[-9.0], [-9.0]])]
     null = [scored("null", [[-5.0]], [[-5.0]]), scored("null", [[-4.0]], [[-5.0]])]
-    best = compare._best([hmm, null])
+    best = compare.best([hmm, null])
     assert best.variant == "hmm/null" and best.test.tolist() == [[-9.0, -4.0], [-1.0, -4.0]]
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from layouts import LAYOUTS
 
-from cortseq import cli, stages, store, study
+from cortseq import cli, store, study
+from cortseq.stages import estimate
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -82,4 +83,6 @@ def test_a_streamed_recording_is_planned_without_a_file(tmp_path, monkeypatch):
     for rule, n in dict(re.findall(r"^(\w+) +(\d+)$", said, re.MULTILINE)).items():  # it is said twice
         kind = re.sub(r"_.*_\d+$|_\d+$", "", rule)  # the jobs of a kind are numbered
         stats[kind] = stats.get(kind, 0) + int(n)
-    assert {rule: n for rule, n in stats.items() if rule not in ("all", "total")} == stages.numbers(plan)
+    assert {rule: n for rule, n in stats.items() if rule not in ("all", "total")} == estimate.of_study(
+        plan, {}, 1
+    )["jobs"]

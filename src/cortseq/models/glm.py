@@ -159,7 +159,8 @@ class Glm(Model):
 
     def _of_inputs(self, p: Params, inputs: np.ndarray) -> np.ndarray:
         """Return regressors (trial, time, ...) of inputs (trial, time, input): past, what is missing, now."""
-        now, later = (np.nan_to_num(inputs) - p["input_mean"]) / p["input_scale"], self.input_basis()
+        now = (np.nan_to_num(inputs) - p["input_mean"]) / p["input_scale"]
+        later = self.input_basis()
         known = np.ones((*inputs.shape[:2], 1))
         return np.concatenate([_filtered(now, later), later.sum(0) - _filtered(known, later), now], -1)
 

@@ -39,7 +39,7 @@ def corner(scored: Scored) -> Corner:
     """Return in which corner a fit stands."""
     spec = scored.card["model"]
     family = models.registry().get(spec["family"])
-    remembers = family is None or family.model_validate(spec).has_history
+    remembers = family is None or family.model_construct(**spec).has_history
     return remembers, scored.card.get("n_inputs", 0) > 0
 
 

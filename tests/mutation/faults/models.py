@@ -215,12 +215,12 @@ FAULTS = [
     ),
     Fault(
         "Inputs act a bin late in the regression.",
-        "Glm.design", "np.nan_to_num(data.inputs) - p", "np.roll(np.nan_to_num(data.inputs), 1, axis=1) - p",
+        "Glm._of_inputs", "np.nan_to_num(inputs) - p", "np.roll(np.nan_to_num(inputs), 1, axis=1) - p",
         ("test_baselines.py -k inputs_act",),
     ),
     Fault(
         "A forecast of the regression forgets past inputs as it does the history.",
-        "Glm.design", "later = self.input_basis()", "later = basis", ("test_glm_inputs.py -k designs",),
+        "Glm._of_inputs", "later = self.input_basis()", "later = self.basis()", ("test_glm_inputs.py -k designs",),
     ),
     Fault(
         "The filters of the regression run backwards in lag.",

@@ -160,7 +160,7 @@ FAULTS = [
     ),
     Fault(
         "The chain that gains are measured from, and the rival, are the best ones on test.",
-        "_best", "choose(list(fold))", "max(fold, key=lambda v: v.test.mean(0).sum())", (*SCORING, "test_tables.py"),
+        "best", "choose(list(fold))", "max(fold, key=lambda v: v.test.mean(0).sum())", (*SCORING, "test_tables.py"),
     ),
     Fault(
         "A chain that loses to the null is the reference.",
