@@ -242,20 +242,23 @@ class Glm(Model):
         basis = np.where(np.arange(self.history)[:, None] < lead - 1, 0.0, self.basis())
         return np.asarray(self.design(p, data, basis) @ p["weight"].T + p["bias"])
 
-    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(
+        self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """Draw bin after bin given those drawn before, (trial, time, feature); labels (trial, time)."""
         if shape["n_inputs"] and shape.get("drive") is None:
             raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
         return _drawn(self, params, shape, n_trials, n_time, rng)
 
 
-def _drawn(model: Glm, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+def _drawn(
+    model: Glm, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
+) -> np.ndarray:
     """Return a free run of one member under the inputs `shape["drive"]`, see `Glm.simulate`."""
-    replayed = shape.get("drive")
     track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
     driven = np.zeros((n_trials, n_time, n))
-    if replayed is not None:
-        regressors = model._of_inputs(params, replayed)
+    if shape.get("drive") is not None:
+        regressors = model._of_inputs(params, shape["drive"])
         driven += regressors @ params["weight"][:, -regressors.shape[-1] :].T
     coupling, basis = model.couplings(params), model.basis()
     missing = basis.sum(0) - np.vstack([np.zeros(basis.shape[1]), basis.cumsum(0)])

@@ -41,7 +41,7 @@ def with_inputs(recording: xr.Dataset, raw: xr.Dataset, source: Source) -> xr.Da
     if not source.inputs:
         return recording
     found: Columns = {}
-    made: dict[str, dict] = {}
+    made: dict[str, dict[str, object]] = {}
     for name, one in source.inputs.items():
         for end, values in _Grid(recording, raw, source, name, one).columns().items():
             found[name + end] = values
@@ -259,7 +259,7 @@ def binned(time: np.ndarray, values: np.ndarray, first: np.ndarray, n: int, widt
     at = np.searchsorted(time, edges - 1e-9 * width)
     total, counted = np.concatenate([[0.0], np.cumsum(values)])[at], np.diff(at, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.diff(total, axis=1) / counted
+        mean: np.ndarray = np.diff(total, axis=1) / counted
     step = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
     if step <= width:
         return mean

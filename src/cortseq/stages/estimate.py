@@ -260,7 +260,7 @@ def _memory(planned: list[Job], sizes: Mapping[str, Size], cores: int) -> float:
     known = costs.measured()["memory_mb"]
     arrays = max((size.cells * 8 / 1e6 for size in sizes.values()), default=0.0)
     each = sorted((known[job.start] + known["array"] * arrays for job in planned), reverse=True)
-    return sum(each[:cores])
+    return float(sum(each[:cores]))
 
 
 def lines(found: dict[str, Any]) -> list[str]:

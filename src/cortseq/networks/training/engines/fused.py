@@ -47,7 +47,8 @@ def obstacle(network: Network, training: Training, strategy: Any, device: str) -
         found = torch.cuda.get_device_properties(device)
         if found.major < 8:  # it cannot multiply numbers of 32 bits as `tiles.product` does
             return f"compute capability {found.major}.{found.minor}"
-        most = most if found.shared_memory_per_block_optin >= SHARED else most // 2
+        shared = getattr(found, "shared_memory_per_block_optin", SHARED)  # older releases of torch do not say
+        most = most if shared >= SHARED else most // 2
     if cell.hidden > most:
         return f"hidden {cell.hidden} ({cell.family}: at most {most})"
     if strategy is not None:
