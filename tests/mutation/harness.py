@@ -29,7 +29,7 @@ from mutation.records import Fault, Place, patched, place
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = Path(tempfile.gettempdir()) / f"cortseq-mutation-{os.getuid()}"
-COPIED = ("src", "tests", "workflow", "config", "docs", "profiles", "data", "results")
+COPIED = ("src", "tests", "benchmarks", "workflow", "config", "docs", "profiles", "data", "results")
 COPIED_FILES = ("Snakefile", "pyproject.toml", "README.md", "constraints.txt", "Makefile")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", ".snakemake", ".pytest_cache", "*.zarr.zip")
 SECONDS, LEAST_SECONDS = 300.0, 90.0  # that a target may take: without a fault, and with one at the least
