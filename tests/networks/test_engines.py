@@ -397,6 +397,11 @@ def test_coin_per_sequence_is_one_coin(counts):
         model, data, trials=range(40), strategy=Scheduled(decay="constant", final=0.5), progress=0.5
     )[1]
     assert per_step != pytest.approx(mixed)
+    mostly, seldom = (
+        run(model, data, trials=range(40), strategy=Scheduled(decay="constant", final=p), progress=0.5)[1]
+        for p in (0.97, 0.03)
+    )  # how often the teacher's value is used
+    assert abs(mostly - everyone) < abs(seldom - everyone) / 3
 
 
 @pytest.mark.parametrize("decay", [d for d in choices(Scheduled, "decay") if d != "constant"])
