@@ -84,6 +84,16 @@ def test_a_loss_is_called_a_cost(four):
     assert "Given the inputs, the past costs -0.030" in corners.sentence(found)
 
 
+@pytest.mark.parametrize(
+    "members, said", [(2, "without a verdict (too few restarts)"), (3, "inputs add 0.060")]
+)
+def test_two_members_of_a_network_show_nothing(four, members, said):
+    both = scored("both", "rate", 0.26, n_inputs=1, members=members)
+    both[0].card["role"] = "recurrent"
+    found = corners.table([r | {"dataset": "d"} for r in corners.rows([*four[:-1], both], given(four[0][0]))])
+    assert said in corners.sentence(found)
+
+
 def test_the_figure_shows_every_corner(four):
     found = corners.table([r | {"dataset": "d"} for r in corners.rows(four, given(four[0][0]))])
     fig, shown = figure.draw(found)

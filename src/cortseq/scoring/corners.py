@@ -21,8 +21,10 @@ from cortseq._lazy import pd
 from cortseq.metrics import METRICS
 from cortseq.scoring.rows import References
 from cortseq.scoring.scored import Scored, best
+from cortseq.scoring.statistics import FEWEST_RESTARTS, LEVEL
+from cortseq.scoring.words import FEW_BLOCKS, FEW_RESTARTS
 
-COLUMNS = "dataset what value low high p_value unit variant over".split()
+COLUMNS = "dataset what value low high p_value blocks few unit variant over".split()
 WHAT = {
     "inputs": "inputs alone",
     "history": "history alone",
@@ -76,12 +78,22 @@ def rows(scored: list[list[Scored]], given: References) -> list[dict[str, Any]]:
                 "low": gain.low,
                 "high": gain.high,
                 "p_value": gain.p_value,
+                "blocks": gain.pieces,
+                "few": _few((one, other), gain.smallest_p),
                 "unit": METRICS[given.kind.metric].label,
                 "variant": one.variant,
                 "over": other.variant,
             }
         )
     return found
+
+
+def _few(models: tuple[Scored, Scored], smallest_p: float) -> str:
+    """Return why nothing can be shown, "" where it can: as `words.outcome` says it of the comparison."""
+    if smallest_p >= LEVEL:
+        return FEW_BLOCKS
+    restarted = any(s.role == "recurrent" and len(s.test) < FEWEST_RESTARTS for s in models)
+    return FEW_RESTARTS if restarted else ""
 
 
 def _sum(one: Scored, other: Scored) -> Scored:
@@ -126,7 +138,9 @@ def _added(row: dict[str, Any], words: tuple[str, str]) -> str:
     """Return whether one adds to the other; nothing is said to add whose interval holds 0."""
     size = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     plural = words[1] == "inputs"
-    if row["low"] > 0 and row["p_value"] < 0.05:
+    if isinstance(row["few"], str) and row["few"]:
+        return f"{words[0]}: {size}, without a verdict ({row['few']})."
+    if row["low"] > 0 and row["p_value"] < LEVEL:
         return f"{words[0]} add{'' if plural else 's'} {size}."
     if row["high"] < 0 and row["p_value"] < 0.05:
         return (

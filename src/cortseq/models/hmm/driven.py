@@ -85,7 +85,27 @@ class Driven(StateEmission):
         return super().n_free() + self.n_inputs * self.n_features
 
 
-class DrivenCounts(Driven, CountStates):
+class _Climbing(Driven):
+    """Abstract: emissions whose best parameters have no closed form, and are approached by Newton's steps."""
+
+    def pool(self, sums: Params) -> None:
+        """Set `overall` to the regression of all training bins on the inputs."""
+        super().pool(sums)
+        self.overall["drive"] = np.zeros((1, self.n_inputs, self.n_features))
+        self.overall = self._ascended(self.overall, sums, _MOST)
+
+    def maximise(self, sums: Params) -> Params:
+        """Return parameters of a higher posterior density than those of `sums["at"]`."""
+        start = sums.get("at") or super().maximise(sums)
+        if "drive" not in start:
+            start = start | {"drive": np.repeat(self.overall["drive"], len(start[self.names[0]]), 0)}
+        return self._ascended(start, sums, _STEPS)
+
+    def _ascended(self, p: Params, sums: Params, steps: int) -> Params:
+        raise NotImplementedError
+
+
+class DrivenCounts(_Climbing, CountStates):
     """Poisson counts, rate_kn(t) = exp(log rate_kn + B_kn . u_t), held between 1e-7 and 8,100 a bin."""
 
     def bins(self, p: Params, k: int, u: np.ndarray) -> Params:
@@ -112,19 +132,6 @@ class DrivenCounts(Driven, CountStates):
         return super().statistics(block, gamma) | {
             "bins": Kept([(_with_one(block), block.features[:, :-1], weight)])
         }
-
-    def pool(self, sums: Params) -> None:
-        """Set `overall` to the Poisson regression of all training bins on the inputs."""
-        super().pool(sums)
-        self.overall["drive"] = np.zeros((1, self.n_inputs, self.n_features))
-        self.overall = self._ascended(self.overall, sums, _MOST)
-
-    def maximise(self, sums: Params) -> Params:
-        """Return rates and weights of inputs of a higher posterior density than those of `sums["at"]`."""
-        start = sums.get("at") or super().maximise(sums)
-        if "drive" not in start:
-            start = start | {"drive": np.repeat(self.overall["drive"], len(start["rate"]), 0)}
-        return self._ascended(start, sums, _STEPS)
 
     def _ascended(self, p: Params, sums: Params, steps: int) -> Params:
         theta = weighted.ascend(_joined(p), list(sums["bins"]), self._density(), steps)
@@ -194,7 +201,7 @@ class DrivenSignals(Driven, GaussianStates):
         return float(-0.5 * self.prior * (2 * np.log(p["sd"]) + away / p["sd"] ** 2).sum())
 
 
-class DrivenLabels(Driven, CategoricalStates):
+class DrivenLabels(_Climbing, CategoricalStates):
     """One label per bin, with probabilities softmax_n(log probability_kn + B_kn . u_t)."""
 
     def bins(self, p: Params, k: int, u: np.ndarray) -> Params:
@@ -219,19 +226,6 @@ class DrivenLabels(Driven, CategoricalStates):
         labels = block.features[row].T
         total = np.stack([np.asarray(labels @ (w[:, None] * u), float).T for w in weight.T])
         return super().statistics(block, gamma) | {"total": total, "bins": Kept([(u, weight)])}
-
-    def pool(self, sums: Params) -> None:
-        """Set `overall` to the softmax regression of all training labels on the inputs."""
-        super().pool(sums)
-        self.overall["drive"] = np.zeros((1, self.n_inputs, self.n_features))
-        self.overall = self._ascended(self.overall, sums, _MOST)
-
-    def maximise(self, sums: Params) -> Params:
-        """Return probabilities and weights of inputs of a higher posterior density than `sums["at"]`."""
-        start = sums.get("at") or super().maximise(sums)
-        if "drive" not in start:
-            start = start | {"drive": np.repeat(self.overall["drive"], len(start["probability"]), 0)}
-        return self._ascended(start, sums, _STEPS)
 
     def _ascended(self, p: Params, sums: Params, steps: int) -> Params:
         found = []
