@@ -7,8 +7,8 @@ multiplied.
 writes one report of a device that was never used before:
 
     steps      a training step of all members on the device, and of one member in the CPU's fastest engine
-    fused      the same step with its loop over time in one kernel, beside the recorded one: times, and the largest
-               relative difference of loss and gradients, at most 1e-3
+    fused      the same step with its loop over time in one kernel, beside the recorded one: times, and
+               the largest relative difference of loss and gradients, at most 1e-3
     scaling    the same for 1 to 256 members, with the most memory that was held
     scores     bits per event of fits on the device less those of the same fits on the CPU: at most 1e-3
 
@@ -188,7 +188,7 @@ def with_fused() -> list[str]:
 def device_step(
     family: str, members: int, sizes: Sizes, device: str, fused: bool = False
 ) -> tuple[Callable[[], Any], Any, dict[str, Any]]:
-    """One step of all members in the recorded engine, that engine, and the parameters with their gradients."""
+    """Return one step of all members in a recorded engine, the engine, and parameters with gradients."""
     import torch
 
     from cortseq.networks.training import bptt

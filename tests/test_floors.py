@@ -35,8 +35,8 @@ FLOORS = [
     {"models", "fingerprint"},
     {"theory", "processes"},
     {
-        "store", "recording", "data", "scaling", "flow", "traced", "matrices", "timing", "checks", "binning", "plugins",
-        "products", "entries", "yamlfile", "download", "jobs", "steps", "remembering", "cortseq",
+        "store", "recording", "data", "scaling", "flow", "traced", "matrices", "timing", "checks", "binning",
+        "plugins", "products", "entries", "yamlfile", "download", "jobs", "steps", "remembering", "cortseq",
     },
     {"observations"},
     {"errors", "metrics", "memory", "compiled", "_lazy"},

@@ -25,7 +25,8 @@ def taps(tmp_path_factory):
     rng = np.random.default_rng(0)
     file = tmp_path_factory.mktemp("inputs") / "taps.npz"
     np.savez(
-        file, t=rng.uniform(0, 1000, N * 60), trial=np.repeat(np.arange(N), 60), unit=rng.integers(0, 3, N * 60),
+        file, t=rng.uniform(0, 1000, N * 60), trial=np.repeat(np.arange(N), 60),
+        unit=rng.integers(0, 3, N * 60),
         tap=TAP, on=np.full(N, 210.0), off=np.r_[np.nan, np.full(N - 1, 400.0)], side=SIDE, height=HEIGHT,
         choice=SIDE,
     )  # fmt: skip
@@ -98,7 +99,8 @@ def test_a_series_is_the_mean_of_its_samples_one_bin_late(tmp_path):
         trials={"path": "trials.csv", "start": "start"},
         inputs={
             "speed": {"series": "speed", **beside}, "now": {"series": "speed", "lag": 0, **beside},
-            "angle": {"series": "angle", "period": 2 * np.pi, **beside}, "place": {"series": "angle", "bumps": 3, **beside},
+            "angle": {"series": "angle", "period": 2 * np.pi, **beside},
+            "place": {"series": "angle", "bumps": 3, **beside},
         },
     )  # fmt: skip
     for name, late in (("now", 0.0), ("speed", 0.1)):

@@ -1,4 +1,4 @@
-"""Generalised linear models with inputs: designs written out, scikit-learn, cells that inputs or history drive."""
+"""Generalised linear models with inputs: designs written out, scikit-learn, cells with a known drive."""
 
 import numpy as np
 import pytest

@@ -275,7 +275,7 @@ def test_the_m_step_of_counts_equals_sklearn():
 
 
 def test_tilted_rows_equal_sklearns_softmax_regression():
-    """One row: a multinomial regression with ridge, its intercepts seen at inputs of 0 by the pseudo-counts."""
+    """One row: a multinomial regression with ridge; the pseudo-counts stand at inputs of 0."""
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(7)
