@@ -12,7 +12,7 @@ from cortseq import models
 from cortseq.data import Data
 from cortseq.models.base import Run
 from cortseq.networks.network import _affine
-from cortseq.networks.training import bptt, engines, gradient, noise
+from cortseq.networks.training import bptt, engines, gradient, noise, roles
 from cortseq.networks.training.engines import graphed
 from cortseq.networks.training.engines.graphed import Graphed
 from cortseq.networks.training.strategies import Generalised, Scheduled, Teacher
@@ -228,7 +228,7 @@ def test_no_engine_is_made_that_learns_nothing(strategy, on_cpu, on_gpu, signal,
     model, data = small("rate", strategy=strategy), Data.of(signal)
     for device, wanted in (("cpu", on_cpu), ("cuda", on_gpu)):
         asked.clear()
-        gradient._Roles(model.network(data), model.training, {}, data, data, device, True, 0)
+        roles.Roles(roles.Session(model.network(data), {}, data, data), model.training, device, True, 0)
         assert ["plain" if s is None else "forced" for s in asked] == [*wanted, "plain"]
 
 

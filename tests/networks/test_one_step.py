@@ -188,11 +188,10 @@ def test_windows_of_a_limited_memory_change_from_epoch_to_epoch():
 def test_a_checkpoint_belongs_to_one_seed():
     """Fits that begin with an earlier one have the same parameters at the start whatever their seed."""
     from cortseq.networks.training import checkpoints
+    from cortseq.networks.training.roles import Session
 
     train, valid = data()
     model = models.Rate(hidden=4)
-    params = model.initial(train, 1, 0)
-    first, again, other = (
-        checkpoints.identity(model, params, train, valid, seed, "cpu", [[0]]) for seed in (0, 0, 1)
-    )
+    session = Session(model.network(train), model.initial(train, 1, 0), train, valid)
+    first, again, other = (checkpoints.identity([session], seed, "cpu", [[0]]) for seed in (0, 0, 1))
     assert first == again != other

@@ -70,7 +70,7 @@ FAULTS = [
     ),
     Fault(
         "The gradient is the mean over trials in place of events.",
-        "_Descent._step", "np.maximum(engine.events[index].sum(1), 1.0)", "np.full(len(index), float(index.shape[1]))", (STEP,),
+        "_Descent._step", "engine.events[index].sum(1)", "float(index.shape[1])", (STEP,),
     ),
     Fault(
         "The cosine schedule ends in the middle.",
@@ -91,17 +91,17 @@ FAULTS = [
     ),
     Fault(
         "Validation drops out inputs and states.",
-        "_Descent._validate", "engine.batch(np.tile(index, (len(self.members), 1)))",
-        "engine.batch(np.tile(index, (len(self.members), 1)), [noise.Draws(self.seed, m, self.epoch, 0) for m in self.members])",
+        "Roles.validate", "engine.batch(np.tile(index, (n_members, 1)))",
+        "engine.batch(np.tile(index, (n_members, 1)), [noise.Draws(self.seed, m, self.epoch, 0) for m in range(n_members)])",
         TRAINING,
     ),
     Fault(
         "The validation loss is per trial, not per event.",
-        "_Descent._validate", "max(engine.events.sum(), 1.0)", "max(len(engine), 1.0)", TRAINING,
+        "_Descent._validate", "roles.valid.events.sum()", "len(roles.valid)", TRAINING,
     ),
     Fault(
         "The trials of an incomplete last batch are never learned from.",
-        "_Descent.run", "n_steps = math.ceil(n / size)", "n_steps = max(1, n // size)", TRAINING,
+        "Roles.steps", "math.ceil(len(self.train) / self._batch)", "max(1, len(self.train) // self._batch)", TRAINING,
     ),
     Fault(
         "Truncated gradients go back `depth` bins from the first loss of a window, not from its last.",

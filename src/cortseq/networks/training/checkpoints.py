@@ -12,7 +12,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,10 +20,9 @@ import numpy as np
 import torch
 
 from cortseq import store
-from cortseq.data import Data, Params
 from cortseq.fingerprint import fingerprint
 from cortseq.models.progress import Checkpoint, Progress
-from cortseq.networks.cell import Cell
+from cortseq.networks.training.roles import Session
 
 
 class Keeper:
@@ -95,22 +94,21 @@ class Keeper:
             save_file(tensors, temporary, {"fit": head})
 
 
-def identity(
-    cell: Cell, params: Params, train: Data, valid: Data, seed: int, device: str, groups: list[list[int]]
-) -> str:
+def identity(sessions: Sequence[Session], seed: int, device: str, groups: list[list[int]]) -> str:
     """Digest of everything a fit's result depends on, its code included."""
     digest = hashlib.sha256()
+    cell = sessions[0].network.cell
     code = fingerprint(type(cell).__module__)
     plain = [cell.model_dump(mode="json"), seed, device, groups, code, torch.__version__, np.__version__]
     digest.update(json.dumps(plain, sort_keys=True).encode())
-    for value in params.values():
-        digest.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())
-    for data in (train, valid):
-        for array in (data.y, data.valid, data.inputs):
-            if array is not None:
-                digest.update(
-                    str((array.shape, array.dtype)).encode() + np.ascontiguousarray(array).tobytes()
-                )
+    for session in sessions:
+        for value in session.params.values():
+            digest.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())
+        for data in (session.train, session.valid):
+            for array in (data.y, data.valid, data.inputs):
+                if array is not None:
+                    digest.update(f"{array.shape} {array.dtype}".encode())
+                    digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 

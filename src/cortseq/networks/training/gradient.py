@@ -7,10 +7,10 @@ each member's gradient clipped (Pascanu et al. 2013), best-validation weights ke
 
 from __future__ import annotations
 
-import functools
 import math
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,9 @@ from cortseq.errors import CortseqError
 from cortseq.models.base import CURVES, Learned, Run
 from cortseq.models.progress import Progress
 from cortseq.networks.network import Network
-from cortseq.networks.training import bptt, checkpoints, engines, noise, windows
-from cortseq.networks.training.engines.base import Engine
+from cortseq.networks.training import bptt, checkpoints, noise
 from cortseq.networks.training.flat import Flat
+from cortseq.networks.training.roles import Roles, Session
 from cortseq.networks.training.settings import Training
 
 FINAL_LEARNING_RATE = 0.02  # of the first: where a schedule ends
@@ -50,12 +50,36 @@ def descend(
     valid: Data,
     run: Run,
     batched: bool | None = None,
+    frozen: frozenset[str] = frozenset(),
 ) -> Learned:
-    """Fit all members of `params`; `batched`: all together or one by one (default: together on a GPU).
+    """Fit all members of `params` to one recording; see `descend_together`. `frozen`: what stays as it is."""
+    one = Session(network, params, *(network.given(params, data) for data in (train, valid)))
+    return descend_together([one], training, run, frozenset(), batched, frozen)[0]
 
-    Where the run has a `start`, `params` are those of an earlier fit: they are validated first, as epoch 0,
-    and stay where no epoch is better. With a checkpoint an unfinished fit of the same specification, seed and
-    trials goes on where it was.
+
+def descend_together(
+    sessions: Sequence[Session],
+    training: Training,
+    run: Run,
+    shared: frozenset[str],
+    batched: bool | None = None,
+    frozen: frozenset[str] = frozenset(),
+) -> list[Learned]:
+    """Fit all members to several recordings that have the parameters `shared` in common.
+
+    The loss is the sum of that of all recordings over the number of all events. Every step sees a part of
+    each: as many steps make an epoch as that recording needs that has most trials. Validation chooses the
+    epoch by the mean over the events of all.
+
+    Where the run has a `start`, the parameters are those of an earlier fit: they are validated first, as
+    epoch 0, and stay where no epoch is better. With a checkpoint an unfinished fit of the same
+    specification, seed and trials goes on where it was.
+
+    Parameters
+    ----------
+    shared : names of parameters; those of the first recording are learned by all.
+    batched : all members together or one by one (default: together on a GPU).
+    frozen : names of parameters that are not learned.
 
     Raises
     ------
@@ -63,135 +87,66 @@ def descend(
     SystemExit : the process was told to terminate (SIGTERM); the checkpoint is written before.
     """
     device = resolve(run.device)
-    train, valid = network.given(params, train), network.given(params, valid)
-    n_members = len(params["readout_bias"])
+    n_members = len(sessions[0].params["readout_bias"])
     together = device != "cpu" if batched is None else batched
     groups = [list(range(n_members))] if together else [[m] for m in range(n_members)]
-    roles = _Roles(network, training, params, train, valid, device, together, run.seed)
+    roles = [Roles(s, training, device, together, run.seed + i) for i, s in enumerate(sessions)]
     known = ""
     if run.checkpoint is not None:
-        known = checkpoints.identity(network.cell, params, train, valid, run.seed, device, groups)
+        known = checkpoints.identity(sessions, run.seed, device, groups)
     keeper = checkpoints.Keeper(run.checkpoint, known, run.progress)
+    family = sessions[0].network.cell.family
     start, done = time.monotonic(), []
     with checkpoints.termination() as warned, threads.single():
         for number, members in enumerate(groups):
-            some = {name: value[members] for name, value in params.items()}
-            done.append(_Descent(some, members, roles, run.seed, device, run.start is not None))
+            some = [{name: value[members] for name, value in s.params.items()} for s in sessions]
+            flat = Flat(some, sessions[0].network.fixed | frozen, device, shared)
+            done.append(_Descent(flat, members, roles, run.seed, run.start is not None))
             done[-1].run(keeper, number, warned, len(groups))
     seconds = time.monotonic() - start
-    run.progress(f"{network.cell.family}: {n_members} members in {seconds:.1f} s")
-    return _learned(done, n_members, device, seconds)
+    run.progress(f"{family}: {n_members} members in {seconds:.1f} s")
+    return [_learned(done, i, device, seconds) for i in range(len(sessions))]
 
 
-def _learned(done: list[_Descent], n_members: int, device: str, seconds: float) -> Learned:
+def _learned(done: list[_Descent], recording: int, device: str, seconds: float) -> Learned:
+    """Return what was learned of one recording."""
     failed = {str(m): why for d in done for m, why in d.failed.items()}
+    roles, n_members = done[0].roles[recording], sum(len(d.members) for d in done)
     if len(failed) == n_members:
-        network, training = done[0].roles.network, done[0].roles.training
         raise CortseqError(
-            f"{network.cell.family}: no member has a finite loss: {'; '.join(sorted(set(failed.values())))}",
+            f"{roles.network.cell.family}: no member has a finite loss: {'; '.join(sorted(set(failed.values())))}",
             key="learning_rate",
-            value=training.learning_rate,
+            value=roles.training.learning_rate,
             fix="lower learning_rate or clip",
         )
-    parts = [d.flat.unpacked(d.best) for d in done]
+    parts = [d.flat.unpacked(d.best, recording) for d in done]
     best = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     good = [m for m in range(n_members) if str(m) not in failed]
     curves = pd.concat([d.curves() for d in done], ignore_index=True)
     return Learned(
         {name: value[good] for name, value in best.items()},
-        done[0].flat.values.shape[1],
+        done[0].flat.learned(recording),
         curves[curves.member.isin(good)].reset_index(drop=True) if failed else curves,
         {
             "failed_members": failed,
             "members": len(good),
             "device": device,
-            "execution": done[0].roles.executions(int(curves.epoch.max())),
+            "execution": roles.executions(int(curves.epoch.max())),
             "epochs_run": int(curves.epoch.max()),
             "fit_seconds": seconds,
         },
     )
 
 
-class _Roles:
-    """The engines of both roles, and a third where a strategy makes the inputs while it learns.
-
-    A network of limited memory has other windows every epoch; `rows`: windows that stand for a trial.
-    """
-
-    def __init__(
-        self,
-        network: Network,
-        training: Training,
-        params: Params,
-        train: Data,
-        valid: Data,
-        device: str,
-        together: bool,
-        seed: int,
-    ):
-        self.network, self.training, self.seed, self.data = network, training, seed, train
-        self.params, self.on_cpu = params, device == "cpu"
-        self._engine = functools.partial(
-            engines.choose, network, params=params, training=training, device=device, together=together
-        )
-        self.memory = network.memory if windows.limits(network.memory, train) else None
-        self.train, self.forced = self._engines(self._drawn(1))
-        self.rows = max(1, round(len(self.train) / len(train.y)))
-        self.valid = self._engine(valid if self.memory is None else windows.draw(valid, self.memory, seed, 0))
-
-    def _drawn(self, epoch: int) -> Data:
-        """Return the training trials, or the windows of an epoch."""
-        self.epoch = epoch
-        return self.data if self.memory is None else windows.draw(self.data, self.memory, self.seed, epoch)
-
-    def _engines(self, data: Data) -> tuple[Engine, Engine | None]:
-        """Return the engine where inputs are known, and the one where a strategy makes them, if it does.
-
-        They are one and the same where the first would learn nothing, or on a GPU the first step alone, for
-        which nothing is worth recording.
-        """
-        strategy = self.training.strategy
-        if strategy.plain(1.0):
-            return self._engine(data), None
-        forced = self._engine(data, strategy=strategy)
-        return (self._engine(data) if self.on_cpu and strategy.plain(0.0) else forced), forced
-
-    def at(self, epoch: int) -> None:
-        """Make the engines those of `epoch`: a recorded step goes on with the trials of that epoch."""
-        if self.memory is None or epoch == self.epoch:
-            return
-        data = self._drawn(epoch)
-        if self.forced is not None or not self.train.replace(data, self.params):
-            self.train, self.forced = self._engines(data)
-
-    def learning(self, progress: float) -> Engine:
-        """Return the engine of a step at a fraction of the epochs: the fast one if inputs are known."""
-        if self.forced is None or self.training.strategy.plain(progress):
-            return self.train
-        return self.forced
-
-    def executions(self, epochs: int) -> str:
-        """Return the names of the engines that the steps of so many epochs ran in, in order."""
-        last = (epochs - 1 / max(len(self.train), 1)) / self.training.epochs
-        return ", ".join(dict.fromkeys(self.learning(at).name for at in (0.0, last)))
-
-
 class _Descent:
     """The state of fitting one group of members."""
 
     def __init__(
-        self,
-        params: Params,
-        members: list[int],
-        roles: _Roles,
-        seed: int,
-        device: str,
-        learned_before: bool = False,
+        self, flat: Flat, members: list[int], roles: list[Roles], seed: int, learned_before: bool = False
     ):
         self.learned_before = learned_before
-        self.members, self.roles, self.seed = members, roles, seed
-        self.training = training = roles.training
-        self.flat = Flat(params, roles.network.fixed, device)
+        self.flat, self.members, self.roles, self.seed = flat, members, roles, seed
+        self.training = training = roles[0].training
         self.optimizer = torch.optim.AdamW(
             [self.flat.values], lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
@@ -215,13 +170,13 @@ class _Descent:
         if self.learned_before and not self.rows:
             self._keep(self._validate(), np.full((2, len(self.members)), np.nan), epoch=0, rate=0.0)
         first = self.epoch
-        n, size = len(self.roles.train), self.training.batch * self.roles.rows
-        n_steps = math.ceil(n / size)
+        n_steps = max(roles.steps() for roles in self.roles)
         while not self.finished:
-            self.roles.at(self.epoch)
-            order = np.stack([noise.order(self.seed, m, self.epoch, n) for m in self.members])
+            for roles in self.roles:
+                roles.at(self.epoch)
+            orders = [np.stack([roles.order(m) for m in self.members]) for roles in self.roles]
             while self.step < n_steps:
-                self._step(order[:, self.step * size : (self.step + 1) * size], n_steps)
+                self._step(orders, n_steps)
                 self.step += 1
                 if warned.is_set():
                     keeper.keep(group, self.state())
@@ -235,16 +190,22 @@ class _Descent:
             self._end_epoch(n_steps)
         keeper.keep(group, self.state())
 
-    def _step(self, index: np.ndarray, n_steps: int) -> None:
+    def _step(self, orders: list[np.ndarray], n_steps: int) -> None:
+        """Move the parameters once; `orders`: of each recording's trials in this epoch, (member, trial)."""
         training = self.training
         progress = (self.epoch - 1 + self.step / n_steps) / training.epochs
         self.optimizer.param_groups[0]["lr"] = self._learning_rate(progress)
-        engine = self.roles.learning(progress)
-        draws = [noise.Draws(self.seed, m, self.epoch, self.step) for m in self.members]
         self.flat.gradient.zero_()
-        batch = engine.batch(index, draws, progress)
-        loss = bptt.gradient(engine, self.flat.p, batch)
-        events = np.maximum(engine.events[index].sum(1), 1.0)
+        loss, events = np.zeros((2, len(self.members)))
+        for roles, p, order in zip(self.roles, self.flat.p, orders, strict=True):
+            index = order[:, roles.part(self.step, n_steps)]
+            if not index.size:  # fewer trials than steps
+                continue
+            engine = roles.learning(progress)
+            draws = [noise.Draws(roles.seed, m, self.epoch, self.step) for m in self.members]
+            loss += bptt.gradient(engine, p, engine.batch(index, draws, progress))
+            events += engine.events[index].sum(1)
+        events = np.maximum(events, 1.0)
         clipped = self._clip(loss, events)
         self.optimizer.step()
         self.sums += np.stack([loss / events, clipped])
@@ -303,22 +264,17 @@ class _Descent:
         return self.epoch - 1 - self.best_epoch < self.training.patience
 
     def _validate(self) -> np.ndarray:
-        """Return the validation loss in nats per event, (member,)."""
-        engine = self.roles.valid
-        engine.prepare(self.flat.p)
-        total = np.zeros(len(self.members))
-        # all members at once hold no more than one alone, or than a training step
-        size = min(256, max(256 // len(self.members), self.training.batch)) * self.roles.rows
-        for first in range(0, len(engine), size):
-            index = np.arange(first, min(first + size, len(engine)))
-            total += engine.loss(engine.batch(np.tile(index, (len(self.members), 1))))
-        return np.asarray(total / max(engine.events.sum(), 1.0))
+        """Return the validation loss in nats per event of all recordings, (member,)."""
+        n = len(self.members)
+        total = sum(roles.validate(p, n) for roles, p in zip(self.roles, self.flat.p, strict=True))
+        events = sum(roles.valid.events.sum() for roles in self.roles)
+        return np.asarray(total / max(events, 1.0))
 
     # -- what is said and kept --------------------------------------------------------------------
 
     def _who(self) -> str:
         span = str(self.members[0]) if len(self.members) == 1 else f"{self.members[0]}-{self.members[-1]}"
-        return f"{self.roles.network.cell.family} member {span}"
+        return f"{self.roles[0].network.cell.family} member {span}"
 
     def _report(
         self, progress: Progress, seconds: float, first: int, n_steps: int, group: tuple[int, int]

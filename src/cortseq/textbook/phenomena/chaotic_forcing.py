@@ -186,7 +186,7 @@ def fitted(
     data = Data.of(recording, range(trials))
     start = {k: v[[member]] for k, v in model.initial(data, member + 1, seed).items()}
     network, training = model.network(data), model.training
-    flat = Flat(start, network.fixed, "cpu")
+    flat = Flat([start], network.fixed, "cpu")
     flat.values.grad = flat.gradient
     forcing = None if strategy["kind"] == "teacher" else training.strategy
     engine = engines.choose(network, data, start, training, strategy=forcing)
@@ -197,12 +197,12 @@ def fitted(
         for step, index in enumerate(np.array_split(order, max(1, trials // training.batch))):
             flat.gradient.zero_()
             batch = engine.batch(index[None], [noise.Draws(seed, member, epoch, step)], epoch / epochs)
-            bptt.gradient(engine, flat.p, batch)
+            bptt.gradient(engine, flat.p[0], batch)
             flat.gradient /= index.size * data.y.shape[1]
             torch.nn.utils.clip_grad_norm_([flat.values], training.clip)
             optimiser.step()
         schedule.step()
-    return replace(fit, params=flat.unpacked(flat.values.detach()))
+    return replace(fit, params=flat.unpacked(flat.values.detach(), 0))
 
 
 def closed_exponent(fit: Fit, recording: xr.Dataset, n_steps: int, seed: int) -> float:
