@@ -24,6 +24,7 @@ PACKAGE = ROOT / "src/cortseq"
 FLOORS = [
     {"cli"},
     {"study"},
+    {"sessions"},
     {"report", "inspecting", "checking", "plans", "stages"},
     {"proposing", "pairing", "outline", "reading"},
     {"textbook", "figures"},

@@ -118,7 +118,7 @@ def test_a_batch_that_is_made_imports_nothing(scored):
 
 
 def test_compare(scored):
-    tables = ("comparison", "variants", "budget", "sessions", "corners", "timing")
+    tables = ("comparison", "variants", "budget", "sessions", "corners", "together", "timing")
     out = {name: f"results/s/{name}.csv" for name in tables}
     roles = dict(zip(NAMES, ("null", "baseline"), strict=True))
     variants = {name: (name, {}, name, role) for name, role in roles.items()}

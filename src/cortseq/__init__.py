@@ -26,6 +26,13 @@ def read(path: str | Path, source: str | None = None, *, seed: int = 0, **keys: 
     return found
 
 
+def fit_together(model: Any, recordings: Any, train: Any, valid: Any, **how: Any) -> dict[str, Any]:
+    """Return fits of several recordings that share one cell; see `cortseq.networks.together.fit_together`."""
+    module = importlib.import_module("cortseq.networks.together")
+    found: dict[str, Any] = module.fit_together(model, recordings, train, valid, **how)
+    return found
+
+
 def __getattr__(name: str):
     """Return `cortseq.models` and so on without importing them before they are used."""
     if name in _MODULES:

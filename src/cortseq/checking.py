@@ -55,7 +55,7 @@ def dataset(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
     found["dataset"], found["source"] = name, source.source
     if file is not None:
         found |= {"file": str(file), **digest}
-    found["fits"] = len(plan.variants(source.track)) * plan.folds * bool(plan.models)
+    found["fits"] = len(plan.variants(source.track, name)) * plan.folds * bool(plan.models)
     found["members"] = plan.members
     found["fit_seconds"] = fit_seconds(plan, found)
     return found
@@ -140,7 +140,7 @@ def fit_seconds(plan: Study, found: dict[str, Any]) -> dict[str, float]:
     found : facts of the dataset.
     """
     taken: dict[str, float] = {}
-    variants = plan.variants(found["track"]).values() if plan.models else ()
+    variants = plan.variants(found["track"], found["dataset"]).values() if plan.models else ()
     for fold in range(len(found["folds"])):
         fitted = dataclasses.replace(size(found, fold), members=plan.members)
         for variant in variants:

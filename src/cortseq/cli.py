@@ -91,7 +91,8 @@ def _check(given: argparse.Namespace) -> int:
         found.append(facts)
         if not given.json:
             print("\n".join(checking.lines(facts)))
-    fits = sum(len(plan.variants(s.track)) for s in plan.datasets.values()) * plan.folds * bool(plan.models)
+    fits = sum(len(plan.variants(s.track, name)) for name, s in plan.datasets.items())
+    fits *= plan.folds * bool(plan.models)
     sizes = {facts["dataset"]: checking.size(facts) for facts in found}
     cost = {} if faults else estimate.of_study(plan, sizes, given.cores or estimate.usable())
     if given.json:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cortseq import store
+from cortseq import __version__, store
 from cortseq.errors import CortseqError
 
 
@@ -123,6 +123,18 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {name: version(name) for name in ("numpy", "scipy", "scikit-learn", "torch")}
+
+
+def fitted(variant: str, trials_sha256: str, seconds: float) -> dict[str, Any]:
+    """Return what the card of a fit says of the job that made it."""
+    return {
+        "variant": variant,
+        "trials_sha256": trials_sha256,
+        "versions": {"cortseq": __version__, **versions()},
+        "commit": commit(),
+        "seconds": seconds,
+        "peak_memory_mb": peak_memory_mb(),
+    }
 
 
 def commit() -> str:

@@ -34,20 +34,35 @@ def carried(study: Study) -> list[str]:
     """Return the variants that learn the sessions of the sequence one after another."""
     if not study.sequence:
         return []
-    variants = study.variants(study.datasets[study.sequence[0]].track)
+    variants = study.variants(study.datasets[study.sequence[0]].track, study.sequence[0])
     return [name for name, variant in variants.items() if getattr(variant.model, "after", None)]
+
+
+def shared(study: Study) -> dict[str, str]:
+    """Return the variants that are fitted across sessions -> the name of those sessions."""
+    found = {}
+    for name, group in study.together.items():
+        first = group.sessions[0]
+        for variant in study.variants(study.datasets[first].track, first).values():
+            if getattr(variant.model, "across", None) == name:
+                found[variant.name] = name
+    return found
 
 
 def whole(study: Study) -> Facts:
     """Return what is known of the study as a whole."""
-    return Facts(carried=tuple(carried(study)), widths=tuple(entries.widths(study.datasets)))
+    return Facts(
+        carried=tuple(carried(study)),
+        widths=tuple(entries.widths(study.datasets)),
+        shared=tuple(shared(study)),
+    )
 
 
 def facts(study: Study) -> dict[str, Facts]:
     """Return what is known of each recording and its models; figures ask it whether they apply."""
     found = {}
     for dataset, source in study.datasets.items():
-        variants = study.variants(source.track)
+        variants = study.variants(source.track, dataset)
         flows: list[Any] = [v.model for v in variants.values() if v.model.has_flow]
         found[dataset] = Facts(
             dataset=dataset,

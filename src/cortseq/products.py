@@ -43,6 +43,7 @@ PATHS = {
     "budget": "budget.csv",
     "sessions": "sessions.csv",
     "corners": "corners.csv",
+    "together": "together.csv",
     "claims": "claims.csv",
     "failures": "failures.csv",
     "timing": "timing.csv",
@@ -56,7 +57,7 @@ EVIDENCE = ("cards", "scores", *TASKS, "dynamics_tables")  # what claims rest on
 class Facts:
     """What is known of a recording and its models before anything is computed.
 
-    The facts of the whole study have no `dataset`; only `carried` and `widths` are theirs.
+    The facts of the whole study have no `dataset`; only `carried`, `shared` and `widths` are theirs.
     """
 
     dataset: str = ""
@@ -74,6 +75,7 @@ class Facts:
     plastic: bool = False  # some dissected network has synapses with short-term plasticity
     saturating: bool = False  # some dissected network has tanh units
     carried: tuple[str, ...] = ()  # variants that learn the sessions of a sequence one after another
+    shared: tuple[str, ...] = ()  # variants that are fitted across sessions with one cell
     widths: tuple[str, ...] = ()  # entries of recordings that are cut into bins of several widths
 
 

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from cortseq import entries, models, sources, yamlfile
+from cortseq import entries, models, sessions, sources, yamlfile
 from cortseq.errors import CortseqError
 from cortseq.models import standard
 from cortseq.models.base import Model
@@ -124,6 +124,11 @@ class Study(BaseModel):
         default_factory=list,
         description="datasets in the order in which models with `after: previous` learn them",
     )
+    together: dict[Name, sessions.Group] = Field(
+        default_factory=dict,
+        description="sessions that models with `across` fit with one cell: a name -> datasets, or -> "
+        "{sessions, held_out}",
+    )
     defaults: dict[str, Any] = Field(
         default_factory=dict, description="keys that every dataset has unless it says otherwise"
     )
@@ -168,15 +173,19 @@ class Study(BaseModel):
         place = self.sequence.index(dataset) if dataset in self.sequence else 0
         return self.sequence[place - 1] if place else None
 
-    def variants(self, track: str) -> dict[str, Variant]:
-        """All models of a recording on `track`, sweeps expanded, by variant name; always with `null`."""
+    def variants(self, track: str, dataset: str = "") -> dict[str, Variant]:
+        """All models of a recording on `track`, sweeps expanded, by variant name; always with `null`.
+
+        `dataset`: name of the recording, which models that are fitted `across` others are left out for.
+        """
         found = {}
         for name, entry in {"null": {"family": "null"}, **self.models}.items():
             for variant in _expand(name, entry, track):
                 if variant.name in found:
                     raise CortseqError("two models have this name", key=f"models.{name}", value=variant.name)
-                if variant.model.applies(track):
-                    found[variant.name] = variant
+                model = sessions.fitted(variant.model, dataset, self.together if dataset else {})
+                if model is not None and model.applies(track):
+                    found[variant.name] = variant.model_copy(update={"model": model})
         return found
 
 
@@ -278,48 +287,13 @@ def validate(content: Any, file: Any = None, folder: Path | None = None) -> Stud
         except CortseqError as error:
             faults += [f"{file}: {line}" if file else line for line in str(error).splitlines()]
     if not faults:
-        faults = _theory_faults(study, file) + _sequence_faults(study, file)
+        every = {name: [v.model for v in _expand(name, e, None)] for name, e in study.models.items()}
+        faults = _theory_faults(study, file) + sessions.faults(study, every, file)
     if faults:
         raise CortseqError("\n".join(faults))
-    for source in study.datasets.values():
-        study.variants(source.track)
+    for name, source in study.datasets.items():
+        study.variants(source.track, name)
     return study
-
-
-def _sequence_faults(study: Study, file: Any) -> list[str]:
-    """Return faults, one line each: sessions that cannot follow one another, `after` without a sequence."""
-    faults, known = [], {name: study.datasets[name] for name in study.sequence}
-    if len({source.track for source in known.values()}) > 1:
-        tracks = {name: source.track for name, source in known.items()}
-        faults.append(CortseqError("is of several tracks", file=file, key="sequence", value=tracks))
-    for (a, one), (b, other) in itertools.combinations(known.items(), 2):
-        if _overlap(one, other):
-            fault = CortseqError(
-                f"{a} and {b} have trials in common, so that one may be tested on what the other learned",
-                file=file,
-                key=f"datasets.{b}.part",
-                value=other.part,
-                fix="let the parts meet, not overlap",
-            )
-            faults.append(fault)
-    for name, entry in study.models.items():
-        if not study.sequence and any(getattr(v.model, "after", None) for v in _expand(name, entry, None)):
-            fault = CortseqError(
-                "there is no session before the first",
-                file=file,
-                key=f"models.{name}.after",
-                value="previous",
-                fix="list the datasets in the order they are learned in under `sequence`",
-            )
-            faults.append(fault)
-    return [str(fault) for fault in faults]
-
-
-def _overlap(one: Source, other: Source) -> bool:
-    """Whether two entries are different parts of a recording that share trials (equal ones share roles)."""
-    a, b = one.part or (0.0, 1.0), other.part or (0.0, 1.0)
-    same = one.model_copy(update={"part": None}) == other.model_copy(update={"part": None})
-    return same and a != b and max(a[0], b[0]) < min(a[1], b[1])
 
 
 def _theory_faults(study: Study, file: Any) -> list[str]:

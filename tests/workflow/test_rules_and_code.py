@@ -214,7 +214,7 @@ def test_each_fold_is_fitted_to_and_scored_on_its_own_trials(products_of, scored
 def test_the_comparison_takes_each_fold_from_its_own_products(products_of, scored):
     out, recording, manifest = products_of
     variants = {"d": {v: (v, {}, v, "null" if v == "null" else "baseline") for v in ("null", "psth")}}
-    names = ("comparison", "variants", "budget", "sessions", "corners", "timing")
+    names = ("comparison", "variants", "budget", "sessions", "corners", "together", "timing")
     output = {name: str(out / f"{name}.csv") for name in names}
     params = SimpleNamespace(study={"out": str(out), "seed": 0, "burn_in": 2, "variants": variants})
     run("compare", out, params=params, output=SimpleNamespace(**output), input=Named({}))

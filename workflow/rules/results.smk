@@ -14,6 +14,7 @@ rule compare:
         budget=path("budget"),
         sessions=path("sessions"),
         corners=path("corners"),
+        together=path("together"),
         timing=path("timing"),
     log:
         OUT + "/logs/compare.log",
@@ -123,6 +124,7 @@ rule report:
         variants=rules.compare.output.variants,
         timing=rules.compare.output.timing,
         corners=rules.compare.output.corners,
+        together=rules.compare.output.together,
         claims=rules.claims.output,
         trials=expand(rules.preprocess.output, dataset=PLAN.variants),
         splits=expand(rules.split.output, dataset=PLAN.variants),

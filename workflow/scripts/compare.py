@@ -4,7 +4,7 @@ import pandas as pd
 
 from cortseq import products, store
 from cortseq.jobs import job
-from cortseq.scoring import audits, compare, corners, failures, words
+from cortseq.scoring import audits, compare, corners, failures, together, words
 
 with job(snakemake) as say:
     study, output, scores, models = snakemake.params.study, snakemake.output, {}, {}
@@ -42,6 +42,7 @@ with job(snakemake) as say:
     store.write_table(pd.DataFrame([row for t in tables for row in t.budget]), output.budget)
     store.write_table(compare.sessions([s for t in tables for s in t.sessions]), output.sessions)
     store.write_table(corners.table([row for t in tables for row in t.corners]), output.corners)
+    store.write_table(together.table([row for t in tables for row in t.together]), output.together)
     store.write_table(pd.DataFrame(timing), output.timing)
     for line in [*words.summary(comparison), *failures.sentences(failed)]:
         say(line)

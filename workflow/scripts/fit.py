@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from cortseq import __version__, jobs, models, splits, store
+from cortseq import jobs, models, splits, store
 from cortseq.errors import about
 from cortseq.jobs import job
 from cortseq.models.base import Checkpoint
@@ -20,14 +20,8 @@ with job(snakemake, may_fail=True) as say:
     how = params.members, params.seed, params.device, say, checkpoint, start
     with about(f"fit of {snakemake.wildcards.variant} to {snakemake.wildcards.dataset}"):
         fit = model.fit(recording, roles["train"], roles["valid"], *how)
-    fit.card.update(
-        variant=snakemake.wildcards.variant,
-        trials_sha256=manifest["trials_sha256"],
-        versions={"cortseq": __version__, **jobs.versions()},
-        commit=jobs.commit(),
-        seconds=time.monotonic() - begun,
-        peak_memory_mb=jobs.peak_memory_mb(),
-    )
+    seconds = time.monotonic() - begun
+    fit.card.update(jobs.fitted(snakemake.wildcards.variant, manifest["trials_sha256"], seconds))
     fit.save(snakemake.output.params)
     checkpoint.path.unlink(missing_ok=True)
     say(f"fitted in {fit.card['seconds']:.1f} s, {fit.card['parameters']} parameters a member")

@@ -6,7 +6,7 @@ from pathlib import Path
 from cortseq import report, store
 from cortseq.figures import base
 from cortseq.jobs import job
-from cortseq.scoring import corners, failures
+from cortseq.scoring import corners, failures, together
 
 with job(snakemake):
     params, files = snakemake.params, snakemake.input
@@ -17,7 +17,7 @@ with job(snakemake):
         iter(files.ceilings),
         iter(files.quality),
     )
-    four = store.read_table(files.corners)
+    four, pooled = store.read_table(files.corners), store.read_table(files.together)
     recordings, audits, dynamics, remarks = {}, {}, {}, {}
     for dataset, *paths in zip(params.datasets, files.trials, files.splits, files.audits):
         trials, manifest, audit = paths
@@ -35,7 +35,8 @@ with job(snakemake):
         observation, network = recordings[dataset]["observation"], next(iter(best), "")
         remarks[dataset] = report.remarks(rows, observation, scales, fits, network)
         explained = corners.sentence(four[four["dataset"] == dataset])
-        remarks[dataset] = [*([explained] if explained else []), *remarks[dataset]]
+        said = together.sentences(pooled, dataset)
+        remarks[dataset] = [*([explained] if explained else []), *said, *remarks[dataset]]
     drawn = [(f, svg) for f, svg in zip(params.figures, files.figures) if not store.failure(svg)]
     smoothed = [(d, f) for d, f in zip(params.smoothed, files.cosmoothing) if not store.failure(f)]
     page = report.render(

@@ -24,6 +24,7 @@ from cortseq.errors import CortseqError
 from cortseq.models.horizons import begun, jackknifed
 from cortseq.models.learning import CURVES, Learned, Run
 from cortseq.models.predictive import Predictive, around_expected
+from cortseq.models.prepared import Prepared
 from cortseq.models.progress import Checkpoint, Progress, default_progress
 from cortseq.models.work import Size, Work
 from cortseq.scaling import Scale
@@ -199,39 +200,13 @@ class Model(Specification):
         CortseqError : no training trial, a trial in both roles, no member with a finite loss, or a `start` of
         another family, size, number of members, or other units.
         """
-        learns, chooses = np.asarray(train, int), np.asarray(valid, int)
-        if not len(learns) or not len(chooses):
-            raise CortseqError(
-                f"{self.family} needs at least one training and one validation trial", key="train, valid"
-            )
-        if (twice := np.intersect1d(learns, chooses)).size:
-            raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
-        self.check(self.given(recording))
-        members = members if self.has_members else 1
-        raw = self.given(recording, learns), self.given(recording, chooses)
-        scale = Scale.of(raw[0])
-        learned_on = scale.applied(raw[0]).learnable()
-        sets = learned_on, scale.applied(raw[1]).within(learned_on.support)
-        shape = _shape(learned_on, rec.features(recording), members)
+        ready = Prepared.of(self, recording, train, valid, members)
         if start is not None:
-            self.check_start(start, shape)
-        run = Run(members, seed, device, progress or default_progress(), checkpoint, start)
-        learned = self.learn(*sets, run)
-        card = {
-            "model": self.model_dump(mode="json"),
-            "role": self.role,
-            **shape,
-            **({"input_mean": sets[0].input_mean()} if scale.mean else {}),
-            **scale.card(),
-            "parameters": int(learned.n_parameters),
-            "seed": seed,
-            "learned_from": {"train": learns.tolist(), "valid": chooses.tolist()},
-            "learned_sha256": {"train": raw[0].digest(), "valid": raw[1].digest()},
-            **({} if start is None else {"started_from": start.digest()}),
-            **({"sees": list(self.sees)} if self.sees else {}),
-            **learned.card,
-        }
-        return Fit(self, learned.params, card, learned.curves)
+            self.check_start(start, ready.shape)
+        n_members = ready.shape["members"]
+        run = Run(n_members, seed, device, progress or default_progress(), checkpoint, start)
+        learned = self.learn(*ready.seen, run)
+        return Fit(self, learned.params, ready.card(learned, seed, start), learned.curves)
 
     def fit_sequences(
         self,
@@ -247,20 +222,6 @@ class Model(Specification):
         both = rec.from_symbols([*sequences, *(sequences if valid is None else valid)], n_symbols=n_symbols)
         n = len(sequences)
         return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
-
-
-def _shape(train: Data, features: list[str], members: int) -> dict[str, Any]:
-    """Return what a card says of the recording and of the members."""
-    return {
-        "track": train.track,
-        "observation": train.observation,
-        "support": train.support,
-        "n_features": train.n_features,
-        "features": features,
-        "n_inputs": train.n_inputs,
-        "bin_width": train.bin_width,
-        "members": members,
-    }
 
 
 @dataclass(frozen=True)

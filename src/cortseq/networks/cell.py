@@ -82,6 +82,9 @@ class Cell(Specification):
 
     # Names of parameters that belong to the cell but are not learned.
     fixed: ClassVar[frozenset[str]] = frozenset()
+    # Names of parameters that belong to a recording, not to the dynamics: how it is read in, and the start.
+    # Of recordings that share a cell each has its own.
+    interface: ClassVar[frozenset[str]] = frozenset({"input_weight", "start"})
     # Whether `kernel` gives a hand-written CPU execution of the same update.
     has_kernel: ClassVar[bool] = False
     # Whether the cell is never trained: a leaky tanh network with one number `leak`, whose read-out alone is

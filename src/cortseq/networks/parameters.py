@@ -33,6 +33,15 @@ _CARRIED = {
 }
 
 
+# What a recording to which a learned cell is moved has in common with those where it was learned.
+_MOVED = {
+    "family": "fit both recordings with the same model",
+    "track": "recordings that share a cell need to be of the same kind",
+    "bin_width": "bin both recordings alike: a cell makes one step a bin",
+    "members": "fit both with as many members (one that failed is missing from the earlier fit)",
+}
+
+
 def start_parameters(
     model: Recurrent, train: Data, valid: Data, members: int, seed: int, dtype: Any
 ) -> Params:
@@ -140,6 +149,39 @@ def check_earlier(model: Recurrent, start: Fit, shape: dict[str, Any]) -> None:
                 value=mine[key],
                 fix=fix,
             )
+
+
+def of_cell(model: Recurrent, bin_width: float) -> frozenset[str]:
+    """Return the names of the parameters that recordings which share a cell have in common."""
+    names = model.start_parameters(1, bin_width, np.random.default_rng(0))
+    return frozenset(names) - model.interface
+
+
+def check_moved(model: Recurrent, start: Fit, shape: dict[str, Any]) -> None:
+    """Raise a CortseqError if the cell of `start` cannot run on a recording of `shape`."""
+    mine, theirs = ({**s, "family": m.family} for s, m in ((shape, model), (start.card, start.model)))
+    for key, fix in _MOVED.items():
+        if mine[key] != theirs[key]:
+            raise CortseqError(
+                f"{key.replace('_', ' ')}: {theirs[key]} where the cell was learned",
+                key="start",
+                value=mine[key],
+                fix=fix,
+            )
+
+
+def moved(fresh: Params, start: Fit, names: frozenset[str]) -> Params:
+    """Return the random parameters `fresh` with those of the cell, `names`, taken from `start`."""
+    learned = {name: torch.as_tensor(start.params[name]).to(torch.float32) for name in names}
+    for name, value in learned.items():
+        if value.shape != fresh[name].shape:
+            raise CortseqError(
+                f"`{name}` has the shape {tuple(value.shape[1:])} where the cell was learned",
+                key="start",
+                value=tuple(fresh[name].shape[1:]),
+                fix="fit both recordings with the same settings",
+            )
+    return fresh | {name: value.clone() for name, value in learned.items()}
 
 
 def _check_features(theirs: dict[str, Any], mine: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ states of a Markov chain only, `memory` restarts it from its start state k bins 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -22,6 +22,7 @@ from cortseq.networks import evaluate, loop, parameters
 from cortseq.networks.cell import Cell, Count, State
 from cortseq.networks.member import Member
 from cortseq.networks.network import Network
+from cortseq.networks.sessions import Sessions
 from cortseq.networks.training.settings import Training
 from cortseq.networks.training.strategies import Teacher
 from cortseq.observations.tracks import TRACKS
@@ -35,7 +36,7 @@ else:
 __all__ = ["Count", "Recurrent", "State"]
 
 
-class Recurrent(Training, Cell, Model):
+class Recurrent(Training, Sessions, Cell, Model):
     """Abstract: a family of networks, which is also its entry in a study.
 
     A family writes the methods of `Cell`. Settings of cell, training and network are flat keys.
@@ -63,11 +64,6 @@ class Recurrent(Training, Cell, Model):
         description="bins that a prediction sees: trained on windows of so many; null: all since the start",
     )
     inputs: bool = Field(True, description="whether the network sees the inputs that a recording has")
-    after: Literal["previous"] | None = Field(
-        None,
-        description="previous: on the sessions of the study's `sequence` learning begins with what was "
-        "learned on the one before; null: from random parameters on each",
-    )
 
     @model_validator(mode="after")
     def _one_view(self) -> Recurrent:
@@ -107,7 +103,8 @@ class Recurrent(Training, Cell, Model):
 
     def check_start(self, start: Fit, shape: dict[str, Any]) -> None:
         """Raise a CortseqError if learning on a recording of `shape` cannot begin with an earlier fit."""
-        parameters.check_earlier(self, start, shape)
+        check = parameters.check_earlier if self.cell == "learned" else parameters.check_moved
+        check(self, start, shape)
 
     def initial(
         self, train: Data, members: int, seed: int, dtype: Any = np.float32, valid: Data | None = None
@@ -124,10 +121,14 @@ class Recurrent(Training, Cell, Model):
         from cortseq.networks.training import gradient
 
         params = self.initial(train, run.members, run.seed, valid=valid)
+        kept = parameters.of_cell(self, train.bin_width) if self.cell == "frozen" else frozenset()
         if run.start is not None:
-            params = parameters.carried(params, run.start)
+            moved = (
+                parameters.moved(params, run.start, kept) if kept else parameters.carried(params, run.start)
+            )
+            params = moved
         network = self.network(train)
-        learned = gradient.descend(network, self.training, params, train, valid, run)
+        learned = gradient.descend(network, self.training, params, train, valid, run, frozen=kept)
         learned.card["dead_units"] = evaluate.dead_units(network, learned.params, train)
         return learned
 

@@ -16,7 +16,7 @@ from cortseq._lazy import pd, xr
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.observations import Track, distribution, emission_of
-from cortseq.scoring import blocks, corners
+from cortseq.scoring import blocks, corners, together
 from cortseq.scoring.ladder import rung
 from cortseq.scoring.rows import COLUMNS, OPPONENTS, References, model_rows
 from cortseq.scoring.scored import Scored, best, choose, gather, join, shares
@@ -49,6 +49,7 @@ class Tables:
     budget: list[dict[str, Any]]  # budget.csv
     sessions: list[dict[str, Any]]  # a model each: what pooling over recordings needs
     corners: list[dict[str, Any]]  # corners.csv
+    together: list[dict[str, Any]]  # together.csv: what the differences of a session are made of
 
 
 def table(
@@ -110,7 +111,8 @@ def table(
             variants.append(row | {"share_chosen": float(again[n][:, i].mean())})
     budget = [row for n in names for row in _budget_rows(dataset, entries[n], chosen["null"], kind)]
     four = [row | {"dataset": dataset} for row in corners.rows(scored, given)]
-    return Tables(rows, variants, budget, [session(dataset, whole[n], given) for n in names], four)
+    pooled = [session(dataset, whole[n], given) for n in names]
+    return Tables(rows, variants, budget, pooled, four, together.parts(dataset, scored, given))
 
 
 _CHAINS = ("markov",)

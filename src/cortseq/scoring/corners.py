@@ -79,7 +79,7 @@ def rows(scored: list[list[Scored]], given: References) -> list[dict[str, Any]]:
                 "high": gain.high,
                 "p_value": gain.p_value,
                 "blocks": gain.pieces,
-                "few": _few((one, other), gain.smallest_p),
+                "few": few((one, other), gain.smallest_p),
                 "unit": METRICS[given.kind.metric].label,
                 "variant": one.variant,
                 "over": other.variant,
@@ -88,7 +88,7 @@ def rows(scored: list[list[Scored]], given: References) -> list[dict[str, Any]]:
     return found
 
 
-def _few(models: tuple[Scored, Scored], smallest_p: float) -> str:
+def few(models: tuple[Scored, Scored], smallest_p: float) -> str:
     """Return why nothing can be shown, "" where it can: as `words.outcome` says it of the comparison."""
     if smallest_p >= LEVEL:
         return FEW_BLOCKS

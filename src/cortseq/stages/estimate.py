@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Script, or task of a script -> the word under which its time is said.
 _WORDS = {
     **dict.fromkeys(("load", "preprocess", "split"), "reading"),
-    **dict.fromkeys(("fit", "score"), "fits"),
+    **dict.fromkeys(("fit", "fit_together", "score"), "fits"),
     **dict.fromkeys(("dynamics", "control", "refit"), "dynamics"),
     "forecasts": "forecasts",
     **dict.fromkeys(("memory", "generation", "ceilings", "quality", "cosmooth", "forgetting"), "other tasks"),

@@ -32,6 +32,33 @@ def fit(plan: Plan, dataset: str, variant: str, fold: int) -> Step:
     )
 
 
+def fit_together(plan: Plan, group: str, variant: str, fold: int) -> Step:
+    """Fit a variant to sessions that share a cell; each gets a fit of its own."""
+    sessions = plan.study.together[group].sessions
+    at: dict[str, Any] = {"variant": variant, "fold": fold}
+    checkpoint = plan.path("checkpoints", dataset=sessions[0], **at)
+    seconds = sum(plan.fit_seconds(plan.model(d, variant), plan.size(d)) for d in sessions)
+    return plan.step(
+        "fit_together",
+        f"together/{group}/{variant}/fold{fold}",
+        {of: [plan.path(of, dataset=d) for d in sessions] for of in ("trials", "splits")},
+        {f"params_{d}": plan.path("fits", dataset=d, **at) for d in sessions}
+        | {f"card_{d}": plan.path("cards", dataset=d, **at) for d in sessions}
+        | {f"curves_{d}": plan.path("curves", dataset=d, **at) for d in sessions},
+        key={"group": group, **at},
+        params=fitting(plan, sessions[0], variant) | {"checkpoint": checkpoint, "sessions": sessions},
+        modules=[plan.family(sessions[0], variant)],
+        cost=work.fit(plan.model(sessions[0], variant), seconds),
+        gpu=plan.on_gpu(plan.model(sessions[0], variant)),
+    )
+
+
+def shares(plan: Plan, dataset: str, variant: str) -> bool:
+    """Return whether a variant is fitted to a recording together with others."""
+    model = plan.model(dataset, variant)
+    return getattr(model, "across", None) is not None and getattr(model, "cell", "") == "learned"
+
+
 def score(plan: Plan, dataset: str, variant: str, fold: int) -> Step:
     """Score a fit."""
     key: dict[str, Any] = {"dataset": dataset, "variant": variant, "fold": fold}
@@ -48,9 +75,15 @@ def score(plan: Plan, dataset: str, variant: str, fold: int) -> Step:
 
 
 def earlier(plan: Plan, dataset: str, variant: str, fold: int) -> list[str]:
-    """Return the fit that a variant begins with: to the session before, where it asks for that."""
-    before = plan.study.before(dataset)
-    if before is None or not getattr(plan.model(dataset, variant), "after", None):
+    """Return the fit that a variant begins with, if any.
+
+    That is the one to the session before, or to a session whose cell is moved to this one.
+    """
+    model, before = plan.model(dataset, variant), plan.study.before(dataset)
+    across = getattr(model, "across", None)
+    if across is not None and not shares(plan, dataset, variant):
+        before = plan.study.together[across].sessions[0]
+    elif before is None or not getattr(model, "after", None):
         return []
     return [plan.path("fits", dataset=before, variant=variant, fold=fold)]
 

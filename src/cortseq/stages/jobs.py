@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cortseq import fetch, products
+from cortseq import fetch, plans, products
 from cortseq.products import TASKS, Facts
 from cortseq.stages.dynamics import control, dynamics, refit
-from cortseq.stages.fits import fit, score
+from cortseq.stages.fits import fit, fit_together, score, shares
 from cortseq.stages.plan import Plan
 from cortseq.stages.results import figure, figure_theory, theory
 from cortseq.stages.tasks import cosmooth, forgetting, quality, task
@@ -27,6 +27,8 @@ def jobs(plan: Plan) -> list[Batch]:
         found += _figures(plan, f"figures_{facts.dataset}", facts)
     phenomena = [[theory(plan, name), figure_theory(plan, name)] for name in plan.study.theory]
     found += _batches(plan, "theory", phenomena, minutes=240)
+    for group in plan.study.together:
+        found += _together(plan, group)
     found += _batches(plan, "forgetting", [[forgetting(plan, variant)] for variant in plan.whole.carried])
     return [*found, *(_figures(plan, "figures", plan.whole) if plan.compares else ())]
 
@@ -39,13 +41,26 @@ def _fits(plan: Plan, facts: Facts) -> list[Batch]:
     """Fits with their scores: of each fold those without networks in one job, networks by their cost."""
     found, dataset = [], facts.dataset
     for fold in range(plan.study.folds):
-        pairs = {v: [fit(plan, dataset, v, fold), score(plan, dataset, v, fold)] for v in facts.variants}
+        pairs = {v: [score(plan, dataset, v, fold)] for v in facts.variants}
+        for variant in facts.variants:
+            if not shares(plan, dataset, variant):
+                pairs[variant].insert(0, fit(plan, dataset, variant, fold))
         networks = [pairs[variant] for variant in facts.recurrent]
         plain = [step for v, pair in pairs.items() if v not in facts.recurrent for step in pair]
         # before tasks and figures, which are short: they fill the other cores while the last fits run
         asked = {"minutes": _LONG, "priority": 1}
         found += _batches(plan, f"fits_{dataset}_fold{fold}_plain", [plain], **asked)
         found += _batches(plan, f"fits_{dataset}_fold{fold}_networks", networks, **asked)
+    return found
+
+
+def _together(plan: Plan, group: str) -> list[Batch]:
+    """Fits of sessions that share a cell: apart from those of each, which may be scored in any order."""
+    variants = [variant for variant, name in plans.shared(plan.study).items() if name == group]
+    found: list[Batch] = []
+    for fold in range(plan.study.folds):
+        fits = [[fit_together(plan, group, variant, fold)] for variant in variants]
+        found += _batches(plan, f"together_{group}_fold{fold}", fits, minutes=_LONG, priority=1)
     return found
 
 

@@ -39,7 +39,7 @@ class Plan:
         self.study, self.scripts, self.out = study, scripts, f"results/{study.study}"
         self.sizes = dict(sizes or {})
         self.costs: dict[str, costs.Cost] = {}  # of every step that was asked for, by its name
-        self.variants = {name: study.variants(source.track) for name, source in study.datasets.items()}
+        self.variants = {name: study.variants(source.track, name) for name, source in study.datasets.items()}
         self.facts = plans.facts(study)
         self.whole = plans.whole(study)
         self.figures = figures.registry()

@@ -43,11 +43,11 @@ FAULTS = [
     ),
     Fault(
         "Calibrated intervals reach as far as the second largest of 20 misses.",
-        "_widened", "LEVEL * (len(known) + 1)", "LEVEL * len(known)", ("test_calibration.py",),
+        "_widened", "LEVEL * (len(known) + 1)", "LEVEL * len(known)", ("test_calibrated_intervals.py",),
     ),
     Fault(
         "A draw has values where the recording has gaps.",
-        "drawn", "np.where(known, run.values, old.values)", "run.values", ("test_calibration.py",),
+        "drawn", "np.where(known, run.values, old.values)", "run.values", ("test_calibrated_intervals.py",),
     ),
     Fault(
         "A sign is identified although its interval holds 0.",

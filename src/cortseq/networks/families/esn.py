@@ -55,10 +55,11 @@ class Esn(Recurrent):
 
     @model_validator(mode="after")
     def _nothing_carried(self) -> Self:
-        if self.after is not None:
-            raise ValueError(
-                "after: the cell of an esn is never trained, so a session hands nothing on -- leave it out"
-            )
+        for key in ("after", "across"):
+            if getattr(self, key) is not None:
+                raise ValueError(
+                    f"{key}: the cell of an esn is never trained, so sessions share nothing -- leave it out"
+                )
         return self
 
     def check_start(self, start: Fit, shape: dict[str, Any]) -> None:

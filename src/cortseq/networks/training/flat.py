@@ -1,7 +1,7 @@
 """All free parameters of a group of members as one tensor (member, n), for optimiser and checkpoint.
 
-The parameters of a recording, `p[name]`, are views of it, so a cell's code sees a plain dict; their `.grad` are
-views of one gradient. Recordings that share a cell have the same views of it.
+The parameters of a recording, `p[name]`, are views of it, so a cell's code sees a plain dict; their `.grad`
+are views of one gradient. Recordings that share a cell have the same views of it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Flat:
         return sum(place.stop - place.start for place in self.places[recording].values())
 
     def unpacked(self, flat: torch.Tensor, recording: int) -> Params:
-        """Return a tensor like `values` (member, n) as a recording's parameters with a member axis, on the CPU."""
+        """Return a tensor like `values` (member, n) as parameters of a recording, members first, on the CPU."""
         found = {name: value.clone() for name, value in self.recordings[recording].items()}
         for name, place in self.places[recording].items():
             found[name] = flat[:, place].reshape(found[name].shape).cpu().clone()

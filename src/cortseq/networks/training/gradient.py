@@ -113,8 +113,9 @@ def _learned(done: list[_Descent], recording: int, device: str, seconds: float) 
     failed = {str(m): why for d in done for m, why in d.failed.items()}
     roles, n_members = done[0].roles[recording], sum(len(d.members) for d in done)
     if len(failed) == n_members:
+        whys = "; ".join(sorted(set(failed.values())))
         raise CortseqError(
-            f"{roles.network.cell.family}: no member has a finite loss: {'; '.join(sorted(set(failed.values())))}",
+            f"{roles.network.cell.family}: no member has a finite loss: {whys}",
             key="learning_rate",
             value=roles.training.learning_rate,
             fix="lower learning_rate or clip",

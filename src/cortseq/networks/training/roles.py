@@ -49,10 +49,8 @@ class Roles:
         self.memory = network.memory if windows.limits(network.memory, session.train) else None
         self.train, self.forced = self._engines(self._drawn(1))
         self.rows = max(1, round(len(self.train) / len(self.data.y)))
-        limited = self.memory is not None
-        self.valid = self._engine(
-            windows.draw(session.valid, self.memory, seed, 0) if limited else session.valid
-        )
+        valid = session.valid
+        self.valid = self._engine(valid if self.memory is None else windows.draw(valid, self.memory, seed, 0))
 
     def _drawn(self, epoch: int) -> Data:
         """Return the training trials, or the windows of an epoch."""
@@ -95,7 +93,7 @@ class Roles:
         return noise.order(self.seed, member, self.epoch, len(self.train))
 
     def part(self, step: int, n_steps: int) -> slice:
-        """Return which trials of an epoch's order are those of a step: a batch, or fewer in each of more steps."""
+        """Return where the trials of a step are in an epoch's order: a batch, or fewer in more steps."""
         if n_steps == self.steps():
             return slice(step * self._batch, (step + 1) * self._batch)
         n = len(self.train)

@@ -1,0 +1,142 @@
+"""What sessions that share a cell gain by it, and whether a cell that was learned elsewhere serves a new one.
+
+A variant that is fitted across sessions is held against its twins in each session, which differ from it in
+nothing but the cell: one that was learned in that session alone, and on a held-out session one that was
+never learned. Two rows pool them: over these very sessions, restarts and trials being what varies, and over
+sessions like these, of which they are a sample.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cortseq._lazy import pd
+from cortseq.metrics import METRICS
+from cortseq.scoring.corners import few
+from cortseq.scoring.rows import References
+from cortseq.scoring.scored import Scored, join
+from cortseq.scoring.statistics import LEVEL, PairedDifference, Session, across_sessions, over_sessions
+
+COLUMNS = "group what dataset value low high p_value sessions blocks few unit variant over".split()
+THESE, OTHERS = "these sessions", "sessions like these"  # in the column `dataset`: pooled
+# (cell of the variant, cell of its twin) -> what the difference is, and how a sentence says it
+WHAT = {
+    ("shared", "own"): "one cell for all sessions over one for each",
+    ("moved", "own"): "a cell from other sessions over one learned here",
+    ("moved", "untrained"): "a cell from other sessions over one never learned",
+}
+_SAID = {
+    WHAT["shared", "own"]: ("a cell of its own", "shares its cell with other sessions"),
+    WHAT["moved", "own"]: ("a cell learned on this session", "has a cell learned on other sessions"),
+    WHAT["moved", "untrained"]: ("a cell that was never learned", "has a cell learned on other sessions"),
+}
+
+
+def cell(spec: dict[str, Any]) -> str:
+    """Return where the cell of a fit comes from: "shared", "moved", "own" or "untrained"."""
+    frozen = spec.get("cell") == "frozen"
+    if spec.get("across"):
+        return "moved" if frozen else "shared"
+    return "untrained" if frozen else "own"
+
+
+def parts(dataset: str, scored: list[list[Scored]], given: References) -> list[dict[str, Any]]:
+    """Return what the differences of one session are made of, a variant and one of its twins each.
+
+    Parameters
+    ----------
+    dataset : name of the recording.
+    scored : per variant, per fold, restarts of all folds beside each other.
+    given : what tells how two models of the recording are compared.
+    """
+    specs = [folds[0].card["model"] for folds in scored]
+    found = []
+    for spec, folds in zip(specs, scored, strict=True):
+        if not spec.get("across"):
+            continue
+        for other, twin in zip(specs, scored, strict=True):
+            what = WHAT.get((cell(spec), cell(other)))
+            if what is None or _alone(spec) != _alone(other):
+                continue
+            one, two = join(folds), join(twin)
+            gain = given.difference(one.test, two.test, one.test_events)
+            found.append(
+                {
+                    "group": spec["across"],
+                    "what": what,
+                    "dataset": dataset,
+                    "gain": gain,
+                    "session": Session(*_alike(one.test, two.test), one.test_events, **given.place),
+                    "few": few((one, two), gain.smallest_p),
+                    "metric": given.kind.metric,
+                    "variant": one.variant,
+                    "over": two.variant,
+                }
+            )
+    return found
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return as many restarts of both, (member, trial) each: one that failed is missing from one of them."""
+    n = min(len(a), len(b))
+    return a[:n], b[:n]
+
+
+def _alone(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a specification without what says whose cell it has."""
+    return {key: value for key, value in spec.items() if key not in ("across", "cell")}
+
+
+def table(found: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return together.csv: the differences of each session and, where there are several, of all.
+
+    Parameters
+    ----------
+    found : the `parts` of all recordings.
+    """
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for part in found:
+        groups.setdefault(tuple(part[k] for k in ("group", "what", "variant", "over")), []).append(part)
+    rows = []
+    for same in groups.values():
+        rows += [_row(part, part["gain"], 1) for part in same]
+        if len(same) > 1:
+            sessions, unit = [part["session"] for part in same], METRICS[same[0]["metric"]].nats
+            rows.append(_row(same[0] | {"dataset": THESE}, over_sessions(sessions).per(unit), len(same)))
+            rows.append(_row(same[0] | {"dataset": OTHERS}, across_sessions(sessions).per(unit), len(same)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _row(part: dict[str, Any], gain: PairedDifference, sessions: int) -> dict[str, Any]:
+    return {key: part[key] for key in ("group", "what", "dataset", "few", "variant", "over")} | {
+        "value": gain.estimate,
+        "low": gain.low,
+        "high": gain.high,
+        "p_value": gain.p_value,
+        "sessions": sessions,
+        "blocks": gain.pieces,
+        "unit": METRICS[part["metric"]].label,
+    }
+
+
+def sentences(found: pd.DataFrame, dataset: str) -> list[str]:
+    """Return what one session gains by a cell that it shares or was handed, in words.
+
+    Parameters
+    ----------
+    found : together.csv.
+    """
+    return [_sentence(row) for row in found[found["dataset"] == dataset].to_dict("records")]
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    other, has = _SAID[row["what"]]
+    size = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}] {row['unit']}"
+    start = f"{row['variant']} {has}. Against {row['over']} with {other} it"
+    if isinstance(row["few"], str) and row["few"]:
+        return f"{start} gains {size}, without a verdict ({row['few']})."
+    if row["p_value"] >= LEVEL:
+        return f"{start} is not shown to be better or worse ({size})."
+    return f"{start} is {'better' if row['value'] > 0 else 'worse'} by {size}."
