@@ -82,7 +82,7 @@ def test_guides_name_files_that_exist():
     """Relative to the guide, the project, the package or its networks; folders of results have their patterns."""
     folders = {pattern.split("/")[0] + "/" for pattern in products.PATHS.values()}
     package = ROOT / "src/cortseq"
-    places = [ROOT, package, package / "networks", package / "networks/training"]
+    places = [ROOT, package, package / "networks", package / "networks/training", ROOT / "workflow/scripts"]
     missing = [
         f"{guide}: {name}"
         for guide in GUIDES

@@ -135,7 +135,7 @@ def test_committed_studies_are_valid_and_follow_the_schema():
 
 def test_committed_studies_name_no_folder_of_this_machine():
     for file in (ROOT / "config").rglob("*.yaml"):
-        assert "shared" not in file.read_text()
+        assert "shared/" not in file.read_text()
 
 
 def test_check_exits_2_with_a_line_for_a_missing_file(tmp_path, capsys, monkeypatch):

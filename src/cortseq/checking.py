@@ -128,7 +128,7 @@ def size(found: dict[str, Any], fold: int = 0) -> Size:
     found : `facts` of the recording.
     """
     roles = found["folds"][fold]
-    shape = found["bins"][2], found["features"]
+    shape = found["bins"][2], found["kept"][fold]
     return Size(found["track"], roles["train"], roles["valid"], *shape, test=roles["test"])
 
 
@@ -190,6 +190,11 @@ def _is_small(plan: Study, source: Source) -> bool:
     return file.is_file() and file.stat().st_size <= _LARGE
 
 
+def _kept(fold: dict[str, Any], every: int) -> int:
+    """Return how many of the units or channels a fold keeps."""
+    return len(fold.get("units", fold.get("channels", range(every))))
+
+
 def facts(
     recording: xr.Dataset, manifest: dict[str, Any], source: Source, networks: int = 1
 ) -> dict[str, Any]:
@@ -207,12 +212,13 @@ def facts(
     valid = recording["valid"].values
     lengths = valid.shape[1] - valid[:, ::-1].argmax(1)
     n_pieces = [blocks.most(sum(len(f["test"]) for f in manifest["folds"]), manifest["continuous"])]
+    n_symbols = int(recording.attrs.get("n_symbols", 0))
     found: dict[str, Any] = {
         "track": kind,
         "trials": recording.sizes["trial"],
         "bins": [int(lengths.min()), float(np.median(lengths)), int(lengths.max())],
         "bin_s": width,
-        "features": len(rec.features(recording)) or int(recording.attrs.get("n_symbols", 0)),
+        "features": len(rec.features(recording)) or n_symbols,
         "valid_bins": int(valid.sum()),
         "missing_bins": int(lengths.sum() - valid.sum()),
         "memory_mb": round(sum(v.nbytes for v in recording.variables.values()) / 1e6, 3),
@@ -220,6 +226,8 @@ def facts(
         "covariates": _ranges(recording, recording.attrs.get("covariates", [])),
         "inputs": _inputs(recording),
         "folds": [{role: len(fold[role]) for role in splits.ROLES} for fold in manifest["folds"]],
+        "labels": rec.features(recording) if n_symbols else [],
+        "kept": [_kept(fold, len(rec.features(recording)) or n_symbols) for fold in manifest["folds"]],
         "dropped": manifest["folds"][0].get(
             "units_dropped", manifest["folds"][0].get("channels_dropped", {})
         ),

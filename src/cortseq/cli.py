@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from cortseq import checking, study
+    from cortseq import checking, sessions, study
     from cortseq.stages import estimate
 
     plan = study.read(given.config)
@@ -91,6 +91,7 @@ def _check(given: argparse.Namespace) -> int:
         found.append(facts)
         if not given.json:
             print("\n".join(checking.lines(facts)))
+    faults += sessions.unlike(plan, found)
     fits = sum(len(plan.variants(s.track, name)) for name, s in plan.datasets.items())
     fits *= plan.folds * bool(plan.models)
     sizes = {facts["dataset"]: checking.size(facts) for facts in found}

@@ -61,6 +61,29 @@ def faults(study: Study, models: Mapping[str, Sequence[Model]], file: Any) -> li
     return [str(CortseqError(what, file=file, **more)) for what, more in _faults(study, models)]
 
 
+def unlike(study: Study, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return faults, one line each, of sessions that cannot share a cell for what they hold.
+
+    Parameters
+    ----------
+    found : `checking.facts` of recordings.
+    """
+    from cortseq.networks.together import check_alike
+
+    known = {
+        f["dataset"]: {"track": f["track"], "bin_width": f["bin_s"], "features": f["labels"]} for f in found
+    }
+    said = []
+    for name, group in study.together.items():
+        shapes = {dataset: known[dataset] for dataset in group.every if dataset in known}
+        try:
+            if len(shapes) > 1:
+                check_alike(shapes)
+        except CortseqError as error:
+            said.append(f"together.{name}: {error}")
+    return said
+
+
 _Fault = tuple[str, dict[str, Any]]
 
 

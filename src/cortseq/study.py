@@ -359,7 +359,10 @@ def schema() -> dict[str, Any]:
         for name, field in properties.items():
             if name != "family":
                 properties[name] = {"anyOf": [field, {"type": "array", "items": dict(field), "minItems": 1}]}
-    top["$defs"] = definitions
+    names = {"type": "array", "items": {"type": "string"}, "minItems": 2}
+    groups = top["properties"]["together"]
+    groups["additionalProperties"] = {"anyOf": [groups["additionalProperties"], names]}
+    top["$defs"] = definitions | top.get("$defs", {})
     plain: dict[str, Any] = json.loads(json.dumps(top))
     return plain
 

@@ -8,6 +8,7 @@ sessions like these, of which they are a sample.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from cortseq.scoring.corners import few
 from cortseq.scoring.rows import References
 from cortseq.scoring.scored import Scored, join
 from cortseq.scoring.statistics import LEVEL, PairedDifference, Session, across_sessions, over_sessions
+from cortseq.scoring.words import FEW_BLOCKS, FEW_RESTARTS
 
 COLUMNS = "group what dataset value low high p_value sessions blocks few unit variant over".split()
 THESE, OTHERS = "these sessions", "sessions like these"  # in the column `dataset`: pooled
@@ -68,7 +70,7 @@ def parts(dataset: str, scored: list[list[Scored]], given: References) -> list[d
                     "what": what,
                     "dataset": dataset,
                     "gain": gain,
-                    "session": Session(*_alike(one.test, two.test), one.test_events, **given.place),
+                    "session": Session(one.test, two.test, one.test_events, **given.place),
                     "few": few((one, two), gain.smallest_p),
                     "metric": given.kind.metric,
                     "variant": one.variant,
@@ -78,10 +80,12 @@ def parts(dataset: str, scored: list[list[Scored]], given: References) -> list[d
     return found
 
 
-def _alike(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return as many restarts of both, (member, trial) each: one that failed is missing from one of them."""
-    n = min(len(a), len(b))
-    return a[:n], b[:n]
+def _paired(sessions: list[Session]) -> list[Session]:
+    """Return the sessions with as many restarts of each model: one that failed is missing in one of them."""
+    scores = [np.asarray(x) for s in sessions for x in (s.log_prob_a, s.log_prob_b)]
+    n = min(map(len, scores))
+    pairs = zip(sessions, scores[::2], scores[1::2], strict=True)
+    return [replace(s, log_prob_a=one[:n], log_prob_b=other[:n]) for s, one, other in pairs]
 
 
 def _alone(spec: dict[str, Any]) -> dict[str, Any]:
@@ -104,9 +108,18 @@ def table(found: list[dict[str, Any]]) -> pd.DataFrame:
         rows += [_row(part, part["gain"], 1) for part in same]
         if len(same) > 1:
             sessions, unit = [part["session"] for part in same], METRICS[same[0]["metric"]].nats
-            rows.append(_row(same[0] | {"dataset": THESE}, over_sessions(sessions).per(unit), len(same)))
-            rows.append(_row(same[0] | {"dataset": OTHERS}, across_sessions(sessions).per(unit), len(same)))
+            pooled = {THESE: over_sessions(_paired(sessions)), OTHERS: across_sessions(sessions)}
+            for name, gain in pooled.items():
+                why = _few_of_all([part["few"] for part in same], gain.smallest_p)
+                rows.append(_row(same[0] | {"dataset": name, "few": why}, gain.per(unit), len(same)))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _few_of_all(each: list[str], smallest_p: float) -> str:
+    """Return why sessions together show nothing: too few restarts in one, too few blocks in all of them."""
+    if smallest_p >= LEVEL:
+        return FEW_BLOCKS
+    return FEW_RESTARTS if FEW_RESTARTS in each else ""
 
 
 def _row(part: dict[str, Any], gain: PairedDifference, sessions: int) -> dict[str, Any]:

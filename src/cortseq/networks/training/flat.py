@@ -64,7 +64,7 @@ class Flat:
         return sum(place.stop - place.start for place in self.places[recording].values())
 
     def unpacked(self, flat: torch.Tensor, recording: int) -> Params:
-        """Return a tensor like `values` (member, n) as parameters of a recording, members first, on the CPU."""
+        """Return a tensor like `values` as parameters of a recording, (member, ...), on the CPU."""
         found = {name: value.clone() for name, value in self.recordings[recording].items()}
         for name, place in self.places[recording].items():
             found[name] = flat[:, place].reshape(found[name].shape).cpu().clone()
