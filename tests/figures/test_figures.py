@@ -11,7 +11,7 @@ from handmade import comparison, variants
 from matplotlib.colors import to_rgba
 
 from cortseq import recording as rec
-from cortseq.figures import style
+from cortseq.figures import base, style
 from cortseq.figures import trial as trial_figure
 
 PLACES = {"theory": "textbook.figures"}
@@ -173,26 +173,34 @@ def test_the_ladder():
     assert song.get_xlabel() == "gain over the null (bits/symbol)"
 
 
+def values_of(ax, name: str) -> float:
+    """The height that the name at the right edge points to."""
+    (text,) = (text for text in ax.texts if text.get_text() == name)
+    return float(text.xy[1])
+
+
 def test_order_of_the_chains():
     figure, shown = draw("order", variants=variants(), comparison=comparison().query("not averaged"))
     ring, song, wave = panels(figure)
     assert drawn(ring, [1, 2], [0.127, 0.113], color=style.RED)  # 4 states, test gain
     assert drawn(ring, [1, 2], [0.098, 0.092], color=style.RED)  # 8 states
-    assert drawn(song, [1, 3], [0.964, 0.952], color=style.RED)  # test loss
-    assert legend(ring) == ["4 states", "8 states", "rate", "lstm"]
+    assert drawn(song, [1, 3], [0.621, 0.633], color=style.RED)  # a gain, as on every other recording
+    assert legend(ring) == ["4 states", "8 states"] and texts(ring) == ["lstm", "rate"]
     assert drawn(ring, [0, 1], [0.228] * 2) and drawn(ring, [0, 1], [0.141] * 2)
-    assert drawn(song, [0, 1], [1.051] * 2)  # the network's loss
+    assert drawn(song, [0, 1], [0.534] * 2)  # the network's gain
+    for ax in (ring, song, wave):  # one colour a model, whatever its rank
+        assert drawn(ax, [0, 1], [values_of(ax, "rate")] * 2, color=style.BLUE)
     assert drawn(wave, [0, 1], [0.725] * 2)
     assert [ax.get_ylabel() for ax in (ring, song, wave)] == [
         "test gain over the null (bits/spike)",
-        "test loss (bits/symbol), lower is better",
+        "test gain over the null (bits/symbol)",
         "test gain over the null (nats/sample)",
     ]
     assert {ax.get_xlabel() for ax in (ring, song, wave)} == {"order of the chain"}
     assert ticks(song.xaxis) == ["1", "3"]
     values = shown.set_index(["dataset", "variant"])["value"]
-    assert values["ring", "markov_order1_states8"] == 0.098 and values["song", "markov_order3"] == 0.952
-    assert values["song", "rate"] == 1.051 and values["ring", "rate"] == 0.228
+    assert values["ring", "markov_order1_states8"] == 0.098 and values["song", "markov_order3"] == 0.633
+    assert values["song", "rate"] == 0.534 and values["ring", "rate"] == 0.228
     half = shown.set_index(["dataset", "variant"])["half_interval"]
     assert half["ring", "rate"] == pytest.approx((0.259 - 0.191) / 2)
     assert len(shown) == 7 + 2 + 1 + 1
@@ -204,10 +212,10 @@ def test_order_of_chains_that_are_not_swept_and_of_many_networks():
     rows["context"] = [8, 6]
     scores = comparison().query("not averaged and dataset == 'song'")
     network = scores[scores["role"] == "recurrent"].iloc[:1]
-    networks = [network.assign(variant=f"rnn{i}", loss=1.0 + i) for i in range(9)]
+    networks = [network.assign(model=f"rnn{i}", variant=f"rnn{i}", value=1.0 + i) for i in range(9)]
     figure, shown = draw("order", variants=rows, comparison=pd.concat([scores, *networks]))
     (song,) = panels(figure)
-    assert drawn(song, [8], [0.964], color=style.RED) and drawn(song, [6], [0.952], color=style.RED)
+    assert drawn(song, [8], [0.621], color=style.RED) and drawn(song, [6], [0.633], color=style.RED)
     assert ticks(song.xaxis) == ["6", "8"]
     for i in range(9):
         assert drawn(song, [0, 1], [1.0 + i] * 2)
@@ -326,7 +334,7 @@ def test_scores_further_ahead():
     assert drawn(ax, [1, 4], [0.44, 0.21], ls="-", color=style.BLUE)
     assert drawn(ax, [1, 4], [0.31, 0.11], ls="-", color=style.RED)  # that of chains in every figure
     assert drawn(ax, [1, 4], [0.12, 0.12], ls="--", color=style.GREY)
-    assert legend(ax) == ["psth (no past)", "markov (label chain)", "rate (sampled)"]
+    assert texts(ax) == ["markov (label chain)", "psth (no past)", "rate (sampled)"]  # from below
     hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
     assert [(*line.get_xydata()[0], line.get_color()) for line in hollow] == [(4, 0.21, style.BLUE)]
     assert ticks(ax.xaxis) == ["1", "4"]
@@ -335,10 +343,14 @@ def test_scores_further_ahead():
     low, high = ax.get_ylim()
     assert low < 0 and 0.47 < high < 0.6 and low > -0.5
     one, _ = draw("horizon", table=table[table["horizon"] == 1], metric="bits_per_spike")
-    assert legend(panels(one)[0]) == legend(ax)  # one horizon does not tell who knows no past
+    assert set(texts(panels(one)[0])) == set(texts(ax))  # one horizon does not tell who knows no past
     chains = [table[table["role"] == "markov"].assign(model=f"chain{i}") for i in range(6)]
     many, _ = draw("horizon", table=pd.concat([table, *chains]), metric="bits_per_spike")
-    assert len(legend(panels(many)[0])) == 9  # looks begin again, and do not end
+    assert len(texts(panels(many)[0])) == 9  # looks begin again, and do not end
+    far = table.copy()
+    far.loc[far["model"] == "psth", ["value", "low", "high"]] = -3.0
+    low, _ = draw("horizon", table=far, metric="bits_per_spike")
+    assert "psth (no past): -3.00, below the axis" in texts(panels(low)[0])
     symbols, _ = draw("horizon", table=table, metric="bits_per_symbol")
     assert panels(symbols)[0].get_xlabel() == "symbols ahead"
 
@@ -359,11 +371,11 @@ def test_gain_of_the_past():
     assert has_interval(left, [1, 5], [0.21, 0.07], [0.15, 0.05], [0.24, 0.11])
     assert has_interval(left, [1, 5], [0.29, 0.16], [0.26, 0.13], [0.37, 0.18])
     assert len(intervals(right)) == 1 and has_interval(right, [2], [0.09], [0.01], [0.12])
-    assert drawn(left, [1, 5], [0.21, 0.07], color=style.BLUE) and drawn(right, 2, 0.09, color=style.RED)
+    assert drawn(left, [1, 5], [0.21, 0.07], color=style.BLUE) and drawn(right, 2, 0.09, color=style.GREEN)
     assert left.get_title(loc="left") == "re-run: restarted k symbols before"
     assert right.get_title(loc="left") == "re-trained on windows of k symbols"
     assert left.get_xlabel() == right.get_xlabel() == "k (symbols)"
-    assert left.get_ylabel() == "gain of the whole past (bits/symbol)"
+    assert left.get_ylabel() == right.get_ylabel() == "gain of the whole past (bits/symbol)"
     assert ticks(left.xaxis) == ["1", "5"] and ticks(right.xaxis) == ["2"]
     assert legend(figure) == ["rate", "lstm"]
 
@@ -801,7 +813,7 @@ def test_gradients_and_what_the_state_tells(two):
     figure, table = draw("gradients", dissections=two)
     left, right = panels(figure)
     for k, (name, one) in enumerate(two.items()):
-        colour, lag = style.CYCLE[k], np.arange(1, 7)
+        colour, lag = (style.BLUE, style.GREEN)[k], np.arange(1, 7)
         bands = {}
         for kind in ("gradient_norm", "forget_path"):
             by_member = np.log(one[kind].values).mean(1)
@@ -837,7 +849,7 @@ def test_mean_field(two):
     (ax,) = panels(figure)
     for k, (name, one) in enumerate(two.items()):
         gain, fitted, shuffled = (one[v].values for v in ("gain", "weights_exponent", "shuffled_exponent"))
-        assert drawn(ax, gain, fitted, color=style.CYCLE[k])
+        assert drawn(ax, gain, fitted, color=(style.BLUE, style.GREEN)[k])
         assert has_interval(ax, gain, shuffled.mean(1), shuffled.min(1), shuffled.max(1))
         rows = rows_of(table, variant=name)
         columns = [
@@ -853,7 +865,8 @@ def test_mean_field(two):
     gains = np.linspace(0.9 * table["gain"].min(), 1.1 * table["gain"].max(), 80)
     assert drawn(ax, gains, [mean_field_map(g).lyapunov for g in gains], color="k")
     assert ax.get_ylabel() == "largest exponent (nats/step)" and ax.get_xlabel().startswith("gain")
-    assert legend(figure) == ["rate", "lstm", "fitted W", "shuffled W", "mean field"]
+    shuffles = f"shuffled W, mean and range of {shuffled.shape[1]}"
+    assert legend(figure) == ["rate", "lstm", "fitted W", shuffles, "mean field"]
     nothing, empty = draw("mean_field", dissections={})
     assert texts(panels(nothing)[0]) == ["no network of tanh units was chosen"] and empty.empty
 
@@ -1203,3 +1216,26 @@ def test_the_error_of_eulers_step():
     for r, run in enumerate(("0.5", "2.5"), 1):
         series = shown(table, "steps below and above the threshold", run, "measured")
         assert np.allclose(series, found["orbit"].values[r])
+
+
+def test_a_model_looks_the_same_in_every_figure_of_a_study():
+    """Its place in the study decides, not its rank or who else is drawn; networks never have the chains' red."""
+    models = [("null", "null"), ("markov", "markov"), ("glm", "baseline")]
+    models += [(f"rnn{i}", "recurrent") for i in range(8)]
+    found = style.looks(models)
+    assert found["markov"].colour == style.RED and found["rnn0"].colour == style.BLUE
+    networks = [found[f"rnn{i}"] for i in range(8)]
+    assert len(set(networks)) == 8 and style.RED not in {look.colour for look in networks}
+    table = comparison()
+    looks = base.looks(table)
+    assert looks["lstm"] == base.looks(table[table["model"] != "psth"])["lstm"] != looks["rate"]
+    assert looks["markov_order2"] == looks["markov"]
+
+
+def test_names_at_the_ends_of_lines_do_not_touch():
+    ax = style.figure(1, 1, 4, 3)[1][0, 0]
+    ax.set_ylim(0, 1)
+    style.name_ends(ax, [(name, 1.0, 0.9 + 0.001 * i, "k") for i, name in enumerate("abcd")])
+    places = [text.xyann[1] for text in ax.texts]
+    assert texts(ax) == list("abcd") and min(np.diff(places)) > 0.03 and max(places) <= 1
+    assert [text.xy[1] for text in ax.texts] == pytest.approx([0.9, 0.901, 0.902, 0.903])
