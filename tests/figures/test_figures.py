@@ -295,7 +295,11 @@ def test_units_of_the_network_against_the_chain():
     (ax,) = panels(figure)
     offsets = ax.collections[0].get_offsets()
     assert np.allclose(offsets, np.stack([expected["markov_order2"], expected["lstm"]], 1))
-    assert ax.get_xlabel() == "markov_order2 (bits/spike)" and ax.get_ylabel() == "lstm (bits/spike)"
+    assert ax.get_xlabel() == "expected counts of markov_order2\n(mean-rate score, bits/spike)"
+    assert ax.get_ylabel() == "expected counts of lstm\n(mean-rate score, bits/spike)"
+    lowest, highest = (f([*expected["lstm"], *expected["markov_order2"]]) for f in (min, max))
+    room = 0.08 * (highest - lowest)  # no empty quarters down to 0
+    assert ax.get_xlim() == ax.get_ylim() == pytest.approx((lowest - room, highest + room))
     above = sum(n > c for n, c in zip(expected["lstm"], expected["markov_order2"], strict=True))
     assert ax.get_title(loc="left") == f"{above} of 3 units above the diagonal"
     sizes = ax.collections[0].get_sizes()
@@ -723,7 +727,8 @@ def test_the_search_for_fixed_points(two):
             and rows["starts"].tolist() == [1, 2, 3] * 2
         )
     assert axes[0].get_ylabel() == "fixed points found" and axes[0].get_xlabel() == "starts"
-    assert axes[2].get_ylabel() == "largest |λ| at the point"
+    assert axes[2].get_ylabel() == "largest |λ| at the point" and axes[3].get_yscale() == "log"
+    assert axes[0].get_yscale() == "linear" and figure.get_figwidth() == style.PAGE
 
 
 def test_spectra_at_the_fixed_points(two):
@@ -920,7 +925,7 @@ def test_plastic_synapses(two):
         band = at_rate.argmax(1) > 0
         for unit in range(4):
             assert drawn(
-                response, [1, 10, 100], at_rate[unit], color=style.ORANGE if band[unit] else style.BLUE
+                response, [1, 10, 100], at_rate[unit], color=style.PINK if band[unit] else style.BLACK
             )
         assert response.get_title(loc="left") == f"{band.sum()} of 4 synapses pass a band"
         assert (
@@ -940,7 +945,10 @@ def test_plastic_synapses(two):
         "u x at a constant rate",
         "cue decoded (AUC)",
     ]
-    assert legend(figure) == ["release u x", "use u", "resource x", "from rates", "from u x"]
+    shown = legend(figure)
+    assert shown[:3] == ["release u x (median, 80 %)", "facilitation u", "resources x"]
+    assert set(shown[3:-2]) <= {"synapse with a peak (band-pass)", "falling synapse (low-pass)"} != set()
+    assert shown[-2:] == ["from rates", "from u x"]
 
 
 def test_models_against_seeds(two):

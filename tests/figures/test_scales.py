@@ -7,7 +7,8 @@ import xarray as xr
 from handmade import comparison
 from matplotlib.colors import to_rgba
 
-from cortseq.figures import bins, ceilings, pit, style, units
+from cortseq.figures import bins, ceilings, horizon, pit, style, units
+from cortseq.products import Facts
 
 
 def ticks(axis):
@@ -35,7 +36,9 @@ def test_scores_beside_the_mean_of_all_other_trials(rows):
     assert ticks(left.yaxis) == ["markov", "lstm", "rate", "psth"]
     green = [line for line in left.lines if to_rgba(line.get_color()) == to_rgba(style.GREEN)]
     assert [float(line.get_xdata()[0]) for line in green] == [pytest.approx(0.4)]
-    assert right.lines[0].get_ydata().tolist() == [0.2, 0.7]
+    assert right.lines[0].get_ydata().tolist() == [0.2, 0.7] and right.get_xlabel() == "units, sorted"
+    labels, _ = ceilings.draw(rows.assign(metric="bits_per_symbol"), pd.DataFrame([*folds, *units]))
+    assert labels.axes[1].get_xlabel() == "symbols, sorted"
     assert table.set_index("what").loc["oracle", ["low", "high"]].tolist() == pytest.approx([0.3, 0.5])
 
 
@@ -76,7 +79,7 @@ def test_gains_by_time_and_condition():
     assert time.get_xlabel() == "gain over markov (nats/sample)" and len(table) == 3
     assert time.get_title(loc="left") == "time in the trial (s)"
     figure, _ = units.draw(empty, pd.DataFrame(made), "bits_per_symbol")
-    assert figure.axes[0].get_title(loc="left") == "place in the sequence (labels)"
+    assert figure.axes[0].get_title(loc="left") == "place in the sequence (symbols)"
 
 
 def test_bin_widths_in_bits_per_second():
@@ -106,3 +109,15 @@ def test_bin_widths_in_bits_per_second():
     assert np.allclose(ax.containers[0][0].get_ydata(), [6, 24])
     empty, _ = bins.draw(pd.DataFrame([other]))
     assert empty.axes[0].texts[0].get_text() == "only counts have bits per second"
+
+
+@pytest.mark.parametrize(
+    ("track", "said"),
+    [("counts", ("units", "s after its start")), ("symbols", ("symbols", "symbols after its start"))],
+)
+def test_captions_have_the_words_of_the_track(track, said):
+    facts = Facts(track=track)
+    assert f"for each of the {said[0]} (" in ceilings.FIGURE.text(facts)
+    assert said[1] in units.FIGURE.text(facts)
+    assert ("spike" in units.FIGURE.text(facts)) == (track == "counts")
+    assert f"several {'bins' if track == 'counts' else 'symbols'} ahead" in horizon.FIGURE.text(facts)
