@@ -406,7 +406,9 @@ def test_free_runs():
         )
         assert drawn(ax, [ruler] * 2, [0, 1], color="k") and ax.get_title(loc="left") == "PSTH"
     assert ticks(correlation.yaxis) == ["markov", "rate"]
-    assert correlation.get_xlabel() == "correlation (1 is best)" and error.get_xlabel() == "error (0 is best)"
+    assert correlation.get_xlabel() == "correlation (1 is best)" and (
+        error.get_xlabel() == "rms error / rms recorded\n(0 is best)"
+    )
 
 
 def _forgetting_table() -> pd.DataFrame:
@@ -507,7 +509,7 @@ def test_a_trial_of_symbols():
         bits = -np.log2(share[i, 0, np.arange(4), sequences[0]]).mean()
         name = ("lstm", "markov")[i]
         assert ax.get_title(loc="left").startswith(
-            f"{name}: {bits:.2f} bits/symbol in this sequence (trial 0)"
+            f"{name}: loss {bits:.2f} bits/symbol here (trial 0; 0 is best)"
         )
     assert bar_labels(figure) == ["predicted probability"]
     cell = shown.set_index(["panel", "feature", "time"])["value"]
@@ -651,7 +653,7 @@ def test_phase_portraits(two):
             one["shared"].values[0],
         )
         for i in range(3):
-            face, size = ("black" if stable[i] else "white"), (5 if shared[i] >= 0.5 else 2.5)
+            face, size = ("black" if stable[i] else "white"), (6 if shared[i] >= 0.5 else 3.5)
             assert drawn(ax, *points[i], marker="o", mfc=face, ms=size)
         slow = (one["slow_points"].values[0] - one["mean"].values) @ one["components"].values[:2].T
         conditions = one["condition_projected"].values[:, :2]
@@ -744,15 +746,16 @@ def test_spectra_at_the_fixed_points(two):
         )
         assert np.allclose(rows["tau"], tau.ravel()) and np.allclose(rows["frequency"], frequency.ravel())
         assert rows["point"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-        for stable, colour in ((1.0, style.BLUE), (0.0, style.RED)):
+        for stable, colour, marker in ((1.0, style.BLUE, "."), (0.0, style.RED, "o")):
             mine = np.repeat(one["stable"].values[0] == stable, 3).reshape(3, 3)
-            assert drawn(plane, values.real[mine], values.imag[mine], color=colour, marker=".")
+            assert drawn(plane, values.real[mine], values.imag[mine], color=colour, marker=marker)
             decays = mine & (tau > 0)
-            assert drawn(modes, tau[decays], frequency[decays], color=colour, marker=".")
+            assert drawn(modes, tau[decays], frequency[decays], color=colour, marker=marker)
         angle = np.linspace(0, 2 * np.pi, 200)
         centre, radius = one["jacobian_disc"].values[0]
         assert drawn(plane, np.cos(angle), np.sin(angle), ls="-")
         assert drawn(plane, centre + radius * np.cos(angle), radius * np.sin(angle), ls="--")
+        assert plane.get_xlim()[1] >= min(abs(centre) + radius, 3.0)  # the disc is not cut
         assert plane.get_title(loc="left") == f"{name}\nmap: closed (mean)"
         assert modes.get_xlabel() == "time constant (s)" and plane.get_xlabel() == "real part"
     assert axes[0].get_ylabel() == "imaginary part" and axes[2].get_ylabel() == "frequency (Hz)"
@@ -978,8 +981,8 @@ def test_models_against_seeds(two):
     members = rows_of(table, kind="members")
     assert np.allclose(members["distance"], apart.ravel())
     between, within = apart[:2, 2:].mean(), (apart[0, 1] + apart[2, 3]) / 2
-    assert ratio.images[0].get_array()[1, 0] == pytest.approx(between / within)
-    assert texts(ratio) == [f"{between / within:.1f}"] and ratio.texts[0].get_position() == (0, 1)
+    assert ratio.images[0].get_array()[0, 0] == pytest.approx(between / within)
+    assert texts(ratio) == [f"{between / within:.1f}"] and ratio.texts[0].get_position() == (0, 0)
     assert rows_of(table, kind="models")["ratio"].tolist() == [pytest.approx(between / within)]
 
     shown = np.asarray(points.images[0].get_array())
@@ -995,8 +998,9 @@ def test_models_against_seeds(two):
     cell = rows_of(table, kind="states told").set_index(["a", "b"])["value"]
     assert cell["rate", "lstm"] == pytest.approx(shown[0, 1])
     assert bar_labels(figure) == ["Wasserstein distance", "ratio", "R²", "share"]
-    for ax in (matrix, ratio, told, points):
+    for ax in (matrix, told, points):
         assert ticks(ax.yaxis) == ["rate", "lstm"] == ticks(ax.xaxis)
+    assert ticks(ratio.yaxis) == ["lstm"] and ticks(ratio.xaxis) == ["rate"]  # no empty row or column
 
 
 def test_states_told_by_a_linear_map_go_from_row_to_column():
@@ -1247,3 +1251,22 @@ def test_names_at_the_ends_of_lines_do_not_touch():
     places = [text.xyann[1] for text in ax.texts]
     assert texts(ax) == list("abcd") and min(np.diff(places)) > 0.03 and max(places) <= 1
     assert [text.xy[1] for text in ax.texts] == pytest.approx([0.9, 0.901, 0.902, 0.903])
+
+
+def test_spectra_of_many_networks_fit_the_page_and_say_where_there_is_no_disc(two):
+    one = next(iter(two.values()))
+    many = {f"rnn{i}": one.drop_vars("jacobian_disc") if i == 1 else one for i in range(6)}
+    figure, table = draw("jacobian_spectra", dissections=many)
+    axes = panels(figure)
+    assert figure.get_figwidth() == style.PAGE and len(axes) == 12 and table["variant"].nunique() == 6
+    titles = [ax.get_title(loc="left") for ax in axes if ax.get_title(loc="left")]
+    assert [title.split("\n")[0] for title in titles] == list(many)
+    assert ["no disc" in title for title in titles] == [name == "rnn1" for name in many]
+
+
+def test_points_outside_of_the_plane_are_counted(two):
+    one = next(iter(two.values())).copy(deep=True)
+    one["plane_points"].values[1, 0] = 1e6
+    figure, _ = draw("members", dissections={"rate": one})
+    titles = [ax.get_title(loc="left") for ax in panels(figure)]
+    assert titles[1] == "member 2, 1 point outside" and "outside" not in titles[0]

@@ -7,7 +7,24 @@ import xarray as xr
 from handmade import comparison
 from matplotlib.colors import to_rgba
 
-from cortseq.figures import bins, ceilings, horizon, pit, style, units
+from cortseq.figures import (
+    bins,
+    ceilings,
+    curves,
+    generation,
+    gradients,
+    horizon,
+    mean_field,
+    memory,
+    pit,
+    release,
+    states,
+    style,
+    trial,
+    twins,
+    units,
+    weight_spectra,
+)  # fmt: skip
 from cortseq.products import Facts
 
 
@@ -61,6 +78,9 @@ def test_goodness_of_fit_of_all_models(rows):
     assert middle.lines[0].get_xdata()[0] == pytest.approx(pit.LIMIT / 20)
     assert sorted(set(np.round(right.collections[0].get_offsets()[:, 0], 3))) == [0.9, 1.9]
     assert len(table) == 3 * 24
+    low, high = left.get_ylim()  # the deviations from 1 fill the panel
+    widest = max(np.abs(t.loc[t["quantity"] == "pit", "value"] * 20 - 1).max() for t in tables)
+    assert 1 - low == pytest.approx(max(0.1, 1.15 * widest)) and high > 1 + widest
 
 
 def test_gains_by_time_and_condition():
@@ -121,3 +141,19 @@ def test_captions_have_the_words_of_the_track(track, said):
     assert said[1] in units.FIGURE.text(facts)
     assert ("spike" in units.FIGURE.text(facts)) == (track == "counts")
     assert f"several {'bins' if track == 'counts' else 'symbols'} ahead" in horizon.FIGURE.text(facts)
+    assert f"last k {'bins' if track == 'counts' else 'symbols'}" in memory.FIGURE.text(facts)
+    assert f"Each {'bin' if track == 'counts' else 'symbol'} is predicted" in trial.FIGURE.text(facts)
+    assert ("quarter of its values" in states.FIGURE.text(facts)) == (track == "counts")
+
+
+def test_captions_explain_what_is_drawn():
+    for figure, words in (
+        (curves, ("dropout", "1 bit = 0.69 nats", "An echo state network has no curve")),
+        (gradients, ("Dashed", "Shading", "Grey line")),
+        (mean_field, ("Bars span",)),
+        (generation, ("over that of the recording", "Octaves")),
+        (release, ("80 % of its units", "first restart")),
+        (twins, ("a colour for each random restart",)),
+        (weight_spectra, ("of the first random restart",)),
+    ):
+        assert all(word in figure.FIGURE.text(Facts(track="counts")) for word in words)

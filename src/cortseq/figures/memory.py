@@ -85,15 +85,20 @@ def applies(facts: Facts) -> bool:
     return bool(facts.tasks.get("memory"))
 
 
+def _caption(facts: Facts) -> str:
+    steps = f"{TRACKS[facts.track].step}s"
+    return (
+        f"Score with the whole past minus score with the last k {steps}: above zero, {steps} further back "
+        f"than k help the prediction. Left: the same network restarted from its start state k {steps} "
+        "before each prediction; it was not trained for that, so a gain here can also be the cost of the "
+        f"restart. Right: networks trained on windows of k {steps}, a fair comparison. A claim of long "
+        "memory needs a gain that stays above zero on the right."
+    )
+
+
 FIGURE = base.Figure(
     title="What the distant past is worth",
-    caption=(
-        "Score with the whole past minus score with the last k bins: above zero, bins further back than k "
-        "help the prediction. Left: the same network restarted from its start state k bins before each "
-        "prediction; it was not trained for that, so a gain here can also be the cost of the restart. "
-        "Right: networks trained on windows of k bins, a fair comparison. A claim of long memory needs a "
-        "gain that stays above zero on the right."
-    ),
+    caption=_caption,
     needs=("comparison", "variants", "memory", "cards", "scores"),
     applies=applies,
     read=read,
