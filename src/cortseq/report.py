@@ -32,8 +32,9 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
         "source": source.get("file") or f"{source.get('source')} ({source.get('kind', '')})",
     }
     if track.has_labels:
-        rows["labels"] = f"{recording.attrs['n_symbols']}: {', '.join(recording.attrs.get('labels', []))}"
-        rows["symbols"] = f"{int(valid.sum())}"
+        names = ", ".join(recording.attrs.get("labels", []))
+        rows["alphabet"] = f"{recording.attrs['n_symbols']} symbols: {names}"
+        rows["symbols"] = f"{int(valid.sum())} in all"
     else:
         width = recording.attrs["bin_width"]
         rows["bin"] = f"{width * 1e3:g} ms, {valid.sum() * width:.0f} s in all"

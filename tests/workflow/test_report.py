@@ -717,8 +717,8 @@ def test_facts_of_symbols_and_signals():
     fold = {"train": [0], "valid": [1], "test": [2], "guard": []}
     symbols = rec.from_symbols([np.array([0, 1, 1]), np.array([2, 0]), np.array([1, 2, 0, 1])], n_symbols=3)
     rows = report.facts(symbols, {"folds": [fold], "stratified_by": None})
-    assert rows["trials"] == "3 of 2 to 4 symbols" and rows["symbols"] == "9"
-    assert rows["labels"].startswith("3: ") and rows["roles"] == "1 train, 1 valid, 1 test"
+    assert rows["trials"] == "3 of 2 to 4 symbols" and rows["symbols"] == "9 in all"
+    assert rows["alphabet"].startswith("3 symbols: ") and rows["roles"] == "1 train, 1 valid, 1 test"
     signal = rec.from_signal(np.random.default_rng(0).normal(size=(3, 5, 4)), bin_width=0.1)
     fold |= {"channels": [0, 1, 3], "channels_dropped": {"constant": 1}}
     rows = report.facts(signal, {"folds": [fold], "stratified_by": None})

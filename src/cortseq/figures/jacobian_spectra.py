@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Stable points above unstable ones, which are more, small and hollow: none hides the other.
 _DOTS: dict[float, dict[str, Any]] = {
-    1.0: {"marker": ".", "color": style.BLUE, "ms": 4, "zorder": 3},
-    0.0: {"marker": "o", "color": style.RED, "ms": 2.5, "mfc": "none", "mew": 0.5},
+    1.0: {"marker": ".", "color": style.BLUE, "ms": 2.5, "zorder": 3},
+    0.0: {"marker": "o", "color": style.RED, "ms": 3, "mfc": "none", "mew": 0.5},
 }
 _REACH = 3.0  # of the axes: one wild eigenvalue must not hide the unit circle
 
@@ -88,6 +88,8 @@ def _plane(ax: Axes, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
         ax.plot(centre + radius * np.cos(angle), radius * np.sin(angle), "--", color="0.4", lw=0.8)
     ax.set_aspect("equal")
     disc = "" if known else "; no disc"
+    if radius - abs(centre) > _REACH:  # around all that is shown
+        disc = f"; disc of radius {radius:.0f}"
     ax.set_title(f"{style.wrapped(name, 30)}\nmap: {one.attrs['map']}{disc}", loc="left", fontsize=7.5)
     ax.set_xlabel("real part")
     if table.empty:

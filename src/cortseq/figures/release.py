@@ -47,7 +47,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
         for ax in axes.flat:
             handles, names = ax.get_legend_handles_labels()
             named |= {name: h for name, h in zip(names, handles, strict=True) if name not in named}
-        fig.legend(named.values(), named, loc="outside lower center", ncols=min(3, n + 1))
+        fig.legend(named.values(), named, loc="outside lower center", ncols=2 if n > 1 else 1)
         fig.suptitle("map: open (recorded input)", fontsize=7, color="0.4")
     return fig, pd.concat(tables, ignore_index=True)
 

@@ -55,7 +55,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
 def _title(spectra: dict[str, list[Any]]) -> str:
     """Title of the ratios; it says where no number can be bold, whatever the data."""
     sizes = sorted((len(rows) for rows in spectra.values() if len(rows) > 1), reverse=True)[:2]
-    title = "spectra (closed): between models / seeds"
+    title = "spectra (closed): between models / members of one"
     if len(sizes) < 2:
         return title
     ways = comb(sum(sizes), sizes[0])
@@ -63,7 +63,7 @@ def _title(spectra: dict[str, list[Any]]) -> str:
     return (
         title
         if smallest < 0.05
-        else f"{title}\nnone bold: {sizes[0]} + {sizes[1]} seeds reach p = {smallest:.2g}"
+        else f"{title}\nnone bold: {sizes[0]} + {sizes[1]} members reach p = {smallest:.2g}"
     )
 
 
