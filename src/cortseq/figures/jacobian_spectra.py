@@ -53,7 +53,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
                 modes.set_ylabel(_frequency_label(one))
         dots = [Line2D([], [], ls="none", **look) for look in _DOTS.values()]
         names = ["eigenvalues at stable fixed points", "at unstable fixed points"]
-        lines = [Line2D([], [], color="0.6", lw=0.8), Line2D([], [], color="0.4", lw=0.8, ls="--")]
+        lines = [Line2D([], [], color="0.6", lw=0.8), Line2D([], [], color="k", lw=0.8, ls="--")]
         names += ["unit circle", "bulk without structure"]
         fig.legend([*dots, *lines], names, loc="outside lower center", ncols=4)
     return fig, pd.concat(tables, ignore_index=True)
@@ -85,7 +85,8 @@ def _plane(ax: Axes, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
     known = "jacobian_disc" in one and np.isfinite(one["jacobian_disc"].values[0]).all()
     centre, radius = one["jacobian_disc"].values[0] if known else (0.0, 0.0)
     if known:
-        ax.plot(centre + radius * np.cos(angle), radius * np.sin(angle), "--", color="0.4", lw=0.8)
+        # over the points, which may cover it
+        ax.plot(centre + radius * np.cos(angle), radius * np.sin(angle), "--k", lw=0.8, zorder=4)
     ax.set_aspect("equal")
     disc = "" if known else "; no disc"
     if radius - abs(centre) > _REACH:  # around all that is shown
