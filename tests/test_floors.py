@@ -26,7 +26,7 @@ FLOORS = [
     {"study"},
     {"report", "inspecting", "checking", "plans", "stages"},
     {"proposing", "pairing", "outline", "reading"},
-    {"textbook", "figures"},
+    {"textbook", "figures", "verdicts"},
     {"scoring", "dynamics"},
     {"preprocess", "splits", "fetch", "signs"},
     {"sources"},
@@ -36,7 +36,8 @@ FLOORS = [
     {"theory", "processes"},
     {
         "store", "recording", "data", "scaling", "flow", "traced", "matrices", "timing", "checks", "binning",
-        "plugins", "products", "entries", "yamlfile", "download", "jobs", "steps", "remembering", "cortseq",
+        "numbers", "plugins", "products", "entries", "yamlfile", "download", "jobs", "steps", "remembering",
+        "cortseq",
     },
     {"observations"},
     {"errors", "metrics", "memory", "compiled", "_lazy"},

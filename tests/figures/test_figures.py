@@ -137,7 +137,8 @@ def test_scores_of_every_model():
     colours = {"recurrent": style.BLUE, "markov": style.RED, "baseline": style.GREY, "null": "#C8C8C8"}
     for row in table.query("dataset == 'ring'").itertuples():
         y, colour = heights[row.model], colours[row.role]
-        assert drawn(ring, [row.low, row.high], [y, y], color=colour)
+        assert drawn(ring, [row.low, row.high], [y, y], color=colour, ls="-")
+        assert drawn(ring, [row.low, row.high], [y, y], color=colour, marker="|")
         assert drawn(ring, row.value, y, color=colour, marker="o")
     assert drawn(ring, [0.64] * 2, [0, 1], ls="-", color="k") and drawn(ring, [0.83] * 2, [0, 1], ls=":")
     assert legend(ring) == ["exact filter 0.64", "true rates 0.83"]

@@ -82,8 +82,9 @@ def applies(facts: Facts) -> bool:
 
 
 def _caption(facts: Facts) -> str:
-    feature = _FEATURES[TRACKS[facts.track].metric]
-    past = "the symbols before it in the same trial" if feature == "symbols" else "the activity of that trial"
+    track = TRACKS[facts.track]
+    feature = _FEATURES[track.metric]
+    past = "the symbols before it in the same trial" if track.has_labels else "the activity of that trial"
     return (
         "A scale for the scores of a recording. Left: the models (dots; bars: 95 % intervals) and, in "
         "green, what a mean response made of all other trials of the same condition would score on the same "

@@ -79,7 +79,7 @@ def _knows_no_past(model: str, rows: pd.DataFrame) -> bool:
 def _line(ax: Axes, line: pd.DataFrame, kind: str, look: style.Look, dashes: str) -> None:
     """Draw one model's forecasts of one kind; thin, if it is neither a network nor a chain."""
     aside = line["role"].iloc[0] == "baseline"
-    common = {"marker": look.marker, "color": look.colour, "ms": 3 if not aside else 2.5}
+    common: dict[str, Any] = {"marker": look.marker, "color": look.colour, "ms": 3 if not aside else 2.5}
     if kind == "plug-in":
         ax.plot(line["horizon"], line["value"], ls=":", lw=1, mfc="none", mew=0.6, **common)
         return

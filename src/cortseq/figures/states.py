@@ -103,7 +103,11 @@ def _panel(ax: Axes, name: str, one: xr.Dataset) -> Any:
         for alike, size in ((True, 6), (False, 3.5)):
             mine = (one["stable"].values[0] == stable) & (common == alike) & inside
             # a white rim sets filled circles off from dark lines, a coloured one the open circles
-            look = {"mfc": face, "mec": "white" if stable else style.RED, "mew": 0.5 if stable else 1.1}
+            look: dict[str, Any] = {
+                "mfc": face,
+                "mec": "white" if stable else style.RED,
+                "mew": 0.5 if stable else 1.1,
+            }
             ax.plot(*points[mine].T, "o", ms=size, ls="none", zorder=3, **look)
     _slow(ax, one, x)
     _conditions(ax, one, x)
