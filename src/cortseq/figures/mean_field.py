@@ -59,7 +59,7 @@ def draw(
             Line2D([], [], marker="o", ls="none", ms=4, mfc="white", mec="0.3", label=shuffled),
             Line2D([], [], color="k", lw=0.9, label="mean field"),
         ]
-        fig.legend(handles=[*marks, *kinds], loc="outside lower center", ncols=3)
+        fig.legend(handles=[*marks, *kinds], loc="outside lower center", ncols=2)
     return fig, table
 
 
