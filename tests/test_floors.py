@@ -27,7 +27,7 @@ FLOORS = [
     {"sessions"},
     {"report", "inspecting", "checking", "plans", "stages"},
     {"proposing", "pairing", "outline", "reading"},
-    {"textbook", "figures"},
+    {"textbook", "figures", "verdicts"},
     {"scoring", "dynamics"},
     {"preprocess", "splits", "fetch", "signs"},
     {"sources"},
@@ -37,7 +37,8 @@ FLOORS = [
     {"theory", "processes"},
     {
         "store", "recording", "data", "scaling", "flow", "traced", "matrices", "timing", "checks", "binning",
-        "plugins", "products", "entries", "yamlfile", "download", "jobs", "steps", "remembering", "cortseq",
+        "numbers", "plugins", "products", "entries", "yamlfile", "download", "jobs", "steps", "remembering",
+        "cortseq",
     },
     {"observations"},
     {"errors", "metrics", "memory", "compiled", "_lazy"},

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cortseq import checks, signs
+from cortseq import checks, numbers, signs, verdicts
 from cortseq import recording as rec
 from cortseq._lazy import pd, xr
 from cortseq.metrics import METRICS
@@ -32,22 +32,25 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
         "source": source.get("file") or f"{source.get('source')} ({source.get('kind', '')})",
     }
     if track.has_labels:
-        rows["labels"] = f"{recording.attrs['n_symbols']}: {', '.join(recording.attrs.get('labels', []))}"
-        rows["symbols"] = f"{int(valid.sum())}"
+        names = ", ".join(recording.attrs.get("labels", []))
+        rows["alphabet"] = f"{recording.attrs['n_symbols']} symbols: {names}"
+        rows["symbols"] = f"{int(valid.sum())} in all"
     else:
         width = recording.attrs["bin_width"]
         rows["bin"] = f"{width * 1e3:g} ms, {valid.sum() * width:.0f} s in all"
     if track.has_events:
         kept = recording.isel(unit=fold["units"])
         rate = kept["counts"].values[valid].mean(0) / recording.attrs["bin_width"]
-        rows["units"] = f"{len(rate)}, {rate.min():.2f} to {rate.max():.1f} Hz (median {np.median(rate):.1f})"
+        places = 1 if rate.min() >= 1 else 2
+        slow, middle, fast = (f"{f(rate):.{places}f}" for f in (np.min, np.median, np.max))
+        rows["units"] = f"{len(rate)}, {slow} to {fast} Hz (median {middle})"
         dropped = {k: v for k, v in fold["units_dropped"].items() if v}
         if dropped:
             rows["units dropped"] = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in dropped.items())
     if track.has_scale:
         constant = fold["channels_dropped"]["constant"]
         rows["channels"] = str(len(fold["channels"])) + (
-            f" ({constant} constant ones dropped)" if constant else ""
+            f" ({constant} constant one{'s' * (constant != 1)} dropped)" if constant else ""
         )
     if rec.dirt(recording):
         rows["dirt"] = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in rec.dirt(recording).items())
@@ -129,8 +132,14 @@ def _lines(table: pd.DataFrame | None, dataset: Any) -> list[dict[Any, Any]]:
 
 
 def _compared(rows: pd.DataFrame) -> dict[str, Any]:
+    ordered = rows.sort_values("value", ascending=False, kind="stable")
+    names = [
+        f"{variant.removesuffix('_averaged')} (averaged)" if averaged else variant
+        for variant, averaged in zip(ordered["variant"], ordered["averaged"], strict=True)
+    ]
     return {
-        "rows": rows.sort_values("value", ascending=False, kind="stable").to_dict("records"),
+        "rows": ordered.assign(shown=names).to_dict("records"),
+        "verdicts": verdicts.grouped(ordered.to_dict("records")),
         "unit": METRICS[rows["metric"].iloc[0]].label,
         "metric": rows["metric"].iloc[0],
         "blocks": words.blocks(rows),
@@ -198,8 +207,10 @@ def _environment() -> Any:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["num"] = _number
+    environment.filters["num"] = numbers.written
+    environment.globals |= {"decimals": numbers.decimals, "interval": numbers.interval}
     environment.filters["sentence"] = _in_code
+    environment.filters["breakable"] = _breakable
     return environment
 
 
@@ -225,14 +236,15 @@ def inline(svg: str, name: str) -> str:
     )
 
 
+def _breakable(name: str) -> Any:
+    """Return a name that may break into lines after its underscores."""
+    from markupsafe import Markup, escape
+
+    return Markup(str(escape(name)).replace("_", "_<wbr>"))
+
+
 def _in_code(text: str) -> Any:
     """Return text with what stands in backquotes as code."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
-
-
-def _number(value: Any, digits: int = 3, sign: bool = False) -> str:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return "–"
-    return f"{value:{'+' if sign else ''}.{digits}f}"

@@ -11,7 +11,7 @@ from handmade import comparison, variants
 from matplotlib.colors import to_rgba
 
 from cortseq import recording as rec
-from cortseq.figures import style
+from cortseq.figures import base, style
 from cortseq.figures import trial as trial_figure
 
 PLACES = {"theory": "textbook.figures"}
@@ -137,7 +137,8 @@ def test_scores_of_every_model():
     colours = {"recurrent": style.BLUE, "markov": style.RED, "baseline": style.GREY, "null": "#C8C8C8"}
     for row in table.query("dataset == 'ring'").itertuples():
         y, colour = heights[row.model], colours[row.role]
-        assert drawn(ring, [row.low, row.high], [y, y], color=colour)
+        assert drawn(ring, [row.low, row.high], [y, y], color=colour, ls="-")
+        assert drawn(ring, [row.low, row.high], [y, y], color=colour, marker="|")
         assert drawn(ring, row.value, y, color=colour, marker="o")
     assert drawn(ring, [0.64] * 2, [0, 1], ls="-", color="k") and drawn(ring, [0.83] * 2, [0, 1], ls=":")
     assert legend(ring) == ["exact filter 0.64", "true rates 0.83"]
@@ -173,26 +174,34 @@ def test_the_ladder():
     assert song.get_xlabel() == "gain over the null (bits/symbol)"
 
 
+def values_of(ax, name: str) -> float:
+    """The height that the name at the right edge points to."""
+    (text,) = (text for text in ax.texts if text.get_text() == name)
+    return float(text.xy[1])
+
+
 def test_order_of_the_chains():
     figure, shown = draw("order", variants=variants(), comparison=comparison().query("not averaged"))
     ring, song, wave = panels(figure)
     assert drawn(ring, [1, 2], [0.127, 0.113], color=style.RED)  # 4 states, test gain
     assert drawn(ring, [1, 2], [0.098, 0.092], color=style.RED)  # 8 states
-    assert drawn(song, [1, 3], [0.964, 0.952], color=style.RED)  # test loss
-    assert legend(ring) == ["4 states", "8 states", "rate", "lstm"]
+    assert drawn(song, [1, 3], [0.621, 0.633], color=style.RED)  # a gain, as on every other recording
+    assert legend(ring) == ["4 states", "8 states"] and texts(ring) == ["lstm", "rate"]
     assert drawn(ring, [0, 1], [0.228] * 2) and drawn(ring, [0, 1], [0.141] * 2)
-    assert drawn(song, [0, 1], [1.051] * 2)  # the network's loss
+    assert drawn(song, [0, 1], [0.534] * 2)  # the network's gain
+    for ax in (ring, song, wave):  # one colour a model, whatever its rank
+        assert drawn(ax, [0, 1], [values_of(ax, "rate")] * 2, color=style.BLUE)
     assert drawn(wave, [0, 1], [0.725] * 2)
     assert [ax.get_ylabel() for ax in (ring, song, wave)] == [
         "test gain over the null (bits/spike)",
-        "test loss (bits/symbol), lower is better",
+        "test gain over the null (bits/symbol)",
         "test gain over the null (nats/sample)",
     ]
     assert {ax.get_xlabel() for ax in (ring, song, wave)} == {"order of the chain"}
     assert ticks(song.xaxis) == ["1", "3"]
     values = shown.set_index(["dataset", "variant"])["value"]
-    assert values["ring", "markov_order1_states8"] == 0.098 and values["song", "markov_order3"] == 0.952
-    assert values["song", "rate"] == 1.051 and values["ring", "rate"] == 0.228
+    assert values["ring", "markov_order1_states8"] == 0.098 and values["song", "markov_order3"] == 0.633
+    assert values["song", "rate"] == 0.534 and values["ring", "rate"] == 0.228
     half = shown.set_index(["dataset", "variant"])["half_interval"]
     assert half["ring", "rate"] == pytest.approx((0.259 - 0.191) / 2)
     assert len(shown) == 7 + 2 + 1 + 1
@@ -204,10 +213,10 @@ def test_order_of_chains_that_are_not_swept_and_of_many_networks():
     rows["context"] = [8, 6]
     scores = comparison().query("not averaged and dataset == 'song'")
     network = scores[scores["role"] == "recurrent"].iloc[:1]
-    networks = [network.assign(variant=f"rnn{i}", loss=1.0 + i) for i in range(9)]
+    networks = [network.assign(model=f"rnn{i}", variant=f"rnn{i}", value=1.0 + i) for i in range(9)]
     figure, shown = draw("order", variants=rows, comparison=pd.concat([scores, *networks]))
     (song,) = panels(figure)
-    assert drawn(song, [8], [0.964], color=style.RED) and drawn(song, [6], [0.952], color=style.RED)
+    assert drawn(song, [8], [0.621], color=style.RED) and drawn(song, [6], [0.633], color=style.RED)
     assert ticks(song.xaxis) == ["6", "8"]
     for i in range(9):
         assert drawn(song, [0, 1], [1.0 + i] * 2)
@@ -287,7 +296,11 @@ def test_units_of_the_network_against_the_chain():
     (ax,) = panels(figure)
     offsets = ax.collections[0].get_offsets()
     assert np.allclose(offsets, np.stack([expected["markov_order2"], expected["lstm"]], 1))
-    assert ax.get_xlabel() == "markov_order2 (bits/spike)" and ax.get_ylabel() == "lstm (bits/spike)"
+    assert ax.get_xlabel() == "expected counts of markov_order2\n(mean-rate score, bits/spike)"
+    assert ax.get_ylabel() == "expected counts of lstm\n(mean-rate score, bits/spike)"
+    lowest, highest = (f([*expected["lstm"], *expected["markov_order2"]]) for f in (min, max))
+    room = 0.08 * (highest - lowest)  # no empty quarters down to 0
+    assert ax.get_xlim() == ax.get_ylim() == pytest.approx((lowest - room, highest + room))
     above = sum(n > c for n, c in zip(expected["lstm"], expected["markov_order2"], strict=True))
     assert ax.get_title(loc="left") == f"{above} of 3 units above the diagonal"
     sizes = ax.collections[0].get_sizes()
@@ -326,7 +339,7 @@ def test_scores_further_ahead():
     assert drawn(ax, [1, 4], [0.44, 0.21], ls="-", color=style.BLUE)
     assert drawn(ax, [1, 4], [0.31, 0.11], ls="-", color=style.RED)  # that of chains in every figure
     assert drawn(ax, [1, 4], [0.12, 0.12], ls="--", color=style.GREY)
-    assert legend(ax) == ["psth (no past)", "markov (label chain)", "rate (sampled)"]
+    assert texts(ax) == ["markov (label chain)", "psth (no past)", "rate (sampled)"]  # from below
     hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
     assert [(*line.get_xydata()[0], line.get_color()) for line in hollow] == [(4, 0.21, style.BLUE)]
     assert ticks(ax.xaxis) == ["1", "4"]
@@ -335,10 +348,14 @@ def test_scores_further_ahead():
     low, high = ax.get_ylim()
     assert low < 0 and 0.47 < high < 0.6 and low > -0.5
     one, _ = draw("horizon", table=table[table["horizon"] == 1], metric="bits_per_spike")
-    assert legend(panels(one)[0]) == legend(ax)  # one horizon does not tell who knows no past
+    assert set(texts(panels(one)[0])) == set(texts(ax))  # one horizon does not tell who knows no past
     chains = [table[table["role"] == "markov"].assign(model=f"chain{i}") for i in range(6)]
     many, _ = draw("horizon", table=pd.concat([table, *chains]), metric="bits_per_spike")
-    assert len(legend(panels(many)[0])) == 9  # looks begin again, and do not end
+    assert len(texts(panels(many)[0])) == 9  # looks begin again, and do not end
+    far = table.copy()
+    far.loc[far["model"] == "psth", ["value", "low", "high"]] = -3.0
+    low, _ = draw("horizon", table=far, metric="bits_per_spike")
+    assert "psth (no past): -3.00, below the axis" in texts(panels(low)[0])
     symbols, _ = draw("horizon", table=table, metric="bits_per_symbol")
     assert panels(symbols)[0].get_xlabel() == "symbols ahead"
 
@@ -359,11 +376,11 @@ def test_gain_of_the_past():
     assert has_interval(left, [1, 5], [0.21, 0.07], [0.15, 0.05], [0.24, 0.11])
     assert has_interval(left, [1, 5], [0.29, 0.16], [0.26, 0.13], [0.37, 0.18])
     assert len(intervals(right)) == 1 and has_interval(right, [2], [0.09], [0.01], [0.12])
-    assert drawn(left, [1, 5], [0.21, 0.07], color=style.BLUE) and drawn(right, 2, 0.09, color=style.RED)
+    assert drawn(left, [1, 5], [0.21, 0.07], color=style.BLUE) and drawn(right, 2, 0.09, color=style.GREEN)
     assert left.get_title(loc="left") == "re-run: restarted k symbols before"
     assert right.get_title(loc="left") == "re-trained on windows of k symbols"
     assert left.get_xlabel() == right.get_xlabel() == "k (symbols)"
-    assert left.get_ylabel() == "gain of the whole past (bits/symbol)"
+    assert left.get_ylabel() == right.get_ylabel() == "gain of the whole past (bits/symbol)"
     assert ticks(left.xaxis) == ["1", "5"] and ticks(right.xaxis) == ["2"]
     assert legend(figure) == ["rate", "lstm"]
 
@@ -390,7 +407,9 @@ def test_free_runs():
         )
         assert drawn(ax, [ruler] * 2, [0, 1], color="k") and ax.get_title(loc="left") == "PSTH"
     assert ticks(correlation.yaxis) == ["markov", "rate"]
-    assert correlation.get_xlabel() == "correlation (1 is best)" and error.get_xlabel() == "error (0 is best)"
+    assert correlation.get_xlabel() == "correlation (1 is best)" and (
+        error.get_xlabel() == "rms error / rms recorded\n(0 is best)"
+    )
 
 
 def _forgetting_table() -> pd.DataFrame:
@@ -491,7 +510,7 @@ def test_a_trial_of_symbols():
         bits = -np.log2(share[i, 0, np.arange(4), sequences[0]]).mean()
         name = ("lstm", "markov")[i]
         assert ax.get_title(loc="left").startswith(
-            f"{name}: {bits:.2f} bits/symbol in this sequence (trial 0)"
+            f"{name}: loss {bits:.2f} bits/symbol here (trial 0; 0 is best)"
         )
     assert bar_labels(figure) == ["predicted probability"]
     cell = shown.set_index(["panel", "feature", "time"])["value"]
@@ -635,7 +654,7 @@ def test_phase_portraits(two):
             one["shared"].values[0],
         )
         for i in range(3):
-            face, size = ("black" if stable[i] else "white"), (5 if shared[i] >= 0.5 else 2.5)
+            face, size = ("black" if stable[i] else "white"), (6 if shared[i] >= 0.5 else 3.5)
             assert drawn(ax, *points[i], marker="o", mfc=face, ms=size)
         slow = (one["slow_points"].values[0] - one["mean"].values) @ one["components"].values[:2].T
         conditions = one["condition_projected"].values[:, :2]
@@ -711,7 +730,8 @@ def test_the_search_for_fixed_points(two):
             and rows["starts"].tolist() == [1, 2, 3] * 2
         )
     assert axes[0].get_ylabel() == "fixed points found" and axes[0].get_xlabel() == "starts"
-    assert axes[2].get_ylabel() == "largest |λ| at the point"
+    assert axes[2].get_ylabel() == "largest |λ| at the point" and axes[3].get_yscale() == "log"
+    assert axes[0].get_yscale() == "linear" and figure.get_figwidth() == style.PAGE
 
 
 def test_spectra_at_the_fixed_points(two):
@@ -727,15 +747,16 @@ def test_spectra_at_the_fixed_points(two):
         )
         assert np.allclose(rows["tau"], tau.ravel()) and np.allclose(rows["frequency"], frequency.ravel())
         assert rows["point"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-        for stable, colour in ((1.0, style.BLUE), (0.0, style.RED)):
+        for stable, colour, marker in ((1.0, style.BLUE, "."), (0.0, style.RED, "o")):
             mine = np.repeat(one["stable"].values[0] == stable, 3).reshape(3, 3)
-            assert drawn(plane, values.real[mine], values.imag[mine], color=colour, marker=".")
+            assert drawn(plane, values.real[mine], values.imag[mine], color=colour, marker=marker)
             decays = mine & (tau > 0)
-            assert drawn(modes, tau[decays], frequency[decays], color=colour, marker=".")
+            assert drawn(modes, tau[decays], frequency[decays], color=colour, marker=marker)
         angle = np.linspace(0, 2 * np.pi, 200)
         centre, radius = one["jacobian_disc"].values[0]
         assert drawn(plane, np.cos(angle), np.sin(angle), ls="-")
         assert drawn(plane, centre + radius * np.cos(angle), radius * np.sin(angle), ls="--")
+        assert plane.get_xlim()[1] >= min(abs(centre) + radius, 3.0)  # the disc is not cut
         assert plane.get_title(loc="left") == f"{name}\nmap: closed (mean)"
         assert modes.get_xlabel() == "time constant (s)" and plane.get_xlabel() == "real part"
     assert axes[0].get_ylabel() == "imaginary part" and axes[2].get_ylabel() == "frequency (Hz)"
@@ -801,7 +822,7 @@ def test_gradients_and_what_the_state_tells(two):
     figure, table = draw("gradients", dissections=two)
     left, right = panels(figure)
     for k, (name, one) in enumerate(two.items()):
-        colour, lag = style.CYCLE[k], np.arange(1, 7)
+        colour, lag = (style.BLUE, style.GREEN)[k], np.arange(1, 7)
         bands = {}
         for kind in ("gradient_norm", "forget_path"):
             by_member = np.log(one[kind].values).mean(1)
@@ -837,7 +858,7 @@ def test_mean_field(two):
     (ax,) = panels(figure)
     for k, (name, one) in enumerate(two.items()):
         gain, fitted, shuffled = (one[v].values for v in ("gain", "weights_exponent", "shuffled_exponent"))
-        assert drawn(ax, gain, fitted, color=style.CYCLE[k])
+        assert drawn(ax, gain, fitted, color=(style.BLUE, style.GREEN)[k])
         assert has_interval(ax, gain, shuffled.mean(1), shuffled.min(1), shuffled.max(1))
         rows = rows_of(table, variant=name)
         columns = [
@@ -853,7 +874,8 @@ def test_mean_field(two):
     gains = np.linspace(0.9 * table["gain"].min(), 1.1 * table["gain"].max(), 80)
     assert drawn(ax, gains, [mean_field_map(g).lyapunov for g in gains], color="k")
     assert ax.get_ylabel() == "largest exponent (nats/step)" and ax.get_xlabel().startswith("gain")
-    assert legend(figure) == ["rate", "lstm", "fitted W", "shuffled W", "mean field"]
+    shuffles = f"shuffled W, mean and range of {shuffled.shape[1]}"
+    assert legend(figure) == ["rate", "lstm", "fitted W", shuffles, "mean field"]
     nothing, empty = draw("mean_field", dissections={})
     assert texts(panels(nothing)[0]) == ["no network of tanh units was chosen"] and empty.empty
 
@@ -907,7 +929,7 @@ def test_plastic_synapses(two):
         band = at_rate.argmax(1) > 0
         for unit in range(4):
             assert drawn(
-                response, [1, 10, 100], at_rate[unit], color=style.ORANGE if band[unit] else style.BLUE
+                response, [1, 10, 100], at_rate[unit], color=style.PINK if band[unit] else style.BLACK
             )
         assert response.get_title(loc="left") == f"{band.sum()} of 4 synapses pass a band"
         assert (
@@ -927,7 +949,10 @@ def test_plastic_synapses(two):
         "u x at a constant rate",
         "cue decoded (AUC)",
     ]
-    assert legend(figure) == ["release u x", "use u", "resource x", "from rates", "from u x"]
+    shown = legend(figure)
+    assert shown[:3] == ["release u x (median, 80 %)", "facilitation u", "resources x"]
+    assert set(shown[3:-2]) <= {"synapse with a peak (band-pass)", "falling synapse (low-pass)"} != set()
+    assert shown[-2:] == ["from rates", "from u x"]
 
 
 def test_models_against_seeds(two):
@@ -957,8 +982,8 @@ def test_models_against_seeds(two):
     members = rows_of(table, kind="members")
     assert np.allclose(members["distance"], apart.ravel())
     between, within = apart[:2, 2:].mean(), (apart[0, 1] + apart[2, 3]) / 2
-    assert ratio.images[0].get_array()[1, 0] == pytest.approx(between / within)
-    assert texts(ratio) == [f"{between / within:.1f}"] and ratio.texts[0].get_position() == (0, 1)
+    assert ratio.images[0].get_array()[0, 0] == pytest.approx(between / within)
+    assert texts(ratio) == [f"{between / within:.1f}"] and ratio.texts[0].get_position() == (0, 0)
     assert rows_of(table, kind="models")["ratio"].tolist() == [pytest.approx(between / within)]
 
     shown = np.asarray(points.images[0].get_array())
@@ -974,8 +999,9 @@ def test_models_against_seeds(two):
     cell = rows_of(table, kind="states told").set_index(["a", "b"])["value"]
     assert cell["rate", "lstm"] == pytest.approx(shown[0, 1])
     assert bar_labels(figure) == ["Wasserstein distance", "ratio", "R²", "share"]
-    for ax in (matrix, ratio, told, points):
+    for ax in (matrix, told, points):
         assert ticks(ax.yaxis) == ["rate", "lstm"] == ticks(ax.xaxis)
+    assert ticks(ratio.yaxis) == ["lstm"] and ticks(ratio.xaxis) == ["rate"]  # no empty row or column
 
 
 def test_states_told_by_a_linear_map_go_from_row_to_column():
@@ -1203,3 +1229,45 @@ def test_the_error_of_eulers_step():
     for r, run in enumerate(("0.5", "2.5"), 1):
         series = shown(table, "steps below and above the threshold", run, "measured")
         assert np.allclose(series, found["orbit"].values[r])
+
+
+def test_a_model_looks_the_same_in_every_figure_of_a_study():
+    """Its place in the study decides, not its rank or who else is drawn; networks never have the chains' red."""
+    models = [("null", "null"), ("markov", "markov"), ("glm", "baseline")]
+    models += [(f"rnn{i}", "recurrent") for i in range(8)]
+    found = style.looks(models)
+    assert found["markov"].colour == style.RED and found["rnn0"].colour == style.BLUE
+    networks = [found[f"rnn{i}"] for i in range(8)]
+    assert len(set(networks)) == 8 and style.RED not in {look.colour for look in networks}
+    table = comparison()
+    looks = base.looks(table)
+    assert looks["lstm"] == base.looks(table[table["model"] != "psth"])["lstm"] != looks["rate"]
+    assert looks["markov_order2"] == looks["markov"]
+
+
+def test_names_at_the_ends_of_lines_do_not_touch():
+    ax = style.figure(1, 1, 4, 3)[1][0, 0]
+    ax.set_ylim(0, 1)
+    style.name_ends(ax, [(name, 1.0, 0.9 + 0.001 * i, "k") for i, name in enumerate("abcd")])
+    places = [text.xyann[1] for text in ax.texts]
+    assert texts(ax) == list("abcd") and min(np.diff(places)) > 0.03 and max(places) <= 1
+    assert [text.xy[1] for text in ax.texts] == pytest.approx([0.9, 0.901, 0.902, 0.903])
+
+
+def test_spectra_of_many_networks_fit_the_page_and_say_where_there_is_no_disc(two):
+    one = next(iter(two.values()))
+    many = {f"rnn{i}": one.drop_vars("jacobian_disc") if i == 1 else one for i in range(6)}
+    figure, table = draw("jacobian_spectra", dissections=many)
+    axes = panels(figure)
+    assert figure.get_figwidth() == style.PAGE and len(axes) == 12 and table["variant"].nunique() == 6
+    titles = [ax.get_title(loc="left") for ax in axes if ax.get_title(loc="left")]
+    assert [title.split("\n")[0] for title in titles] == list(many)
+    assert ["no disc" in title for title in titles] == [name == "rnn1" for name in many]
+
+
+def test_points_outside_of_the_plane_are_counted(two):
+    one = next(iter(two.values())).copy(deep=True)
+    one["plane_points"].values[1, 0] = 1e6
+    figure, _ = draw("members", dissections={"rate": one})
+    titles = [ax.get_title(loc="left") for ax in panels(figure)]
+    assert titles[1] == "member 2, 1 point outside" and "outside" not in titles[0]

@@ -7,7 +7,25 @@ import xarray as xr
 from handmade import comparison
 from matplotlib.colors import to_rgba
 
-from cortseq.figures import bins, ceilings, pit, style, units
+from cortseq.figures import (
+    bins,
+    ceilings,
+    curves,
+    generation,
+    gradients,
+    horizon,
+    mean_field,
+    memory,
+    pit,
+    release,
+    states,
+    style,
+    trial,
+    twins,
+    units,
+    weight_spectra,
+)  # fmt: skip
+from cortseq.products import Facts
 
 
 def ticks(axis):
@@ -35,7 +53,9 @@ def test_scores_beside_the_mean_of_all_other_trials(rows):
     assert ticks(left.yaxis) == ["markov", "lstm", "rate", "psth"]
     green = [line for line in left.lines if to_rgba(line.get_color()) == to_rgba(style.GREEN)]
     assert [float(line.get_xdata()[0]) for line in green] == [pytest.approx(0.4)]
-    assert right.lines[0].get_ydata().tolist() == [0.2, 0.7]
+    assert right.lines[0].get_ydata().tolist() == [0.2, 0.7] and right.get_xlabel() == "units, sorted"
+    labels, _ = ceilings.draw(rows.assign(metric="bits_per_symbol"), pd.DataFrame([*folds, *units]))
+    assert labels.axes[1].get_xlabel() == "symbols, sorted"
     assert table.set_index("what").loc["oracle", ["low", "high"]].tolist() == pytest.approx([0.3, 0.5])
 
 
@@ -58,6 +78,9 @@ def test_goodness_of_fit_of_all_models(rows):
     assert middle.lines[0].get_xdata()[0] == pytest.approx(pit.LIMIT / 20)
     assert sorted(set(np.round(right.collections[0].get_offsets()[:, 0], 3))) == [0.9, 1.9]
     assert len(table) == 3 * 24
+    low, high = left.get_ylim()  # the deviations from 1 fill the panel
+    widest = max(np.abs(t.loc[t["quantity"] == "pit", "value"] * 20 - 1).max() for t in tables)
+    assert 1 - low == pytest.approx(max(0.1, 1.15 * widest)) and high > 1 + widest
 
 
 def test_gains_by_time_and_condition():
@@ -76,7 +99,7 @@ def test_gains_by_time_and_condition():
     assert time.get_xlabel() == "gain over markov (nats/sample)" and len(table) == 3
     assert time.get_title(loc="left") == "time in the trial (s)"
     figure, _ = units.draw(empty, pd.DataFrame(made), "bits_per_symbol")
-    assert figure.axes[0].get_title(loc="left") == "place in the sequence (labels)"
+    assert figure.axes[0].get_title(loc="left") == "place in the sequence (symbols)"
 
 
 def test_bin_widths_in_bits_per_second():
@@ -106,3 +129,31 @@ def test_bin_widths_in_bits_per_second():
     assert np.allclose(ax.containers[0][0].get_ydata(), [6, 24])
     empty, _ = bins.draw(pd.DataFrame([other]))
     assert empty.axes[0].texts[0].get_text() == "only counts have bits per second"
+
+
+@pytest.mark.parametrize(
+    ("track", "said"),
+    [("counts", ("units", "s after its start")), ("symbols", ("symbols", "symbols after its start"))],
+)
+def test_captions_have_the_words_of_the_track(track, said):
+    facts = Facts(track=track)
+    assert f"for each of the {said[0]} (" in ceilings.FIGURE.text(facts)
+    assert said[1] in units.FIGURE.text(facts)
+    assert ("spike" in units.FIGURE.text(facts)) == (track == "counts")
+    assert f"several {'bins' if track == 'counts' else 'symbols'} ahead" in horizon.FIGURE.text(facts)
+    assert f"last k {'bins' if track == 'counts' else 'symbols'}" in memory.FIGURE.text(facts)
+    assert f"Each {'bin' if track == 'counts' else 'symbol'} is predicted" in trial.FIGURE.text(facts)
+    assert ("quarter of its values" in states.FIGURE.text(facts)) == (track == "counts")
+
+
+def test_captions_explain_what_is_drawn():
+    for figure, words in (
+        (curves, ("dropout", "1 bit = 0.69 nats", "An echo state network has no curve")),
+        (gradients, ("Dashed", "Shading", "Grey line")),
+        (mean_field, ("Bars span",)),
+        (generation, ("over that of the recording", "Octaves")),
+        (release, ("80 % of its units", "first restart")),
+        (twins, ("a colour for each random restart",)),
+        (weight_spectra, ("of the first random restart",)),
+    ):
+        assert all(word in figure.FIGURE.text(Facts(track="counts")) for word in words)

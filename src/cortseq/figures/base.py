@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cortseq.figures import style
 from cortseq.products import Facts, Products
 from cortseq.scoring import failures
 from cortseq.scoring.scored import chosen as chosen
@@ -52,6 +53,16 @@ def without_averages(comparison: pd.DataFrame) -> pd.DataFrame:
     return comparison[~comparison["averaged"]]
 
 
+def looks(table: pd.DataFrame) -> dict[str, style.Look]:
+    """Return how each model of a study is drawn, by its name and by the names of its variants.
+
+    `table`: comparison.csv or variants.csv of all recordings, whose models stand in the order of the study.
+    """
+    rows = without_averages(table) if "averaged" in table else table
+    found = style.looks(zip(rows["model"], rows["role"], strict=True))
+    return found | {v: found[m] for v, m in zip(rows["variant"], rows["model"], strict=True)}
+
+
 def metric(comparison: pd.DataFrame, dataset: str) -> str:
     """Return the metric of one recording, such as "bits_per_spike"."""
     return comparison[comparison["dataset"] == dataset]["metric"].iloc[0]
@@ -71,6 +82,11 @@ def dissections(products: Products, variable: str = "") -> dict[str, Any]:
     names = chosen(products.read("variants"), products.dataset, "recurrent")
     found = {name: products.read("dynamics", name, known[name]) for name in names if name in known}
     return {"dissections": {name: one for name, one in found.items() if not variable or variable in one}}
+
+
+def coloured(products: Products, variable: str = "") -> dict[str, Any]:
+    """Read dissections as `dissections`, and how their networks are drawn."""
+    return {**dissections(products, variable), "looks": looks(products.read("variants"))}
 
 
 # A figure that is drawn from all dissections of a recording.

@@ -21,7 +21,10 @@ def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
     `comparison`: comparison.csv. Bars: 95 % intervals, scaled like the gain from events to seconds.
     """
-    table = per_second(comparison)
+    table, looks = (
+        per_second(comparison),
+        style.looks(zip(comparison["model"], comparison["role"], strict=True)),
+    )
     with style.style():
         groups = list(table.groupby("recording", sort=False))
         if not groups:
@@ -34,7 +37,7 @@ def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         for ax in axes.flat[len(groups) :]:
             ax.set_visible(False)
         for ax, (name, part) in zip(axes.flat, groups, strict=False):
-            _panel(ax, part)
+            _panel(ax, part, looks)
             ax.set_title(str(name), loc="left")
     return fig, table
 
@@ -56,14 +59,14 @@ def per_second(comparison: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["recording", "model", "bin_ms"], kind="stable").reset_index(drop=True)
 
 
-def _panel(ax: Axes, part: pd.DataFrame) -> None:
+def _panel(ax: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None:
     best = part.groupby("model")["value"].max().sort_values(ascending=False).index[:MOST]
     for i, model in enumerate(best):
         rows = part[part["model"] == model]
         error = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
-        colour = style.CYCLE[i % len(style.CYCLE)]
+        colour, marker, dashes = looks[str(model)]
         at = rows["bin_ms"] * 1.02 ** (i - (len(best) - 1) / 2)  # side by side
-        ax.errorbar(at, rows["value"], error, marker="o", ms=3, color=colour, lw=1, label=model)
+        ax.errorbar(at, rows["value"], error, marker=marker, ls=dashes, ms=3, color=colour, lw=1, label=model)
     ax.axhline(0, color="0.8", lw=0.7, zorder=0)
     ax.set_xscale("log")
     widths = sorted(part["bin_ms"].unique())

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BEST = {"correlation": 1.0}  # of a measure; 0 of the others
+_WORDS = {
+    "correlation": "correlation (1 is best)",
+    "error": "rms error / rms recorded\n(0 is best)",
+    "octaves": "error in octaves (0 is best)",
+}
 _FAR = 20.0  # times the typical error, beyond which an axis is logarithmic for the others to be told apart
 
 
@@ -67,7 +72,7 @@ def _panel(ax: Axes, part: pd.DataFrame, models: list[str], measure: str) -> Non
         room = 0.06 * typical
         high *= 2.0
     ax.set_xlim(low - room, high + room)
-    ax.set_xlabel(f"{measure} ({'1' if measure in BEST else '0'} is best)")
+    ax.set_xlabel(_WORDS.get(measure, f"{measure} (0 is best)"))
 
 
 def read(products: Products) -> dict[str, Any]:
@@ -86,8 +91,11 @@ FIGURE = base.Figure(
     caption=(
         "Whether a model left to itself produces data like the recording. Each panel compares one "
         "statistic of simulated and recorded test trials; each dot is a random restart. The black line is "
-        "one half of the recorded trials against the other, which a perfect model reaches. Where a model is "
-        "far off, the axis is logarithmic beyond the typical error."
+        "one half of the recorded trials against the other, which a perfect model reaches. Errors: root "
+        "mean square of the difference over that of the recording (1: as wrong as predicting 0; no unit). "
+        "Octaves: root mean square of the logarithm to base 2 of the ratio (1: off by a factor of 2). "
+        "Total variation: share of the sequences that would have to change. Where a model is far off, the "
+        "axis is logarithmic beyond the typical error: simulations of that model run away."
     ),
     needs=("generation",),
     applies=applies,

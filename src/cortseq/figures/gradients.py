@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
+def draw(
+    dissections: dict[str, xr.Dataset], looks: dict[str, style.Look] | None = None
+) -> tuple[Figure, pd.DataFrame]:
     """Draw how far gradients reach into the past, and what the state tells of past observations.
 
     `dissections`: variant -> product of `dynamics`. Left: spectral norm of dh_t/dh_{t-k} on test trials,
@@ -25,9 +27,9 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     with style.style():
         fig, axes = style.figure(1, 2, style.PAGE, 3.0)
         left, right = axes[0]
-        tables = []
-        for i, (name, one) in enumerate(dissections.items()):
-            colour, marker = style.CYCLE[i % len(style.CYCLE)], "os^vDP*X"[i // len(style.CYCLE) % 8]
+        tables, looks = [], looks or style.looks((name, "recurrent") for name in dissections)
+        for name, one in dissections.items():
+            colour, marker, _ = looks[name]
             tables += [t.assign(variant=name) for t in (_norms(one), _told(one))]
             _reach(left, one, tables[-2], colour, marker)
             told = tables[-1]
@@ -99,10 +101,13 @@ FIGURE = base.of_dynamics(
     caption=(
         "How long an event leaves a trace. Left: the factor by which a gradient shrinks or grows over k "
         "steps along the recorded input (norm of the Jacobian product); a steep fall means that training "
-        "could not learn longer dependencies. Right: share of the observed past (positive lags) and "
-        "future (negative lags) that a linear read-out recovers from the state on test trials, mean over "
-        "units or labels."
+        "could not learn longer dependencies. Grey line: 1/e of a gradient is left. Dotted: the slope that "
+        "the conditional Lyapunov exponent predicts for long lags. Dashed (LSTM only): the direct path "
+        "through the cell, the product of the forget gates. Right: share of the observed past (positive "
+        "lags) and future (negative lags) that a linear read-out recovers from the state on test trials, "
+        "mean over units or symbols. Shading: from the lowest to the highest random restart."
     ),
+    read=base.coloured,
     draw=draw,
     place=290,
 )

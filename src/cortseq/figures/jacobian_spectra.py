@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Stable points above unstable ones, which are more, small and hollow: none hides the other.
+_DOTS: dict[float, dict[str, Any]] = {
+    1.0: {"marker": ".", "color": style.BLUE, "ms": 2.5, "zorder": 3},
+    0.0: {"marker": "o", "color": style.RED, "ms": 3, "mfc": "none", "mew": 0.5},
+}
 _REACH = 3.0  # of the axes: one wild eigenvalue must not hide the unit circle
 
 
@@ -25,26 +30,32 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     `dissections`: variant -> product of `dynamics`. Upper row: complex plane with the unit circle; dashed:
     the disc that entries of the same variances without structure would fill, at the point nearest to the data
     (cells whose state is of one kind). Lower: frequency against time constant of the decaying modes. Member
-    0.
+    0. Many networks stand in blocks of two rows.
     """
     from matplotlib.lines import Line2D
 
     with style.style():
         n = len(dissections)
-        fig, axes = style.figure(2, n, max(style.PAGE, 1.6 * n), 4.0)
+        blocks = -(-n // 4)
+        columns = -(-n // blocks)
+        fig, axes = style.figure(2 * blocks, columns, style.PAGE, 0.4 + 3.5 * blocks)
+        for ax in axes.flat:
+            ax.set_visible(False)
         tables = []
-        for column, (name, one) in zip(axes.T, dissections.items(), strict=True):
-            table = _table(one)
-            tables.append(table.assign(variant=name))
-            _plane(column[0], name, table, one)
-            _modes(column[1], table, one)
-        dots = [Line2D([], [], marker=".", ls="none", color=c) for c in (style.BLUE, style.RED)]
+        for i, (name, one) in enumerate(dissections.items()):
+            row, column = 2 * (i // columns), i % columns
+            plane, modes = axes[row : row + 2, column]
+            tables.append(_table(one).assign(variant=name))
+            _plane(plane, name, tables[-1], one)
+            _modes(modes, tables[-1], one)
+            if not column:
+                plane.set_ylabel("imaginary part")
+                modes.set_ylabel(_frequency_label(one))
+        dots = [Line2D([], [], ls="none", **look) for look in _DOTS.values()]
         names = ["eigenvalues at stable fixed points", "at unstable fixed points"]
-        lines = [Line2D([], [], color="0.6", lw=0.8), Line2D([], [], color="0.4", lw=0.8, ls="--")]
+        lines = [Line2D([], [], color="0.6", lw=0.8), Line2D([], [], color="k", lw=0.8, ls="--")]
         names += ["unit circle", "bulk without structure"]
         fig.legend([*dots, *lines], names, loc="outside lower center", ncols=4)
-        axes[0, 0].set_ylabel("imaginary part")
-        axes[1, 0].set_ylabel(_frequency_label(next(iter(dissections.values()))))
     return fig, pd.concat(tables, ignore_index=True)
 
 
@@ -70,43 +81,51 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
 def _plane(ax: Axes, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
     angle = np.linspace(0, 2 * np.pi, 200)
     ax.plot(np.cos(angle), np.sin(angle), color="0.6", lw=0.8)
-    if "jacobian_disc" in one and np.isfinite(one["jacobian_disc"].values[0]).all():
-        centre, radius = one["jacobian_disc"].values[0]
-        ax.plot(centre + radius * np.cos(angle), radius * np.sin(angle), "--", color="0.4", lw=0.8)
+    ax.set_visible(True)
+    known = "jacobian_disc" in one and np.isfinite(one["jacobian_disc"].values[0]).all()
+    centre, radius = one["jacobian_disc"].values[0] if known else (0.0, 0.0)
+    if known:
+        # over the points, which may cover it
+        ax.plot(centre + radius * np.cos(angle), radius * np.sin(angle), "--k", lw=0.8, zorder=4)
     ax.set_aspect("equal")
-    ax.set_title(f"{style.wrapped(name)}\nmap: {one.attrs['map']}", loc="left", fontsize=7.5)
+    disc = "" if known else "; no disc"
+    if radius - abs(centre) > _REACH:  # around all that is shown
+        disc = f"; disc of radius {radius:.0f}"
+    ax.set_title(f"{style.wrapped(name, 30)}\nmap: {one.attrs['map']}{disc}", loc="left", fontsize=7.5)
     ax.set_xlabel("real part")
     if table.empty:
         style.say(ax, "no fixed point found")
-    for stable, colour in ((1.0, style.BLUE), (0.0, style.RED)):
+    for stable, look in _DOTS.items():
         mine = table[table["stable"] == stable]
         if len(mine):
-            ax.plot(mine["real"], mine["imag"], ".", ms=3, color=colour, alpha=0.7)
+            ax.plot(mine["real"], mine["imag"], ls="none", **look)
     far = table[["real", "imag"]].abs().max(axis=1) if len(table) else table["real"]
-    reach = min(max(1.15, 1.05 * far.max()), _REACH) if len(far) else 1.15
+    widest = max(1.0, abs(centre) + radius, far.max() if len(far) else 0.0)
+    reach = min(1.12 * widest, _REACH)
     ax.set_xlim(-reach, reach)
     ax.set_ylim(-reach, reach)
     if (beyond := far[far > reach]).size:
         note = f"{len(beyond)} beyond, |λ| to {np.hypot(table['real'], table['imag']).max():.0f}"
-        ax.text(0.5, 0.02, note, transform=ax.transAxes, ha="center", fontsize=6, color=style.GREY)
+        ax.text(0.5, 0.98, note, transform=ax.transAxes, ha="center", va="top", fontsize=6, color="0.3")
 
 
 def _modes(ax: Axes, table: pd.DataFrame, one: xr.Dataset) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
+    ax.set_visible(True)
     slow = table[(table["tau"] > 0) & np.isfinite(table["tau"])]
     ax.set_xlabel("time constant (s)" if style.timed(one) else "time constant (symbols)")
     if slow.empty:
         style.say(ax, "no decaying mode")
         return
-    for stable, colour in ((1.0, style.BLUE), (0.0, style.RED)):
+    for stable, look in _DOTS.items():
         mine = slow[slow["stable"] == stable]
-        ax.plot(mine["tau"], mine["frequency"], ".", ms=3, color=colour, alpha=0.7)
+        ax.plot(mine["tau"], mine["frequency"], ls="none", **look)
     ax.set_xscale("log")
     nyquist = 0.5 / one.attrs["bin_width"]
-    ax.set_ylim(-0.03 * nyquist, 1.03 * nyquist)
+    ax.set_ylim(-0.06 * nyquist, 1.06 * nyquist)
     low, high = slow["tau"].min(), slow["tau"].max()
-    ax.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high) + 1e-9))
+    ax.set_xlim(0.5 * 10 ** np.floor(np.log10(low)), 2 * 10 ** np.ceil(np.log10(high)))
     ax.xaxis.set_major_locator(LogLocator(numticks=4))
     ax.xaxis.set_minor_formatter(NullFormatter())
 
@@ -121,7 +140,10 @@ def _caption(facts: Facts) -> str:
         "How fast small deviations from a fixed point grow, decay or rotate. Above: eigenvalues of the "
         "closed loop per step; a mode inside the unit circle decays. Dashed: the disc that entries of the "
         "same variances without structure would fill, at the point nearest to the data; eigenvalues "
-        f"outside it come from structure. Below: the decaying modes as time constants and frequencies{unit}."
+        "outside it come from structure. There is no disc for networks whose state holds quantities of "
+        "several kinds (LSTM, plastic synapses), to which it does not apply, nor where no point was found. "
+        f"Below: the decaying modes as time constants and frequencies{unit}. All of the first random "
+        "restart alone."
     )
 
 

@@ -38,7 +38,6 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
                     continue
                 tables.append(_table(one, member).assign(variant=name))
                 _panel(ax, one, member)
-                ax.set_title(f"member {member + 1}", loc="left", fontsize=7)
             line[0].set_ylabel(f"{style.wrapped(name, 16)}\nPC 2", fontsize=6.5)
         for ax in axes[-1]:
             ax.set_xlabel("PC 1 (of member 1)")
@@ -74,6 +73,9 @@ def _panel(ax: Axes, one: xr.Dataset, member: int) -> None:
         for alike, size in ((True, 4), (False, 2)):
             mine = inside & (one["stable"].values[member] == stable) & (_shared(one, member) == alike)
             ax.plot(*points[mine].T, "o", mfc=face, mec="black", ms=size, mew=0.7, ls="none", zorder=3)
+    outside = int((np.isfinite(points).all(1) & ~inside).sum())
+    far = f", {outside} point{'s' * (outside != 1)} outside" if outside else ""
+    ax.set_title(f"member {member + 1}{far}", loc="left", fontsize=7)
     ax.tick_params(labelsize=6)
 
 
@@ -93,7 +95,8 @@ FIGURE = base.of_dynamics(
         "Whether restarts that predict equally well found the same dynamics. Up to four restarts of each "
         "model in the plane of the first one's principal components; a linear map between the states "
         "takes the others there. What the data decide looks the same in every panel of a row; what "
-        "differs is an accident of the restart."
+        "differs is an accident of the restart. Fixed points further out than half the range of the states "
+        "are left out, and counted in the title of their panel."
     ),
     draw=draw,
     place=220,

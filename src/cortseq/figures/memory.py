@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
+def draw(
+    table: pd.DataFrame, metric: str, looks: dict[str, style.Look] | None = None
+) -> tuple[Figure, pd.DataFrame]:
     """Draw what bins further back than k are worth.
 
     `table`: model, memory (bins k), value, low, high, kind. Lines: the same network restarted k bins before
     each prediction; diamonds: networks trained on windows of k bins. Bars: 95 % intervals.
     """
-    models = list(dict.fromkeys(table["model"]))
-    colours = dict(zip(models, style.CYCLE * 3, strict=False))
+    looks = looks or style.looks((str(model), "recurrent") for model in table["model"])
     with style.style():
         fig, axes = style.figure(1, 2, style.PAGE, 3.0)
         for ax, kind, text in (
@@ -31,15 +32,15 @@ def draw(table: pd.DataFrame, metric: str) -> tuple[Figure, pd.DataFrame]:
             (axes[0, 1], "re-trained", "re-trained on windows of k {}"),
         ):
             unit = style.steps(metric)
-            _panel(ax, table[table["kind"] == kind], colours, text.format(unit))
+            _panel(ax, table[table["kind"] == kind], looks, text.format(unit))
             ax.set_xlabel(f"k ({unit})")
-        axes[0, 0].set_ylabel(f"gain of the whole past ({METRICS[metric].label})")
+            ax.set_ylabel(f"gain of the whole past ({METRICS[metric].label})")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=5)
     return fig, table
 
 
-def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, Any], title: str) -> None:
+def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, style.Look], title: str) -> None:
     ax.set_title(title, loc="left")
     ax.axhline(0, color="0.8", lw=0.7, zorder=0)
     if rows.empty:
@@ -48,13 +49,15 @@ def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, Any], title: str) ->
     for model, line in rows.groupby("model", sort=False):
         line = line.sort_values("memory")
         bars = [line["value"] - line["low"], line["high"] - line["value"]]
+        look = looks[str(model)]
         ax.errorbar(
             line["memory"],
             line["value"],
             bars,
-            fmt="o-",
+            marker=look.marker,
+            ls=look.dashes,
             ms=3,
-            color=colours[model],
+            color=look.colour,
             elinewidth=0.6,
             label=model,
         )
@@ -74,7 +77,7 @@ def read(products: Products) -> dict[str, Any]:
     mine, track = variants[variants["dataset"] == products.dataset], TRACKS[attrs["track"]]
     twins = evidence.memory(products, mine, track, bool(attrs["continuous"]), int(attrs["burn_in"]))
     metric = base.metric(base.comparison(products), products.dataset)
-    return {"table": pd.concat([*tables, twins]), "metric": metric}
+    return {"table": pd.concat([*tables, twins]), "metric": metric, "looks": base.looks(variants)}
 
 
 def applies(facts: Facts) -> bool:
@@ -82,15 +85,20 @@ def applies(facts: Facts) -> bool:
     return bool(facts.tasks.get("memory"))
 
 
+def _caption(facts: Facts) -> str:
+    steps = f"{TRACKS[facts.track].step}s"
+    return (
+        f"Score with the whole past minus score with the last k {steps}: above zero, {steps} further back "
+        f"than k help the prediction. Left: the same network restarted from its start state k {steps} "
+        "before each prediction; it was not trained for that, so a gain here can also be the cost of the "
+        f"restart. Right: networks trained on windows of k {steps}, a fair comparison. A claim of long "
+        "memory needs a gain that stays above zero on the right."
+    )
+
+
 FIGURE = base.Figure(
     title="What the distant past is worth",
-    caption=(
-        "Score with the whole past minus score with the last k bins: above zero, bins further back than k "
-        "help the prediction. Left: the same network restarted from its start state k bins before each "
-        "prediction; it was not trained for that, so a gain here can also be the cost of the restart. "
-        "Right: networks trained on windows of k bins, a fair comparison. A claim of long memory needs a "
-        "gain that stays above zero on the right."
-    ),
+    caption=_caption,
     needs=("comparison", "variants", "memory", "cards", "scores"),
     applies=applies,
     read=read,

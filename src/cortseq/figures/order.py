@@ -14,67 +14,71 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(variants: pd.DataFrame, comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Draw the score of Markov chains against their order.
+def draw(
+    variants: pd.DataFrame, comparison: pd.DataFrame, looks: dict[str, style.Look] | None = None
+) -> tuple[Figure, pd.DataFrame]:
+    """Draw the score of Markov chains against their order, a line per number of states.
 
-    `variants`: variants.csv, `comparison`: comparison.csv. Symbols: loss (lower is better) against order;
-    counts and signals: gain over the null, a line per number of states. Horizontal lines: networks (mean over
-    members).
+    `variants`: variants.csv, `comparison`: comparison.csv, `looks`: of the networks. Horizontal lines:
+    networks (mean over members).
     """
     with style.style():
         names = list(comparison["dataset"].drop_duplicates())
-        fig, axes = style.figure(1, len(names), min(style.PAGE, 3.6 * len(names)), 3.0)
-        tables = []
-        for ax, name in zip(axes.flat, names, strict=True):
+        columns = min(2, len(names))
+        rows_ = -(-len(names) // columns)
+        fig, axes = style.figure(rows_, columns, min(style.PAGE, 4.2 * columns), 3.2 * rows_)
+        for ax in axes.flat[len(names) :]:
+            ax.set_visible(False)
+        tables, looks = [], looks or base.looks(comparison)
+        for ax, name in zip(axes.flat, names, strict=False):
             rows = comparison[comparison["dataset"] == name]
             chains = variants[(variants["dataset"] == name) & (variants["role"] == "markov")]
-            tables.append(_panel(ax, str(name), rows, chains))
+            tables.append(_panel(ax, str(name), rows, chains, looks))
     return fig, pd.concat(tables, ignore_index=True)
 
 
-def _panel(ax: Axes, name: str, rows: pd.DataFrame, chains: pd.DataFrame) -> pd.DataFrame:
-    symbols = rows["metric"].iloc[0] == "bits_per_symbol"
-    column = "loss_test" if symbols else "test"
+def _panel(
+    ax: Axes, name: str, rows: pd.DataFrame, chains: pd.DataFrame, looks: dict[str, style.Look]
+) -> pd.DataFrame:
     ax.set_title(name, loc="left")
     ax.set_xlabel("order of the chain")
-    unit = METRICS[rows["metric"].iloc[0]].label
-    ax.set_ylabel(f"test loss ({unit}), lower is better" if symbols else f"test gain over the null ({unit})")
+    metric = rows["metric"].iloc[0]
+    ax.set_ylabel(f"test gain over the null ({METRICS[metric].label})")
     chains = chains.assign(order=chains["context"])  # swept or not; of a context tree its depth
     if chains.empty:
         style.say(ax, "no Markov chain in this study")
-    swept = [
-        name for name in ("states", "smoothing") if name in chains and not (symbols and name == "states")
-    ]
+    _chains(ax, chains, labels=metric == "bits_per_symbol")
+    drawn = [chains[["dataset", "variant", "order", "test"]].rename(columns={"test": "value"})]
+    ends = []
+    for row in rows[rows["role"] == "recurrent"].to_dict("records"):
+        look, half = looks[row["variant"]], (row["high"] - row["low"]) / 2
+        ax.axhline(row["value"], color=look.colour, lw=1, ls=look.dashes)
+        ends.append((row["variant"], ax.get_xlim()[1], row["value"], look.colour))
+        kept = {"dataset": name, "variant": row["variant"], "value": row["value"], "half_interval": half}
+        drawn.append(pd.DataFrame([kept]))
+    style.name_ends(ax, ends)
+    return pd.concat(drawn, ignore_index=True)
+
+
+def _chains(ax: Axes, chains: pd.DataFrame, labels: bool) -> None:
+    """Draw a line for each model and each value of what was swept but the order."""
+    swept = [name for name in ("states", "smoothing") if name in chains and not (labels and name == "states")]
     lines = chains.groupby([chains["model"], *(chains[name].fillna("") for name in swept)])
     for i, (key, line) in enumerate(lines):
         line = line.sort_values("order")
         ax.plot(
             line["order"],
-            line[column],
-            "o-",
+            line["test"],
+            marker=("o", "o", "s", "s")[i % 4],
             color=style.RED,
             alpha=0.35 + 0.65 * (i + 1) / len(lines),
             ms=3.5,
             label=_label(key, swept, several=chains["model"].nunique() > 1),
             mfc=("white", style.RED)[i % 2],
         )
-    drawn = [chains[["dataset", "variant", "order", column]].rename(columns={column: "value"})]
-    networks = rows[rows["role"] == "recurrent"].sort_values("value", ascending=False)
-    colours = [colour for colour in style.CYCLE if colour != style.RED]
-    for i, row in enumerate(networks.to_dict("records")):
-        value = row["loss"] if symbols else row["value"]
-        half = (row["high"] - row["low"]) / 2
-        dashes = ("-", "--", ":", "-.")[i // len(colours) % 4]
-        ax.axhline(value, color=colours[i % len(colours)], lw=1, ls=dashes, label=row["variant"])
-        drawn.append(
-            pd.DataFrame(
-                [{"dataset": name, "variant": row["variant"], "value": value, "half_interval": half}]
-            )
-        )
     if len(chains):
         ax.set_xticks(sorted(chains["order"].unique()))
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
-    return pd.concat(drawn, ignore_index=True)
+        ax.legend(loc="best")
 
 
 def _label(key: tuple[Any, ...], swept: list[str], several: bool) -> str:
@@ -89,7 +93,7 @@ def _label(key: tuple[Any, ...], swept: list[str], several: bool) -> str:
 def read(products: Products) -> dict[str, Any]:
     """Read the scores of all variants, and of the models chosen."""
     models = base.without_averages(base.comparison(products))
-    return {"variants": products.read("variants"), "comparison": models}
+    return {"variants": products.read("variants"), "comparison": models, "looks": base.looks(models)}
 
 
 FIGURE = base.Figure(

@@ -61,7 +61,9 @@ def _histograms(ax: Axes, shown: pd.DataFrame, order: list[str]) -> None:
             baseline=None,
         )
     ax.axhline(1, color="black", lw=0.8, ls=":", zorder=0)
-    ax.set_ylim(0, max(2.0, 1.1 * ax.get_ylim()[1]))
+    shown_shares = np.concatenate([step.get_data().values for step in ax.patches])  # type: ignore[attr-defined]
+    reach = max(0.1, 1.15 * np.abs(shown_shares - 1).max())  # 1 in the middle, room for the legend above
+    ax.set_ylim(1 - reach, 1 + 1.4 * reach)
     ax.set_xlabel("place in the predicted distribution")
     ax.set_ylabel("bins, relative to expected")
     ax.legend(loc="upper center", ncols=2, columnspacing=0.8, handlelength=1.2)

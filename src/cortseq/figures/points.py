@@ -27,7 +27,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
 
     with style.style():
         n = len(dissections)
-        fig, axes = style.figure(2, n, max(style.PAGE, 1.6 * n), 3.8, sharey="row", sharex="row")
+        fig, axes = style.figure(2, n, max(style.PAGE, 1.15 * n), 3.8, sharey="row", sharex="row")
         tables = []
         for column, (name, one) in zip(axes.T, dissections.items(), strict=True):
             tables += [t.assign(variant=name) for t in (_curves(one), _points(one))]
@@ -35,6 +35,8 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             _distances(column[1], tables[-1])
         axes[0, 0].set_ylim(bottom=0)  # of all: the limits are shared, and fixed from here on
         axes[0, 0].set_ylabel("fixed points found")
+        axes[1, 0].set_yscale("log")  # of all: one wild point must not flatten the others
+        style.short_logarithm(axes[1, 0].yaxis)
         axes[1, 0].set_ylabel("largest |λ| at the point")
         marks = [
             Line2D([], [], marker="o", ls="none", mec="0.3", mfc=face, ms=3.5) for face in ("0.3", "white")
@@ -99,7 +101,7 @@ def _distances(ax: Axes, table: pd.DataFrame) -> None:
         ax.plot(max(row.distance, 1e-3), row.modulus, "o", mec=colour, mfc=face, ms=3.5, mew=0.8)
     ax.set_xscale("log")
     ax.set_xlim(0.8e-3, 1e2)
-    ax.set_xlabel("distance to the data\n(rms spreads)")
+    ax.set_xlabel("distance to data\n(rms spreads)", fontsize=7)
 
 
 FIGURE = base.of_dynamics(
@@ -108,8 +110,8 @@ FIGURE = base.of_dynamics(
         "Whether the search found all fixed points, and whether the data say anything about them. Above: "
         "distinct fixed points against the number of starting points; a curve that still rises means that "
         "some are missing. Below: largest eigenvalue modulus at each point (above 1: unstable) against "
-        "the distance to the nearest visited state. Points in the grey part lie further from the data "
-        "than these are spread: no recording speaks for or against them."
+        "the distance to the nearest visited state (both axes logarithmic). Points in the grey part lie "
+        "further from the data than these are spread: no recording speaks for or against them."
     ),
     draw=draw,
     place=230,

@@ -41,14 +41,13 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
                 column[2].set_xlabel(time)
         axes[0, 0].set_ylabel("u, x, u x")
         axes[1, 0].set_ylabel("u x at a constant rate")
-        handles, names = axes[0, 0].get_legend_handles_labels()
         if told:
             axes[2, 0].set_ylabel("cue decoded (AUC)")
-            more = next(ax for ax in axes[2] if ax.get_legend_handles_labels()[0])
-            handles, names = (
-                a + b for a, b in zip((handles, names), more.get_legend_handles_labels(), strict=True)
-            )
-        fig.legend(handles, names, loc="outside lower center", ncols=3)
+        named: dict[str, Any] = {}
+        for ax in axes.flat:
+            handles, names = ax.get_legend_handles_labels()
+            named |= {name: h for name, h in zip(names, handles, strict=True) if name not in named}
+        fig.legend(named.values(), named, loc="outside lower center", ncols=2 if n > 1 else 1)
         fig.suptitle("map: open (recorded input)", fontsize=7, color="0.4")
     return fig, pd.concat(tables, ignore_index=True)
 
@@ -63,9 +62,13 @@ def _responses(one: xr.Dataset) -> pd.DataFrame:
 def _filter(ax: Axes, one: xr.Dataset) -> None:
     rates, values = one["rate"].values, one["efficacy_at_rate"].values[0]
     rises = values.argmax(1) > 0
-    for mine, colour in ((rises, style.ORANGE), (~rises, style.BLUE)):
+    for mine, colour, label in (
+        (rises, style.PINK, "synapse with a peak (band-pass)"),
+        (~rises, style.BLACK, "falling synapse (low-pass)"),
+    ):
         if mine.any():
-            ax.plot(rates, values[mine].T, color=colour, lw=0.5, alpha=0.6)
+            shown = ax.plot(rates, values[mine].T, color=colour, lw=0.5, alpha=0.6)
+            shown[0].set_label(label)
     ax.set_xscale("log")
     ax.set_xlabel(f"presynaptic rate ({'Hz' if style.timed(one) else '1/symbol'})")
     ax.set_title(f"{rises.sum()} of {len(rises)} synapses pass a band", loc="left", fontsize=7.5)
@@ -85,11 +88,11 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
 def _synapses(ax: Axes, name: str, one: xr.Dataset) -> None:
     time, low, median, high = one["time"].values, *one["efficacy"].values[:, 0]
     ax.fill_between(time, low, high, color=style.GREEN, alpha=0.2, lw=0)
-    ax.plot(time, median, color=style.GREEN, label="release u x")
+    ax.plot(time, median, color=style.GREEN, label="release u x (median, 80 %)")
     for member in range(one.sizes["member"]):
         for variable, colour, label in (
-            ("use", style.ORANGE, "use u"),
-            ("resource", style.BLUE, "resource x"),
+            ("use", style.ORANGE, "facilitation u"),
+            ("resource", style.BLUE, "resources x"),
         ):
             ax.plot(
                 time, one[variable].values[member], color=colour, lw=0.9, label=label if member == 0 else None
@@ -125,11 +128,12 @@ def applies(facts: Facts) -> bool:
 FIGURE = base.Figure(
     title="Plastic synapses",
     caption=(
-        "What synapses with short-term plasticity do during a trial. Top: facilitation u, resources x and "
-        "release u x on test trials. Below: what each synapse releases at a constant rate; a falling line "
-        "passes low rates, a line with a peak a band of rates. Where trials have a label, the last row "
-        "shows how well it is read from the rates and from u x (chance: 0.5): a memory is silent where it "
-        "is read from u x and not from the rates."
+        "What synapses with short-term plasticity do during a trial. Top: facilitation u and resources x on "
+        "test trials (means over units, a line for each random restart) and the release u x of the first "
+        "restart (green: median, band: 80 % of its units). Below: what each synapse of the first restart "
+        "releases at a constant rate; a falling line (black) passes low rates, a line with a peak (pink) a "
+        "band of rates. Where trials have a label, the last row shows how well it is read from the rates and "
+        "from u x (chance: 0.5): a memory is silent where it is read from u x and not from the rates."
     ),
     needs=base.DISSECTED,
     applies=applies,

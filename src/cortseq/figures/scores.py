@@ -38,8 +38,9 @@ def _panel(ax: Axes, dataset: str, rows: pd.DataFrame) -> None:
     unit = METRICS[rows["metric"].iloc[0]].label
     for y, row in enumerate(rows.to_dict("records")):
         colour = style.ROLE_COLOURS[row["role"]]
-        ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2, solid_capstyle="butt")
-        ax.plot(row["value"], y, "o", color=colour, ms=4)
+        ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.2, solid_capstyle="butt")
+        ax.plot([row["low"], row["high"]], [y, y], "|", color=colour, ms=7, mew=1)  # seen beside the dot
+        ax.plot(row["value"], y, "o", color=colour, ms=2.5)
     ax.set_yticks(range(len(rows)), rows["variant"])
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.axvline(0, color="0.8", lw=0.7, zorder=0)
@@ -48,7 +49,8 @@ def _panel(ax: Axes, dataset: str, rows: pd.DataFrame) -> None:
         if np.isfinite(value):
             ax.axvline(value, color="black", ls=line, lw=0.9, label=f"{text} {value:.2f}", zorder=0)
     if rows[["ceiling", "true_rates"]].iloc[0].notna().any():
-        ax.legend(loc="lower right", bbox_to_anchor=(0.97, 0.02))
+        ax.legend(loc="lower right", bbox_to_anchor=(0.93, 0.02))
+    ax.margins(x=0.08)  # lines of what is attainable do not lie on the frame
     ax.set_xlabel(f"gain over the null ({unit})")
     per_second = (rows["value_per_s"] / rows["value"]).replace([np.inf, -np.inf], np.nan).dropna()
     # room above the upper axis, in points
@@ -65,7 +67,7 @@ def _legend(fig: Figure, comparison: pd.DataFrame) -> None:
     from matplotlib.lines import Line2D
 
     roles = [r for r in style.ROLE_COLOURS if r in set(comparison["role"])]
-    handles = [Line2D([], [], marker="o", color=style.ROLE_COLOURS[r], lw=2, ms=4) for r in roles]
+    handles = [Line2D([], [], marker="o", color=style.ROLE_COLOURS[r], lw=1.2, ms=3) for r in roles]
     fig.legend(
         handles, [{"markov": "Markov chain"}.get(r, r) for r in roles], loc="outside lower center", ncols=4
     )

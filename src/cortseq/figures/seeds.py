@@ -36,7 +36,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
         told, points = (_square(dissections, f) for f in (_told, _shared_points))
         fig, axes = style.figure(2, 2, style.PAGE, 6.4)
         _matrix(fig, axes[0, 0], table)
-        ratios = pd.DataFrame(np.nan, index=names, columns=names)
+        ratios = pd.DataFrame(np.nan, index=names[1:], columns=names[:-1])  # each pair once
         for row in pairs.itertuples():
             ratios.loc[row.b, row.a] = row.ratio
         bold = {(row.b, row.a) for row in pairs.itertuples() if row.p_value < 0.05}
@@ -55,7 +55,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
 def _title(spectra: dict[str, list[Any]]) -> str:
     """Title of the ratios; it says where no number can be bold, whatever the data."""
     sizes = sorted((len(rows) for rows in spectra.values() if len(rows) > 1), reverse=True)[:2]
-    title = "spectra (closed): between models / seeds"
+    title = "spectra (closed): between models / members of one"
     if len(sizes) < 2:
         return title
     ways = comb(sum(sizes), sizes[0])
@@ -63,7 +63,7 @@ def _title(spectra: dict[str, list[Any]]) -> str:
     return (
         title
         if smallest < 0.05
-        else f"{title}\nnone bold: {sizes[0]} + {sizes[1]} seeds reach p = {smallest:.2g}"
+        else f"{title}\nnone bold: {sizes[0]} + {sizes[1]} members reach p = {smallest:.2g}"
     )
 
 
@@ -175,6 +175,7 @@ def _numbers(
             colour = "w" if value < middle else "k"
             ax.text(j, i, text, ha="center", va="center", fontsize=5.5, weight=weight, color=colour)
     _ticks(ax, np.arange(len(square)), square.index)
+    ax.set_xticks(np.arange(len(square.columns)), [style.wrapped(n, 12) for n in square.columns])
 
 
 def _ticks(ax: Axes, at: Any, names: Any) -> None:

@@ -100,9 +100,15 @@ def _panel(ax: Axes, name: str, one: xr.Dataset) -> Any:
     inside = _near(points, x)
     common = _common(one)
     for stable, face in ((1.0, "black"), (0.0, "white")):
-        for alike, size in ((True, 5), (False, 2.5)):
+        for alike, size in ((True, 6), (False, 3.5)):
             mine = (one["stable"].values[0] == stable) & (common == alike) & inside
-            ax.plot(*points[mine].T, "o", mfc=face, mec="black", ms=size, mew=0.8, ls="none", zorder=3)
+            # a white rim sets filled circles off from dark lines, a coloured one the open circles
+            look: dict[str, Any] = {
+                "mfc": face,
+                "mec": "white" if stable else style.RED,
+                "mew": 0.5 if stable else 1.1,
+            }
+            ax.plot(*points[mine].T, "o", ms=size, ls="none", zorder=3, **look)
     _slow(ax, one, x)
     _conditions(ax, one, x)
     ax.autoscale_view()
@@ -190,12 +196,18 @@ def _others(one: xr.Dataset) -> dict[str, np.ndarray]:
 
 def _caption(facts: Facts) -> str:
     labels = TRACKS[facts.track].has_labels
-    held = "each of the most frequent symbols" if labels else "the mean of each condition"
+    held = (
+        "each of the most frequent symbols"
+        if labels
+        else "the mean of each condition (a value of the covariate that colours the lines; for one that is "
+        "continuous, such as an angle, each quarter of its values)"
+    )
     return (
         "Where a network's hidden state goes and what would move it there. Lines: states of the first random "
         "restart in the plane of their first two principal components while it reads test trials. Arrows, "
         "fixed points (circles) and slow points (crosses) belong to the closed loop, in which the network's "
         "own expectation replaces the recording; they need not lie where the recording drives the state. "
+        "Filled black circles are stable, open red ones unstable; small ones few other restarts have. "
         f"Diamonds: the fixed point nearest to the data with the input held at {held}."
     )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,15 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
 )
 GREY = "#8A8A8A"
 ROLE_COLOURS = {"recurrent": BLUE, "markov": RED, "baseline": GREY, "null": "#C8C8C8"}
+# of the models of a role, in the order of the study: a model looks the same in every figure
+_COLOURS = {
+    "recurrent": (BLUE, GREEN, ORANGE, PINK, SKY, "#6A3D9A"),
+    "markov": (RED, "#8C3D00"),
+    "baseline": (GREY, "#4D4D4D"),
+    "null": (ROLE_COLOURS["null"],),
+}
+_MARKERS, _DASHES = "osD^vPX", ("-", "--", ":", "-.")
+# of the members of one model
 CYCLE = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK, GREY)
 
 _RC: dict[Any, Any] = {
@@ -50,6 +59,33 @@ _RC: dict[Any, Any] = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
+
+
+class Look(NamedTuple):
+    """How a model is drawn: models of one colour differ in their markers, and lines in their dashes."""
+
+    colour: str
+    marker: str
+    dashes: str
+
+
+def looks(models: Iterable[tuple[str, str]]) -> dict[str, Look]:
+    """Return the look of every model by its name.
+
+    Parameters
+    ----------
+    models : pairs of name and role, in the order of the study.
+    """
+    found: dict[str, Look] = {}
+    counts: dict[str, int] = {}
+    for name, role in models:
+        if name in found:
+            continue
+        colours, i = _COLOURS[role], counts.get(role, 0)
+        counts[role] = i + 1
+        dashes = _DASHES[i // len(colours) % len(_DASHES)]
+        found[name] = Look(colours[i % len(colours)], _MARKERS[i % len(_MARKERS)], dashes)
+    return found
 
 
 @contextlib.contextmanager
@@ -97,6 +133,40 @@ def _without_mathematics(fig: Figure, table: pd.DataFrame) -> None:
 def wrapped(name: str, width: int = 18) -> str:
     """Break the name of a variant into lines of at most `width` letters, after underscores."""
     return "\n".join(textwrap.wrap(name.replace("_", "_ "), width)).replace("_ ", "_")
+
+
+def name_ends(ax: Axes, ends: Sequence[tuple[str, float, float, str]]) -> None:
+    """Write names of lines right of a linear y axis, apart from each other, with a thin line to their ends.
+
+    Parameters
+    ----------
+    ends : name, x, y and colour of each line's last point; the limits of the axis must be set.
+    """
+    low, high = ax.get_ylim()
+    gap = 8.5 / (72 * ax.get_figure().get_size_inches()[1] * 0.75)  # type: ignore[union-attr]  # of the axes
+    ordered = sorted(ends, key=lambda end: end[2])
+    at = np.array([min(max((y - low) / (high - low), 0.0), 1.0) for _, _, y, _ in ordered])
+    steps = gap * np.arange(len(at))
+    # pushed up from below, and down from above: their mean keeps the gaps and stays near the ends
+    up, down = np.maximum.accumulate(at - steps), np.minimum.accumulate((at - steps)[::-1])[::-1]
+    places = (up + down) / 2 + steps
+    leader: dict[str, Any] = {"arrowstyle": "-", "lw": 0.4, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
+    if len(at):
+        top = max(1.0, steps[-1])
+        places = np.minimum(
+            np.maximum.accumulate(np.maximum(places, steps) - steps) + steps, top - steps[::-1]
+        )
+    for (name, x, y, colour), place in zip(ordered, places, strict=True):
+        ax.annotate(
+            name,
+            (x, min(max(y, low), high)),
+            xytext=(1.06, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=6.5,
+            color=colour,
+            arrowprops=leader | {"color": colour},
+        )
 
 
 def say(ax: Axes, text: str) -> None:

@@ -10,7 +10,8 @@ from cortseq import recording as rec
 from cortseq import splits
 from cortseq._lazy import pd, xr
 from cortseq.figures import base, style
-from cortseq.products import Products
+from cortseq.observations.tracks import TRACKS
+from cortseq.products import Facts, Products
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ def _counts(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> An
         counts.T[order], aspect="auto", origin="lower", extent=extent, cmap="Greys", interpolation="nearest"
     )
     fig.colorbar(image, ax=axes[0, 0], label="spikes/bin", shrink=0.8)
-    axes[0, 0].set_title(f"recorded, trial {trial}", loc="left")
+    axes[0, 0].set_title(f"recorded, trial {trial}", loc="left", fontsize=7.5)
     axes[0, 0].set_ylabel("unit, by time of predicted peak")
     top = float(np.quantile(np.stack(list(hz.values())), 0.995))
     for ax, (name, rate) in zip(axes[0, 1:], hz.items(), strict=True):
@@ -77,7 +78,7 @@ def _counts(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> An
             vmax=top,
             interpolation="nearest",
         )
-        ax.set_title(style.wrapped(name), loc="left", fontsize=7.5)
+        ax.set_title(style.wrapped(name, 26), loc="left", fontsize=7.5)
     fig.colorbar(image, ax=axes[0, 1:], label="predicted rate (Hz)", shrink=0.8)
     for ax in axes.flat:
         ax.set_xlabel("time (s)")
@@ -107,10 +108,11 @@ def _symbols(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> A
         )
         ax.plot(np.arange(n), came, "o", ms=2.5, color=style.RED, mec="white", mew=0.3)
         ax.set_yticks(range(len(labels)), map(str, labels))
-        ax.set_ylabel("label")
+        ax.set_ylabel("symbol")
         bits = -np.log2(np.maximum(panels[name][np.arange(n), came], 1e-12)).mean()
         ax.set_title(
-            f"{name}: {bits:.2f} bits/symbol in this sequence (trial {trial}); dots: what came", loc="left"
+            f"{name}: loss {bits:.2f} bits/symbol here (trial {trial}; 0 is best); dots: what came",
+            loc="left",
         )
     axes[-1, 0].set_xlabel("position in the sequence (symbols)")
     fig.colorbar(image, ax=axes[:, 0], label="predicted probability", shrink=0.9)
@@ -145,14 +147,21 @@ def read(products: Products) -> dict[str, Any]:
     }
 
 
+def _caption(facts: Facts) -> str:
+    track = TRACKS[facts.track]
+    typical = "length" if track.has_labels else "number of events" if track.has_events else "number of bins"
+    dots = " Dots: the symbols that came; the darker the field below a dot, the better." * track.has_labels
+    return (
+        f"A test trial with a typical {typical}, next to what the best network and the best Markov "
+        f"chain (chosen on validation trials) expected. Each {track.step} is predicted from earlier "
+        f"{track.step}s of the same trial only. Look for structure in the recording that one model predicts "
+        f"and the other misses.{dots}"
+    )
+
+
 FIGURE = base.Figure(
     title="One recorded trial and its predictions",
-    caption=(
-        "A test trial with a typical number of events, next to what the best network and the best Markov "
-        "chain (chosen on validation trials) expected. Each bin is predicted from earlier bins of the "
-        "same trial only. Look for structure in the recording that one model predicts and the other "
-        "misses."
-    ),
+    caption=_caption,
     needs=("variants", "trials", "splits", "predictions"),
     read=read,
     draw=draw,

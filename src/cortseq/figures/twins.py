@@ -74,9 +74,10 @@ def _handle(dash: str, text: str) -> Any:
 FIGURE = base.of_dynamics(
     title="Twin trajectories",
     caption=(
-        "What happens to two runs that begin 1e-6 apart: above 1 they part, below 1 they meet. Solid: the "
-        "closed loop. Dashed: each run draws its own observations with the same random numbers; draws "
-        "have no derivative, so there is no exponent, and a jump is a draw that came out differently."
+        "What happens to two runs that begin 1e-6 apart, a colour for each random restart: above 1 they "
+        "part, below 1 they meet. Solid: the closed loop. Dashed: each run draws its own observations with "
+        "the same random numbers; draws have no derivative, so there is no exponent, and a jump is a draw "
+        "that came out differently."
     ),
     draw=draw,
     place=280,

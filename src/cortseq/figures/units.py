@@ -10,6 +10,7 @@ from cortseq import recording as rec
 from cortseq._lazy import pd, xr
 from cortseq.figures import base, style
 from cortseq.metrics import BIT, METRICS
+from cortseq.observations.tracks import TRACKS
 from cortseq.products import Facts, Products
 from cortseq.scoring import parts as by_part
 from cortseq.scoring.statistics import LEVEL
@@ -56,7 +57,7 @@ def draw(
     return fig, table
 
 
-_TIMES = {"bits_per_symbol": "place in the sequence (labels)"}
+_TIMES = {"bits_per_symbol": "place in the sequence (symbols)"}
 
 
 def _scatter(ax: Axes, table: pd.DataFrame, network: str, chain: str, tests: pd.DataFrame) -> None:
@@ -68,13 +69,14 @@ def _scatter(ax: Axes, table: pd.DataFrame, network: str, chain: str, tests: pd.
     colours = [to_rgba(style.BLUE, 0.6 if shown else 0.0) for shown in filled]
     ax.scatter(table[chain], table[network], s=size, c=colours, edgecolors=to_rgba(style.BLUE, 0.8), lw=0.6)
     both = table[[chain, network]].to_numpy()
-    low, high = min(0.0, both.min()), max(0.0, both.max())
-    room = 0.05 * (high - low) or 0.1
+    low, high = both.min(), both.max()
+    room = 0.08 * (high - low) or 0.1
     ax.plot([low - room, high + room], [low - room, high + room], color="0.7", lw=0.8, zorder=0)
     ax.set_xlim(low - room, high + room)
     ax.set_ylim(low - room, high + room)
-    ax.set_xlabel(f"{chain} (bits/spike)")
-    ax.set_ylabel(f"{network} (bits/spike)")
+    ax.set_xlabel(f"expected counts of {chain}\n(mean-rate score, bits/spike)")
+    ax.set_ylabel(f"expected counts of {network}\n(mean-rate score, bits/spike)")
+    ax.set_aspect("equal")
     above = int((table[network] > table[chain]).sum())
     ax.set_title(f"{above} of {len(table)} units above the diagonal", loc="left")
 
@@ -139,17 +141,28 @@ def applies(facts: Facts) -> bool:
     return "recurrent" in facts.roles
 
 
+def _caption(facts: Facts) -> str:
+    track = TRACKS[facts.track]
+    units = (
+        "Each dot is a unit, its area grows with the square root of its spikes; axes: how well the expected "
+        "counts of both models predict that unit's test spikes, in bits per spike over its training mean "
+        "(the mean-rate score). Units above the diagonal are predicted better by the network. These are "
+        "expected counts alone: the score of the comparison also rewards the shape of the distribution "
+        "and what units share, so that its order may be another. "
+    )
+    where = "symbols after its start" if track.has_labels else "s after its start"
+    return (
+        "Whether the network's advantage over its reference (the best Markov chain, or a constant where no "
+        "chain beats one on validation) is the same in all parts of the recording or carried by few. "
+        f"{units if track.has_events else ''}Rows with intervals: the gain in parts of the trial ({where}) "
+        "and in the trials of each condition, per event of that part, with 95 % intervals. Filled: "
+        "the gain differs from 0 after Holm's adjustment over the dots of the panel."
+    )
+
+
 FIGURE = base.Figure(
     title="Where the gain is",
-    caption=(
-        "Whether the network's advantage over its reference (the best Markov chain, or a constant where no "
-        "chain beats one on validation) is shared by all units, times and conditions or carried by few. On "
-        "counts, each dot is a unit (area: its spikes); axes: how well the expected counts of both models "
-        "predict that unit's test spikes, in bits per spike over its training mean; units above the diagonal "
-        "are predicted better by the network. The other panels: the gain in parts of the trial (s after its "
-        "start) and in the trials of each condition, per event of that part, with 95 % intervals. Filled: "
-        "the gain differs from 0 after Holm's adjustment over the dots of the panel."
-    ),
+    caption=_caption,
     needs=("variants", "scores", "trials"),
     applies=applies,
     read=read,

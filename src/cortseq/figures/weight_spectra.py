@@ -78,12 +78,12 @@ def _panel(ax: Axes, name: str, table: pd.DataFrame) -> None:
 FIGURE = base.of_dynamics(
     title="Spectra of the recurrent weights",
     caption=(
-        "Which directions of the recurrent weights stand out from chance. Circle: where the eigenvalues "
-        "of random weights of the same variance end. An eigenvalue counts as an outlier (orange) if its "
-        "modulus exceeds the largest of 95 % of matrices with shuffled weights. The shuffles keep the gain "
-        "of each row and column, so that a unit with strong inputs or outputs is no outlier by itself; where "
-        "units are either excitatory or inhibitory, weights change places within their class. LSTM: the "
-        "candidate block."
+        "Which directions of the recurrent weights of the first random restart stand out from chance. "
+        "Circle: where the eigenvalues of random weights of the same variance end. An eigenvalue counts as "
+        "an outlier (orange) if its modulus exceeds the largest of 95 % of matrices with shuffled "
+        "weights. The shuffles keep the gain of each row and column, so that a unit with strong inputs or "
+        "outputs is no outlier by itself; where units are either excitatory or inhibitory, weights change "
+        "places within their class. LSTM: the candidate block."
     ),
     draw=draw,
     place=250,

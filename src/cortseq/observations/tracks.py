@@ -126,7 +126,7 @@ TRACKS = {
         ),
         Track(
             "symbols", None, "label", "categorical", "bits_per_symbol", "symbol",
-            "sequences of labels", has_labels=True,
+            "sequences of symbols", has_labels=True,
         ),
         Track(
             "signal", "channel", "channel", "gaussian", "nats_per_sample", "bin", "continuous signals",

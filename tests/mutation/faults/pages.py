@@ -77,7 +77,7 @@ FAULTS = [
     ),
     Fault(
         "Bars of the scores begin at the value.",
-        "_panel", 'ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2', 'ax.plot([row["value"], row["high"]], [y, y], color=colour, lw=2', FIGURES,
+        "_panel", 'ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.2, solid', 'ax.plot([row["value"], row["high"]], [y, y], color=colour, lw=1.2, solid', FIGURES,
     ),
     Fault(
         "The axis of bits per second is scaled the wrong way.",
@@ -85,11 +85,11 @@ FAULTS = [
     ),
     Fault(
         "The order figure draws validation scores.",
-        "_panel", 'column = "loss_test" if symbols else "test"', 'column = "loss_valid" if symbols else "valid"', FIGURES,
+        "_chains", 'line["test"],', 'line["valid"],', FIGURES,
     ),
     Fault(
-        "Networks in the order figure are drawn by their gain, chains by their loss.",
-        "_panel", 'value = row["loss"] if symbols else row["value"]', 'value = row["value"]', FIGURES,
+        "Networks in the order figure are drawn at the low end of their interval.",
+        "_panel", 'ax.axhline(row["value"]', 'ax.axhline(row["low"]', FIGURES,
     ),
     Fault(
         "The axes of the figure of units change places.",
@@ -141,6 +141,14 @@ FAULTS = [
     ),
     Fault(
         "The report says 0 where there is no number.",
-        "_number", 'return "–"', 'return "0.000"', REPORT,
+        "written", 'return "–"', 'return "0.000"', REPORT,
+    ),
+    Fault(
+        "A value has more decimals than its interval allows.",
+        "decimals", "1 - math.floor", "3 - math.floor", REPORT,
+    ),
+    Fault(
+        "Averaged members are listed as models of their own.",
+        "grouped", 'and not row["averaged"]', "", REPORT,
     ),
 ]  # fmt: skip

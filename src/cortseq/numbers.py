@@ -1,0 +1,44 @@
+"""How numbers are written for readers: a value and its interval to the same decimals, no negative zero."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+_USUAL, _MOST = 3, 6  # decimals of a number without an interval, and the most that are shown
+
+
+def decimals(low: float, high: float, spread: float = math.nan, least: int = 0) -> int:
+    """Return how many decimals show two digits of the width of an interval.
+
+    Parameters
+    ----------
+    low, high : ends of the interval.
+    spread : standard deviation, which decides where there is no interval.
+    least : decimals that are shown in any case.
+    """
+    width = high - low if math.isfinite(high - low) else spread
+    if width == 0 and float(low).is_integer():
+        return least
+    if not math.isfinite(width) or width <= 0:
+        return max(least, _USUAL)
+    return min(max(least, 1 - math.floor(math.log10(width))), _MOST)
+
+
+def written(value: Any, places: int = _USUAL, sign: bool = False) -> str:
+    """Return a number with `places` decimals; "–" for none, "not finite" for infinity.
+
+    `sign`: write "+" before positive numbers. A number that rounds to 0 has no sign.
+    """
+    if value is None or (isinstance(value, str) and not value) or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "not finite"
+    text = f"{value:{'+' if sign else ''}.{places}f}"
+    return text.lstrip("+-") if float(text) == 0 else text
+
+
+def interval(low: Any, high: Any, places: int = _USUAL, sign: bool = False) -> str:
+    """Return "[low, high]" with `places` decimals; "" where an end is missing."""
+    ends = [written(end, places, sign) for end in (low, high)]
+    return "" if "–" in ends else f"[{', '.join(ends)}]"
