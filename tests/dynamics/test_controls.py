@@ -45,7 +45,7 @@ def test_only_what_leaves_both_controls_is_learned():
         [3.05 / 3, 3.8 / 3]
     )
     assert table.loc["departure from normality", "learned"] == "not told from untrained"
-    assert table.loc["Kaplan-Yorke dimension", "learned"] == "not told from shuffled"
+    assert table.loc["Kaplan-Yorke dimension (one start)", "learned"] == "not told from shuffled"
     assert table.loc["echo state (share of members)", "learned"] == "not told from untrained and shuffled"
     assert table.loc["participation ratio", "learned"] == ""  # undefined in a member before learning
 

@@ -779,8 +779,25 @@ def test_lyapunov_exponents(two):
         )
         assert rows["member"].tolist() == [0, 0, 0, 1, 1, 1] and rows["index"].tolist() == [1, 2, 3] * 2
     assert panels(figure)[0].get_ylabel() == "exponent (nats/bin)"
+    assert (table["starts"] == 1).all()
     songs, _ = draw("lyapunov", dissections={"rate": dissection(2, "symbols")})
     assert panels(songs)[0].get_ylabel() == "exponent (nats/symbol)"
+
+
+def test_the_largest_exponent_is_the_mean_over_the_starts_of_the_verdict(two):
+    """By hand: starts of -.01 and -.03 beside a spectrum from one start that begins at .02."""
+    leading = np.array([[-0.01, -0.03], [-0.02, -0.02]])
+    one = two["rate"].assign(leading_exponents=(("member", "chaos_start"), leading))
+    one["lyapunov"][:, 0] = 0.02
+    figure, table = draw("lyapunov", dissections={"rate": one})
+    first, rest = (rows_of(table, member=0, index=i) for i in (1, 2))
+    assert first["exponent"].tolist() == [-0.02] and first["starts"].tolist() == [2]
+    assert first["standard_error"].tolist() == pytest.approx([0.01])
+    assert rest["exponent"].tolist() == [one["lyapunov"].values[0, 1]] and rest["starts"].tolist() == [1]
+    (ax,) = panels(figure)
+    assert has_interval(ax, [0.875], [-0.02], [-0.04], [0.0])
+    values, errors = one["lyapunov"].values[0, 1:], one["lyapunov_error"].values[0, 1:]
+    assert has_interval(ax, [1.875, 2.875], values, values - 2 * errors, values + 2 * errors)
 
 
 def test_twin_trajectories(two):

@@ -113,8 +113,8 @@ QUANTITIES = (
     ),
     Quantity("transient growth", "", "closed", "size", "transient_peak"),
     Quantity("largest Lyapunov exponent", "nats/bin", "closed", "sign", "leading_exponents"),
-    Quantity("Kaplan-Yorke dimension", "", "closed", "size", "kaplan_yorke"),
-    Quantity("entropy", "nats/bin", "closed", "size", "entropy"),
+    Quantity("Kaplan-Yorke dimension (one start)", "", "closed", "size", "kaplan_yorke"),
+    Quantity("entropy (one start)", "nats/bin", "closed", "size", "entropy"),
     Quantity(
         "a surprise lasts (to 1/e; at most 30)", "bins", "closed", "size", "surprise_span", left_out=True
     ),
