@@ -11,6 +11,7 @@ from handmade import comparison, variants
 from matplotlib.colors import to_rgba
 
 from cortseq import recording as rec
+from cortseq.dynamics.summary import summarise
 from cortseq.figures import style
 from cortseq.figures import trial as trial_figure
 
@@ -887,7 +888,8 @@ def test_excitation_and_inhibition(two):
         index, lag = one["balance_index"].values, one["tracking_lag"].values
         counted, _ = np.histogram(index, np.linspace(0, 1, 21))
         assert [bar.get_height() for bar in below.patches] == counted.tolist()
-        title = f"median {np.median(index):.2f}; lag {np.median(lag):+.1f} bins"
+        late = np.median(lag, 1).mean()
+        title = f"mean {index.mean():.2f}\nlag {late:+.1f} bins (8 of 8 units)"
         assert below.get_title(loc="left") == title and above.get_title(loc="left") == name
         rows = rows_of(table, variant=name, kind="current")
         assert np.allclose(rows["excitation"], e.ravel()) and np.allclose(rows["inhibition"], i.ravel())
@@ -899,6 +901,26 @@ def test_excitation_and_inhibition(two):
         assert above.get_xlabel() == "time in trial (s)" and below.get_xlabel() == "balance index"
     assert legend(figure) == ["excitatory", "inhibitory", "sum"]
     assert axes[0].get_ylabel() == "current (units of activity)" and axes[2].get_ylabel() == "units"
+
+
+def test_lag_and_index_are_those_of_the_table(two):
+    """By hand: medians of 2 and -1 bins over the units that have a lag; none where one unit of four has."""
+    nan = np.nan
+    lags, indices = [[1.0, 3, nan, nan], [-1, nan, nan, -1]], [[0.1, 0.1, 0.1, 0.9], [0.2, 0.2, 0.2, 0.2]]
+    one = two["rate"].assign(
+        tracking_lag=(("member", "unit"), np.array(lags)),
+        balance_index=(("member", "unit"), np.array(indices)),
+    )
+    figure, _ = draw("balance", dissections={"rate": one})
+    table = summarise(one[["tracking_lag", "balance_index"]]).set_index("quantity")["value"]
+    assert table["tracking lag (where half of the units have one)"] == 0.5
+    assert table["balance index"] == pytest.approx(0.25)
+    assert panels(figure)[1].get_title(loc="left") == "mean 0.25\nlag +0.5 bins (4 of 8 units)"
+    one["tracking_lag"][:, 1:] = nan
+    table = summarise(one[["tracking_lag", "balance_index"]]).set_index("quantity")["value"]
+    assert np.isnan(table["tracking lag (where half of the units have one)"])
+    figure, _ = draw("balance", dissections={"rate": one})
+    assert panels(figure)[1].get_title(loc="left") == "mean 0.25\nlag: only 2 of 8 units"
 
 
 def test_plastic_synapses(two):

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from cortseq._lazy import xr
+from cortseq.dynamics.balance import typical_lag
 
 NEAR = 1.0  # rms spreads of the visited states, up to which a fixed point is near them
 MOST = 0.5  # share of the other members that have a fixed point, from which most members share it
@@ -70,12 +71,6 @@ def _horizon(found: xr.Dataset) -> np.ndarray:
     """Return lag at which gradients fall to 1/e, bins; that of the longest lag where they never do."""
     values = found["gradient_horizon"].values
     return np.where(np.isinf(values), float(found["lag"].values.max()), values)
-
-
-def _median(values: np.ndarray) -> float:
-    """Return the median of the values that are known, NaN where none is."""
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else float("nan")
 
 
 def _near(found: xr.Dataset) -> np.ndarray:
@@ -156,12 +151,12 @@ QUANTITIES = (
         most=1.0,
     ),
     Quantity(
-        "tracking lag",
+        "tracking lag (where half of the units have one)",
         "bins",
         "open",
         "size",
         "tracking_lag",
-        lambda f: np.array([_median(row) for row in f["tracking_lag"].values]),
+        lambda f: np.array([typical_lag(row) for row in f["tracking_lag"].values]),
         left_out=True,
         least=-np.inf,
     ),
