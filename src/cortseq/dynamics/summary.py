@@ -102,7 +102,7 @@ def verdict(values: np.ndarray, kind: Kind, interval: tuple[float, float] | None
 
     A sign is identified where all members have it and the 95 % interval of their mean excludes 0, a size from
     three members on where their standard deviation is at most a quarter of the mean, a count from three
-    members on where it is the same in all.
+    members on where it is the same in all. A size that is infinite in every member is none.
 
     Parameters
     ----------
@@ -112,8 +112,10 @@ def verdict(values: np.ndarray, kind: Kind, interval: tuple[float, float] | None
     known = values[~np.isnan(values)]
     if len(values) < 2:
         return "one member"
-    if np.isinf(values).all():
-        return "identified: infinite in every member"
+    if np.isinf(values).all() and (kind != "sign" or len(set(values)) == 1):
+        # a sign that is the same, but no size: of transient growth only that the point is unstable
+        said = "identified" if kind == "sign" else "not identifiable"
+        return f"{said}: infinite in every member"
     if len(known) < len(values) or (kind != "sign" and np.isinf(known).any()):
         undefined = len(values) - np.isfinite(values).sum()
         return f"not identifiable: undefined in {undefined} of {len(values)} members"
