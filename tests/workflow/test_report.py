@@ -602,12 +602,12 @@ def test_the_comparison_on_the_page(page):
     assert _named(ring)["rate"] == [
         ("model", "rate"), ("bits/spike", "+0.228"), ("95 % interval", "[0.191, 0.259]"), ("bits/s", "2.3"),
         ("over best chain", "+0.115"), ("95 %", "[+0.088, +0.147]"), ("p (Holm)", "0.0006"),
-        ("over best non-network", "-0.124"), ("95 %", "[-0.157, -0.083]"), ("p (Holm)", "0.0008"),
-        ("detectable", "0.042"), ("member sd", "0.0057"), ("best member", "+0.231"), ("members", "3"),
+        ("detectable over chain", "0.042"), ("over best non-network", "-0.124"), ("95 %", "[-0.157, -0.083]"),
+        ("p (Holm)", "0.0008"), ("detectable over non-network", "0.057"), ("member sd", "0.0057"), ("best member", "+0.231"), ("members", "3"),
         ("parameters", "131"), ("settings", "1"),
     ]  # fmt: skip
     assert ring[1][1] == "+0.402" and ring[1][6] == "–"  # averaged members stand in no test
-    assert ring[4][6] == "0.063" and ring[4][9] == "0.0007"  # the lstm's adjusted p, not 0.021 and 0.0005
+    assert ring[4][6] == "0.063" and ring[4][10] == "0.0007"  # the lstm's adjusted p, not 0.021 and 0.0005
     assert _named(ring)["psth"][6] == ("p (Holm)", "–") and _named(ring)["psth"][4] == (
         "over best chain",
         "+0.239",
