@@ -116,9 +116,25 @@ QUANTITIES = (
     Quantity("left of a surprise after 10 bins", "", "closed", "size", "surprise_left", left_out=True),
     Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope"),
     Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent"),
-    Quantity("echo state (share of members)", "", "open", "count", "echo_holds", most=1.0, share_of="member"),
-    Quantity("stretch of a step (< 1: echo state)", "", "open", "size", "echo_stretch"),
-    Quantity("radius at rest (> 1: no echo state there)", "", "weights", "size", "echo_radius"),
+    Quantity(
+        "echo state under the recorded input (share of members)",
+        "",
+        "open",
+        "count",
+        "echo_holds",
+        most=1.0,
+        share_of="member",
+    ),
+    Quantity(
+        "stretch of a step (< 1: echo state under any input; else open)", "", "open", "size", "echo_stretch"
+    ),
+    Quantity(
+        "radius of the weights (> 1: no echo state without input and bias; else open)",
+        "",
+        "weights",
+        "size",
+        "echo_radius",
+    ),
     Quantity("memory capacity", "bins", "open", "size", "memory_capacity"),
     Quantity("gradient horizon (at most the trial)", "bins", "open", "size", "gradient_horizon", _horizon),
     Quantity(
