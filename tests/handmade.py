@@ -73,7 +73,7 @@ def comparison() -> pd.DataFrame:
             value_per_s=2.28, value_cold=0.215, mean_rate=0.206, unit_mean=0.199, value_evaluation_null=0.211,
             mean_rate_evaluation_null=0.189, member_sd=0.0057, best_member=2, best_member_value=0.231,
             **_gain("chain", 0.115, 0.088, 0.147, 0.0002, 0.0006), detectable_gain=0.042,
-            **_gain("rival", -0.124, -0.157, -0.083, 0.0003, 0.0008),
+            **_gain("rival", -0.124, -0.157, -0.083, 0.0003, 0.0008), rival_detectable=0.057,
         ),
         _row(
             ring, "lstm", "recurrent", "L7", 0.141, 0.102, 0.183, parameters=277, members=3, settings_tried=2,

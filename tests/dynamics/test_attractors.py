@@ -75,8 +75,25 @@ def test_saturation_is_the_mean_over_orders_of_the_starts():
     points = dynamics.fixed_points(lambda s: torch.tanh(2.0 * s), starts)
     curve, rng = points.saturation(), np.random.default_rng(0)
     assert (points.reached >= 0).sum() == points.n_converged
+    both = np.stack([points.reached, points.settled])
     for m in (1, 5, 24):
-        subsets = [rng.choice(points.reached, m, replace=False) for _ in range(4000)]
-        expected = np.mean([len(np.unique(s[s >= 0])) for s in subsets])
-        assert curve[m - 1] == pytest.approx(expected, abs=0.05)
+        subsets = [np.unique(both[:, rng.choice(24, m, replace=False)]) for _ in range(4000)]
+        assert curve[m - 1] == pytest.approx(np.mean([(s >= 0).sum() for s in subsets]), abs=0.05)
     assert (np.diff(curve) >= -1e-12).all()
+
+
+def test_saturation_counts_points_that_only_settling_finds():
+    """Starts near 0 search their way to 0 and settle at +-.9575, fixed points of tanh(2 s): three in all."""
+    starts = np.array([[1e-3], [2e-3], [-1e-3], [1.5e-3]])
+    points = dynamics.fixed_points(lambda s: torch.tanh(2.0 * s), starts)
+    low, middle, high = np.argsort(points.states[:, 0])
+    assert len(points.states) == 3 and (points.reached == middle).all()
+    assert points.settled.tolist() == [high, high, low, high]
+    assert points.saturation() == pytest.approx([2, 2.5, 2.75, 3])
+
+
+def test_starts_that_run_away_settle_nowhere():
+    """s' = 5 s (1 + s^2): 0 is its only fixed point, and the flow takes every other state to infinity."""
+    points = dynamics.fixed_points(lambda s: 5.0 * s * (1 + s**2), np.array([[0.1], [-0.2], [0.3]]))
+    assert (points.reached == 0).all() and (points.settled == -1).all()
+    assert points.saturation() == pytest.approx([1, 1, 1])

@@ -45,8 +45,11 @@ def test_only_what_leaves_both_controls_is_learned():
         [3.05 / 3, 3.8 / 3]
     )
     assert table.loc["departure from normality", "learned"] == "not told from untrained"
-    assert table.loc["Kaplan-Yorke dimension", "learned"] == "not told from shuffled"
-    assert table.loc["echo state (share of members)", "learned"] == "not told from untrained and shuffled"
+    assert table.loc["Kaplan-Yorke dimension (one start)", "learned"] == "not told from shuffled"
+    assert (
+        table.loc["echo state under the recorded input (share of members)", "learned"]
+        == "not told from untrained and shuffled"
+    )
     assert table.loc["participation ratio", "learned"] == ""  # undefined in a member before learning
 
 
@@ -55,6 +58,17 @@ def test_without_the_shuffled_control_nothing_is_learned():
     assert table.loc["gain of the weights", "learned"] == "unlike untrained"
     assert not table["learned"].eq("learned").any() and table["shuffled"].isna().all()
     assert (lines(FITTED)["learned"] == "").all()
+
+
+def test_rounding_is_not_learned():
+    """Fixed reservoirs: stretches that differ in the eighth digit, by the same amount in all members."""
+    name = "stretch of a step (< 1: echo state under any input; else open)"
+    before = np.array([1.427, 1.426, 1.343, 1.341, 1.354])
+    same, other = product(echo_stretch=before * (1 + 3e-8)), product(echo_stretch=before * 1.01)
+    table = [lines(one, untrained=product(echo_stretch=before)) for one in (same, other)]
+    assert [t.loc[name, "learned"] for t in table] == ["not told from untrained", "unlike untrained"]
+    shifts = product(conditional_exponent=[1e-5, 2e-5, 1.5e-5]), product(conditional_exponent=[0.0, 0, 0])
+    assert lines(shifts[0], untrained=shifts[1]).loc["conditional exponent", "learned"] == "unlike untrained"
 
 
 def test_two_members_learn_nothing_and_counts_must_part():
@@ -67,7 +81,7 @@ def test_two_members_learn_nothing_and_counts_must_part():
 
 def test_shares_and_their_intervals_lie_between_0_and_1():
     table = lines(FITTED)
-    for name in ("echo state (share of members)", "trials whose gradient vanishes"):
+    for name in ("echo state under the recorded input (share of members)", "trials whose gradient vanishes"):
         low, value, high = table.loc[name, ["low", "value", "high"]]
         assert 0 <= low < value <= high <= 1
     assert share_interval(np.array([2 / 3]), 3) == pytest.approx((0.0943, 0.9916), abs=1e-4)  # exact tables

@@ -126,6 +126,9 @@ def test_a_cue_is_read_from_plastic_synapses(counts):
         ([-0.1, -0.9, -0.01], "sign", "not identifiable: the interval holds 0"),
         ([-0.1, -0.1, -np.inf], "sign", "identified"),
         ([-np.inf, 3.0], "size", "not identifiable: undefined in 1 of 2"),
+        ([np.inf, np.inf, np.inf], "size", "not identifiable: infinite in every member"),
+        ([-np.inf, -np.inf, -np.inf], "sign", "identified: infinite in every member"),
+        ([-np.inf, np.inf, -np.inf], "sign", "not identifiable: signs differ"),
         ([-0.1, 0.4], "sign", "not identifiable: signs differ"),
         ([2, 2, 2], "count", "identified"),
         ([2, 5, 2], "count", "not identifiable: 2 to 5"),
@@ -220,6 +223,21 @@ def test_the_dimension_of_chaos_takes_as_many_exponents_as_it_needs(counts):
     # not equal: frames of another width are straightened at other steps
     assert found["kaplan_yorke"][1][0] == pytest.approx(whole.kaplan_yorke_dimension, rel=0.1)
     assert found["entropy"][1][0] == pytest.approx(whole.entropy, rel=0.1)
+
+
+def test_dimension_and_entropy_do_not_contradict_the_exponent_over_starts(counts, monkeypatch):
+    """From one start .02, .01, -.3; over ten -.005: no dimension, no entropy. Over ten .04: .05 in all."""
+    fit = untrained(models.Rate(hidden=4), counts, members=2)
+    subject = laboratory.Subject(fit, counts, np.arange(28), np.arange(28, 40))
+    spectrum = dynamics.LyapunovSpectrum(np.array([0.02, 0.01, -0.3]), np.full(3, 0.001), 100, True)
+    every = np.repeat([[-0.005], [0.04]], 10, 1)
+    verdict = dynamics.ChaosVerdict(None, "signs differ", every, -0.3, 0.3)
+    monkeypatch.setattr(closed_loop, "_spectrum", lambda *given: spectrum)
+    monkeypatch.setattr(closed_loop, "chaos_verdict", lambda *given: verdict)
+    found = closed_loop.exponents(subject, None)[0]
+    assert found["entropy"][1].tolist() == [0, pytest.approx(0.05)]
+    assert found["kaplan_yorke"][1].tolist() == [0, pytest.approx(2 + 0.05 / 0.3)]
+    assert found["lyapunov"][1].tolist() == [[0.02, 0.01, -0.3]] * 2
 
 
 def test_a_member_that_runs_away_does_not_take_the_others_along(signal):

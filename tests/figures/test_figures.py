@@ -11,6 +11,7 @@ from handmade import comparison, variants
 from matplotlib.colors import to_rgba
 
 from cortseq import recording as rec
+from cortseq.dynamics.summary import summarise
 from cortseq.figures import base, style
 from cortseq.figures import trial as trial_figure
 
@@ -800,8 +801,25 @@ def test_lyapunov_exponents(two):
         )
         assert rows["member"].tolist() == [0, 0, 0, 1, 1, 1] and rows["index"].tolist() == [1, 2, 3] * 2
     assert panels(figure)[0].get_ylabel() == "exponent (nats/bin)"
+    assert (table["starts"] == 1).all()
     songs, _ = draw("lyapunov", dissections={"rate": dissection(2, "symbols")})
     assert panels(songs)[0].get_ylabel() == "exponent (nats/symbol)"
+
+
+def test_the_largest_exponent_is_the_mean_over_the_starts_of_the_verdict(two):
+    """By hand: starts of -.01 and -.03 beside a spectrum from one start that begins at .02."""
+    leading = np.array([[-0.01, -0.03], [-0.02, -0.02]])
+    one = two["rate"].assign(leading_exponents=(("member", "chaos_start"), leading))
+    one["lyapunov"][:, 0] = 0.02
+    figure, table = draw("lyapunov", dissections={"rate": one})
+    first, rest = (rows_of(table, member=0, index=i) for i in (1, 2))
+    assert first["exponent"].tolist() == [-0.02] and first["starts"].tolist() == [2]
+    assert first["standard_error"].tolist() == pytest.approx([0.01])
+    assert rest["exponent"].tolist() == [one["lyapunov"].values[0, 1]] and rest["starts"].tolist() == [1]
+    (ax,) = panels(figure)
+    assert has_interval(ax, [0.875], [-0.02], [-0.04], [0.0])
+    values, errors = one["lyapunov"].values[0, 1:], one["lyapunov_error"].values[0, 1:]
+    assert has_interval(ax, [1.875, 2.875], values, values - 2 * errors, values + 2 * errors)
 
 
 def test_twin_trajectories(two):
@@ -892,7 +910,8 @@ def test_excitation_and_inhibition(two):
         index, lag = one["balance_index"].values, one["tracking_lag"].values
         counted, _ = np.histogram(index, np.linspace(0, 1, 21))
         assert [bar.get_height() for bar in below.patches] == counted.tolist()
-        title = f"median {np.median(index):.2f}; lag {np.median(lag):+.1f} bins"
+        late = np.median(lag, 1).mean()
+        title = f"mean {index.mean():.2f}\nlag {late:+.1f} bins (8 of 8 units)"
         assert below.get_title(loc="left") == title and above.get_title(loc="left") == name
         rows = rows_of(table, variant=name, kind="current")
         assert np.allclose(rows["excitation"], e.ravel()) and np.allclose(rows["inhibition"], i.ravel())
@@ -904,6 +923,26 @@ def test_excitation_and_inhibition(two):
         assert above.get_xlabel() == "time in trial (s)" and below.get_xlabel() == "balance index"
     assert legend(figure) == ["excitatory", "inhibitory", "sum"]
     assert axes[0].get_ylabel() == "current (units of activity)" and axes[2].get_ylabel() == "units"
+
+
+def test_lag_and_index_are_those_of_the_table(two):
+    """By hand: medians of 2 and -1 bins over the units that have a lag; none where one unit of four has."""
+    nan = np.nan
+    lags, indices = [[1.0, 3, nan, nan], [-1, nan, nan, -1]], [[0.1, 0.1, 0.1, 0.9], [0.2, 0.2, 0.2, 0.2]]
+    one = two["rate"].assign(
+        tracking_lag=(("member", "unit"), np.array(lags)),
+        balance_index=(("member", "unit"), np.array(indices)),
+    )
+    figure, _ = draw("balance", dissections={"rate": one})
+    table = summarise(one[["tracking_lag", "balance_index"]]).set_index("quantity")["value"]
+    assert table["tracking lag (where half of the units have one)"] == 0.5
+    assert table["balance index"] == pytest.approx(0.25)
+    assert panels(figure)[1].get_title(loc="left") == "mean 0.25\nlag +0.5 bins (4 of 8 units)"
+    one["tracking_lag"][:, 1:] = nan
+    table = summarise(one[["tracking_lag", "balance_index"]]).set_index("quantity")["value"]
+    assert np.isnan(table["tracking lag (where half of the units have one)"])
+    figure, _ = draw("balance", dissections={"rate": one})
+    assert panels(figure)[1].get_title(loc="left") == "mean 0.25\nlag: only 2 of 8 units"
 
 
 def test_plastic_synapses(two):

@@ -292,10 +292,30 @@ def test_free_runs_are_held_against_the_halves_of_the_recording(table):
     assert line.answer == YES and line.p < 0.05 and "2 measures" in line.test
     line = _free(table, psth=near, rates=far)
     assert line.answer == NO and "rates (error)" in line.claim and line.value == pytest.approx(np.mean(far))
-    assert line.p == pytest.approx(2 * ttest_1samp(far, 0.1, alternative="greater").pvalue)
+    test = ttest_1samp(far, 0.1)
+    assert line.p == pytest.approx(2 * test.pvalue)
+    assert (line.low, line.high) == pytest.approx(tuple(test.confidence_interval(1 - 0.05 / 2)))
     assert _free(table, psth=far, rates=near).answer == NO
     assert _free(table, psth=wide, rates=near).answer == UNDECIDED
     assert _free(table, psth=near[:2]).settle == "`members: 5`"
+
+
+def test_words_interval_and_p_of_free_runs_agree_after_the_correction(table):
+    """A gap of .44 [.17, .72] by itself is shown to be above .1; among eleven measures it is not."""
+    near, gap = [0.01, 0.02, 0.0, -0.01, 0.01], 0.442 + 0.223 * np.array([-1.2, -0.6, 0, 0.6, 1.2]) / 0.949
+    alone, among = _free(table, psth=gap), _free(table, psth=gap, **{f"s{i}": near for i in range(10)})
+    assert alone.answer == NO and alone.low > 0.1 and alone.p < 0.05
+    assert (alone.low, alone.high) == pytest.approx((0.165, 0.719), abs=0.001)
+    assert among.answer == UNDECIDED and among.low < 0.1 < among.high
+    assert among.p == pytest.approx(11 * ttest_1samp(gap, 0.1).pvalue) and "Bonferroni" in among.test
+
+
+def test_the_number_of_undecided_free_runs_is_the_one_that_is_unclear(table):
+    """A mean gap of .05 is shown to be below .1; one of .03 that varies is not, and is the one shown."""
+    tight, loose = [0.05, 0.051, 0.049, 0.05, 0.05], [0.3, -0.2, 0.1, 0.25, -0.3]
+    line = _free(table, rates=tight, psth=loose)
+    assert line.answer == UNDECIDED and line.value == pytest.approx(np.mean(loose)) and "psth" in line.claim
+    assert line.low < 0.1 < line.high
 
 
 # -- the table ---------------------------------------------------------------------------------------

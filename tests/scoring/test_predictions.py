@@ -82,6 +82,19 @@ def test_burn_in_and_folds_of_horizons(fits, counts):
         tasks.horizon_table({"rate": found["rate"]})
 
 
+def test_trials_that_end_before_the_horizon_are_not_counted(fits, counts):
+    """Of 14 test trials four keep a bin: four blocks, p of 2^-3 at best, and no verdict on any horizon."""
+    found = forecasts(fits, counts)
+    for one in (f for folds in found.values() for f in folds):
+        for name in {"log_prob", "bias", "plug_in"} & set(one):
+            one[name].loc[{"trial": one["trial"][4:]}] = np.nan
+        one["n_events"].loc[{"trial": one["trial"][4:]}] = 0
+    table = tasks.horizon_table(found)
+    rate = table[table["model"] == "rate"]
+    assert (rate["trials"] == 4).all() and (rate["smallest_p"] == 1 / 8).all()
+    assert (rate["p_value"] >= 1 / 8).all()
+
+
 def test_models_that_forecast_other_bins_are_not_compared(fits, counts):
     """A bin without a forecast would count as one of probability 1."""
     found = forecasts(fits, counts)

@@ -12,7 +12,14 @@ from scipy.stats import binomtest, t, ttest_1samp, ttest_ind
 from cortseq import scoring
 from cortseq.errors import CortseqError
 from cortseq.scoring import blocks
-from cortseq.scoring.statistics import Session, across_sessions, holm, paired, smallest_p
+from cortseq.scoring.statistics import (
+    Session,
+    across_sessions,
+    holm,
+    over_sessions,
+    paired,
+    smallest_p,
+)
 
 
 def autoregressive(rng, n, rho):
@@ -167,6 +174,27 @@ def test_given_blocks_are_summed():
     summed = paired(d.reshape(6, 5).sum(1), np.zeros(6), n.reshape(6, 5).sum(1))
     assert (found.pieces, found.block_trials) == (6, 5)
     assert (found.low, found.high, found.p_value) == pytest.approx((summed.low, summed.high, summed.p_value))
+
+
+def test_trials_without_a_scored_bin_are_no_blocks():
+    """Five of eight trials have events: p can be no smaller than 2^-4, and the rest is as without the three."""
+    n = np.array([27.0, 0, 0, 0, 12, 53, 72, 57])
+    d, kept = n * [2.4, 0, 0, 0, 2.1, 2.5, 2.2, 2.6], n > 0
+    found = paired(d, 0 * d, n, order=np.arange(8), folds=np.zeros(8), shortest=1)
+    assert (found.pieces, found.smallest_p, found.p_value) == (5, 1 / 16, 1 / 16)
+    assert found == paired(d[kept], 0 * d[kept], n[kept])
+    in_pairs = np.array([0, 1, 1, 2, 2, 3, 3, 4])  # block 1 has no event
+    assert paired(d, 0 * d, n, blocks=in_pairs).pieces == 4
+    alone = Session(d, 0 * d, n)
+    assert over_sessions([alone]).pieces == 5
+    with pytest.raises(CortseqError, match="two trials"):
+        paired([1.0, 0.0], [0.0, 0.0], [3, 0])
+
+
+def test_a_trial_of_silence_is_a_block():
+    """No spike, but a probability of it: evidence, unlike a trial without a scored bin."""
+    a, b = np.array([-3.0, -0.5, -2.0]), np.array([-4.0, -0.9, -2.5])
+    assert paired(a, b, np.array([4, 0, 2])).pieces == 3
 
 
 def test_integrated_time_of_an_autoregressive_process():

@@ -18,6 +18,7 @@ else:
     torch = lazy("torch")
 
 _FEWEST_BINS = 8  # that two traces must share for a lag to be tried
+LAGGING = 0.5  # share of the units that must have a lag, for a network to have one
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,13 @@ def tracking_lag(leader: Any, follower: Any, max_lag: int) -> np.ndarray:
     lags = np.arange(-max_lag, max_lag + 1)
     curve = np.array([_correlation(a, b, int(lag)) for lag in lags])
     return np.array([_peak(lags, c) for c in curve.T])
+
+
+def typical_lag(lags: Any) -> float:
+    """Return the median over units of lags (unit,) in bins, NaN where fewer than half of them have one."""
+    lags = np.asarray(lags, dtype=np.float64)
+    known = lags[np.isfinite(lags)]
+    return float(np.median(known)) if len(known) and len(known) >= LAGGING * len(lags) else float("nan")
 
 
 def _correlation(a: np.ndarray, b: np.ndarray, lag: int) -> np.ndarray:

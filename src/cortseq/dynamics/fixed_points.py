@@ -40,10 +40,12 @@ class FixedPoints:
         rms spread.
     slow_states : (k, d) where the search ended at a minimum of the speed that is no fixed point.
     slow_speeds : (k,) speeds there.
-    n_converged : starts that reached a fixed point.
+    n_converged : starts from which the search itself reached a fixed point.
     n_starts : all starts.
     typical_speed : median speed at the starts.
-    reached : (n_starts,) position of the point that each start reached, -1 where none.
+    reached : (n_starts,) position of the point that the search from each start reached, -1 where none.
+    settled : (n_starts,) position of the point that it reached from where the flow took the start, -1 where
+        none.
     map : which map they are of, "own" for a callable that is no `Flow`.
     """
 
@@ -59,17 +61,21 @@ class FixedPoints:
     n_starts: int
     typical_speed: float
     reached: np.ndarray
+    settled: np.ndarray
     map: str = "closed"
 
     def saturation(self) -> np.ndarray:
         """Return expected number of distinct points that 1, 2, ... n_starts of the starts reach, (n_starts,).
 
-        Rarefaction: sum_i 1 - C(n - n_i, m) / C(n, m), with n_i starts at point i. A curve that still rises
-        at its end says that more starts would find more points. Hurlbert 1971, Ecology 52:577.
+        Rarefaction: sum_i 1 - C(n - n_i, m) / C(n, m), with n_i starts that lead to point i, by the search
+        from them or from where the flow took them: with all starts these are all the points found. A curve
+        that still rises at its end says that more starts would find more points. Hurlbert 1971, Ecology
+        52:577.
         """
         from scipy.special import gammaln
 
-        n, counts = self.n_starts, np.unique(self.reached[self.reached >= 0], return_counts=True)[1]
+        n, at = self.n_starts, np.arange(len(self.states))
+        counts = ((self.reached[:, None] == at) | (self.settled[:, None] == at)).sum(0)
         m = np.arange(1, n + 1)[:, None]
         left = n - counts
         with np.errstate(invalid="ignore"):
@@ -120,7 +126,9 @@ def fixed_points(
     step, flow = batched(flow), checked(flow)
     with torch.no_grad():
         typical = float((step(starts) - starts).norm(dim=1).median())
-        every = torch.cat([starts, _settled(step, starts, max_settling, _SETTLED * spread)])
+        goal = _settled(step, starts, max_settling, _SETTLED * spread)
+        calm = goal.isfinite().all(1)
+        every = torch.cat([starts, goal[calm]])
         found, ends = _search(flow, step, every, tolerance * spread, distinct * spread, max_steps)
         slow = ends > tolerance * spread
         points = found[~slow]
@@ -136,10 +144,9 @@ def fixed_points(
         stable[inside] = _returns(step, points[inside], perturbation * spread, max_returns, seed)
         states = starts if visited is None else torch.atleast_2d(as_states(visited))
         apart = _apart(points, states).amin(1) / rms_spread(states.numpy())
-    at_point = ~slow[: len(starts)].numpy()
-    reached = np.full(len(starts), -1)
-    if at_point.any():
-        reached[at_point] = _apart(found[: len(starts)][at_point], points).argmin(1).numpy()
+    at_point = _at(found, points, ~slow)
+    reached, settled = at_point[: len(starts)], np.full(len(starts), -1)
+    settled[calm.numpy()] = at_point[len(starts) :]
     slow &= ends.isfinite()
     kept = _distinct(_apart(found[slow], found[slow]), ends[slow], distinct * spread)
     return FixedPoints(
@@ -151,12 +158,24 @@ def fixed_points(
         apart.numpy(),
         found[slow][kept].numpy(),
         ends[slow][kept].numpy(),
-        int(at_point.sum()),
+        int((reached >= 0).sum()),
         len(starts),
         typical,
         reached,
+        settled,
         map,
     )
+
+
+def _at(ends: torch.Tensor, points: torch.Tensor, converged: torch.Tensor) -> np.ndarray:
+    """Return for each end of the search the position of its point, (n,), -1 where it has not converged.
+
+    ends : (n, d). points : (k, d). converged : (n,) bool.
+    """
+    found = np.full(len(ends), -1)
+    if converged.any():
+        found[converged.numpy()] = _apart(ends[converged], points).argmin(1).numpy()
+    return found
 
 
 def rms_spread(states: np.ndarray) -> float:
@@ -173,7 +192,7 @@ def sorted_eigenvalues(matrices: np.ndarray) -> np.ndarray:
 
 
 def _settled(step: Step, states: torch.Tensor, n_steps: int, slow: float) -> Any:
-    """Return where the flow takes the states, (m, d).
+    """Return where the flow takes the states, (n, d); not finite where it runs away.
 
     The last state where the flow comes nearly to rest, else the mean of where it goes on.
     """
@@ -182,8 +201,7 @@ def _settled(step: Step, states: torch.Tensor, n_steps: int, slow: float) -> Any
         states = step(states)
         total += states * (i >= n_steps // 2)
     at_rest = (step(states) - states).norm(dim=1, keepdim=True) < slow
-    ends = torch.where(at_rest, states, total / max(n_steps - n_steps // 2, 1))
-    return ends[ends.isfinite().all(1)]
+    return torch.where(at_rest, states, total / max(n_steps - n_steps // 2, 1))
 
 
 def _search(

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from cortseq._lazy import xr
+from cortseq.dynamics.balance import typical_lag
 
 NEAR = 1.0  # rms spreads of the visited states, up to which a fixed point is near them
 MOST = 0.5  # share of the other members that have a fixed point, from which most members share it
@@ -72,12 +73,6 @@ def _horizon(found: xr.Dataset) -> np.ndarray:
     return np.where(np.isinf(values), float(found["lag"].values.max()), values)
 
 
-def _median(values: np.ndarray) -> float:
-    """Return the median of the values that are known, NaN where none is."""
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else float("nan")
-
-
 def _near(found: xr.Dataset) -> np.ndarray:
     return np.asarray((found["distance"].values <= NEAR).sum(1))
 
@@ -113,17 +108,33 @@ QUANTITIES = (
     ),
     Quantity("transient growth", "", "closed", "size", "transient_peak"),
     Quantity("largest Lyapunov exponent", "nats/bin", "closed", "sign", "leading_exponents"),
-    Quantity("Kaplan-Yorke dimension", "", "closed", "size", "kaplan_yorke"),
-    Quantity("entropy", "nats/bin", "closed", "size", "entropy"),
+    Quantity("Kaplan-Yorke dimension (one start)", "", "closed", "size", "kaplan_yorke"),
+    Quantity("entropy (one start)", "nats/bin", "closed", "size", "entropy"),
     Quantity(
         "a surprise lasts (to 1/e; at most 30)", "bins", "closed", "size", "surprise_span", left_out=True
     ),
     Quantity("left of a surprise after 10 bins", "", "closed", "size", "surprise_left", left_out=True),
     Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope"),
     Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent"),
-    Quantity("echo state (share of members)", "", "open", "count", "echo_holds", most=1.0, share_of="member"),
-    Quantity("stretch of a step (< 1: echo state)", "", "open", "size", "echo_stretch"),
-    Quantity("radius at rest (> 1: no echo state there)", "", "weights", "size", "echo_radius"),
+    Quantity(
+        "echo state under the recorded input (share of members)",
+        "",
+        "open",
+        "count",
+        "echo_holds",
+        most=1.0,
+        share_of="member",
+    ),
+    Quantity(
+        "stretch of a step (< 1: echo state under any input; else open)", "", "open", "size", "echo_stretch"
+    ),
+    Quantity(
+        "radius of the weights (> 1: no echo state without input and bias; else open)",
+        "",
+        "weights",
+        "size",
+        "echo_radius",
+    ),
     Quantity("memory capacity", "bins", "open", "size", "memory_capacity"),
     Quantity("gradient horizon (at most the trial)", "bins", "open", "size", "gradient_horizon", _horizon),
     Quantity(
@@ -156,12 +167,12 @@ QUANTITIES = (
         most=1.0,
     ),
     Quantity(
-        "tracking lag",
+        "tracking lag (where half of the units have one)",
         "bins",
         "open",
         "size",
         "tracking_lag",
-        lambda f: np.array([_median(row) for row in f["tracking_lag"].values]),
+        lambda f: np.array([typical_lag(row) for row in f["tracking_lag"].values]),
         left_out=True,
         least=-np.inf,
     ),

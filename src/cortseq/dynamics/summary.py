@@ -18,6 +18,7 @@ from cortseq.observations.tracks import TRACKS
 AGREE = 0.25  # sd over members relative to their mean, up to which a size counts as identified
 FEWEST = 3  # members from which a size can be identified, and anything be called learned
 CONTROLS = ("untrained", "shuffled")
+SAME = 1e-4  # of a size: what rounding may make two equal numbers differ by
 
 
 def summarise(found: xr.Dataset, controls: Mapping[str, xr.Dataset] | None = None) -> pd.DataFrame:
@@ -102,7 +103,7 @@ def verdict(values: np.ndarray, kind: Kind, interval: tuple[float, float] | None
 
     A sign is identified where all members have it and the 95 % interval of their mean excludes 0, a size from
     three members on where their standard deviation is at most a quarter of the mean, a count from three
-    members on where it is the same in all.
+    members on where it is the same in all. A size that is infinite in every member is none.
 
     Parameters
     ----------
@@ -112,8 +113,10 @@ def verdict(values: np.ndarray, kind: Kind, interval: tuple[float, float] | None
     known = values[~np.isnan(values)]
     if len(values) < 2:
         return "one member"
-    if np.isinf(values).all():
-        return "identified: infinite in every member"
+    if np.isinf(values).all() and (kind != "sign" or len(set(values)) == 1):
+        # a sign that is the same, but no size: of transient growth only that the point is unstable
+        said = "identified" if kind == "sign" else "not identifiable"
+        return f"{said}: infinite in every member"
     if len(known) < len(values) or (kind != "sign" and np.isinf(known).any()):
         undefined = len(values) - np.isfinite(values).sum()
         return f"not identifiable: undefined in {undefined} of {len(values)} members"
@@ -167,7 +170,8 @@ def _learned(apart: Mapping[str, bool | None]) -> str:
 def _apart(quantity: Quantity, found: xr.Dataset, control: xr.Dataset) -> bool | None:
     """Return whether fit and control differ: the 95 % interval of the difference excludes 0.
 
-    Members are pairs: the same start parameters. Of counts, in which members often agree by their
+    And it is more than rounding, which is alike in all members, leaves of equal numbers. Members are pairs:
+    the same start parameters. Of counts, in which members often agree by their
     coarseness, the ranges must not meet either. None: too few members, or a number that is undefined.
     """
     ours, theirs = quantity.read(found), quantity.read(control)
@@ -188,7 +192,8 @@ def _apart(quantity: Quantity, found: xr.Dataset, control: xr.Dataset) -> bool |
         return None
     if quantity.kind == "count" and not (ours.min() > theirs.max() or ours.max() < theirs.min()):
         return False
-    return bool(low > 0 or high < 0)
+    rounding = SAME * max(np.abs(ours).max(), np.abs(theirs).max())
+    return bool(low > rounding or high < -rounding)
 
 
 def _interval(values: np.ndarray, left_out: np.ndarray | None = None) -> tuple[float, float]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cortseq._lazy import pd, xr
+from cortseq.dynamics.balance import typical_lag
+from cortseq.dynamics.quantities import mean_of_known
 from cortseq.figures import base, style
 from cortseq.products import Facts, Products
 
@@ -20,7 +22,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
 
     `dissections`: variant -> product of `dynamics`. Above: currents through the trial, mean over units and
     test trials, a line a member. Below: balance index |E + I| / (|E| + |I|) of every unit, 0 where they
-    cancel; lag: of inhibition behind excitation, median over units.
+    cancel. Mean index and lag of inhibition behind excitation are those of the table of dynamics.
     """
     with style.style():
         n = len(dissections)
@@ -67,11 +69,19 @@ def _traces(ax: Axes, name: str, one: xr.Dataset) -> None:
 def _histogram(ax: Axes, one: xr.Dataset, table: pd.DataFrame) -> None:
     known = table["balance_index"].dropna()
     ax.hist(known, bins=np.linspace(0, 1, 21).tolist(), color=style.GREY)
-    lag = table["tracking_lag"].median()
-    unit = "bins" if style.timed(one) else "symbols"
-    late = f"; lag {lag:+.1f} {unit}" if np.isfinite(lag) else ""
-    ax.set_title(f"median {known.median():.2f}{late}", loc="left", fontsize=7.5)
+    mean = np.nanmean(mean_of_known(one["balance_index"].values, 1))
+    ax.set_title(f"mean {mean:.2f}\n{_lag(one)}", loc="left", fontsize=7.5)
     ax.set_xlabel("balance index")
+
+
+def _lag(one: xr.Dataset) -> str:
+    """Return the lag, mean over members, and how many units of all members have one."""
+    lags = one["tracking_lag"].values
+    per_member = np.array([typical_lag(row) for row in lags])
+    per_member = per_member[np.isfinite(per_member)]
+    of_units = f"{np.isfinite(lags).sum()} of {lags.size} units"
+    unit = "bins" if style.timed(one) else "symbols"
+    return f"lag {per_member.mean():+.1f} {unit} ({of_units})" if len(per_member) else f"lag: only {of_units}"
 
 
 def read(products: Products) -> dict[str, Any]:
@@ -89,8 +99,10 @@ FIGURE = base.Figure(
     caption=(
         "Whether excitatory and inhibitory currents cancel in networks whose units are either excitatory "
         "or inhibitory (Dale's law). Above: mean currents on test trials; input and bias count by their "
-        "sign. Below: balance index of every unit, 0 where the currents cancel. Lag: by how much "
-        "inhibition follows excitation."
+        "sign. Below: balance index of every unit, 0 where the currents cancel; its mean over units and "
+        "random restarts. Lag: by how much inhibition follows excitation where their correlation peaks, "
+        "median over the units that have such a peak, mean over the restarts in which half of the units do "
+        "(in brackets: how many units do, of all restarts)."
     ),
     needs=base.DISSECTED,
     applies=applies,

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
-    """`dissections`: variant -> product of `dynamics`. Bars: two standard errors; above 0 states part."""
+    """`dissections`: variant -> product of `dynamics`. Above 0 states part.
+
+    Filled, rank 1: the mean over starts, which the verdict rests on, with two standard errors over these.
+    Hollow: the spectrum from one start, with two standard errors over time.
+    """
     with style.style():
         columns = min(4, len(dissections))
         rows = -(-len(dissections) // columns)
@@ -31,19 +35,31 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
                 f"exponent (nats/{'bin' if style.timed(next(iter(dissections.values()))) else 'symbol'})"
             )
         fig.suptitle(
-            "map: closed (mean); a colour a member; bars: 2 standard errors", fontsize=7, color="0.4"
+            "map: closed (mean); a colour a member; filled: mean over starts; hollow: from one start; "
+            "bars: 2 standard errors",
+            fontsize=7,
+            color="0.4",
         )
     return fig, pd.concat(tables, ignore_index=True)
 
 
+_COLUMNS = ["member", "index", "exponent", "standard_error", "starts"]
+
+
 def _table(one: xr.Dataset) -> pd.DataFrame:
-    columns = ["member", "index", "exponent", "standard_error", "verdict"]
+    """Return one row per member and rank; rank 1 is the mean over starts where these were followed."""
     if "lyapunov" not in one:
-        return pd.DataFrame(columns=columns)
-    values, errors = one["lyapunov"].values, one["lyapunov_error"].values
+        return pd.DataFrame(columns=[*_COLUMNS, "verdict"])
+    values, errors = one["lyapunov"].values.copy(), one["lyapunov_error"].values.copy()
+    starts = np.ones(values.shape, int)
+    if "leading_exponents" in one:
+        leading = one["leading_exponents"].values
+        n = leading.shape[1]
+        values[:, 0], errors[:, 0] = leading.mean(1), leading.std(1, ddof=1) / np.sqrt(n)
+        starts[:, 0] = n
     member, index = np.indices(values.shape)
-    parts = member.ravel(), index.ravel() + 1, values.ravel(), errors.ravel()
-    return pd.DataFrame(dict(zip(columns, parts, strict=False))).assign(verdict=one.attrs["chaotic"])
+    parts = member.ravel(), index.ravel() + 1, values.ravel(), errors.ravel(), starts.ravel()
+    return pd.DataFrame(dict(zip(_COLUMNS, parts, strict=True))).assign(verdict=one.attrs["chaotic"])
 
 
 def _panel(ax: Axes, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
@@ -55,16 +71,19 @@ def _panel(ax: Axes, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
     members = table.groupby("member")
     for i, (member, rows) in enumerate(members):
         shift = 0.5 * (i - (len(members) - 1) / 2) / len(members)
-        finite = rows[np.isfinite(rows["exponent"])]
-        ax.errorbar(
-            finite["index"] + shift,
-            finite["exponent"],
-            2 * finite["standard_error"],
-            fmt="o",
-            ms=2.5,
-            lw=0.8,
-            color=style.CYCLE[int(member) % len(style.CYCLE)],
-        )
+        colour, finite = style.CYCLE[int(member) % len(style.CYCLE)], rows[np.isfinite(rows["exponent"])]
+        for over_starts, same in finite.groupby(finite["starts"] > 1):
+            ax.errorbar(
+                same["index"] + shift,
+                same["exponent"],
+                2 * same["standard_error"],
+                fmt="o",
+                ms=2.5,
+                lw=0.8,
+                color=colour,
+                mfc=colour if over_starts else "white",
+                mew=0.6,
+            )
     ax.set_xlabel("rank of the exponent")
     ax.set_xticks(range(1, int(table["index"].max()) + 1))
 
@@ -78,9 +97,12 @@ def _verdict(one: xr.Dataset) -> str:
 FIGURE = base.of_dynamics(
     title="Lyapunov exponents",
     caption=(
-        "Whether nearby states of the closed loop part (exponent above 0: chaos) or meet (below 0). A "
-        "network is called chaotic only where the 95 % interval over at least five random restarts, each "
-        "from ten starting points, lies above zero and every restart agrees. It is called not chaotic where "
+        "Whether nearby states of the closed loop part (exponent above 0: chaos) or meet (below 0). Filled "
+        "points, rank 1: the largest exponent of each random restart, its mean over ten starting points, "
+        "with two standard errors over these; the verdict rests on it. Hollow points: the other exponents, "
+        "from the first starting point only, with two standard errors over time. A "
+        "network is called chaotic only where the 95 % interval over at least five random restarts "
+        "lies above zero and every restart agrees. It is called not chaotic where "
         "that interval is below zero; with three or four restarts, where the interval of each over its "
         "starting points is, which says so of these networks only."
     ),

@@ -19,9 +19,9 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     """Draw whether all fixed points were found, and how far they lie from the data.
 
     `dissections`: variant -> product of `dynamics`. Above: distinct fixed points found against the number of
-    starts, mean over orders of the starts, a line a member; one that still rises says that points are
-    missing. Below: modulus of the largest eigenvalue at each point against its distance to the nearest
-    visited state, a colour a member.
+    starts, mean over orders of the starts, a line a member, up to the number found; one that still rises says
+    that points are missing. Below: modulus of the largest eigenvalue at each point against its distance to
+    the nearest visited state, a colour a member.
     """
     from matplotlib.lines import Line2D
 
@@ -108,10 +108,11 @@ FIGURE = base.of_dynamics(
     title="The search for fixed points",
     caption=(
         "Whether the search found all fixed points, and whether the data say anything about them. Above: "
-        "distinct fixed points against the number of starting points; a curve that still rises means that "
-        "some are missing. Below: largest eigenvalue modulus at each point (above 1: unstable) against "
-        "the distance to the nearest visited state (both axes logarithmic). Points in the grey part lie "
-        "further from the data than these are spread: no recording speaks for or against them."
+        "distinct fixed points against the number of starting points, each searched from twice: as it is, "
+        "and from where the closed loop takes it; the curve ends at the number found. One that still rises "
+        "at its end means that some are missing. Below: largest eigenvalue modulus at each point (above 1: "
+        "unstable) against the distance to the nearest visited state (both axes logarithmic). Points in the "
+        "grey part lie further from the data than these are spread: no recording speaks for or against them."
     ),
     draw=draw,
     place=230,

@@ -12,7 +12,7 @@ from cortseq._lazy import pd, xr
 from cortseq.models import conditions
 from cortseq.observations.tracks import Track
 from cortseq.scoring import blocks
-from cortseq.scoring.statistics import holm, paired
+from cortseq.scoring.statistics import holm, paired, scored
 
 SEGMENTS = 10  # of the time in a trial, at most
 FEWEST = 5  # test trials of a part that is compared
@@ -42,18 +42,19 @@ def table(
     -------
     Table with the columns part ("time", "condition" or "unit"), which (the segment in s or bins, the value of
     a covariate, the unit), gain, low, high (in units of the metric, of the part's own events), p, p_holm
-    (adjusted over all rows of the same part), trials and events. Time and condition: the joint score; unit:
-    the mean-rate score. Parts of fewer than FEWEST trials or without an event are left out.
+    (adjusted over all rows of the same part), trials (those with a scored bin) and events. Time and
+    condition: the joint score; unit: the mean-rate score. Parts of fewer than FEWEST trials or without an
+    event are left out.
     """
     rows = []
     for part, which, a, b, events, folds in _every(ours, theirs, labels, track):
-        trials = np.concatenate(folds)
-        if len(trials) < FEWEST or not events.sum():
+        trials = int(scored(a, b, events).sum())
+        if trials < FEWEST or not events.sum():
             continue
         place = blocks.place([fold for fold in folds if len(fold)], continuous)
         gain = paired(a, b, events, RESAMPLES, seed, **place).per(track.unit_nats)
         row = {"part": part, "which": which, "gain": gain.estimate, "low": gain.low, "high": gain.high}
-        rows.append(row | {"p": gain.p_value, "trials": len(trials), "events": int(events.sum())})
+        rows.append(row | {"p": gain.p_value, "trials": trials, "events": int(events.sum())})
     found = pd.DataFrame(rows, columns=[c for c in COLUMNS if c != "p_holm"])
     found["p_holm"] = np.nan
     for _, same in found.groupby("part"):

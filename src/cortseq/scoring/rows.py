@@ -11,7 +11,7 @@ from cortseq.observations import Track
 from cortseq.scoring.ladder import rung
 from cortseq.scoring.notes import known
 from cortseq.scoring.scored import Scored
-from cortseq.scoring.statistics import PairedDifference, paired
+from cortseq.scoring.statistics import PairedDifference, paired, scored
 
 # Columns of comparison.csv. `metric` names the unit of every score; empty cells: does not apply.
 COLUMNS = {
@@ -81,7 +81,7 @@ COLUMNS = {
     "folds": "splits that were tested; 1: intervals are conditional on it",
     "split_share": "share of the variance of the gain over the chain (else over the null) that comes from "
     "training sets; 0 with one split",
-    "trials": "test trials",
+    "trials": "test trials with a scored bin",
     "blocks": "independent blocks of test trials, as found from the gain over the chain (else over the null)",
     "block_trials": "trials in such a block",
     "n_events": "spikes, symbols or samples that are scored",
@@ -265,7 +265,7 @@ def _row(s: Scored, given: References) -> dict[str, Any]:
         "members": len(s.test),
         "kept_epoch": float(np.median(s.kept_epochs)) if len(s.kept_epochs) else np.nan,
         "late_gain": float(s.late_gains.mean() / given.unit) if len(s.late_gains) else np.nan,
-        "trials": len(events),
+        "trials": int(scored(s.test, null.test, events).sum()),
         "n_events": int(events.sum()),
         "bin_ms": given.bin_width * 1e3 if kind.timed else np.nan,
         "reference": given.reference.variant if given.reference else "",

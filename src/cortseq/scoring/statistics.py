@@ -130,6 +130,8 @@ def paired(
     f those of V_members. This is Satterthwaite's rule with the shares of members and folds to the first
     power: squared, three members cover too little (docs/calibration.md).
 
+    Trials without a scored bin (`scored`) are left out: they are no blocks and say nothing.
+
     p is the share of all flips of the signs of the blocks' differences whose sum is as far from 0 as the
     observed one: all 2^K of them where `resamples` are enough, else as many at random, of which p is
     (1 + #{|flipped| >= |observed|}) / (1 + resamples). This is exact where A and B are exchangeable within
@@ -150,7 +152,7 @@ def paired(
 
     Raises
     ------
-    CortseqError : unequal numbers of trials, or fewer than two trials or blocks.
+    CortseqError : unequal numbers of trials, or fewer than two trials or blocks in which a bin is scored.
 
     References
     ----------
@@ -236,18 +238,34 @@ class _Blocked:
         return max(0.0, float(left)) * (1 / n + 1 / (n - 1))
 
 
+def scored(log_prob_a: ArrayLike, log_prob_b: ArrayLike, n_events: ArrayLike) -> np.ndarray:
+    """Return which trials have a scored bin, (trial,) of bool.
+
+    A trial that ends before the first scored bin has no event and sums of 0 in every member of both models. A
+    trial of silence has no spike either, but its log-probabilities are not 0: it counts.
+
+    Parameters
+    ----------
+    log_prob_a, log_prob_b : (trial,) or (member, trial), sums in nats.
+    n_events : (trial,).
+    """
+    seen = [np.atleast_2d(np.asarray(x, float)).any(0) for x in (log_prob_a, log_prob_b, n_events)]
+    return np.asarray(seen[0] | seen[1] | seen[2])
+
+
 def _in_blocks(s: Session) -> _Blocked:
     """Sum a session over its blocks; those that were given are the values whose correlation is looked at."""
     a, b = (np.atleast_2d(np.asarray(x, float)) for x in (s.log_prob_a, s.log_prob_b))
     events = np.asarray(s.n_events, float)
     if not a.shape[1] == b.shape[1] == len(events):
         raise CortseqError(f"unequal numbers of trials: {a.shape[1]}, {b.shape[1]}, {len(events)}")
-    values = np.concatenate([a, -b, events[None]])
-    n_trials, estimate = len(events), float((a.mean(0) - b.mean(0)).sum() / events.sum())
+    estimate = float((a.mean(0) - b.mean(0)).sum() / events.sum())
+    kept = scored(a, b, events)
+    values, n_trials = np.concatenate([a, -b, events[None]])[:, kept], int(kept.sum())
     if s.blocks is not None:
-        values = _summed(values, s.blocks)
+        values = _summed(values, np.asarray(s.blocks)[kept])
     elif s.order is not None:
-        values = values[:, np.argsort(np.asarray(s.order), kind="stable")]
+        values = values[:, np.argsort(np.asarray(s.order)[kept], kind="stable")]
     n = values.shape[1]
     if n < 2:
         raise CortseqError("a comparison needs at least two trials (or blocks of them)", value=n)

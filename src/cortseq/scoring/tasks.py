@@ -19,7 +19,7 @@ from cortseq.models.base import Fit
 from cortseq.models.horizons import reached
 from cortseq.observations.tracks import TRACKS
 from cortseq.scoring import blocks, futures
-from cortseq.scoring.statistics import PairedDifference, paired
+from cortseq.scoring.statistics import PairedDifference, paired, scored
 
 MEMORIES = (1, 2, 5, 10, 20, 50)
 _SMALL = 0.1  # of an interval: what may be left of a bias
@@ -124,8 +124,8 @@ def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: in
     Table with the columns model, role, horizon, value, low, high (gain over the null in bits per event, nats
     for signals), bias (what may be left of it, in the same unit; 0 of exact forecasts), biased (whether that
     is a tenth of the interval or more: the value is then too low and ranked with nothing), kind (exact,
-    sampled, label chain or plug-in) and trials. All horizons and models are scored on the bins that the
-    largest horizon reaches.
+    sampled, label chain or plug-in) and trials (those with a scored bin). All horizons and models are scored
+    on the bins that the largest horizon reaches.
     """
     if "null" not in folds:
         raise CortseqError("forecasts are compared with those of the null", key="null")
@@ -145,6 +145,7 @@ def _gains(
             continue
         _check_bins(model, found, nulls, name)
         sums, null = _sums(found, name, start), _sums(nulls, "log_prob", start)
+        trials = int(scored(sums[..., 0], null[..., 0], events).sum())
         left = np.zeros(len(horizons))
         if name == "log_prob" and "bias" in found[0]:
             total = max(events.sum(), 1) * TRACKS[track].unit_nats
@@ -154,7 +155,7 @@ def _gains(
             biased = bool(left[i] >= _SMALL * (gain["high"] - gain["low"]) and left[i] > 0)
             kind = found[0].attrs["kind"] if name == "log_prob" else "plug-in"
             row = {"model": model, "role": found[0].attrs["role"], "horizon": int(h), **gain}
-            rows.append(row | {"bias": float(left[i]), "biased": biased, "kind": kind, "trials": len(events)})
+            rows.append(row | {"bias": float(left[i]), "biased": biased, "kind": kind, "trials": trials})
     return rows
 
 
@@ -272,9 +273,8 @@ def _difference(
     a: Any, b: Any, events: Any, place: dict[str, Any], seed: int, track: str
 ) -> dict[str, float]:
     unit = TRACKS[track].unit_nats
-    if len(events) < 2 or not events.sum():
-        nothing = PairedDifference(np.nan, np.nan, np.nan, np.nan, np.nan)
-        return _row(nothing)
+    if scored(a, b, events).sum() < 2 or not events.sum():
+        return _row(PairedDifference(np.nan, np.nan, np.nan, np.nan, np.nan, smallest_p=1.0))
     return _row(paired(a, b, events, seed=seed, **place).per(unit))
 
 

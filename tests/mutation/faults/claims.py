@@ -28,7 +28,7 @@ FAULTS = [
     ),
     Fault(
         "The worst of many measures of free runs is tested as if it were the only one.",
-        "free", "len(gaps) * (1 - one_sided[worst])", "1 - one_sided[worst]", CLAIMS,
+        "free", "(gaps[worst], n, NEAR_RULER)", "(gaps[worst], 1, NEAR_RULER)", CLAIMS,
     ),
     Fault(
         "A high correlation of a free run counts against it.",

@@ -9,7 +9,13 @@ import numpy as np
 
 from cortseq._lazy import xr
 from cortseq.dynamics import decoding
-from cortseq.dynamics.balance import Balance, balance_index, balance_of_fit, tracking_lag
+from cortseq.dynamics.balance import (
+    Balance,
+    balance_index,
+    balance_of_fit,
+    tracking_lag,
+    typical_lag,
+)
 from cortseq.dynamics.laboratory.subject import CONDITIONS, Subject
 
 _MAX_LAG = 10
@@ -43,11 +49,9 @@ def currents(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[
 
 
 def _summarised(balance: Balance, trials: np.ndarray) -> tuple[float, float]:
-    """Return mean index and median lag over units, of some of the trials."""
+    """Return mean index and typical lag over units, of some of the trials."""
     e, i = balance.excitatory[trials], balance.inhibitory[trials]
-    lags = tracking_lag(e, -i, _MAX_LAG)
-    known = lags[np.isfinite(lags)]
-    return float(np.nanmean(balance_index(e, i))), float(np.median(known)) if len(known) else float("nan")
+    return float(np.nanmean(balance_index(e, i))), typical_lag(tracking_lag(e, -i, _MAX_LAG))
 
 
 def release(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from cortseq.dynamics.attractors import line_attractor
 from cortseq.dynamics.chaos import chaos_verdict, twin_divergence
 from cortseq.dynamics.fixed_points import rms_spread
 from cortseq.dynamics.laboratory.subject import Subject
-from cortseq.dynamics.lyapunov import lyapunov_spectrum
+from cortseq.dynamics.lyapunov import entropy, kaplan_yorke, lyapunov_spectrum
 from cortseq.errors import CortseqError
 from cortseq.flow import batched
 from cortseq.networks import loop
@@ -69,7 +69,9 @@ def lines(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str
 def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return leading Lyapunov exponents of the closed loop, nats per bin, and whether it is chaotic.
 
-    As many as the Kaplan-Yorke dimension asks for: a sum that is still positive says nothing of it.
+    The largest exponent is followed from ten starts, which the verdict rests on; the spectrum from the first
+    of them, as many exponents as the Kaplan-Yorke dimension asks for: a sum that is still positive says
+    nothing of it. Dimension and entropy are those of `_with_leading`.
     """
     flows = [subject.fit.flow(member, "closed") for member in range(subject.members)]
     starts = np.stack([subject.visited(member, _STARTS) for member in range(subject.members)])
@@ -82,22 +84,41 @@ def exponents(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict
             away[member] = str(error).splitlines()[0]
     if len(away) == subject.members:
         return {}, {"chaotic": "no verdict", "chaotic_reason": away[0]}
-    per, dim = ("member", "exponent"), starts.shape[-1]
+    per = ("member", "exponent")
     k = max(len(s.exponents) for s in spectra if s)
     variables = {
         "lyapunov": (per, _rows([s and s.exponents for s in spectra], k)),
         "lyapunov_error": (per, _rows([s and s.standard_errors for s in spectra], k)),
-        "kaplan_yorke": ("member", np.array([_complete(s, dim, "kaplan_yorke_dimension") for s in spectra])),
-        "entropy": ("member", np.array([_complete(s, dim, "entropy") for s in spectra])),
     }
     if away:
         reason = f"member {min(away)}: {away[min(away)]}"
+        variables |= _dimension([s and s.exponents for s in spectra], starts.shape[-1])
         return variables, {"chaotic": "no verdict", "chaotic_reason": reason}
     verdict = chaos_verdict(flows, starts, _STEPS, _WARM_UP, subject.seed)
     variables["leading_exponents"] = (("member", "chaos_start"), verdict.exponents)
+    leading = verdict.exponents.mean(1)
+    joined = [_with_leading(s.exponents, one) for s, one in zip(spectra, leading, strict=True)]
+    variables |= _dimension(joined, starts.shape[-1])
     return variables, {
         "chaotic": {True: "chaotic", False: "not chaotic", None: "no verdict"}[verdict.chaotic],
         "chaotic_reason": verdict.reason,
+    }
+
+
+def _with_leading(spectrum: np.ndarray, leading: float) -> np.ndarray:
+    """Return a spectrum (exponent,) from one start whose largest exponent is the mean over many starts.
+
+    The others are at most that: where the largest is below 0 none is above.
+    """
+    return np.append(leading, np.minimum(spectrum[1:], leading)) if np.isfinite(leading) else spectrum
+
+
+def _dimension(spectra: Sequence[np.ndarray | None], dim: int) -> dict[str, Any]:
+    """Return Kaplan-Yorke dimension and entropy, (member,), NaN where exponents not computed may add."""
+    measures = {"kaplan_yorke": kaplan_yorke, "entropy": entropy}
+    return {
+        name: ("member", np.array([_complete(s, dim, measure) for s in spectra]))
+        for name, measure in measures.items()
     }
 
 
@@ -111,11 +132,11 @@ def _spectrum(flow: Any, start: np.ndarray, seed: int) -> Any:
         k = min(2 * k, len(start), _MOST_EXPONENTS)
 
 
-def _complete(spectrum: Any, dim: int, name: str) -> float:
-    """Return an attribute of a spectrum, NaN where exponents not computed may add to it."""
-    if spectrum is None or (spectrum.exponents.sum() >= 0 and len(spectrum.exponents) < dim):
+def _complete(spectrum: np.ndarray | None, dim: int, measure: Callable[[np.ndarray], float]) -> float:
+    """Return a measure of a spectrum (exponent,), NaN where exponents not computed may add to it."""
+    if spectrum is None or (spectrum.sum() >= 0 and len(spectrum) < dim):
         return float("nan")
-    return float(getattr(spectrum, name))
+    return measure(spectrum)
 
 
 def _rows(values: list[Any], k: int) -> np.ndarray:
