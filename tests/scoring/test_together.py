@@ -107,7 +107,7 @@ def test_restarts_that_failed_leave_as_many_of_both():
     "change, words",
     [
         ({}, "Against own with a cell of its own it is better by 0.100 [0.050, 0.150] bits/spike."),
-        ({"value": -0.1, "low": -0.15, "high": -0.05}, "is worse by -0.100 [-0.150, -0.050]"),
+        ({"value": -0.1, "low": -0.15, "high": -0.05}, "is worse by 0.100 [0.050, 0.150]"),
         ({"p_value": 0.2}, "is not shown to be better or worse (0.100 [0.050, 0.150] bits/spike)"),
         ({"few": FEW_BLOCKS}, f"without a verdict ({FEW_BLOCKS})"),
         (

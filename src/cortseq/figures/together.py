@@ -23,14 +23,17 @@ def draw(together: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """
     panels = list(together.groupby(["group", "variant", "over", "what"], sort=False))
     with style.style():
-        height = 0.5 + sum(0.45 + 0.19 * len(rows) for _, rows in panels)
+        height = 0.5 + sum(0.5 + 0.19 * len(rows) for _, rows in panels)
         fig, axes = style.figure(max(1, len(panels)), 1, 0.75 * style.PAGE, max(1.2, height))
         if not panels:
             style.say(axes[0, 0], "no model across sessions has a twin with a cell of its own")
             return fig, together
         for ax, ((_, variant, over, what), rows) in zip(axes.flat, panels, strict=True):
             _panel(ax, rows)
-            ax.set_title(f"{variant} over {over}: {what}", loc="left", fontsize=7.5)
+            ax.set_title(f"{what}\n({variant} over {over})", loc="left", fontsize=7.5)
+            ax.sharex(axes[0, 0])
+        axes[0, 0].get_gridspec().set_height_ratios([len(rows) + 0.5 for _, rows in panels])
+        axes[-1, 0].set_xlim(*_limits(together))
         axes[-1, 0].set_xlabel(f"gain ({together['unit'].iloc[0]})")
     return fig, together
 
@@ -43,6 +46,14 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     ax.axvline(0, color="0.8", lw=0.7, zorder=0)
     ax.set_yticks(range(len(rows)), list(rows["dataset"].iloc[::-1]))
     ax.set_ylim(-0.6, len(rows) - 0.4)
+
+
+def _limits(together: pd.DataFrame) -> tuple[float, float]:
+    """Return limits that hold every session: an interval over two sessions may be far wider, and leaves."""
+    rows = together[together["dataset"] != OTHERS]
+    low, high = min(rows["low"].min(), 0.0), max(rows["high"].max(), 0.0)
+    room = 0.25 * (high - low)
+    return low - room, high + room
 
 
 def read(products: Products) -> dict[str, Any]:
@@ -63,7 +74,7 @@ FIGURE = base.Figure(
         "out, the cell was learned on the others and only the rest on this one: above 0 against a cell that "
         "was never learned, the dynamics serve a recording that they never saw. Bars: 95 % intervals. "
         "Black: the mean over these very sessions; grey: over sessions like these, of which they are a "
-        "sample, so that two or three of them leave much open."
+        "sample, so that two or three of them leave much open and the bar may leave the axis."
     ),
     scope="study",
     needs=("together",),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cortseq import numbers
 from cortseq._lazy import pd
 from cortseq.metrics import METRICS
 from cortseq.scoring.corners import few
@@ -146,10 +147,18 @@ def sentences(found: pd.DataFrame, dataset: str) -> list[str]:
 
 def _sentence(row: dict[str, Any]) -> str:
     other, has = _SAID[row["what"]]
-    size = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}] {row['unit']}"
     start = f"{row['variant']} {has}. Against {row['over']} with {other} it"
+    size = _size(row["value"], row["low"], row["high"], row["unit"])
     if isinstance(row["few"], str) and row["few"]:
         return f"{start} gains {size}, without a verdict ({row['few']})."
     if row["p_value"] >= LEVEL:
         return f"{start} is not shown to be better or worse ({size})."
-    return f"{start} is {'better' if row['value'] > 0 else 'worse'} by {size}."
+    if row["value"] > 0:
+        return f"{start} is better by {size}."
+    return f"{start} is worse by {_size(-row['value'], -row['high'], -row['low'], row['unit'])}."
+
+
+def _size(value: float, low: float, high: float, unit: str) -> str:
+    """Return a gain with its interval, in words."""
+    places = numbers.decimals(low, high, least=3)
+    return f"{numbers.written(value, places)} {numbers.interval(low, high, places)} {unit}"
