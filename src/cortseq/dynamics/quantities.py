@@ -113,7 +113,7 @@ QUANTITIES = (
     Quantity(
         "a surprise lasts (to 1/e; at most 30)", "bins", "closed", "size", "surprise_span", left_out=True
     ),
-    Quantity("left of a surprise after 10 bins", "", "closed", "size", "surprise_left", left_out=True),
+    Quantity("left of a surprise after 10 steps", "", "closed", "size", "surprise_left", left_out=True),
     Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope"),
     Quantity("conditional exponent", "nats/bin", "open", "sign", "conditional_exponent"),
     Quantity(

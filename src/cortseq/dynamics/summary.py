@@ -128,7 +128,7 @@ def verdict(values: np.ndarray, kind: Kind, interval: tuple[float, float] | None
         why = "" if (known == known[0]).all() else f"{known.min():g} to {known.max():g}"
     else:
         mean, sd = abs(known.mean()), known.std(ddof=1)
-        far = f"sd is {100 * sd / mean if mean else np.inf:.0f} % of the mean"
+        far = f"sd of the members is {sd:.3g}, their mean {known.mean():.3g}"
         why = "" if sd <= AGREE * mean else far
     return f"not identifiable: {why}" if why else "identified"
 

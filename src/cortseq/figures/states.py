@@ -46,11 +46,13 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             if "label" in last and last["label"].dtype.kind not in "iufb":
                 names = np.unique(last["label"].values.astype(str))
                 bar.set_ticks(range(len(names)), labels=list(names), parse_math=False)
+        symbols = TRACKS[last.attrs["track"]].has_labels
+        held = "each of the most frequent symbols" if symbols else "the mean of each condition"
         fig.suptitle(
             "lines: driven by the recording; arrows, circles (filled: stable; small: few other members "
             "have it) and crosses (slow): velocity,\n"
             f"fixed points of the {last.attrs['map']} map; diamonds: fixed points of the open loop, "
-            "input held at the mean of each condition",
+            f"input held at {held}",
             fontsize=7,
             color="0.4",
         )

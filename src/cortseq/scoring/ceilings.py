@@ -215,12 +215,14 @@ def sentence(folds: list[pd.DataFrame], unit: str) -> str:
     told, steady = (every[every["quantity"] == q] for q in ("oracle", "reliability"))
     names = sorted({str(n) for n in told["conditions"].dropna() if n})
     among = f"of the same condition ({'; '.join(names)}) " if names else ""
+    symbols = unit.endswith("symbol")
+    single = "the sequence itself" if symbols else "the activity of the single trial"
     said = (
         f"A mean response made of all other trials {among}would score {told['value'].mean():.3f} {unit} on "
-        "the same test trials; what a model scores above that, it has read from the activity of the single "
-        "trial."
+        f"the same test trials; what a model scores above that, it has read from {single}."
     )
     middle = steady.groupby("feature")["value"].mean().median()
     if np.isnan(middle):
         return said
-    return f"{said} The mean responses of the units have a median split-half reliability of {middle:.2f}."
+    means = "frequencies of the symbols at each place" if symbols else "mean responses of the units"
+    return f"{said} The {means} have a median split-half reliability of {middle:.2f}."

@@ -49,7 +49,10 @@ def chaotic(found: Evidence, row: dict[str, Any]) -> Claim:
             f"The closed loop of {name} is chaotic: every member's largest exponent is above 0.",
         )
     elif high < 0 and signs == {-1}:
-        answer, said = NO, f"The closed loop of {name} is not chaotic: every member's is below 0."
+        answer, said = (
+            NO,
+            f"The closed loop of {name} is not chaotic: every member's largest exponent is below 0.",
+        )
     else:
         answer, said = UNDECIDED, "No claim: the interval over members, or their signs, leave both open."
     settle = MEMBERS if len(values) < ENOUGH_MEMBERS else "`members: 10`, or more training trials"
@@ -79,7 +82,8 @@ def line(found: Evidence, row: dict[str, Any]) -> Claim:
     slow, unit, _ = _quantity(found.dynamics, SLOWEST)
     if len(slow):
         unit += "s" * (unit == "symbol")
-        said += f" Their slowest decaying mode lasts {slow.mean():.3g} {unit} on average."
+        lasts = f"{slow.mean():.3g} {unit} on average"
+        said += f" At the fixed point nearest to the data their slowest decaying mode lasts {lasts}."
     more = MEMBERS if m < ENOUGH_MEMBERS else "`members: 10`"
     settle = more if answer == UNDECIDED else ""
     test = f"exact binomial interval over {m} members"
