@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,35 +140,29 @@ def check_data(model: Recurrent, data: Data) -> None:
 
 def check_earlier(model: Recurrent, start: Fit, shape: dict[str, Any]) -> None:
     """Raise a CortseqError if learning on a recording of `shape` cannot begin with the fit `start`."""
+    _check_features(start.card, shape)
+    _check_alike(model, start, shape, _CARRIED, "in the earlier fit")
+
+
+def check_moved(model: Recurrent, start: Fit, shape: dict[str, Any]) -> None:
+    """Raise a CortseqError if the cell of `start` cannot run on a recording of `shape`."""
+    _check_alike(model, start, shape, _MOVED, "where the cell was learned")
+
+
+def _check_alike(
+    model: Recurrent, start: Fit, shape: dict[str, Any], required: dict[str, str], where: str
+) -> None:
     mine, theirs = ({**s, "family": m.family} for s, m in ((shape, model), (start.card, start.model)))
-    _check_features(theirs, mine)
-    for key, fix in _CARRIED.items():
+    for key, fix in required.items():
         if mine[key] != theirs[key]:
-            raise CortseqError(
-                f"{key.replace('n_', 'number of ')}: {theirs[key]} in the earlier fit",
-                key="start",
-                value=mine[key],
-                fix=fix,
-            )
+            what = re.sub("^n_", "number of ", key).replace("_", " ")
+            raise CortseqError(f"{what}: {theirs[key]} {where}", key="start", value=mine[key], fix=fix)
 
 
 def of_cell(model: Recurrent, bin_width: float) -> frozenset[str]:
     """Return the names of the parameters that recordings which share a cell have in common."""
     names = model.start_parameters(1, bin_width, np.random.default_rng(0))
     return frozenset(names) - model.interface
-
-
-def check_moved(model: Recurrent, start: Fit, shape: dict[str, Any]) -> None:
-    """Raise a CortseqError if the cell of `start` cannot run on a recording of `shape`."""
-    mine, theirs = ({**s, "family": m.family} for s, m in ((shape, model), (start.card, start.model)))
-    for key, fix in _MOVED.items():
-        if mine[key] != theirs[key]:
-            raise CortseqError(
-                f"{key.replace('_', ' ')}: {theirs[key]} where the cell was learned",
-                key="start",
-                value=mine[key],
-                fix=fix,
-            )
 
 
 def moved(fresh: Params, start: Fit, names: frozenset[str]) -> Params:
