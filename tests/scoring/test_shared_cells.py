@@ -6,7 +6,7 @@ import pytest
 
 from cortseq.figures import together as figure
 from cortseq.observations.tracks import TRACKS
-from cortseq.scoring import together
+from cortseq.scoring import sessions, together
 from cortseq.scoring.rows import References
 from cortseq.scoring.scored import Scored
 from cortseq.scoring.statistics import Session, across_sessions, over_sessions
@@ -146,3 +146,14 @@ def test_a_study_without_twins_has_an_empty_table_and_a_figure_that_says_so():
     assert found.empty and list(found.columns) == together.COLUMNS
     fig, _ = figure.draw(found)
     assert any("no model across sessions" in text.get_text() for ax in fig.axes for text in ax.texts)
+
+
+def test_a_moved_cell_is_pooled_apart():
+    """It is another model than on the sessions from which it was learned."""
+    pooled = [
+        sessions.session(f"s{i}", scored("shared", 0.3, seed=i, **spec)[0], given())
+        for i, spec in enumerate([SHARED, SHARED, MOVED])
+    ]
+    found = sessions.sessions(pooled)
+    assert found[["model", "sessions"]].values.tolist() == [["shared", 2]]
+    assert pooled[2]["model"] == "shared (moved)"

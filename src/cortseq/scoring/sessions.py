@@ -8,6 +8,7 @@ import numpy as np
 
 from cortseq._lazy import pd
 from cortseq.metrics import METRICS
+from cortseq.scoring import together
 from cortseq.scoring.rows import References
 from cortseq.scoring.scored import Scored
 from cortseq.scoring.statistics import Session, across_sessions
@@ -18,7 +19,7 @@ def session(dataset: str, s: Scored, given: References) -> dict[str, Any]:
     chain = given.reference if given.reference and given.reference.model != s.model else None
     return {
         "dataset": dataset,
-        "model": s.model,
+        "model": f"{s.model} (moved)" if together.cell(s.card["model"]) == "moved" else s.model,
         "role": s.role,
         "metric": given.kind.metric,
         "bin_ms": given.bin_width * 1e3 if given.kind.timed else np.nan,
@@ -35,7 +36,8 @@ SESSION_COLUMNS = (
 def sessions(parts: list[dict[str, Any]]) -> pd.DataFrame:
     """Return sessions.csv: each model pooled over recordings of one metric and bin width.
 
-    A model on one recording has no row. Each recording weighs the same (`across_sessions`). Gains are over
+    A model on one recording has no row. A cell that was moved to a session is another model than on those
+    that it was learned on. Each recording weighs the same (`across_sessions`). Gains are over
     each recording's own best chain; p_value belongs to the gain.
 
     Parameters

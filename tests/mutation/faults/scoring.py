@@ -286,4 +286,24 @@ FAULTS = [
         "The audit of choices counts the burn-in.",
         "choice", '.values == "valid", burn_in:]', '.values == "valid"]', ("test_leaks.py", "test_folds_and_burn_in.py"),
     ),
+    Fault(
+        "A cell that was moved counts as one that is shared.",
+        "cell", 'return "moved" if frozen else "shared"', 'return "shared"', ("test_shared_cells.py",),
+    ),
+    Fault(
+        "A network of another size is the twin of one that shares its cell.",
+        "_alone", 'if key not in ("across", "cell")', 'if key not in ("across", "cell", "hidden")', ("test_shared_cells.py",),
+    ),
+    Fault(
+        "The mean over these sessions has the interval of sessions like these.",
+        "table", "over_sessions(_paired(sessions))", "across_sessions(sessions)", ("test_shared_cells.py",),
+    ),
+    Fault(
+        "A loss by sharing a cell is told with the ends of its interval exchanged.",
+        "_sentence", "-row['high'], -row['low']", "-row['low'], -row['high']", ("test_shared_cells.py",),
+    ),
+    Fault(
+        "Sessions to which a cell was moved are pooled with those that it was learned on.",
+        "session", 'f"{s.model} (moved)" if together.cell(s.card["model"]) == "moved" else s.model', "s.model", ("test_shared_cells.py",),
+    ),
 ]  # fmt: skip

@@ -182,4 +182,24 @@ FAULTS = [
         "An echo-state network takes the token of a GPU.",
         "Plan.on_gpu", "model.uses_gpu", 'model.role == "recurrent"', ("test_devices.py",),
     ),
+    Fault(
+        "Recordings that share a cell learn one each.",
+        "_laid_out", "if every and name in shared:", "if False:", ("test_together.py",),
+    ),
+    Fault(
+        "The cell of the second recording begins elsewhere than that of the first.",
+        "_sessions", "if found:", "if False:", ("test_together.py",),
+    ),
+    Fault(
+        "Of a recording with fewer trials some are never learned from.",
+        "Roles.part", "(step + 1) * n // n_steps", "step * n // n_steps + n // n_steps", ("test_together.py",),
+    ),
+    Fault(
+        "The loss of several recordings is divided by the events of the last.",
+        "_Descent._step", "events += engine.events[index].sum(1)", "events = engine.events[index].sum(1)", ("test_together.py",),
+    ),
+    Fault(
+        "A frozen cell is learned.",
+        "descend_together", "sessions[0].network.fixed | frozen", "sessions[0].network.fixed", ("test_together.py",),
+    ),
 ]  # fmt: skip

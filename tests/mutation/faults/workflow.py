@@ -116,4 +116,12 @@ FAULTS = [
         "Shares of test and validation trials may leave nothing to train on in folds.",
         "Study._some_train", "self.test_fraction if self.folds == 1 else 1 / self.folds", "self.test_fraction", STUDY,
     ),
+    Fault(
+        "A session that was held out has its cell from itself.",
+        "earlier", "plan.study.together[across].sessions[0]", "dataset", ("test_sessions.py",),
+    ),
+    Fault(
+        "The cell of a session that was held out is learned there.",
+        "fitted", '{"cell": "frozen"}', "{}", ("test_sessions.py",),
+    ),
 ]  # fmt: skip
