@@ -77,18 +77,21 @@ def test_the_loss_is_that_of_all_events():
         sessions.append(Session(model.network(one), params, one, one))
     before = [{k: v[0].clone() for k, v in s.params.items()} for s in sessions]
     learned = gradient.descend_together(sessions, model.training, Run(), shared)
-    summed, means, own = {}, {}, []
+    summed, means, own, nats = {}, {}, [], 0.0
     for session, p in zip(sessions, before, strict=True):
         leaves = {k: v.clone().requires_grad_(k not in session.network.fixed) for k, v in p.items()}
         x, y, mask = session.network.tensors(leaves, session.train, slice(None), torch.float32)
         eta = session.network.readout(leaves, session.network.scan(leaves, x))
         loss = -(session.network.observation.log_prob(leaves, eta, y) * mask).sum()
+        nats += float(loss.detach())
         free = [k for k in leaves if leaves[k].requires_grad]
         found = dict(zip(free, torch.autograd.grad(loss, [leaves[k] for k in free]), strict=True))
         own.append({k: g for k, g in found.items() if k not in shared})
         for k in shared & set(free):
             summed[k] = summed.get(k, 0) + found[k]
             means[k] = means.get(k, 0) + found[k] / session.train.n_events().sum()
+    events = sum(s.train.n_events().sum() for s in sessions)
+    assert learned[1].curves["train_loss"].tolist() == pytest.approx([nats / events], rel=1e-5)
     assert any((torch.sign(summed[k]) != torch.sign(means[k])).any() for k in summed)  # the test can fail
     for k, g in summed.items():
         moved = torch.as_tensor(learned[0].params[k][0]) - before[0][k]

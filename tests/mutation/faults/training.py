@@ -187,10 +187,6 @@ FAULTS = [
         "_laid_out", "if every and name in shared:", "if False:", ("test_together.py",),
     ),
     Fault(
-        "The cell of the second recording begins elsewhere than that of the first.",
-        "_sessions", "if found:", "if False:", ("test_together.py",),
-    ),
-    Fault(
         "Of a recording with fewer trials some are never learned from.",
         "Roles.part", "(step + 1) * n // n_steps", "step * n // n_steps + n // n_steps", ("test_together.py",),
     ),
