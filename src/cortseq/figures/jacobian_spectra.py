@@ -118,10 +118,12 @@ def _frequency_label(one: xr.Dataset) -> str:
 def _caption(facts: Facts) -> str:
     unit = "" if TRACKS[facts.track].timed else " in units of symbols"
     return (
-        "How fast small deviations from a fixed point grow, decay or rotate. Above: eigenvalues of the "
-        "closed loop per step; a mode inside the unit circle decays. Dashed: the disc that entries of the "
-        "same variances without structure would fill, at the point nearest to the data; eigenvalues "
-        f"outside it come from structure. Below: the decaying modes as time constants and frequencies{unit}."
+        "How fast small deviations from a fixed point grow, decay or rotate, at every fixed point of the "
+        "first random restart; the table of dynamics says it of the point nearest to the data alone. Above: "
+        "eigenvalues of the closed loop per step; a mode inside the unit circle decays. Dashed: the disc "
+        "that entries of the same variances without structure would fill, at the point nearest to the data; "
+        "eigenvalues outside it come from structure. Below: the decaying modes as time constants and "
+        f"frequencies{unit}."
     )
 
 
