@@ -14,6 +14,7 @@ from cortseq import recording as rec
 from cortseq.dynamics.summary import summarise
 from cortseq.figures import base, style
 from cortseq.figures import trial as trial_figure
+from cortseq.products import Facts
 
 PLACES = {"theory": "textbook.figures"}
 
@@ -682,6 +683,18 @@ def test_phase_portraits(two):
         moved = rows_of(table, variant=name, kind="velocity")
         assert np.allclose(moved[["velocity1", "velocity2"]], velocity)
     assert bar_labels(figure) == ["move angle (rad)"] and "closed (mean) map" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize(
+    ("track", "held"),
+    [("counts", "the mean of each condition"), ("symbols", "each of the most frequent symbols")],
+)
+def test_the_phase_portrait_and_its_caption_hold_the_same_input(track, held):
+    from cortseq.figures.states import FIGURE
+
+    figure, _ = draw("states", dissections={"rate": dissection(2, track)})
+    assert f"input held at {held}" in figure.get_suptitle()
+    assert f"input held at {held}." in FIGURE.text(Facts(track=track))
 
 
 def test_members_side_by_side(two):

@@ -101,7 +101,7 @@ QUANTITIES = (
         share_of="member",
     ),
     Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius"),
-    Quantity("slowest time constant", "time", "closed", "size", "nearest_radius", _slowest),
+    Quantity("slowest time constant, nearest point", "time", "closed", "size", "nearest_radius", _slowest),
     Quantity("departure from normality", "", "closed", "size", "henrici"),
     Quantity(
         "numerical abscissa of (J - 1)/dt", "1/time", "closed", "size", "numerical_abscissa", least=-np.inf

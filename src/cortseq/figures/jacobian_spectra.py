@@ -137,13 +137,13 @@ def _frequency_label(one: xr.Dataset) -> str:
 def _caption(facts: Facts) -> str:
     unit = "" if TRACKS[facts.track].timed else " in units of symbols"
     return (
-        "How fast small deviations from a fixed point grow, decay or rotate. Above: eigenvalues of the "
-        "closed loop per step; a mode inside the unit circle decays. Dashed: the disc that entries of the "
-        "same variances without structure would fill, at the point nearest to the data; eigenvalues "
-        "outside it come from structure. There is no disc for networks whose state holds quantities of "
-        "several kinds (LSTM, plastic synapses), to which it does not apply, nor where no point was found. "
-        f"Below: the decaying modes as time constants and frequencies{unit}. All of the first random "
-        "restart alone."
+        "How fast small deviations from a fixed point grow, decay or rotate, at every fixed point of the "
+        "first random restart; the table of dynamics says it of the point nearest to the data alone. Above: "
+        "eigenvalues of the closed loop per step; a mode inside the unit circle decays. Dashed: the disc "
+        "that entries of the same variances without structure would fill, at the point nearest to the data; "
+        "eigenvalues outside it come from structure. There is no disc for networks whose state holds "
+        "quantities of several kinds (LSTM, plastic synapses), to which it does not apply, nor where no "
+        f"point was found. Below: the decaying modes as time constants and frequencies{unit}."
     )
 
 

@@ -23,7 +23,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     Lines: teacher-forced test trials. Arrows: velocity of the closed loop in the plane through the mean
     state. Filled circles: its stable, open: unstable fixed points, small where fewer than half of the other
     members have them; crosses: slow points. Diamonds: the fixed point of the open loop nearest to the data,
-    with the input held at the mean of each condition.
+    with the input held at the mean of each condition, or at each of the most frequent symbols.
     """
     with style.style():
         columns = min(3, len(dissections))
@@ -46,13 +46,11 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             if "label" in last and last["label"].dtype.kind not in "iufb":
                 names = np.unique(last["label"].values.astype(str))
                 bar.set_ticks(range(len(names)), labels=list(names), parse_math=False)
-        symbols = TRACKS[last.attrs["track"]].has_labels
-        held = "each of the most frequent symbols" if symbols else "the mean of each condition"
         fig.suptitle(
             "lines: driven by the recording; arrows, circles (filled: stable; small: few other members "
             "have it) and crosses (slow): velocity,\n"
             f"fixed points of the {last.attrs['map']} map; diamonds: fixed points of the open loop, "
-            f"input held at {held}",
+            f"input held at {_held(last.attrs['track'])}",
             fontsize=7,
             color="0.4",
         )
@@ -196,13 +194,15 @@ def _others(one: xr.Dataset) -> dict[str, np.ndarray]:
     return found
 
 
+def _held(track: str) -> str:
+    """Return what the input is held at where fixed points of the open loop are searched."""
+    return "each of the most frequent symbols" if TRACKS[track].has_labels else "the mean of each condition"
+
+
 def _caption(facts: Facts) -> str:
-    labels = TRACKS[facts.track].has_labels
-    held = (
-        "each of the most frequent symbols"
-        if labels
-        else "the mean of each condition (a value of the covariate that colours the lines; for one that is "
-        "continuous, such as an angle, each quarter of its values)"
+    conditions = (
+        " A condition is a value of the covariate that colours the lines; of one that is continuous, such as "
+        "an angle, a quarter of its values."
     )
     return (
         "Where a network's hidden state goes and what would move it there. Lines: states of the first random "
@@ -210,8 +210,8 @@ def _caption(facts: Facts) -> str:
         "fixed points (circles) and slow points (crosses) belong to the closed loop, in which the network's "
         "own expectation replaces the recording; they need not lie where the recording drives the state. "
         "Filled black circles are stable, open red ones unstable; small ones few other restarts have. "
-        f"Diamonds: the fixed point nearest to the data with the input held at {held}."
-    )
+        f"Diamonds: the fixed point nearest to the data with the input held at {_held(facts.track)}."
+    ) + conditions * (not TRACKS[facts.track].has_labels)
 
 
 FIGURE = base.of_dynamics(

@@ -25,7 +25,7 @@ MEMBERS = f"`members: {ENOUGH_MEMBERS}`"
 EXPONENT, LINE, SLOWEST = (
     "largest Lyapunov exponent",
     "line attractor (share of members)",
-    "slowest time constant",
+    "slowest time constant, nearest point",
 )
 NEAR_RULER = 0.1  # of a free run's measure from what two halves of the recording reach: no worse than that
 
@@ -82,8 +82,8 @@ def line(found: Evidence, row: dict[str, Any]) -> Claim:
     slow, unit, _ = _quantity(found.dynamics, SLOWEST)
     if len(slow):
         unit += "s" * (unit == "symbol")
-        lasts = f"{slow.mean():.3g} {unit} on average"
-        said += f" At the fixed point nearest to the data their slowest decaying mode lasts {lasts}."
+        said += " At the fixed point nearest to the data the slowest decaying mode lasts "
+        said += f"{slow.mean():.3g} {unit}, mean over members."
     more = MEMBERS if m < ENOUGH_MEMBERS else "`members: 10`"
     settle = more if answer == UNDECIDED else ""
     test = f"exact binomial interval over {m} members"
