@@ -267,7 +267,7 @@ def _judge(orbits: list[_Orbits], maps: list[str], low: float, high: float) -> t
     if high < 0 and means.max() < 0:
         return False, "the interval and every seed are below 0"
     if not (low > 0 and means.min() > 0):
-        return None, "not identifiable: the interval holds 0 or seeds disagree"
+        return None, "not identifiable: the interval holds 0 or members disagree"
     least = np.log(n_steps) / n_steps
     if min(low, means.min()) <= least:
         return None, f"not identifiable: above 0, but not above the {least:.2g} that {n_steps} steps can tell"
