@@ -4,12 +4,20 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: results test lint bench bench-gpu clean
+# What a killed run leaves behind stops the next one; whether another run is at work only its user knows.
+LOCKED := { code=$$?; if ls .snakemake/locks/*.lock >/dev/null 2>&1; then echo \
+	"Locked: if no other snakemake runs here (one was killed), 'make unlock' and then 'make results' go on." \
+	>&2; fi; exit $$code; }
+
+.PHONY: results unlock test lint bench bench-gpu clean
 
 results: .venv/ready
-	$(BIN)/snakemake --cores $(CORES) --quiet rules
+	@$(BIN)/snakemake --cores $(CORES) --quiet rules || $(LOCKED)
 	@$(BIN)/cortseq show results/default
 	@echo "Report: $(CURDIR)/results/default/report.html"
+
+unlock: .venv/ready
+	$(BIN)/snakemake --cores 1 --unlock
 
 test: .venv/ready-test lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile

@@ -8,6 +8,7 @@ from cortseq import costs, stages, study
 from cortseq.models.work import Size
 from cortseq.stages import estimate
 from cortseq.stages.estimate import Job
+from cortseq.steps import Step
 
 RING = {"source": "synthetic", "kind": "ring", "trials": 40, "units": 8, "bins": 12}
 STUDY = {
@@ -82,7 +83,7 @@ def test_jobs_share_steps_whatever_the_sizes():
 def test_lines_of_an_estimate():
     spent = {"fits": 720.0, "dynamics": 600.0, "figures": 120.0, "tables": 20.0}
     found = {"cores": 2, "jobs": {"fits": 40, "figures": 21}, "seconds": 840.0, "core_seconds": spent}
-    found |= {"memory_mb": 1230.0, "usual": [], "basis": "laws"}
+    found |= {"memory_mb": 1230.0, "usual": [], "basis": "laws", "left": False}
     found |= {"made": {"steps": 0, "of": 90, "core_seconds": 0.0}}
     said = "estimate: about 14 minutes on 2 cores (61 jobs; fits 6.9, dynamics 5.8, figures 1.2), at most 1.2 GB; laws"
     assert estimate.lines(found) == [said]
@@ -90,6 +91,44 @@ def test_lines_of_an_estimate():
     _, before, usual = estimate.lines(found)
     assert before == "estimate: of the whole study; 30 of 90 steps were made before, in 5 min of one core"
     assert usual == "estimate: d not read yet, taken for a recording of usual size"
+    found |= {
+        "left": True,
+        "jobs": {"report": 1},
+        "seconds": 1.2,
+        "core_seconds": {"tables": 1.2},
+        "usual": [],
+    }
+    few, before = estimate.lines(found)
+    assert few.startswith("estimate of what is left: about 1.2 seconds on 2 cores (1 job; tables 1.2)")
+    assert before == "estimate: 30 of 90 steps were made before, in 5 min of one core"
+
+
+def test_only_what_is_left_is_estimated():
+    """Three jobs that write pages and tables take seconds; the fits that are there take nothing."""
+    whole = study.validate(STUDY)
+    every = estimate.of_study(whole, {"d": SIZE}, 1)
+    last = estimate.of_study(whole, {"d": SIZE}, 1, ["results/x/claims.csv", "results/x/report.html"])
+    assert last["jobs"] == {"claims": 1, "report": 1} and last["left"] and not every["left"]
+    assert last["core_seconds"].keys() == {"starts", "tables"}
+    assert 0 < last["seconds"] < every["seconds"]
+    files = [f for job in estimate.of_plan(estimate.of_sizes(whole, {"d": SIZE})) for f in job.made]
+    assert estimate.of_study(whole, {"d": SIZE}, 1, files) == every | {"left": True}
+    assert estimate.of_study(whole, {"d": SIZE}, 1, [])["jobs"] == {}
+
+
+def test_steps_that_are_made_stay_unless_what_they_read_is_to_come(home, monkeypatch):
+    """The psth's fit is made, the network's is not: of what reads them only what reads the psth alone stays."""
+    plan = stages.Plan(study.validate(STUDY), None)
+    there = {"fit/d/psth/fold0", "score/d/psth/fold0", "score/d/rate/fold0"}
+    monkeypatch.setattr(Step, "is_made", property(lambda step: step.name in there))
+    files = {file for batch in stages.jobs(plan) for file in batch.outputs}
+    assert estimate.standing(plan, files) == {"fit/d/psth/fold0", "score/d/psth/fold0"}
+    again = estimate.standing(plan, files | {"results/x/trials/d.zarr.zip"})  # what all of them read
+    assert again == set()
+    assert estimate.standing(plan, {"results/x/report.html"}) == set()
+    few = estimate.of_study(plan.study, {"d": SIZE}, 1, files, there)
+    many = estimate.of_study(plan.study, {"d": SIZE}, 1, files)
+    assert few["jobs"] == many["jobs"] and few["core_seconds"]["fits"] < many["core_seconds"]["fits"]
 
 
 def test_what_steps_took_corrects_the_next_estimate(home):

@@ -131,6 +131,14 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert nothing_to_do(finished, STUDY)
 
 
+def test_a_run_begins_with_an_estimate_of_what_is_left(finished):
+    for name in ("report.html", "complete"):
+        (finished / "results/tiny" / name).unlink()
+    answer = snakemake(finished, STUDY)
+    (said,) = [line for line in answer.stderr.splitlines() if line.startswith("estimate of what is left")]
+    assert answer.returncode == 0 and "2 jobs" in said and "fits" not in said and "minutes" not in said
+
+
 def test_one_models_setting_makes_its_descendants_again_only(finished, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "changed")
     changed = yaml.safe_load(yaml.safe_dump(STUDY))

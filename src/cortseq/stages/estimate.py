@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,7 +45,7 @@ class Part(NamedTuple):
     cost: Cost
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Job:
     """A job of the workflow.
 
@@ -81,22 +81,30 @@ class Job:
         return found
 
 
-def of_study(study: Study, sizes: Mapping[str, Size], cores: int) -> dict[str, Any]:
-    """Return what a study will cost when nothing of it is there yet, as plain values.
+def of_study(
+    study: Study,
+    sizes: Mapping[str, Size],
+    cores: int,
+    left: Collection[str] | None = None,
+    made: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return what a study will cost, as plain values.
 
     Parameters
     ----------
     sizes : of the first fold of each recording, as far as they are known.
+    left : files that are still to be made; None: nothing is there yet.
+    made : names of steps that stay as they are although their job runs; see `standing`.
 
     Returns
     -------
-    `cores`; `jobs` by kind; `seconds` from start to end on these cores; `core_seconds` of one core by what is
-    done; `memory_mb` of all jobs that run at one time, at most; `usual`: recordings whose sizes are not known
-    and taken for usual ones; `made`: how many steps an earlier run has noted, and what they took; `basis`:
-    how far to trust it.
+    `left`: whether it is of what is left only; `cores`; `jobs` by kind; `seconds` from start to end on these
+    cores; `core_seconds` of one core by what is done; `memory_mb` of all jobs that run at one time, at most;
+    `usual`: recordings whose sizes are not known and taken for usual ones; `made`: how many steps an earlier
+    run has noted, and what they took; `basis`: how far to trust it.
     """
     sized = of_sizes(study, sizes)
-    planned, before = of_plan(sized), noted(sized)
+    planned, before = _left(of_plan(sized), left, made), noted(sized)
     taken = [job.seconds for job in planned]
     start = {"start/run": {"step": 1.0, "job": float(len(planned))}}
     begun = costs.of_step(start)["start/run"] * costs.correction("start/run")
@@ -105,6 +113,7 @@ def of_study(study: Study, sizes: Mapping[str, Size], cores: int) -> dict[str, A
         spent.update(seconds)
     wall = begun + scheduled(planned, [sum(seconds.values()) for seconds in taken], cores)
     return {
+        "left": left is not None,
         "cores": cores,
         "jobs": dict(Counter(job.kind for job in planned)),
         "seconds": _rounded(wall),
@@ -118,6 +127,30 @@ def of_study(study: Study, sizes: Mapping[str, Size], cores: int) -> dict[str, A
         },
         "basis": BASIS,
     }
+
+
+def _left(planned: list[Job], left: Collection[str] | None, made: Collection[str]) -> list[Job]:
+    """Return the jobs that make one of the files `left`, without their steps that are made."""
+    if left is None:
+        return planned
+    needed = [job for job in planned if not set(left).isdisjoint(job.made)]
+    return [replace(job, parts=[p for p in job.parts if p.name not in made]) for job in needed]
+
+
+def standing(plan: Plan, left: Collection[str]) -> set[str]:
+    """Return the names of the steps that are made and stay, in the jobs that make one of the files `left`.
+
+    Not made again: what was made from the settings, code and files of now, none of which is still to come.
+    """
+    needed = [batch for batch in jobs(plan) if not set(left).isdisjoint(batch.outputs)]
+    coming = set(left).difference(file for batch in needed for file in batch.outputs)
+    found = set()
+    for step in (step for batch in needed for step in batch.steps):  # in the order in which they are made
+        if coming.isdisjoint(step.inputs) and (step.is_made or step.kept.is_dir()):
+            found.add(step.name)
+        else:
+            coming.update(step.outputs)
+    return found
 
 
 def usable() -> int:
@@ -266,21 +299,22 @@ def _memory(planned: list[Job], sizes: Mapping[str, Size], cores: int) -> float:
 def lines(found: dict[str, Any]) -> list[str]:
     """Return an estimate as lines of text."""
     wall, spent = found["seconds"], found["core_seconds"]
-    unit, scale = next(
-        (u, s) for u, s in (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0)) if wall >= 2 * s
-    )
+    units = ("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0)
+    unit, scale = next((one for one in units if wall >= 2 * one[1]), units[-1])
     share = wall / max(sum(spent.values()), 1e-9) / scale  # of the wall time, for each second of a core
     parts = [f"{word} {_short(s * share)}" for word, s in spent.items() if s * share >= 0.5]
-    whole = "; ".join([f"{sum(found['jobs'].values())} jobs", *([", ".join(parts)] if parts else [])])
+    n = sum(found["jobs"].values())
+    whole = "; ".join([f"{n} job{'s' * (n != 1)}", *([", ".join(parts)] if parts else [])])
     cores = f"{found['cores']} core{'s' * (found['cores'] > 1)}"
+    of = " of what is left" if found["left"] and found["made"]["steps"] else ""
     said = [
-        f"estimate: about {_short(wall / scale)} {unit} on {cores} ({whole}), "
+        f"estimate{of}: about {_short(wall / scale)} {unit} on {cores} ({whole}), "
         f"at most {found['memory_mb'] / 1000:.1f} GB; {found['basis']}"
     ]
     if found["made"]["steps"]:
-        made = found["made"]
+        made, of = found["made"], "" if found["left"] else "of the whole study; "
         said.append(
-            f"estimate: of the whole study; {made['steps']} of {made['of']} steps were made before, in "
+            f"estimate: {of}{made['steps']} of {made['of']} steps were made before, in "
             f"{costs.duration(made['core_seconds'])} of one core"
         )
     if found["usual"]:
