@@ -42,3 +42,9 @@ def interval(low: Any, high: Any, places: int = _USUAL, sign: bool = False) -> s
     """Return "[low, high]" with `places` decimals; "" where an end is missing."""
     ends = [written(end, places, sign) for end in (low, high)]
     return "" if "–" in ends else f"[{', '.join(ends)}]"
+
+
+def estimate(value: float, low: float, high: float, least: int = _USUAL) -> str:
+    """Return "value [low, high]", all with the decimals that the width of the interval asks for."""
+    places = decimals(low, high, least=least)
+    return f"{written(value, places)} {interval(low, high, places)}"

@@ -73,8 +73,8 @@ def test_only_what_is_shown_to_add_is_said_to_add(four, low, high, p, said):
     at = found["what"] == "inputs given history"
     found.loc[at, ["value", "low", "high", "p_value"]] = 0.03, low, high, p
     text = corners.sentence(found)
-    assert said in text and "Inputs alone (stimulus) explain 0.100 [" in text
-    assert "Given the inputs, the past adds 0.160 [" in text
+    assert said in text and "Inputs alone (stimulus) explain 0.1000 [0.09" in text
+    assert "Given the inputs, the past adds 0.1600 [0.15" in text
 
 
 def test_a_loss_is_called_a_cost(four):

@@ -79,8 +79,8 @@ FIGURE = base.Figure(
         "A validation curve (thick) that still falls at its end means that training stopped too early; "
         "one that rises while training (thin) falls means overfitting, which is why the weights at its "
         "minimum (dot) are kept. The training loss is measured while inputs or units are left out at random "
-        "(dropout), the validation loss with all of them: training may lie above validation, most of all for "
-        "an LSTM, which drops the most. Losses are in nats (1 bit = 0.69 nats), before the score of the null "
+        "(dropout), the validation loss with all of them: training may lie above validation, the "
+        "more is left out, the further. Losses are in nats (1 bit = 0.69 nats), before the score of the null "
         "is taken off. An echo state network has no curve: its read-out is solved for, not trained in epochs."
     ),
     needs=("comparison", "curves"),

@@ -104,9 +104,9 @@ def applies(facts: Facts) -> bool:
 
 
 def _caption(facts: Facts) -> str:
-    steps = "symbols" if TRACKS[facts.track].has_labels else "bins"
+    steps = f"{TRACKS[facts.track].step}s"
     return (
-        f"How fast predictions lose their worth with distance: gain over the null of predictions several "
+        "How fast predictions lose their worth with distance: gain over the null of predictions several "
         f"{steps} ahead, scored on the same {steps} at every distance. A curve that meets the dashed lines "
         "(models that know no past) has nothing left to say there. Networks: mean probability over "
         "sampled futures, corrected for the bias of few futures. A hollow point may still be too low by a "

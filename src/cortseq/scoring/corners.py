@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from cortseq import models
+from cortseq import models, numbers
 from cortseq._lazy import pd
 from cortseq.metrics import METRICS
 from cortseq.scoring.rows import References
@@ -114,18 +114,18 @@ def sentence(found: pd.DataFrame) -> str:
         return ""
     by = {row["what"]: row for row in found.to_dict("records")}
     unit = by["both"]["unit"]
-
-    def number(what: str) -> str:
-        row = by[what]
-        return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-
+    said = {what: _size(row) for what, row in by.items()}
     explained = (
-        f"Inputs alone ({by['inputs']['variant']}) explain {number('inputs')} {unit}, the past alone "
-        f"({by['history']['variant']}) {number('history')}, both together ({by['both']['variant']}) "
-        f"{number('both')}; {number('shared')} are shared."
+        f"Inputs alone ({by['inputs']['variant']}) explain {said['inputs']} {unit}, the past alone "
+        f"({by['history']['variant']}) {said['history']}, both together ({by['both']['variant']}) "
+        f"{said['both']}; {said['shared']} are shared."
     )
     added = " ".join(_added(by[what], words) for what, words in _ADDED.items())
     return f"{explained} {added}"
+
+
+def _size(row: dict[str, Any]) -> str:
+    return numbers.estimate(row["value"], row["low"], row["high"])
 
 
 _ADDED = {
@@ -136,13 +136,13 @@ _ADDED = {
 
 def _added(row: dict[str, Any], words: tuple[str, str]) -> str:
     """Return whether one adds to the other; nothing is said to add whose interval holds 0."""
-    size = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    size = _size(row)
     plural = words[1] == "inputs"
     if isinstance(row["few"], str) and row["few"]:
         return f"{words[0]}: {size}, without a verdict ({row['few']})."
     if row["low"] > 0 and row["p_value"] < LEVEL:
         return f"{words[0]} add{'' if plural else 's'} {size}."
-    if row["high"] < 0 and row["p_value"] < 0.05:
+    if row["high"] < 0 and row["p_value"] < LEVEL:
         return (
             f"{words[0]} cost{'' if plural else 's'} {size}: the model that sees both has learned too little."
         )

@@ -148,17 +148,11 @@ def sentences(found: pd.DataFrame, dataset: str) -> list[str]:
 def _sentence(row: dict[str, Any]) -> str:
     other, has = _SAID[row["what"]]
     start = f"{row['variant']} {has}. Against {row['over']} with {other} it"
-    size = _size(row["value"], row["low"], row["high"], row["unit"])
+    size = f"{numbers.estimate(row['value'], row['low'], row['high'])} {row['unit']}"
     if isinstance(row["few"], str) and row["few"]:
         return f"{start} gains {size}, without a verdict ({row['few']})."
     if row["p_value"] >= LEVEL:
         return f"{start} is not shown to be better or worse ({size})."
     if row["value"] > 0:
         return f"{start} is better by {size}."
-    return f"{start} is worse by {_size(-row['value'], -row['high'], -row['low'], row['unit'])}."
-
-
-def _size(value: float, low: float, high: float, unit: str) -> str:
-    """Return a gain with its interval, in words."""
-    places = numbers.decimals(low, high, least=3)
-    return f"{numbers.written(value, places)} {numbers.interval(low, high, places)} {unit}"
+    return f"{start} is worse by {numbers.estimate(-row['value'], -row['high'], -row['low'])} {row['unit']}."

@@ -216,13 +216,13 @@ def _of_pair(
 
 def ahead(found: Evidence, row: dict[str, Any]) -> Claim:
     """Say how far ahead the network predicts better than a constant, horizons in their order."""
-    bins = "symbols" if row["metric"] == "bits_per_symbol" else "bins"
-    question = f"Does it predict further ahead than the next {bins.removesuffix('s')}?"
+    step = "symbol" if row["metric"] == "bits_per_symbol" else "bin"
+    question, bins = f"Does it predict further ahead than the next {step}?", f"{step}s"
     if claim := silent(question, row):
         return claim
     table = found.ahead
     if table.empty or not (table["horizon"] > 1).any():
-        said = f"The study forecasts no {bins.removesuffix('s')} further ahead than the next one."
+        said = f"The study forecasts no {step} further ahead than the next one."
         return Claim(question, NOT_ASKED, said, settle="`horizons: [1, 2, 5, 10, 20]`")
     rows = table[table["horizon"] > 1].sort_values("horizon").to_dict("records")
     members = {"members": row["members"]}
