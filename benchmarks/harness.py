@@ -172,12 +172,12 @@ def line(row: Row) -> str:
     verdict = "" if row.target is None else ("met" if row.ratio >= row.target else "MISSED")
     wanted = "-" if row.target is None else f"{row.target:.2f}x"
     return (
-        f"{row.name:<46}{row.peer:<24}{1e3 * row.ours_seconds:>10.2f}{1e3 * row.peer_seconds:>11.2f}"
+        f"{row.name:<54}{row.peer:<24}{1e3 * row.ours_seconds:>10.2f}{1e3 * row.peer_seconds:>11.2f}"
         f"{row.ratio:>9.2f}x{wanted:>10} {verdict:<7}{row.equal_to:>9.1e}"
     )
 
 
-HEAD = f"{'work':<46}{'peer':<24}{'ours ms':>10}{'peer ms':>11}{'ratio':>10}{'target':>10} {'':<7}{'equal to':>9}"
+HEAD = f"{'work':<54}{'peer':<24}{'ours ms':>10}{'peer ms':>11}{'ratio':>10}{'target':>10} {'':<7}{'equal to':>9}"
 
 
 def document(rows: list[Row], laws: list[Law], not_measured: list[str]) -> dict:

@@ -206,7 +206,7 @@ def test_a_batch_reads_what_it_does_not_write(out):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "sizes"), [(0.0, [1, 1, 2, 1]), (2.0, [2, 2, 1]), (3.0, [2, 3]), (100.0, [5])]
+    ("seconds", "sizes"), [(0.0, [1, 1, 2, 1]), (2.0, [2, 2, 1]), (3.0, [4, 1]), (100.0, [5])]
 )
 def test_groups_share_a_job_until_it_is_long_enough(out, seconds, sizes):
     one = step(out)

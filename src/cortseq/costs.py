@@ -5,7 +5,7 @@
 A family says the amounts of a fit (`Model.work`), `cortseq.stages.work` those of the other steps. The seconds
 were measured by `python -m benchmarks.costs`, which writes costs.json beside this file. The speed of this
 machine is that of a short fixed calculation, until a study was run on it: then each kind of step is corrected
-by the median of what it took against what its law said (`learn`).
+by what its steps took against what their law said (`learn`).
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from cortseq.models.work import Size, Work
 
 FILE = Path(__file__).with_suffix(".json")
 _ROUNDS = 5
-_SHORTEST = (
-    0.3  # seconds of a step that tells how good its law is: of shorter ones imports are what takes long
-)
+# seconds of a step that tells how good its law is: of shorter ones imports are what takes long
+_SHORTEST = 0.3
+# seconds that steps of one kind must take by their law to count for as much as what was known before: a tiny
+# study says little of a large one
+_HALF = 60.0
 
 Cost = dict[str, Work]  # kind of law -> amounts; a step may follow several
 
@@ -125,8 +127,8 @@ def corrections() -> dict[str, float]:
 def correction(kind: str) -> float:
     """Return what the seconds of a law are multiplied by on this machine.
 
-    That is the median of the steps of this kind that were made here; else of all kinds that were; else the
-    speed of a short calculation.
+    That is what steps of this kind took here; else the median of the kinds alike, or of all that were made;
+    else the speed of a short calculation.
     """
     known = corrections()
     if kind in known:
@@ -138,15 +140,20 @@ def correction(kind: str) -> float:
 def learn(steps: Iterable[tuple[str, float, float]]) -> dict[str, float]:
     """Keep for later estimates what steps of this machine took; return the factor of each kind.
 
+    The factor is that of all steps of a kind together, so that long steps count for more, drawn towards what
+    was known before: to one half where the law says a minute of them.
+
     Parameters
     ----------
     steps : kind of law, seconds that it says (`of_step`), seconds that the step took.
     """
-    ratios: dict[str, list[float]] = {}
+    sums: dict[str, np.ndarray] = {}
     for kind, said, took in steps:
         if min(said, took) >= _SHORTEST:
-            ratios.setdefault(kind, []).append(took / said)
-    found = {kind: statistics.median(values) for kind, values in ratios.items()}
+            sums[kind] = sums.get(kind, np.zeros(2)) + (said, took)
+    found = {
+        kind: float((took + _HALF * correction(kind)) / (said + _HALF)) for kind, (said, took) in sums.items()
+    }
     if found:
         with contextlib.suppress(OSError, RuntimeError):  # a home that cannot be written to
             store.write_json(corrections() | found, _cache())

@@ -261,12 +261,15 @@ def make(steps: Iterable[Step], folder: Path, threads: int, config: Mapping[str,
 
 
 def batches(name: str, groups: Iterable[list[Step]], seconds: float, **asked: int) -> list[Batch]:
-    """Put groups of steps together in their order until they take `seconds`; groups stay whole."""
+    """Put groups of steps together in their order until they take about `seconds`; groups stay whole.
+
+    A group goes where the job that it ends is nearer to `seconds` with it than without it.
+    """
     found: list[list[Step]] = []
-    spent = seconds
+    spent = 0.0
     for group in groups:
         cost = sum(step.seconds for step in group)
-        if spent + cost > seconds:
+        if not found or spent + cost / 2 > seconds:
             found.append([])
             spent = 0.0
         found[-1] += group

@@ -7,8 +7,9 @@ from untrained import untrained
 
 from cortseq import models, study
 from cortseq import recording as rec
-from cortseq.dynamics import calibration
+from cortseq.dynamics import calibration, henrici, numerical_abscissa, quantities, transient_growth
 from cortseq.dynamics.laboratory import open_loop
+from cortseq.matrices import spectral_radius
 
 
 def table(value, low, high, quantity="participation ratio", verdict="identified"):
@@ -50,6 +51,30 @@ def test_lines_keep_their_interval_where_refits_are_few():
     other = refits(np.ones(20), "entropy")
     assert calibration.calibrated(table(5.0, 4.9, 5.1), other).equals(table(5.0, 4.9, 5.1))
     assert calibration.FEWEST == study.FEWEST_REFITS
+
+
+def test_what_depends_on_the_coordinates_of_the_state_is_not_calibrated():
+    name = "departure from normality"
+    (row,) = calibration.calibrated(table(5.0, 4.9, 5.1, name), refits(np.ones(20), name)).to_dict("records")
+    assert (row["low"], row["high"]) == (4.9, 5.1)
+    assert row["interval"] == "members; not calibrated: it depends on the coordinates"
+
+
+def test_norms_of_jacobians_depend_on_coordinates_and_the_rest_of_the_nearest_point_does_not():
+    rng = np.random.default_rng(0)
+    jacobian, change = rng.normal(size=(2, 6, 6))
+    names = ["spectral radius, nearest point", "departure from normality", "numerical abscissa of (J - 1)/dt"]
+    names.append("transient growth")
+    by_name = {quantity.name: quantity for quantity in quantities.QUANTITIES}
+    jacobian *= 0.8 / np.abs(np.linalg.eigvals(jacobian)).max()
+    there = change @ jacobian @ np.linalg.inv(change)
+    for name, number in zip(names, (spectral_radius, henrici, numerical_abscissa, peak), strict=True):
+        same = number(jacobian) == pytest.approx(number(there))
+        assert same is not by_name[name].of_coordinates
+
+
+def peak(jacobian):
+    return transient_growth(jacobian).peak
 
 
 def test_signs_and_bounds_follow_the_calibrated_interval():

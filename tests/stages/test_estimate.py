@@ -142,6 +142,7 @@ def test_what_steps_took_corrects_the_next_estimate(home):
         note.write_text(json.dumps({"cpu_seconds": 3 * seconds}))
     before = estimate.of_study(whole, {"d": SIZE}, 1)
     assert before["made"]["steps"] == before["made"]["of"] == len(said)
+    costs.learn([("fit/rate", 1e5, 3e5)])  # a large study before this one
     learned = estimate.learn(whole, {"d": SIZE})
     assert learned["fit/rate"] == pytest.approx(3, rel=1e-3)
     assert costs.correction("fit/rate") == learned["fit/rate"]
@@ -163,9 +164,16 @@ def test_a_step_that_follows_two_laws_corrects_none(home):
     assert estimate.learn(whole, {"d": SIZE}) == {}
 
 
+def test_a_tiny_study_corrects_little_and_long_steps_count_for_more(home):
+    before = costs.pace()
+    costs.learn([("score", 0.5, 5.0), ("fit/rate", 30.0, 90.0), ("fit/rate", 0.5, 50.0)])
+    assert costs.correction("score") == pytest.approx((5 + 60 * before) / 60.5)
+    assert costs.correction("fit/rate") == pytest.approx((140 + 60 * before) / 90.5)
+
+
 def test_corrections_that_are_not_whole_are_left_out(home):
-    costs.learn([("fit/rate", 1.0, 2.0)])
-    assert costs.correction("fit/rate") == 2.0
+    costs.learn([("fit/rate", 1e6, 2e6)])
+    assert costs.correction("fit/rate") == pytest.approx(2.0, rel=1e-3)
     costs._cache().write_text("{")
     costs.corrections.cache_clear()
     assert costs.corrections() == {} and costs.correction("fit/rate") == costs.pace()

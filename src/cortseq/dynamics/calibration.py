@@ -82,6 +82,8 @@ def calibrated(table: pd.DataFrame, refits: Sequence[pd.DataFrame]) -> pd.DataFr
     The interval of a value reaches at least to `value +- q`, where `q` is the `ceil(0.95 (n + 1))`-th
     smallest of the n distances between truth and value in the refits; none becomes narrower. A line that
     fewer than 19 refits have keeps its interval. A sign whose calibrated interval holds 0 is not identified.
+    Weights and norms of Jacobians keep theirs, too, and the line says so: they depend on the coordinates of
+    the state, so that no value of the recording is there to be held (`Quantity.of_coordinates`).
 
     Parameters
     ----------
@@ -101,6 +103,8 @@ def calibrated(table: pd.DataFrame, refits: Sequence[pd.DataFrame]) -> pd.DataFr
 
 def _widened(row: dict[str, Any], quantity: Any, misses: np.ndarray) -> dict[str, Any]:
     """Return a line with its calibrated interval; `misses` (refit,)."""
+    if quantity.of_coordinates and row["interval"]:
+        return row | {"interval": f"{row['interval']}; not calibrated: it depends on the coordinates"}
     known = np.sort(misses[np.isfinite(misses)])
     if len(known) < FEWEST or not np.isfinite([row["value"], row["low"]]).all():
         return row

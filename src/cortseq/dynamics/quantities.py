@@ -33,6 +33,7 @@ class Quantity:
         trials left out each: where trials enter but are not averaged over.
     least, most : what a size or a count cannot be below or above: intervals end there.
     share_of : dimension of the product of which it is a share, such as "member"; "" for other numbers.
+    norm : whether it is made of norms of a Jacobian, which other coordinates of the same state change.
     """
 
     name: str
@@ -45,6 +46,16 @@ class Quantity:
     least: float = 0.0
     most: float = np.inf
     share_of: str = ""
+    norm: bool = False
+
+    @property
+    def of_coordinates(self) -> bool:
+        """Whether two networks of the same dynamics can have different numbers.
+
+        A network with state S h in place of h and weights to match expects the same counts. Its eigenvalues
+        and exponents are the same; its weights, and norms of its Jacobians, are not.
+        """
+        return self.norm or self.map == "weights"
 
     def read(self, found: xr.Dataset) -> np.ndarray:
         """Return the values (member,) or (member, trial) of a product."""
@@ -102,11 +113,17 @@ QUANTITIES = (
     ),
     Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius"),
     Quantity("slowest time constant, nearest point", "time", "closed", "size", "nearest_radius", _slowest),
-    Quantity("departure from normality", "", "closed", "size", "henrici"),
+    Quantity("departure from normality", "", "closed", "size", "henrici", norm=True),
     Quantity(
-        "numerical abscissa of (J - 1)/dt", "1/time", "closed", "size", "numerical_abscissa", least=-np.inf
+        "numerical abscissa of (J - 1)/dt",
+        "1/time",
+        "closed",
+        "size",
+        "numerical_abscissa",
+        least=-np.inf,
+        norm=True,
     ),
-    Quantity("transient growth", "", "closed", "size", "transient_peak"),
+    Quantity("transient growth", "", "closed", "size", "transient_peak", norm=True),
     Quantity("largest Lyapunov exponent", "nats/bin", "closed", "sign", "leading_exponents"),
     Quantity("Kaplan-Yorke dimension (one start)", "", "closed", "size", "kaplan_yorke"),
     Quantity("entropy (one start)", "nats/bin", "closed", "size", "entropy"),
@@ -126,7 +143,12 @@ QUANTITIES = (
         share_of="member",
     ),
     Quantity(
-        "stretch of a step (< 1: echo state under any input; else open)", "", "open", "size", "echo_stretch"
+        "stretch of a step (< 1: echo state under any input; else open)",
+        "",
+        "open",
+        "size",
+        "echo_stretch",
+        norm=True,
     ),
     Quantity(
         "radius of the weights (> 1: no echo state without input and bias; else open)",
