@@ -150,7 +150,7 @@ def learn(steps: Iterable[tuple[str, float, float]]) -> dict[str, float]:
     sums: dict[str, np.ndarray] = {}
     for kind, said, took in steps:
         if min(said, took) >= _SHORTEST:
-            sums[kind] = sums.get(kind, np.zeros(2)) + (said, took)
+            sums[kind] = sums.get(kind, np.zeros(2)) + np.array([said, took])
     found = {
         kind: float((took + _HALF * correction(kind)) / (said + _HALF)) for kind, (said, took) in sums.items()
     }

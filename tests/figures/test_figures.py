@@ -298,8 +298,8 @@ def test_units_of_the_network_against_the_chain():
     (ax,) = panels(figure)
     offsets = ax.collections[0].get_offsets()
     assert np.allclose(offsets, np.stack([expected["markov_order2"], expected["lstm"]], 1))
-    assert ax.get_xlabel() == "expected counts of markov_order2\n(mean-rate score, bits/spike)"
-    assert ax.get_ylabel() == "expected counts of lstm\n(mean-rate score, bits/spike)"
+    assert ax.get_xlabel() == "expected counts of\nmarkov_order2\n(mean-rate score, bits/spike)"
+    assert ax.get_ylabel() == "expected counts of\nlstm\n(mean-rate score, bits/spike)"
     lowest, highest = (f([*expected["lstm"], *expected["markov_order2"]]) for f in (min, max))
     room = 0.08 * (highest - lowest)  # no empty quarters down to 0
     assert ax.get_xlim() == ax.get_ylim() == pytest.approx((lowest - room, highest + room))
@@ -385,6 +385,8 @@ def test_gain_of_the_past():
     assert left.get_ylabel() == right.get_ylabel() == "gain of the whole past (bits/symbol)"
     assert ticks(left.xaxis) == ["1", "5"] and ticks(right.xaxis) == ["2"]
     assert legend(figure) == ["rate", "lstm"]
+    alone, _ = draw("memory", table=table[table["kind"] == "re-run"], metric="bits_per_symbol")
+    assert [ax.get_title(loc="left") for ax in panels(alone)] == ["re-run: restarted k symbols before"]
 
 
 def test_free_runs():
@@ -1054,6 +1056,15 @@ def test_models_against_seeds(two):
     for ax in (matrix, told, points):
         assert ticks(ax.yaxis) == ["rate", "lstm"] == ticks(ax.xaxis)
     assert ticks(ratio.yaxis) == ["lstm"] and ticks(ratio.xaxis) == ["rate"]  # no empty row or column
+
+
+def test_restarts_of_a_single_model_have_one_panel(two):
+    figure, table = draw("seeds", dissections={"rate": two["rate"]})
+    (matrix,) = panels(figure)
+    assert matrix.images[0].get_array().shape == (2, 2) and bar_labels(figure) == ["Wasserstein distance"]
+    told, shared = (rows_of(table, kind=k)["value"].item() for k in ("states told", "fixed points shared"))
+    title = matrix.get_title(loc="left")
+    assert f"R² {told:.2f}\n" in title and f"found again: {shared:.2f} of" in title
 
 
 def test_states_told_by_a_linear_map_go_from_row_to_column():

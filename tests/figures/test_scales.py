@@ -96,7 +96,7 @@ def test_gains_by_time_and_condition():
     assert ticks(time.yaxis) == ["0 to 1", "1 to 2"] and ticks(condition.yaxis) == ["side left"]
     dots = {float(line.get_xdata()[0]): line.get_mfc() for line in time.lines if line.get_marker() == "o"}
     assert dots == {0.2: style.BLUE, 0.15: "white"}
-    assert time.get_xlabel() == "gain over markov (nats/sample)" and len(table) == 3
+    assert time.get_xlabel() == "gain over\nmarkov\n(nats/sample)" and len(table) == 3
     assert time.get_title(loc="left") == "time in the trial (s)"
     figure, _ = units.draw(empty, pd.DataFrame(made), "bits_per_symbol")
     assert figure.axes[0].get_title(loc="left") == "place in the sequence (symbols)"

@@ -217,8 +217,8 @@ def test_a_headline_for_every_recording(table):
         ("worse", "rate is worse than"),
         ("equivalent", "rate is as good as"),
         ("undecided", "rate is not told apart from"),
-        ("too few blocks", "rate has too few blocks for a verdict on"),
-        ("too few restarts", "rate has too few restarts for a verdict on"),
+        ("too few blocks", "there are too few blocks for a verdict on rate against"),
+        ("too few restarts", "there are too few restarts for a verdict on rate against"),
     ],
 )
 def test_winners_losers_and_ties_are_in_the_headline(table, shown, said):

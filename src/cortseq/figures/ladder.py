@@ -35,7 +35,7 @@ def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             ax.set_visible(False)
         for ax, (dataset, part) in zip(axes.flat, groups, strict=False):
             _panel(ax, part)
-            ax.set_title(str(dataset), loc="left")
+            ax.set_title(style.wrapped(str(dataset), style.TITLE), loc="left")
     shown = ["dataset", "model", "variant", "role", "rung", "averaged", "value", "low", "high", "ceiling"]
     return fig, comparison[shown]
 

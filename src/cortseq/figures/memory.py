@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_TITLES = {"re-run": "re-run: restarted k {} before", "re-trained": "re-trained on windows of k {}"}
+
+
 def draw(
     table: pd.DataFrame, metric: str, looks: dict[str, style.Look] | None = None
 ) -> tuple[Figure, pd.DataFrame]:
@@ -26,13 +29,12 @@ def draw(
     """
     looks = looks or style.looks((str(model), "recurrent") for model in table["model"])
     with style.style():
-        fig, axes = style.figure(1, 2, style.PAGE, 3.0)
-        for ax, kind, text in (
-            (axes[0, 0], "re-run", "re-run: restarted k {} before"),
-            (axes[0, 1], "re-trained", "re-trained on windows of k {}"),
-        ):
-            unit = style.steps(metric)
-            _panel(ax, table[table["kind"] == kind], looks, text.format(unit))
+        shown = [kind for kind in _TITLES if (table["kind"] == kind).any()]
+        width = style.PAGE if len(shown) > 1 else 0.6 * style.PAGE
+        fig, axes = style.figure(1, len(shown), width, 3.0)
+        unit = style.steps(metric)
+        for ax, kind in zip(axes[0], shown, strict=True):
+            _panel(ax, table[table["kind"] == kind], looks, _TITLES[kind].format(unit))
             ax.set_xlabel(f"k ({unit})")
             ax.set_ylabel(f"gain of the whole past ({METRICS[metric].label})")
         handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -43,9 +45,6 @@ def draw(
 def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, style.Look], title: str) -> None:
     ax.set_title(title, loc="left")
     ax.axhline(0, color="0.8", lw=0.7, zorder=0)
-    if rows.empty:
-        style.say(ax, "no variant of this study sets memory")
-        return
     for model, line in rows.groupby("model", sort=False):
         line = line.sort_values("memory")
         bars = [line["value"] - line["low"], line["high"] - line["value"]]
@@ -89,10 +88,10 @@ def _caption(facts: Facts) -> str:
     steps = f"{TRACKS[facts.track].step}s"
     return (
         f"Score with the whole past minus score with the last k {steps}: above zero, {steps} further back "
-        f"than k help the prediction. Left: the same network restarted from its start state k {steps} "
+        f"than k help the prediction. Re-run: the same network restarted from its start state k {steps} "
         "before each prediction; it was not trained for that, so a gain here can also be the cost of the "
-        f"restart. Right: networks trained on windows of k {steps}, a fair comparison. A claim of long "
-        "memory needs a gain that stays above zero on the right."
+        f"restart. Re-trained: networks trained on windows of k {steps} (`memory` of a model), a fair "
+        "comparison. A claim of long memory needs such networks, and a gain over them that stays above zero."
     )
 
 

@@ -40,7 +40,7 @@ def draw(
 def _panel(
     ax: Axes, name: str, rows: pd.DataFrame, chains: pd.DataFrame, looks: dict[str, style.Look]
 ) -> pd.DataFrame:
-    ax.set_title(name, loc="left")
+    ax.set_title(style.wrapped(name, style.TITLE), loc="left")
     ax.set_xlabel("order of the chain")
     metric = rows["metric"].iloc[0]
     ax.set_ylabel(f"test gain over the null ({METRICS[metric].label})")

@@ -74,6 +74,7 @@ def _units(ax: Axes, part: pd.DataFrame, order: list[str], label: str) -> None:
     colours = [style.ROLE_COLOURS[role] for role in part["role"]]
     ax.scatter(part["value"], at, s=7, c=colours, lw=0, alpha=0.7)
     ax.set_ylim(-0.7, len(order) - 0.3)
+    ax.locator_params(axis="x", nbins=4)
     ax.set_xlabel(label)
 
 

@@ -54,9 +54,8 @@ def _panel(ax: Axes, dataset: str, rows: pd.DataFrame) -> None:
     ax.set_xlabel(f"gain over the null ({unit})")
     per_second = (rows["value_per_s"] / rows["value"]).replace([np.inf, -np.inf], np.nan).dropna()
     # room above the upper axis, in points
-    ax.set_title(
-        f"{dataset}: {rows['trials'].iloc[0]} test trials", loc="left", pad=30 if len(per_second) else 6
-    )
+    title = style.wrapped(f"{dataset}: {rows['trials'].iloc[0]} test trials", style.TITLE)
+    ax.set_title(title, loc="left", pad=30 if len(per_second) else 6)
     if len(per_second):
         scale = float(per_second.iloc[-1])
         twin = ax.secondary_xaxis("top", functions=(lambda v: v * scale, lambda v: v / scale))  # type: ignore[operator]

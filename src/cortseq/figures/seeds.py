@@ -34,15 +34,18 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
         table = _distances(spectra)
         pairs, names = _pairs(table, spectra), list(dissections)
         told, points = (_square(dissections, f) for f in (_told, _shared_points))
-        fig, axes = style.figure(2, 2, style.PAGE, 6.4)
-        _matrix(fig, axes[0, 0], table)
-        ratios = pd.DataFrame(np.nan, index=names[1:], columns=names[:-1])  # each pair once
-        for row in pairs.itertuples():
-            ratios.loc[row.b, row.a] = row.ratio
-        bold = {(row.b, row.a) for row in pairs.itertuples() if row.p_value < 0.05}
-        _numbers(fig, axes[0, 1], ratios, _title(spectra), "ratio", bold)
-        _numbers(fig, axes[1, 0], told, "states told by a linear map (open)", "R²", top=1.0)
-        _numbers(fig, axes[1, 1], points, "fixed points found again (closed)", "share", top=1.0)
+        if len(names) == 1:  # nothing to compare restarts with
+            fig, axes = style.figure(1, 1, style.COLUMN, 3.2)
+            _matrix(fig, axes[0, 0], table)
+            said = f"states told by another restart: R² {told.iloc[0, 0]:.2f}\n"
+            said += f"fixed points found again: {points.iloc[0, 0]:.2f} of them"
+            axes[0, 0].set_title(f"{said}\n{axes[0, 0].get_title('left')}", loc="left", fontsize=7.5)
+        else:
+            fig, axes = style.figure(2, 2, style.PAGE, 6.4)
+            _matrix(fig, axes[0, 0], table)
+            _numbers(fig, axes[0, 1], *_ratios(pairs, names), _title(spectra), "ratio")
+            _numbers(fig, axes[1, 0], told, set(), "states told by a linear map (open)", "R²", top=1.0)
+            _numbers(fig, axes[1, 1], points, set(), "fixed points found again (closed)", "share", top=1.0)
     long = (
         t.rename_axis("a").reset_index().melt("a", var_name="b", value_name="value").assign(kind=kind)
         for kind, t in (("states told", told), ("fixed points shared", points))
@@ -50,6 +53,14 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     return fig, pd.concat(
         [table.assign(kind="members"), pairs.assign(kind="models"), *long], ignore_index=True
     )
+
+
+def _ratios(pairs: pd.DataFrame, names: list[str]) -> tuple[pd.DataFrame, set[tuple[str, str]]]:
+    """Return the ratios of models, each pair once, and which are bold."""
+    ratios = pd.DataFrame(np.nan, index=names[1:], columns=names[:-1])
+    for row in pairs.itertuples():
+        ratios.loc[row.b, row.a] = row.ratio
+    return ratios, {(row.b, row.a) for row in pairs.itertuples() if row.p_value < 0.05}
 
 
 def _title(spectra: dict[str, list[Any]]) -> str:
@@ -154,9 +165,9 @@ def _numbers(
     fig: Figure,
     ax: Axes,
     square: pd.DataFrame,
+    bold: set[tuple[str, str]],
     title: str,
     label: str,
-    bold: Any = frozenset(),
     top: Any = None,
 ) -> None:
     """Draw a matrix with its numbers; from row to column."""
@@ -192,7 +203,7 @@ FIGURE = base.of_dynamics(
         "different only where they are further apart than that. Bold ratios: further apart than the restarts "
         "of one model in 95 % of the ways of dealing them to two models, which takes four restarts of each: "
         "two or three can be dealt in too few ways. Lower panels: read from row to column; "
-        "their diagonals compare one restart with another."
+        "their diagonals compare one restart with another. Of a single model only its restarts are compared."
     ),
     draw=draw,
     place=330,

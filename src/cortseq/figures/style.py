@@ -28,6 +28,7 @@ COLUMN, PAGE = 3.5, 7.0  # inches: one and two columns of a journal page
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
     "#000000 #E69F00 #56B4E9 #009E73 #F0E442 #0072B2 #D55E00 #CC79A7".split()
 )
+TITLE = 34  # letters that fit above one of two panels side by side
 GREY = "#8A8A8A"
 ROLE_COLOURS = {"recurrent": BLUE, "markov": RED, "baseline": GREY, "null": "#C8C8C8"}
 # of the models of a role, in the order of the study: a model looks the same in every figure
@@ -131,7 +132,7 @@ def _without_mathematics(fig: Figure, table: pd.DataFrame) -> None:
 
 
 def wrapped(name: str, width: int = 18) -> str:
-    """Break the name of a variant into lines of at most `width` letters, after underscores."""
+    """Break a name into lines of at most `width` letters, after underscores."""
     return "\n".join(textwrap.wrap(name.replace("_", "_ "), width)).replace("_ ", "_")
 
 

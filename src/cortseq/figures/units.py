@@ -52,7 +52,7 @@ def draw(
             table = units if parts is None else pd.concat([units.assign(part="score"), known])
         for ax, name in zip(axes[0, int(counted) :], panels, strict=True):
             rows = known[known["part"] == name]
-            _gains(ax, rows.head(MOST), f"gain over {reference} ({METRICS[metric].label})")
+            _gains(ax, rows.head(MOST), f"gain over\n{style.wrapped(reference, 24)}\n({METRICS[metric].label})")
             ax.set_title(_TIMES.get(metric, "time in the trial (s)") if name == "time" else name, loc="left")
     return fig, table
 
@@ -74,8 +74,8 @@ def _scatter(ax: Axes, table: pd.DataFrame, network: str, chain: str, tests: pd.
     ax.plot([low - room, high + room], [low - room, high + room], color="0.7", lw=0.8, zorder=0)
     ax.set_xlim(low - room, high + room)
     ax.set_ylim(low - room, high + room)
-    ax.set_xlabel(f"expected counts of {chain}\n(mean-rate score, bits/spike)")
-    ax.set_ylabel(f"expected counts of {network}\n(mean-rate score, bits/spike)")
+    ax.set_xlabel(f"expected counts of\n{style.wrapped(chain, 24)}\n(mean-rate score, bits/spike)")
+    ax.set_ylabel(f"expected counts of\n{style.wrapped(network, 24)}\n(mean-rate score, bits/spike)")
     ax.set_aspect("equal")
     above = int((table[network] > table[chain]).sum())
     ax.set_title(f"{above} of {len(table)} units above the diagonal", loc="left")

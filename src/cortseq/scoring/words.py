@@ -231,7 +231,6 @@ _WORDS = {
     EQUIVALENT: ("is as good as", "are as good as"),
     WORSE: ("is worse than", "are worse than"),
     UNDECIDED: ("is not told apart from", "are not told apart from"),
-    **{few: (f"has {few} for a verdict on", f"have {few} for a verdict on") for few in _FEW},
 }
 
 
@@ -239,10 +238,13 @@ def _standing(networks: pd.DataFrame, key: str) -> list[str]:
     """Return who wins, ties and loses against the chain or the rival, a clause an outcome."""
     columns, said = OPPONENTS[key], []
     set_against = [r for r in networks.to_dict("records") if key in opponents(r)]
-    for found, (one, many) in _WORDS.items():
+    for found in (*_WORDS, *_FEW):
         if names := [str(r["variant"]) for r in set_against if r[columns.outcome] == found]:
-            verb = one if len(names) == 1 else many
-            said.append(f"{_listed(names)} {verb} {_TITLES[key]} ({set_against[0][columns.name]})")
+            opponent = f"{_TITLES[key]} ({set_against[0][columns.name]})"
+            if found in _FEW:
+                said.append(f"there are {found} for a verdict on {_listed(names)} against {opponent}")
+            else:
+                said.append(f"{_listed(names)} {_WORDS[found][len(names) > 1]} {opponent}")
     return said
 
 
