@@ -52,7 +52,9 @@ def draw(
             table = units if parts is None else pd.concat([units.assign(part="score"), known])
         for ax, name in zip(axes[0, int(counted) :], panels, strict=True):
             rows = known[known["part"] == name]
-            _gains(ax, rows.head(MOST), f"gain over\n{style.wrapped(reference, 24)}\n({METRICS[metric].label})")
+            _gains(
+                ax, rows.head(MOST), f"gain over\n{style.wrapped(reference, 24)}\n({METRICS[metric].label})"
+            )
             ax.set_title(_TIMES.get(metric, "time in the trial (s)") if name == "time" else name, loc="left")
     return fig, table
 
