@@ -9,6 +9,7 @@ import numpy as np
 from cortseq._lazy import pd
 from cortseq.figures import base, style
 from cortseq.products import Facts, Products
+from cortseq.scoring.generation import STATISTICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,8 @@ _WORDS = {
     "correlation": "correlation (1 is best)",
     "error": "rms error / rms recorded\n(0 is best)",
     "octaves": "error in octaves (0 is best)",
+    "divergence": "divergence (nats; 0 is best)",
+    "Hellinger distance": "Hellinger distance\n(0 best, 1 worst)",
 }
 _FAR = 20.0  # times the typical error, beyond which an axis is logarithmic for the others to be told apart
 
@@ -86,17 +89,40 @@ def applies(facts: Facts) -> bool:
     return bool(facts.tasks.get("generation"))
 
 
-FIGURE = base.Figure(
-    title="Free-running simulation",
-    caption=(
+_EXPLAINED = {
+    "error": (
+        "Errors: root mean square of the difference over that of the recording (1: as wrong as predicting 0; "
+        "no unit). "
+    ),
+    "octaves": (
+        "Octaves: root mean square of the logarithm to base 2 of the ratio (1: off by a factor of 2). "
+    ),
+    "total variation": "Total variation: share of the sequences that would have to change. ",
+    "divergence": (
+        "Divergence: how differently often the same values are visited, whatever their order "
+        "(Kullback-Leibler, over cells or smoothed states). "
+    ),
+    "Hellinger distance": (
+        "Hellinger distance: how much the shares of power at each frequency differ, mean over channels. "
+    ),
+}
+
+
+def _caption(facts: Facts) -> str:
+    measures = {name for _, names in STATISTICS[facts.track].values() for name in names}
+    return (
         "Whether a model left to itself produces data like the recording. Each panel compares one "
         "statistic of simulated and recorded test trials; each dot is a random restart. The black line is "
-        "one half of the recorded trials against the other, which a perfect model reaches. Errors: root "
-        "mean square of the difference over that of the recording (1: as wrong as predicting 0; no unit). "
-        "Octaves: root mean square of the logarithm to base 2 of the ratio (1: off by a factor of 2). "
-        "Total variation: share of the sequences that would have to change. Where a model is far off, the "
-        "axis is logarithmic beyond the typical error: simulations of that model run away."
-    ),
+        "one half of the recorded trials against the other, which a perfect model reaches. "
+        f"{''.join(text for name, text in _EXPLAINED.items() if name in measures)}"
+        "Where a model is far off, the axis is logarithmic beyond the typical error: simulations of that "
+        "model run away."
+    )
+
+
+FIGURE = base.Figure(
+    title="Free-running simulation",
+    caption=_caption,
     needs=("generation",),
     applies=applies,
     read=read,

@@ -16,6 +16,7 @@ import numpy as np
 from cortseq import recording as rec
 from cortseq._lazy import pd, xr
 from cortseq.models.base import Fit
+from cortseq.scoring import geometry
 
 SPLITS = 10  # random halvings
 MAX_RUN, MAX_TRIALS = 10, 400
@@ -26,7 +27,8 @@ def compare(fit: Fit, recording: xr.Dataset, trials: Any, seed: int = 0) -> pd.D
     """One row per member, statistic and measure: value of the simulation, ruler of the recording.
 
     Measures: "correlation" (1 is best), "error" (rms difference over the recording's rms, 0 is best),
-    "octaves" (rms difference of logarithms to base 2, 0 is best), "total variation" (0 best, 1 worst).
+    "octaves" (rms difference of logarithms to base 2, 0 is best), "total variation" (0 best, 1 worst),
+    "divergence" (nats, 0 is best) and "Hellinger distance" (0 best, 1 worst; `cortseq.scoring.geometry`).
     Recorded inputs are replayed; the table of a family that cannot do that is empty.
     """
     if fit.card["n_inputs"] and not fit.model.replays:
@@ -115,6 +117,20 @@ def spectrum(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     return np.log2(np.maximum(power.mean(0), 1e-12)) if length >= 4 else np.full(1, np.nan)
 
 
+def states(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
+    """Return the values of all bins, whatever their order, (bin, feature)."""
+    return np.asarray(y[valid])
+
+
+def channel_spectra(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
+    """Return the power of each feature, (frequency, feature), mean over trials; NaN of fewer than 4 bins."""
+    length = _common(valid)
+    if length < 4:
+        return np.full((1, y.shape[2]), np.nan)
+    part = y[:, :length]
+    return np.asarray((np.abs(np.fft.rfft(part - part.mean((0, 1)), axis=1)[:, 1:]) ** 2).mean(0))
+
+
 def autocorrelation_time(y: np.ndarray, valid: np.ndarray, n: int) -> np.ndarray:
     """Return log2 of 1/2 + the sum of the mean autocorrelation until it first falls below 0, bins, (1,)."""
     length = _common(valid)
@@ -195,6 +211,8 @@ MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "error": _error,
     "octaves": _octaves,
     "total variation": lambda a, b: float(0.5 * np.abs(a - b).sum()),
+    "divergence": geometry.state_space_divergence,
+    "Hellinger distance": geometry.hellinger,
 }
 _BOTH, _DISTANCE = ("correlation", "error"), ("total variation",)
 STATISTICS: dict[str, dict[str, tuple[Callable[..., Any], tuple[str, ...]]]] = {
@@ -217,6 +235,8 @@ STATISTICS: dict[str, dict[str, tuple[Callable[..., Any], tuple[str, ...]]]] = {
         "means": (means, _BOTH),
         "covariances": (covariances, _BOTH),
         "power spectrum": (spectrum, ("correlation", "octaves")),
+        "power spectra of channels": (channel_spectra, ("Hellinger distance",)),
+        "state space": (states, ("divergence",)),
         "autocorrelation time": (autocorrelation_time, ("octaves",)),
     },
 }
