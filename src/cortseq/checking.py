@@ -231,6 +231,7 @@ def facts(
         "dropped": manifest["folds"][0].get(
             "units_dropped", manifest["folds"][0].get("channels_dropped", {})
         ),
+        "split": manifest["split"],
         "test_pieces": n_pieces,
         "smallest_p": smallest_p(sum(n_pieces), RESAMPLES),
         "networks": networks,
@@ -386,7 +387,8 @@ def _split(found: dict[str, Any]) -> str:
     roles = [", ".join(f"{n} {role}" for role, n in fold.items() if n) for fold in found["folds"]]
     n = sum(found["test_pieces"])
     which = f"{len(roles)} folds, the first " if len(roles) > 1 else ""
+    order = " in the order of time" if found["split"] == "forward" else ""
     return (
-        f"roles: {which}{roles[0]}; at most {n} independent blocks of test data: "
+        f"roles: {which}{roles[0]}{order}; at most {n} independent blocks of test data: "
         f"smallest p {found['smallest_p']:.2g}"
     )

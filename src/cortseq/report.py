@@ -28,6 +28,7 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
         "trials": f"{recording.sizes['trial']} of {_range(lengths)} {track.step}s",
         "roles": ", ".join(f"{len(fold[r])} {r}" for r in ("train", "valid", "test", "guard") if fold[r])
         + (f", stratified by {manifest['stratified_by']}" if manifest["stratified_by"] else "")
+        + (", in the order of time" if manifest.get("split") == "forward" else "")
         + (f"; fold 1 of {len(manifest['folds'])}" if len(manifest["folds"]) > 1 else ""),
         "source": source.get("file") or f"{source.get('source')} ({source.get('kind', '')})",
     }

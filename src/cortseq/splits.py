@@ -4,13 +4,14 @@ Trials of a trial-structured recording are dealt at random within strata of a co
 continuous recording, and trials of an entry with `guard`, stay in contiguous blocks; where blocks of
 different roles meet, one window is set aside as a guard, so that no raw interval (nor its immediate
 neighbour) is in two roles. Guards of short recordings are taken from training, so that test and validation
-keep their shares.
+keep their shares. `split: forward` takes roles in the order of time instead: what was learned early is tested
+on what came late.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -38,12 +39,14 @@ class Deal:
     folds : 1 for one train/valid/test split, k > 1 for k-fold.
     test_fraction : share of the trials that are tested on, where `folds` is 1.
     valid_fraction : share of the trials that are validated on, in each fold.
+    split : "random", or "forward": training trials come first, then those of validation, then those of test.
     """
 
     seed: int = 0
     folds: int = 1
     test_fraction: float = 0.2
     valid_fraction: float = 0.15
+    split: Literal["random", "forward"] = "random"
 
     @classmethod
     def of(cls, settings: Any) -> Deal:
@@ -70,11 +73,14 @@ def split(recording: xr.Dataset, deal: Deal, source: Source, dataset: str) -> di
             value=n,
             fix="give more trials or windows, or fewer folds",
         )
-    rng = np.random.default_rng([deal.seed, n])
     strata, by = _strata(recording, source)
-    cut = _deal_blocks if continuous else _deal_trials
+    if deal.split == "forward":
+        by, dealt = None, _forward(recording, deal)
+    else:
+        rng = np.random.default_rng([deal.seed, n])
+        dealt = (_deal_blocks if continuous else _deal_trials)(n, strata, deal, rng)
     folds = []
-    for roles in cut(n, strata, deal, rng):
+    for roles in dealt:
         roles = _apart(roles, recording) if continuous else roles
         fold = {role: np.flatnonzero(roles == role).tolist() for role in ROLES}
         for role in ROLES[:3]:
@@ -87,6 +93,7 @@ def split(recording: xr.Dataset, deal: Deal, source: Source, dataset: str) -> di
     return {
         "dataset": dataset,
         "seed": deal.seed,
+        "split": deal.split,
         "stratified_by": by,
         "continuous": continuous,
         "source": rec.provenance(recording),
@@ -110,6 +117,22 @@ def _strata(recording: xr.Dataset, source: Source) -> tuple[np.ndarray, str | No
     if values.dtype.kind not in "iufb":
         values = np.unique(values.astype(str), return_inverse=True)[1]
     return np.nan_to_num(values.astype(float)), names[0]
+
+
+def _forward(recording: xr.Dataset, deal: Deal) -> Any:
+    """Take roles in the order of time, with a guard between two of them in a continuous recording.
+
+    That is the order of their start times where there are any, else that of the recording.
+    """
+    n, gap = recording.sizes["trial"], ["guard"] * bool(recording.attrs["continuous"])
+    valid, test = (max(1, round(share * n)) for share in (deal.valid_fraction, deal.test_fraction))
+    late = [*gap, *["valid"] * valid, *gap, *["test"] * test]
+    roles = np.full(n, "train", dtype="<U5")
+    order = (
+        np.argsort(recording["start"].values, kind="stable") if "start" in recording.coords else np.arange(n)
+    )
+    roles[order[n - len(late) :] if len(late) < n else order] = late[-n:]
+    yield roles
 
 
 def _deal_trials(n: int, strata: np.ndarray, deal: Deal, rng: np.random.Generator) -> Any:

@@ -101,6 +101,9 @@ class Study(BaseModel):
     valid_fraction: float = Field(
         Deal.valid_fraction, gt=0, lt=0.9, description="of the trials, inside each fold"
     )
+    split: Literal["random", "forward"] = Field(
+        Deal.split, description="forward: train on early trials, validate on later ones, test on the last"
+    )
     horizons: list[Annotated[int, Field(ge=1)]] = Field(
         [1, 2, 5, 10, 20], description="bins ahead at which models are asked for forecasts; []: not at all"
     )
@@ -149,6 +152,8 @@ class Study(BaseModel):
 
     @model_validator(mode="after")
     def _some_train(self) -> Any:
+        if self.split == "forward" and self.folds > 1:
+            raise ValueError(f"split: forward has one split, not folds: {self.folds} -- set folds: 1")
         test = self.test_fraction if self.folds == 1 else 1 / self.folds
         if test + self.valid_fraction >= 0.95:
             raise ValueError(
