@@ -30,9 +30,31 @@ ASKED: list[tuple[str, dict, str, dict[str, float | None]]] = [
 ]
 
 
+INPUTS = 4  # recorded ones, which may make a step at most a tenth dearer
+DEARER = 1.1
+
+
 def cases() -> Iterator[Case]:
     for family, settings, size, asked in ASKED:
         yield case(family, settings, *SIZES[size], asked)
+    for family in ("rate", "lstm"):
+        for size in SIZES.values():
+            yield with_inputs(family, *size)
+
+
+def with_inputs(family: str, n_units: int, hidden: int, n_trials: int) -> Case:
+    """A step that sees recorded inputs beside the same step without; nothing is compared."""
+    import torch
+
+    from cortseq.networks.training.engines import stepper
+
+    torch.set_num_threads(1)
+    seen, blind = (
+        stepper(*problem(family, {}, n_units, hidden, n_trials, N_TIME, n), "auto") for n in (INPUTS, 0)
+    )
+    named = f"step of {family} N={n_units} H={hidden} batch {n_trials}, {INPUTS} inputs"
+    peer = Peer("the same without inputs", blind, lambda ours, theirs: 0.0, 0, target(round(1 / DEARER, 2)))
+    return Case(named, seen, [peer])
 
 
 def case(family: str, settings: dict, n_units: int, hidden: int, n_trials: int, asked: dict) -> Case:

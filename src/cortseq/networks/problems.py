@@ -15,12 +15,19 @@ Solution = tuple[float, dict[str, np.ndarray]]  # loss, gradients by name
 
 
 def problem(
-    family: str, settings: dict[str, Any], n_units: int, hidden: int, n_trials: int, n_time: int
+    family: str,
+    settings: dict[str, Any],
+    n_units: int,
+    hidden: int,
+    n_trials: int,
+    n_time: int,
+    n_inputs: int = 0,
 ) -> tuple[Recurrent, Params, Data]:
     """Model, one member's parameters, data. The start state is not zero, where some gradients vanish."""
     rng = np.random.default_rng(0)
     counts = rng.poisson(rng.uniform(0.1, 0.3, n_units), (n_trials, n_time, n_units))
-    data = Data.of(recording.from_counts(counts, bin_width=0.02))
+    inputs = rng.normal(size=(n_trials, n_time, n_inputs)) if n_inputs else None
+    data = Data.of(recording.from_counts(counts, bin_width=0.02, inputs=inputs))
     kind: Any = models.find(family)
     model = kind(hidden=hidden, **settings)
     params = {name: value[0] for name, value in model.initial(data, 1, 0).items()}

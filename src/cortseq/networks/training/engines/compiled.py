@@ -51,6 +51,16 @@ class Events:
         indptr = np.concatenate([[0], np.cumsum(per_row.ravel())])
         return cls(indptr.astype(np.int64), unit.astype(np.int32), value.astype(dtype))
 
+    def beside(self, values: np.ndarray, first: int) -> Events:
+        """Return these entries, and the non-zero ones of values (row, input) as units from `first` on."""
+        row, column = np.nonzero(values)
+        rows = np.concatenate([np.repeat(np.arange(len(values)), np.diff(self.indptr)), row])
+        order = np.argsort(rows, kind="stable")
+        added = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(values)))])
+        unit = np.concatenate([self.unit, (first + column).astype(self.unit.dtype)])[order]
+        value = np.concatenate([self.value, values[row, column].astype(self.value.dtype)])[order]
+        return Events(self.indptr + added, unit, value)
+
 
 class Prepared(Engine):
     """The trials of one role as the arrays that kernels read, made once before learning."""
@@ -66,33 +76,33 @@ class Prepared(Engine):
         self.target, self.known = self._innovation(data, params)
         self.symbols: Any = np.ascontiguousarray(data.y.T) if data.kind.has_labels else None
         self.seen: Any = None if data.kind.has_scale else Events.of(data, self.dtype)
-        blocks = self._inputs(data, params)
-        if blocks:
-            self.dense = np.ascontiguousarray(np.concatenate(blocks, -1).swapaxes(0, 1).astype(self.dtype))
+        self._inputs(data, params)
         if data.kind.has_events:
             counts = np.where(data.valid[..., None], data.y, 0)
             self.counts = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
         self.constant = self._constant(data, params)
         self.buffers: dict[str, np.ndarray] = {}
 
-    def _inputs(self, data: Data, params: Params) -> list[np.ndarray]:
-        """Return dense blocks (trial, time, input) of what the network sees; sets `sparse`."""
-        blocks = []
-        self.n_sparse = 0
+    def _inputs(self, data: Data, params: Params) -> None:
+        """Set `sparse`, or `dense` (time, trial, input), to what the network sees, recorded inputs last."""
         read = self.network.seen({name: value[0] for name, value in params.items()}, data)
         events = self.seen if read is data else Events.of(read, self.dtype)
+        few = not read.kind.has_scale and len(events.unit) < SPARSE * read.valid.size * read.n_features
+        recorded = None if data.inputs is None else np.roll(data.inputs, -1, axis=1)
         if read.kind.has_scale:
-            blocks.append(self.standard.swapaxes(0, 1))
+            seen = self.standard.swapaxes(0, 1)
         elif "count_scale" in params and read is data:
             centre, scale = (params[k][0].numpy() for k in ("count_centre", "count_scale"))
-            blocks.append(np.where(read.valid[..., None], (read.y - centre) / scale, 0))
-        elif len(events.unit) < SPARSE * read.valid.size * read.n_features and not self.training.input_noise:
-            self.sparse, self.n_sparse = events, read.n_features
+            seen = np.where(read.valid[..., None], (read.y - centre) / scale, 0)
+        elif few and not self.training.input_noise:
+            self.sparse = events
+            if recorded is not None:
+                self.sparse = events.beside(_rows(recorded), read.n_features)
+            return
         else:
-            blocks.append(np.where(read.valid[..., None], read.kind.encoded(read.y, read.n_features), 0))
-        if data.inputs is not None:
-            blocks.append(np.roll(data.inputs, -1, axis=1))
-        return blocks
+            seen = np.where(read.valid[..., None], read.kind.encoded(read.y, read.n_features), 0)
+        blocks = [seen] if recorded is None else [seen, recorded]
+        self.dense = np.ascontiguousarray(np.concatenate(blocks, -1).swapaxes(0, 1).astype(self.dtype))
 
     def _standard(self, data: Data, params: Params) -> np.ndarray:
         """Standardised signals (time, trial, channel), 0 where a bin is missing."""
@@ -127,21 +137,20 @@ class Prepared(Engine):
     def _dense(self, batch: Batch, first: int, stop: int) -> np.ndarray:
         """Dense inputs (time, trial, input) with noise and dropout."""
         x = np.ascontiguousarray(self.dense[first:stop, batch.index[0]])
-        shape = (batch.index.shape[1], self.n_time, self.n_sparse + x.shape[-1])
+        shape = (batch.index.shape[1], self.n_time, x.shape[-1])
         if batch.draws and self.training.input_noise:
             normal = batch.draws[0].normal(noise.NOISE, shape)[:, first:stop]
             x += self.training.input_noise * normal.swapaxes(0, 1).astype(self.dtype)
         if batch.draws and self.training.input_dropout:
             cut, scale = noise.threshold(self.training.input_dropout)
-            words = batch.draws[0].words(noise.INPUT, shape)[:, first:stop, self.n_sparse :]
+            words = batch.draws[0].words(noise.INPUT, shape)[:, first:stop]
             x *= (words.swapaxes(0, 1) >= cut) * self.dtype.type(scale)
         return x
 
-    def _dropped(self, batch: Batch) -> tuple[np.ndarray, int, float]:
+    def _dropped(self, batch: Batch, n_in: int) -> tuple[np.ndarray, int, float]:
         """Random words, threshold and scale of input dropout for the sparse inputs."""
         if not batch.draws or not self.training.input_dropout:
             return _NO_WORDS, 0, self.dtype.type(1)
-        n_in = self.n_sparse + (0 if self.dense is None else self.dense.shape[-1])
         words = batch.draws[0].words(noise.INPUT, (batch.index.shape[1], self.n_time, n_in))
         cut, scale = noise.threshold(self.training.input_dropout)
         return words, cut, self.dtype.type(scale)
@@ -174,21 +183,19 @@ class Compiled(Prepared):
             self.started = self.network.cell.start(self.derived)
         self.q = {name: value.detach().contiguous().numpy() for name, value in self.derived.items()}
         self.kernel = self.network.cell.kernel(self.q)
-        columns = self.q["input_weight"].T
-        self.columns = matrix.packed(columns[: self.n_sparse])
-        self.dense_columns = matrix.packed(columns[self.n_sparse :])
+        self.columns = matrix.packed(self.q["input_weight"].T)
         self.readout = matrix.packed(self.q["readout_weight"])
         self.readout_columns = matrix.packed(self.q["readout_weight"].T)
-        self.d_columns = aligned(self.columns.shape, self.dtype)
-        self.d_columns[:] = 0
         names = ("recurrent", "bias", "readout_weight", "readout_bias", "log_sd", "log_dispersion")
         self.grads = {name: np.zeros(self.q[name].shape, self.dtype) for name in names if name in self.q}
         self.dispersed = None
         if self.data.kind.has_events and (self.data.observation != "poisson" or self.network.mixture > 1):
             self.dispersed = heads.Dispersed(self.data, self.network.mixture, self.q.get("log_dispersion"))
-        self.grads["dense"] = np.zeros(
-            (len(self.q["bias"]), self.q["input_weight"].shape[1] - self.n_sparse), self.dtype
-        )
+        if self.sparse is not None:
+            self.d_columns = aligned(self.columns.shape, self.dtype)
+            self.d_columns[:] = 0
+        else:
+            self.grads["input_weight"] = np.zeros(self.q["input_weight"].shape, self.dtype)
 
     def start(self, batch: Batch) -> State:
         """Return the states before the first bin, each (trial, size)."""
@@ -226,9 +233,8 @@ class Compiled(Prepared):
 
     def finish(self, d_start: State | None) -> None:
         """Pass the gradients by the derived parameters on to those that are learned."""
-        self.grads["input_weight"] = np.concatenate(
-            [matrix.unpacked(self.d_columns, len(self.q["bias"])).T, self.grads.pop("dense")], 1
-        )
+        if self.sparse is not None:
+            self.grads["input_weight"] = matrix.unpacked(self.d_columns, len(self.q["bias"])).T.copy()
         ends = [self.derived[name] for name in self.grads] + list(self.started)
         grads = [*self.grads.values(), *(d.sum(0) for d in d_start or ())]
         later: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
@@ -271,17 +277,14 @@ class Compiled(Prepared):
 
     def _project(self, batch: Batch, z: np.ndarray, first: int, block: slice) -> None:
         """Set z to U x + b."""
-        if self.sparse is not None:
-            s, rows = self.sparse, batch.index[0] * self.n_time
-            dropped = self._dropped(batch)
-            first = first + block.start
-            projection.project(
-                s.indptr, s.unit, s.value, rows, first, *dropped, self.columns, self.q["bias"], z
-            )
-        if self.x is not None:
-            target = z if self.sparse is None else self._buffer("dense", z.shape)
-            matrix.multiply(_rows(self.x[block][: len(z)]), self.dense_columns, _rows(target))
-            z += self.q["bias"] if self.sparse is None else target
+        if self.sparse is None:
+            matrix.multiply(_rows(self.x[block][: len(z)]), self.columns, _rows(z))
+            z += self.q["bias"]
+            return
+        s, rows = self.sparse, batch.index[0] * self.n_time
+        dropped = self._dropped(batch, self.columns.shape[1])
+        first = first + block.start
+        projection.project(s.indptr, s.unit, s.value, rows, first, *dropped, self.columns, self.q["bias"], z)
 
     def _read(
         self, batch: Batch, states: list[np.ndarray], first: int, block: slice
@@ -341,14 +344,14 @@ class Compiled(Prepared):
         flat = _rows(drive)
         matrix.add_transposed(grads["recurrent"], flat, _rows(multiplied))
         matrix.add_rows(grads["bias"], flat)
-        if self.x is not None:
-            matrix.add_transposed(grads["dense"], flat, _rows(self.x[block][: len(drive)]))
-        if self.sparse is not None:
-            s, rows = self.sparse, batch.index[0] * self.n_time
-            dropped = self._dropped(batch)
-            projection.project_gradient(
-                s.indptr, s.unit, s.value, rows, first + block.start, *dropped, drive, self.d_columns
-            )
+        if self.sparse is None:
+            matrix.add_transposed(grads["input_weight"], flat, _rows(self.x[block][: len(drive)]))
+            return
+        s, rows = self.sparse, batch.index[0] * self.n_time
+        dropped = self._dropped(batch, self.columns.shape[1])
+        projection.project_gradient(
+            s.indptr, s.unit, s.value, rows, first + block.start, *dropped, drive, self.d_columns
+        )
 
 
 def _rows(array: np.ndarray) -> np.ndarray:
