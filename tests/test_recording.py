@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cortseq import recording as rec
+from cortseq import signs
 from cortseq.errors import CortseqError
 
 
@@ -89,3 +90,38 @@ def test_labels_out_of_range_are_refused(units, trials, more, words):
 def test_fractional_labels_are_refused():
     with pytest.raises(CortseqError, match=r"whole numbers.*0\.7"):
         rec.from_symbols([np.array([0.7, 1.9])])
+
+
+# -- what was not recorded is no silence ----------------------------------------------------------------
+
+
+def _signs(counts: np.ndarray, **attrs) -> dict[str, str]:
+    recording = rec.from_counts(counts, bin_width=0.02).assign_attrs(**attrs)
+    return {sign.name: sign.sentence() for sign in signs.of_trials(recording)}
+
+
+def test_bins_after_the_last_spike_of_all_trials_are_told():
+    counts = np.random.default_rng(0).poisson(0.3, (60, 50, 4))
+    assert _signs(counts) == {}
+    counts[:, 40:] = 0
+    said = _signs(counts)["silent_ends"]
+    assert "no unit spikes later than 0.8 s into any of 60 trials: 20 % of all bins" in said
+    assert "window_ms [0, 800]" in said
+    counts[:, :40], counts[:, 40:] = 0, 1
+    assert "in the first 0.8 s of any of 60 trials: 80 %" in _signs(counts)["silent_ends"]
+    assert "silent_ends" not in _signs(counts, continuous=True)  # windows have no common end
+
+
+def test_few_spikes_do_not_tell_that_nothing_was_recorded():
+    counts = np.zeros((60, 50, 1), int)
+    counts[::20, 10] = 1
+    assert "silent_ends" not in _signs(counts) and "lost_units" not in _signs(counts)
+
+
+def test_units_that_are_missing_in_a_stretch_of_trials_are_told():
+    counts = np.random.default_rng(0).poisson(0.3, (60, 50, 4))
+    counts[40:, :, 2] = 0
+    counts[::2, :, 1] = 0  # every other trial: a condition, not a loss
+    said = _signs(counts)["lost_units"]
+    assert "1 of 4 units have no spike in a long stretch of trials: 2 (trials 40 to 59)" in said
+    assert "`part` or `select`" in said

@@ -231,7 +231,7 @@ def facts(
         "dropped": manifest["folds"][0].get(
             "units_dropped", manifest["folds"][0].get("channels_dropped", {})
         ),
-        "split": manifest["split"],
+        "split": manifest.get("split", "random"),
         "test_pieces": n_pieces,
         "smallest_p": smallest_p(sum(n_pieces), RESAMPLES),
         "networks": networks,

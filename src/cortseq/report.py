@@ -25,7 +25,8 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
     rows = {
         "kind": track.words,
         "observation": rec.observation(recording),
-        "trials": f"{recording.sizes['trial']} of {_range(lengths)} {track.step}s",
+        "trials": f"{recording.sizes['trial']} of {_range(lengths)} {track.step}s"
+        + (", windows cut from a continuous recording" if manifest.get("continuous") else ""),
         "roles": ", ".join(f"{len(fold[r])} {r}" for r in ("train", "valid", "test", "guard") if fold[r])
         + (f", stratified by {manifest['stratified_by']}" if manifest["stratified_by"] else "")
         + (", in the order of time" if manifest.get("split") == "forward" else "")
@@ -144,12 +145,17 @@ def _compared(rows: pd.DataFrame) -> dict[str, Any]:
         "unit": METRICS[rows["metric"].iloc[0]].label,
         "metric": rows["metric"].iloc[0],
         "blocks": words.blocks(rows),
-        "references": words.references(rows.iloc[0].to_dict()),
+        "references": notes.references(rows.iloc[0].to_dict()),
     }
 
 
 def remarks(
-    rows: pd.DataFrame, observation: str, scales: list[pd.DataFrame], fits: list[pd.DataFrame], network: str
+    rows: pd.DataFrame,
+    observation: str,
+    scales: list[pd.DataFrame],
+    fits: list[pd.DataFrame],
+    network: str,
+    continuous: bool = False,
 ) -> list[str]:
     """Return the sentences on one recording that give its scores a scale.
 
@@ -160,8 +166,11 @@ def remarks(
     scales : tables of ceilings, one a fold.
     fits : tables of the goodness of fit of all models, one a fold; the first one is told.
     network : variant that is best on validation; "" where there is none.
+    continuous : whether trials are windows of a continuous recording, over which a mean response means
+        nothing.
     """
-    said = [ceilings.sentence(scales, METRICS[rows["metric"].iloc[0]].label)] if scales else []
+    told = bool(scales) and not continuous
+    said = [ceilings.sentence(scales, METRICS[rows["metric"].iloc[0]].label)] if told else []
     of_network = [network in str(variant).split("/") for variant in rows["variant"]]
     for model in rows.loc[of_network, "model"] if fits else ():
         found = fits[0][fits[0]["model"] == model]

@@ -7,7 +7,7 @@ import xarray as xr
 from untrained import every_recurrent, untrained
 
 from cortseq import dynamics, models, store, theory
-from cortseq.dynamics import analyse, laboratory, summary
+from cortseq.dynamics import analyse, laboratory, quantities, summary
 from cortseq.dynamics.laboratory import cells, closed_loop, weights
 
 ALWAYS = {
@@ -125,7 +125,7 @@ def test_a_cue_is_read_from_plastic_synapses(counts):
         ([-0.1, -0.4], "sign", "not identifiable: the interval holds 0"),
         ([-0.1, -0.9, -0.01], "sign", "not identifiable: the interval holds 0"),
         ([-0.1, -0.1, -np.inf], "sign", "identified"),
-        ([-np.inf, 3.0], "size", "not identifiable: undefined in 1 of 2"),
+        ([-np.inf, 3.0], "size", "not identifiable: infinite in 1 of 2"),
         ([np.inf, np.inf, np.inf], "size", "not identifiable: infinite in every member"),
         ([-np.inf, -np.inf, -np.inf], "sign", "identified: infinite in every member"),
         ([-np.inf, np.inf, -np.inf], "sign", "not identifiable: signs differ"),
@@ -139,6 +139,36 @@ def test_a_cue_is_read_from_plastic_synapses(counts):
 )
 def test_verdicts(values, kind, says):
     assert summary.verdict(values, kind).startswith(says)
+
+
+def _sized(name: str, values: list[float]) -> pd.Series:
+    (quantity,) = [q for q in quantities.QUANTITIES if q.name.startswith(name)]
+    found = xr.Dataset({quantity.needs: ("member", values)}, attrs={"track": "counts", "bin_width": 0.02})
+    spectra = dict.fromkeys(
+        ("nearest_eigenvalues_real", "nearest_eigenvalues_imag"), (("member", "dim"), np.ones((3, 1)))
+    )
+    table = summary.summarise(found.assign(spectra)).set_index("quantity")
+    return table.loc[quantity.name]
+
+
+def test_a_radius_on_both_sides_of_1_is_not_agreed_on():
+    assert (
+        _sized("spectral radius", [0.99, 1.2, 0.95])["verdict"]
+        == "not identifiable: below 1 in 2 of 3 members"
+    )
+    assert _sized("spectral radius", [0.99, 0.97, 0.95])["verdict"] == "identified"
+
+
+def test_members_that_reach_the_end_of_the_search_have_no_size():
+    line = _sized("a surprise lasts", [30.0, 30.0, 29.0])
+    assert line["verdict"] == "not identifiable: 30, where the search ends, in 2 of 3 members"
+    assert line["high"] <= 30
+    assert _sized("a surprise lasts", [12.0, 13.0, 12.5])["verdict"] == "identified"
+
+
+def test_the_mean_over_members_of_which_one_is_infinite_is_infinite():
+    line = _sized("transient growth", [7.4, np.inf, np.inf])
+    assert line["value"] == np.inf and line["verdict"] == "not identifiable: infinite in 2 of 3 members"
 
 
 def test_intervals_hold_the_spread_of_members_and_of_trials():

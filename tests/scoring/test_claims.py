@@ -133,7 +133,7 @@ def test_a_network_stopped_by_its_budget_may_yet_win(table):
 
 
 def _memory(table, *rows) -> claims.Claim:
-    twins = pd.DataFrame([{"model": "rate", "memory": k} | row for k, row in rows])
+    twins = pd.DataFrame([{"model": "rate", "variant": "rate", "memory": k} | row for k, row in rows])
     found = replace(evidence(table), memory=twins)
     return scores.memory(found, found.row)
 
@@ -157,7 +157,7 @@ def test_long_memory_needs_networks_trained_on_windows(table):
 
 
 def _ahead(table, *rows) -> claims.Claim:
-    columns = [{"horizon": h, "biased": False} | row for h, row in rows]
+    columns = [{"horizon": h, "biased": False, "trials": 7} | row for h, row in rows]
     found = replace(evidence(table), ahead=pd.DataFrame(columns))
     return scores.ahead(found, found.row)
 
@@ -166,7 +166,12 @@ def test_how_far_ahead_a_network_predicts(table):
     assert _ahead(table).answer == NOT_ASKED and "`horizons:" in _ahead(table).settle
     assert _ahead(table, (1, pair())).answer == NOT_ASKED
     line = _ahead(table, (1, pair()), (5, pair(0.04)), (2, pair(0.06)), (10, NOTHING))
-    assert line.answer == YES and "up to 5 bins" in line.claim and line.value == 0.04
+    assert (
+        line.answer == YES
+        and "up to 5 bins" in line.claim
+        and line.value == 0.04
+        and "(7 test trials)" in line.claim
+    )
     line = _ahead(table, (1, pair()), (2, NOTHING), (5, pair()))
     assert line.answer == UNDECIDED and "`forecast_trials`" in line.settle
     assert _ahead(table, (2, ALIKE)).answer == NO

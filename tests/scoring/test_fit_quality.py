@@ -93,6 +93,8 @@ def test_poisson_models_of_counts_that_vary_more_are_seen():
     assert (
         "try `observation: negative_binomial`" in said["poisson"] and "try" not in said["negative_binomial"]
     )
+    late = fit_quality.misfit(found["poisson"], "rescaling")
+    assert f"its intervals between spikes for {late.sum()} of {len(late)} (time rescaling" in said["poisson"]
 
 
 def test_the_right_model_is_off_as_often_as_chance_says():

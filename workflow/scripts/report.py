@@ -33,7 +33,8 @@ with job(snakemake):
         )
         rows = base.without_averages(comparison[comparison["dataset"] == dataset])
         observation, network = recordings[dataset]["observation"], next(iter(best), "")
-        remarks[dataset] = report.remarks(rows, observation, scales, fits, network)
+        whole = bool(store.read_json(manifest)["continuous"])
+        remarks[dataset] = report.remarks(rows, observation, scales, fits, network, whole)
         explained = corners.sentence(four[four["dataset"] == dataset])
         said = together.sentences(pooled, dataset)
         remarks[dataset] = [*([explained] if explained else []), *said, *remarks[dataset]]

@@ -34,6 +34,8 @@ class Quantity:
     least, most : what a size or a count cannot be below or above: intervals end there.
     share_of : dimension of the product of which it is a share, such as "member"; "" for other numbers.
     norm : whether it is made of norms of a Jacobian, which other coordinates of the same state change.
+    splits : a value on whose two sides a size means different things, such as 1 for a radius.
+    capped : whether `most` is as far as was looked: members that reach it say "at least".
     """
 
     name: str
@@ -47,6 +49,8 @@ class Quantity:
     most: float = np.inf
     share_of: str = ""
     norm: bool = False
+    splits: float = np.nan
+    capped: bool = False
 
     @property
     def of_coordinates(self) -> bool:
@@ -111,7 +115,7 @@ QUANTITIES = (
         most=1.0,
         share_of="member",
     ),
-    Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius"),
+    Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius", splits=1.0),
     Quantity("slowest time constant, nearest point", "time", "closed", "size", "nearest_radius", _slowest),
     Quantity("departure from normality", "", "closed", "size", "henrici", norm=True),
     Quantity(
@@ -128,7 +132,14 @@ QUANTITIES = (
     Quantity("Kaplan-Yorke dimension (one start)", "", "closed", "size", "kaplan_yorke"),
     Quantity("entropy (one start)", "nats/bin", "closed", "size", "entropy"),
     Quantity(
-        "a surprise lasts (to 1/e; at most 30)", "bins", "closed", "size", "surprise_span", left_out=True
+        "a surprise lasts (to 1/e; at most 30)",
+        "bins",
+        "closed",
+        "size",
+        "surprise_span",
+        left_out=True,
+        most=30.0,
+        capped=True,
     ),
     Quantity("left of a surprise after 10 steps", "", "closed", "size", "surprise_left", left_out=True),
     Quantity("divergence of twins with common noise", "nats/bin", "sampled", "sign", "sampled_twin_slope"),
@@ -149,6 +160,7 @@ QUANTITIES = (
         "size",
         "echo_stretch",
         norm=True,
+        splits=1.0,
     ),
     Quantity(
         "radius of the weights (> 1: no echo state without input and bias; else open)",
@@ -156,6 +168,7 @@ QUANTITIES = (
         "weights",
         "size",
         "echo_radius",
+        splits=1.0,
     ),
     Quantity("memory capacity", "bins", "open", "size", "memory_capacity"),
     Quantity("gradient horizon (at most the trial)", "bins", "open", "size", "gradient_horizon", _horizon),

@@ -86,16 +86,32 @@ def _row(quantity: Quantity, found: xr.Dataset) -> dict[str, Any]:
     if quantity.kind != "sign":
         low, high = np.clip((low, high), quantity.least, quantity.most)
     known = per_member[np.isfinite(per_member)]
+    judged = verdict(per_member, quantity.kind, (low, high))
+    if judged == "identified":
+        judged = _apart_or_at_the_end(quantity, per_member)
+    # the mean of members one of which is infinite is no number of the others
+    infinite = len(known) < len(per_member) and np.isinf(per_member).any()
     return {
         "members": len(per_member),
-        "value": known.mean() if len(known) else per_member[0],
+        "value": np.inf if infinite else known.mean() if len(known) else per_member[0],
         "low": low,
         "high": high,
         "interval": over if np.isfinite(low) else "",
         "sd": known.std(ddof=1) if len(known) > 1 else np.nan,
-        "verdict": verdict(per_member, quantity.kind, (low, high)),
+        "verdict": judged,
         "each": " ".join(f"{v:.4g}" for v in per_member),
     }
+
+
+def _apart_or_at_the_end(quantity: Quantity, values: np.ndarray) -> str:
+    """Return the verdict on a size that the members agree on, but for what the size means."""
+    below, n = int((values < quantity.splits).sum()), len(values)
+    if not np.isnan(quantity.splits) and 0 < below < n:
+        return f"not identifiable: below {quantity.splits:g} in {below} of {n} members"
+    reached = int((values >= quantity.most).sum())
+    if quantity.capped and reached:
+        return f"not identifiable: {quantity.most:g}, where the search ends, in {reached} of {n} members"
+    return "identified"
 
 
 def verdict(values: np.ndarray, kind: Kind, interval: tuple[float, float] | None = None) -> str:
@@ -118,8 +134,11 @@ def verdict(values: np.ndarray, kind: Kind, interval: tuple[float, float] | None
         said = "identified" if kind == "sign" else "not identifiable"
         return f"{said}: infinite in every member"
     if len(known) < len(values) or (kind != "sign" and np.isinf(known).any()):
-        undefined = len(values) - np.isfinite(values).sum()
-        return f"not identifiable: undefined in {undefined} of {len(values)} members"
+        counts = {"infinite": int(np.isinf(known).sum()), "undefined": int(np.isnan(values).sum())}
+        if kind == "sign":
+            counts["infinite"] = 0
+        which = " and ".join(f"{word} in {n}" for word, n in counts.items() if n)
+        return f"not identifiable: {which} of {len(values)} members"
     if kind == "sign":
         why = _sign(known, interval)
     elif len(known) < FEWEST:

@@ -97,7 +97,9 @@ _EXPLAINED = {
     "octaves": (
         "Octaves: root mean square of the logarithm to base 2 of the ratio (1: off by a factor of 2). "
     ),
-    "total variation": "Total variation: share of the sequences that would have to change. ",
+    "total variation": (
+        "Total variation: share of the labels, pairs, triples or runs that would have to change. "
+    ),
     "divergence": (
         "Divergence: how differently often the same values are visited, whatever their order "
         "(Kullback-Leibler, over cells or smoothed states). "

@@ -86,10 +86,11 @@ FIGURE = base.Figure(
         "the lowest rung that reaches the networks: nothing above it is needed to explain their score. "
         "Points: gain over the null (training mean), mean over random restarts; bars: 95 % intervals; "
         "rings: the mean prediction of all restarts; black line: the exact filter of a synthetic "
-        "recording. Rungs: L0 the null; L0' models that know no recent past, such as the PSTH (mean "
-        "response at each time in the trial); L1 and L2 Markov chains of order 1 and of higher order; L3 "
+        "recording. Rungs: L0 the null; L0' floors, such as the PSTH (mean response at each time in "
+        "the trial), a slow drift or the mean of the last bins; L1 Markov chains of order 1, L2 of an order "
+        "that validation chose; L3 "
         "hidden Markov models; L4 networks that see only the chain's discrete states; L5 regressions on "
-        "recent spikes of all units; L6 networks that see only the last bins; L7 networks that see the "
+        "the recent past; L6 networks that see only the last bins; L7 networks that see the "
         "whole past."
     ),
     needs=("comparison",),

@@ -8,6 +8,7 @@ import numpy as np
 
 from cortseq._lazy import pd, xr
 from cortseq.figures import base, style
+from cortseq.scoring.claims.base import ENOUGH_MEMBERS as ENOUGH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +92,10 @@ def _panel(ax: Axes, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
 def _verdict(one: xr.Dataset) -> str:
     """Return the verdict, with its reason in words where it is none."""
     verdict, reason = one.attrs["chaotic"], one.attrs.get("chaotic_reason", "")
-    return style.wrapped(f"{verdict}: {reason}", 24) if verdict == "no verdict" and reason else verdict
+    if verdict == "no verdict" and reason:
+        return style.wrapped(f"{verdict}: {reason}", 24)
+    members = one.sizes["member"]
+    return f"these {members}: {verdict}" if verdict == "not chaotic" and members < ENOUGH else verdict
 
 
 FIGURE = base.of_dynamics(

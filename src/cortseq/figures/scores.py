@@ -82,8 +82,9 @@ FIGURE = base.Figure(
     caption=(
         "How well each model predicts the bins of test trials, which it never saw, as a gain over the "
         "null (training mean). Points further to the right are better; models whose bars lie apart differ "
-        "beyond the chance of trials and random restarts. Points: mean over restarts; bars: 95 % "
-        "intervals; black lines: what is attainable, where the recording is synthetic."
+        "beyond the chance of trials and random restarts, but bars that overlap say "
+        "nothing: differences are paired by trial, and stand in the table. Points: mean over restarts; "
+        "bars: 95 % intervals; black lines: what is attainable, where the recording is synthetic."
     ),
     needs=("comparison",),
     read=read,

@@ -102,7 +102,8 @@ def memory(
         if spec["memory"] is not None and full:
             whole, windows = (products.folds("scores", name)[name] for name in (full[0], short))
             row = tasks.memory_retrained(whole, windows, spec["memory"], kind.name, continuous, burn_in)
-            rows.append(row | {"model": model_of[full[0]], "members": _members(windows)})
+            names = {"model": model_of[full[0]], "variant": full[0]}
+            rows.append(row | names | {"members": _members(windows)})
     return pd.DataFrame(rows)
 
 

@@ -169,10 +169,14 @@ def sentence(model: str, found: pd.DataFrame, observation: str) -> str:
     if found.empty:
         return ""
     wrong, spread = misfit(found), found.loc[found["quantity"] == "dispersion", "value"].median()
+    late = misfit(found, "rescaling") if (found["quantity"] == "rescaling").any() else None
     said = (
-        f"The distribution that {model} predicts is wrong for {wrong.sum()} of {len(wrong)} units "
-        f"(Kolmogorov-Smirnov, Holm); their residuals vary {spread:.2f} times as much as predicted (median)."
+        f"The distribution that {model} predicts is shown to be wrong for {wrong.sum()} of {len(wrong)} "
+        "units (Kolmogorov-Smirnov, Holm)"
     )
+    if late is not None:
+        said += f", its intervals between spikes for {late.sum()} of {len(late)} (time rescaling, Holm)"
+    said += f"; residuals vary {spread:.2f} times as much as predicted (median over units)."
     if observation == "poisson" and wrong.mean() > 0.5 and spread > 1.1:
         said += " Counts vary more than Poisson counts: try `observation: negative_binomial`."
     if observation == "poisson" and wrong.mean() > 0.5 and spread < 0.9:

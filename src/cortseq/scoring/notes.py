@@ -55,6 +55,23 @@ def _known(row: dict[str, Any]) -> list[str]:
     return row["knows"].split(", ") if isinstance(row["knows"], str) and row["knows"] else []
 
 
+def references(row: dict[str, Any]) -> str:
+    """Return what models are set against, one or two sentences; "" where there is nothing but the null."""
+    said = []
+    chain, rival = ("" if not isinstance(row[key], str) else row[key] for key in ("reference", "rival"))
+    if chain:
+        said.append(
+            "No Markov chain beats the null on validation trials."
+            if chain == "null"
+            else f"The best Markov chain on validation trials is {chain}."
+        )
+    if rival == "null":
+        return "No chain, hidden Markov model, regression or floor beats the null on validation trials."
+    if rival:
+        said.append(f"The best model that is no network (chain, HMM, regression or floor) is {rival}.")
+    return " ".join(said)
+
+
 def stability(frame: pd.DataFrame) -> list[str]:
     """Return one sentence on how sure the choices of variants are; none where nothing was chosen.
 

@@ -156,7 +156,7 @@ def _p(row: dict[str, Any], columns: Opponent) -> float:
 
 def p_text(p: float, smallest: float = 0.0) -> str:
     """Return "p = 0.012"; "p ≤ 0.0002" where p is the smallest that there can be."""
-    return f"p {'≤' if p <= smallest * (1 + 1e-9) else '='} {p:.2g}"
+    return f"p ≤ {p:.3g}" if p <= smallest * (1 + 1e-9) else f"p = {p:.2g}"
 
 
 def _numbers(row: dict[str, Any], columns: Opponent) -> dict[str, Any]:
@@ -217,8 +217,13 @@ def _headline(rows: pd.DataFrame) -> list[str]:
         said.append(f"{_listed(lost)} {'is' if len(lost) == 1 else 'are'} not shown to beat the null")
     if unjudged:
         said.append(f"there is no verdict on whether {_listed(unjudged)} {_beats(unjudged)} the null")
+    for few in _FEW:
+        if names := [str(v) for v in beaten.loc[beaten["against_null"] == few, "variant"]]:
+            said.append(f"there are {few} for a verdict on {_listed(names)}, even against the null")
     for key in _TITLES:
-        said += _standing(beaten, key)
+        said += _standing(beaten[~beaten["against_null"].isin(_FEW)], key)
+    if (beaten["against_null"] == BETTER).sum() > 1:
+        said.append("differences between networks are not tested")
     late = {NOTHING: "learned nothing after the first epochs", BUDGET: "stopped by the budget"}
     for state, what in late.items():
         if names := [str(v) for v in beaten.loc[beaten["learning"] == state, "variant"]]:
@@ -250,23 +255,6 @@ def _standing(networks: pd.DataFrame, key: str) -> list[str]:
 
 def _beats(names: list[str]) -> str:
     return "beats" if len(names) == 1 else "beat"
-
-
-def references(row: dict[str, Any]) -> str:
-    """Return what models are set against, one or two sentences; "" where there is nothing but the null."""
-    said = []
-    chain, rival = ("" if not isinstance(row[key], str) else row[key] for key in ("reference", "rival"))
-    if chain:
-        said.append(
-            "No Markov chain beats the null on validation trials."
-            if chain == "null"
-            else f"The best Markov chain on validation trials is {chain}."
-        )
-    if rival == "null":
-        return "No chain, hidden Markov model, regression or floor beats the null on validation trials."
-    if rival:
-        said.append(f"The best model that is no network (chain, HMM, regression or floor) is {rival}.")
-    return " ".join(said)
 
 
 def _listed(names: list[str]) -> str:

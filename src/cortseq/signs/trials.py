@@ -14,6 +14,9 @@ from cortseq.signs.times import FAST, SLOW
 
 EMPTY = 0.5  # share of the trials without a spike
 FEW_TRIALS = 20  # training trials
+SILENT = 0.05  # share of the bins, at one end of all trials, without a spike
+LOST = 0.2  # share of the trials, in one stretch, without a spike of a unit
+_CERTAIN = 30.0  # nats: how unlikely chance must be to have put none of the spikes there
 LEAST_P = 0.05
 
 
@@ -95,6 +98,55 @@ def _empty(recording: xr.Dataset) -> Iterator[Sign]:
             )
 
 
+def _silent_ends(recording: xr.Dataset) -> Iterator[Sign]:
+    """Bins before the first spike of all trials, or after the last, where chance would have put some."""
+    if recording.attrs["continuous"]:
+        return
+    counts, valid = recording["counts"].values.sum(2), recording["valid"].values
+    active = np.flatnonzero((counts * valid).any(0))
+    if not len(active):
+        return
+    first, last = int(active[0]), int(active[-1]) + 1
+    spikes = float((counts * valid).sum())
+    begin, end = (edge * float(recording.attrs["bin_width"]) for edge in (first, last))
+    ends = (
+        (valid[:, last:], f"later than {end:.4g} s into", f"end it there: window_ms [0, {end * 1e3:.0f}]"),
+        (valid[:, :first], f"in the first {begin:.4g} s of", f"begin {begin * 1e3:.0f} ms later"),
+    )
+    for part, where, remedy in ends:
+        share = part.sum() / valid.sum()
+        if share > SILENT and spikes * -np.log1p(-share) > _CERTAIN:
+            text = f"no unit spikes {where} any of {len(valid)} trials: {100 * share:.0f} % of all bins are "
+            text += "scored as silence"
+            yield Sign("silent_ends", text, f"if nothing was recorded then, {remedy}", "warn")
+
+
+def _lost_units(recording: xr.Dataset) -> Iterator[Sign]:
+    """Units without a spike in a long stretch of trials, which their rate in the others makes impossible."""
+    counts, valid = recording["counts"].values, recording["valid"].values
+    spikes = np.einsum("tbu,tb->tu", counts, valid, dtype=float)
+    names, lost = recording["unit"].values, []
+    for unit, mine in enumerate(spikes.T):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], (mine == 0).astype(int), [0]])))
+        runs = edges.reshape(-1, 2)
+        if not len(runs) or not mine.any():
+            continue
+        first, last = runs[np.argmax(runs[:, 1] - runs[:, 0])]
+        silent = last - first
+        if silent > LOST * len(mine) and mine.sum() * -np.log1p(-silent / len(mine)) > _CERTAIN:
+            lost.append(f"{names[unit]} (trials {first} to {last - 1})")
+    if lost:
+        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+        text = f"{len(lost)} of {len(names)} units have no spike in a long stretch of trials: "
+        text += f"{', '.join(lost[:5])}{more}"
+        yield Sign(
+            "lost_units",
+            text,
+            "cells that were not recorded then are scored as silence: `part` or `select` leave them out",
+            "warn",
+        )
+
+
 def _longest_run(empty: np.ndarray) -> int:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], empty.astype(int), [0]])))
     return int((edges[1::2] - edges[::2]).max(initial=0))
@@ -130,5 +182,9 @@ def _unseen_units(recording: xr.Dataset, fold: Mapping[str, Any]) -> list[str]:
     return [str(unit) for unit in recording["unit"].values[(trained == 0) & (tested > 0)]]
 
 
-_OF_TRACK = {"counts": (_short, _rates, _empty), "signal": (_short,), "symbols": ()}
+_OF_TRACK = {
+    "counts": (_short, _rates, _empty, _silent_ends, _lost_units),
+    "signal": (_short,),
+    "symbols": (),
+}
 _UNSEEN = {"counts": _unseen_units, "symbols": _unseen_labels, "signal": lambda *_: []}

@@ -45,7 +45,7 @@ FAULTS = [
     ),
     Fault(
         "Networks below the null are credited with beating the chain.",
-        "_headline", "said += _standing(beaten, key)", "said += _standing(networks, key)", TABLES,
+        "_headline", "_standing(beaten[~beaten", "_standing(networks[~networks", TABLES,
     ),
     Fault(
         "A network is better by its interval alone, without Holm's p-value.",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cortseq.scoring.words import BETTER, NOTHING
+from cortseq.scoring.words import BETTER, FEW_BLOCKS, FEW_RESTARTS, NOTHING
 
 YES, NO, UNDECIDED, NOT_ASKED = "yes", "no", "undecided", "not asked"
 ENOUGH_MEMBERS = 5
@@ -27,7 +27,8 @@ class Claim:
     unit : of these.
     test : its name, and over how many of what.
     p : of the test.
-    detectable : the effect that would have been found with power 0.8 at level 0.05, in the same unit.
+    detectable : the effect that would have been found with power 0.8 at level 0.05 before Holm's adjustment,
+        in the same unit.
     settle : what to add to the study where the answer is neither yes nor no; "" elsewhere.
     smallest_p : the smallest p that such a test can give, where it has one.
     """
@@ -58,6 +59,9 @@ def more_evidence(row: dict[str, Any]) -> str:
 
 def nothing_learned(row: dict[str, Any]) -> str:
     """Return why nothing but a score may be claimed of a network; "" where it describes the recording."""
+    if row["against_null"] in (FEW_BLOCKS, FEW_RESTARTS):
+        few = row["against_null"]
+        return f"there are {few} for a verdict on whether the network predicts better than a constant"
     if row["against_null"] != BETTER:
         return "the network is not shown to predict better than a constant"
     if row["learning"] == NOTHING:
@@ -71,4 +75,4 @@ def silent(question: str, row: dict[str, Any]) -> Claim | None:
     if not why:
         return None
     said = f"Nothing may be claimed: {why}, and what it is says nothing about the recording."
-    return Claim(question, UNDECIDED, said, settle="a network that learns: see the first line")
+    return Claim(question, UNDECIDED, said, settle="see the first line")

@@ -79,15 +79,24 @@ def line(found: Evidence, row: dict[str, Any]) -> Claim:
         answer, said = NO, f"No member of {name} has slow points on a line with one neutral direction."
     else:
         answer, said = UNDECIDED, f"{k} of {m} members of {name} have one: equally good fits disagree."
-    slow, unit, _ = _quantity(found.dynamics, SLOWEST)
-    if len(slow):
-        unit += "s" * (unit == "symbol")
-        said += " At the fixed point nearest to the data the slowest decaying mode lasts "
-        said += f"{slow.mean():.3g} {unit}, mean over members."
+    said += _slowest(found.dynamics)
     more = MEMBERS if m < ENOUGH_MEMBERS else "`members: 10`"
     settle = more if answer == UNDECIDED else ""
     test = f"exact binomial interval over {m} members"
     return Claim(question, answer, said, name, k / m, low, high, "of the members", test, settle=settle)
+
+
+def _slowest(dynamics: pd.DataFrame) -> str:
+    """Return how long the slowest decaying mode lasts, as a sentence; "" where that is not known."""
+    slow, unit, _ = _quantity(dynamics, SLOWEST)
+    if not len(slow):
+        return ""
+    unit += "s" * (unit == "symbol")
+    where = " At the fixed point nearest to the data the slowest decaying mode lasts"
+    (verdict,) = dynamics.loc[dynamics["quantity"] == SLOWEST, "verdict"]
+    if str(verdict).startswith("identified"):
+        return f"{where} {slow.mean():.3g} {unit}, mean over members."
+    return f"{where} {slow.min():.3g} to {slow.max():.3g} {unit}: the members do not agree."
 
 
 def _quantity(dynamics: pd.DataFrame, name: str) -> tuple[np.ndarray, str, str]:
@@ -179,10 +188,10 @@ def _agreed(dynamics: pd.DataFrame) -> str:
 # -- free runs --------------------------------------------------------------------------------------
 
 _FREE = {
-    YES: "Free runs of {} agree with the recording as its halves do, within {:g}.",
+    YES: "Free runs of {} are less than {:g} further from the recording than its halves are from each other.",
     NO: "Free runs of {} differ from the recording by more than {:g}, most clearly in {worst}.",
-    UNDECIDED: "Free runs of {} may or may not differ from the recording by more than {:g}; least clear is "
-    "{worst}.",
+    UNDECIDED: "Free runs of {} may or may not differ from the recording by more than {:g}; furthest from "
+    "agreement is {worst}.",
 }
 
 

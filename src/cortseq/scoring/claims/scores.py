@@ -157,7 +157,9 @@ def memory(found: Evidence, row: dict[str, Any]) -> Claim:
     k, name = last["memory"], last["model"]
     if shown:
         answer = YES
-        said = f"Yes, further back than {k} {bins}: {name} loses when it learns from the last {k}."
+        said = f"Yes, further back than {k} {bins}: {last['variant']} loses when it learns from the last {k}."
+        if last["variant"] != row["variant"]:
+            said += f" {row['variant']} itself was not trained on windows."
         if len(beyond := mine.loc[mine["memory"] > k, "memory"]):
             said += f" Further back than {beyond.min()} is not shown."
     elif _few(last):
@@ -167,7 +169,7 @@ def memory(found: Evidence, row: dict[str, Any]) -> Claim:
     else:
         answer = UNDECIDED
         said = f"A loss of {name} with the last {k} {bins} is not shown, and none excluded."
-    return _of_pair(question, answer, said, last, row, f"{name}, whole past less {k} {bins}")
+    return _of_pair(question, answer, said, last, row, f"{last['variant']}, whole past less {k} {bins}")
 
 
 def _in_order(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:
@@ -229,7 +231,8 @@ def ahead(found: Evidence, row: dict[str, Any]) -> Claim:
     last, shown = _in_order([one | members for one in rows])
     h, name = last["horizon"], row["variant"]
     if shown:
-        answer, said = YES, f"Yes, up to {h} {bins} ahead {name} predicts better than a constant."
+        answer, said = YES, f"Yes, up to {h} {bins} ahead {name} predicts better than a constant"
+        said += f" ({last['trials']:.0f} test trials)."
     elif _few(last):
         answer, said = UNDECIDED, _TOO_FEW
     elif last["high"] < found.margin and not last["biased"]:
