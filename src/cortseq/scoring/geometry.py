@@ -57,8 +57,8 @@ def _counted(p: np.ndarray, q: np.ndarray) -> float:
         inside = ((place >= 0) & (place <= 1)).all(1)
         at = np.minimum((place[inside] * cells).astype(np.int64), cells - 1)
         index = np.ravel_multi_index(tuple(at.T), (cells,) * p.shape[1])
-        counts = np.bincount(index, minlength=cells ** p.shape[1])
-        counts = np.append(counts, len(states) - inside.sum()) + EMPTY
+        within = np.bincount(index, minlength=cells ** p.shape[1])
+        counts = np.append(within, len(states) - inside.sum()) + EMPTY
         return np.asarray(counts / counts.sum())
 
     recorded, made = shares(p), shares(q)

@@ -268,7 +268,7 @@ class Compiled(Prepared):
         states = [self._buffer(f"state{i}", (n_time + 1, n, s.shape[-1])) for i, s in enumerate(state)]
         for buffer, s in zip(states, state, strict=True):
             buffer[0] = s
-        self.x = None if self.dense is None else self._dense(batch, first, stop)
+        self.x: Any = None if self.dense is None else self._dense(batch, first, stop)
         for block in self._blocks(batch, n_time):
             drive = z[block]
             self._project(batch, drive, first, block)
