@@ -226,6 +226,16 @@ def test_order_of_chains_that_are_not_swept_and_of_many_networks():
     assert len(set(looks)) == len(looks) == 10 and len(shown) == 2 + 10
 
 
+def test_an_order_of_0_does_not_press_the_others_together():
+    rows = variants().query("dataset == 'song'").assign(context=[1, 3])
+    nothing = rows.iloc[:1].assign(variant="markov_order0", order=0, context=0, test=-0.0001)
+    scores = comparison().query("not averaged and dataset == 'song'")
+    figure, _ = draw("order", variants=pd.concat([nothing, rows]), comparison=scores)
+    (song,) = panels(figure)
+    assert 0.4 < song.get_ylim()[0] < 0.534 and song.get_ylim()[1] > 0.633
+    assert "order 0: 0.000, below the axis" in texts(song)
+
+
 # -- one recording: training, units, tasks ---------------------------------------------------------
 
 

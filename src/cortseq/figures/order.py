@@ -56,8 +56,22 @@ def _panel(
         ends.append((row["variant"], ax.get_xlim()[1], row["value"], look.colour))
         kept = {"dataset": name, "variant": row["variant"], "value": row["value"], "half_interval": half}
         drawn.append(pd.DataFrame([kept]))
+    _close_up(ax, chains, [value for _, _, value, _ in ends])
     style.name_ends(ax, ends)
     return pd.concat(drawn, ignore_index=True)
+
+
+def _close_up(ax: Axes, chains: pd.DataFrame, networks: list[float]) -> None:
+    """Leave chains of order 0 below the axis where they would press the others together."""
+    lowest = chains.loc[chains["order"] == 0, "test"]
+    others = [*chains.loc[chains["order"] > 0, "test"], *networks]
+    if lowest.empty or len(others) < 2:
+        return
+    low, high = min(others), max(others)
+    if lowest.min() < low - (high - low):
+        ax.set_ylim(low - 0.12 * (high - low), high + 0.06 * (high - low))
+        text = f"order 0: {round(lowest.min(), 3) + 0.0:.3f}, below the axis"  # no -0
+        ax.text(0.02, 0.02, text, transform=ax.transAxes, fontsize=6.5, color=style.RED)
 
 
 def _chains(ax: Axes, chains: pd.DataFrame, labels: bool) -> None:
