@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import wasserstein_distance_nd
 from untrained import untrained
 
 from cortseq import dynamics, models
@@ -129,6 +130,18 @@ def test_distance_of_spectra():
     assert twice == pytest.approx(dynamics.spectral_distance(a, b), rel=1e-6)
     with pytest.raises(CortseqError, match="empty"):
         dynamics.spectral_distance(a, [])
+
+
+@pytest.mark.parametrize(("n", "m", "mirrored"), [(6, 11, True), (9, 4, True), (7, 12, False), (1, 9, False)])
+def test_spectra_of_unequal_size_are_moved_at_the_least_cost(n, m, mirrored):
+    """Beside the programme of all values; of real matrices only the upper half is solved."""
+    rng = np.random.default_rng(n)
+    a, b = (np.linalg.eigvals(rng.normal(size=(k, k))).astype(complex) for k in (n, m))
+    if not mirrored:
+        a, b = a + 0.3j * np.arange(n), 2.0 * b + 1j
+    expected = wasserstein_distance_nd(*(np.stack([v.real, v.imag], 1) for v in (a, b)))
+    assert dynamics.spectral_distance(a, b) == pytest.approx(expected, rel=1e-6)
+    assert dynamics.spectral_distance(b, a) == pytest.approx(expected, rel=1e-6)
 
 
 def test_matching_fixed_points():

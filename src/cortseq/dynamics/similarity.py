@@ -19,7 +19,9 @@ def spectral_distance(a: Any, b: Any) -> float:
 
     Each set has total weight 1.
 
-    Of equal numbers it is the mean distance of the best pairing; else a linear programme.
+    Of equal numbers it is the mean distance of the best pairing; else a linear programme. Where both sets hold
+    the conjugate of each value, as those of real matrices do, it is that of the upper half of the plane: what
+    is cheapest to move there is so below, too.
     """
     a, b = (np.asarray(v, dtype=np.complex128).ravel() for v in (a, b))
     if not len(a) or not len(b) or not (np.isfinite(a).all() and np.isfinite(b).all()):
@@ -28,7 +30,10 @@ def spectral_distance(a: Any, b: Any) -> float:
         return _paired(np.abs(a[:, None] - b))
     from scipy.stats import wasserstein_distance_nd
 
-    return float(wasserstein_distance_nd(*(np.stack([v.real, v.imag], 1) for v in (a, b))))
+    mirrored = all(np.allclose(np.sort_complex(v), np.sort_complex(v.conj())) for v in (a, b))
+    a, b = (v[v.imag >= 0] if mirrored else v for v in (a, b))
+    weights = (np.where(v.imag > 0, 2.0, 1.0) if mirrored else np.ones(len(v)) for v in (a, b))
+    return float(wasserstein_distance_nd(*(np.stack([v.real, v.imag], 1) for v in (a, b)), *weights))
 
 
 def _paired(costs: np.ndarray) -> float:
