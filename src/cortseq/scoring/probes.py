@@ -211,6 +211,13 @@ def surrogates(chain: Fit, network: Fit, n_time: int, seed: int = 0) -> list[Aud
             f"data drawn from the fitted {source}, {n} trials: {wins} wins "
             f"(network over chain {gain.estimate:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] bits/event)"
         )
+        if wins == "neither":
+            detail += "; so few trials cannot show which is right"
+        elif odd:
+            detail += (
+                f"; the wrong model wins on data of the {source}, so that a gain of the network over the chain "
+                "says little here"
+            )
         found.append(Audit("surrogates", not odd, detail, stopping=False))
     return found
 
