@@ -215,8 +215,8 @@ def surrogates(chain: Fit, network: Fit, n_time: int, seed: int = 0) -> list[Aud
             detail += "; so few trials cannot show which is right"
         elif odd:
             detail += (
-                f"; the wrong model wins on data of the {source}, so that a gain of the network over the chain "
-                "says little here"
+                f"; the wrong model wins on data of the {source}, so that a gain of the network over the "
+                "chain says little here"
             )
         found.append(Audit("surrogates", not odd, detail, stopping=False))
     return found
