@@ -84,6 +84,7 @@ def render(
     failed: Sequence[str] = (),
     remarks: dict[str, list[str]] | None = None,
     claims: pd.DataFrame | None = None,
+    pooled: pd.DataFrame | None = None,
 ) -> str:
     """Return the report as one page of HTML.
 
@@ -100,6 +101,7 @@ def render(
     failed : a sentence for each thing that could not be made.
     remarks : sentences that stand above the comparison of a recording.
     claims : claims.csv.
+    pooled : sessions.csv.
     """
     summary = words.summary(comparison)
     comparison, _ = failures.split(comparison)
@@ -122,6 +124,8 @@ def render(
     page, overall = _environment().from_string(template), [f for f in drawn if not f["dataset"]]
     given: dict[str, Any] = {"study": study, "summary": summary, "failed": failed, "versions": versions}
     given |= {"short_p": words.short_p, "p_text": words.p_text}
+    several = pooled is not None and len(pooled)
+    given["pooled"] = words.pooled_columns(pooled).to_dict("records") if several else []
     return str(page.render(given, datasets=datasets, overall=overall))
 
 

@@ -429,6 +429,22 @@ def test_recordings_pooled_on_a_terminal(table):
     assert re.search(r"psth\s+bits/spike\s+3\s+\+0\.330 \[\+0\.310, \+0\.360\]\s*\n", after)
 
 
+def test_recordings_pooled_on_the_page(table):
+    page = _page(table, pooled=POOLED)
+    (rows,) = (rows for rows in _tables(page) if "recordings" in rows[0])
+    assert rows[0] == ["model", "metric", "recordings", "gain over the null", "over best chain", "p"]
+    assert rows[1] == [
+        "rate",
+        "bits/spike",
+        "3",
+        "+0.210 [+0.140, +0.290]",
+        "+0.050 [-0.020, +0.110]",
+        "0.17",
+    ]
+    assert rows[2][-2:] == ["", ""] and "not adjusted for the number of models" in _plain(page)
+    assert "Across recordings" not in _plain(_page(table)) + _plain(_page(table, pooled=POOLED.iloc[:0]))
+
+
 def test_cortseq_show_prints_the_tables_of_the_folder(table, tmp_path, capsys):
     store.write_table(table, tmp_path / "comparison.csv")
     store.write_table(POOLED, tmp_path / "sessions.csv")
@@ -542,7 +558,7 @@ def page(table):
     return _page(table)
 
 
-def _page(table: pd.DataFrame, folds: int = 2, lines: pd.DataFrame | None = None) -> str:
+def _page(table: pd.DataFrame, folds: int = 2, lines: pd.DataFrame | None = None, pooled=None) -> str:
     audits = {
         "audits": [
             {"name": "overlap", "passed": True, "detail": "no trial twice", "stopping": True},
@@ -574,6 +590,7 @@ def _page(table: pd.DataFrame, folds: int = 2, lines: pd.DataFrame | None = None
         {"ring": SMOOTHED},
         {"ring": {"rate": DYNAMICS}},
         claims=lines,
+        pooled=pooled,
     )
 
 

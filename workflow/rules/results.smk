@@ -125,6 +125,7 @@ rule report:
         timing=rules.compare.output.timing,
         corners=rules.compare.output.corners,
         together=rules.compare.output.together,
+        sessions=rules.compare.output.sessions,
         claims=rules.claims.output,
         trials=expand(rules.preprocess.output, dataset=PLAN.variants),
         splits=expand(rules.split.output, dataset=PLAN.variants),

@@ -54,6 +54,7 @@ with job(snakemake):
         failures.sentences(failed),
         remarks,
         store.read_table(files.claims[0]),
+        store.read_table(files.sessions),
     )
     store.write_text(page, snakemake.output.page)
     store.write_table(failed, snakemake.output.failures)

@@ -35,6 +35,7 @@ class Quantity:
     share_of : dimension of the product of which it is a share, such as "member"; "" for other numbers.
     norm : whether it is made of norms of a Jacobian, which other coordinates of the same state change.
     splits : a value on whose two sides a size means different things, such as 1 for a radius.
+    nearest : whether it is of the fixed point nearest to the data, which is to be near them.
     capped : whether `most` is as far as was looked: members that reach it say "at least".
     """
 
@@ -50,6 +51,7 @@ class Quantity:
     share_of: str = ""
     norm: bool = False
     splits: float = np.nan
+    nearest: bool = False
     capped: bool = False
 
     @property
@@ -115,9 +117,19 @@ QUANTITIES = (
         most=1.0,
         share_of="member",
     ),
-    Quantity("spectral radius, nearest point", "", "closed", "size", "nearest_radius", splits=1.0),
-    Quantity("slowest time constant, nearest point", "time", "closed", "size", "nearest_radius", _slowest),
-    Quantity("departure from normality", "", "closed", "size", "henrici", norm=True),
+    Quantity(
+        "spectral radius, nearest point", "", "closed", "size", "nearest_radius", splits=1.0, nearest=True
+    ),
+    Quantity(
+        "slowest time constant, nearest point",
+        "time",
+        "closed",
+        "size",
+        "nearest_radius",
+        _slowest,
+        nearest=True,
+    ),
+    Quantity("departure from normality", "", "closed", "size", "henrici", norm=True, nearest=True),
     Quantity(
         "numerical abscissa of (J - 1)/dt",
         "1/time",
@@ -126,8 +138,9 @@ QUANTITIES = (
         "numerical_abscissa",
         least=-np.inf,
         norm=True,
+        nearest=True,
     ),
-    Quantity("transient growth", "", "closed", "size", "transient_peak", norm=True),
+    Quantity("transient growth", "", "closed", "size", "transient_peak", norm=True, nearest=True),
     Quantity("largest Lyapunov exponent", "nats/bin", "closed", "sign", "leading_exponents"),
     Quantity("Kaplan-Yorke dimension (one start)", "", "closed", "size", "kaplan_yorke"),
     Quantity("entropy (one start)", "nats/bin", "closed", "size", "entropy"),

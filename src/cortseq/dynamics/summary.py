@@ -12,7 +12,7 @@ import numpy as np
 
 from cortseq._lazy import pd, xr
 from cortseq.dynamics.intervals import half_width, share_interval
-from cortseq.dynamics.quantities import QUANTITIES, Kind, Quantity, mean_of_known
+from cortseq.dynamics.quantities import NEAR, QUANTITIES, Kind, Quantity, mean_of_known
 from cortseq.observations.tracks import TRACKS
 
 AGREE = 0.25  # sd over members relative to their mean, up to which a size counts as identified
@@ -88,7 +88,7 @@ def _row(quantity: Quantity, found: xr.Dataset) -> dict[str, Any]:
     known = per_member[np.isfinite(per_member)]
     judged = verdict(per_member, quantity.kind, (low, high))
     if judged == "identified":
-        judged = _apart_or_at_the_end(quantity, per_member)
+        judged = _far(quantity, found) or _apart_or_at_the_end(quantity, per_member)
     # the mean of members one of which is infinite is no number of the others
     infinite = len(known) < len(per_member) and np.isinf(per_member).any()
     return {
@@ -101,6 +101,15 @@ def _row(quantity: Quantity, found: xr.Dataset) -> dict[str, Any]:
         "verdict": judged,
         "each": " ".join(f"{v:.4g}" for v in per_member),
     }
+
+
+def _far(quantity: Quantity, found: xr.Dataset) -> str:
+    """Return the verdict on a point that the data say nothing of; "" where it is near them in all members."""
+    if not quantity.nearest or "distance" not in found:
+        return ""
+    away = int((found["distance"].min("point").values > NEAR).sum())
+    n = found.sizes["member"]
+    return f"not identifiable: no fixed point near the data in {away} of {n} members" if away else ""
 
 
 def _apart_or_at_the_end(quantity: Quantity, values: np.ndarray) -> str:

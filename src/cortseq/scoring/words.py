@@ -283,7 +283,7 @@ def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
     if pooled is not None and len(pooled):
         out += [
             "Across recordings, each weighing the same:",
-            _pooled_columns(pooled).to_string(index=False),
+            pooled_columns(pooled).to_string(index=False),
             "",
         ]
     lost = [f"{row.dataset}: {row.variant} {row.verdict}" for row in failed.itertuples()]
@@ -325,7 +325,12 @@ def _main_columns(rows: pd.DataFrame) -> pd.DataFrame:
             METRICS[rows["metric"].iloc[0]].label: _intervals(rows, "value", "low", "high"),
             "over best chain": _intervals(rows, "gain_over_markov", "gain_low", "gain_high"),
             "p (Holm)": [short_p(*each) for each in zip(rows["p_holm"], rows["smallest_p"], strict=True)],
-            "over best non-network": _intervals(rows, "gain_over_rival", "rival_low", "rival_high"),
+            # a mean of members stands beside models that are none
+            "over best non-network": np.where(
+                rows["averaged"].astype(bool),
+                "",
+                _intervals(rows, "gain_over_rival", "rival_low", "rival_high"),
+            ),
             "equivalent": ["yes" if e else "" for e in rows["equivalent"]],
             "parameters": rows["parameters"].to_numpy(),
             "members": rows["members"].to_numpy(),
@@ -358,7 +363,8 @@ def _other_columns(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(shown)
 
 
-def _pooled_columns(pooled: pd.DataFrame) -> pd.DataFrame:
+def pooled_columns(pooled: pd.DataFrame) -> pd.DataFrame:
+    """Return sessions.csv as it is shown; p of the gain over the chain is not adjusted."""
     return pd.DataFrame(
         {
             "model": pooled["model"],
@@ -366,6 +372,7 @@ def _pooled_columns(pooled: pd.DataFrame) -> pd.DataFrame:
             "recordings": pooled["sessions"],
             "gain over the null": _intervals(pooled, "value", "low", "high"),
             "over best chain": _intervals(pooled, "gain_over_markov", "gain_low", "gain_high"),
+            "p": [short_p(p, 0.0) for p in pooled["p_value"]],
         }
     )
 

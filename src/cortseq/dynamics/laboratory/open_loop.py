@@ -86,10 +86,10 @@ def _conditions(subject: Subject) -> dict[str, tuple[Any, ...]]:
 def _groups(label: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
     """Bins by the value of a label, the most frequent ones of many names; of many numbers by its quarters."""
     values, n = np.unique(label[valid], return_counts=True)
-    numbers = label.dtype.kind in "iuf"
-    if not numbers or (label.dtype.kind != "f" and len(values) <= 2 * CONDITIONS):
+    if label.dtype.kind not in "iuf" or len(values) <= 2 * CONDITIONS:
         frequent = np.sort(np.argsort(-n, kind="stable")[: 2 * CONDITIONS])
-        found = {str(v): valid & (label == v) for v in values[frequent]}
+        names = [f"{v:g}" if label.dtype.kind == "f" else str(v) for v in values[frequent]]
+        found = {name: valid & (label == v) for name, v in zip(names, values[frequent], strict=True)}
     else:
         edges = np.nanquantile(label[valid].astype(float), np.linspace(0, 1, CONDITIONS + 1))
         at = np.clip(np.searchsorted(edges, label.astype(float), side="right") - 1, 0, CONDITIONS - 1)

@@ -16,6 +16,7 @@ from cortseq.scoring.claims.base import (
     YES,
     Claim,
     more_evidence,
+    nothing_learned,
     silent,
 )
 from cortseq.scoring.evidence import Evidence
@@ -168,7 +169,7 @@ def stable(found: Evidence, row: dict[str, Any]) -> Claim:
             UNDECIDED,
             f"{m} members leave open whether they differ by less than {margin:g} {unit}.",
         )
-    agreed = _agreed(found.dynamics)
+    agreed = "" if nothing_learned(row) else _agreed(found.dynamics)
     settle = (MEMBERS if m < ENOUGH_MEMBERS else "`members: 10`") if answer == UNDECIDED else ""
     test = f"chi-squared test of the standard deviation against {margin:g}, {m} members"
     return Claim(question, answer, said + agreed, name, sd, low, high, unit, test, p, settle=settle)
