@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from cortseq import recording as rec
 from cortseq.errors import CortseqError
 from cortseq.preprocess import preprocess
 from cortseq.preprocess.samples import without_clocks
@@ -110,7 +111,7 @@ def test_windows_around_an_event_may_overlap_and_start_before_it():
 def test_units_are_selected_by_label():
     r = preprocess(_trials(), _entry(bin_ms=500, select={"area": ["Y"]}))
     assert r["unit"].values.tolist() == ["v"] and r["area"].values.tolist() == ["Y"]
-    assert r["counts"].values.sum() == 2
+    assert r["counts"].values.sum() == 2 and rec.dirt(r)["units_not_selected"] == 1
     with pytest.raises(CortseqError, match=r"select\.area.*no unit is left.*Z.*X.*Y"):
         preprocess(_trials(), _entry(select={"area": ["Z"]}))
     with pytest.raises(CortseqError, match=r"select\.layer.*no such label.*area"):

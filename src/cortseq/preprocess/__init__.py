@@ -100,8 +100,11 @@ def _in_order(recording: xr.Dataset) -> xr.Dataset:
 
 
 def _select(raw: xr.Dataset, source: Source) -> xr.Dataset:
-    """Keep the units (or channels) whose label is one of those asked for."""
+    """Keep the units (or channels) whose label is one of those asked for; count the others in `dirt`."""
+    if not source.select:
+        return raw
     feature = "channel" if "channel" in raw.dims else "unit"
+    before = raw.sizes[feature]
     for label, wanted in source.select.items():
         if label not in raw.coords or raw[label].dims != (feature,):
             known = sorted(str(k) for k, v in raw.coords.items() if v.dims == (feature,))
@@ -125,4 +128,5 @@ def _select(raw: xr.Dataset, source: Source) -> xr.Dataset:
                 unit = renumber[raw["observed_unit"].values]
                 raw = raw.assign(observed_unit=("observed", unit)).isel(observed=np.flatnonzero(unit >= 0))
         raw = raw.isel({feature: kept})
-    return raw
+    counted = {f"{feature}s_not_selected": before - raw.sizes[feature]}
+    return raw.assign_attrs(dirt=json.dumps(json.loads(raw.attrs.get("dirt", "{}")) | counted))
