@@ -624,17 +624,17 @@ def test_the_comparison_on_the_page(page):
         "lstm (averaged)", "psth", "rate", "lstm", "markov_order2", "null"
     ]  # fmt: skip
     assert _named(ring)["rate"] == [
-        ("model", "rate"), ("bits/spike", "+0.228 [0.191, 0.259]"), ("bits/s", "2.3"),
+        ("model", "rate"), ("bits/spike", "+0.228 [0.191, 0.259]"), ("mean-rate", "+0.206"), ("bits/s", "2.3"),
         ("over best chain", "+0.115 [0.088, 0.147]"), ("p (Holm)", "0.0006"),
         ("detectable over chain", "0.042"),
         ("over best non-network", "-0.124 [-0.157, -0.083]"), ("p (Holm)", "0.0008"),
         ("detectable over non-network", "0.057"), ("member sd", "0.0057"), ("best member", "+0.231"), ("members", "3"),
         ("parameters", "131"), ("settings", "1"),
     ]  # fmt: skip
-    assert ring[1][1].startswith("+0.402") and ring[1][4] == "–"  # averaged members stand in no test
-    assert ring[4][4] == "0.063" and ring[4][7] == "0.0007"  # the lstm's adjusted p, not 0.021 and 0.0005
-    assert _named(ring)["psth"][4] == ("p (Holm)", "–")
-    assert _named(ring)["psth"][3][1].startswith("+0.239")
+    assert ring[1][1].startswith("+0.402") and ring[1][5] == "–"  # averaged members stand in no test
+    assert ring[4][5] == "0.063" and ring[4][8] == "0.0007"  # the lstm's adjusted p, not 0.021 and 0.0005
+    assert _named(ring)["psth"][5] == ("p (Holm)", "–")
+    assert _named(ring)["psth"][4][1].startswith("+0.239")
     assert _named(song)["rate"][:5] == [
         ("model", "rate"), ("bits/symbol", "+0.534 [0.497, 0.572]"), ("loss", "1.051"),
         ("over best chain", "-0.087 [-0.125, -0.043]"), ("p (Holm)", "0.0022"),
