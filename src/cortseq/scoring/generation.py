@@ -235,7 +235,7 @@ STATISTICS: dict[str, dict[str, tuple[Callable[..., Any], tuple[str, ...]]]] = {
         "means": (means, _BOTH),
         "covariances": (covariances, _BOTH),
         "power spectrum": (spectrum, ("correlation", "octaves")),
-        "power spectra of channels": (channel_spectra, ("Hellinger distance",)),
+        "channel spectra": (channel_spectra, ("Hellinger distance",)),
         "state space": (states, ("divergence",)),
         "autocorrelation time": (autocorrelation_time, ("octaves",)),
     },
