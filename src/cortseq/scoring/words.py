@@ -156,7 +156,10 @@ def _p(row: dict[str, Any], columns: Opponent) -> float:
 
 def p_text(p: float, smallest: float = 0.0) -> str:
     """Return "p = 0.012"; "p ≤ 0.0002" where p is the smallest that there can be."""
-    return f"p ≤ {p:.3g}" if p <= smallest * (1 + 1e-9) else f"p = {p:.2g}"
+    if p > smallest * (1 + 1e-9) or p == 0:
+        return f"p = {p:.2g}"
+    digit = 10.0 ** (np.floor(np.log10(p)) - 1)
+    return f"p ≤ {np.ceil(p / digit - 1e-6) * digit:.2g}"  # rounded up, for it to be true
 
 
 def _numbers(row: dict[str, Any], columns: Opponent) -> dict[str, Any]:
