@@ -177,7 +177,8 @@ def line(row: Row) -> str:
     )
 
 
-HEAD = f"{'work':<54}{'peer':<24}{'ours ms':>10}{'peer ms':>11}{'ratio':>10}{'target':>10} {'':<7}{'equal to':>9}"
+_TIMES = f"{'ours ms':>10}{'peer ms':>11}{'ratio':>10}{'target':>10}"
+HEAD = f"{'work':<54}{'peer':<24}{_TIMES} {'':<7}{'equal to':>9}"
 
 
 def document(rows: list[Row], laws: list[Law], not_measured: list[str]) -> dict:

@@ -43,7 +43,11 @@ def cases() -> Iterator[Case]:
 
 
 def with_inputs(family: str, n_units: int, hidden: int, n_trials: int) -> Case:
-    """A step that sees recorded inputs beside the same step without; nothing is compared."""
+    """A step that sees recorded inputs beside the same step without.
+
+    Their results differ and are not compared; that the engines agree with inputs is tested in
+    tests/networks/test_engines.py.
+    """
     import torch
 
     from cortseq.networks.training.engines import stepper

@@ -76,8 +76,9 @@ def test_roles_forward_in_a_continuous_recording_are_apart():
     (fold,) = splits.split(recording, plan(split="forward"), SOURCE, "d")["folds"]
     assert fold["test"] == list(range(24, 30)) and fold["guard"] == [18, 23]
     assert fold["valid"] == [19, 20, 21, 22] and fold["train"] == list(range(18))
+    few = plan(split="forward", test_fraction=0.5, valid_fraction=0.4)
     with pytest.raises(CortseqError, match="no train trial is left of 6"):
-        splits.split(recording.isel(trial=slice(6)), plan(split="forward", test_fraction=0.5, valid_fraction=0.4), SOURCE, "d")  # fmt: skip
+        splits.split(recording.isel(trial=slice(6)), few, SOURCE, "d")
 
 
 def test_forward_has_no_folds():

@@ -31,8 +31,7 @@ FILE = Path(__file__).with_suffix(".json")
 _ROUNDS = 5
 # seconds of a step that tells how good its law is: of shorter ones imports are what takes long
 _SHORTEST = 0.3
-# seconds that steps of one kind must take by their law to count for as much as what was known before: a tiny
-# study says little of a large one
+# seconds of steps, by their law, that count for as much as what was known before: a tiny study says little
 _HALF = 60.0
 
 Cost = dict[str, Work]  # kind of law -> amounts; a step may follow several
@@ -140,8 +139,9 @@ def correction(kind: str) -> float:
 def learn(steps: Iterable[tuple[str, float, float]]) -> dict[str, float]:
     """Keep for later estimates what steps of this machine took; return the factor of each kind.
 
-    The factor is that of all steps of a kind together, so that long steps count for more, drawn towards what
-    was known before: to one half where the law says a minute of them.
+    The factor is that of all steps of a kind together, so that long steps count for more, averaged with what
+    was known before. Where the law says a minute of such steps, the two count alike; where it says less, what
+    was known before counts for more.
 
     Parameters
     ----------

@@ -203,6 +203,22 @@ def test_every_track_is_compared(family, track, request):
     assert table.equals(generation.compare(fit, recording, range(20, 30)))
 
 
+def test_trials_of_unequal_length_are_compared_over_the_bins_that_all_have():
+    rng = np.random.default_rng(0)
+    y = np.full((30, 40, 2), np.nan)
+    for trial, length in zip(y, range(11, 41), strict=True):
+        trial[:length] = rng.normal(size=(length, 2)).cumsum(0)
+    ragged = rec.from_signal(y, bin_width=0.1)
+    null = models.Null().fit(ragged, range(15), range(15, 20))
+    table = generation.compare(null, ragged, range(30)).set_index(["statistic", "measure"])
+    assert table.loc[("power spectrum", "octaves"), ["value", "ruler"]].notna().all(axis=None)
+    assert table.loc[("channel spectra", "Hellinger distance"), "value"].item() > 0
+    short = rec.from_signal(y[:, :11], bin_width=0.1)  # what lies beyond the shortest does not enter
+    cut = generation.compare(null, short, range(30)).set_index(["statistic", "measure"])
+    for name in (("power spectrum", "octaves"), ("channel spectra", "Hellinger distance")):
+        assert cut.loc[name, "ruler"].item() == pytest.approx(table.loc[name, "ruler"].item())
+
+
 def test_free_runs_under_inputs_are_those_of_the_same_trials(counts):
     """A stimulus that differs between trials: runs under that of each trial agree with it, others do not."""
     rng = np.random.default_rng(0)

@@ -203,7 +203,8 @@ def test_a_headline_for_every_recording(table):
     assert words.summary(table) == [
         "ring: psth scores highest, 0.352 bits/spike over the null (55 % of what the exact filter reaches); rate "
         "beats the best chain (markov_order2); lstm is not told apart from the best chain (markov_order2); rate and "
-        "lstm are worse than the best model that is no network (psth); differences between networks are not tested.",
+        "lstm are worse than the best model that is no network (psth); differences between networks are not "
+        "tested.",
         "song: markov scores highest, 0.621 bits/symbol over the null; rate is worse than the best chain (markov).",
         "wave: hmm scores highest, 0.812 nats/sample over the null; rate is as good as the best chain (markov); rate "
         "is worse than the best model that is no network (hmm).",
@@ -624,7 +625,8 @@ def test_the_comparison_on_the_page(page):
         "lstm (averaged)", "psth", "rate", "lstm", "markov_order2", "null"
     ]  # fmt: skip
     assert _named(ring)["rate"] == [
-        ("model", "rate"), ("bits/spike", "+0.228 [0.191, 0.259]"), ("mean-rate", "+0.206"), ("bits/s", "2.3"),
+        ("model", "rate"), ("bits/spike", "+0.228 [0.191, 0.259]"), ("mean-rate", "+0.206"),
+        ("bits/s", "2.3"),
         ("over best chain", "+0.115 [0.088, 0.147]"), ("p (Holm)", "0.0006"),
         ("detectable over chain", "0.042"),
         ("over best non-network", "-0.124 [-0.157, -0.083]"), ("p (Holm)", "0.0008"),

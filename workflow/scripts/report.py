@@ -21,7 +21,8 @@ with job(snakemake):
     recordings, audits, dynamics, remarks = {}, {}, {}, {}
     for dataset, *paths in zip(params.datasets, files.trials, files.splits, files.audits):
         trials, manifest, audit = paths
-        recordings[dataset] = report.facts(store.read(trials), store.read_json(manifest))
+        split = store.read_json(manifest)
+        recordings[dataset] = report.facts(store.read(trials), split)
         audits[dataset] = store.read_json(audit)
         each = {variant: next(tables) for variant, _ in params.dissected[dataset]}
         known = {name: store.read_table(file) for name, file in each.items() if not store.failure(file)}
@@ -33,8 +34,8 @@ with job(snakemake):
         )
         rows = base.without_averages(comparison[comparison["dataset"] == dataset])
         observation, network = recordings[dataset]["observation"], next(iter(best), "")
-        whole = bool(store.read_json(manifest)["continuous"])
-        remarks[dataset] = report.remarks(rows, observation, scales, fits, network, whole)
+        told = rows, observation, scales, fits, network, bool(split["continuous"])
+        remarks[dataset] = report.remarks(*told)
         explained = corners.sentence(four[four["dataset"] == dataset])
         said = together.sentences(pooled, dataset)
         remarks[dataset] = [*([explained] if explained else []), *said, *remarks[dataset]]

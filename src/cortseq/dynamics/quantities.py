@@ -12,6 +12,7 @@ from cortseq._lazy import xr
 from cortseq.dynamics.balance import typical_lag
 
 NEAR = 1.0  # rms spreads of the visited states, up to which a fixed point is near them
+SURPRISE_STEPS = 30  # bins for which what is left of a surprise is followed
 MOST = 0.5  # share of the other members that have a fixed point, from which most members share it
 
 Kind = Literal["size", "sign", "count"]
@@ -35,8 +36,8 @@ class Quantity:
     share_of : dimension of the product of which it is a share, such as "member"; "" for other numbers.
     norm : whether it is made of norms of a Jacobian, which other coordinates of the same state change.
     splits : a value on whose two sides a size means different things, such as 1 for a radius.
-    nearest : whether it is of the fixed point nearest to the data, which is to be near them.
-    capped : whether `most` is as far as was looked: members that reach it say "at least".
+    nearest : whether it is of the fixed point nearest to the data: no size where that point is far from them.
+    capped : whether `most` is as far as was looked: no size where a member reaches it.
     """
 
     name: str
@@ -145,13 +146,13 @@ QUANTITIES = (
     Quantity("Kaplan-Yorke dimension (one start)", "", "closed", "size", "kaplan_yorke"),
     Quantity("entropy (one start)", "nats/bin", "closed", "size", "entropy"),
     Quantity(
-        "a surprise lasts (to 1/e; at most 30)",
+        f"a surprise lasts (to 1/e; at most {SURPRISE_STEPS})",
         "bins",
         "closed",
         "size",
         "surprise_span",
         left_out=True,
-        most=30.0,
+        most=float(SURPRISE_STEPS),
         capped=True,
     ),
     Quantity("left of a surprise after 10 steps", "", "closed", "size", "surprise_left", left_out=True),

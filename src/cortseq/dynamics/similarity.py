@@ -19,9 +19,9 @@ def spectral_distance(a: Any, b: Any) -> float:
 
     Each set has total weight 1.
 
-    Of equal numbers it is the mean distance of the best pairing; else a linear programme. Where both sets
-    hold the conjugate of each value, as those of real matrices do, it is that of the upper half of the plane:
-    what is cheapest to move there is so below, too.
+    Of equal numbers it is the mean distance of the best pairing; else the optimum of a linear programme. The
+    spectra of real matrices are mirror images below the real axis: there the upper half says it all, and only
+    that is solved.
     """
     a, b = (np.asarray(v, dtype=np.complex128).ravel() for v in (a, b))
     if not len(a) or not len(b) or not (np.isfinite(a).all() and np.isfinite(b).all()):

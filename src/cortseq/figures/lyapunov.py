@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import pd, xr
+from cortseq.dynamics.chaos import FEWEST_SEEDS
 from cortseq.figures import base, style
-from cortseq.scoring.claims.base import ENOUGH_MEMBERS as ENOUGH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +95,7 @@ def _verdict(one: xr.Dataset) -> str:
     if verdict == "no verdict" and reason:
         return style.wrapped(f"{verdict}: {reason}", 24)
     members = one.sizes["member"]
-    return f"these {members}: {verdict}" if verdict == "not chaotic" and members < ENOUGH else verdict
+    return f"these {members}: {verdict}" if verdict == "not chaotic" and members < FEWEST_SEEDS else verdict
 
 
 FIGURE = base.of_dynamics(

@@ -44,7 +44,9 @@ def compare(fit: Fit, recording: xr.Dataset, trials: Any, seed: int = 0) -> pd.D
         drawn = fit.simulate(len(real[1]), real[1].shape[1], member, seed, inputs)
         simulated = rec.observations(drawn), real[1]
         for name, (statistic, measures) in STATISTICS[track].items():
-            values, rulers = _agreement(statistic, measures, real, simulated, orders, n)
+            cut = slice(_common(real[1])) if statistic in _OF_COMMON_BINS else slice(None)
+            made, recorded = ((y[:, cut], valid[:, cut]) for y, valid in (simulated, real))
+            values, rulers = _agreement(statistic, measures, recorded, made, orders, n)
             for measure, value, ruler in zip(measures, values, rulers, strict=True):
                 rows.append(
                     {"member": member, "statistic": name, "measure": measure, "value": value, "ruler": ruler}
@@ -214,6 +216,8 @@ MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "divergence": geometry.state_space_divergence,
     "Hellinger distance": geometry.hellinger,
 }
+# as long for every half: lengths of trials may differ
+_OF_COMMON_BINS = (fano, spectrum, channel_spectra, autocorrelation_time)
 _BOTH, _DISTANCE = ("correlation", "error"), ("total variation",)
 STATISTICS: dict[str, dict[str, tuple[Callable[..., Any], tuple[str, ...]]]] = {
     "counts": {

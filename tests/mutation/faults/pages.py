@@ -33,7 +33,7 @@ FAULTS = [
     ),
     Fault(
         "A p that cannot be smaller is written as if it were measured.",
-        "p_text", "p <= smallest * (1 + 1e-9)", "p < 0", TABLES,
+        "p_text", "p > smallest * (1 + 1e-9) or p == 0", "True", TABLES,
     ),
     Fault(
         "Equivalence is declared where there is no verdict.",

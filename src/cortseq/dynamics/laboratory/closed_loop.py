@@ -14,6 +14,7 @@ from cortseq.dynamics.chaos import chaos_verdict, twin_divergence
 from cortseq.dynamics.fixed_points import rms_spread
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.dynamics.lyapunov import entropy, kaplan_yorke, lyapunov_spectrum
+from cortseq.dynamics.quantities import SURPRISE_STEPS
 from cortseq.errors import CortseqError
 from cortseq.flow import batched
 from cortseq.networks import loop
@@ -31,7 +32,7 @@ SAME_POINT = (
     0.15  # rms spreads of the expected observation, up to which two members have the same fixed point
 )
 _GRID = 15
-_SURPRISES, _SURPRISE_STEPS = 400, 30  # bins whose surprise is followed, and for how long
+_SURPRISES = 400  # bins whose surprise is followed
 _LATER = 10  # bins after which what is left of it is asked
 
 
@@ -222,7 +223,7 @@ def _surprises(subject: Subject, member: int) -> tuple[np.ndarray, np.ndarray]:
     with torch.no_grad():
         seen = torch.from_numpy(states[trial, time + 1])
         unsurprised = step(torch.from_numpy(states[trial, time]))
-        for _ in range(_SURPRISE_STEPS):
+        for _ in range(SURPRISE_STEPS):
             with_it, without = (subject.fit.expected(s.numpy(), member) for s in (seen, unsurprised))
             with np.errstate(over="ignore", invalid="ignore"):  # a loop that runs away
                 squares.append(((with_it - without) ** 2).sum(-1))

@@ -97,7 +97,7 @@ def _slowest(dynamics: pd.DataFrame) -> str:
     (verdict,) = dynamics.loc[dynamics["quantity"] == SLOWEST, "verdict"]
     if str(verdict).startswith("identified"):
         return f"{where} {slow.mean():.3g} {unit}, mean over members."
-    return f"{where} {slow.min():.3g} to {slow.max():.3g} {unit}: the members do not agree."
+    return f"{where} {slow.min():.3g} to {slow.max():.3g} {unit} ({verdict})."
 
 
 def _quantity(dynamics: pd.DataFrame, name: str) -> tuple[np.ndarray, str, str]:
