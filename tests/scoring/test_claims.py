@@ -9,6 +9,7 @@ from handmade import comparison
 from scipy.stats import binomtest, chi2, ttest_1samp
 
 from cortseq.dynamics import summary
+from cortseq.dynamics.intervals import half_width
 from cortseq.scoring import claims, words
 from cortseq.scoring.claims import NO, NOT_ASKED, UNDECIDED, YES, members, scores
 from cortseq.scoring.evidence import Evidence
@@ -30,7 +31,7 @@ def evidence(table, outcome="better", **changes) -> Evidence:
         "equivalent": (0.6, -0.004, 0.006, 0.01),
         "undecided": (0.1, -0.02, 0.12, 0.9),
     }[outcome]
-    row |= {"members": 5, "folds": 1, "blocks": 31.0}
+    row |= {"members": 5, "folds": 1, "blocks": 31.0, "rival_blocks": 30.0}
     for key in ("chain", "rival"):
         c = OPPONENTS[key]
         values = ((low + high) / 2, low, high, p, p, equal, 0.03)
@@ -41,7 +42,7 @@ def evidence(table, outcome="better", **changes) -> Evidence:
 
 def pair(value=0.05, low=0.02, high=0.08, p=0.001, **more) -> dict:
     numbers = {"value": value, "low": low, "high": high, "p_value": p, "smallest_p": 0.0001}
-    return {**numbers, "detectable": 0.03, "members": 5, **more}
+    return {**numbers, "detectable": 0.03, "members": 5, "blocks": 29, **more}
 
 
 NOTHING = pair(0.02, -0.02, 0.06, 0.3)  # not shown
@@ -63,7 +64,8 @@ def test_the_answer_is_that_of_the_decision_table(table, rule, outcome, answer):
     assert line.answer == answer and line.unit == "bits/spike"
     assert (line.value, line.low, line.high) == tuple(found.row[name] for name in (c.gain, c.low, c.high))
     assert line.detectable == 0.03
-    assert line.p == found.row[c.p_holm] and "Holm" in line.test and "5 restarts" in line.test
+    assert line.p == found.row[c.p_holm] and "Holm" in line.test
+    assert f"{31 if rule is scores.chain else 30} blocks of trials x 5 restarts" in line.test
     assert ("`folds: 5`" in line.settle) == (answer == UNDECIDED)
     assert found.row["reference" if rule is scores.chain else "rival"] in line.claim
 
@@ -156,9 +158,12 @@ def test_long_memory_needs_networks_trained_on_windows(table):
     assert _memory(table, (2, lossy)).answer == NO
 
 
-def _ahead(table, *rows) -> claims.Claim:
-    columns = [{"horizon": h, "biased": False, "trials": 7} | row for h, row in rows]
-    found = replace(evidence(table), ahead=pd.DataFrame(columns))
+def _ahead(table, *rows, beside=()) -> claims.Claim:
+    ours, theirs = (
+        pd.DataFrame([{"horizon": h, "biased": False, "trials": 7} | row for h, row in each])
+        for each in (rows, beside)
+    )
+    found = replace(evidence(table), ahead=ours, ahead_of_rival=theirs)
     return scores.ahead(found, found.row)
 
 
@@ -177,6 +182,20 @@ def test_how_far_ahead_a_network_predicts(table):
     assert _ahead(table, (2, ALIKE)).answer == NO
     line = _ahead(table, (2, ALIKE | {"biased": True}))  # a biased point is too low: nothing is excluded
     assert line.answer == UNDECIDED and "`samples_at_most`" in line.settle
+
+
+def test_forecasts_are_held_against_those_of_the_rival(table):
+    """Distances beyond the next bin, Holm over them; nothing of points that too few futures leave too low."""
+    worse, biased = pair(-0.05, -0.08, -0.02), pair(-0.3, -0.4, -0.2, biased=True)
+    ours = [(h, pair()) for h in (1, 2, 5, 10)]
+    beside = [(1, worse), (2, pair()), (5, worse), (10, biased)]
+    said = _ahead(table, *ours, beside=beside).claim
+    assert said.endswith("Beside psth it is better 2 and worse 5 bins ahead (Holm over distances).")
+    nearly = worse | {"p_value": 0.03}
+    said = _ahead(table, *ours, beside=[(2, nearly), (5, nearly), (10, nearly)]).claim
+    assert said.endswith("At no distance is it shown to be better or worse than psth.")
+    assert "worse 2 bins ahead" in _ahead(table, *ours, beside=[(2, nearly)]).claim
+    assert "psth" not in _ahead(table, *ours).claim
 
 
 @pytest.mark.parametrize(
@@ -204,10 +223,13 @@ def test_dales_law_is_about_the_constraint(table, found, answer, words_):
 def _dynamics(**each) -> pd.DataFrame:
     names = {"exponent": members.EXPONENT, "line": members.LINE, "slowest": members.SLOWEST}
     units = {"exponent": "nats/bin", "line": "", "slowest": "s"}
-    rows = [
-        {"quantity": names[k], "unit": units[k], "each": v, "verdict": "identified" if v else "not done: no"}
-        for k, v in each.items()
-    ]
+    rows = []
+    for k, v in each.items():
+        values = np.array([float(x) for x in v.split()])
+        half = half_width(values) if v else np.nan
+        row = {"quantity": names[k], "unit": units[k], "each": v, "low": values.mean() - half if v else np.nan}
+        row |= {"high": values.mean() + half if v else np.nan}
+        rows.append(row | {"verdict": "identified" if v else "not done: no"})
     return pd.DataFrame(rows)
 
 
@@ -227,6 +249,10 @@ def test_chaos_needs_five_members_of_one_sign(table):
     expected = ttest_1samp(values, 0)
     assert line.p == pytest.approx(expected.pvalue) and line.value == pytest.approx(np.mean(values))
     assert (line.low, line.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    wide = _dynamics(exponent="0.1 0.12 0.09 0.11 0.1").assign(low=-0.01, high=0.21)  # starts differ more
+    found = replace(evidence(table), dynamics=wide)
+    line = members.chaotic(found, found.row)
+    assert line.answer == UNDECIDED and (line.low, line.high) == (-0.01, 0.21)
     assert _asked(table, members.chaotic, exponent="-0.1 -0.12 -0.09 -0.11 -0.1").answer == NO
     mixed = _asked(table, members.chaotic, exponent="0.1 -0.12 0.09 -0.11 0.1")
     assert mixed.answer == UNDECIDED and mixed.settle.startswith("`members: 10`")
@@ -271,6 +297,15 @@ def test_members_agree_where_their_spread_is_shown_to_be_inside_the_margin(table
     ratio = (n - 1) * (sd / 0.01) ** 2
     assert line.p == pytest.approx(2 * min(chi2.sf(ratio, n - 1), chi2.cdf(ratio, n - 1)))
     assert line.p < 0.05 or answer == UNDECIDED
+
+
+def test_numbers_that_are_0_in_every_member_show_no_agreement(table):
+    """Of three lines one is 0 by construction: members agree on one of the other two."""
+    lines = _dynamics(exponent="0.1 0.1 0.1", line="0 0 0", slowest="0.5 0.9 0.1")
+    lines.loc[lines["quantity"] == members.SLOWEST, "verdict"] = "not identifiable: sd of the members is large"
+    found = replace(evidence(table, member_sd=0.001), dynamics=lines)
+    said = members.stable(found, found.row).claim
+    assert said.endswith("Of 2 quantities of their dynamics that are not 0 in all of them they agree on 1.")
 
 
 def test_one_member_has_no_spread(table):

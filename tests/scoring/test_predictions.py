@@ -67,6 +67,19 @@ def test_horizon_table_is_the_paired_difference_on_common_bins(fits, counts):
     assert table.loc[("rate", "sampled", 1), "value"] > table.loc[("rate", "sampled", 2), "value"]
 
 
+def test_forecasts_of_two_models_are_compared_bin_by_bin(fits, counts):
+    """The difference from the null is the table's; that of two networks holds the bias of either."""
+    found = forecasts(fits, counts)
+    table = tasks.horizon_table(found)
+    expected = table[(table["model"] == "rate") & (table["kind"] == "sampled")].reset_index(drop=True)
+    direct = tasks.horizon_difference(found["rate"], found["null"])
+    columns = ["horizon", "value", "low", "high", "p_value", "blocks", "biased", "trials"]
+    pd.testing.assert_frame_equal(direct[columns], expected[columns])
+    poor = [f.assign(bias=f["log_prob"] * 0 + 1.0) for f in found["rate"]]
+    assert tasks.horizon_difference(found["psth"], poor)["biased"].all()
+    assert tasks.horizon_difference(poor, found["psth"])["biased"].all()
+
+
 def test_burn_in_and_folds_of_horizons(fits, counts):
     found = forecasts(fits, counts)
     late = tasks.horizon_table(found, burn_in=8)

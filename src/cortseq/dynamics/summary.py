@@ -79,10 +79,10 @@ def _row(quantity: Quantity, found: xr.Dataset) -> dict[str, Any]:
         members = quantity.share_of == "member"
         shares = np.array([per_member.mean()]) if members else per_member
         low, high = share_interval(shares, found.sizes[quantity.share_of])
-        over = "members" if members else "members and trials"
+        over = "members" if members else f"members and {found.sizes[quantity.share_of]} trials"
     else:
         low, high = _interval(values, left_out)
-        over = "members and trials" if _error_over_trials(values, left_out) > 0 else "members"
+        over = _over(quantity, found, values, left_out)
     if quantity.kind != "sign":
         low, high = np.clip((low, high), quantity.least, quantity.most)
     known = per_member[np.isfinite(per_member)]
@@ -101,6 +101,16 @@ def _row(quantity: Quantity, found: xr.Dataset) -> dict[str, Any]:
         "verdict": judged,
         "each": " ".join(f"{v:.4g}" for v in per_member),
     }
+
+
+def _over(quantity: Quantity, found: xr.Dataset, values: np.ndarray, left_out: np.ndarray | None) -> str:
+    """Return what the interval of a mean is over, with the number of trials, or of starts."""
+    if not _error_over_trials(values, left_out) > 0:
+        return "members"
+    if left_out is not None:
+        return f"members and {len(left_out)} groups of trials"
+    starts = found[quantity.needs].dims[1].endswith("start")
+    return f"members and {values.shape[1]} {'starts' if starts else 'trials'}"
 
 
 def _far(quantity: Quantity, found: xr.Dataset) -> str:

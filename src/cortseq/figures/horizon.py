@@ -104,18 +104,24 @@ def applies(facts: Facts) -> bool:
 
 
 def _caption(facts: Facts) -> str:
-    steps = f"{TRACKS[facts.track].step}s"
+    steps, chains = f"{TRACKS[facts.track].step}s", "markov" in facts.roles
+    labels = chains and not TRACKS[facts.track].has_labels
     return (
         "How fast predictions lose their worth with distance: gain over the null of predictions several "
         f"{steps} ahead, scored on the same {steps} at every distance. A curve that meets the dashed lines "
         "(models that know no past) has nothing left to say there. Networks: mean probability over "
         "sampled futures, corrected for the bias of few futures. A hollow point may still be too low by a "
-        "tenth of its interval or more: do not compare it with other points. Red: Markov chains; grey: "
-        "other models that are no networks. Label chain: a Markov chain "
-        "over population states follows the labels of the states ahead, which is not its own one-step law "
-        "applied repeatedly. Dotted: the network's expectation fed back instead of samples, shown for "
+        "tenth of its interval or more: do not compare it with other points. "
+        f"{'Red: Markov chains; g' * chains or 'G'}rey: other models that are no networks. "
+        f"{_LABEL_CHAIN * labels}Dotted: the network's expectation fed back instead of samples, shown for "
         "comparison because it is not a likelihood. Lines that fall far below the null leave the axis."
     )
+
+
+_LABEL_CHAIN = (
+    "Label chain: a Markov chain over population states follows the labels of the states ahead, which is "
+    "not its own one-step law applied repeatedly. "
+)
 
 
 FIGURE = base.Figure(

@@ -24,6 +24,7 @@ class Evidence:
     row : of the network; None where the study has none.
     memory : gain of the whole past over windows, re-trained networks, with the column `model`.
     ahead : rows of `tasks.horizon_table` of the network, without plug-ins.
+    ahead_of_rival : the same over the forecasts of the best model that is no network, `row["rival"]`.
     dynamics : summary of its dynamics (`dynamics.summary`); empty where it has none.
     dale : row of a paired difference, `signed` and `free` name the variants; None where there is no pair.
     generation : free runs by member, statistic and measure.
@@ -34,6 +35,7 @@ class Evidence:
     row: dict[str, Any] | None
     memory: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
     ahead: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
+    ahead_of_rival: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
     dynamics: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
     dale: dict[str, Any] | None = None
     generation: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
@@ -67,7 +69,8 @@ def gather(
         rows,
         row,
         memory=memory(products, table, kind, continuous, burn_in),
-        ahead=_ahead(products, network, burn_in),
+        ahead=_ahead(products, network, "null", burn_in),
+        ahead_of_rival=_ahead(products, network, _model_of(table, row["rival"]), burn_in),
         dynamics=products.read("dynamics_tables", *dissected[0]) if dissected else pd.DataFrame(),
         dale=_dale(products, table, best, kind, continuous, burn_in),
         generation=pd.concat(runs) if runs else pd.DataFrame(),
@@ -107,13 +110,18 @@ def memory(
     return pd.DataFrame(rows)
 
 
-def _ahead(products: Products, network: str, burn_in: int) -> pd.DataFrame:
-    """Return the forecasts of the network and of nothing else, over those of the null."""
-    found = {name: products.folds("forecasts", name).get(name, []) for name in ("null", network)}
-    if not all(found.values()) or len(found["null"]) != len(found[network]):
+def _model_of(variants: pd.DataFrame, variant: str) -> str:
+    """Return the model of a variant; of the first one where folds chose several."""
+    rows = variants[variants["variant"] == str(variant).split("/")[0]]
+    return str(rows["model"].iloc[0]) if len(rows) else ""
+
+
+def _ahead(products: Products, network: str, other: str, burn_in: int) -> pd.DataFrame:
+    """Return the forecasts of the network over those of another model, which it may not have."""
+    mine, theirs = (products.folds("forecasts", name).get(name, []) for name in (network, other))
+    if not mine or len(mine) != len(theirs):
         return pd.DataFrame()
-    table = tasks.horizon_table(found, burn_in)
-    return table[(table["model"] == network) & (table["kind"] != "plug-in")]
+    return tasks.horizon_difference(mine, theirs, burn_in)
 
 
 def _dale(

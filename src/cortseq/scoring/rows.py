@@ -32,6 +32,7 @@ COLUMNS = {
     "null_p_holm": "Holm-adjusted over all recurrent models and recordings of the study",
     "null_smallest_p": "the smallest p (after Holm) that so many blocks and resamples can give",
     "null_detectable": "as detectable_gain",
+    "null_blocks": "independent blocks of test trials, as found from the gain over the null",
     "null_equivalence_p": "of two one-sided tests that `value` is inside the margin",
     "against_null": "better, worse, equivalent, undecided, or why there is no verdict (scoring/words.py)",
     "member_sd": "standard deviation of `value` over members",
@@ -66,6 +67,7 @@ COLUMNS = {
     "rival_p_holm": "Holm-adjusted over all recurrent models and recordings of the study",
     "rival_smallest_p": "the smallest p (after Holm) that so many blocks and resamples can give",
     "rival_detectable": "as detectable_gain",
+    "rival_blocks": "independent blocks of test trials, as found from the gain over the rival",
     "rival_equivalence_p": "of two one-sided tests that the difference from the rival is inside the margin",
     "against_rival": "as against_null, of that difference",
     "mean_rate_over_rival": "`mean_rate` minus that of the rival (counts)",
@@ -146,6 +148,7 @@ class Opponent:
     ----------
     gain, low, high : the difference and its interval.
     p, p_holm, smallest_p, equivalence_p, detectable : of its tests.
+    blocks : independent blocks of test trials that the tests are over.
     outcome : in a word or two, see `words.outcome`.
     name : the column with the opponent's name; "" where it is the null.
     mean_rate : the difference of the mean-rate scores.
@@ -159,6 +162,7 @@ class Opponent:
     smallest_p: str
     detectable: str
     equivalence_p: str
+    blocks: str
     outcome: str
     name: str = ""
     mean_rate: str = ""
@@ -173,6 +177,7 @@ class Opponent:
             self.smallest_p: found.smallest_p,
             self.detectable: found.detectable,
             self.equivalence_p: found.equivalence(margin),
+            self.blocks: found.pieces,
         }
 
 
@@ -186,6 +191,7 @@ OPPONENTS = {
         "null_smallest_p",
         "null_detectable",
         "null_equivalence_p",
+        "null_blocks",
         "against_null",
     ),
     "chain": Opponent(
@@ -197,6 +203,7 @@ OPPONENTS = {
         "smallest_p",
         "detectable_gain",
         "equivalence_p",
+        "blocks",
         "against_chain",
         "reference",
         "mean_rate_over_markov",
@@ -210,6 +217,7 @@ OPPONENTS = {
         "rival_smallest_p",
         "rival_detectable",
         "rival_equivalence_p",
+        "rival_blocks",
         "against_rival",
         "rival",
         "mean_rate_over_rival",
@@ -285,7 +293,7 @@ def _differences(s: Scored, given: References, total: float) -> dict[str, Any]:
             continue
         gain = given.difference(s.test, other.test, s.test_events)
         found |= OPPONENTS[key].columns(gain, given.margin)
-        if key != "rival":
+        if key != "rival":  # the chain's, where there is one
             found |= {"blocks": gain.pieces, "block_trials": gain.block_trials}
             found["split_share"] = gain.split_share
         if OPPONENTS[key].mean_rate and given.kind.has_events:

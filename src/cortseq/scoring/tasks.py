@@ -146,17 +146,43 @@ def _gains(
         _check_bins(model, found, nulls, name)
         sums, null = _sums(found, name, start), _sums(nulls, "log_prob", start)
         trials = int(scored(sums[..., 0], null[..., 0], events).sum())
-        left = np.zeros(len(horizons))
-        if name == "log_prob" and "bias" in found[0]:
-            total = max(events.sum(), 1) * TRACKS[track].unit_nats
-            left = _sums(found, "bias", start).mean(0).sum(0) / total
+        left = _left(found, start) if name == "log_prob" else np.zeros(len(horizons))
         for i, h in enumerate(horizons):
             gain = _difference(sums[..., i], null[..., i], events, place, seed, track)
-            biased = bool(left[i] >= _SMALL * (gain["high"] - gain["low"]) and left[i] > 0)
+            biased = _matters(left[i], gain)
             kind = found[0].attrs["kind"] if name == "log_prob" else "plug-in"
             row = {"model": model, "role": found[0].attrs["role"], "horizon": int(h), **gain}
             rows.append(row | {"bias": float(left[i]), "biased": biased, "kind": kind, "trials": trials})
     return rows
+
+
+def _left(found: list[xr.Dataset], start: int) -> np.ndarray:
+    """Return what may be left of the bias of few futures (horizon,), per event; 0 of exact forecasts."""
+    if "bias" not in found[0]:
+        return np.zeros(found[0].sizes["horizon"])
+    total = max(_events(found, start).sum(), 1) * TRACKS[found[0].attrs["track"]].unit_nats
+    return np.asarray(_sums(found, "bias", start).mean(0).sum(0) / total)
+
+
+def _matters(left: float, gain: dict[str, float]) -> bool:
+    """Return whether what may be left of a bias is not small beside the interval of a gain."""
+    return bool(left >= _SMALL * (gain["high"] - gain["low"]) and left > 0)
+
+
+def horizon_difference(
+    first: list[xr.Dataset], second: list[xr.Dataset], burn_in: int = 0, seed: int = 0
+) -> pd.DataFrame:
+    """Compare the forecasts of two models by horizon; first, second : products of `forecast`, one a fold.
+
+    Returns
+    -------
+    The columns of `horizon_table`, of the first model over the second; biased: where the forecasts of either
+    are. Plug-ins are left out.
+    """
+    rows = [row for row in _gains("", first, second, burn_in, seed) if row["kind"] != "plug-in"]
+    others = _left(second, max(burn_in, int(first[0]["horizon"].max()) - 1))
+    each = zip(rows, others, strict=True)
+    return pd.DataFrame([row | {"biased": row["biased"] or _matters(left, row)} for row, left in each])
 
 
 def _check_bins(model: str, folds: list[xr.Dataset], nulls: list[xr.Dataset], name: str) -> None:
@@ -242,7 +268,8 @@ def contrast(
 
     Returns
     -------
-    value, low, high, p_value, smallest_p, detectable : as of `paired`, in units of the score.
+    value, low, high, p_value, smallest_p, detectable : as of `paired`, in units of the score; blocks : of
+        trials, that it is over.
     """
     a, b = ([f.isel(trial=f["role"].values == "test") for f in folds] for folds in (first, second))
     place = _place([f.assign_attrs(continuous=int(continuous)) for f in a])
@@ -280,5 +307,5 @@ def _difference(
 
 def _row(gain: PairedDifference) -> dict[str, float]:
     tests = ("p_value", "smallest_p", "detectable")
-    row = {"value": gain.estimate, "low": gain.low, "high": gain.high}
+    row = {"value": gain.estimate, "low": gain.low, "high": gain.high, "blocks": gain.pieces}
     return row | {name: getattr(gain, name) for name in tests}

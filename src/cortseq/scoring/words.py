@@ -189,7 +189,7 @@ def summary(frame: pd.DataFrame) -> list[str]:
     for dataset, rows in frame.groupby("dataset", sort=False):
         said = _headline(rows)
         if lost := [str(v) for v in failed.loc[failed["dataset"] == dataset, "variant"]]:
-            said.append(f"{_listed(lost)} failed and could not be a reference")
+            said.append(f"{listed(lost)} failed and could not be a reference")
         lines.append(f"{dataset}: {'; '.join(said)}.")
     return lines
 
@@ -204,7 +204,7 @@ def _headline(rows: pd.DataFrame) -> list[str]:
     none = "no network beats the mean rate" if on_counts else "no network is shown to beat the null"
     if above_null.empty and len(few):
         names = [str(v) for v in few["variant"]]
-        return [f"there is no verdict on whether {_listed(names)} {_beats(names)} the null"]
+        return [f"there is no verdict on whether {listed(names)} {_beats(names)} the null"]
     if above_null.empty:
         others = "nor is any other model shown to"
         return [f"{none}, {others}" if len(networks) else "no model is shown to beat the null"]
@@ -217,12 +217,12 @@ def _headline(rows: pd.DataFrame) -> list[str]:
     if len(networks) and beaten.empty and not unjudged:
         return [*said, none]
     if lost := [str(v) for v in networks["variant"] if v not in {*beaten["variant"], *unjudged}]:
-        said.append(f"{_listed(lost)} {'is' if len(lost) == 1 else 'are'} not shown to beat the null")
+        said.append(f"{listed(lost)} {'is' if len(lost) == 1 else 'are'} not shown to beat the null")
     if unjudged:
-        said.append(f"there is no verdict on whether {_listed(unjudged)} {_beats(unjudged)} the null")
+        said.append(f"there is no verdict on whether {listed(unjudged)} {_beats(unjudged)} the null")
     for few in _FEW:
         if names := [str(v) for v in beaten.loc[beaten["against_null"] == few, "variant"]]:
-            said.append(f"there are {few} for a verdict on {_listed(names)}, even against the null")
+            said.append(f"there are {few} for a verdict on {listed(names)}, even against the null")
     for key in _TITLES:
         said += _standing(beaten[~beaten["against_null"].isin(_FEW)], key)
     if (beaten["against_null"] == BETTER).sum() > 1:
@@ -230,7 +230,7 @@ def _headline(rows: pd.DataFrame) -> list[str]:
     late = {NOTHING: "learned nothing after the first epochs", BUDGET: "stopped by the budget"}
     for state, what in late.items():
         if names := [str(v) for v in beaten.loc[beaten["learning"] == state, "variant"]]:
-            said.append(f"{_listed(names)} {what}")
+            said.append(f"{listed(names)} {what}")
     return said
 
 
@@ -250,9 +250,9 @@ def _standing(networks: pd.DataFrame, key: str) -> list[str]:
         if names := [str(r["variant"]) for r in set_against if r[columns.outcome] == found]:
             opponent = f"{_TITLES[key]} ({set_against[0][columns.name]})"
             if found in _FEW:
-                said.append(f"there are {found} for a verdict on {_listed(names)} against {opponent}")
+                said.append(f"there are {found} for a verdict on {listed(names)} against {opponent}")
             else:
-                said.append(f"{_listed(names)} {_WORDS[found][len(names) > 1]} {opponent}")
+                said.append(f"{listed(names)} {_WORDS[found][len(names) > 1]} {opponent}")
     return said
 
 
@@ -260,7 +260,7 @@ def _beats(names: list[str]) -> str:
     return "beats" if len(names) == 1 else "beat"
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

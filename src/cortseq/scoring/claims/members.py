@@ -39,7 +39,8 @@ def chaotic(found: Evidence, row: dict[str, Any]) -> Claim:
     values, unit, why = _quantity(found.dynamics, EXPONENT)
     if not len(values):
         return _not_analysed(question, why)
-    mean, low, high, p, detectable = _over_members(values)
+    mean, _, _, p, detectable = _over_members(values)
+    low, high = _stated(found.dynamics, EXPONENT)
     name, signs = row["variant"], set(np.sign(values))
     if len(values) < ENOUGH_MEMBERS or why:
         why = why or f"{len(values)} members are too few to tell from how they differ"
@@ -57,7 +58,7 @@ def chaotic(found: Evidence, row: dict[str, Any]) -> Claim:
     else:
         answer, said = UNDECIDED, "No claim: the interval over members, or their signs, leave both open."
     settle = MEMBERS if len(values) < ENOUGH_MEMBERS else "`members: 10`, or more training trials"
-    test = f"t test over {len(values)} members"
+    test = f"t test over {len(values)} members; interval as in the table of its dynamics"
     settle = settle if answer == UNDECIDED else ""
     return Claim(question, answer, said, name, mean, low, high, unit, test, p, detectable, settle)
 
@@ -113,6 +114,12 @@ def _quantity(dynamics: pd.DataFrame, name: str) -> tuple[np.ndarray, str, str]:
     if not np.isfinite(values).all():
         return np.empty(0), unit, why or "it is undefined in some members"
     return np.array(values), unit, why or ("" if values else "this was not analysed")
+
+
+def _stated(dynamics: pd.DataFrame, name: str) -> tuple[float, float]:
+    """Return the interval of a quantity in the table, which holds more than the spread over members."""
+    line = dynamics[(dynamics["quantity"] == name) & (dynamics["each"].fillna("") != "")].iloc[0]
+    return float(line["low"]), float(line["high"])
 
 
 def _not_analysed(question: str, why: str) -> Claim:
@@ -176,14 +183,19 @@ def stable(found: Evidence, row: dict[str, Any]) -> Claim:
 
 
 def _agreed(dynamics: pd.DataFrame) -> str:
-    """Return how many quantities of the dynamics the members agree on, as a sentence."""
+    """Return how many quantities of the dynamics the members agree on, as a sentence.
+
+    What is 0 in every member, such as gradients that explode in a network that cannot, shows no agreement.
+    """
     if dynamics.empty:
         return ""
-    judged = dynamics["verdict"].astype(str)
+    nothing = [set(str(each).split()) == {"0"} for each in dynamics["each"]]
+    judged = dynamics.loc[~np.array(nothing), "verdict"].astype(str)
     same, other = judged.str.startswith("identified").sum(), judged.str.startswith("not identif").sum()
     if not same + other:
         return ""
-    return f" Of {same + other} quantities of their dynamics they agree on {same}."
+    beside = " that are not 0 in all of them" if any(nothing) else ""
+    return f" Of {same + other} quantities of their dynamics{beside} they agree on {same}."
 
 
 # -- free runs --------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from cortseq.scoring.claims.base import (
 )
 from cortseq.scoring.evidence import Evidence
 from cortseq.scoring.rows import OPPONENTS
-from cortseq.scoring.statistics import FEWEST_RESTARTS, LEVEL
+from cortseq.scoring.statistics import FEWEST_RESTARTS, LEVEL, holm
 from cortseq.scoring.words import BETTER, BUDGET, EQUIVALENT, FEW_BLOCKS, FEW_RESTARTS, WORSE
 
 _TOO_FEW = "No claim: so few independent blocks of trials, or restarts, allow none."
@@ -111,7 +111,7 @@ def _against(question: str, row: dict[str, Any], key: str, other: str) -> Claim:
         row[columns.low],
         row[columns.high],
         METRICS[row["metric"]].label,
-        _test(row, key) + holm,
+        _test(row[columns.blocks], row["members"]) + holm,
         float(row[columns.p] if np.isnan(p_holm) else p_holm),
         row[columns.detectable],
         settle,
@@ -125,10 +125,8 @@ def _settle(row: dict[str, Any], outcome: str) -> str:
     return more_evidence(row)
 
 
-def _test(row: dict[str, Any], key: str) -> str:
-    """Return the name of the test; the table counts the blocks of the difference from the chain only."""
-    blocks = f"{row['blocks']:.0f} blocks of trials" if key == "chain" else "blocks of trials"
-    return f"paired difference, {blocks} x {row['members']:.0f} restarts"
+def _test(blocks: float, members: float) -> str:
+    return f"paired difference, {blocks:.0f} blocks of trials x {members:.0f} restarts"
 
 
 # -- long memory ------------------------------------------------------------------------------------
@@ -205,7 +203,7 @@ def _of_pair(
         found["low"],
         found["high"],
         METRICS[row["metric"]].label,
-        "paired difference",
+        _test(found["blocks"], found["members"]),
         found["p_value"],
         np.nan if _few(found) else found["detectable"],
         more_evidence(row) if answer == UNDECIDED else "",
@@ -232,7 +230,7 @@ def ahead(found: Evidence, row: dict[str, Any]) -> Claim:
     h, name = last["horizon"], row["variant"]
     if shown:
         answer, said = YES, f"Yes, up to {h} {bins} ahead {name} predicts better than a constant"
-        said += f" ({last['trials']:.0f} test trials)."
+        said += f" ({last['trials']:.0f} test trials).{_beside_rival(found, row, bins)}"
     elif _few(last):
         answer, said = UNDECIDED, _TOO_FEW
     elif last["high"] < found.margin and not last["biased"]:
@@ -244,6 +242,28 @@ def ahead(found: Evidence, row: dict[str, Any]) -> Claim:
         more = "`samples_at_most`: more" if last["biased"] else "`forecast_trials`: more"
         return replace(claim, settle=more)
     return claim
+
+
+def _beside_rival(found: Evidence, row: dict[str, Any], bins: str) -> str:
+    """Return how the forecasts stand to those of the best model that is no network, as a sentence.
+
+    Distances are tested together (Holm); where too few futures leave a bias nothing is said to be worse, as
+    the network's forecasts may be too low.
+    """
+    if found.ahead_of_rival.empty or row["rival"] == "null":
+        return ""
+    rows = found.ahead_of_rival.sort_values("horizon").to_dict("records")
+    rows = [one | {"members": row["members"]} for one in rows if one["horizon"] > 1]
+    adjusted = holm(np.array([one["p_value"] for one in rows]))
+    signs = [_shown(one | {"p_value": p}) for one, p in zip(rows, adjusted, strict=True)]
+    named: dict[str, list[str]] = {"better": [], "worse": []}
+    for one, sign in zip(rows, signs, strict=True):
+        if sign and not one["biased"]:
+            named["better" if sign > 0 else "worse"].append(str(one["horizon"]))
+    said = [f"{word} {words.listed(at)}" for word, at in named.items() if at]
+    if not said:
+        return f" At no distance is it shown to be better or worse than {row['rival']}."
+    return f" Beside {row['rival']} it is {' and '.join(said)} {bins} ahead (Holm over distances)."
 
 
 # -- Dale's law -------------------------------------------------------------------------------------
