@@ -133,18 +133,18 @@ def _new(given: argparse.Namespace) -> int:
 
 def _show(given: argparse.Namespace) -> int:
     from cortseq import store
-    from cortseq.scoring import words
+    from cortseq.scoring import printed
 
     file = given.results if given.results.suffix == ".csv" else given.results / "comparison.csv"
     checks = given.results / "theory.csv"
     if checks.is_file():
-        print(words.checks(store.read_table(checks)))
+        print(printed.checks(store.read_table(checks)))
         if not file.is_file():
             return 0
     if not file.is_file():
         raise CortseqError("no finished study here", file=file, fix="run snakemake first")
     pooled = file.with_name("sessions.csv")
-    print(words.text(store.read_table(file), store.read_table(pooled) if pooled.is_file() else None))
+    print(printed.text(store.read_table(file), store.read_table(pooled) if pooled.is_file() else None))
     return 0
 
 

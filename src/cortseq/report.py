@@ -13,7 +13,7 @@ from cortseq import checks, numbers, signs, verdicts
 from cortseq import recording as rec
 from cortseq._lazy import pd, xr
 from cortseq.metrics import METRICS
-from cortseq.scoring import ceilings, failures, fit_quality, notes, words
+from cortseq.scoring import ceilings, failures, fit_quality, notes, printed, words
 
 
 def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -123,9 +123,9 @@ def render(
     ]
     page, overall = _environment().from_string(template), [f for f in drawn if not f["dataset"]]
     given: dict[str, Any] = {"study": study, "summary": summary, "failed": failed, "versions": versions}
-    given |= {"short_p": words.short_p, "p_text": words.p_text}
+    given |= {"short_p": printed.short_p, "p_text": words.p_text}
     several = pooled is not None and len(pooled)
-    given["pooled"] = words.pooled_columns(pooled).to_dict("records") if several else []
+    given["pooled"] = printed.pooled_columns(pooled).to_dict("records") if several else []
     return str(page.render(given, datasets=datasets, overall=overall))
 
 
@@ -148,7 +148,7 @@ def _compared(rows: pd.DataFrame) -> dict[str, Any]:
         "verdicts": verdicts.grouped(ordered.to_dict("records")),
         "unit": METRICS[rows["metric"].iloc[0]].label,
         "metric": rows["metric"].iloc[0],
-        "blocks": words.blocks(rows),
+        "blocks": printed.blocks(rows),
         "references": notes.references(rows.iloc[0].to_dict()),
     }
 

@@ -227,7 +227,12 @@ def _dynamics(**each) -> pd.DataFrame:
     for k, v in each.items():
         values = np.array([float(x) for x in v.split()])
         half = half_width(values) if v else np.nan
-        row = {"quantity": names[k], "unit": units[k], "each": v, "low": values.mean() - half if v else np.nan}
+        row = {
+            "quantity": names[k],
+            "unit": units[k],
+            "each": v,
+            "low": values.mean() - half if v else np.nan,
+        }
         row |= {"high": values.mean() + half if v else np.nan}
         rows.append(row | {"verdict": "identified" if v else "not done: no"})
     return pd.DataFrame(rows)
@@ -302,7 +307,9 @@ def test_members_agree_where_their_spread_is_shown_to_be_inside_the_margin(table
 def test_numbers_that_are_0_in_every_member_show_no_agreement(table):
     """Of three lines one is 0 by construction: members agree on one of the other two."""
     lines = _dynamics(exponent="0.1 0.1 0.1", line="0 0 0", slowest="0.5 0.9 0.1")
-    lines.loc[lines["quantity"] == members.SLOWEST, "verdict"] = "not identifiable: sd of the members is large"
+    lines.loc[lines["quantity"] == members.SLOWEST, "verdict"] = (
+        "not identifiable: sd of the members is large"
+    )
     found = replace(evidence(table, member_sd=0.001), dynamics=lines)
     said = members.stable(found, found.row).claim
     assert said.endswith("Of 2 quantities of their dynamics that are not 0 in all of them they agree on 1.")

@@ -9,7 +9,7 @@ from scipy.stats import poisson
 
 from cortseq import models, scoring
 from cortseq.errors import CortseqError
-from cortseq.scoring import compare, products, words
+from cortseq.scoring import compare, printed, products, words
 from cortseq.scoring.ladder import rung
 
 
@@ -283,7 +283,7 @@ def test_averaged_members_are_an_extra_row_outside_the_tests(counts, result):
     rates = fit.predict(counts, ROLES["test"]).mean(0)
     benchmark = scoring.benchmark_bits_per_spike(rates, counts["counts"].values[26:].astype(float))
     assert mean["mean_rate_evaluation_null"] == pytest.approx(benchmark, abs=1e-9)
-    shown = words.text(compare.finish(result.rows))
+    shown = printed.text(compare.finish(result.rows))
     assert "rate (averaged)" in shown and "extra row" in shown
     assert not any("averaged" in line for line in words.summary(compare.finish(result.rows)))
 

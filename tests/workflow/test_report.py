@@ -12,7 +12,7 @@ from handmade import comparison
 
 from cortseq import cli, report, store
 from cortseq import recording as rec
-from cortseq.scoring import claims, failures, notes, words
+from cortseq.scoring import claims, failures, notes, printed, words
 from cortseq.scoring.rows import OPPONENTS
 
 TEMPLATE = Path(__file__).parents[2] / "workflow/report/report.html.jinja"
@@ -188,8 +188,8 @@ def test_the_words_of_a_row_are_those_of_its_columns(table):
 
 def test_a_p_at_its_floor_is_written_as_an_upper_bound(table):
     row = _judged(table, "ring", "rate", p_holm=0.0001)
-    assert "p ≤ 0.0001, Holm" in row["verdict"] and words.short_p(0.0001, 0.0001) == "≤0.0001"
-    assert words.short_p(0.00011, 0.0001) == "0.00011" and words.short_p(np.nan, 0.0001) == ""
+    assert "p ≤ 0.0001, Holm" in row["verdict"] and printed.short_p(0.0001, 0.0001) == "≤0.0001"
+    assert printed.short_p(0.00011, 0.0001) == "0.00011" and printed.short_p(np.nan, 0.0001) == ""
 
 
 def _headlines(table, *rows: dict) -> list[str]:
@@ -281,7 +281,7 @@ def test_a_headline_says_which_references_failed(table):
     ring, song, wave = words.summary(table)
     said = ring.removesuffix(".") + "; markov_order3 and hmm failed and could not be a reference."
     assert words.summary(failed) == [said, song, wave]
-    assert said in words.text(failed) and html.escape(said) in _page(failed)
+    assert said in printed.text(failed) and html.escape(said) in _page(failed)
 
 
 def test_without_a_chain_or_with_one_that_loses_the_sentence_is_whole(table):
@@ -365,7 +365,7 @@ def _is_head(line: str, names: list[str]) -> bool:
 
 
 def test_the_tables_of_a_terminal(table):
-    parts = re.split(r"(?m)^(?=(?:ring|song|wave): \d)", words.text(table))
+    parts = re.split(r"(?m)^(?=(?:ring|song|wave): \d)", printed.text(table))
     ring, song, wave = (part for part in parts if re.match(r"(ring|song|wave): \d", part))
     assert ring.splitlines()[0] == (
         "ring: 31 test trials, 407 events; exact filter 0.640; true rates 0.830; "
@@ -399,16 +399,16 @@ def test_the_tables_of_a_terminal(table):
     assert rate == [["rate", "+0.228", "+0.206", "+0.199", "+0.211", "+0.189", "+0.215", "+2.280"]]
     assert "cold start" not in song and re.search(r"rate\s+\+0.534\s+\+0.530\s+\+1.051", song)
     assert re.search(r"rate\s+L7\s+\+0.725 \[\+0.659, \+0.794\].*yes\s+47\s+5", wave)
-    assert "(averaged): the members' mean prediction" in words.text(table)
+    assert "(averaged): the members' mean prediction" in printed.text(table)
 
 
 def test_what_a_floor_knows_of_a_trial_is_said(table):
     """In the terminal and on the page, of the model that knows it and of no other."""
     knows = table["knows"].mask((table["dataset"] == "ring") & (table["model"] == "psth"), "target")
     said = "psth knows more of each trial than the networks: target."
-    assert words.text(table.assign(knows=knows)).count(f"ring: {said}") == 1
+    assert printed.text(table.assign(knows=knows)).count(f"ring: {said}") == 1
     assert _plain(_page(table.assign(knows=knows))).count(said) == 1
-    assert "knows more" not in words.text(table) + _plain(_page(table))
+    assert "knows more" not in printed.text(table) + _plain(_page(table))
 
 
 SESSIONS = "metric bin_ms model role sessions value low high gain_over_markov gain_low gain_high p_value"
@@ -422,7 +422,7 @@ POOLED = pd.DataFrame(
 
 
 def test_recordings_pooled_on_a_terminal(table):
-    text = words.text(table, POOLED)
+    text = printed.text(table, POOLED)
     after = text[text.index("Across recordings, each weighing the same:") :]
     assert re.search(
         r"rate\s+bits/spike\s+3\s+\+0\.210 \[\+0\.140, \+0\.290\]\s+\+0\.050 \[-0\.020, \+0\.110\]", after
@@ -451,7 +451,7 @@ def test_cortseq_show_prints_the_tables_of_the_folder(table, tmp_path, capsys):
     store.write_table(POOLED, tmp_path / "sessions.csv")
     assert cli.main(["show", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    assert shown == words.text(store.read_table(tmp_path / "comparison.csv"), POOLED) + "\n"
+    assert shown == printed.text(store.read_table(tmp_path / "comparison.csv"), POOLED) + "\n"
     for line in words.summary(table):
         assert line in shown
     assert "+0.115 [+0.088, +0.147]" in shown and "Across recordings" in shown
@@ -676,9 +676,11 @@ def test_the_words_of_the_page(page, table):
     assert "on 17 test trials with 211 symbols, in bits/symbol over the null" in text
     assert "on 36 test trials with 96 samples, in nats/sample over the null" in text
     assert "random restarts (differences in 12 independent blocks of 3 trials)" in text
-    assert "conditional on it" not in text and "conditional on it" not in words.text(table)  # two folds
+    assert "conditional on it" not in text and "conditional on it" not in printed.text(table)  # two folds
     one = _plain(_page(table, folds=1))
-    assert one.count("conditional on it") == 1 == words.text(table.assign(folds=1)).count("conditional on it")
+    assert (
+        one.count("conditional on it") == 1 == printed.text(table.assign(folds=1)).count("conditional on it")
+    )
     assert (
         "The best Markov chain on validation trials is markov_order2. The best model that is no network (chain, "
         "HMM, regression or floor) is psth." in text
@@ -700,7 +702,9 @@ def test_other_tables_of_the_page(page):
     assert "Held-out units (2) predicted in every bin from the held-in ones (6)" in _plain(page)
     dynamics = next(rows for rows in tables if rows[0][0] == "quantity")
     assert dynamics[1:] == [
-        "participation ratio||open|3.4|[2.9, 4.1]calibrated by 20 refits|0.5|identifiable|1.2|1.5|learned".split("|"),
+        "participation ratio||open|3.4|[2.9, 4.1]calibrated by 20 refits|0.5|identifiable|1.2|1.5|learned".split(
+            "|"
+        ),
         "largest exponent|nats/bin|closed|-0.125||0.031|not identifiable|-0.120|–|as untrained".split("|"),
     ]
     assert 'title="members: 3.1 3.7"' in page and "rate, 2 members" in _plain(page)

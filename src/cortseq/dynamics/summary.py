@@ -109,7 +109,7 @@ def _over(quantity: Quantity, found: xr.Dataset, values: np.ndarray, left_out: n
         return "members"
     if left_out is not None:
         return f"members and {len(left_out)} groups of trials"
-    starts = found[quantity.needs].dims[1].endswith("start")
+    starts = str(found[quantity.needs].dims[1]).endswith("start")
     return f"members and {values.shape[1]} {'starts' if starts else 'trials'}"
 
 

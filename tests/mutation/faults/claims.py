@@ -38,4 +38,24 @@ FAULTS = [
         "A line attractor of most members is one of the network.",
         "line", "elif k == m:", "elif 2 * k > m:", ("test_claims.py",),
     ),
+    Fault(
+        "A forecast that too few futures leave too low is said to be worse than the rival's.",
+        "_beside_rival", 'sign and not one["biased"]', "sign", ("test_claims.py -k forecasts",),
+    ),
+    Fault(
+        "Horizons at which a forecast is held against the rival's are not adjusted for each other.",
+        "_beside_rival", 'one | {"p_value": p}', "one", ("test_claims.py -k forecasts",),
+    ),
+    Fault(
+        "Numbers that are 0 in every member count as agreement.",
+        "_agreed", "~np.array(nothing)", "np.array(nothing) | True", ("test_claims.py -k agreement",),
+    ),
+    Fault(
+        "The claim on chaos leaves out how much starts differ.",
+        "chaotic", "low, high = _stated(found.dynamics, EXPONENT)", "_, low, high, *_ = _over_members(values)", ("test_claims.py -k chaos",),
+    ),
+    Fault(
+        "The bias of the second model's forecasts is not told.",
+        "horizon_difference", 'row["biased"] or _matters(left, row)', 'row["biased"]', ("test_predictions.py -k two_models",),
+    ),
 ]  # fmt: skip

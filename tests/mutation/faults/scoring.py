@@ -241,7 +241,7 @@ FAULTS = [
     ),
     Fault(
         "A forecast that is too low for want of futures is not marked.",
-        "_gains", "left[i] >= _SMALL * (gain", "left[i] >= 10 * (gain", ("test_predictions.py -k marked",),
+        "_matters", "left >= _SMALL * (gain", "left >= 10 * (gain", ("test_predictions.py -k marked",),
     ),
     Fault(
         "Horizons are scored on different bins.",
