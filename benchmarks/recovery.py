@@ -245,7 +245,7 @@ def _coverage(truth, stated) -> tuple[int, list[str]]:
     truth, stated = truth[truth["map"] != "weights"], stated.set_index("quantity")
     hit, missed = 0, []
     for name, value in truth.set_index("quantity")["value"].items():
-        if name in stated.index and np.isfinite([value, stated.loc[name, "low"]]).all():
+        if name in stated.index and np.isfinite(value) and not np.isnan(stated.loc[name, "low"]):
             inside = stated.loc[name, "low"] - 1e-9 <= value <= stated.loc[name, "high"] + 1e-9
             hit += inside
             missed += [] if inside else [str(name)]

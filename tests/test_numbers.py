@@ -30,6 +30,10 @@ def test_without_an_interval_the_spread_decides_or_three_decimals_are_shown():
 
 def test_signs_and_what_is_no_number():
     assert numbers.written(0.25, 2, True) == "+0.25" and numbers.written(-0.0001, 3, True) == "0.000"
+    assert (
+        numbers.interval(-math.inf, 0.021, 2) == "[-∞, 0.02]"
+        and numbers.interval(0, math.inf, 1) == "[0.0, ∞]"
+    )
     assert numbers.written(math.inf) == "not finite" and numbers.written(math.nan) == "–"
     assert numbers.interval("", "") == "" and numbers.interval(-0.01, math.nan) == ""
 

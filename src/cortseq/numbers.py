@@ -39,8 +39,9 @@ def written(value: Any, places: int = _USUAL, sign: bool = False) -> str:
 
 
 def interval(low: Any, high: Any, places: int = _USUAL, sign: bool = False) -> str:
-    """Return "[low, high]" with `places` decimals; "" where an end is missing."""
-    ends = [written(end, places, sign) for end in (low, high)]
+    """Return "[low, high]" with `places` decimals, "-∞" or "∞" for no end; "" where an end is missing."""
+    none = {-math.inf: "-∞", math.inf: "∞"}
+    ends = [none.get(end) or written(end, places, sign) for end in (low, high)]
     return "" if "–" in ends else f"[{', '.join(ends)}]"
 
 

@@ -41,8 +41,31 @@ def test_calibrated_intervals_cover_what_members_do_not():
 
 
 def test_no_interval_becomes_narrower():
-    (row,) = calibration.calibrated(table(5.0, 2.0, 5.1), refits([0.5] * 19)).to_dict("records")
+    (row,) = calibration.calibrated(table(5.0, 2.0, 5.1), refits([0.5, -0.5] * 10)).to_dict("records")
     assert (row["low"], row["high"]) == pytest.approx((2.0, 5.5))
+
+
+def test_an_interval_has_no_end_where_refits_all_err_to_one_side():
+    """Students come out too slow, by an amount that grows with the truth: 19 known misses bound only one side."""
+    errors = 1.0 + 0.1 * np.linspace(-1, 1, 19)
+    for sign, ends, words in (
+        (1, (0.0, 6.1), "too high: no lower end"),
+        (-1, (3.9, np.inf), "too low: no upper end"),
+    ):
+        (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits(sign * errors)).to_dict("records")
+        assert (row["low"], row["high"]) == pytest.approx(ends)  # no participation ratio is below 0
+        assert row["interval"].endswith(words) and row["verdict"].startswith(
+            "not identifiable: refits come out"
+        )
+    name = "largest Lyapunov exponent"
+    slow = table(-2.0, -2.1, -1.9, name), refits(errors, name)
+    (row,) = calibration.calibrated(*slow).to_dict("records")
+    assert (row["low"], row["high"]) == (-np.inf, pytest.approx(-0.9)) and row["verdict"] == "identified"
+    (row,) = calibration.calibrated(table(-1.0, -1.1, -0.9, name), refits(errors, name)).to_dict("records")
+    assert row["verdict"] == "not identifiable: the interval holds 0"
+    scattered = errors * np.resize([1, -1], 19)
+    (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits(scattered)).to_dict("records")
+    assert (row["low"], row["high"]) == pytest.approx((3.9, 6.1)) and row["verdict"] == "identified"
 
 
 def test_lines_keep_their_interval_where_refits_are_few():
@@ -79,10 +102,12 @@ def peak(jacobian):
 
 def test_signs_and_bounds_follow_the_calibrated_interval():
     given = table(-0.1, -0.11, -0.09, "conditional exponent")
-    (row,) = calibration.calibrated(given, refits([0.2] * 19, "conditional exponent")).to_dict("records")
+    (row,) = calibration.calibrated(given, refits([0.2, -0.2] * 10, "conditional exponent")).to_dict(
+        "records"
+    )
     assert row["verdict"] == "not identifiable: the interval holds 0" and row["low"] == pytest.approx(-0.3)
     share = table(0.9, 0.8, 1.0, "trials whose gradient vanishes")
-    (row,) = calibration.calibrated(share, refits([0.3] * 19, share["quantity"][0])).to_dict("records")
+    (row,) = calibration.calibrated(share, refits([0.3, -0.3] * 10, share["quantity"][0])).to_dict("records")
     assert (row["low"], row["high"]) == pytest.approx((0.6, 1.0)) and row["verdict"] == "identified"
 
 

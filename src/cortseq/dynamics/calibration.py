@@ -18,6 +18,8 @@ from cortseq.dynamics.quantities import QUANTITIES
 
 FEWEST = 19  # refits, whose largest miss is exceeded by another in 5 % of the cases
 LEVEL = 0.95
+ONE_SIDED = 2.0  # standard deviations over refits, beyond which their mean error is one that all make
+_ROUNDING = 1e-9  # of errors that are the same in all refits
 _OF_A_GENERATOR = ("true_rates", "ceiling")
 
 
@@ -82,6 +84,10 @@ def calibrated(table: pd.DataFrame, refits: Sequence[pd.DataFrame]) -> pd.DataFr
     The interval of a value reaches at least to `value +- q`, where `q` is the `ceil(0.95 (n + 1))`-th
     smallest of the n distances between truth and value in the refits; none becomes narrower. A line that
     fewer than 19 refits have keeps its interval. A sign whose calibrated interval holds 0 is not identified.
+
+    Where nearly all refits err to one side (their mean error is beyond two standard deviations), what is
+    fitted is not what drew the recording but some way towards something else, and how far the truth lies on
+    the other side refits cannot tell: the interval has no end there, and a size is not identified.
     Weights and norms of Jacobians keep theirs, too, and the line says so: they depend on the coordinates of
     the state, so that no value of the recording is there to be held (`Quantity.of_coordinates`).
 
@@ -90,30 +96,42 @@ def calibrated(table: pd.DataFrame, refits: Sequence[pd.DataFrame]) -> pd.DataFr
     refits : tables of `refit`.
     """
     together = pd.concat(refits, ignore_index=True)
-    misses = (together["truth"] - together["value"]).abs().groupby(together["quantity"])
+    errors = (together["value"] - together["truth"]).groupby(together["quantity"])
     by_name = {quantity.name: quantity for quantity in QUANTITIES}
     rows = [
-        _widened(row, by_name[row["quantity"]], misses.get_group(row["quantity"]).to_numpy())
-        if row["quantity"] in by_name and row["quantity"] in misses.groups
+        _widened(row, by_name[row["quantity"]], errors.get_group(row["quantity"]).to_numpy())
+        if row["quantity"] in by_name and row["quantity"] in errors.groups
         else row
         for row in table.to_dict("records")
     ]
     return pd.DataFrame(rows, columns=table.columns)
 
 
-def _widened(row: dict[str, Any], quantity: Any, misses: np.ndarray) -> dict[str, Any]:
-    """Return a line with its calibrated interval; `misses` (refit,)."""
+def _widened(row: dict[str, Any], quantity: Any, errors: np.ndarray) -> dict[str, Any]:
+    """Return a line with its calibrated interval; `errors` (refit,): what was found less what is true."""
     if quantity.of_coordinates and row["interval"]:
         return row | {"interval": f"{row['interval']}; not calibrated: it depends on the coordinates"}
-    known = np.sort(misses[np.isfinite(misses)])
-    if len(known) < FEWEST or not np.isfinite([row["value"], row["low"]]).all():
+    errors = errors[np.isfinite(errors)]
+    n = len(errors)
+    if n < FEWEST or not np.isfinite([row["value"], row["low"]]).all():
         return row
-    half = known[int(np.ceil(LEVEL * (len(known) + 1))) - 1]
+    half = np.sort(np.abs(errors))[int(np.ceil(LEVEL * (n + 1))) - 1]
     low, high = min(row["low"], row["value"] - half), max(row["high"], row["value"] + half)
-    verdict = row["verdict"]
+    verdict, how = row["verdict"], f"calibrated by {n} refits"
+    if side := _side(errors):
+        low, high = (-np.inf, high) if side > 0 else (low, np.inf)
+        way, end = ("high", "lower") if side > 0 else ("low", "upper")
+        how += f", which come out too {way}: no {end} end"
+        if quantity.kind != "sign" and verdict == "identified":
+            verdict = f"not identifiable: refits come out too {way}"
     if quantity.kind != "sign":
         low, high = np.clip((low, high), quantity.least, quantity.most)
     elif verdict == "identified" and low <= 0 <= high:
         verdict = "not identifiable: the interval holds 0"
-    changed = {"low": low, "high": high, "verdict": verdict}
-    return row | changed | {"interval": f"calibrated by {len(known)} refits"}
+    return row | {"low": low, "high": high, "verdict": verdict, "interval": how}
+
+
+def _side(errors: np.ndarray) -> int:
+    """Return 1 or -1 where nearly all errors (refit,) are above or below 0, else 0."""
+    mean, sd = errors.mean(), errors.std(ddof=1)
+    return int(np.sign(mean)) if abs(mean) > ONE_SIDED * sd + _ROUNDING else 0

@@ -42,8 +42,12 @@ FAULTS = [
         "_learned", 'if set(apart) == set(CONTROLS)', "if apart", ("test_controls.py",),
     ),
     Fault(
+        "An interval of what refits all find too high ends below.",
+        "_widened", "(-np.inf, high) if side > 0 else (low, np.inf)", "(low, np.inf) if side > 0 else (-np.inf, high)", ("test_calibrated_intervals.py",),
+    ),
+    Fault(
         "Calibrated intervals reach as far as the second largest of 20 misses.",
-        "_widened", "LEVEL * (len(known) + 1)", "LEVEL * len(known)", ("test_calibrated_intervals.py",),
+        "_widened", "LEVEL * (n + 1)", "LEVEL * n", ("test_calibrated_intervals.py",),
     ),
     Fault(
         "A draw has values where the recording has gaps.",
