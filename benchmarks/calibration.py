@@ -500,7 +500,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument(
-        "--contests", type=int, default=0, help="repetitions with refits; 200 take five minutes"
+        "--contests", type=int, default=0, help="repetitions with refits; 200 take twenty minutes"
     )
     parser.add_argument("--study", type=Path, help="results/<study>; without it the synthetic ring")
     parser.add_argument("--pair", nargs=3, metavar=("DATASET", "A", "B"), help="variants of --study")

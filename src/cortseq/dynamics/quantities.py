@@ -13,6 +13,7 @@ from cortseq.dynamics.balance import typical_lag
 
 NEAR = 1.0  # rms spreads of the visited states, up to which a fixed point is near them
 SURPRISE_STEPS = 30  # bins for which what is left of a surprise is followed
+PULSE_STEPS = 30  # bins for which the response to a pulse of an input is followed
 MOST = 0.5  # share of the other members that have a fixed point, from which most members share it
 
 Kind = Literal["size", "sign", "count"]
@@ -183,6 +184,24 @@ QUANTITIES = (
         "size",
         "echo_radius",
         splits=1.0,
+    ),
+    Quantity(
+        "response to a pulse of the input that moves most",
+        "rms spreads",
+        "open",
+        "size",
+        "pulse_gain",
+        left_out=True,
+    ),
+    Quantity(
+        f"it lasts (to 1/e; at most {PULSE_STEPS})",
+        "bins",
+        "open",
+        "size",
+        "pulse_span",
+        left_out=True,
+        most=float(PULSE_STEPS),
+        capped=True,
     ),
     Quantity("memory capacity", "bins", "open", "size", "memory_capacity"),
     Quantity("gradient horizon (at most the trial)", "bins", "open", "size", "gradient_horizon", _horizon),

@@ -185,4 +185,16 @@ FAULTS = [
         "Growth between two factorisations is given whole to each of their steps.",
         "_carry", "out[t + 1 - age : t + 1] = logs / age", "out[t + 1 - age : t + 1] = logs", ("test_dynamics.py -k exponents", "test_spectra_and_chaos.py -k frame"),
     ),
+    Fault(
+        "The pulse of an input is read one bin late.",
+        "_response", "float(lag == 0)", "float(lag == 1)", ("test_pulses.py",),
+    ),
+    Fault(
+        "A pulse is given to the observation in place of the recorded input.",
+        "_first_input", "int(one.network.n_seen(one.p))", "0", ("test_pulses.py",),
+    ),
+    Fault(
+        "The response to a pulse is that of the last lag.",
+        "pulses", '("pulse_gain", np.max)', '("pulse_gain", lambda curve: curve[-1])', ("test_pulses.py",),
+    ),
 ]  # fmt: skip

@@ -18,7 +18,7 @@ import numpy as np
 from cortseq._lazy import xr
 from cortseq.data import evenly
 from cortseq.dynamics import analyse
-from cortseq.dynamics.laboratory import cells, closed_loop, open_loop, weights
+from cortseq.dynamics.laboratory import cells, closed_loop, open_loop, pulses, weights
 from cortseq.dynamics.laboratory.closed_loop import SAME_POINT
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.errors import CortseqError
@@ -40,6 +40,7 @@ ANALYSES = (
     open_loop.bound,
     open_loop.past,
     open_loop.dimension,
+    pulses.pulses,
     open_loop.seeds,
     open_loop.common_plane,
     weights.bulk,

@@ -1,0 +1,109 @@
+"""What a pulse of a recorded input does to what the network expects, and for how long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cortseq._lazy import lazy, xr
+from cortseq.dynamics.driven import Driven, driven
+from cortseq.dynamics.laboratory.subject import Subject
+from cortseq.dynamics.quantities import PULSE_STEPS
+from cortseq.errors import CortseqError
+from cortseq.scaling import Scale
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+_PULSES = 200  # bins in which an input is raised
+
+
+def pulses(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure the response of what is expected to a pulse of each recorded input: gain and duration.
+
+    In drawn bins of test trials one input is raised, by one event where it is 0 or 1, else by its standard
+    deviation in training trials. The network then runs on under what was recorded, with and without the
+    pulse; the response k bins later is the rms distance of what is expected, in rms spreads of the expected
+    observation, (member, input, lag), lag 0 in the bin of the pulse.
+
+    The gain of a member (member,) is the largest response to the input that moves it most, over lags; the
+    span is the lag after which that response has fallen to 1/e of its largest value, the last one where it
+    never does. That input is the same for all members: the one with the largest mean gain.
+    """
+    scale = Scale.known(subject.fit.card)
+    if not scale.mean or not subject.fit.card["n_inputs"]:
+        return {}, {}
+    groups, curves = subject.left_out(), []
+    for member in range(subject.members):
+        squares, trials = _responses(subject, member, len(scale.mean))
+        spread = float(found["expected_spread"][member])
+        kept = [np.full(len(trials), True), *(np.isin(trials, group) for group in groups)]
+        curves.append([np.sqrt(squares[:, of].mean(1)) / spread for of in kept])
+    every = np.array(curves)  # (member, group, input, lag)
+    strongest = int(every[:, 0].max(-1).mean(0).argmax())
+    variables: dict[str, Any] = {"pulse": (("member", "pulsed_input", "pulse_lag"), every[:, 0])}
+    for name, of in (("pulse_gain", np.max), ("pulse_span", _span)):
+        values = np.array([[of(curve) for curve in row] for row in every[:, :, strongest]])
+        variables[name] = ("member", values[:, 0])
+        if groups:
+            variables[f"{name}_left_out"] = (("group", "member"), values[:, 1:].T)
+    names = [str(name) for name in subject.recording["input"].values]
+    return variables, {"pulsed_inputs": names, "strongest_input": names[strongest]}
+
+
+def _responses(subject: Subject, member: int, n_inputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return squared distances of expected observations (input, pulse, lag), and the trial of each pulse."""
+    loop = driven(subject.fit, subject.recording, member, subject.test)
+    n_lags = min(PULSE_STEPS, int(loop.last.max()) // 2) + 1
+    time = np.arange(loop.inputs.shape[1])
+    trial, bins = np.nonzero(time + n_lags <= loop.last[:, None])
+    if not len(trial):
+        raise CortseqError("trials are too short for a response to a pulse", key="valid")
+    rng = np.random.default_rng([subject.seed, member, 0x9D])
+    drawn = np.sort(rng.choice(len(trial), min(_PULSES, len(trial)), replace=False))
+    trial, bins = trial[drawn], bins[drawn]
+    first = _first_input(subject, member)
+    found = [_response(subject, member, loop, trial, bins, first + j, n_lags) for j in range(n_inputs)]
+    return np.stack(found), trial
+
+
+def _first_input(subject: Subject, member: int) -> int:
+    """Return the position of the first recorded input among the numbers that a network reads."""
+    one = subject.fit.member(member)
+    return int(one.network.n_seen(one.p))
+
+
+def _response(
+    subject: Subject,
+    member: int,
+    loop: Driven,
+    trial: np.ndarray,
+    bins: np.ndarray,
+    column: int,
+    n_lags: int,
+) -> np.ndarray:
+    """Return squared distances (pulse, lag) with one column of the inputs raised by 1."""
+    squares = np.empty((len(trial), n_lags))
+    states = loop.states[trial, bins]
+    with torch.no_grad():
+        for lag in range(n_lags):  # what is read with bin t holds the recorded inputs of bin t + 1
+            x = loop.inputs[trial, bins + lag].clone()
+            x[:, column] += float(lag == 0)
+            states = loop.step(states, x)
+            both = states.numpy(), loop.states[trial, bins + lag + 1].numpy()
+            moved, still = (subject.fit.expected(s, member) for s in both)
+            squares[:, lag] = ((moved - still) ** 2).sum(-1)
+    return squares
+
+
+def _span(curve: np.ndarray) -> float:
+    """Return the lag at which a response (lag,) falls to 1/e of its largest value, linear between lags."""
+    top = int(curve.argmax())
+    below = np.flatnonzero(curve[top:] <= curve[top] / np.e)
+    if not len(below) or not curve[top] > 0:
+        return float(len(curve) - 1) if curve[top] > 0 else float("nan")
+    i = top + below[0]
+    return float(i - 1 + (curve[i - 1] - curve[top] / np.e) / (curve[i - 1] - curve[i]))
