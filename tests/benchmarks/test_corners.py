@@ -1,7 +1,6 @@
 """The benchmark of corners: its data are what it says, and its rows come from all its cases."""
 
 import numpy as np
-
 from benchmarks import corners
 
 

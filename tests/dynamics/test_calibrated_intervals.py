@@ -136,6 +136,24 @@ def test_a_refit_tells_the_truth_and_what_is_found_of_it(counts):
     assert np.isfinite(row["value"]) and row["value"] != row["truth"]
 
 
+def test_the_refit_of_a_moved_cell_has_that_cell(counts):
+    """Without the fit that it was learned in, a cell that is not learned would be one of the start parameters."""
+    seen = []
+
+    def note(subject, found):
+        seen.append(subject.fit.params["recurrent"].numpy())
+        return {}, {}
+
+    roles = {"train": range(28), "valid": range(28, 34), "test": range(34, 40)}
+    first = models.Rate(hidden=3, epochs=5).fit(counts, roles["train"], roles["valid"], members=2)
+    frozen = first.model.model_copy(update={"cell": "frozen"})
+    moved = frozen.fit(counts, roles["train"], roles["valid"], 2, seed=1, start=first)
+    calibration.refit(moved, counts, roles, 0, 4, "cpu", lambda *_: None, (note,), start=first)
+    truth, again = seen
+    assert np.array_equal(truth[0], first.params["recurrent"][0])
+    assert np.array_equal(again, first.params["recurrent"])
+
+
 def test_a_network_with_inputs_is_drawn_from_under_them(counts):
     """What is drawn follows the inputs of the recording, which are carried over."""
     rng = np.random.default_rng(0)

@@ -94,6 +94,24 @@ def test_every_dissected_network_has_a_control_where_the_study_asks_for_it(plann
     assert not {"control", "refit"} & {step.script for batch in stages.jobs(without) for step in batch.steps}
 
 
+def test_controls_and_refits_of_a_moved_cell_begin_where_its_fit_did():
+    ring = {"source": "synthetic", "kind": "ring", "bins": 12, "trials": 24}
+    shared = {
+        "study": "three", "controls": True, "calibrate": 19,
+        "datasets": {"s1": ring, "s2": ring, "s3": ring},
+        "together": {"all": {"sessions": ["s1", "s2"], "held_out": ["s3"]}},
+        "models": {"across": {"family": "rate", "hidden": 4, "across": "all"}},
+    }  # fmt: skip
+    plan = stages.Plan(study.validate(shared), ROOT / "workflow/scripts")
+    steps = [
+        step for batch in stages.jobs(plan) for step in batch.steps if step.script in ("control", "refit")
+    ]
+    assert len(steps) == 3 * 20
+    for step in steps:
+        start = [plan.path("fits", dataset="s1", variant="across", fold=0)]
+        assert step.given["start"] == (start if step.key["dataset"] == "s3" else [])
+
+
 @pytest.mark.parametrize("task", ["forecasts", "generation"])
 def test_the_code_of_a_family_is_in_the_fingerprint_of_its_tasks(planned, task):
     found = codes([step for step in planned if step.key.get("task") == task], "task", "model")
@@ -277,7 +295,7 @@ def test_dynamics_stand_beside_their_controls(products_of, monkeypatch):
     fit = model.fit(trials, roles["train"], roles["valid"], members=3)
     fit.save(out / "fits/d/rate/fold0.safetensors")
     shared = {"seed": 0, "label": ""}
-    control, given = out / "controls/d/rate.zarr.zip", inputs(out)
+    control, given = out / "controls/d/rate.zarr.zip", inputs(out, start=[])
     params = SimpleNamespace(spec=model.model_dump(mode="json"), members=3, device="cpu", **shared)
     where = SimpleNamespace(dataset="d", variant="rate", fold="0")
     run("control", out, input=given, output=[str(control)], params=params, wildcards=where)

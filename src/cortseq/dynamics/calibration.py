@@ -51,6 +51,7 @@ def refit(
     device: str = "auto",
     say: Callable[..., Any] = print,
     analyses: Sequence[Callable[..., Any]] = laboratory.NUMBERS,
+    start: Any = None,
 ) -> pd.DataFrame:
     """Fit a network to a draw of itself; return what is true and what is found of each quantity.
 
@@ -61,6 +62,7 @@ def refit(
     roles : positions (trial,) of "train", "valid" and "test" trials.
     draw : number of the refit: member `draw` (modulo the members) is the truth.
     analyses : those of `laboratory.examine`.
+    start : the earlier fit that `fit` began with, None without; a cell that was moved stays as it is.
 
     Returns
     -------
@@ -69,7 +71,8 @@ def refit(
     members, made = fit.card["members"], seed + 1000 * (draw + 1)
     one = fit.only(draw % members)
     spikes = drawn(one, recording, seed=made)
-    again = fit.model.fit(spikes, roles["train"], roles["valid"], members, made, device, say)
+    how = members, made, device, say, None, start
+    again = fit.model.fit(spikes, roles["train"], roles["valid"], *how)
     found = [
         laboratory.examine(f, spikes, roles["train"], roles["test"], "", seed, say, analyses)
         for f in (one, again)

@@ -7,7 +7,7 @@ from typing import Any
 from cortseq.models.base import Model
 from cortseq.models.work import Size
 from cortseq.stages import work
-from cortseq.stages.fits import fitting
+from cortseq.stages.fits import earlier, fitting
 from cortseq.stages.plan import Plan
 from cortseq.steps import Step
 
@@ -38,7 +38,7 @@ def control(plan: Plan, dataset: str, variant: str) -> Step:
     return plan.step(
         "control",
         f"controls/{dataset}/{variant}",
-        plan.recording(dataset),
+        plan.recording(dataset) | {"start": earlier(plan, dataset, variant, 0)},
         {"product": plan.path("controls", dataset=dataset, variant=variant)},
         key={"dataset": dataset, "variant": variant},
         params=fitting(plan, dataset, variant) | {"label": plan.label(dataset)},
@@ -65,7 +65,9 @@ def refit(plan: Plan, dataset: str, variant: str, draw: int) -> Step:
     return plan.step(
         "refit",
         f"refits/{dataset}/{variant}/{draw}",
-        plan.recording(dataset) | {"fit": [plan.path("fits", dataset=dataset, variant=variant, fold=0)]},
+        plan.recording(dataset)
+        | {"fit": [plan.path("fits", dataset=dataset, variant=variant, fold=0)]}
+        | {"start": earlier(plan, dataset, variant, 0)},
         {"table": plan.path("refits", **key)},
         key=key,
         params=plan.settings("seed", "device"),
