@@ -18,6 +18,7 @@ from cortseq.observations.tracks import TRACKS, Track
 
 Trials = Sequence[int] | np.ndarray | None  # positions of trials; None: all
 Params = dict[str, Any]
+_JITTER = 1e-4  # of a bin: what two clocks of the same frame rate may differ by
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,11 @@ class Data:
     def masked(self, log_prob: np.ndarray) -> np.ndarray:
         """Return `log_prob` (..., trial, time) with NaN where a bin is missing."""
         return np.where(self.valid, log_prob, np.nan)
+
+
+def same_width(a: float, b: float) -> bool:
+    """Return whether bins are equally wide but for the jitter of clocks: to one part in 10,000."""
+    return abs(a - b) <= _JITTER * max(abs(a), abs(b))
 
 
 def lengths(valid: np.ndarray) -> np.ndarray:

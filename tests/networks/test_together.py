@@ -193,6 +193,10 @@ def test_what_cannot_share_a_cell(two, symbols, signal):
     ):
         with pytest.raises(CortseqError, match=words):
             together({"a": two["a"], "b": other})
+    shape = {"track": "signal", "features": []}
+    check_alike({"a": shape | {"bin_width": 0.6000188714}, "b": shape | {"bin_width": 0.6000188690}})
+    with pytest.raises(CortseqError, match="another bin width"):
+        check_alike({"a": shape | {"bin_width": 0.6}, "b": shape | {"bin_width": 0.6002}})
     with pytest.raises(CortseqError, match="different alphabets"):
         together({"a": symbols, "b": songs})
     with pytest.raises(CortseqError, match="two recordings or more"):

@@ -9,7 +9,7 @@ import numpy as np
 
 from cortseq import observations
 from cortseq._lazy import lazy
-from cortseq.data import Data, Params, check_rates
+from cortseq.data import Data, Params, check_rates, same_width
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit, Run
 from cortseq.networks.cell import Cell
@@ -154,9 +154,14 @@ def _check_alike(
 ) -> None:
     mine, theirs = ({**s, "family": m.family} for s, m in ((shape, model), (start.card, start.model)))
     for key, fix in required.items():
-        if mine[key] != theirs[key]:
+        if not alike(key, mine[key], theirs[key]):
             what = re.sub("^n_", "number of ", key).replace("_", " ")
             raise CortseqError(f"{what}: {theirs[key]} {where}", key="start", value=mine[key], fix=fix)
+
+
+def alike(key: str, one: Any, other: Any) -> bool:
+    """Return whether two recordings, or models, have the same of what a cell needs in common."""
+    return same_width(one, other) if key == "bin_width" else bool(one == other)
 
 
 def of_cell(model: Recurrent, bin_width: float) -> frozenset[str]:

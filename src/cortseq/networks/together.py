@@ -92,7 +92,7 @@ def check_alike(shapes: Mapping[str, dict[str, Any]]) -> None:
     first = next(iter(shapes))
     for name, shape in shapes.items():
         for key, fix in _ALIKE.items():
-            if shape[key] != shapes[first][key]:
+            if not parameters.alike(key, shape[key], shapes[first][key]):
                 raise CortseqError(
                     f"{name} and {first} have another {key.replace('_', ' ')}: "
                     f"{shape[key]} and {shapes[first][key]}",

@@ -9,6 +9,7 @@ import numpy as np
 
 from cortseq import recording as rec
 from cortseq._lazy import xr
+from cortseq.data import same_width
 from cortseq.errors import CortseqError
 from cortseq.metrics import METRICS
 from cortseq.models.base import Fit
@@ -114,7 +115,7 @@ def _known(fit: Fit, recording: xr.Dataset) -> xr.Dataset:
     if rec.track(recording) != card["track"]:
         raise CortseqError(f"the fit is for {card['track']}, the recording holds {rec.track(recording)}")
     width = float(recording.attrs["bin_width"])
-    if abs(width - card["bin_width"]) > 1e-9 * width:
+    if not same_width(width, card["bin_width"]):
         raise CortseqError(
             f"the fit is for bins of {card['bin_width'] * 1e3:g} ms",
             key="bin_ms",

@@ -14,6 +14,7 @@ from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.sources.base import Positive, Source
 from cortseq.sources.raw import with_dirt
+from cortseq.sources.trodes import Trodes
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 Unit = Literal["s", "ms", "us"]
@@ -97,6 +98,8 @@ def open_table(file: Path | None, key: str) -> Any:
     for source in sources.registry().values():
         if file.suffix.lower() in source.suffixes and (archive := source.open_arrays(file)) is not None:
             return archive
+    if Trodes.opens(file):
+        return Trodes(file)
     known = sorted({s for c in sources.registry().values() for s in c.suffixes if _opens(c)})
     raise CortseqError(
         "no table is read from this kind of file",
