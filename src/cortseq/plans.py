@@ -49,12 +49,23 @@ def shared(study: Study) -> dict[str, str]:
     return found
 
 
+def _joined(study: Study) -> list[tuple[str, str]]:
+    """Return every variant with a cell that sessions share and that is dissected, with each session."""
+    pairs = []
+    for variant, name in shared(study).items():
+        for dataset in study.together[name].every:
+            found = study.variants(study.datasets[dataset].track, dataset)
+            pairs += [(variant, dataset)] if found[variant].model.has_flow else []
+    return pairs
+
+
 def whole(study: Study) -> Facts:
     """Return what is known of the study as a whole."""
     return Facts(
         carried=tuple(carried(study)),
         widths=tuple(entries.widths(study.datasets)),
         shared=tuple(shared(study)),
+        joined=tuple(_joined(study)),
     )
 
 

@@ -28,6 +28,7 @@ PATHS = {
     "exports": "predictions/{dataset}/{variant}/fold{fold}.csv",
     "dynamics": "dynamics/{dataset}/{variant}/fold{fold}.zarr.zip",
     "dynamics_tables": "dynamics/{dataset}/{variant}/fold{fold}.csv",
+    "shared_dynamics": "dynamics/{dataset}/{variant}/fold{fold}.zarr.zip",  # of all sessions with one cell
     "controls": "controls/{dataset}/{variant}.zarr.zip",
     "refits": "refits/{dataset}/{variant}/{draw}.csv",
     "forecasts": "forecasts/{dataset}/{model}/fold{fold}.zarr.zip",
@@ -57,7 +58,8 @@ EVIDENCE = ("cards", "scores", *TASKS, "dynamics_tables")  # what claims rest on
 class Facts:
     """What is known of a recording and its models before anything is computed.
 
-    The facts of the whole study have no `dataset`; only `carried`, `shared` and `widths` are theirs.
+    The facts of the whole study have no `dataset`; only `carried`, `shared`, `joined` and
+    `widths` are theirs.
     """
 
     dataset: str = ""
@@ -76,6 +78,7 @@ class Facts:
     saturating: bool = False  # some dissected network has tanh units
     carried: tuple[str, ...] = ()  # variants that learn the sessions of a sequence one after another
     shared: tuple[str, ...] = ()  # variants that are fitted across sessions with one cell
+    joined: tuple[tuple[str, str], ...] = ()  # such a variant that is dissected, and each of its sessions
     widths: tuple[str, ...] = ()  # entries of recordings that are cut into bins of several widths
 
 
@@ -88,7 +91,7 @@ def path(out: str, product: str, **wildcards: Any) -> str:
 
 
 def keys(product: str, facts: Facts) -> list[dict[str, Any]]:
-    """Return the wildcards (without `dataset`) of every file of a product of a recording or study."""
+    """Return the wildcards of every file of a product of a recording, without `dataset`, or of the study."""
     pattern, folds = PATHS[product], range(facts.folds)
     if product in TASKS:
         return [{"model": model, "fold": fold} for model in facts.tasks.get(product, ()) for fold in folds]
@@ -96,6 +99,8 @@ def keys(product: str, facts: Facts) -> list[dict[str, Any]]:
         return [{"fold": fold} for fold in folds if not TRACKS[facts.track].has_labels]
     if product == "forgetting":
         return [{"variant": variant} for variant in facts.carried]
+    if product == "shared_dynamics":
+        return [{"variant": variant, "dataset": dataset, "fold": 0} for variant, dataset in facts.joined]
     if "{variant}" not in pattern:
         return [{}]
     if product in ("fits", "scores"):
@@ -112,7 +117,7 @@ def labels(product: str, facts: Facts) -> list[tuple[Any, ...]]:
 
 def files(out: str, product: str, facts: Facts) -> list[str]:
     """Return the paths of a product of one recording (or of the study), in the order of `keys`."""
-    return [path(out, product, dataset=facts.dataset, **key) for key in keys(product, facts)]
+    return [path(out, product, **({"dataset": facts.dataset} | key)) for key in keys(product, facts)]
 
 
 class Products:

@@ -10,7 +10,7 @@ from cortseq.dynamics.chaos import (
     twin_divergence,
 )
 from cortseq.dynamics.decoding import SilentMemory, decode_cue, decode_past, silent_memory
-from cortseq.dynamics.dimension import corrected_participation_ratio, participation_ratio
+from cortseq.dynamics.dimension import alignment, corrected_participation_ratio, participation_ratio
 from cortseq.dynamics.driven import Driven, driven
 from cortseq.dynamics.echo_state import (
     EchoState,
@@ -77,6 +77,7 @@ __all__ = [
     "TransientGrowth",
     "TwinDivergence",
     "against_seeds",
+    "alignment",
     "balance",
     "balance_of_fit",
     "batched",

@@ -60,3 +60,31 @@ def corrected_participation_ratio(
     square += d.sum() ** 2 - 2 * np.trace(s) * d.sum()
     squared += np.sum(d**2) - 2 * np.sum(np.diagonal(s) * d)
     return float(square / squared) if squared > 0 and square > 0 else float("nan")
+
+
+def alignment(of: ArrayLike, along: ArrayLike, share: float = 0.95) -> float:
+    """Return how much of the variance of one set of states lies where another set varies, 0 to 1.
+
+    With the k leading eigenvectors D of the covariance of `along`, as many as hold `share` of its variance,
+    and the covariance C of `of`: tr(D' C D) over the sum of the k largest eigenvalues of C. 1: the k
+    dimensions are the same; k / d on average for random directions. Elsayed et al. 2016, Nat Commun 7:13239.
+
+    Parameters
+    ----------
+    of, along : (n, d) and (m, d) states; rows with NaN are left out.
+
+    Returns
+    -------
+    NaN where one of them does not vary.
+    """
+    covariances = []
+    for states in (of, along):
+        x = np.asarray(states, dtype=np.float64)
+        covariances.append(np.atleast_2d(np.cov(x[np.isfinite(x).all(1)], rowvar=False)))
+    values, vectors = np.linalg.eigh(covariances[1])
+    own = np.linalg.eigvalsh(covariances[0])[::-1]
+    if not own[0] > 0 or not values[-1] > 0:
+        return float("nan")
+    k = int(np.searchsorted(values[::-1].cumsum(), share * values.sum())) + 1
+    plane = vectors[:, ::-1][:, :k]
+    return float(np.trace(plane.T @ covariances[0] @ plane) / own[:k].sum())

@@ -197,4 +197,12 @@ FAULTS = [
         "The response to a pulse is that of the last lag.",
         "pulses", '("pulse_gain", np.max)', '("pulse_gain", lambda curve: curve[-1])', ("test_pulses.py",),
     ),
+    Fault(
+        "Alignment is over all of the variance, not what so many dimensions could hold.",
+        "alignment", "own[:k].sum()", "own.sum()", ("test_shared_states.py",),
+    ),
+    Fault(
+        "The states of a shared cell hold what a skip connection carries along.",
+        "_of_the_cell", 'one.sizes["dim"] - one.sizes["feature"]', 'one.sizes["dim"]', ("test_shared_states.py",),
+    ),
 ]  # fmt: skip
