@@ -22,8 +22,8 @@ from cortseq import models, store
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.models.base import Model
-from cortseq.scoring.statistics import LEVEL, PairedDifference
-from cortseq.scoring.units import paired_difference
+from cortseq.scoring import blocks
+from cortseq.scoring.statistics import LEVEL, PairedDifference, paired
 
 UNITS, BINS, WIDTH = 6, 30, 0.02
 
@@ -64,7 +64,10 @@ def other_input(recording: xr.Dataset, seed: int) -> xr.Dataset:
 
 @dataclass(frozen=True)
 class Case:
-    """What is compared: `both` over `one`, fitted with `members`; `blind`: `one` sees another useless input."""
+    """What is compared: `both` over `one`, fitted with `members`.
+
+    blind : `one` sees the past and another useless input. folds : training sets; 1: half of the trials.
+    """
 
     what: str
     which: str
@@ -73,23 +76,28 @@ class Case:
     one: Model
     members: int = 1
     blind: bool = False
+    folds: int = 1
 
     def difference(self, trials: int, seed: int) -> PairedDifference:
-        """On `trials` test trials; of as many others a sixth is validation."""
+        """On `trials` test trials of twice as many, or on all of them, a fold each."""
         recording = self.draw(seed, 2 * trials)
-        train, valid, test = range(5 * trials // 6), range(5 * trials // 6, trials), range(trials, 2 * trials)
         given = (recording, other_input(recording, seed) if self.blind else recording)
+        tests = np.array_split(np.random.default_rng(seed).permutation(2 * trials), max(self.folds, 2))
+        tests = [np.sort(test) for test in tests][: self.folds]
         scores = [
-            np.nansum(
-                model.fit(seen, train, valid, members=self.members, seed=seed, progress=_quiet).log_prob(
-                    seen, test
-                ),
-                -1,
-            )
+            np.concatenate([self._scores(model, seen, test, seed) for test in tests], axis=1)
             for model, seen in zip((self.both, self.one), given, strict=True)
         ]
-        events = Data.of(recording, test).n_events().sum(1).astype(float)
-        return paired_difference(*scores, events, 1000, seed)
+        events = Data.of(recording, np.concatenate(tests)).n_events().sum(1).astype(float)
+        place = blocks.place(tests, False)
+        return paired(*scores, events, 1000, seed, **place).per(float(np.log(2)))
+
+    def _scores(self, model: Model, seen: xr.Dataset, test: np.ndarray, seed: int) -> np.ndarray:
+        """Nats (member, trial); of the other trials a sixth is validation."""
+        rest = np.setdiff1d(np.arange(seen.sizes["trial"]), test)
+        train, valid = rest[: 5 * len(rest) // 6], rest[5 * len(rest) // 6 :]
+        fit = model.fit(seen, train, valid, members=self.members, seed=seed, progress=_quiet)
+        return np.nansum(fit.log_prob(seen, test), -1)
 
 
 def _quiet(*_) -> None:
@@ -110,6 +118,7 @@ def cases(epochs: int) -> list[Case]:
         Case("history given inputs", "regressions", driven, regression, encoding),
         Case(inputs, "regressions", coupled, regression, next(unseeing)),
         Case(useless, "regressions", coupled, regression, regression, blind=True),
+        Case(useless, "regressions, five folds", coupled, regression, regression, blind=True, folds=5),
         Case("history given inputs", "networks over a regression", driven, network, encoding, 3),
         Case(inputs, "networks", coupled, network, next(unseeing), 3),
         Case(useless, "networks", coupled, network, network, 3, blind=True),
@@ -122,7 +131,8 @@ def measure(repetitions: int, trials: int, epochs: int) -> list[Measured]:
     for case in cases(epochs):
         found = [case.difference(trials, seed) for seed in range(repetitions)]
         mean = np.mean([f.estimate for f in found])
-        setting = f"{case.which}, {trials} test trials, mean {mean:+.4f} bits/spike"
+        n = trials * (1 + (case.folds > 1))
+        setting = f"{case.which}, {n} test trials, mean {mean:+.4f} bits/spike"
         shown, gains = (
             np.array(x) for x in zip(*((f.p_value < LEVEL, f.estimate > 0) for f in found), strict=True)
         )
