@@ -358,6 +358,22 @@ def test_words_interval_and_p_of_free_runs_agree_after_the_correction(table):
     assert among.p == pytest.approx(11 * ttest_1samp(gap, 0.1).pvalue) and "Bonferroni" in among.test
 
 
+def test_free_runs_that_run_away_are_said_to():
+    """Mean counts that are further off than silence, which is off by their size."""
+    table = pd.DataFrame(
+        [
+            {"member": m, "statistic": statistic, "measure": "error", "value": value, "ruler": 0.03}
+            for statistic, values in {"mean counts": [0.04, 52.4, 160.1], "PSTH": [3.0, 3.0, 3.0]}.items()
+            for m, value in enumerate(values)
+        ]
+    )
+    assert members._away(table) == (
+        " They run away in 2 of 3 members: mean counts are off by 52.4 to 160 times their size."
+    )
+    assert members._away(table[table["member"] == 0]) == ""
+    assert "1 of 2 members: mean counts are off by 52.4 times" in members._away(table[table["member"] < 2])
+
+
 def test_the_number_of_undecided_free_runs_is_the_one_that_is_unclear(table):
     """A mean gap of .05 is shown to be below .1; one of .03 that varies is not, and is the one shown."""
     tight, loose = [0.05, 0.051, 0.049, 0.05, 0.05], [0.3, -0.2, 0.1, 0.25, -0.3]

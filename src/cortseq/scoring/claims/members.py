@@ -236,10 +236,24 @@ def free(found: Evidence, row: dict[str, Any]) -> Claim:
         test += "; interval and p: Bonferroni over these" * (n > 1)
         answer = NO if low > NEAR_RULER else UNDECIDED
     settle = more_evidence(row) if answer == UNDECIDED else ""
-    said = _FREE[answer].format(name, NEAR_RULER, worst=worst)
+    said = _FREE[answer].format(name, NEAR_RULER, worst=worst) + _away(found.generation)
     return Claim(
         question, answer, said, name, mean, low, high, f"gap in {worst}", test, p, detectable, settle
     )
+
+
+def _away(generation: pd.DataFrame) -> str:
+    """Return in how many members activity runs away, as a sentence; "" where it does in none.
+
+    That is where mean counts are further from the recorded ones than silence would be.
+    """
+    counts = (generation["statistic"] == "mean counts") & (generation["measure"] == "error")
+    off = generation[counts].groupby("member")["value"].mean()
+    away = off[off > 1]
+    if away.empty:
+        return ""
+    size = f"{away.min():.3g} to {away.max():.3g} times" if len(away) > 1 else f"{away.iloc[0]:.3g} times"
+    return f" They run away in {len(away)} of {len(off)} members: mean counts are off by {size} their size."
 
 
 def _not_below(values: np.ndarray, bound: float) -> float:
