@@ -9,6 +9,7 @@ from layouts import KINDS, LAYOUTS, LENGTH, N_TRIALS, STARTS, cut, joined
 
 from cortseq import cli, pairing, preprocess, study
 from cortseq.errors import CortseqError
+from cortseq.sources import asked
 
 
 def begun(folder: Path, *files: str):
@@ -140,3 +141,31 @@ def test_an_address_that_nothing_streams_is_one_line(capsys, tmp_path):
         from cortseq import outline
 
         outline.study(["http://127.0.0.1:9/x.csv"], tmp_path / "x.yaml")
+
+
+def test_inputs_are_proposed_and_work_where_they_are_taken(tmp_path):
+    """Times within trials, labels and numbers of them; outcomes are not, nor is a number of each row."""
+    times, units = joined()
+    pd.DataFrame({"unit": units, "time": times}).to_csv(tmp_path / "x.csv", index=False)
+    side = np.resize(["left", "right"], N_TRIALS)
+    columns = {
+        "start": STARTS, "stop": STARTS + LENGTH, "cue": STARTS + LENGTH / 2, "side": side,
+        "contrast": np.resize([0.1, 0.5], N_TRIALS), "choice": side[::-1], "number": np.arange(N_TRIALS),
+    }  # fmt: skip
+    pd.DataFrame(columns).to_csv(tmp_path / "t.csv", index=False)
+    begun(tmp_path, "x.csv", "t.csv")
+    file = tmp_path / "studies/mine.yaml"
+    text = file.read_text()
+    assert "# inputs:  # GUESS: what models may see of the animal" in text
+    for line in ("cue: {event: cue}", "side: {label: side}", "contrast: {value: contrast}"):
+        assert f"    #   {line}" in text
+    assert "event: choice" not in text and "label: choice" not in text and "number" not in text
+    begin = text.index("    # inputs:")
+    taken = text[:begin] + text[begin:].replace("    # inputs:", "    inputs:").replace("    #   ", "      ")
+    file.write_text(taken)
+    source = study.read(file).datasets["x"]
+    found = preprocess.judged(asked.read(source, Path(source.path), 0), source)
+    names = [str(name) for name in found["input"].values]
+    assert names[0] == "cue" and set(names) == {"cue", "side=left", "side=right", "contrast"}
+    at = found["inputs"].values[0, :, 0].nonzero()[0]
+    assert found["time"].values[at] == pytest.approx([LENGTH / 2], abs=0.02)

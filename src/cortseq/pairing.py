@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cortseq import proposing
+from cortseq.entries import slug
 from cortseq.errors import CortseqError
 from cortseq.observations import TRACKS
 from cortseq.proposing import Draft
@@ -22,6 +23,7 @@ _UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "msec": "ms", "us": 
 _NUMBERED = {"frame", "frames", "sample", "samples", "index", "indices", "idx"}  # such columns are no times
 _LEAST, _KINDS = 4, 20  # rows of a table of trials; different values of a column that is kept as a covariate
 _LARGEST = 64_000_000  # bytes of a table of trials
+_WITHIN = 0.8  # share of the times of an event that lie in their trials
 _LONGEST = 5.0  # s, of a trial whose end no column says
 
 
@@ -124,7 +126,25 @@ def _proposals(spikes: Draft, trials: dict[str, Any], times: np.ndarray) -> Iter
             shortest = float(np.diff(np.sort(starts)).min()) * SECONDS[unit]
             keys["window_ms"] = [0.0, float(f"{1e3 * min(shortest, _LONGEST):.6g}")]
             notes["window_ms"] = "GUESS: from each start to the next, no column says where trials end"
-        yield Proposal({**keys, "trials": table}, notes)
+        yield Proposal({**keys, "trials": table}, notes, inputs=_events(trials))
+
+
+def _events(trials: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the columns of a table that hold a time within each trial, as inputs that models might see."""
+    if "stop" not in trials:
+        return {}
+    table = open_table(Path(trials["path"]), "trials.path")
+    start, stop = (table.squeezed(trials[end], f"trials.{end}").astype(float) for end in ("start", "stop"))
+    found = {}
+    for name in table.keys:
+        values = table.squeezed(name, "trials")
+        if name in (trials["start"], trials["stop"]) or values.dtype.kind not in "iuf":
+            continue
+        known = np.isfinite(values)
+        inside = (values >= start) & (values <= stop) & (values != start)
+        if known.any() and inside[known].mean() > _WITHIN:
+            found[slug(name)] = {"event": name}
+    return found
 
 
 def _share(starts: np.ndarray, times: np.ndarray) -> float:

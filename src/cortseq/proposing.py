@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from cortseq import preprocess, splits
+from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.entries import fault, slug
 from cortseq.errors import CortseqError
@@ -24,6 +25,7 @@ from cortseq.sources.base import Proposal, Source
 from cortseq.sources.guesses import window_for
 
 _LABELS = 50  # labels per window of one long sequence
+_MOST_INPUTS, _MOST_VALUES = 8, 20  # inputs that are proposed, and values that a label may have
 
 
 @dataclass
@@ -158,9 +160,24 @@ def settled(path: Path | str, proposal: Proposal) -> Draft:
     recording = preprocess.judged(raw, source)
     splits.split(recording, splits.Deal(seed=0, folds=1), source, "dataset")
     name = slug(PurePosixPath(urlsplit(path).path if isinstance(path, str) else path).name.split(".")[0])
-    return Draft(
-        name if name[:1].isalpha() else f"d_{name}".rstrip("_"), entry, notes, recording, proposal.inputs
-    )
+    inputs = dict([*proposal.inputs.items(), *_seen(recording, entry).items()][:_MOST_INPUTS])
+    return Draft(name if name[:1].isalpha() else f"d_{name}".rstrip("_"), entry, notes, recording, inputs)
+
+
+def _seen(recording: xr.Dataset, entry: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the covariates of a recording as what models might see of them; outcomes never are."""
+    found: dict[str, dict[str, str]] = {}
+    for name in recording.attrs["covariates"]:
+        key, values = entry.get("covariates", {}).get(name, name), recording[name].values
+        if rec.is_outcome(recording, name) or rec.is_outcome(recording, key):
+            continue
+        if values.ndim == 2:
+            found[slug(name)] = {"series": key}
+        elif values.dtype.kind in "iuf":
+            found[slug(name)] = {"value": key}
+        elif len(np.unique(values.astype(str))) <= _MOST_VALUES:
+            found[slug(name)] = {"label": key}
+    return found
 
 
 def typed(entry: dict[str, Any]) -> Source:
