@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from layouts import KINDS, LAYOUTS, LENGTH, N_TRIALS, STARTS, cut, joined
 
-from cortseq import cli, pairing, preprocess, study
+from cortseq import cli, entries, pairing, preprocess, study
 from cortseq.errors import CortseqError
 from cortseq.sources import asked
 
@@ -169,3 +169,19 @@ def test_inputs_are_proposed_and_work_where_they_are_taken(tmp_path):
     assert names[0] == "cue" and set(names) == {"cue", "side=left", "side=right", "contrast"}
     at = found["inputs"].values[0, :, 0].nonzero()[0]
     assert found["time"].values[at] == pytest.approx([LENGTH / 2], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("lorenz63_on0.05.npz", "lorenz63_on0.05"),
+        ("sub-1_ses-2.nwb", "sub-1_ses-2"),
+        ("a.nwb.zarr", "a"),
+        ("b.zarr.zip", "b"),
+        ("bird.not.mat", "bird"),
+        ("session", "session"),
+        ("v1.2_run", "v1.2_run"),
+    ],
+)
+def test_names_of_datasets_keep_the_dots_of_numbers(file, name):
+    assert entries.stem(file) == name

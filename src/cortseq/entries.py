@@ -114,9 +114,14 @@ def widths(datasets: Iterable[str]) -> dict[str, list[str]]:
     return {base: names for base, names in found.items() if len(names) > 1}
 
 
-def slug(stem: str) -> str:
+def slug(name: str) -> str:
     """Return a name that a study can have, made of a file's name: lower case, `_` for all else."""
-    return re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def stem(name: str) -> str:
+    """Return the name of a file up to the first dot before a letter: other dots are of numbers."""
+    return re.split(r"\.(?=[A-Za-z])", name)[0]
 
 
 def _places(content: dict[str, Any], folder: Path | None) -> list[Path]:
@@ -142,7 +147,7 @@ def _per_file(name: Any, entry: Any, places: list[Path], file: Any) -> dict[Any,
         )
     found: dict[Any, Any] = {}
     for each in files:
-        own = slug(each.name.split(".")[0])
+        own = slug(stem(each.name))
         own = own if own[:1].isalpha() else f"{name}_{own}"
         if own in found:
             raise CortseqError(

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from cortseq import preprocess, splits
 from cortseq import recording as rec
 from cortseq._lazy import xr
-from cortseq.entries import fault, slug
+from cortseq.entries import fault, slug, stem
 from cortseq.errors import CortseqError
 from cortseq.sources import registry
 from cortseq.sources.base import Proposal, Source
@@ -159,7 +159,7 @@ def settled(path: Path | str, proposal: Proposal) -> Draft:
     source = typed(entry)
     recording = preprocess.judged(raw, source)
     splits.split(recording, splits.Deal(seed=0, folds=1), source, "dataset")
-    name = slug(PurePosixPath(urlsplit(path).path if isinstance(path, str) else path).name.split(".")[0])
+    name = slug(stem(PurePosixPath(urlsplit(path).path if isinstance(path, str) else path).name))
     inputs = dict([*proposal.inputs.items(), *_seen(recording, entry).items()][:_MOST_INPUTS])
     return Draft(name if name[:1].isalpha() else f"d_{name}".rstrip("_"), entry, notes, recording, inputs)
 
