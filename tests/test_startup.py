@@ -135,3 +135,14 @@ def test_conclude(tmp_path):
     words, names = said(MAKE, json.dumps(made), SCRIPTS, folder=tmp_path)
     assert words == "1 1" and (tmp_path / "complete").is_file()
     assert not names & ((ARRAYS | COMPILED) - TABLES)
+
+
+def test_the_command_as_a_module_says_its_version():
+    import cortseq
+
+    for asked in (
+        ["-m", "cortseq", "--version"],
+        ["-c", "from cortseq.cli import main; main(['--version'])"],
+    ):
+        ran = subprocess.run([sys.executable, *asked], capture_output=True, text=True, check=True)
+        assert ran.stdout == f"cortseq {cortseq.__version__}\n"

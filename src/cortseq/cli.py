@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from cortseq import plugins
+from cortseq import __version__, plugins
 from cortseq.errors import CortseqError, about
 
 
@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cortseq", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"cortseq {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     outside = argparse.ArgumentParser(add_help=False)
     outside.add_argument(
@@ -120,7 +121,7 @@ def _inspect(given: argparse.Namespace) -> int:
 def _new(given: argparse.Namespace) -> int:
     from cortseq import entries, outline, study
 
-    out = given.out or Path(f"{entries.slug(Path(given.files[0]).name.split('.')[0]) or 'study'}.yaml")
+    out = given.out or Path(f"{entries.slug(entries.stem(Path(given.files[0]).name)) or 'study'}.yaml")
     if out.exists():
         raise CortseqError(
             "is there already and is not overwritten", file=out, key="-o", fix="name another file"
