@@ -85,6 +85,7 @@ def render(
     remarks: dict[str, list[str]] | None = None,
     claims: pd.DataFrame | None = None,
     pooled: pd.DataFrame | None = None,
+    explained: dict[str, str] | None = None,
 ) -> str:
     """Return the report as one page of HTML.
 
@@ -102,8 +103,10 @@ def render(
     remarks : sentences that stand above the comparison of a recording.
     claims : claims.csv.
     pooled : sessions.csv.
+    explained : by recording what inputs and the past explain, for the first lines of the page.
     """
     summary = words.summary(comparison)
+    summary += [f"{name}: {said}" for name, said in (explained or {}).items() if said]
     comparison, _ = failures.split(comparison)
     drawn = [f | {"svg": inline(f["svg"], f["name"])} for f in figures]
     datasets = [

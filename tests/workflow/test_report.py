@@ -559,7 +559,9 @@ def page(table):
     return _page(table)
 
 
-def _page(table: pd.DataFrame, folds: int = 2, lines: pd.DataFrame | None = None, pooled=None) -> str:
+def _page(
+    table: pd.DataFrame, folds: int = 2, lines: pd.DataFrame | None = None, pooled=None, explained=None
+) -> str:
     audits = {
         "audits": [
             {"name": "overlap", "passed": True, "detail": "no trial twice", "stopping": True},
@@ -592,7 +594,17 @@ def _page(table: pd.DataFrame, folds: int = 2, lines: pd.DataFrame | None = None
         {"ring": {"rate": DYNAMICS}},
         claims=lines,
         pooled=pooled,
+        explained=explained,
     )
+
+
+def test_what_inputs_explain_is_among_the_first_lines(table):
+    """Of the recordings that have inputs, in the box above all figures."""
+    said = "Inputs alone (encoding) explain 0.2 bits/spike. Given the inputs, the past adds 0.1."
+    page = _page(table, explained={"ring": said, "song": "", "wave": ""})
+    box = page[page.index('<div class="summary">') : page.index("<figure>")]
+    assert f"ring: {said}" in box and "song: </p>" not in box
+    assert box.count("<p>") == 4  # three headlines, and this
 
 
 def test_claims_on_the_page(table):

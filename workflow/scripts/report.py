@@ -18,7 +18,7 @@ with job(snakemake):
         iter(files.quality),
     )
     four, pooled = store.read_table(files.corners), store.read_table(files.together)
-    recordings, audits, dynamics, remarks = {}, {}, {}, {}
+    recordings, audits, dynamics, remarks, explained = {}, {}, {}, {}, {}
     for dataset, *paths in zip(params.datasets, files.trials, files.splits, files.audits):
         trials, manifest, audit = paths
         split = store.read_json(manifest)
@@ -35,10 +35,8 @@ with job(snakemake):
         rows = base.without_averages(comparison[comparison["dataset"] == dataset])
         observation, network = recordings[dataset]["observation"], next(iter(best), "")
         told = rows, observation, scales, fits, network, bool(split["continuous"])
-        remarks[dataset] = report.remarks(*told)
-        explained = corners.sentence(four[four["dataset"] == dataset])
-        said = together.sentences(pooled, dataset)
-        remarks[dataset] = [*([explained] if explained else []), *said, *remarks[dataset]]
+        remarks[dataset] = [*together.sentences(pooled, dataset), *report.remarks(*told)]
+        explained[dataset] = corners.sentence(four[four["dataset"] == dataset])
     drawn = [(f, svg) for f, svg in zip(params.figures, files.figures) if not store.failure(svg)]
     smoothed = [(d, f) for d, f in zip(params.smoothed, files.cosmoothing) if not store.failure(f)]
     page = report.render(
@@ -56,6 +54,7 @@ with job(snakemake):
         remarks,
         store.read_table(files.claims[0]),
         store.read_table(files.sessions),
+        explained,
     )
     store.write_text(page, snakemake.output.page)
     store.write_table(failed, snakemake.output.failures)
