@@ -76,7 +76,7 @@ def test_lines_of_the_table_and_the_figure(counts):
     gain = table.loc["response to a pulse of the input that moves most"]
     assert gain["value"] == pytest.approx(float(found["pulse_gain"].mean())) and gain["map"] == "open"
     assert gain["interval"] == "members and 10 groups of trials"
-    assert table.loc["it lasts (to 1/e; at most 30)", "unit"] == "bins"
+    assert table.loc["a pulse of that input lasts (to 1/e; at most 30)", "unit"] == "bins"
     fig, drawn = figure.draw({"rate": found})
     assert len(drawn) == found["pulse"].size and set(drawn["input"]) == {"speed", "cue"}
     one = drawn[(drawn["input"] == "cue") & (drawn["member"] == 2)].sort_values("lag")["response"]

@@ -194,7 +194,7 @@ QUANTITIES = (
         left_out=True,
     ),
     Quantity(
-        f"it lasts (to 1/e; at most {PULSE_STEPS})",
+        f"a pulse of that input lasts (to 1/e; at most {PULSE_STEPS})",
         "bins",
         "open",
         "size",
