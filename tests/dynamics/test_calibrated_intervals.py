@@ -11,6 +11,8 @@ from cortseq.dynamics import calibration, henrici, numerical_abscissa, quantitie
 from cortseq.dynamics.laboratory import open_loop
 from cortseq.matrices import spectral_radius
 
+BOTH = np.resize([1, -1], 39)  # errors to both sides
+
 
 def table(value, low, high, quantity="participation ratio", verdict="identified"):
     row = {"quantity": quantity, "value": value, "low": low, "high": high, "interval": "members"}
@@ -22,10 +24,14 @@ def refits(misses, quantity="participation ratio"):
 
 
 def test_the_interval_reaches_as_far_as_95_of_100_refits_missed():
-    (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits(np.arange(1, 21) / 10)).to_dict("records")
+    (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits(BOTH[:20] * np.arange(1, 21) / 10)).to_dict(
+        "records"
+    )
     assert (row["low"], row["high"]) == pytest.approx((3.0, 7.0))  # the 20th of 20: ceil(.95 * 21)
     assert row["interval"] == "calibrated by 20 refits"
-    (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits(-np.arange(1, 40) / 10)).to_dict("records")
+    (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits(BOTH * np.arange(1, 40) / 10)).to_dict(
+        "records"
+    )
     assert (row["low"], row["high"]) == pytest.approx((1.2, 8.8))  # the 38th of 39
 
 
@@ -63,7 +69,14 @@ def test_an_interval_has_no_end_where_refits_all_err_to_one_side():
     assert (row["low"], row["high"]) == (-np.inf, pytest.approx(-0.9)) and row["verdict"] == "identified"
     (row,) = calibration.calibrated(table(-1.0, -1.1, -0.9, name), refits(errors, name)).to_dict("records")
     assert row["verdict"] == "not identifiable: the interval holds 0"
-    scattered = errors * np.resize([1, -1], 19)
+    small = 0.5 + 0.1 * np.linspace(-1, 1, 19)  # to one side, but a sixth of the truth
+    (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits(small)).to_dict("records")
+    assert (row["low"], row["high"]) == pytest.approx((4.4, 5.6)) and row["verdict"] == "identified"
+    (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits([-1.0, *errors])).to_dict("records")
+    assert row["low"] == 0  # nineteen of twenty
+    (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits([-1.0] * 3 + [*errors])).to_dict("records")
+    assert row["low"] > 0  # nineteen of twenty-two
+    scattered = errors * BOTH[:19]
     (row,) = calibration.calibrated(table(5.0, 4.9, 5.1), refits(scattered)).to_dict("records")
     assert (row["low"], row["high"]) == pytest.approx((3.9, 6.1)) and row["verdict"] == "identified"
 

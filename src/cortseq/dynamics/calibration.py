@@ -18,8 +18,7 @@ from cortseq.dynamics.quantities import QUANTITIES
 
 FEWEST = 19  # refits, whose largest miss is exceeded by another in 5 % of the cases
 LEVEL = 0.95
-ONE_SIDED = 2.0  # standard deviations over refits, beyond which their mean error is one that all make
-_ROUNDING = 1e-9  # of errors that are the same in all refits
+ONE_SIDED, LARGE = 0.9, summary.AGREE  # share of refits that err to one side, and their mean error of a truth
 _OF_A_GENERATOR = ("true_rates", "ceiling")
 
 
@@ -88,9 +87,9 @@ def calibrated(table: pd.DataFrame, refits: Sequence[pd.DataFrame]) -> pd.DataFr
     smallest of the n distances between truth and value in the refits; none becomes narrower. A line that
     fewer than 19 refits have keeps its interval. A sign whose calibrated interval holds 0 is not identified.
 
-    Where nearly all refits err to one side (their mean error is beyond two standard deviations), what is
-    fitted is not what drew the recording but some way towards something else, and how far the truth lies on
-    the other side refits cannot tell: the interval has no end there, and a size is not identified.
+    Where nine of ten refits err to one side, by more than a quarter of the truth on average, what is fitted
+    lies some way from what drew the recording, and how far the truth of the recording lies on the other side
+    refits cannot tell: the interval has no end there, and a size is not identified.
     Weights and norms of Jacobians keep theirs, too, and the line says so: they depend on the coordinates of
     the state, so that no value of the recording is there to be held (`Quantity.of_coordinates`).
 
@@ -98,30 +97,30 @@ def calibrated(table: pd.DataFrame, refits: Sequence[pd.DataFrame]) -> pd.DataFr
     ----------
     refits : tables of `refit`.
     """
-    together = pd.concat(refits, ignore_index=True)
-    errors = (together["value"] - together["truth"]).groupby(together["quantity"])
     by_name = {quantity.name: quantity for quantity in QUANTITIES}
+    known = dict(list(pd.concat(refits, ignore_index=True).groupby("quantity")))
     rows = [
-        _widened(row, by_name[row["quantity"]], errors.get_group(row["quantity"]).to_numpy())
-        if row["quantity"] in by_name and row["quantity"] in errors.groups
+        _widened(row, by_name[row["quantity"]], known[row["quantity"]])
+        if row["quantity"] in by_name and row["quantity"] in known
         else row
         for row in table.to_dict("records")
     ]
     return pd.DataFrame(rows, columns=table.columns)
 
 
-def _widened(row: dict[str, Any], quantity: Any, errors: np.ndarray) -> dict[str, Any]:
-    """Return a line with its calibrated interval; `errors` (refit,): what was found less what is true."""
+def _widened(row: dict[str, Any], quantity: Any, refits: pd.DataFrame) -> dict[str, Any]:
+    """Return a line with its calibrated interval; `refits`: the truth of each and the value it found."""
     if quantity.of_coordinates and row["interval"]:
         return row | {"interval": f"{row['interval']}; not calibrated: it depends on the coordinates"}
-    errors = errors[np.isfinite(errors)]
-    n = len(errors)
+    truth, value = refits["truth"].to_numpy(float), refits["value"].to_numpy(float)
+    fine = np.isfinite(truth) & np.isfinite(value)
+    errors, n = (value - truth)[fine], int(fine.sum())
     if n < FEWEST or not np.isfinite([row["value"], row["low"]]).all():
         return row
     half = np.sort(np.abs(errors))[int(np.ceil(LEVEL * (n + 1))) - 1]
     low, high = min(row["low"], row["value"] - half), max(row["high"], row["value"] + half)
     verdict, how = row["verdict"], f"calibrated by {n} refits"
-    if side := _side(errors):
+    if side := _side(errors, float(np.abs(truth[fine]).mean())):
         low, high = (-np.inf, high) if side > 0 else (low, np.inf)
         way, end = ("high", "lower") if side > 0 else ("low", "upper")
         how += f", which come out too {way}: no {end} end"
@@ -134,7 +133,9 @@ def _widened(row: dict[str, Any], quantity: Any, errors: np.ndarray) -> dict[str
     return row | {"low": low, "high": high, "verdict": verdict, "interval": how}
 
 
-def _side(errors: np.ndarray) -> int:
-    """Return 1 or -1 where nearly all errors (refit,) are above or below 0, else 0."""
-    mean, sd = errors.mean(), errors.std(ddof=1)
-    return int(np.sign(mean)) if abs(mean) > ONE_SIDED * sd + _ROUNDING else 0
+def _side(errors: np.ndarray, size: float) -> int:
+    """Return 1 or -1 where nearly all errors (refit,) are above or below 0 and large for a `size`; else 0."""
+    for side in (1, -1):
+        if (side * errors > 0).mean() >= ONE_SIDED and abs(errors.mean()) > LARGE * size:
+            return side
+    return 0
