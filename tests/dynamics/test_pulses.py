@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
-from untrained import untrained
+from untrained import every_recurrent, untrained
 
 from cortseq import models
 from cortseq.dynamics import laboratory, summary
@@ -23,26 +23,38 @@ def under(recording, seed=0):
     return recording.assign(inputs=(("trial", "time", "input"), u)).assign_coords(input=["speed", "cue"])
 
 
-def test_the_response_is_the_difference_of_predictions_of_two_recordings(counts, monkeypatch):
+@pytest.mark.parametrize(
+    ("model", "track"),
+    [
+        (models.Lstm(hidden=5, epochs=1), "counts"),
+        (models.Rate(hidden=5, epochs=1), "signal"),  # with a skip connection from the last bin
+        (models.Rate(hidden=5, epochs=1), "symbols"),
+    ],
+    ids=["counts", "signal", "symbols"],
+)
+def test_the_response_is_the_difference_of_predictions_of_two_recordings(model, track, request, monkeypatch):
     """With one input of one bin raised in the recording itself: by its sd, or by an event."""
     monkeypatch.setattr(pulses, "_PULSES", 10_000)  # every bin
-    recording = under(counts)
-    fit = models.Lstm(hidden=5, epochs=1).fit(recording, range(20), range(20, 28), members=2, seed=3)
+    recording = under(request.getfixturevalue(track))
+    recording = recording.isel(trial=np.flatnonzero(recording["valid"].values.sum(1) >= 8))
+    n = recording.sizes["trial"]
+    train, valid, test = range(n - 15), range(n - 15, n - 10), np.arange(n - 10, n)
+    fit = model.fit(recording, train, valid, members=2, seed=3)
     sd = np.array(fit.card["input_scale"]["sd"])
     assert sd[0] > 1 and sd[1] == 1
-    subject = laboratory.Subject(fit, recording, np.arange(28), TEST)
+    subject = laboratory.Subject(fit, recording, np.arange(n - 15), test)
     found = pulses.pulses(subject, {"expected_spread": xr.DataArray([1.0, 2.0])})[0]["pulse"][1]
-    n_time, n_lags = recording.sizes["time"], found.shape[-1]
-    plain = fit.predict(recording, TEST)
+    n_lags, ends = found.shape[-1], recording["valid"].values[test].sum(1)
+    plain = fit.predict(recording, test)
     for j in range(2):
         squares = []
-        for t in range(1, n_time - n_lags + 1):  # the bin of the pulse
+        for t in range(1, int(ends.max()) - n_lags + 1):  # the bin of the pulse
             raised = recording.copy(deep=True)
             raised["inputs"][:, t, j] += sd[j]
-            apart = ((fit.predict(raised, TEST) - plain) ** 2).sum(-1)  # (member, trial, time)
-            squares.append(apart[:, :, t : t + n_lags])
-        expected = np.sqrt(np.mean(squares, axis=(0, 2))) / np.array([[1.0], [2.0]])
-        np.testing.assert_allclose(found[:, j], expected, rtol=1e-5)
+            apart = ((fit.predict(raised, test) - plain) ** 2).sum(-1)  # (member, trial, time)
+            squares.append(apart[:, ends - n_lags >= t, t : t + n_lags])
+        expected = np.sqrt(np.concatenate(squares, 1).mean(1)) / np.array([[1.0], [2.0]])
+        np.testing.assert_allclose(found[:, j], expected, rtol=1e-4)
 
 
 def test_a_pulse_lasts_as_long_as_the_mode_that_it_moves(counts):
@@ -87,6 +99,19 @@ def test_lines_of_the_table_and_the_figure(counts):
     plt.close(fig)
     known = Facts(track="counts", flowing=("rate",), driven=True)
     assert figure.applies(known) and not figure.applies(Facts(track="counts", flowing=("rate",)))
+
+
+@pytest.mark.parametrize("track", ["counts", "symbols", "signal"])
+@pytest.mark.parametrize("model", every_recurrent(), ids=lambda model: model.family)
+def test_every_family_has_responses_on_every_track(model, track, request):
+    recording = under(request.getfixturevalue(track))
+    n = recording.sizes["trial"]
+    fit = untrained(model, recording, members=2, seed=1)
+    subject = laboratory.Subject(fit, recording, np.arange(n - 12), np.arange(n - 12, n))
+    found = pulses.pulses(subject, {"expected_spread": xr.DataArray([1.0, 1.0])})[0]["pulse"][1]
+    assert found.shape[:2] == (2, 2) and np.isfinite(found).all()
+    # before learning a network of signals says what its skip connection says
+    assert ((found[..., :3].max(-1) > 0) == (track != "signal")).all()
 
 
 def test_networks_without_inputs_have_no_pulses(counts):

@@ -187,11 +187,11 @@ FAULTS = [
     ),
     Fault(
         "The pulse of an input is read one bin late.",
-        "_response", "float(lag == 0)", "float(lag == 1)", ("test_pulses.py",),
+        "_responses", "float(lag == 0)", "float(lag == 1)", ("test_pulses.py",),
     ),
     Fault(
         "A pulse is given to the observation in place of the recorded input.",
-        "_first_input", "int(one.network.n_seen(one.p))", "0", ("test_pulses.py",),
+        "_responses", "first = one.network.n_seen(one.p)", "first = 0", ("test_pulses.py",),
     ),
     Fault(
         "The response to a pulse is that of the last lag.",

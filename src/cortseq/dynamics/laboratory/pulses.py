@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cortseq._lazy import lazy, xr
-from cortseq.dynamics.driven import Driven, driven
+from cortseq.dynamics.driven import driven
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.dynamics.quantities import PULSE_STEPS
 from cortseq.errors import CortseqError
@@ -65,38 +65,26 @@ def _responses(subject: Subject, member: int, n_inputs: int) -> tuple[np.ndarray
     rng = np.random.default_rng([subject.seed, member, 0x9D])
     drawn = np.sort(rng.choice(len(trial), min(_PULSES, len(trial)), replace=False))
     trial, bins = trial[drawn], bins[drawn]
-    first = _first_input(subject, member)
-    found = [_response(subject, member, loop, trial, bins, first + j, n_lags) for j in range(n_inputs)]
-    return np.stack(found), trial
-
-
-def _first_input(subject: Subject, member: int) -> int:
-    """Return the position of the first recorded input among the numbers that a network reads."""
+    # a skip connection carries the last observation along, which no pulse changes
+    carried = subject.fit.states(subject.recording, subject.test)[member, ..., loop.states.shape[-1] :]
     one = subject.fit.member(member)
-    return int(one.network.n_seen(one.p))
+    first = one.network.n_seen(one.p)  # the recorded inputs stand behind what is read of the observation
 
+    def expected(states: torch.Tensor, at: np.ndarray) -> np.ndarray:
+        found: np.ndarray = one.expected(np.concatenate([states.numpy(), carried[trial, at]], -1))
+        return found
 
-def _response(
-    subject: Subject,
-    member: int,
-    loop: Driven,
-    trial: np.ndarray,
-    bins: np.ndarray,
-    column: int,
-    n_lags: int,
-) -> np.ndarray:
-    """Return squared distances (pulse, lag) with one column of the inputs raised by 1."""
-    squares = np.empty((len(trial), n_lags))
-    states = loop.states[trial, bins]
+    squares = np.empty((n_inputs, len(trial), n_lags))
     with torch.no_grad():
-        for lag in range(n_lags):  # what is read with bin t holds the recorded inputs of bin t + 1
-            x = loop.inputs[trial, bins + lag].clone()
-            x[:, column] += float(lag == 0)
-            states = loop.step(states, x)
-            both = states.numpy(), loop.states[trial, bins + lag + 1].numpy()
-            moved, still = (subject.fit.expected(s, member) for s in both)
-            squares[:, lag] = ((moved - still) ** 2).sum(-1)
-    return squares
+        for j in range(n_inputs):
+            states = loop.states[trial, bins]
+            for lag in range(n_lags):  # what is read with bin t holds the recorded inputs of bin t + 1
+                x, at = loop.inputs[trial, bins + lag].clone(), bins + lag + 1
+                x[:, first + j] += float(lag == 0)
+                states = loop.step(states, x)
+                moved, still = expected(states, at), expected(loop.states[trial, at], at)
+                squares[j, :, lag] = ((moved - still) ** 2).sum(-1)
+    return squares, trial
 
 
 def _span(curve: np.ndarray) -> float:
