@@ -22,6 +22,7 @@ PACKAGE = ROOT / "src/cortseq"
 
 # From the roof down. A room imports from its own floor and from those below it; rooms of one floor make no loop.
 FLOORS = [
+    {"__main__"},
     {"cli"},
     {"study"},
     {"sessions"},
