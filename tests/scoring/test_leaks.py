@@ -74,6 +74,25 @@ class Future(Shifted):
     ahead: ClassVar = 1
 
 
+def test_normalisation_passes_over_bins_of_more_spikes_than_can_be_summed(monkeypatch):
+    """An input far from what was learned makes a model expect thousands of spikes, which is no fault of it."""
+    rng = np.random.default_rng(0)
+    u = rng.normal(size=(30, 12, 1))
+    y = rng.poisson(0.5 * np.exp(0.8 * u) * np.ones(2))
+    u[20:29] = 40.0
+    recording = rec.from_counts(y, bin_width=0.02, inputs=u)
+    roles = {"train": range(30), "valid": range(20, 30), "test": range(20, 30)}
+    fit = models.Hmm(states=2).fit(recording, range(20), range(20, 30))
+    for seed in range(8):
+        found = probes.normalisation("hmm", fit, recording, roles, seed)
+        assert found.detail == "hmm: all outcomes of a bin have probability 1.000000 to 1.000000"
+    monkeypatch.setattr(
+        probes, "_TRIED", 1
+    )  # where no other bin is looked at, some seeds find none to sum over
+    tried = [probes.normalisation("hmm", fit, recording, roles, s).detail for s in range(8)]
+    assert any("not tried (expected counts are too high" in detail for detail in tried)
+
+
 @pytest.mark.parametrize("model", [Acausal(states=3), Present(), Future()])
 def test_a_model_that_looks_ahead(model, counts):
     fit = model.fit(counts, ROLES["train"], ROLES["valid"])

@@ -19,6 +19,7 @@ from cortseq.scoring.units import paired_difference
 CANARY_GAIN = 0.002  # bits (nats for signals) per event that a model may seem to gain on noise, plus 3 SE
 CANARY_TRIALS, CANARY_BINS, CANARY_UNITS, CANARY_EPOCHS = 150, 40, 12, 20
 MOST_COUNTS = {1: 256, 2: 48}  # values of a count that are summed over, by the number of units
+_TRIED, _BEYOND = 8, 1e-4  # trials that are tried, and the probability that may lie at the end of the grid
 GRID = np.linspace(-15, 15, 6001)  # of a signal, in training standard deviations
 SMALL_TRIALS, SMALL_BINS = 30, 30  # of the recording that normalisation is tried on
 SURROGATE_TRIALS, SURROGATE_BINS, SURROGATE_EPOCHS = 120, 40, 30
@@ -144,26 +145,43 @@ def _symbol_sum(fit: Fit, one: xr.Dataset, rng: np.random.Generator) -> float:
 
 
 def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> float:
-    """Sum (integrate) over all values of the last bin of a short trial, the model fitted to few units."""
+    """Sum (integrate) over all values of the last bin of a short trial, the model fitted to few units.
+
+    A model of many inputs that is fitted to few trials may expect hundreds of spikes where an input is new to
+    it: a bin in which counts at the end of the grid are likely is passed over for another one.
+
+    Raises
+    ------
+    CortseqError : expected counts are too high to sum over in every bin that was tried.
+    """
     n = small.sizes["trial"]
     fit = _quick(model, 3).fit(small, range(2 * n // 3), range(2 * n // 3, n), members=1)
-    trial = int(rng.integers(n))
-    t = min(4, int(small["valid"].values[trial].sum()) - 1)
-    one = small.isel(trial=[trial], time=slice(0, t + 1))
     track = rec.kind(small)
-    if track.has_events:
-        n_units = small.sizes["unit"]
-        # Beyond a support nothing has a probability.
-        most = min(MOST_COUNTS[n_units], (fit.card["support"] or 256) + 1)
-        outcomes = np.array([*itertools.product(range(most), repeat=n_units)])
-        weight = 1.0
-    else:
+    for trial in rng.permutation(n)[:_TRIED].tolist():
+        t = min(4, int(small["valid"].values[trial].sum()) - 1)
+        outcomes, weight, last = _grid(fit, small, track)
+        one = small.isel(trial=[trial] * len(outcomes), time=slice(0, t + 1)).copy(deep=True)
+        one[track.name].transpose(*track.dims).values[:, t] = outcomes
+        p = np.exp(fit.log_prob(one)[0, :, t]) * weight
+        far = last.any() and fit.predict(one.isel(trial=[0]))[0, 0, t].max() > outcomes.max() / 4
+        if p[last].sum() < _BEYOND and not far:
+            return float(p.sum())
+    raise CortseqError("expected counts are too high to sum over")
+
+
+def _grid(fit: Fit, small: xr.Dataset, track: Any) -> tuple[np.ndarray, float, np.ndarray]:
+    """Return outcomes of a bin (outcome, feature), what each stands for, and which are at the grid's end."""
+    if not track.has_events:
         seen = rec.observations(small)[small["valid"].values]
         outcomes = seen.mean(0) + GRID[:, None] * seen.std(0)
-        weight = float(np.prod((GRID[1] - GRID[0]) * seen.std(0)))
-    every = one.isel(trial=np.zeros(len(outcomes), int)).copy(deep=True)
-    every[track.name].transpose(*track.dims).values[:, t] = outcomes
-    return float(np.exp(fit.log_prob(every)[0, :, t]).sum() * weight)
+        step = float(np.prod((GRID[1] - GRID[0]) * seen.std(0)))
+        return outcomes, step, np.zeros(len(outcomes), bool)
+    n_units, support = small.sizes["unit"], fit.card["support"]
+    most = min(MOST_COUNTS[n_units], (support or 256) + 1)
+    outcomes = np.array([*itertools.product(range(most), repeat=n_units)])
+    # beyond a support nothing has a probability
+    ends = outcomes.max(1) >= 0.75 * most if most <= (support or 256) else np.zeros(len(outcomes), bool)
+    return outcomes, 1.0, ends
 
 
 def _small(recording: xr.Dataset, roles: dict[str, Any], n_units: int) -> xr.Dataset:
