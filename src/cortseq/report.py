@@ -107,6 +107,7 @@ def render(
     """
     summary = words.summary(comparison)
     summary += [f"{name}: {said}" for name, said in (explained or {}).items() if said]
+    summary += [f"{name}: caution: {said}." for name in recordings for said in _cautions(recordings[name])]
     comparison, _ = failures.split(comparison)
     drawn = [f | {"svg": inline(f["svg"], f["name"])} for f in figures]
     datasets = [
@@ -117,6 +118,7 @@ def render(
             "remarks": [*notes.unequal(rows), *notes.unseeing(rows), *(remarks or {}).get(str(name), [])],
             "claims": _lines(claims, name),
             "audits": audits[name]["audits"],
+            "tally": _tally(audits[name]["audits"]),
             "figures": [f for f in drawn if f["dataset"] == name],
             "dynamics": _dissections((dynamics or {}).get(str(name), {}), rows),
             "cosmoothing": (cosmoothing or {}).get(str(name), pd.DataFrame()).to_dict("records"),
@@ -132,12 +134,32 @@ def render(
     return str(page.render(given, datasets=datasets, overall=overall))
 
 
+_UNRECORDED = ("lost units", "silent ends")  # warnings of what was probably not recorded, and is scored
+
+
+def _cautions(facts: dict[str, Any]) -> list[str]:
+    """Return the warnings of a recording that may overturn what is said of its past."""
+    told = [str(facts[key]) for sign in _UNRECORDED if (key := f"warning: {sign}") in facts]
+    note = "; a model that notices what is recorded predicts it, which is neither memory nor dynamics"
+    return [said.rstrip(".") + note for said in told]
+
+
 def _lines(table: pd.DataFrame | None, dataset: Any) -> list[dict[Any, Any]]:
     """Return the rows of one recording, "" for whatever is missing."""
     if table is None:
         return []
     mine = table[table["dataset"] == dataset]
     return mine.astype(object).where(mine.notna(), "").to_dict("records")
+
+
+def _tally(audits: list[dict[str, Any]]) -> str:
+    """Return how many audits passed, those apart that could not be tried or show nothing."""
+    empty = [
+        a for a in audits if a["passed"] and ("not tried" in a["detail"] or "cannot show" in a["detail"])
+    ]
+    passed = sum(a["passed"] for a in audits) - len(empty)
+    rest = f", {len(empty)} could not be tried or show nothing" if empty else ""
+    return f"{passed} of {len(audits)} passed{rest}"
 
 
 def _compared(rows: pd.DataFrame) -> dict[str, Any]:

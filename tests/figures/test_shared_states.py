@@ -1,5 +1,6 @@
 """Sessions that share a cell: alignment of their states, the figure of them, and what it is planned from."""
 
+import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,7 +9,7 @@ import pytest
 import xarray as xr
 
 from cortseq import dynamics, products, stages, study
-from cortseq.figures import shared_states
+from cortseq.figures import inputs, shared_states
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,3 +97,12 @@ def test_it_is_drawn_from_the_dynamics_of_every_session():
     steps = stages.jobs(stages.Plan(study.validate(content), ROOT / "workflow/scripts"))
     assert "shared_states" not in {step.key.get("figure") for batch in steps for step in batch.steps}
     assert products.PATHS["shared_dynamics"] == products.PATHS["dynamics"]
+
+
+def test_inputs_that_are_drawn_take_turns():
+    """Twelve columns of one input leave room for the others."""
+    names = [*(f"cue~{i}" for i in range(12)), "speed", "stim"]
+    made = {name: {"of": name.split("~")[0]} for name in names}
+    one = xr.Dataset(coords={"input": names}, attrs={"inputs": json.dumps(made)})
+    assert inputs._shown(one) == [0, 1, 2, 3, 4, 5, 12, 13]
+    assert inputs._shown(xr.Dataset(coords={"input": ["a", "b"]})) == [0, 1]

@@ -190,11 +190,11 @@ def test_forecasts_are_held_against_those_of_the_rival(table):
     ours = [(h, pair()) for h in (1, 2, 5, 10)]
     beside = [(1, worse), (2, pair()), (5, worse), (10, biased)]
     said = _ahead(table, *ours, beside=beside).claim
-    assert said.endswith("Beside psth it is better 2 and worse 5 bins ahead (Holm over distances).")
+    assert said.endswith("Beside psth, of 2, 5 and 10 bins ahead, it is better at 2 and worse at 5 (Holm).")
     nearly = worse | {"p_value": 0.03}
     said = _ahead(table, *ours, beside=[(2, nearly), (5, nearly), (10, nearly)]).claim
     assert said.endswith("At no distance is it shown to be better or worse than psth.")
-    assert "worse 2 bins ahead" in _ahead(table, *ours, beside=[(2, nearly)]).claim
+    assert "psth, 2 bins ahead, it is worse at 2 (Holm)" in _ahead(table, *ours, beside=[(2, nearly)]).claim
     assert "psth" not in _ahead(table, *ours).claim
 
 

@@ -63,9 +63,19 @@ def test_without_one_of_the_corners_there_are_none(four):
 @pytest.mark.parametrize(
     "low, high, p, said",
     [
-        (0.02, 0.04, 0.001, "Given the past, inputs add 0.030 [0.020, 0.040]."),
-        (-0.01, 0.07, 0.2, "Given the past, inputs are not shown to add anything (0.030 [-0.010, 0.070])."),
-        (0.01, 0.05, 0.06, "Given the past, inputs are not shown to add anything (0.030 [0.010, 0.050])."),
+        (0.02, 0.04, 0.001, "Given the past, inputs add 0.030 [0.020, 0.040] (both less past)."),
+        (
+            -0.01,
+            0.07,
+            0.2,
+            "Given the past, inputs are not shown to add anything (0.030 [-0.010, 0.070], both less past).",
+        ),
+        (
+            0.01,
+            0.05,
+            0.06,
+            "Given the past, inputs are not shown to add anything (0.030 [0.010, 0.050], both less past).",
+        ),
     ],
 )
 def test_only_what_is_shown_to_add_is_said_to_add(four, low, high, p, said):

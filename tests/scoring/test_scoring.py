@@ -320,6 +320,7 @@ def test_a_cold_start_is_scored_beside_the_burn_in(counts):
         ({"family": "hmm"}, "baseline", False, "L3"),
         ({"family": "lstm", "discretise": 16}, "recurrent", False, "L4"),
         ({"family": "glm"}, "baseline", False, "L5"),
+        ({"family": "glm", "history": 0}, "baseline", False, "L0'"),
         ({"family": "lstm", "memory": 4, "discretise": None}, "recurrent", False, "L6"),
         ({"family": "lstm", "memory": None}, "recurrent", False, "L7"),
     ],

@@ -203,8 +203,8 @@ def test_a_headline_for_every_recording(table):
     assert words.summary(table) == [
         "ring: psth scores highest, 0.352 bits/spike over the null (55 % of what the exact filter reaches); rate "
         "beats the best chain (markov_order2); lstm is not told apart from the best chain (markov_order2); rate and "
-        "lstm are worse than the best model that is no network (psth); differences between networks are not "
-        "tested.",
+        "lstm are worse than the best model that is no network (psth); networks are not ranked against each "
+        "other.",
         "song: markov scores highest, 0.621 bits/symbol over the null; rate is worse than the best chain (markov).",
         "wave: hmm scores highest, 0.812 nats/sample over the null; rate is as good as the best chain (markov); rate "
         "is worse than the best model that is no network (hmm).",
@@ -369,10 +369,10 @@ def test_the_tables_of_a_terminal(table):
     ring, song, wave = (part for part in parts if re.match(r"(ring|song|wave): \d", part))
     assert ring.splitlines()[0] == (
         "ring: 31 test trials, 407 events; exact filter 0.640; true rates 0.830; "
-        "differences in 31 independent blocks of 1 trial"
+        "gains over the best chain in 31 independent blocks of 1 trial"
     )
     assert song.splitlines()[0].startswith("song: 17 test trials, 211 events; ")
-    assert wave.splitlines()[0].endswith("; differences in 12 independent blocks of 3 trials")
+    assert wave.splitlines()[0].endswith("; gains over the best chain in 12 independent blocks of 3 trials")
     first, second = (i for i, line in enumerate(ring.splitlines()) if line.strip().startswith("model"))
     rows = [_columns(line) for line in ring.splitlines()[first + 1 : second - 1]]
     names = [row[0] for row in rows]
@@ -607,6 +607,31 @@ def test_what_inputs_explain_is_among_the_first_lines(table):
     assert box.count("<p>") == 4  # three headlines, and this
 
 
+def test_what_may_overturn_the_answer_stands_beside_it():
+    """Units that were lost, or silence at the ends: what was not recorded is predicted by whoever notices."""
+    facts = {
+        "warning: lost units": "1 of 4 units have no spike",
+        "warning: outside": "9 spikes",
+        "units": "4",
+    }
+    assert report._cautions(facts) == [
+        "1 of 4 units have no spike; a model that notices what is recorded predicts it, which is neither "
+        "memory nor dynamics"
+    ]
+    assert report._cautions({"note: lost units": "few"}) == []
+
+
+def test_audits_that_could_not_be_tried_have_not_passed():
+    said = [
+        "0.1 bits on noise",
+        "rate: not tried (few trials)",
+        "neither wins; so few trials cannot show which",
+    ]
+    audits = [{"passed": True, "detail": text} for text in said] + [{"passed": False, "detail": "not tried"}]
+    assert report._tally(audits) == "1 of 4 passed, 2 could not be tried or show nothing"
+    assert report._tally(audits[:1]) == "1 of 1 passed"
+
+
 def test_claims_on_the_page(table):
     """A line each, of their own recording; what is missing is left out; keys of a study are code."""
     song = claims.Claim(
@@ -687,7 +712,7 @@ def test_the_words_of_the_page(page, table):
     assert "on 31 test trials with 407 spikes, in bits/spike over the null" in text
     assert "on 17 test trials with 211 symbols, in bits/symbol over the null" in text
     assert "on 36 test trials with 96 samples, in nats/sample over the null" in text
-    assert "random restarts (differences in 12 independent blocks of 3 trials)" in text
+    assert "random restarts (gains over the best chain in 12 independent blocks of 3 trials)" in text
     assert "conditional on it" not in text and "conditional on it" not in printed.text(table)  # two folds
     one = _plain(_page(table, folds=1))
     assert (

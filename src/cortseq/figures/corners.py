@@ -64,7 +64,10 @@ FIGURE = base.Figure(
         "(history). Above the line: gains over the null of the best model with inputs alone, with history "
         "alone, and with both. Below it: what inputs add to a model that has history already, what history "
         "adds to one that has inputs, and what either would explain without the other (shared). Where "
-        "history adds nothing, given inputs, there is no sign of recurrence beyond the drive. Each corner is "
+        "history adds nothing, given inputs, there is no sign of recurrence beyond the drive. The past "
+        "includes how long the trial has lasted, and so every event at a fixed time in it: inputs can add "
+        "only what varies from trial to trial. History that adds something is not yet recurrence: it may be "
+        "drift, units that were lost, or behaviour that was not recorded. Each corner is "
         "held by the model that is best on validation; bars: 95 % intervals."
     ),
     needs=("corners",),

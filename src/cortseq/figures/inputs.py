@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST = 8  # inputs that are drawn, the first ones
+MOST = 8  # inputs that are drawn
 
 
 def draw(recording: xr.Dataset, trial: int) -> tuple[Figure, pd.DataFrame]:
@@ -25,9 +26,10 @@ def draw(recording: xr.Dataset, trial: int) -> tuple[Figure, pd.DataFrame]:
     `recording`: with inputs. `trial`: which one, by position.
     """
     one = recording.isel(trial=trial)
+    one = one.isel(input=_shown(one))
     valid, width = one["valid"].values, one.attrs["bin_width"]
     time = one["time"].values
-    names = one["input"].values.astype(str)[:MOST]
+    names = one["input"].values.astype(str)
     with style.style():
         heights = [2.2, *[0.55] * len(names)]
         fig, axes = style.figure(
@@ -42,8 +44,16 @@ def draw(recording: xr.Dataset, trial: int) -> tuple[Figure, pd.DataFrame]:
             ax.locator_params(axis="y", nbins=2)
         axes[-1, 0].set_xlabel("time (s)")
         fig.align_ylabels(axes[1:, 0])
-    table = pd.DataFrame(one["inputs"].values[:, : len(names)], columns=names).assign(time=time, valid=valid)
+    table = pd.DataFrame(one["inputs"].values, columns=names).assign(time=time, valid=valid)
     return fig, table
+
+
+def _shown(one: xr.Dataset) -> list[int]:
+    """Return which inputs are drawn, by position: the first column of each, then the second, and so on."""
+    made = json.loads(one.attrs.get("inputs", "{}"))
+    of = [made.get(name, {}).get("of", name) for name in one["input"].values.astype(str)]
+    turn = [of[:i].count(name) for i, name in enumerate(of)]
+    return sorted(sorted(range(len(of)), key=lambda i: (turn[i], i))[:MOST])
 
 
 def _recorded(ax: Axes, one: xr.Dataset, span: tuple[float, float]) -> None:
@@ -81,8 +91,9 @@ def applies(facts: Facts) -> bool:
 FIGURE = base.Figure(
     title="What models see of the animal",
     caption=(
-        "A test trial and, below it, the inputs that every model with inputs sees, in their own units (the "
-        "first eight). The input of a bin is known when that bin is predicted; a time series comes one bin "
+        "A test trial and, below it, the inputs that every model with inputs sees, in their own units (at "
+        "most eight; of an input that was spread over several, the first ones). The input of a bin is known "
+        "when that bin is predicted; a time series comes one bin "
         "late unless the study says otherwise. Where a line has a gap the input is not known: models then "
         "see the mean of the training trials, and that it is missing."
     ),

@@ -219,8 +219,8 @@ def sentence(folds: list[pd.DataFrame], unit: str) -> str:
     single = "the sequence itself" if symbols else "the activity of the single trial"
     said = (
         f"A mean response made of all other trials {among}would score {told['value'].mean():.3f} {unit} on "
-        "the same test trials; a model above that, unless it knows the trial's number, has read from "
-        f"{single}."
+        "the same test trials; a model clearly above that has read from "
+        f"{single}, unless it sees inputs or knows the trial's number."
     )
     middle = steady.groupby("feature")["value"].mean().median()
     if np.isnan(middle):

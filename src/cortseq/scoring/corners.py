@@ -114,14 +114,32 @@ def sentence(found: pd.DataFrame) -> str:
         return ""
     by = {row["what"]: row for row in found.to_dict("records")}
     unit = by["both"]["unit"]
-    said = {what: _size(row) for what, row in by.items()}
-    explained = (
-        f"Inputs alone ({by['inputs']['variant']}) explain {said['inputs']} {unit}, the past alone "
-        f"({by['history']['variant']}) {said['history']}, both together ({by['both']['variant']}) "
-        f"{said['both']}; {said['shared']} are shared."
-    )
+    alone = [
+        f"{name} ({by[what]['variant']}) {_explains(by[what], verb, unit * (what == 'inputs'))}"
+        for what, name, verb in (
+            ("inputs", "Inputs alone", ""),
+            ("history", "the past alone", "s"),
+            ("both", "both together", ""),
+        )
+    ]
+    shared = _size(by["shared"])
+    what = f"{shared} are shared" if _shown(by["shared"]) else f"how much they share is not shown ({shared})"
     added = " ".join(_added(by[what], words) for what, words in _ADDED.items())
-    return f"{explained} {added}"
+    return f"{', '.join(alone)}; {what}. {added}"
+
+
+def _shown(row: dict[str, Any]) -> bool:
+    """Return whether a difference is shown to be above 0."""
+    few = isinstance(row["few"], str) and bool(row["few"])
+    return not few and row["low"] > 0 and row["p_value"] < LEVEL
+
+
+def _explains(row: dict[str, Any], verb: str, unit: str) -> str:
+    """Return how much a corner explains over a constant, or that it is not shown to; `verb`: its ending."""
+    size = " ".join(filter(None, [_size(row), unit]))
+    if _shown(row):
+        return f"explain{verb} {size}"
+    return f"{'is' if verb else 'are'} not shown to explain anything ({size})"
 
 
 def _size(row: dict[str, Any]) -> str:
@@ -136,14 +154,14 @@ _ADDED = {
 
 def _added(row: dict[str, Any], words: tuple[str, str]) -> str:
     """Return whether one adds to the other; nothing is said to add whose interval holds 0."""
-    size = _size(row)
-    plural = words[1] == "inputs"
+    size, plural = f"{_size(row)}, {row['variant']} less {row['over']}", words[1] == "inputs"
     if isinstance(row["few"], str) and row["few"]:
         return f"{words[0]}: {size}, without a verdict ({row['few']})."
-    if row["low"] > 0 and row["p_value"] < LEVEL:
-        return f"{words[0]} add{'' if plural else 's'} {size}."
+    if _shown(row):
+        return f"{words[0]} add{'' if plural else 's'} {_size(row)} ({row['variant']} less {row['over']})."
     if row["high"] < 0 and row["p_value"] < LEVEL:
+        lost = f"{_size(row)} ({row['variant']} less {row['over']})"
         return (
-            f"{words[0]} cost{'' if plural else 's'} {size}: the model that sees both has learned too little."
+            f"{words[0]} cost{'' if plural else 's'} {lost}: the model that sees both has learned too little."
         )
     return f"{words[0]} {'are' if plural else 'is'} not shown to add anything ({size})."

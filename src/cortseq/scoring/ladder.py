@@ -8,7 +8,7 @@ from cortseq import models
 
 RUNGS = {
     "L0": "null: the training mean",
-    "L0'": "floors: PSTH per condition, slow drift over trials, flat causal mean, persistence",
+    "L0'": "floors: PSTH per condition, slow drift over trials, flat causal mean, persistence, inputs alone",
     "L1": "Markov chain of order 1 (or 0)",
     "L2": "Markov chain of chosen order; context-tree weighting",
     "L3": "hidden Markov model",
@@ -30,4 +30,7 @@ def rung(spec: dict[str, Any], role: str, order_chosen: bool = False) -> str:
         return "L4" if spec.get("discretise") else "L7" if spec.get("memory") is None else "L6"
     if role == "markov":
         return "L1" if not order_chosen and spec.get("order", 2) <= 1 else "L2"
-    return getattr(models.registry().get(spec["family"]), "rung", "")
+    family = models.registry().get(spec["family"])
+    if family is not None and not family.model_construct(**spec).has_history:
+        return "L0'"  # inputs alone
+    return getattr(family, "rung", "")

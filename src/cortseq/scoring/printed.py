@@ -53,7 +53,9 @@ def blocks(rows: pd.DataFrame) -> str:
         return "no model is tested"
     length = _range(tested["block_trials"])
     each = f"{length} trial{'s' * (length != '1')}"
-    return f"differences in {_range(tested['blocks'])} independent blocks of {each}"
+    chain = (tested["reference"].fillna("") != "").any()
+    what = "gains over the best chain" if chain else "gains over the null"
+    return f"{what} in {_range(tested['blocks'])} independent blocks of {each}"
 
 
 def _names(rows: pd.DataFrame) -> list[str]:

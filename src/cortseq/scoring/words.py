@@ -225,7 +225,7 @@ def _headline(rows: pd.DataFrame) -> list[str]:
     for key in _TITLES:
         said += _standing(beaten[~beaten["against_null"].isin(_FEW)], key)
     if (beaten["against_null"] == BETTER).sum() > 1:
-        said.append("differences between networks are not tested")
+        said.append("networks are not ranked against each other")
     late = {NOTHING: "learned nothing after the first epochs", BUDGET: "stopped by the budget"}
     for state, what in late.items():
         if names := [str(v) for v in beaten.loc[beaten["learning"] == state, "variant"]]:

@@ -171,10 +171,8 @@ def _outside(raw: xr.Dataset, times: np.ndarray, source: Source, spans: np.ndarr
     if inside < EMPTY_SPACE * share:
         text = f"only {inside:.1%} of the spikes lie in trials, which cover {share:.0%} of the time"
         yield Sign("outside", text, fix)
-    elif found["outside_trials"] > OUTSIDE * n:
-        text = (
-            f"{found['outside_trials']} of {n} spikes ({found['outside_trials'] / n:.0%}) lie between trials"
-        )
+    elif found["outside_trials"] > OUTSIDE * n and (between := found["between_trials"]):
+        text = f"{between} of {n} spikes ({between / n:.0%}) lie between trials"
         yield Sign("between_trials", f"{text} and are not used", "", "note")
 
 

@@ -174,7 +174,7 @@ def stable(found: Evidence, row: dict[str, Any]) -> Claim:
     else:
         answer, said = (
             UNDECIDED,
-            f"{m} members leave open whether they differ by less than {margin:g} {unit}.",
+            f"{m} members leave open whether their standard deviation is below {margin:g} {unit}.",
         )
     agreed = "" if nothing_learned(row) else _agreed(found.dynamics)
     settle = (MEMBERS if m < ENOUGH_MEMBERS else "`members: 10`") if answer == UNDECIDED else ""
@@ -203,8 +203,8 @@ def _agreed(dynamics: pd.DataFrame) -> str:
 _FREE = {
     YES: "Free runs of {} are less than {:g} further from the recording than its halves are from each other.",
     NO: "Free runs of {} differ from the recording by more than {:g}, most clearly in {worst}.",
-    UNDECIDED: "Free runs of {} may or may not differ from the recording by more than {:g}; furthest from "
-    "agreement is {worst}.",
+    UNDECIDED: "Free runs of {} may or may not differ from the recording by more than {:g}; least sure to "
+    "agree is {worst}.",
 }
 
 

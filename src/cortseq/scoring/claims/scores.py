@@ -260,10 +260,12 @@ def _beside_rival(found: Evidence, row: dict[str, Any], bins: str) -> str:
     for one, sign in zip(rows, signs, strict=True):
         if sign and not one["biased"]:
             named["better" if sign > 0 else "worse"].append(str(one["horizon"]))
-    said = [f"{word} {words.listed(at)}" for word, at in named.items() if at]
+    said = [f"{word} at {words.listed(at)}" for word, at in named.items() if at]
     if not said:
         return f" At no distance is it shown to be better or worse than {row['rival']}."
-    return f" Beside {row['rival']} it is {' and '.join(said)} {bins} ahead (Holm over distances)."
+    every = words.listed([str(one["horizon"]) for one in rows])
+    of = f", of {every} {bins} ahead," if len(rows) > 1 else f", {every} {bins} ahead,"
+    return f" Beside {row['rival']}{of} it is {' and '.join(said)} (Holm)."
 
 
 # -- Dale's law -------------------------------------------------------------------------------------
