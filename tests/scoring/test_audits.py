@@ -94,6 +94,18 @@ def test_a_model_that_scores_on_noise_is_caught(counts):
     assert not found.passed
 
 
+@pytest.mark.parametrize("name", ["rate", "glm", "hmm"])
+def test_the_canary_sees_the_inputs_that_the_recording_has(name, counts):
+    """Of recorded trials, with the noise of other trials: a model of inputs runs as it does on the recording."""
+    u = np.random.default_rng(0).normal(size=(*counts["valid"].shape, 2))
+    recording = counts.assign(inputs=(("trial", "time", "input"), u))
+    noise = probes._noise(recording, np.random.default_rng(1))
+    assert noise["inputs"].shape == (probes.CANARY_TRIALS, probes.CANARY_BINS, 2)
+    assert set(noise["inputs"].values[:, 0, 0]) <= set(u[:, 0, 0])
+    assert probes.canary(name, small(name), recording).passed
+    assert "inputs" not in probes._noise(counts, np.random.default_rng(1))
+
+
 @pytest.mark.parametrize("name", models.registry())
 def test_honest_models_pass_the_canary(name, counts):
     assert probes.canary(name, small(name), counts).passed

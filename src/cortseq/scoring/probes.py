@@ -51,17 +51,25 @@ def _difference(a: Fit, b: Fit, recording: xr.Dataset, trials: Any, seed: int) -
 
 
 def _noise(recording: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
-    """Independent Poisson counts, labels or Gaussian samples with the recording's marginals."""
+    """Independent Poisson counts, labels or Gaussian samples with the recording's marginals.
+
+    Inputs are those of recorded trials, in random order, of which the noise knows nothing.
+    """
     track, data = rec.kind(recording), Data.of(recording)
     shape = (CANARY_TRIALS, CANARY_BINS)
     drawn = track.noise(data.y[data.valid], shape, CANARY_UNITS, data.n_features, rng)
-    return rec.from_drawn(
+    noise = rec.from_drawn(
         track.name,
         drawn,
         bin_width=data.bin_width,
         n_features=data.n_features,
         observation=data.observation,
     )
+    if data.inputs is None:
+        return noise
+    trials = rng.integers(len(data.inputs), size=CANARY_TRIALS)
+    bins = np.arange(CANARY_BINS) % data.inputs.shape[1]
+    return noise.assign(inputs=(("trial", "time", "input"), data.inputs[trials][:, bins]))
 
 
 def refit(
