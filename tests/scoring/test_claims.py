@@ -11,7 +11,7 @@ from scipy.stats import binomtest, chi2, ttest_1samp
 from cortseq.dynamics import summary
 from cortseq.dynamics.intervals import half_width
 from cortseq.scoring import claims, words
-from cortseq.scoring.claims import NO, NOT_ASKED, UNDECIDED, YES, members, scores
+from cortseq.scoring.claims import NO, NOT_ASKED, UNDECIDED, YES, inputs, members, scores
 from cortseq.scoring.evidence import Evidence
 from cortseq.scoring.rows import OPPONENTS
 
@@ -156,6 +156,35 @@ def test_long_memory_needs_networks_trained_on_windows(table):
     assert _memory(table, (2, pair(members=2))).answer == UNDECIDED
     lossy = pair(-0.05, -0.08, -0.02)  # windows are better than the whole past
     assert _memory(table, (2, lossy)).answer == NO
+
+
+def _corners(low=0.02, high=0.08, p=0.001, few="", inputs_high=0.005):
+    row = {"low": low, "high": high, "value": (low + high) / 2, "p_value": p, "few": few, "blocks": 17}
+    row |= {"variant": "rate", "over": "encoding", "unit": "bits/spike"}
+    other = row | {"what": "inputs given history", "low": -0.005, "high": inputs_high, "over": "blind"}
+    return pd.DataFrame([row | {"what": "history given inputs"}, other])
+
+
+@pytest.mark.parametrize(
+    ("corners", "answer", "words_"),
+    [
+        (pd.DataFrame(), NOT_ASKED, "no models with inputs alone"),
+        (_corners(), YES, "which sees the inputs alone. That is no memory yet"),
+        (_corners(-0.004, 0.006, 0.4), NO, "no better than encoding"),
+        (_corners(-0.02, 0.06, 0.3), UNDECIDED, "not shown, nor is it excluded"),
+        (_corners(few="too few blocks"), UNDECIDED, "No claim: too few blocks"),
+    ],
+)
+def test_the_past_is_held_against_the_inputs(table, corners, answer, words_):
+    found = replace(evidence(table), corners=corners)
+    line = inputs.past(found, found.row)
+    assert line.answer == answer and words_ in line.claim
+    assert bool(line.settle) == (answer in (UNDECIDED, NOT_ASKED))
+    if not corners.empty:
+        assert line.model == "rate less encoding" and "17 blocks" in line.test
+        assert line.claim.endswith("The inputs add less than 0.01 bits/spike to the past.")
+        wide = replace(found, corners=_corners(inputs_high=0.05))
+        assert "add less than" not in inputs.past(wide, wide.row).claim
 
 
 def _ahead(table, *rows, beside=()) -> claims.Claim:
@@ -388,7 +417,7 @@ def test_the_number_of_undecided_free_runs_is_the_one_that_is_unclear(table):
 def test_claims_csv_has_a_line_for_every_question(table):
     found = claims.table({"ring": evidence(table), "none": Evidence(table, None)})
     assert list(found.columns) == claims.COLUMNS and set(found["dataset"]) == {"ring"}
-    assert len(found) == len(claims.RULES) == 10 and found["question"].is_unique
+    assert len(found) == len(claims.RULES) == 11 and found["question"].is_unique
     assert set(found["answer"]) <= {YES, NO, UNDECIDED, NOT_ASKED} and (found["claim"] != "").all()
     assert (found["model"] == "rate").all()
     open_ = found["answer"].isin([UNDECIDED, NOT_ASKED]) & ~found["question"].str.contains("freely")

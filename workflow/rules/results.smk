@@ -45,6 +45,7 @@ rule claims:
         **{need: PLAN.every(need) for need in products.EVIDENCE},
         comparison=rules.compare.output.comparison,
         variants=rules.compare.output.variants,
+        corners=rules.compare.output.corners,
         splits=expand(rules.split.output, dataset=PLAN.variants),
     output:
         path("claims"),

@@ -8,7 +8,7 @@ from cortseq.scoring import claims, evidence
 
 with job(snakemake) as say:
     params, files, found = snakemake.params, snakemake.input, {}
-    comparison, variants = store.read_table(files.comparison), store.read_table(files.variants)
+    tables = [store.read_table(file) for file in (files.comparison, files.variants, files.corners)]
     for (dataset, track), split in zip(params.tracks.items(), files.splits):
         given = {}
         for need in EVIDENCE:
@@ -17,7 +17,7 @@ with job(snakemake) as say:
             given[need] = [(tuple(key), file) for key, file in mine if not store.failure(file)]
         known = store.read_json(split)
         found[dataset] = evidence.gather(
-            Products(dataset, given), comparison, variants, TRACKS[track], bool(known["continuous"])
+            Products(dataset, given), *tables, TRACKS[track], bool(known["continuous"])
         )
     table = claims.table(found)
     store.write_table(table, snakemake.output[0])

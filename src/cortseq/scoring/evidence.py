@@ -28,6 +28,7 @@ class Evidence:
     dynamics : summary of its dynamics (`dynamics.summary`); empty where it has none.
     dale : row of a paired difference, `signed` and `free` name the variants; None where there is no pair.
     generation : free runs by member, statistic and measure.
+    corners : rows of corners.csv, none without inputs.
     margin : of equivalence, in the unit of the score.
     """
 
@@ -39,18 +40,24 @@ class Evidence:
     dynamics: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
     dale: dict[str, Any] | None = None
     generation: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
+    corners: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
     margin: float = MARGIN
 
 
 def gather(
-    products: Products, comparison: pd.DataFrame, variants: pd.DataFrame, kind: Track, continuous: bool
+    products: Products,
+    comparison: pd.DataFrame,
+    variants: pd.DataFrame,
+    corners: pd.DataFrame,
+    kind: Track,
+    continuous: bool,
 ) -> Evidence:
     """Read the evidence of one recording.
 
     Parameters
     ----------
     products : of `products.EVIDENCE`, files that only say why they could not be made left out.
-    comparison, variants : of the whole study.
+    comparison, variants, corners : of the whole study.
     kind, continuous : of the recording.
     """
     dataset = products.dataset
@@ -74,6 +81,7 @@ def gather(
         dynamics=products.read("dynamics_tables", *dissected[0]) if dissected else pd.DataFrame(),
         dale=_dale(products, table, best, kind, continuous, burn_in),
         generation=pd.concat(runs) if runs else pd.DataFrame(),
+        corners=corners[corners["dataset"] == dataset],
         margin=float(row["equivalence_margin"]),
     )
 

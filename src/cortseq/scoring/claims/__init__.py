@@ -12,7 +12,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from cortseq._lazy import pd
-from cortseq.scoring.claims import members, scores
+from cortseq.scoring.claims import inputs, members, scores
 from cortseq.scoring.claims.base import NO, NOT_ASKED, UNDECIDED, YES, Claim
 from cortseq.scoring.evidence import Evidence
 
@@ -24,6 +24,7 @@ RULES: tuple[Callable[[Evidence, dict[str, Any]], Claim], ...] = (
     scores.chain,
     scores.rival,
     scores.memory,
+    inputs.past,
     scores.ahead,
     scores.inhibition,
     members.stable,
