@@ -58,4 +58,8 @@ FAULTS = [
         "The bias of the second model's forecasts is not told.",
         "horizon_difference", 'row["biased"] or _matters(left, row)', 'row["biased"]', ("test_predictions.py -k two_models",),
     ),
+    Fault(
+        "The past is said to add to the inputs where the interval holds 0.",
+        "past", 'history["low"] > 0 and history["p_value"] < LEVEL', 'history["value"] > 0', ("test_claims.py -k past",),
+    ),
 ]  # fmt: skip
