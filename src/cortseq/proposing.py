@@ -169,7 +169,7 @@ def _seen(recording: xr.Dataset, entry: dict[str, Any]) -> dict[str, dict[str, s
     found: dict[str, dict[str, str]] = {}
     for name in recording.attrs["covariates"]:
         key, values = entry.get("covariates", {}).get(name, name), recording[name].values
-        if rec.is_outcome(recording, name) or rec.is_outcome(recording, key):
+        if rec.is_outcome(recording, name) or rec.is_outcome(recording, slug(key)):
             continue
         if values.ndim == 2:
             found[slug(name)] = {"series": key}

@@ -182,7 +182,10 @@ def test_the_past_is_held_against_the_inputs(table, corners, answer, words_):
     assert bool(line.settle) == (answer in (UNDECIDED, NOT_ASKED))
     if not corners.empty:
         assert line.model == "rate less encoding" and "17 blocks" in line.test
-        assert line.claim.endswith("The inputs add less than 0.01 bits/spike to the past.")
+        told = line.claim.endswith("The inputs add less than 0.01 bits/spike to the past.")
+        assert told == ("too few" not in line.claim)
+        blind = corners.assign(few="too few blocks")
+        assert "add less than" not in inputs.past(replace(found, corners=blind), found.row).claim
         wide = replace(found, corners=_corners(inputs_high=0.05))
         assert "add less than" not in inputs.past(wide, wide.row).claim
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from handmade import comparison
 
-from cortseq import cli, report, store
+from cortseq import cli, report, signs, store
 from cortseq import recording as rec
 from cortseq.scoring import claims, failures, notes, printed, words
 from cortseq.scoring.rows import OPPONENTS
@@ -560,7 +560,12 @@ def page(table):
 
 
 def _page(
-    table: pd.DataFrame, folds: int = 2, lines: pd.DataFrame | None = None, pooled=None, explained=None
+    table: pd.DataFrame,
+    folds: int = 2,
+    lines: pd.DataFrame | None = None,
+    pooled=None,
+    explained=None,
+    recordings=None,
 ) -> str:
     audits = {
         "audits": [
@@ -587,7 +592,7 @@ def _page(
         table,
         TIMING,
         dict.fromkeys(("ring", "song", "wave"), audits),
-        {name: {"trials": f"trials of {name}"} for name in ("ring", "song", "wave")},
+        {name: {"trials": f"trials of {name}"} for name in ("ring", "song", "wave")} | (recordings or {}),
         figures,
         {"numpy": "2.1"},
         {"ring": SMOOTHED},
@@ -607,18 +612,28 @@ def test_what_inputs_explain_is_among_the_first_lines(table):
     assert box.count("<p>") == 4  # three headlines, and this
 
 
-def test_what_may_overturn_the_answer_stands_beside_it():
-    """Units that were lost, or silence at the ends: what was not recorded is predicted by whoever notices."""
-    facts = {
-        "warning: lost units": "1 of 4 units have no spike",
-        "warning: outside": "9 spikes",
-        "units": "4",
-    }
-    assert report._cautions(facts) == [
-        "1 of 4 units have no spike; a model that notices what is recorded predicts it, which is neither "
-        "memory nor dynamics"
-    ]
-    assert report._cautions({"note: lost units": "few"}) == []
+def test_what_may_overturn_the_answer_stands_beside_it(table):
+    """A recording that lost a unit: the warning is among its facts, and in the box with the first lines."""
+    counts = np.random.default_rng(0).poisson(0.3, (60, 50, 4))
+    known = _facts(counts)
+    counts[40:, :, 2] = 0
+    told = _facts(counts)
+    assert report._cautions(known) == []
+    (said,) = report._cautions(told)
+    assert said.startswith("1 of 4 units have no spike in a long stretch of trials: 2 (trials 40 to 59)")
+    assert said.endswith(
+        "; a model that notices what is recorded predicts it, which is neither memory nor dynamics"
+    )
+    page = _page(table, recordings={"ring": told})
+    assert html.escape(f"ring: caution: {said}.") in page[: page.index("<figure>")]
+
+
+def _facts(counts: np.ndarray) -> dict:
+    """Of a recording with the signs that preprocessing finds in its trials."""
+    recording = rec.from_counts(counts, bin_width=0.02)
+    recording.attrs["signs"] = signs.to_json(signs.of_trials(recording))
+    fold = {"train": [*range(58)], "valid": [58], "test": [59], "guard": [], "units": [*range(4)]}
+    return report.facts(recording, {"folds": [fold | {"units_dropped": {}}], "stratified_by": None})
 
 
 def test_audits_that_could_not_be_tried_have_not_passed():

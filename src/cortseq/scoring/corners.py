@@ -123,13 +123,13 @@ def sentence(found: pd.DataFrame) -> str:
         )
     ]
     shared = _size(by["shared"])
-    what = f"{shared} are shared" if _shown(by["shared"]) else f"how much they share is not shown ({shared})"
+    what = f"{shared} are shared" if shown(by["shared"]) else f"how much they share is not shown ({shared})"
     added = " ".join(_added(by[what], words) for what, words in _ADDED.items())
     return f"{', '.join(alone)}; {what}. {added}"
 
 
-def _shown(row: dict[str, Any]) -> bool:
-    """Return whether a difference is shown to be above 0."""
+def shown(row: dict[str, Any]) -> bool:
+    """Return whether a difference between corners, a row of corners.csv, is shown to be above 0."""
     few = isinstance(row["few"], str) and bool(row["few"])
     return not few and row["low"] > 0 and row["p_value"] < LEVEL
 
@@ -137,7 +137,7 @@ def _shown(row: dict[str, Any]) -> bool:
 def _explains(row: dict[str, Any], verb: str, unit: str) -> str:
     """Return how much a corner explains over a constant, or that it is not shown to; `verb`: its ending."""
     size = " ".join(filter(None, [_size(row), unit]))
-    if _shown(row):
+    if shown(row):
         return f"explain{verb} {size}"
     return f"{'is' if verb else 'are'} not shown to explain anything ({size})"
 
@@ -157,7 +157,7 @@ def _added(row: dict[str, Any], words: tuple[str, str]) -> str:
     size, plural = f"{_size(row)}, {row['variant']} less {row['over']}", words[1] == "inputs"
     if isinstance(row["few"], str) and row["few"]:
         return f"{words[0]}: {size}, without a verdict ({row['few']})."
-    if _shown(row):
+    if shown(row):
         return f"{words[0]} add{'' if plural else 's'} {_size(row)} ({row['variant']} less {row['over']})."
     if row["high"] < 0 and row["p_value"] < LEVEL:
         lost = f"{_size(row)} ({row['variant']} less {row['over']})"

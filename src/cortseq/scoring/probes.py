@@ -165,9 +165,9 @@ def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> floa
     n = small.sizes["trial"]
     fit = _quick(model, 3).fit(small, range(2 * n // 3), range(2 * n // 3, n), members=1)
     track = rec.kind(small)
+    outcomes, weight, last = _grid(fit, small, track)
     for trial in rng.permutation(n)[:_TRIED].tolist():
         t = min(4, int(small["valid"].values[trial].sum()) - 1)
-        outcomes, weight, last = _grid(fit, small, track)
         one = small.isel(trial=[trial] * len(outcomes), time=slice(0, t + 1)).copy(deep=True)
         one[track.name].transpose(*track.dims).values[:, t] = outcomes
         p = np.exp(fit.log_prob(one)[0, :, t]) * weight

@@ -60,6 +60,6 @@ FAULTS = [
     ),
     Fault(
         "The past is said to add to the inputs where the interval holds 0.",
-        "past", 'history["low"] > 0 and history["p_value"] < LEVEL', 'history["value"] > 0', ("test_claims.py -k past",),
+        "past", "corners.shown(history)", 'history["value"] > 0', ("test_claims.py -k past",),
     ),
 ]  # fmt: skip

@@ -197,7 +197,7 @@ def surprise(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[
         curves.append([np.sqrt(squares[positions].mean(0)) / scale for positions in kept])
     every = np.array(curves)  # (member, group, lag)
     variables: dict[str, Any] = {"surprise": (("member", "surprise_lag"), every[:, 0])}
-    for name, of in (("surprise_span", _span), ("surprise_left", _left)):
+    for name, of in (("surprise_span", span), ("surprise_left", _left)):
         values = np.array([[of(curve) for curve in row] for row in every])
         variables[name] = ("member", values[:, 0])
         if groups:
@@ -235,8 +235,8 @@ def _left(curve: np.ndarray) -> float:
     return float(curve[_LATER] / curve[0]) if curve[0] > 0 else float("nan")
 
 
-def _span(curve: np.ndarray) -> float:
-    """Return lag at which a curve falls to 1/e of its first value, linear between lags.
+def span(curve: np.ndarray) -> float:
+    """Return lag at which a curve (lag,) falls to 1/e of its first value, linear between lags.
 
     That of its end where it never does.
     """

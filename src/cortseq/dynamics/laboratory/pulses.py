@@ -8,6 +8,7 @@ import numpy as np
 
 from cortseq._lazy import lazy, xr
 from cortseq.dynamics.driven import driven
+from cortseq.dynamics.laboratory.closed_loop import span
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.dynamics.quantities import PULSE_STEPS
 from cortseq.errors import CortseqError
@@ -88,10 +89,6 @@ def _responses(subject: Subject, member: int, n_inputs: int) -> tuple[np.ndarray
 
 
 def _span(curve: np.ndarray) -> float:
-    """Return the lag at which a response (lag,) falls to 1/e of its largest value, linear between lags."""
+    """Return the lag at which a response (lag,) falls to 1/e of its top; the last lag where it never does."""
     top = int(curve.argmax())
-    below = np.flatnonzero(curve[top:] <= curve[top] / np.e)
-    if not len(below) or not curve[top] > 0:
-        return float(len(curve) - 1) if curve[top] > 0 else float("nan")
-    i = top + below[0]
-    return float(i - 1 + (curve[i - 1] - curve[top] / np.e) / (curve[i - 1] - curve[i]))
+    return min(top + span(curve[top:]), float(len(curve) - 1))

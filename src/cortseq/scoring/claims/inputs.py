@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cortseq.scoring import corners
 from cortseq.scoring.claims.base import NO, NOT_ASKED, UNDECIDED, YES, Claim, more_evidence
 from cortseq.scoring.evidence import Evidence
-from cortseq.scoring.statistics import LEVEL
 
 _CAVEAT = "That is no memory yet: it may be drift, lost units or behaviour that was not recorded."
 
@@ -25,9 +25,9 @@ def past(found: Evidence, row: dict[str, Any]) -> Claim:
     by = {one["what"]: one for one in found.corners.to_dict("records")}
     history, inputs = by["history given inputs"], by["inputs given history"]
     both, alone, margin = history["variant"], history["over"], found.margin
-    if isinstance(history["few"], str) and history["few"]:
-        answer, said = UNDECIDED, f"No claim: {history['few']}."
-    elif history["low"] > 0 and history["p_value"] < LEVEL:
+    if few := _few(history):
+        answer, said = UNDECIDED, f"No claim: {few}."
+    elif corners.shown(history):
         answer, said = (
             YES,
             f"Yes: {both} predicts better than {alone}, which sees the inputs alone. {_CAVEAT}",
@@ -39,7 +39,7 @@ def past(found: Evidence, row: dict[str, Any]) -> Claim:
             UNDECIDED,
             f"That {both} predicts better than {alone} is not shown, nor is it excluded.",
         )
-    if inputs["high"] < margin:
+    if inputs["high"] < margin and not _few(inputs):
         said += f" The inputs add less than {margin:g} {inputs['unit']} to the past."
     settle = more_evidence(row) if answer == UNDECIDED else ""
     test = f"paired difference, {history['blocks']:.0f} blocks of trials"
@@ -47,3 +47,8 @@ def past(found: Evidence, row: dict[str, Any]) -> Claim:
     return Claim(
         question, answer, said, f"{both} less {alone}", *numbers, test, history["p_value"], settle=settle
     )
+
+
+def _few(row: dict[str, Any]) -> str:
+    """Return why nothing can be shown of a difference between corners; "" where it can."""
+    return row["few"] if isinstance(row["few"], str) else ""
