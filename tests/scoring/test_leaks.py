@@ -340,6 +340,18 @@ class Generous(models.Null):
         return super().log_prob(params, data) + 0.01
 
 
+class Flat(models.Null):
+    """Gives every count the same probability, however large it is."""
+
+    def log_prob(self, params, data):
+        return np.full((1, *data.y.shape[:2]), np.log(0.1))
+
+
+def test_a_score_whose_excess_lies_at_the_end_of_the_grid_is_not_passed_over(counts):
+    fit = Flat().fit(counts, ROLES["train"], ROLES["valid"])
+    assert "have probability" in stopped(probes.normalisation("flat", fit, counts, ROLES))
+
+
 @pytest.mark.parametrize("track", TRACKS)
 def test_normalisation_of_a_generous_and_of_honest_models(track, request):
     recording = request.getfixturevalue(track)

@@ -19,6 +19,7 @@ from cortseq.scoring.units import paired_difference
 CANARY_GAIN = 0.002  # bits (nats for signals) per event that a model may seem to gain on noise, plus 3 SE
 CANARY_TRIALS, CANARY_BINS, CANARY_UNITS, CANARY_EPOCHS = 150, 40, 12, 20
 MOST_COUNTS = {1: 256, 2: 48}  # values of a count that are summed over, by the number of units
+LEAST = 0.99  # probability that all outcomes of a grid hold together
 _TRIED, _BEYOND = 8, 1e-4  # trials that are tried, and the probability that may lie at the end of the grid
 GRID = np.linspace(-15, 15, 6001)  # of a signal, in training standard deviations
 SMALL_TRIALS, SMALL_BINS = 30, 30  # of the recording that normalisation is tried on
@@ -136,7 +137,7 @@ def normalisation(name: str, fit: Fit, recording: xr.Dataset, roles: dict[str, A
             if not sums:
                 return Audit("normalisation", True, f"{name}: not tried ({error})", stopping=False)
     low, high = min(sums), max(sums)
-    fine = 0.99 < low and high < 1.001  # what lies beyond the grid may be missing, nothing may be too much
+    fine = LEAST < low and high < 1.001  # what lies beyond the grid may be missing, nothing may be too much
     return Audit(
         "normalisation", bool(fine), f"{name}: all outcomes of a bin have probability {low:.6f} to {high:.6f}"
     )
@@ -156,7 +157,8 @@ def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> floa
     """Sum (integrate) over all values of the last bin of a short trial, the model fitted to few units.
 
     A model of many inputs that is fitted to few trials may expect hundreds of spikes where an input is new to
-    it: a bin in which counts at the end of the grid are likely is passed over for another one.
+    it: a bin in which probability is missing, and counts at the end of the grid or beyond are likely, is
+    passed over for another one.
 
     Raises
     ------
@@ -172,7 +174,8 @@ def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> floa
         one[track.name].transpose(*track.dims).values[:, t] = outcomes
         p = np.exp(fit.log_prob(one)[0, :, t]) * weight
         far = last.any() and fit.predict(one.isel(trial=[0]))[0, 0, t].max() > outcomes.max() / 4
-        if p[last].sum() < _BEYOND and not far:
+        cut_off = far or p[last].sum() >= _BEYOND
+        if p.sum() > LEAST or not cut_off:  # what is too much is so whatever lies beyond the grid
             return float(p.sum())
     raise CortseqError("expected counts are too high to sum over")
 
