@@ -51,7 +51,7 @@ def dissect_fit(
     found = dissect(
         [fit.flow(member, "closed") for member in range(len(states))],
         states,
-        [one.weights() for one in members],
+        [one.weights() for one in members] if members[0].cell.has_weights else None,
         members[0].signs(),
         bin_width=fit.card["bin_width"],
         seed=seed,
@@ -65,7 +65,7 @@ def dissect_fit(
 def dissect(
     flows: Sequence[Step],
     states: ArrayLike,
-    weights: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray] | None,
     signs: ArrayLike | None = None,
     *,
     bin_width: float,
@@ -80,7 +80,7 @@ def dissect(
     Parameters
     ----------
     flows, weights : one per member
-    weights : (hidden, hidden), column = presynaptic unit.
+    weights : (hidden, hidden), column = presynaptic unit; None: the cells have no such matrix.
     states : visited states (trial, time, dim) of member 0, or (member, trial, time, dim); NaN where a bin is
         missing. Starts of the search are drawn from them (of member 0 where there is no other).
     signs : (hidden,) sign of each unit's outgoing weights under Dale's law, else None.
@@ -95,14 +95,15 @@ def dissect(
     others are padded with NaN. Principal components are those of member 0, and only its fixed points are
     projected. `distance` is to the nearest of a member's visited states, in units of their rms spread.
     """
-    if not len(flows) == len(weights) > 0:
+    if not flows or (weights is not None and len(flows) != len(weights)):
         raise CortseqError(
-            f"one weight matrix per member is needed: {len(flows)} flows, {len(weights)} matrices"
+            f"one weight matrix per member is needed: {len(flows)} flows, {len(weights or ())} matrices"
         )
     visited = _by_member(np.asarray(states, dtype=np.float64), len(flows))
     n_starts = min(n_starts, max(8, int(_START_BUDGET / visited[0].shape[-1] ** 2)))
-    affordable = _PERMUTATION_BUDGET // weights[0].shape[-1] ** 2
-    n_permutations = min(n_permutations, max(_FEWEST_PERMUTATIONS, affordable))
+    if weights is not None:
+        affordable = _PERMUTATION_BUDGET // weights[0].shape[-1] ** 2
+        n_permutations = min(n_permutations, max(_FEWEST_PERMUTATIONS, affordable))
     starts = [draw(s, n_starts, seed + member) for member, s in enumerate(visited)]
     points = [
         fixed_points(flow, s, seed=seed, visited=finite(every))
@@ -112,7 +113,7 @@ def dissect(
         **_projections(visited[0], points),
         **_points(points),
         **_nearest(points, bin_width),
-        **_weights(weights, signs, n_permutations, seed),
+        **({} if weights is None else _weights(weights, signs, n_permutations, seed)),
     }
     if label is not None:
         label = np.asarray(label)

@@ -21,9 +21,10 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     class under Dale's law); dashed: the same from the variances of every row and column; orange: p < 0.05
     against shuffled weights of the same row and column gains, largest modulus.
     """
+    dissections = {name: one for name, one in dissections.items() if "weights" in one}
     with style.style():
-        columns = min(4, len(dissections))
-        rows = -(-len(dissections) // columns)
+        columns = max(1, min(4, len(dissections)))
+        rows = max(1, -(-len(dissections) // columns))
         fig, axes = style.figure(rows, columns, style.PAGE, 0.5 + 2.1 * rows)
         for ax in axes.flat[len(dissections) :]:
             ax.set_visible(False)
@@ -41,14 +42,14 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             )
             tables.append(table)
             _panel(ax, name, table)
-        fig.suptitle(
+        said = (
             "recurrent weights; circle: bulk predicted from their variance (dashed: of each row and column); "
             "orange: outliers, with the\n"
-            "p-value of the largest (shuffled weights, gains of rows and columns kept; family-wise)",
-            fontsize=7,
-            color="0.4",
+            "p-value of the largest (shuffled weights, gains of rows and columns kept; family-wise)"
         )
-    return fig, pd.concat(tables, ignore_index=True)
+        none = "no network here is carried from bin to bin by one recurrent matrix"
+        fig.suptitle(said if tables else none, fontsize=7, color="0.4")
+    return fig, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"variant": []})
 
 
 def _disc(one: xr.Dataset) -> np.ndarray:

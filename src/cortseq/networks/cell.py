@@ -9,6 +9,7 @@ read-out, the likelihood, training, forecasts and flows follow.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -71,7 +72,7 @@ class Cell(Specification):
                                             and whether a bin was missing, where training trials had gaps.
     `bias`            (n_drive,)            b, required of `start_parameters`.
     `recurrent`       (n_drive, hidden)     W, row = to, column = from. Not needed by a cell that has its own
-                                            `recurrent_weights` and no `kernel`.
+                                            `recurrent_weights` or `has_weights` False, and no `kernel`.
     `sign`            (hidden,)             +1 or -1, sign of each unit's outgoing weights, if `signed`.
     ================  ====================  ==================================================================
 
@@ -154,7 +155,42 @@ class Cell(Specification):
         """Whether the family writes `tangent`."""
         return type(self).tangent is not Cell.tangent
 
+    # -- layers, optional -------------------------------------------------------------------------
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Sizes of what layers hand to the layer above, where `hidden_dropout` acts too; one layer: ()."""
+        return ()
+
+    def dropped_step(
+        self, q: Params, state: State, drive: torch.Tensor, kept: Sequence[torch.Tensor]
+    ) -> State:
+        """Return `step` with what layers hand on times dropout's factors (..., trial, size) of `places`.
+
+        A cell with `places` writes this, and its `step` is this without factors.
+        """
+        return self.step(q, state, drive)
+
     # -- faster executions, optional --------------------------------------------------------------
+
+    def through_time(
+        self, q: Params, state: State, drives: torch.Tensor, kept: Sequence[torch.Tensor] = ()
+    ) -> State | None:
+        """Return the states before every bin and after the last, from all bins at once; None: step through.
+
+        It equals `dropped_step` bin by bin. Written by cells whose layers pass over time side by side.
+
+        Parameters
+        ----------
+        state : before the first bin, parts (..., trial, size).
+        drives : U x + b of all bins, (..., trial, time, n_drive).
+        kept : dropout's factors (..., trial, time, size) of `places`, or nothing.
+
+        Returns
+        -------
+        parts (..., trial, time + 1, size).
+        """
+        return None
 
     def kernel(self, q: dict[str, np.ndarray[Any, Any]]) -> Any:
         """Return the compiled execution for one member, if `has_kernel`; W is (n_drive, hidden)."""
@@ -170,6 +206,11 @@ class Cell(Specification):
         return None
 
     # -- capabilities: what an analysis may ask ---------------------------------------------------
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether one matrix (hidden, hidden) carries the units from bin to bin (`recurrent_weights`)."""
+        return True
 
     def recurrent_weights(self, p: Params) -> torch.Tensor:
         """Return the recurrent matrix (..., hidden, hidden): row = to, column = from."""

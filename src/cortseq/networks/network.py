@@ -86,13 +86,16 @@ class Network:
         ran = cell.compiled_states(p, x)
         if ran is not None:
             return ran if states else cell.output(q, ran.split(self.sizes(q), -1))
-        drives = self.drive(q, x).unbind(-2)
-        state = repeated(cell.start(q), drives[0].shape[:-1])
+        drives = self.drive(q, x)
+        state = repeated(cell.start(q), drives.shape[:-2])
         flat: Callable[[State], torch.Tensor] = (
             (lambda s: torch.cat(s, -1)) if states else (lambda s: cell.output(q, s))
         )
+        parts = cell.through_time(q, state, drives[..., :-1, :])
+        if parts is not None:
+            return flat(parts)
         out = [flat(state)]
-        for drive in drives[:-1]:
+        for drive in drives.unbind(-2)[:-1]:
             state = cell.step(q, state, drive)
             out.append(flat(state))
         return torch.stack(out, -2)

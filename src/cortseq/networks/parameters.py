@@ -105,7 +105,8 @@ def _check_names(model: Recurrent, cell: dict[str, Any], n_in: int, rest: Params
             fix="give it another name",
         )
     derived = model.derive({name: torch.as_tensor(np.asarray(value)) for name, value in cell.items()})
-    if "recurrent" not in derived and (model.has_kernel or not _own_weights(model)):
+    missing = model.has_kernel or (model.has_weights and not _own_weights(model))
+    if "recurrent" not in derived and missing:
         raise CortseqError(
             f"neither start_parameters nor derive of {family} gives `recurrent` (n_drive, hidden)",
             key="recurrent",

@@ -12,9 +12,11 @@ RUNGS = {
     "L1": "Markov chain of order 1 (or 0)",
     "L2": "Markov chain of chosen order; context-tree weighting",
     "L3": "hidden Markov model",
+    "L3'": "linear and switching state-space models",
     "L4": "recurrent net that sees only the discretised states",
     "L5": "coupled Poisson GLM",
     "L6": "recurrent net truncated to the last k bins",
+    "L6'": "transformer: everything in the last k bins",
     "L7": "recurrent net, full history",
 }
 
@@ -26,11 +28,12 @@ def rung(spec: dict[str, Any], role: str, order_chosen: bool = False) -> str:
     """
     if role == "null":
         return "L0"
+    family = models.registry().get(spec["family"])
     if role == "recurrent":
-        return "L4" if spec.get("discretise") else "L7" if spec.get("memory") is None else "L6"
+        whole = getattr(family, "rung", "") or "L7"
+        return "L4" if spec.get("discretise") else whole if spec.get("memory") is None else "L6"
     if role == "markov":
         return "L1" if not order_chosen and spec.get("order", 2) <= 1 else "L2"
-    family = models.registry().get(spec["family"])
     if family is not None and not family.model_construct(**spec).has_history:
         return "L0'"  # inputs alone
     return getattr(family, "rung", "")

@@ -25,6 +25,8 @@ def bulk(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str,
     the same of the Jacobian at the fixed point nearest to the data where the state is of one kind (no gates,
     no synapses).
     """
+    if "weights" not in found:
+        return {}, {}
     signs = found["signs"].values if "signs" in found else None
     discs = [predicted_disc(w, signs) for w in found["weights"].values]
     variables = {"weight_disc": (("member", "disc"), np.array(discs))}
@@ -82,7 +84,7 @@ def mean_field(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dic
     Leak, bias and input are left out: where the fitted W parts from its shuffled controls it is its structure
     that does.
     """
-    if not subject.fit.model.saturates or found["weights"].shape[-1] < 2:
+    if not subject.fit.model.saturates or "weights" not in found or found["weights"].shape[-1] < 2:
         return {}, {}
     from cortseq.theory.random_networks import mean_field_map
 

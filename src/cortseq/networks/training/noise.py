@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 ORDER, INPUT, HIDDEN, NOISE, COIN, DRAW = 2, 3, 4, 5, 6, 7  # 1 is the start of the parameters
+BETWEEN = 100  # and above: dropout of what the first layer hands on, the second ..
 
 
 @dataclass

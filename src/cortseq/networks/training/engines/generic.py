@@ -120,12 +120,16 @@ class Generic(Engine):
         network, cell, q = self.network, self.network.cell, self.q
         x, y, mask = self._window(batch, first, stop)
         factors = self._kept(batch, noise.HIDDEN, cell.hidden, self.training.hidden_dropout, first, stop)
-        state, fed = (state[:-1], state[-1]) if self._feeds_skip(batch) else (state, None)
-        rollout = None
-        if self.strategy is not None and batch.draws:
-            rollout = Rollout(self, batch, first, stop, x, y, mask, fed)
-        # unbind, not indexing: the gradient of an index is a whole array of zeros
-        drives = network.drive(q, x).unbind(-2) if rollout is None else ()
+        between = self._between(batch, first, stop)
+        if self.strategy is None or not batch.draws:
+            drives = network.drive(q, x)
+            ran = cell.through_time(q, state, drives, between)
+            if ran is not None:
+                return self._read(batch, ran, factors, first, stop, keep)
+            rollout, ahead = None, drives.unbind(-2)  # the gradient of an index is a whole array of zeros
+        else:
+            state, fed = (state[:-1], state[-1]) if self._feeds_skip(batch) else (state, None)
+            rollout, ahead = Rollout(self, batch, first, stop, x, y, mask, fed), ()
         outs: list[torch.Tensor] = []
         kept: dict[int, State] = {}
         for t in range(stop - first):
@@ -136,15 +140,37 @@ class Generic(Engine):
             if first + t + 1 == stop and stop not in keep:
                 break
             if rollout is None:
-                drive = drives[t]
+                drive = ahead[t]
             else:
                 state, drive = rollout.step(t, state, outs[-1])
-            state = cell.step(q, state, drive)
+            if between:
+                state = cell.dropped_step(q, state, drive, [factor[..., t, :] for factor in between])
+            else:
+                state = cell.step(q, state, drive)
         last = self._before(batch, first, stop) if rollout is None else rollout.lasts(stop - first)
         state = _carried(state, rollout)
         if stop in keep:
             kept[stop] = tuple(s.detach() for s in state)
         return network.readout(q, torch.stack(outs, -2), last), state, kept
+
+    def _read(
+        self, batch: Batch, ran: State, factors: torch.Tensor | None, first: int, stop: int, keep: set[int]
+    ) -> tuple[torch.Tensor, State, dict[int, State]]:
+        """Return what `_run` does, from states of all bins at once, parts (..., trial, time + 1, size)."""
+        out = self.network.cell.output(self.q, tuple(part[..., :-1, :] for part in ran))
+        out = out if factors is None else out * factors
+        kept = {bin: tuple(part[..., bin - first, :].detach() for part in ran) for bin in keep}
+        eta = self.network.readout(self.q, out, self._before(batch, first, stop))
+        return eta, tuple(part[..., -1, :] for part in ran), kept
+
+    def _between(self, batch: Batch, first: int, stop: int) -> list[torch.Tensor]:
+        """Return dropout's factors (..., trial, time, size) of what layers hand on; nothing without any."""
+        probability = self.training.hidden_dropout
+        found = (
+            self._kept(batch, noise.BETWEEN + place, width, probability, first, stop)
+            for place, width in enumerate(self.network.cell.places)
+        )
+        return [factors for factors in found if factors is not None]
 
     def _loss(self, batch: Batch, eta: torch.Tensor, first: int, stop: int, scored: int) -> torch.Tensor:
         _, y, mask = self._window(batch, first, stop, False)
