@@ -15,6 +15,7 @@ from scipy.stats import t as student
 from cortseq import recording as rec
 from cortseq.observations import TRACKS
 from cortseq.scoring import blocks, compare, notes, tasks
+from cortseq.scoring.correlations import NAMES
 from cortseq.scoring.rows import OPPONENTS
 from cortseq.scoring.scored import shares
 from cortseq.scoring.statistics import paired
@@ -25,6 +26,7 @@ FOLDS = [
     {"train": [9, 10, 11], "valid": [7, 8, 12, 13], "test": [0, 1, 2, 3, 4, 5, 6], "units": [0, 2]},
 ]
 N_TRIALS = 14
+CORRELATIONS = {0: [0.5, 0.1, 0.2, 0.3, 0.4], 1: [0.7, 0.3, 0.4, 0.5, 0.6]}  # of each fold
 # role, members, parameters, settings, advantage (nats per bin) on (validation, test) in fold 0, in fold 1
 VARIANTS = {
     "null": ("null", 1, 3, 1, (0.0, 0.0), (0.0, 0.0)),
@@ -99,6 +101,8 @@ def product(variant: str, fold: int, data: xr.Dataset, seed: int) -> xr.Dataset:
             "unit_events": (("trial", "unit"), chosen["counts"].values[:, BURN_IN:].sum(1)),
             "averaged_mean_rate": (("trial", "time"), nats.mean(0) + 0.05),
             "averaged_unit_score": (("trial", "unit"), rng.normal(-3, 1, (len(trials), units))),
+            "correlation": (("member", "of"), np.tile(CORRELATIONS[fold], (members, 1))),
+            "averaged_correlation": ("of", np.array(CORRELATIONS[fold]) + 0.1),
         }
         coords["unit"] = chosen["unit"].values
     attrs = {"bin_width": data.attrs["bin_width"], "parameters": parameters, "burn_in": BURN_IN}
@@ -169,6 +173,14 @@ def cases():
 @pytest.fixture(params=TRACKS)
 def case(request, cases):
     return cases[request.param]
+
+
+def test_correlations_are_means_over_members_and_folds(cases):
+    frame = cases["counts"].frame
+    assert frame.loc["lstm", list(NAMES)].tolist() == pytest.approx([0.6, 0.2, 0.3, 0.4, 0.5])
+    assert frame.loc["lstm_averaged", list(NAMES)].tolist() == pytest.approx([0.7, 0.3, 0.4, 0.5, 0.6])
+    assert frame.loc["null", list(NAMES)].notna().all()
+    assert cases["signal"].frame[list(NAMES)].isna().to_numpy().all()
 
 
 def test_value_is_that_of_the_variant_each_fold_chose_on_validation(case):

@@ -12,6 +12,7 @@ from cortseq.data import Data
 from cortseq.models.base import Fit
 from cortseq.observations import MIN_RATE
 from cortseq.observations.poisson import log_pmf
+from cortseq.scoring import correlations
 
 SCORED = ("train", "valid", "test")
 _CHUNK = 32  # trials whose expectations are held at once: bounds memory
@@ -26,7 +27,8 @@ def scores(fit: Fit, recording: xr.Dataset, roles: dict[str, Any], burn_in: int 
     mean_rate (member, trial, time)   sum_n log Pois(y_nt; E[y_nt | past]), nats, every valid bin
     unit_score (member, trial, unit)  the same of each unit, summed over bins t >= burn_in
     unit_events (trial, unit)         spikes in those bins
-    averaged_mean_rate, averaged_unit_score   without `member`: of the members' mean expectation
+    correlation (member, of)          those of `correlations.NAMES`, over bins t >= burn_in
+    averaged_mean_rate, ..            without `member`: all these of the members' mean expectation
     """
     trials = np.concatenate([roles[role] for role in SCORED]).astype(int)
     role = np.repeat(SCORED, [len(roles[r]) for r in SCORED])
@@ -55,6 +57,7 @@ def _rates(
     members = fit.card["members"]
     by_bin = np.full((members + 1, n_trials, n_time), np.nan)  # the last: of the mean expectation
     by_unit = np.full((members + 1, n_trials, n_units), np.nan)
+    pairs = [correlations.Correlations(n_units) for _ in range(members + 1)]
     for first in range(0, len(test), _CHUNK):
         some = test[first : first + _CHUNK]
         expected = fit.predict(recording, trials[some])
@@ -64,13 +67,17 @@ def _rates(
             nats = np.where(seen[..., None], log_pmf(y, rate), 0.0)
             by_bin[i, some] = np.where(seen, nats.sum(-1), np.nan)
             by_unit[i, some] = nats[:, burn_in:].sum(1)
+            pairs[i].add(rate[:, burn_in:][seen[:, burn_in:]], y[:, burn_in:][seen[:, burn_in:]])
     late = np.where(data.valid[..., None], data.y, 0)[:, burn_in:].sum(1)
+    correlated = np.array([[one.found()[name] for name in correlations.NAMES] for one in pairs])
     return {
+        "correlation": (("member", "of"), correlated[:-1]),
         "mean_rate": (("member", "trial", "time"), by_bin[:-1]),
         "unit_score": (("member", "trial", "unit"), by_unit[:-1]),
         "unit_events": (("trial", "unit"), late),
         "averaged_mean_rate": (("trial", "time"), by_bin[-1]),
         "averaged_unit_score": (("trial", "unit"), by_unit[-1]),
+        "averaged_correlation": ("of", correlated[-1]),
     }
 
 
@@ -83,7 +90,7 @@ def averaged(score: xr.Dataset) -> xr.Dataset:
         special.logsumexp(log_prob, axis=0, keepdims=True) - np.log(len(log_prob)),
     )
     if "mean_rate" in score:
-        for name in ("mean_rate", "unit_score"):
+        for name in ("mean_rate", "unit_score", "correlation"):
             out[name] = score[f"averaged_{name}"].expand_dims(member=1)
         out["unit_events"] = score["unit_events"]
     return out.assign_attrs(score.attrs)

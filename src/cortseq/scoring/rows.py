@@ -46,6 +46,11 @@ COLUMNS = {
     "unit_mean": "mean over units of each unit's mean-rate bits per spike over its own null (counts)",
     "units_scored": "units in that mean",
     "units_silent": "units left out of it: no spike in the scored test bins",
+    "population_r": "correlation over bins of expected with recorded counts, summed over units (counts)",
+    "spatial_r": "the same over units in one bin, mean over bins with a spike",
+    "unit_r": "the same over bins, mean over units with a spike",
+    "unit_r_weighted": "the same, units weighted by their spikes",
+    "unit_r_expected": "what unit_r would be if the expectations were true Poisson rates",
     "gain_over_markov": "`value` minus that of `reference`",
     "gain_low": "lower end of its 95 % interval",
     "gain_high": "upper end",
@@ -313,4 +318,5 @@ def _rates(s: Scored, given: References, total: float) -> dict[str, Any]:
         "unit_mean": float(gain.mean()),
         "units_scored": int(live.sum()),
         "units_silent": int((~live).sum()),
+        **s.correlations,
     }

@@ -10,7 +10,7 @@ import numpy as np
 
 from cortseq._lazy import pd, xr
 from cortseq.errors import CortseqError
-from cortseq.scoring import products
+from cortseq.scoring import correlations, products
 
 RESAMPLES = 1000  # of the validation trials
 _BY_MEMBER, _BY_TRIAL = partial(np.zeros, (1, 0)), partial(np.zeros, 0)  # no trial yet
@@ -33,6 +33,8 @@ class Scored:
     cold, cold_events : `test` and `test_events` from the first bin on, whatever the burn-in.
     mean_rate : (member, trial), sum_n log Pois(y_n; E[y_n]) of test trials; no trial on other tracks.
     units : by unit, nats (mean over members) and events.
+    correlations : of expected with recorded counts by name (`correlations.NAMES`), means over members and
+        folds; none on other tracks.
     kept_epochs : (member,) of all folds, epoch whose weights are kept; none of models that do not learn by
         epochs, or that began with an earlier fit.
     late_gains : (member,) of all folds, fall of the best validation loss in the last tenth of the epochs, in
@@ -55,6 +57,7 @@ class Scored:
     cold_events: np.ndarray = field(default_factory=_BY_TRIAL)
     mean_rate: np.ndarray = field(default_factory=_BY_MEMBER)
     units: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
+    correlations: dict[str, float] = field(default_factory=dict)
     kept_epochs: np.ndarray = field(default_factory=_BY_TRIAL)
     late_gains: np.ndarray = field(default_factory=_BY_TRIAL)
     averaged: Scored | None = None
@@ -149,6 +152,8 @@ def _fold(
         nats, events = test["unit_score"].mean("member").sum("trial"), test["unit_events"].sum("trial")
         scored.mean_rate = late["mean_rate"].sum("time").values
         scored.units = pd.DataFrame({"nats": nats.values, "events": events.values}, score["unit"].values)
+        means = score["correlation"].mean("member").values.tolist()
+        scored.correlations = dict(zip(correlations.NAMES, means, strict=True))
     return scored
 
 
@@ -204,6 +209,9 @@ def join(folds: list[Scored]) -> Scored:
         **joined,
         test_seconds=sum(s.test_seconds for s in folds),
         units=units.groupby(level=0, sort=False).sum() if len(units) else units,
+        correlations={
+            name: float(np.mean([s.correlations[name] for s in folds])) for name in folds[0].correlations
+        },
         averaged=join(each) if len(each) == len(folds) else None,
     )
 

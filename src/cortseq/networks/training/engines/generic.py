@@ -165,11 +165,8 @@ class Generic(Engine):
 
     def _between(self, batch: Batch, first: int, stop: int) -> list[torch.Tensor]:
         """Return dropout's factors (..., trial, time, size) of what layers hand on; nothing without any."""
-        probability = self.training.hidden_dropout
-        found = (
-            self._kept(batch, noise.BETWEEN + place, width, probability, first, stop)
-            for place, width in enumerate(self.network.cell.places)
-        )
+        p, places = self.training.hidden_dropout, enumerate(self.network.cell.places)
+        found = [self._kept(batch, noise.BETWEEN + i, width, p, first, stop) for i, width in places]
         return [factors for factors in found if factors is not None]
 
     def _loss(self, batch: Batch, eta: torch.Tensor, first: int, stop: int, scored: int) -> torch.Tensor:
