@@ -14,7 +14,7 @@ ALWAYS = {
     "states", "fixed_points", "saturation", "slow_points", "nearest_radius", "line_attractor", "echo_holds",
     "conditional_exponent", "gradient_norm", "gradient_horizon", "decoded", "participation_ratio", "outlier_p",
     "states_r2", "shared", "sampled_twins", "closed_twins", "surprise", "expected", "plane_points", "weight_disc",
-    "vanishing", "participation_ratio_left_out", "states_r2_left_out",
+    "vanishing", "participation_ratio_left_out", "states_r2_left_out", "operator_to_recording", "operator_to_members",
 }  # fmt: skip
 
 

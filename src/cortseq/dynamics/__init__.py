@@ -31,6 +31,7 @@ from cortseq.dynamics.jacobians import jacobian
 from cortseq.dynamics.lipschitz import LipschitzBound, lipschitz_bound
 from cortseq.dynamics.lyapunov import LyapunovSpectrum, entropy, kaplan_yorke, lyapunov_spectrum
 from cortseq.dynamics.memory import MemoryCapacity, memory_capacity
+from cortseq.dynamics.operators import delay_operator, operator_angle
 from cortseq.dynamics.similarity import (
     AgainstSeeds,
     FixedPointMatch,
@@ -87,6 +88,7 @@ __all__ = [
     "corrected_participation_ratio",
     "decode_cue",
     "decode_past",
+    "delay_operator",
     "driven",
     "echo_state_bounds",
     "echo_state_of_fit",
@@ -109,6 +111,7 @@ __all__ = [
     "match_fixed_points",
     "memory_capacity",
     "numerical_abscissa",
+    "operator_angle",
     "outliers",
     "participation_ratio",
     "predicted_disc",

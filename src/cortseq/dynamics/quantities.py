@@ -274,6 +274,17 @@ QUANTITIES = (
         least=-np.inf,
         most=1.0,
     ),
+    Quantity(
+        "delay operator's angle to the recording's", "rulers", "sampled", "size", "operator_to_recording"
+    ),
+    Quantity(
+        "the same, to another member's",
+        "rulers",
+        "sampled",
+        "size",
+        "operator_to_members",
+        lambda f: mean_of_known(f["operator_to_members"].values, 1),
+    ),
 )
 
 

@@ -113,6 +113,7 @@ def save(fig: Figure, table: pd.DataFrame, stem: str | Path) -> None:
         for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None})):
             with store.atomic(f"{stem}{suffix}") as temporary:
                 fig.savefig(temporary, format=suffix[1:], metadata=metadata)
+            fig.set_layout_engine("none")  # laid out once, which takes as long as drawing
     store.write_table(table, f"{stem}.csv")
 
 

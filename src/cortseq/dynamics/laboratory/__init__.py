@@ -18,7 +18,7 @@ import numpy as np
 from cortseq._lazy import xr
 from cortseq.data import evenly
 from cortseq.dynamics import analyse
-from cortseq.dynamics.laboratory import cells, closed_loop, open_loop, pulses, weights
+from cortseq.dynamics.laboratory import cells, closed_loop, likeness, open_loop, pulses, weights
 from cortseq.dynamics.laboratory.closed_loop import SAME_POINT
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.errors import CortseqError
@@ -43,6 +43,7 @@ ANALYSES = (
     pulses.pulses,
     open_loop.seeds,
     open_loop.common_plane,
+    likeness.operators,
     weights.bulk,
     weights.echo_bounds,
     weights.capacity,

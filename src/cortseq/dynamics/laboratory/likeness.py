@@ -1,0 +1,62 @@
+"""How alike free runs of members are to the recording and to each other, as operators on delays."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from cortseq import recording as rec
+from cortseq._lazy import xr
+from cortseq.dynamics.laboratory.subject import Subject
+from cortseq.dynamics.operators import delay_operator, operator_angles
+
+
+def operators(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Compare what members generate with the recording and with each other (`cortseq.dynamics.operators`).
+
+    Every operator is of half of the test trials, or of as many generated ones of the same lengths. The angle
+    between the two halves of the recording is the ruler, so that a model whose trials cannot be told from
+    recorded ones has an angle of about 1 ruler, and seeds that differ as recordings do are 1 ruler apart.
+    """
+    chosen = subject.recording.isel(trial=subject.test)
+    if len(subject.test) < 4 or (subject.fit.card["n_inputs"] and not subject.fit.model.replays):
+        return {}, {}
+    valid = chosen["valid"].values
+    recorded = _halves(_vectors(rec.observations(chosen), subject), valid)
+    inputs = chosen["inputs"].values if subject.fit.card["n_inputs"] else None
+    made = []
+    for member in range(subject.members):
+        drawn = subject.fit.simulate(*valid.shape, member, subject.seed, inputs)
+        made.append(_halves(_vectors(rec.observations(drawn), subject), valid))
+    ruler = _angles([recorded], [recorded[::-1]])[0]
+    if not ruler > 0:
+        return {}, {}
+    to_recording = _angles(made, [recorded] * len(made))
+    variables: dict[str, Any] = {"operator_to_recording": ("member", to_recording / ruler)}
+    pairs = list(combinations(range(subject.members), 2))
+    if pairs:
+        apart = np.full((subject.members, subject.members), np.nan)
+        between = _angles([made[a] for a, _ in pairs], [made[b] for _, b in pairs])
+        for (a, b), angle in zip(pairs, between, strict=True):
+            apart[a, b] = apart[b, a] = angle / ruler
+        variables["operator_to_members"] = (("member", "other"), apart)
+    return variables, {"operator_ruler": float(ruler)}
+
+
+def _vectors(y: np.ndarray, subject: Subject) -> np.ndarray:
+    """Return observations (trial, time, feature); labels as one-hot."""
+    labelled = rec.kind(subject.recording).has_labels
+    return np.eye(subject.fit.card["n_features"])[y.astype(int)] if labelled else y
+
+
+def _halves(y: np.ndarray, valid: np.ndarray) -> list[np.ndarray]:
+    """Return the operators of even and of odd trials."""
+    return [delay_operator(y[part], valid[part]) for part in (slice(0, None, 2), slice(1, None, 2))]
+
+
+def _angles(a: list[list[np.ndarray]], b: list[list[np.ndarray]]) -> np.ndarray:
+    """Return the mean angle of the halves of each a and b, (pair,)."""
+    first, second = ([half for halves in every for half in halves] for every in (a, b))
+    return operator_angles(first, second).reshape(-1, 2).mean(1)
