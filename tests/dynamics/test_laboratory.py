@@ -54,7 +54,7 @@ def test_every_analysis_of_every_family(model, track, request, tmp_path):
     assert set(found) >= ALWAYS
     assert ("forget_path" in found) == ("forget" in model.gate_names)
     assert ("lipschitz_violations" in found) == (model.lipschitz is not None)
-    assert ("balance_index" in found) == model.signed == ("sign" in fit.params)
+    assert ("balance_index" in found) == model.signed == ("sign" in fit.params) == ("sign_agreement" in found)
     assert ("efficacy" in found) == ("efficacy_at_rate" in found) == model.plastic
     assert ("memory_capacity" in found) == model.reservoir
     assert ("gain" in found) == model.saturates

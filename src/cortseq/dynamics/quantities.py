@@ -285,6 +285,16 @@ QUANTITIES = (
         "operator_to_members",
         lambda f: mean_of_known(f["operator_to_members"].values, 1),
     ),
+    Quantity(
+        "signs of matched units of another member (kappa)",
+        "",
+        "open",
+        "size",
+        "sign_agreement",
+        lambda f: mean_of_known(f["sign_agreement"].values, 1),
+        least=-np.inf,
+        most=1.0,
+    ),
 )
 
 

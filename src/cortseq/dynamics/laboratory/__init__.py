@@ -44,6 +44,7 @@ ANALYSES = (
     open_loop.seeds,
     open_loop.common_plane,
     likeness.operators,
+    likeness.signs,
     weights.bulk,
     weights.echo_bounds,
     weights.capacity,

@@ -45,6 +45,41 @@ def operators(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict
     return variables, {"operator_ruler": float(ruler)}
 
 
+def signs(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Say whether excitatory units of one member are those of another, under Dale's law.
+
+    Units of two members are paired so that their outputs on the test trials are as correlated as can be;
+    kappa is the share of pairs of equal sign beyond chance, (share - chance) / (1 - chance): 1 where the
+    activity of a unit tells its sign, 0 where it does not.
+    """
+    model = subject.fit.model
+    if not model.signed or subject.members < 2:
+        return {}, {}
+    known = np.isfinite(subject.states[0]).all(-1)
+    outputs = [_standard(states[known][:, : model.hidden]) for states in subject.states]
+    members = [subject.fit.member(member).signs() for member in range(subject.members)]
+    kappa = np.full((subject.members, subject.members), np.nan)
+    for a, b in combinations(range(subject.members), 2):
+        kappa[a, b] = kappa[b, a] = _kappa(outputs[a].T @ outputs[b], members[a], members[b])
+    return {"sign_agreement": (("member", "other"), kappa)}, {}
+
+
+def _standard(outputs: np.ndarray) -> np.ndarray:
+    """Return the outputs (bin, unit) with mean 0 and length 1; 0 of units that never change."""
+    away = outputs - outputs.mean(0)
+    return np.asarray(away / np.maximum(np.linalg.norm(away, axis=0), 1e-9))
+
+
+def _kappa(correlations: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    """Return agreement beyond chance of the signs (unit,) of units paired by `correlations` (unit, unit)."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(-correlations)
+    share = float((first[rows] == second[columns]).mean())
+    chance = float(sum((first == sign).mean() * (second == sign).mean() for sign in (-1, 1)))
+    return (share - chance) / (1 - chance) if chance < 1 else np.nan
+
+
 def _vectors(y: np.ndarray, subject: Subject) -> np.ndarray:
     """Return observations (trial, time, feature); labels as one-hot."""
     labelled = rec.kind(subject.recording).has_labels
