@@ -8,6 +8,7 @@ from families import compiled, emission, readout, recurrent, small, trained
 from cortseq import dynamics, models
 from cortseq import recording as rec
 from cortseq.data import Data
+from cortseq.errors import CortseqError
 from cortseq.networks.training import bptt, engines, noise
 from cortseq.observations.gaussian import GaussianReadout
 from cortseq.scoring import audits
@@ -209,6 +210,21 @@ def test_forecast_of_the_autoregression_is_its_own(walks):
             expected = -0.5 * ((z[:, h:] - mean) / spread) ** 2 - np.log(spread * p["signal_scale"])
             expected = (expected - 0.5 * np.log(2 * np.pi)).sum(-1)
             assert np.abs(value - expected).mean() < (1e-4 if h == 1 or value is plug else 0.06)
+        error = model.squared_error(params, data, [h])[0, :, h:, 0]
+        assert error == pytest.approx(((z[:, h:] - mean) ** 2).mean(-1), rel=1e-3, abs=1e-4)
+
+
+def test_errors_ahead_are_of_signals_alone(signal, counts):
+    fit = build("rate").fit(signal, range(20), range(20, 26), members=2)
+    error = fit.squared_error(signal, [1, 5], [26, 27])
+    y, valid = signal["signal"].values[[26, 27]], signal["valid"].values[[26, 27]]
+    scale = fit.params["signal_scale"][0].numpy()
+    expected = (((fit.predict(signal, [26, 27]) - y) / scale) ** 2).mean(-1)
+    assert error[..., 0][:, valid] == pytest.approx(expected[:, valid], rel=1e-3, abs=1e-4)
+    assert np.isnan(error[:, :, :4, 1]).all() and np.isfinite(error[:, :, 4:, 1][:, valid[:, 4:]]).all()
+    on_counts = build("rate").fit(counts, range(20), range(20, 26))
+    with pytest.raises(CortseqError, match="squared errors are of signals"):
+        on_counts.squared_error(counts, [1])
 
 
 @pytest.mark.parametrize("family", recurrent())

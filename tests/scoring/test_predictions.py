@@ -478,3 +478,18 @@ def test_unit_scores_against_the_pooled_score(fits, counts):
     pooled = (y * np.log(rates / base) - rates + base).sum((1, 2, 3)).mean() / y.sum() / np.log(2)
     assert (table["rate"] * table["spikes"]).sum() / table["spikes"].sum() == pytest.approx(pooled)
     assert len(table) == 3 and len(figure.axes) == 1
+
+
+def test_errors_ahead_stand_beside_the_plug_in_forecasts_of_signals(signal):
+    fit = models.registry()["rate"].small().fit(signal, range(20), range(20, 26), members=2)
+    null = models.Null().fit(signal, range(20), range(20, 26))
+    found = {
+        name: [tasks.forecast(one, signal, [26, 27], [1, 4], 8, 0)]
+        for name, one in (("rate", fit), ("null", null))
+    }
+    table = tasks.horizon_table(found)
+    plug = table[table["kind"] == "plug-in"].set_index("horizon")
+    error = fit.squared_error(signal, [1, 4], [26, 27])[:, :, 3:]
+    for i, h in enumerate((1, 4)):
+        assert plug.loc[h, "rms_error"] == pytest.approx(np.sqrt(np.nanmean(error[..., i])))
+    assert table.loc[table["kind"] != "plug-in", "rms_error"].isna().all()

@@ -27,6 +27,8 @@ from cortseq.networks.network import Network, before
 _NUMBERS = 2**20  # largest array of runs at once, in numbers: what a cache holds
 _TRIALS = 128  # whose states are held at once: bounds memory
 Feed = Callable[..., torch.Tensor]  # (p, eta) -> what stands for the next bin
+# (p, eta, y) -> (run,), a score of bins y (run, feature) or labels (run,); eta is (run, future, n_readout)
+Score = Callable[..., torch.Tensor]
 
 
 def sampled(
@@ -54,7 +56,8 @@ def sampled(
         )
         return lambda p, eta: observation.draw(p, eta, generator)
 
-    return _members(network, params, data, horizons, samples, feed, begins)
+    found = _members(network, params, data, horizons, samples, feed, _log_mean(network), begins)
+    return _next_bin(network, params, data, horizons, found)
 
 
 def plug_in(network: Network, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray:
@@ -64,8 +67,55 @@ def plug_in(network: Network, params: Params, data: Data, horizons: Sequence[int
     -------
     (member, trial, time, horizon) nats.
     """
-    observation = network.observation
-    return _members(network, params, data, horizons, 1, lambda member: observation.mean)
+    feed = _expected(network)
+    found = _members(network, params, data, horizons, 1, feed, _log_mean(network))
+    return _next_bin(network, params, data, horizons, found)
+
+
+def squared_error(network: Network, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray:
+    """Return the squared error of `plug_in`'s expectations, mean over channels in units of their variance.
+
+    Of signals: the distance h bins after the network was last shown the recording, its expectations fed back
+    meanwhile; the prediction error of the literature on reconstructed dynamics (Hess et al. 2023,
+    arXiv:2306.04406). The unit of each channel is its variance in the training bins.
+
+    Returns
+    -------
+    (member, trial, time, horizon).
+    """
+
+    def score(p: Params, eta: torch.Tensor, came: torch.Tensor) -> torch.Tensor:
+        away = (network.observation.mean(p, eta)[:, 0] - came) / p["signal_scale"]
+        return (away**2).mean(-1)
+
+    found = _members(network, params, data, horizons, 1, _expected(network), score)
+    return np.where(data.valid[None, ..., None], found, np.nan)
+
+
+def _expected(network: Network) -> Callable[[int], Feed]:
+    return lambda member: network.observation.mean
+
+
+def _log_mean(network: Network) -> Score:
+    """Return log-mean-exp over futures of the probability of what came."""
+
+    def score(p: Params, eta: torch.Tensor, came: torch.Tensor) -> torch.Tensor:
+        came = came.unsqueeze(1)
+        came = came.expand(eta.shape[:-1]) if came.ndim == 2 else came
+        each = network.observation.log_prob(p, eta, came)
+        return torch.logsumexp(each, 1) - math.log(each.shape[1])
+
+    return score
+
+
+def _next_bin(
+    network: Network, params: Params, data: Data, horizons: Sequence[int], found: np.ndarray
+) -> np.ndarray:
+    """Return forecasts of which those of the next bin are the scores themselves, NaN where nothing came."""
+    exact = data.masked(evaluate.log_prob(network, params, data))
+    for i, h in enumerate(horizons):
+        found[..., i] = exact if h == 1 else data.masked(found[..., i])
+    return found
 
 
 def _members(
@@ -75,6 +125,7 @@ def _members(
     horizons: Sequence[int],
     samples: int,
     feed: Callable[..., Any],
+    score: Score,
     begins: np.ndarray | None = None,
 ) -> np.ndarray:
     farthest(horizons)
@@ -91,13 +142,9 @@ def _members(
             fed = feed(member)
             for first in range(0, len(begins), _TRIALS):
                 part = slice(first, first + _TRIALS)
-                futures = _Futures(network, p, stepped.at(part), horizons, samples, fed)
-                out[member, part] = futures.log_mean(begins[part])
-    out = out[:, :, led:]
-    exact = data.masked(evaluate.log_prob(network, params, data))
-    for i, h in enumerate(horizons):
-        out[..., i] = exact if h == 1 else data.masked(out[..., i])
-    return out
+                futures = _Futures(network, p, stepped.at(part), horizons, samples, fed, score)
+                out[member, part] = futures.scored(begins[part])
+    return out[:, :, led:]
 
 
 class _Futures:
@@ -108,18 +155,26 @@ class _Futures:
     """
 
     def __init__(
-        self, network: Network, p: Params, data: Data, horizons: Sequence[int], samples: int, feed: Feed
+        self,
+        network: Network,
+        p: Params,
+        data: Data,
+        horizons: Sequence[int],
+        samples: int,
+        feed: Feed,
+        score: Score,
     ):
-        self.network, self.p, self.horizons, self.samples, self.feed = network, p, horizons, samples, feed
+        self.network, self.p, self.horizons, self.samples = network, p, horizons, samples
+        self.feed, self.score = feed, score
         self.q = network.cell.derive(p)
         self.x, self.y, self.valid = network.tensors(p, data, slice(None), torch.float32)
         self.states = network.scan(p, self.x, states=True)
         self.smooth, self.last = _smoothed(network, p, data), before(p, self.x, self.valid)
         self.ends = data.lengths
-        self.n_inputs, self.has_labels = data.n_inputs, data.kind.has_labels
+        self.n_inputs = data.n_inputs
 
-    def log_mean(self, begins: np.ndarray) -> np.ndarray:
-        """Return log-mean-exp over futures (trial, time, horizon) of what was recorded, NaN elsewhere."""
+    def scored(self, begins: np.ndarray) -> np.ndarray:
+        """Return the score of what was recorded (trial, time, horizon), NaN where no future reaches."""
         out = np.full((*begins.shape, len(self.horizons)), np.nan)
         trial, begin = np.nonzero(begins)
         left = self.ends[trial] - begin
@@ -144,7 +199,8 @@ class _Futures:
             smooth, last = (None if v is None else v[:n] for v in (smooth, last))
             eta = network.readout(p, cell.output(self.q, state), last)
             if j + 1 in self.horizons:
-                out[trial, begin + j, self.horizons.index(j + 1)] = self._score(eta, trial, begin + j)
+                came = self.y[trial, begin + j]
+                out[trial, begin + j, self.horizons.index(j + 1)] = self.score(p, eta, came).numpy()
             if j + 1 == max(self.horizons):
                 return
             if j == 0:
@@ -156,13 +212,6 @@ class _Futures:
             state = cell.step(
                 self.q, state, network.drive(self.q, self._input(seen * known, trial, begin + j))
             )
-
-    def _score(self, eta: torch.Tensor, trial: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """Return log-mean-exp over futures of the recorded bins (trial, time), (run,)."""
-        came = self.y[trial, time].unsqueeze(1)
-        came = came.expand(eta.shape[:-1]) if self.has_labels else came
-        each = self.network.observation.log_prob(self.p, eta, came)
-        return np.asarray((torch.logsumexp(each, 1) - math.log(each.shape[1])).numpy())
 
     def _input(self, seen: torch.Tensor, trial: np.ndarray, time: np.ndarray) -> torch.Tensor:
         """Return network inputs (run, future, n_in): what was fed, and the recording's inputs."""

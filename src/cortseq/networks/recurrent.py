@@ -180,6 +180,13 @@ class Recurrent(Training, Sessions, Cell, Model):
         """
         return ahead.plug_in(self.network(data), params, data, horizons)
 
+    def squared_error(self, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray[Any, Any]:
+        """Return squared errors h bins ahead of signals, (member, trial, time, horizon).
+
+        In variances of the channels; see `cortseq.networks.forecast.squared_error`.
+        """
+        return ahead.squared_error(self.network(data), params, data, horizons)
+
     @property
     def has_forecast(self) -> bool:
         """Whether bins further ahead than the next can be predicted."""

@@ -78,8 +78,9 @@ def forecast(
     Returns
     -------
     Dataset with `log_prob` (member, trial, time, horizon) in nats, of sampled forecasts `bias` of the same
-    shape, whose sum over bins is what may be left of it, and of networks `plug_in`. `attrs["kind"]`: "exact",
-    "sampled" or "label chain"; `attrs["samples"]`: futures drawn of the last bins.
+    shape, whose sum over bins is what may be left of it, and of networks `plug_in`, on signals
+    `squared_error` too. `attrs["kind"]`: "exact", "sampled" or "label chain"; `attrs["samples"]`: futures
+    drawn of the last bins.
     """
     data = fit._data(recording, trials)
     kept = [h for h in horizons if h == 1 or h <= data.y.shape[1] // 2]
@@ -100,8 +101,12 @@ def forecast(
 
     draw = partial(fit.model.futures, fit.params, data, kept)
     log_prob, bias, samples = futures.settled(draw, data.valid, samples, most if floor else 0, seed, enough)
-    plug_in = {"plug_in": fit.plug_in(recording, kept, trials)} if fit.model.role == "recurrent" else {}
-    return product(log_prob=log_prob, bias=bias, **plug_in)
+    if fit.model.role != "recurrent":
+        return product(log_prob=log_prob, bias=bias)
+    expected = {"plug_in": fit.plug_in(recording, kept, trials)}
+    if data.kind.has_scale:
+        expected["squared_error"] = fit.squared_error(recording, kept, trials)
+    return product(log_prob=log_prob, bias=bias, **expected)
 
 
 def _floor(null: xr.Dataset, data: Data, trials: Any, horizons: Sequence[int]) -> xr.Dataset:
@@ -124,8 +129,9 @@ def horizon_table(folds: dict[str, list[xr.Dataset]], burn_in: int = 0, seed: in
     Table with the columns model, role, horizon, value, low, high (gain over the null in bits per event, nats
     for signals), bias (what may be left of it, in the same unit; 0 of exact forecasts), biased (whether that
     is a tenth of the interval or more: the value is then too low and ranked with nothing), kind (exact,
-    sampled, label chain or plug-in) and trials (those with a scored bin). All horizons and models are scored
-    on the bins that the largest horizon reaches.
+    sampled, label chain or plug-in), trials (those with a scored bin) and, in the plug-in rows of signals,
+    rms_error (root mean squared error in standard deviations of the channels). All horizons and models are
+    scored on the bins that the largest horizon reaches.
     """
     if "null" not in folds:
         raise CortseqError("forecasts are compared with those of the null", key="null")
@@ -152,8 +158,16 @@ def _gains(
             biased = _matters(left[i], gain)
             kind = found[0].attrs["kind"] if name == "log_prob" else "plug-in"
             row = {"model": model, "role": found[0].attrs["role"], "horizon": int(h), **gain}
-            rows.append(row | {"bias": float(left[i]), "biased": biased, "kind": kind, "trials": trials})
+            row |= {"bias": float(left[i]), "biased": biased, "kind": kind, "trials": trials}
+            error = _error(found, start, i) if name == "plug_in" and "squared_error" in found[0] else np.nan
+            rows.append(row | {"rms_error": error})
     return rows
+
+
+def _error(found: list[xr.Dataset], start: int, horizon: int) -> float:
+    """Return the root mean squared error of one horizon over members, trials and bins of all folds."""
+    late = [f["squared_error"].isel(time=slice(start, None), horizon=horizon).values.ravel() for f in found]
+    return float(np.sqrt(np.nanmean(np.concatenate(late))))
 
 
 def _left(found: list[xr.Dataset], start: int) -> np.ndarray:
