@@ -24,6 +24,7 @@ PACKAGE = ROOT / "src/cortseq"
 FLOORS = [
     {"__main__"},
     {"cli"},
+    {"running"},
     {"study"},
     {"sessions"},
     {"report", "inspecting", "checking", "plans", "stages"},

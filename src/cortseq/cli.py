@@ -1,4 +1,4 @@
-"""The command `cortseq`: check a study, inspect a file, show a result, score a fit."""
+"""The command `cortseq`: write, check and run a study, inspect a file, show a result, score a fit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from cortseq import __version__, plugins
 from cortseq.errors import CortseqError, about
@@ -38,6 +39,32 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE.py",
         help=f"load own models and sources from this file first; may be repeated (as {plugins.VARIABLE})",
     )
+    run = commands.add_parser(
+        "run",
+        parents=[outside],
+        help="run a study in this folder: comparison, dynamics, figures, report",
+        epilog="examples: cortseq run my_study.yaml --cores 4; cortseq run my_study.yaml --until comparison; "
+        "cortseq run my_study.yaml -- --unlock (what follows -- goes to Snakemake)",
+    )
+    run.add_argument("config", type=Path, nargs="?", metavar="STUDY", help="default: the default study")
+    _running(run)
+    run.add_argument(
+        "--until",
+        choices=("comparison", "dynamics", "report"),
+        default="report",
+        help="stop after this product",
+    )
+    run.add_argument("--profile", default="", help="slurm, or a folder with a profile of Snakemake")
+    run.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
+    demo = commands.add_parser("demo", help="write demo.yaml here and run it: a minute or two")
+    _running(demo)
+    _add_reading(commands, outside)
+    _add_results(commands, outside)
+    return parser
+
+
+def _add_reading(commands: Any, outside: argparse.ArgumentParser) -> None:
+    """Add the commands that read files before a study runs."""
     check = commands.add_parser(
         "check", parents=[outside], help="validate a study and its raw files without running it"
     )
@@ -56,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument(
         "-o", "--out", type=Path, metavar="STUDY.yaml", help="default: named after the first file"
     )
+    commands.add_parser("schema", parents=[outside], help="print the JSON schema of a study file")
+
+
+def _add_results(commands: Any, outside: argparse.ArgumentParser) -> None:
+    """Add the commands that read what a study made."""
     show = commands.add_parser("show", help="print the comparison table of a finished study")
     show.add_argument("results", type=Path)
     score = commands.add_parser(
@@ -65,8 +97,51 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("config", type=Path, metavar="STUDY", help="study whose datasets are scored")
     score.add_argument("--dataset", help="one of them; default: all")
     score.add_argument("--json", action="store_true", help="print what was found as JSON")
-    commands.add_parser("schema", parents=[outside], help="print the JSON schema of a study file")
-    return parser
+
+
+def _running(parser: argparse.ArgumentParser) -> None:
+    """Add what `run` and `demo` have in common."""
+    parser.add_argument("--cores", type=int, help="default: all that this process may use")
+    parser.add_argument("--quiet", action="store_true", help="say nothing of what goes well")
+    parser.add_argument("more", nargs=argparse.REMAINDER, metavar="-- ...", help=argparse.SUPPRESS)
+
+
+def _run(given: argparse.Namespace) -> int:
+    from cortseq import running
+
+    config = given.config or running.default_study()
+    if not config.is_file():
+        raise CortseqError("no such study", file=config, fix="`cortseq new FILE` writes one")
+    how = {"until": given.until, "profile": given.profile, "dry_run": given.dry_run}
+    return _ran(config, given, **how)
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from cortseq import running
+
+    config = Path("demo.yaml")
+    if not config.exists():
+        config.write_text(running.DEMO, encoding="utf-8")
+    return _ran(config, given)
+
+
+def _ran(config: Path, given: argparse.Namespace, **how: Any) -> int:
+    """Run a study; print its table, and where its report is."""
+    from cortseq import running, stages, study
+    from cortseq.stages import estimate
+
+    more = given.more[1:] if given.more[:1] == ["--"] else given.more
+    cores = given.cores or estimate.usable()
+    status = running.run(config, cores=cores, quiet=given.quiet, more=more, **how)
+    plan = stages.Plan(study.read(config), None)
+    if status or how.get("dry_run") or more:
+        return status
+    if plan.compares:
+        _show(argparse.Namespace(results=Path(plan.out)))
+    report = Path(plan.out, "report.html" if plan.compares else "theory.html").resolve()
+    if how.get("until", "report") == "report":
+        print(f"Report: {report}")
+    return 0
 
 
 def _check(given: argparse.Namespace) -> int:
@@ -143,7 +218,7 @@ def _show(given: argparse.Namespace) -> int:
         if not file.is_file():
             return 0
     if not file.is_file():
-        raise CortseqError("no finished study here", file=file, fix="run snakemake first")
+        raise CortseqError("no finished study here", file=file, fix="run the study first: cortseq run")
     pooled = file.with_name("sessions.csv")
     print(printed.text(store.read_table(file), store.read_table(pooled) if pooled.is_file() else None))
     return 0
@@ -176,6 +251,8 @@ def _schema(given: argparse.Namespace) -> int:
 
 
 _COMMANDS = {
+    "run": _run,
+    "demo": _demo,
     "check": _check,
     "inspect": _inspect,
     "new": _new,

@@ -298,17 +298,8 @@ class Fit:
         model, data = self._network("forecast of this kind"), self._data(recording, trials)
         return np.asarray(model.plug_in(self.params, data, horizons))
 
-    def squared_error(
-        self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None
-    ) -> np.ndarray:
-        """Return squared errors h bins ahead of a network's expectations, (member, trial, time, horizon).
-
-        Of signals, mean over channels in units of their variance in the training bins; NaN as in `forecast`.
-
-        Raises
-        ------
-        CortseqError : a recording that is no signal, a model that is no network.
-        """
+    def squared_error(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> Any:
+        """Return squared errors of a network's expectations of a signal, as `plug_in`; in variances."""
         model, data = self._network("expectation ahead"), self._data(recording, trials)
         if not data.kind.has_scale:
             raise CortseqError("squared errors are of signals", key="track", value=data.track)

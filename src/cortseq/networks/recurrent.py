@@ -122,11 +122,8 @@ class Recurrent(Training, Sessions, Cell, Model):
 
         params = self.initial(train, run.members, run.seed, valid=valid)
         kept = parameters.of_cell(self, train.bin_width) if self.cell == "frozen" else frozenset()
-        if run.start is not None:
-            moved = (
-                parameters.moved(params, run.start, kept) if kept else parameters.carried(params, run.start)
-            )
-            params = moved
+        if (start := run.start) is not None:
+            params = parameters.moved(params, start, kept) if kept else parameters.carried(params, start)
         network = self.network(train)
         learned = gradient.descend(network, self.training, params, train, valid, run, frozen=kept)
         learned.card["dead_units"] = evaluate.dead_units(network, learned.params, train)
@@ -181,10 +178,7 @@ class Recurrent(Training, Sessions, Cell, Model):
         return ahead.plug_in(self.network(data), params, data, horizons)
 
     def squared_error(self, params: Params, data: Data, horizons: Sequence[int]) -> np.ndarray[Any, Any]:
-        """Return squared errors h bins ahead of signals, (member, trial, time, horizon).
-
-        In variances of the channels; see `cortseq.networks.forecast.squared_error`.
-        """
+        """Return `cortseq.networks.forecast.squared_error` of signals, (member, trial, time, horizon)."""
         return ahead.squared_error(self.network(data), params, data, horizons)
 
     @property

@@ -143,10 +143,8 @@ class Generic(Engine):
                 drive = ahead[t]
             else:
                 state, drive = rollout.step(t, state, outs[-1])
-            if between:
-                state = cell.dropped_step(q, state, drive, [factor[..., t, :] for factor in between])
-            else:
-                state = cell.step(q, state, drive)
+            dropped = [factor[..., t, :] for factor in between]
+            state = cell.dropped_step(q, state, drive, dropped) if dropped else cell.step(q, state, drive)
         last = self._before(batch, first, stop) if rollout is None else rollout.lasts(stop - first)
         state = _carried(state, rollout)
         if stop in keep:

@@ -1,0 +1,143 @@
+"""`cortseq run` and `demo`: the command that is started, what is said of a failure, and the wheel by itself."""
+
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cortseq import cli, running, study
+from cortseq.errors import CortseqError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def demo(here):
+    (here / "demo.yaml").write_text(running.DEMO)
+    return here / "demo.yaml"
+
+
+def test_the_workflow_of_a_clone_is_found():
+    assert running.project() == ROOT
+    assert running.default_study().is_file()
+
+
+def test_the_demo_is_a_valid_study(demo):
+    assert study.read(demo).study == "demo"
+
+
+@pytest.mark.parametrize(
+    ("how", "there", "missing"),
+    [
+        ({"cores": 3}, ["--cores", "3"], "--dry-run"),
+        ({"cores": 1, "dry_run": True}, ["--dry-run"], "--profile"),
+        ({"cores": 1, "profile": "slurm"}, ["--profile", str(ROOT / "profiles/slurm")], "--cores"),
+        ({"cores": 1, "profile": "my/own"}, ["--profile", "my/own"], "--cores"),
+        ({"cores": 1, "quiet": True}, ["--quiet", "all"], "rules"),
+        ({"cores": 1, "until": "comparison"}, ["results/demo/comparison.csv"], "--until"),
+        ({"cores": 1, "until": "dynamics"}, ["results/demo/dynamics/ring/rate/fold0.csv"], "comparison"),
+        ({"cores": 1, "more": ["--unlock"]}, ["--unlock"], "--dry-run"),
+    ],
+)
+def test_the_command_says_what_was_asked(demo, how, there, missing):
+    words = running.command(demo, **how)
+    assert words[1:3] == ["-m", "snakemake"]
+    at = [words.index(word) for word in there]
+    assert at == list(range(at[0], at[0] + len(there)))
+    assert missing not in words
+
+
+def test_a_study_without_comparison_says_so(here):
+    file = here / "theory.yaml"
+    file.write_text(yaml.safe_dump({"study": "t", "theory": {"euler": {}}}))
+    with pytest.raises(CortseqError, match="this study has no comparison"):
+        running.command(file, cores=1, until="comparison")
+
+
+def test_a_study_that_is_not_there_is_said_in_a_line(here, capsys):
+    assert cli.main(["run", "nothing.yaml"]) == 2
+    assert "no such study" in capsys.readouterr().err
+
+
+def test_demo_leaves_a_changed_study_as_it_is(here, monkeypatch):
+    ran = []
+    monkeypatch.setattr(running, "run", lambda config, **how: ran.append((config, how)) or 1)
+    changed = running.DEMO.replace("members: 3", "members: 1")
+    (here / "demo.yaml").write_text(changed)
+    assert cli.main(["demo", "--cores", "2"]) == 1
+    assert (here / "demo.yaml").read_text() == changed
+    assert ran[0][0] == Path("demo.yaml") and ran[0][1]["cores"] == 2
+
+
+def test_what_follows_two_hyphens_goes_to_snakemake(demo, monkeypatch):
+    ran = []
+    monkeypatch.setattr(running, "run", lambda config, **how: ran.append(how) or 0)
+    assert cli.main(["run", "demo.yaml", "--", "--unlock", "--verbose"]) == 0
+    assert ran[0]["more"] == ["--unlock", "--verbose"]
+
+
+def test_a_failure_names_its_reason_and_its_log(here):
+    logs = here / "results/demo/logs/batches"
+    logs.mkdir(parents=True)
+    begin = time.time() - 1
+    (logs / "fits.log").write_text("   0.1 s  read\n   2.0 s  error: ring: lower learning_rate\n")
+    (logs / "fine.log").write_text("   0.1 s  done\n")
+    old = logs / "old.log"
+    old.write_text("   0.1 s  error: of last week\n")
+    os.utime(old, (begin - 100, begin - 100))
+    found = running.reasons(here / "results/demo", begin)
+    assert found == [f"failed: ring: lower learning_rate  (log: {logs / 'fits.log'})"]
+
+
+def test_a_lock_is_explained(demo, monkeypatch, capsys):
+    Path(".snakemake/locks").mkdir(parents=True)
+    Path(".snakemake/locks/0.output.lock").touch()
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    assert running.run(demo, cores=1) == 1
+    assert "-- --unlock" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_runs_in_a_folder_of_ones_own(tmp_path):
+    """Built, installed without the clone, and run where the path has blanks and letters that are not ASCII."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    wheels, site, folder = tmp_path / "wheels", tmp_path / "site", tmp_path / "mein Ordner é"
+    build = [*pip, "wheel", ROOT, "--no-deps", "--no-build-isolation", "--wheel-dir", wheels]
+    subprocess.run(build, check=True, cwd=tmp_path)
+    (wheel,) = wheels.glob("*.whl")
+    held = zipfile.ZipFile(wheel).namelist()
+    for name in (
+        "Snakefile",
+        "workflow/Snakefile",
+        "workflow/report/report.html.jinja",
+        "config/config.yaml",
+    ):
+        assert f"cortseq/_project/{name}" in held
+    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
+    folder.mkdir()
+    there = {**os.environ, "PYTHONPATH": str(site)}
+    there.pop("CORTSEQ_MIRRORS", None)
+    where = [sys.executable, "-c", "import cortseq; print(cortseq.__file__)"]
+    assert str(site) in subprocess.run(where, env=there, cwd=folder, capture_output=True, text=True).stdout
+    ran = subprocess.run(
+        [sys.executable, "-m", "cortseq", "demo", "--cores", "2"],
+        env=there,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    report = folder / "results/demo/report.html"
+    assert ran.stdout.rstrip().endswith(f"Report: {report}") and report.is_file()
+    assert "bits/spike" in ran.stdout
