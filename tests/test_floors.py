@@ -24,7 +24,7 @@ PACKAGE = ROOT / "src/cortseq"
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"running"},
+    {"running", "differing"},
     {"study"},
     {"sessions"},
     {"report", "inspecting", "checking", "plans", "stages"},

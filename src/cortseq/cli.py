@@ -90,6 +90,11 @@ def _add_results(commands: Any, outside: argparse.ArgumentParser) -> None:
     """Add the commands that read what a study made."""
     show = commands.add_parser("show", help="print the comparison table of a finished study")
     show.add_argument("results", type=Path)
+    diff = commands.add_parser(
+        "diff", help="say what differs between two studies: settings, data, code, choices, scores"
+    )
+    diff.add_argument("first", type=Path, metavar="RESULTS_A")
+    diff.add_argument("second", type=Path, metavar="RESULTS_B")
     score = commands.add_parser(
         "score", parents=[outside], help="score a fit on recordings that it was not fitted to"
     )
@@ -224,6 +229,18 @@ def _show(given: argparse.Namespace) -> int:
     return 0
 
 
+def _diff(given: argparse.Namespace) -> int:
+    from cortseq import differing
+
+    found = differing.lines(given.first, given.second)
+    print(
+        "\n".join(found)
+        if found
+        else "nothing differs: settings, data, code, choices and scores are the same"
+    )
+    return int(bool(found))
+
+
 def _score(given: argparse.Namespace) -> int:
     from cortseq import checking, models, study
     from cortseq.scoring import stranger
@@ -257,6 +274,7 @@ _COMMANDS = {
     "inspect": _inspect,
     "new": _new,
     "show": _show,
+    "diff": _diff,
     "score": _score,
     "schema": _schema,
 }
