@@ -24,7 +24,7 @@ PACKAGE = ROOT / "src/cortseq"
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"running", "differing"},
+    {"running", "differing", "comparing"},
     {"study"},
     {"sessions"},
     {"report", "inspecting", "checking", "plans", "stages"},

@@ -7,6 +7,7 @@ outside are registered: `cortseq.models.register`, entry points "cortseq.models"
 
 from __future__ import annotations
 
+import difflib
 import functools
 import pkgutil
 from collections.abc import Iterator
@@ -33,13 +34,21 @@ def modules() -> dict[str, str]:
 
 @functools.cache
 def _found() -> dict[str, str]:
+    return {family: module for family, (module, _) in _families().items()}
+
+
+@functools.cache
+def _families() -> dict[str, tuple[str, str]]:
+    """Family name -> (dotted name of its module, name of its class), read from the files."""
     package = Path(__file__).parent.parent
     found = {}
     for place in _PLACES:
         for info in pkgutil.iter_modules([str(package / place)]):
             file = package / place / f"{info.name}.py"
-            if not info.ispkg and any(line.startswith("MODEL = ") for line in _lines(file)):
-                found[info.name] = ".".join(["cortseq", *place.split("/"), info.name])
+            bound = [line for line in _lines(file) if line.startswith("MODEL = ")] if not info.ispkg else []
+            if bound:
+                module = ".".join(["cortseq", *place.split("/"), info.name])
+                found[info.name] = module, bound[0].removeprefix("MODEL = ").strip()
     return found
 
 
@@ -87,14 +96,30 @@ def _base() -> type:
 _outside = plugins.Registry("models", "family", "MODEL", _base, _found)
 
 
+# Spelled as people write them; every other family is known by the name of its class.
+_SPELLED = {name.lower(): name for name in "CTW ESN GLM GRU HMM LDS LRU LSTM PSTH SLDS STP".split()}
+
+
 def __getattr__(name: str):
-    """`cortseq.models.Rate` and so on, by class name."""
+    """`cortseq.models.Rate`, `LSTM` and so on: by name of the class, or of the family without its case."""
     if name.startswith("_") or name.islower():  # asked for by `from cortseq.models import horizons`, a module
         raise AttributeError(f"cortseq.models has no {name!r}")
-    for model in registry().values():
+    for family, (_, bound) in _families().items():
+        if name == bound or name.lower() == family.replace("_", ""):
+            return find(family)
+    for model in _outside.classes().values():
         if model.__name__ == name:
             return model
-    raise AttributeError(f"cortseq.models has no {name!r}")
+    known = {each.lower(): each for each in __dir__()}
+    near = difflib.get_close_matches(name.lower(), known, 1)
+    meant = f": did you mean {known[near[0]]}?" if near else ""
+    raise AttributeError(f"cortseq.models has no {name!r}{meant}")
+
+
+def __dir__() -> list[str]:
+    """Every family by the name that people type, and the functions; nothing is imported."""
+    own = [_SPELLED.get(family, bound) for family, (_, bound) in _families().items()]
+    return [*sorted(own), "find", "load", "modules", "register", "registry"]
 
 
 def load(path: str | Path) -> Fit:
