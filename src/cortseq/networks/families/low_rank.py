@@ -30,8 +30,6 @@ class LowRank(Recurrent):
     Mastrogiuseppe & Ostojic 2018 Neuron 99:609; Valente, Pillow & Ostojic 2022 arXiv:2110.09804.
     """
 
-    has_kernel: ClassVar = True
-
     family: Literal["low_rank"] = "low_rank"
     rank: Count = 4
     leak: Leak = "learned"
