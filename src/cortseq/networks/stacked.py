@@ -1,16 +1,16 @@
 """A cell in layers: each layer reads, in the same bin, the new output of the layer below.
 
-With F the update rule of one layer, s_l the state and h_l the output of layer l, and U x + b the drive:
+With F_l the update rule, s_l the state and h_l the output of layer l, and U x + b the drive:
 
     s_1' = F_1(s_1, U x + b),    s_l' = F_l(s_l, B_l h_{l-1}' + b_l)  for l = 2, 3, ..
 
-The read-out sees the output of the top layer. In training, `hidden_dropout` acts on what the read-out sees and
-on what a layer hands to the next, but not on what a layer hands to itself (Zaremba, Sutskever & Vinyals 2014
-arXiv:1409.2329). Stacks of this form: Graves, Mohamed & Hinton 2013 ICASSP, arXiv:1303.5778; they are the ones
-of torch.nn.LSTM and torch.nn.GRU with `num_layers`.
+The read-out sees the output of the top layer. In training, `hidden_dropout` acts on what the read-out sees
+and on what a layer hands to the next, but not on what a layer hands to itself (Zaremba, Sutskever & Vinyals
+2014 arXiv:1409.2329). This is the stack of Graves, Mohamed & Hinton (2013 arXiv:1303.5778), and that of
+torch.nn.LSTM and torch.nn.GRU with `num_layers`.
 
-Parameters of layer 1 have the names of a single layer. Those of layer l end in `_l`, `below_l` is B_l. The
-parts of the state are those of the top layer, then those of the layer below it, down to layer 1.
+Parameters of layer 1 have the names of a single layer. Those of layer l end in `_l`, and `below_l` is B_l.
+The state begins with the parts of the top layer, then come those of the layer below it, down to layer 1.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Stacked(Recurrent):
     # Parts of the state of one layer, each (..., hidden); the first is its output.
     layer_parts: ClassVar[int] = 1
 
-    layers: Count = Field(1, description="layers of `hidden` units; each reads the new output of the one below")
+    layers: Count = Field(1, description="layers of `hidden` units; each reads the one below")
 
     # -- one layer, which a family writes ---------------------------------------------------------
 
@@ -79,7 +79,7 @@ class Stacked(Recurrent):
         raise NotImplementedError
 
     def layer_step(self, q: Params, state: State, drive: torch.Tensor) -> State:
-        """Return a layer's parts one bin later, (..., trial, hidden), from its drive (..., trial, n_drive)."""
+        """Return a layer's parts one bin later, (..., trial, hidden); drive (..., trial, n_drive)."""
         raise NotImplementedError
 
     def layer_tangent(
@@ -154,15 +154,15 @@ class Stacked(Recurrent):
         if self.layers == 1:
             return self.layer_tangent(q, state, drive, vectors, moved)
         images: State = ()
-        for number, (own, part, drive, _) in enumerate(self._climb(q, state, drive), 1):
+        for number, (own, part, driven, _) in enumerate(self._climb(q, state, drive), 1):
             if images:
                 moved = product(own["below"], images[0])
-            images = (*self.layer_tangent(own, part, drive, self.part(vectors, number), moved), *images)
+            images = (*self.layer_tangent(own, part, driven, self.part(vectors, number), moved), *images)
         return images
 
     def gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what each gate lets through, (..., layers * hidden): the units of the top layer first."""
-        found = [self.layer_gates(own, part, drive) for own, part, drive, _ in self._climb(q, state, drive)]
+        found = [self.layer_gates(own, part, driven) for own, part, driven, _ in self._climb(q, state, drive)]
         return {name: torch.cat([gates[name] for gates in reversed(found)], -1) for name in self.gate_names}
 
     def part(self, state: Sequence[Any], number: int) -> Any:
@@ -174,10 +174,11 @@ class Stacked(Recurrent):
         self, q: Params, state: State, drive: torch.Tensor, kept: Sequence[torch.Tensor] = ()
     ) -> Iterator[tuple[Params, State, torch.Tensor, State]]:
         """Yield the parameters, state, drive and next state of each layer, the bottom one first."""
+        handed: torch.Tensor | None = None
         for number in range(1, self.layers + 1):
             own, part = layer(q, number), self.part(state, number)
-            if number > 1:
-                out = new[0] * kept[number - 2] if kept else new[0]
-                drive = affine(own["below"], own["bias"], out)
+            if handed is not None:
+                drive = affine(own["below"], own["bias"], handed)
             new = self.layer_step(own, part, drive)
             yield own, part, drive, new
+            handed = new[0] * kept[number - 1] if kept and number < self.layers else new[0]

@@ -25,8 +25,9 @@ else:
 class Gru(Stacked):
     """h' = (1 - z) n + z h,  gates r, z = sigmoid(W h + U x + b),  n = tanh(U_n x + b_n + r (W_n h + c)).
 
-    State: h (hidden,) of each of `layers`. Rows of W, U, b are ordered r, z, n as in torch.nn.GRU; `update_bias` is the start of
-    z's bias (1: units keep 73 % of their state a bin). Cho et al. 2014 arXiv:1406.1078.
+    State: h (hidden,) of each of `layers`. Rows of W, U, b are ordered r, z, n as in torch.nn.GRU;
+    `update_bias` is the start of z's bias (1: units keep 73 % of their state a bin). Cho et al. 2014
+    arXiv:1406.1078.
     """
 
     gate_names: ClassVar = ("reset", "update")

@@ -24,9 +24,9 @@ else:
 class Lstm(Stacked):
     """c' = f c + i g,  h' = o tanh(c'),  gates i, f, o = sigmoid(W h + U x + b), candidate g = tanh(...).
 
-    State: (h, c), 2 x hidden, of each of `layers`. Rows of W, U, b are ordered i, f, g, o as in torch.nn.LSTM; `forget_bias`
-    is the start of f's bias (its horizon is -1/ln sigmoid(b) bins). Hochreiter & Schmidhuber 1997;
-    Gers et al. 2000.
+    State: (h, c), 2 x hidden, of each of `layers`. Rows of W, U, b are ordered i, f, g, o as in
+    torch.nn.LSTM; `forget_bias` is the start of f's bias (its horizon is -1/ln sigmoid(b) bins). Hochreiter &
+    Schmidhuber 1997; Gers et al. 2000.
     """
 
     layer_parts: ClassVar = 2

@@ -60,9 +60,9 @@ def relu_slope(z: torch.Tensor) -> torch.Tensor:
 class Rate(Stacked):
     """h' = (1 - a) h + a phi(W h + U x + b), the Euler form of tau dh/dt = -h + phi(...), a = dt/tau.
 
-    State: h (hidden,) of each of `layers`. `leak` is a; "learned": one per unit, a = sigmoid(raw). `leak: 1` is the vanilla
-    (Elman) network. W starts Gaussian with variance gain^2 / hidden. Sompolinsky et al. 1988 PRL 61:259;
-    Mante et al. 2013 Nature 503:78.
+    State: h (hidden,) of each of `layers`. `leak` is a; "learned": one per unit, a = sigmoid(raw).
+    `leak: 1` is the vanilla (Elman) network. W starts Gaussian with variance gain^2 / hidden. Sompolinsky et
+    al. 1988 PRL 61:259; Mante et al. 2013 Nature 503:78.
     """
 
     family: Literal["rate"] = "rate"

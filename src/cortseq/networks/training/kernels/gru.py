@@ -52,10 +52,10 @@ def backward(
 ) -> None:
     """Backpropagation through time: z (the gates) becomes d loss / d (U x + b).
 
-    d_product (time, trial, 3 hidden) is written: d loss / d (W h), which the reset gate multiplies for the
-    candidate. inner (time, trial, hidden) is W_n h. d_out (time, trial, hidden) is the read-out's gradient for
-    h before each bin; d_h (trial, hidden) comes in as the gradient for the last state and leaves as that for
-    the first; d_bias is added to. weight = packed(W).
+    d_product (time, trial, 3 hidden) is written: d loss / d (W h), in whose candidate's block the reset gate
+    is a factor. inner (time, trial, hidden) is W_n h. d_out (time, trial, hidden) is the read-out's gradient
+    for h before each bin; d_h (trial, hidden) comes in as the gradient for the last state and leaves as that
+    for the first; d_bias is added to. weight = packed(W).
     """
     n_trials, n = h.shape[1:]
     product = np.empty((n_trials, n), h.dtype)

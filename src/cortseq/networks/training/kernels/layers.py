@@ -1,6 +1,6 @@
-"""Layers of a compiled cell, each over a whole block of bins before the next; see `cortseq.networks.stacked`.
+"""Layers of a compiled cell, one after the other over a block of bins; see `cortseq.networks.stacked`.
 
-A layer reads only the layer below it and its own past. So layer 1 can go through all bins of a block, then one
+A layer reads only the layer below it and its own past. So layer 1 goes through all bins of a block, then one
 product gives the drive of layer 2 in all of them, and so on; gradients come back in the opposite order.
 """
 
