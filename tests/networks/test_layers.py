@@ -15,8 +15,9 @@ from cortseq.models.base import Checkpoint, Fit
 from cortseq.models.progress import silent
 from cortseq.models.work import Size
 from cortseq.networks import parameters
+from cortseq.networks.layers import layer
 from cortseq.networks.network import Network
-from cortseq.networks.stacked import Stacked, layer
+from cortseq.networks.stacked import Stacked
 from cortseq.networks.training import engines, gradient, noise
 from cortseq.networks.training.engines import compiled, loss_and_gradient
 from cortseq.stages import work

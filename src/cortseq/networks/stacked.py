@@ -16,7 +16,7 @@ The state begins with the parts of the top layer, then come those of the layer b
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -24,6 +24,7 @@ from pydantic import Field
 from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.networks.cell import Count, State
+from cortseq.networks.layers import layer, named
 from cortseq.networks.network import affine
 from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.tangents import product
@@ -32,21 +33,6 @@ if TYPE_CHECKING:
     import torch
 else:
     torch = lazy("torch")
-
-Array = TypeVar("Array")
-
-
-def layer(q: dict[str, Array], number: int) -> dict[str, Array]:
-    """Return the parameters of layer `number` (1 is the bottom) by the names that a single layer has."""
-    if number == 1:
-        return q
-    end = f"_{number}"
-    return {name.removesuffix(end): value for name, value in q.items() if name.endswith(end)}
-
-
-def named(own: dict[str, Array], number: int) -> dict[str, Array]:
-    """Return the parameters of layer `number` by their names in the whole cell."""
-    return own if number == 1 else {f"{name}_{number}": value for name, value in own.items()}
 
 
 class Stacked(Recurrent):
@@ -85,7 +71,10 @@ class Stacked(Recurrent):
     def layer_tangent(
         self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
     ) -> State:
-        """Return the derivative of `layer_step` applied to tangent vectors; arguments as of `tangent`."""
+        """Return the derivative of `layer_step` applied to tangent vectors, parts (..., hidden, k).
+
+        Arguments as of `tangent`, of one layer.
+        """
         raise NotImplementedError
 
     def layer_gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -112,7 +101,10 @@ class Stacked(Recurrent):
     def start_parameters(
         self, n_in: int, bin_width: float, rng: np.random.Generator
     ) -> dict[str, np.ndarray[Any, Any]]:
-        """Return one member's parameters; `start` holds all layers in the order of the state."""
+        """Return one member's parameters; `start` (state_parts * hidden,) holds all layers, as the state.
+
+        Layer l > 1 begins like a first layer that reads `hidden` inputs: its input weight is `below_l`.
+        """
         found = dict(self.layer_parameters(n_in, rng))
         for number in range(2, self.layers + 1):
             own = dict(self.layer_parameters(self.hidden, rng))

@@ -13,7 +13,7 @@ import numpy as np
 
 from cortseq.compiled import matrix
 from cortseq.networks.cell import Cell
-from cortseq.networks.stacked import layer
+from cortseq.networks.layers import layer
 from cortseq.networks.training.kernels.rate import Buffer
 
 # (layer, units (time, trial, hidden), name of a buffer or None) -> the units with dropout between this layer
