@@ -110,4 +110,16 @@ def _lstm(p, model, n):
     return _rows(n, jnp.tanh(h), c), update
 
 
-CELLS = {"rate": _rate, "dale": _dale, "stp": _stp, "lstm": _lstm}
+def _gru(p, model, n):
+    def update(state, drive):
+        (h,) = state
+        r, z, inner = jnp.split(h @ p["recurrent"].T, 3, axis=-1)
+        u_r, u_z, u_n = jnp.split(drive, 3, axis=-1)
+        candidate = jnp.tanh(u_n + jax.nn.sigmoid(r + u_r) * (inner + p["candidate_bias"]))
+        z = jax.nn.sigmoid(z + u_z)
+        return ((1 - z) * candidate + z * h,)
+
+    return _rows(n, jnp.tanh(p["start"])), update
+
+
+CELLS = {"rate": _rate, "dale": _dale, "stp": _stp, "lstm": _lstm, "gru": _gru}

@@ -1,4 +1,4 @@
-"""The training step as a user of torch would write it: a loop over time, or torch.nn.RNN / LSTM.
+"""The training step as a user of torch would write it: a loop over time, or torch.nn.RNN / LSTM / GRU.
 
 Each peer is a function `step(model, params, y) -> (() -> (loss, gradients))`, y (trial, time, unit) float32;
 loss is the summed Poisson negative log-likelihood in nats, without the constant ln y!.
@@ -35,29 +35,50 @@ def loop(model, params: dict, y: np.ndarray, device: str = "cpu"):
 
 
 def module(model, params: dict, y: np.ndarray, device: str = "cpu"):
-    """torch.nn.RNN (no leak) or torch.nn.LSTM, one read-out product at the end."""
-    lstm = model.family == "lstm"
-    kind: Any = torch.nn.LSTM if lstm else torch.nn.RNN
-    network = kind(y.shape[2], model.hidden, batch_first=True).to(device)
-    given = {"input_weight": "weight_ih_l0", "recurrent": "weight_hh_l0", "bias": "bias_ih_l0"}
-    with torch.no_grad():
-        network.bias_hh_l0.zero_().requires_grad_(False)  # torch has two biases, one is enough
-        for ours, theirs in given.items():
-            getattr(network, theirs).copy_(params[ours])
-    free = {ours: getattr(network, theirs) for ours, theirs in given.items()}
+    """torch.nn.RNN (no leak), LSTM or GRU, with one read-out product at the end."""
+    kinds: dict[str, Any] = {"rate": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+    network = kinds[model.family](y.shape[2], model.hidden, model.layers, batch_first=True).to(device)
+    free = _weights(network, model, params)
     for name in ("start", "readout_weight", "readout_bias"):
         free[name] = params[name].detach().clone().to(device).requires_grad_()
     seen = torch.from_numpy(y).to(device)
 
     def loss():
-        rows = free["start"].expand(1, len(seen), -1)
-        h, c = rows.chunk(2, -1) if lstm else (rows, None)
-        h = torch.tanh(h) if lstm else h.contiguous()
-        after, _ = network(seen[:, :-1], (h, c.contiguous()) if lstm else h)
-        eta = torch.cat([h.transpose(0, 1), after], 1) @ free["readout_weight"].T + free["readout_bias"]
+        rows = torch.stack(free["start"].chunk(model.layers)[::-1])  # ours has the top layer first
+        h, *c = (part.unsqueeze(1).expand(-1, len(seen), -1) for part in rows.chunk(model.layer_parts, -1))
+        h = h.contiguous() if model.family == "rate" else torch.tanh(h)
+        after, _ = network(seen[:, :-1], (h, c[0].contiguous()) if c else h)
+        eta = torch.cat([h[-1:].transpose(0, 1), after], 1) @ free["readout_weight"].T + free["readout_bias"]
         return poisson_nll_loss(eta, seen, reduction="sum")
 
-    return _step(loss, free)
+    step = _step(loss, free)
+    return step if model.family != "gru" else lambda: _last_thirds(*step(), model.hidden)
+
+
+def _last_thirds(loss, gradients: dict, hidden: int):
+    """Return a GRU's loss and gradients, of its second biases those of the candidate alone."""
+    return loss, {k: g[-hidden:] if k.startswith("candidate_bias") else g for k, g in gradients.items()}
+
+
+def _weights(network, model, params: dict) -> dict:
+    """Give torch's module our parameters; return its own by our names.
+
+    Of torch's two biases the second is zero and not learned, but that of a GRU, whose last third is the
+    candidate's.
+    """
+    found = {}
+    for number in range(1, model.layers + 1):
+        end, at = "" if number == 1 else f"_{number}", f"l{number - 1}"
+        below = "below" if end else "input_weight"
+        given = {"weight_ih": below, "weight_hh": "recurrent", "bias_ih": "bias"}
+        with torch.no_grad():
+            second = getattr(network, f"bias_hh_{at}").zero_().requires_grad_(model.family == "gru")
+            if model.family == "gru":
+                second[2 * model.hidden :] = params[f"candidate_bias{end}"]
+                found[f"candidate_bias{end}"] = second
+            for theirs, ours in given.items():
+                found[f"{ours}{end}"] = getattr(network, f"{theirs}_{at}").copy_(params[f"{ours}{end}"])
+    return found
 
 
 def _step(loss, free: dict):
@@ -135,4 +156,16 @@ def _lstm(p, model, n):
     return (torch.tanh(h).expand(n, -1), c.expand(n, -1)), update
 
 
-CELLS = {"rate": _rate, "dale": _dale, "stp": _stp, "lstm": _lstm}
+def _gru(p, model, n):
+    def update(state, drive):
+        (h,) = state
+        r, z, inner = (h @ p["recurrent"].T).chunk(3, -1)
+        u_r, u_z, u_n = drive.chunk(3, -1)
+        candidate = torch.tanh(u_n + torch.sigmoid(r + u_r) * (inner + p["candidate_bias"]))
+        z = torch.sigmoid(z + u_z)
+        return ((1 - z) * candidate + z * h,)
+
+    return (torch.tanh(p["start"]).expand(n, -1),), update
+
+
+CELLS = {"rate": _rate, "dale": _dale, "stp": _stp, "lstm": _lstm, "gru": _gru}

@@ -13,7 +13,8 @@ from cortseq.networks.problems import disagreement, problem
 N_TIME = 140
 SIZES = {"small": (50, 64, 32), "big": (180, 128, 200)}  # units, hidden, trials
 TOLERANCE = 1e-3  # of every gradient, relative to its largest entry, and of the loss: float32
-LOOP, SCAN, RNN, LSTM = "torch, loop over time", "JAX, scan", "torch.nn.RNN", "torch.nn.LSTM"
+LOOP, SCAN = "torch, loop over time", "JAX, scan"
+RNN, LSTM, GRU = "torch.nn.RNN", "torch.nn.LSTM", "torch.nn.GRU"
 
 # Ratios asked for with AVX-512: family, settings, size, {peer: ratio}
 ASKED: list[tuple[str, dict, str, dict[str, float | None]]] = [
@@ -27,6 +28,10 @@ ASKED: list[tuple[str, dict, str, dict[str, float | None]]] = [
     ("stp", {}, "big", {LOOP: 3.0, SCAN: 2.0}),
     ("lstm", {}, "small", {LOOP: None, LSTM: 1.5, SCAN: None}),
     ("lstm", {}, "big", {LOOP: None, LSTM: 1.5, SCAN: None}),
+    ("lstm", {"layers": 2}, "small", {LSTM: None}),
+    ("lstm", {"layers": 2}, "big", {LSTM: None}),
+    ("gru", {}, "small", {LOOP: None, GRU: None, SCAN: None}),
+    ("gru", {}, "big", {LOOP: None, GRU: None, SCAN: None}),
 ]
 
 
@@ -72,7 +77,7 @@ def case(family: str, settings: dict, n_units: int, hidden: int, n_trials: int, 
     model, params, data = problem(family, settings, n_units, hidden, n_trials, N_TIME)
     y = data.y.astype(np.float32)
     constant = float(torch.lgamma(torch.as_tensor(data.y, dtype=torch.float64) + 1).sum())
-    runs: dict[str, Any] = {LOOP: peers_torch.loop, RNN: peers_torch.module, LSTM: peers_torch.module}
+    runs: dict[str, Any] = {LOOP: peers_torch.loop, **dict.fromkeys((RNN, LSTM, GRU), peers_torch.module)}
     if installed("jax"):
         from benchmarks import peers_jax
 
@@ -87,5 +92,6 @@ def case(family: str, settings: dict, n_units: int, hidden: int, n_trials: int, 
         )
         for name, ratio in asked.items()
     ]
-    named = f"{family}{' (leak 1)' if settings else ''} N={n_units} H={hidden} batch {n_trials}"
+    changed = "".join(f" ({name} {value})" for name, value in settings.items())
+    named = f"{family}{changed} N={n_units} H={hidden} batch {n_trials}"
     return Case(f"step of {named}", stepper(model, params, data, "auto"), peers)

@@ -19,7 +19,7 @@ def trained() -> list[str]:
 
 def compiled() -> list[str]:
     """Networks with a compiled cell."""
-    return [name for name in trained() if models.registry()[name].has_kernel]
+    return [name for name in trained() if small(name).has_kernel]
 
 
 def predictors() -> list[str]:

@@ -103,6 +103,11 @@ def test_slopes_and_their_intervals():
         ("stp", {"dale": True}, "loop"),
         ("lstm", {}, "loop"),
         ("lstm", {}, "module"),
+        ("lstm", {"layers": 2}, "module"),
+        ("rate", {"leak": 1, "layers": 2}, "module"),
+        ("gru", {}, "loop"),
+        ("gru", {}, "module"),
+        ("gru", {"layers": 3}, "module"),
     ],
 )
 @pytest.mark.parametrize("library", ["torch", "jax"])

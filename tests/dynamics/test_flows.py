@@ -12,7 +12,9 @@ from cortseq.errors import CortseqError
 
 # Settings that change the update rule, beside the small specification of every family with a tangent.
 MORE = {
-    "rate": [{"leak": 1}, {"leak": 0.3, "nonlinearity": "relu"}],
+    "rate": [{"leak": 1}, {"leak": 0.3, "nonlinearity": "relu"}, {"layers": 3}],
+    "lstm": [{"layers": 2}],
+    "gru": [{"layers": 2}],
     "dale": [{"leak": 1}],
     "stp": [{"dale": False}, {"leak": 0.4}],
     "esn": [{"leak": 1.0}],

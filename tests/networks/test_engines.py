@@ -10,6 +10,7 @@ from cortseq import recording as rec
 from cortseq.compiled.functions import exp, tanh
 from cortseq.data import Data
 from cortseq.errors import CortseqError
+from cortseq.networks.cell import Cell
 from cortseq.networks.training import bptt, engines, noise
 from cortseq.networks.training.kernels import heads
 from cortseq.networks.training.strategies import Scheduled
@@ -18,7 +19,9 @@ from cortseq.observations import names
 GRADIENT = trained()
 # Settings that change the compiled update rule, beside the defaults of every family that has a kernel.
 VARIANTS = {
-    "rate": [{"nonlinearity": "relu", "leak": 1.0}, {"leak": 0.3}],
+    "rate": [{"nonlinearity": "relu", "leak": 1.0}, {"leak": 0.3}, {"layers": 2, "leak": 0.3}],
+    "gru": [{"layers": 2}],
+    "lstm": [{"layers": 3}],
     "low_rank": [{"rank": 2}],
     "dale": [{"self_connections": True}],
     "stp": [{"dale": True, "leak": 0.3}],
@@ -290,8 +293,17 @@ def test_stepper_and_no_kernel(counts):
         model, {k: v[None] for k, v in params.items()}, data
     )  # a member axis of one
     assert one[0][0] == fast[0] and np.array_equal(one[1]["recurrent"][0], fast[1]["recurrent"])
+
+
+def test_a_cell_without_a_kernel_has_no_compiled_execution(counts):
+    class Plain(models.Rate):
+        kernel = Cell.kernel
+
+    data, model = Data.of(counts), Plain(hidden=6)
+    params = {k: v[0] for k, v in model.initial(data, 1, 0).items()}
+    assert not model.has_kernel
     with pytest.raises(CortseqError, match="no compiled execution"):
-        engines.loss_and_gradient(build("gru"), params, data, "compiled")
+        engines.loss_and_gradient(model, params, data, "compiled")
 
 
 @pytest.mark.parametrize("members", [1, 3])

@@ -86,15 +86,11 @@ class Cell(Specification):
     # Names of parameters that belong to a recording, not to the dynamics: how it is read in, and the start.
     # Of recordings that share a cell each has its own.
     interface: ClassVar[frozenset[str]] = frozenset({"input_weight", "start"})
-    # Whether `kernel` gives a hand-written CPU execution of the same update.
-    has_kernel: ClassVar[bool] = False
     # Whether the cell is never trained: a leaky tanh network with one number `leak`, whose read-out alone is
     # learned.
     reservoir: ClassVar[bool] = False
     # Names of the gates that `gates` returns.
     gate_names: ClassVar[tuple[str, ...]] = ()
-    # Size of the state in units: 2 of a cell whose state is (h, c). Only estimates of time rest on it.
-    state_parts: ClassVar[int] = 1
 
     family: str
     hidden: Count = Field(64, description="number of hidden units")
@@ -193,8 +189,17 @@ class Cell(Specification):
         return None
 
     def kernel(self, q: dict[str, np.ndarray[Any, Any]]) -> Any:
-        """Return the compiled execution for one member, if `has_kernel`; W is (n_drive, hidden)."""
+        """Return the compiled execution of one layer of one member; W is (n_drive, hidden).
+
+        A family that writes none runs by automatic differentiation. `cortseq.networks.training.kernels.rate`
+        shows the methods of a kernel.
+        """
         raise NotImplementedError
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether the family writes `kernel`, a CPU execution of the same update by hand."""
+        return type(self).kernel is not Cell.kernel
 
     @property
     def fusion(self) -> Fusion | None:
@@ -206,6 +211,11 @@ class Cell(Specification):
         return None
 
     # -- capabilities: what an analysis may ask ---------------------------------------------------
+
+    @property
+    def state_parts(self) -> int:
+        """Size of the state in units: 2 where it is (h, c). Only estimates of time rest on it."""
+        return 1
 
     @property
     def has_weights(self) -> bool:

@@ -12,7 +12,7 @@ TANGENTS = ("test_flows.py -k tangent_is",)
 FAULTS = [
     Fault(
         "The recurrent matrix of the rate network is transposed.",
-        "Rate.step", 'h @ q["recurrent"].mT', 'h @ q["recurrent"]', CELLS,
+        "Rate.layer_step", 'h @ q["recurrent"].mT', 'h @ q["recurrent"]', CELLS,
     ),
     Fault(
         "The leak is that of the old state: 1 - a and a change places.",
@@ -20,19 +20,19 @@ FAULTS = [
     ),
     Fault(
         "The tangent of the rate network uses the transposed matrix.",
-        "Rate.tangent", "product(w, v)", "product(w.mT, v)", TANGENTS,
+        "Rate.layer_tangent", "product(w, v)", "product(w.mT, v)", TANGENTS,
     ),
     Fault(
         "Input and forget gate of the LSTM change places.",
-        "Lstm.step", "i, f, g, o = (h", "f, i, g, o = (h", CELLS,
+        "Lstm.layer_step", "i, f, g, o = (h", "f, i, g, o = (h", CELLS,
     ),
     Fault(
         "The tangent of the LSTM leaves out the slope of the output's tanh.",
-        "Lstm.tangent", "(o * (1 - out**2)).unsqueeze(-1) * d_c", "o.unsqueeze(-1) * d_c", TANGENTS,
+        "Lstm.layer_tangent", "(o * (1 - out**2)).unsqueeze(-1) * d_c", "o.unsqueeze(-1) * d_c", TANGENTS,
     ),
     Fault(
         "The update gate of the GRU keeps the candidate in place of the state.",
-        "Gru.step", "torch.lerp(candidate, h, z)", "torch.lerp(h, candidate, z)", CELLS,
+        "Gru.layer_step", "torch.lerp(candidate, h, z)", "torch.lerp(h, candidate, z)", CELLS,
     ),
     Fault(
         "The reset gate of the GRU leaves out the candidate's bias.",

@@ -32,7 +32,6 @@ class Dale(Recurrent):
 
     fixed: ClassVar = frozenset({"sign"})
 
-    has_kernel: ClassVar = True
     family: Literal["dale"] = "dale"
     hidden: Annotated[int, Field(ge=2)] = 64
     excitatory: Annotated[float, Field(gt=0, lt=1)] = 0.8

@@ -10,21 +10,24 @@ from pydantic import Field
 from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.networks.cell import State
-from cortseq.networks.recurrent import Recurrent
+from cortseq.networks.stacked import Stacked
 from cortseq.networks.tangents import product
 from cortseq.observations.arrays import row
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.networks.training.kernels.gru import Kernel
 else:
     torch = lazy("torch")
 
 
-class Gru(Recurrent):
+class Gru(Stacked):
     """h' = (1 - z) n + z h,  gates r, z = sigmoid(W h + U x + b),  n = tanh(U_n x + b_n + r (W_n h + c)).
 
-    State: h (hidden,). Rows of W, U, b are ordered r, z, n as in torch.nn.GRU; `update_bias` is the start of
-    z's bias (1: units keep 73 % of their state a bin). Cho et al. 2014 arXiv:1406.1078.
+    State: h (hidden,) of each of `layers`. Rows of W, U, b are ordered r, z, n as in torch.nn.GRU;
+    `update_bias` is the start of z's bias (1: units keep 73 % of their state a bin). Cho et al. 2014
+    arXiv:1406.1078.
     """
 
     gate_names: ClassVar = ("reset", "update")
@@ -33,10 +36,8 @@ class Gru(Recurrent):
     input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
 
-    def start_parameters(
-        self, n_in: int, bin_width: float, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        """Return one member's parameters: orthogonal blocks W (3 hidden, hidden), `update_bias` in b."""
+    def layer_parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return one layer's parameters: orthogonal blocks W (3 hidden, hidden), `update_bias` in b."""
         n = self.hidden
         bias = np.zeros(3 * n)
         bias[n : 2 * n] = self.update_bias
@@ -48,11 +49,17 @@ class Gru(Recurrent):
             "start": np.zeros(n),
         }
 
-    def start(self, q: Params) -> State:
+    def layer_start(self, start: torch.Tensor) -> State:
         """Return h before the first bin, (..., hidden), between -1 and 1."""
-        return (torch.tanh(q["start"]),)
+        return (torch.tanh(start),)
 
-    def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+    def kernel(self, q: dict[str, np.ndarray]) -> Kernel:
+        """Return the compiled GRU; W is (3 hidden, hidden)."""
+        from cortseq.networks.training.kernels import gru
+
+        return gru.Kernel(q)
+
+    def layer_step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         """Return the next h, (..., trial, hidden)."""
         (h,) = state
         _, z, _, candidate = self._gates(q, h, drive)
@@ -67,7 +74,7 @@ class Gru(Recurrent):
         inner = w_candidate + row(q["candidate_bias"], h)
         return r, z, inner, torch.tanh(u_candidate + r * inner)
 
-    def tangent(
+    def layer_tangent(
         self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
     ) -> State:
         """Return the image of the tangent vectors, (hidden, k)."""
@@ -78,7 +85,7 @@ class Gru(Recurrent):
         d_n = (1 - n**2) * (u_n + r * w_n + inner * r * (1 - r) * (w_r + u_r))
         return (torch.lerp(d_n, v, z) + (h.unsqueeze(-1) - n) * z * (1 - z) * (w_z + u_z),)
 
-    def gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
+    def layer_gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return r as "reset" and z as "update", (..., hidden)."""
         return dict(zip(self.gate_names, self._gates(q, state[0], drive)[:2], strict=True))
 

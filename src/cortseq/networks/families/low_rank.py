@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -29,8 +29,6 @@ class LowRank(Recurrent):
     N = gain M Q with Q orthogonal, so that W's non-zero eigenvalues start near modulus `gain`.
     Mastrogiuseppe & Ostojic 2018 Neuron 99:609; Valente, Pillow & Ostojic 2022 arXiv:2110.09804.
     """
-
-    has_kernel: ClassVar = True
 
     family: Literal["low_rank"] = "low_rank"
     rank: Count = 4

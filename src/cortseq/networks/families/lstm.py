@@ -10,7 +10,7 @@ from pydantic import Field
 from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.networks.cell import Fusion, State
-from cortseq.networks.recurrent import Recurrent
+from cortseq.networks.stacked import Stacked
 from cortseq.networks.tangents import product
 
 if TYPE_CHECKING:
@@ -21,16 +21,15 @@ else:
     torch = lazy("torch")
 
 
-class Lstm(Recurrent):
+class Lstm(Stacked):
     """c' = f c + i g,  h' = o tanh(c'),  gates i, f, o = sigmoid(W h + U x + b), candidate g = tanh(...).
 
-    State: (h, c), 2 x hidden. Rows of W, U, b are ordered i, f, g, o as in torch.nn.LSTM; `forget_bias`
-    is the start of f's bias (its horizon is -1/ln sigmoid(b) bins). Hochreiter & Schmidhuber 1997;
-    Gers et al. 2000.
+    State: (h, c), 2 x hidden, of each of `layers`. Rows of W, U, b are ordered i, f, g, o as in
+    torch.nn.LSTM; `forget_bias` is the start of f's bias (its horizon is -1/ln sigmoid(b) bins). Hochreiter &
+    Schmidhuber 1997; Gers et al. 2000.
     """
 
-    has_kernel: ClassVar = True
-    state_parts: ClassVar = 2
+    layer_parts: ClassVar = 2
     gate_names: ClassVar = ("input", "forget", "output")
 
     family: Literal["lstm"] = "lstm"
@@ -38,10 +37,8 @@ class Lstm(Recurrent):
     input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
 
-    def start_parameters(
-        self, n_in: int, bin_width: float, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        """Return one member's parameters: orthogonal blocks W (4 hidden, hidden), `forget_bias` in b."""
+    def layer_parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return one layer's parameters: orthogonal blocks W (4 hidden, hidden), `forget_bias` in b."""
         n = self.hidden
         bias = np.zeros(4 * n)
         bias[n : 2 * n] = self.forget_bias
@@ -52,9 +49,9 @@ class Lstm(Recurrent):
             "start": np.zeros(2 * n),
         }
 
-    def start(self, q: Params) -> State:
+    def layer_start(self, start: torch.Tensor) -> State:
         """Return h and c before the first bin, each (..., hidden); h is between -1 and 1."""
-        h, c = q["start"].chunk(2, -1)
+        h, c = start.chunk(2, -1)
         return torch.tanh(h), c
 
     def kernel(self, q: dict[str, np.ndarray]) -> Kernel:
@@ -64,18 +61,18 @@ class Lstm(Recurrent):
         return lstm.Kernel(q)
 
     @property
-    def fusion(self) -> Fusion:
-        """The LSTM."""
-        return Fusion("lstm", 0.0, gates=4)
+    def fusion(self) -> Fusion | None:
+        """The LSTM of one layer."""
+        return Fusion("lstm", 0.0, gates=4) if self.layers == 1 else None
 
-    def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+    def layer_step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         """Return the next h and c, each (..., trial, hidden)."""
         h, c = state
         i, f, g, o = (h @ q["recurrent"].mT + drive).chunk(4, -1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
-    def tangent(
+    def layer_tangent(
         self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
     ) -> State:
         """Return the images of the tangent vectors of h and c, each (hidden, k)."""
@@ -90,7 +87,7 @@ class Lstm(Recurrent):
         d_c = f.unsqueeze(-1) * d_c + d_i + d_f + d_g
         return d_o + (o * (1 - out**2)).unsqueeze(-1) * d_c, d_c
 
-    def gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
+    def layer_gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return i as "input", f as "forget" and o as "output", (..., hidden)."""
         i, f, _, o = (state[0] @ q["recurrent"].mT + drive).chunk(4, -1)
         return dict(zip(self.gate_names, map(torch.sigmoid, (i, f, o)), strict=True))

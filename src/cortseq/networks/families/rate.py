@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -10,7 +10,7 @@ from pydantic import Field
 from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.networks.cell import Fusion, State
-from cortseq.networks.recurrent import Recurrent
+from cortseq.networks.stacked import Stacked
 from cortseq.networks.tangents import product
 
 if TYPE_CHECKING:
@@ -57,25 +57,21 @@ def relu_slope(z: torch.Tensor) -> torch.Tensor:
     return (z > 0).to(z.dtype).unsqueeze(-1)
 
 
-class Rate(Recurrent):
+class Rate(Stacked):
     """h' = (1 - a) h + a phi(W h + U x + b), the Euler form of tau dh/dt = -h + phi(...), a = dt/tau.
 
-    State: h (hidden,). `leak` is a; "learned": one per unit, a = sigmoid(raw). `leak: 1` is the vanilla
-    (Elman) network. W starts Gaussian with variance gain^2 / hidden. Sompolinsky et al. 1988 PRL 61:259;
-    Mante et al. 2013 Nature 503:78.
+    State: h (hidden,) of each of `layers`. `leak` is a; "learned": one per unit, a = sigmoid(raw).
+    `leak: 1` is the vanilla (Elman) network. W starts Gaussian with variance gain^2 / hidden. Sompolinsky et
+    al. 1988 PRL 61:259; Mante et al. 2013 Nature 503:78.
     """
-
-    has_kernel: ClassVar = True
 
     family: Literal["rate"] = "rate"
     leak: Leak = "learned"
     nonlinearity: Literal["tanh", "relu"] = "tanh"
     gain: Annotated[float, Field(gt=0)] = 0.9
 
-    def start_parameters(
-        self, n_in: int, bin_width: float, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        """Return one member's parameters, W (hidden, hidden) Gaussian with variance gain^2 / hidden."""
+    def layer_parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return one layer's parameters, W (hidden, hidden) Gaussian with variance gain^2 / hidden."""
         n = self.hidden
         return {
             "recurrent": rng.normal(0, self.gain / np.sqrt(n), (n, n)),
@@ -85,13 +81,13 @@ class Rate(Recurrent):
             **leak_start(self.leak, n, rng),
         }
 
-    def derive(self, p: Params) -> Params:
+    def layer_derive(self, p: Params) -> Params:
         """Return `p` with a as `leak`."""
         return {**p, "leak": leak_of(self.leak, p)}
 
-    def start(self, q: Params) -> State:
+    def layer_start(self, start: torch.Tensor) -> State:
         """Return h before the first bin, (..., hidden)."""
-        return (q["start"],)
+        return (start,)
 
     def kernel(self, q: dict[str, np.ndarray]) -> Kernel:
         """Return the compiled leaky network with a tanh or a ReLU; W is (hidden, hidden)."""
@@ -100,11 +96,11 @@ class Rate(Recurrent):
         return rate.Kernel(q, rectified=self.nonlinearity == "relu")
 
     @property
-    def fusion(self) -> Fusion:
-        """Leaky units with a tanh or a ReLU."""
-        return Fusion("rate", self.nonlinearity, ("leak",))
+    def fusion(self) -> Fusion | None:
+        """Leaky units with a tanh or a ReLU, in one layer."""
+        return Fusion("rate", self.nonlinearity, ("leak",)) if self.layers == 1 else None
 
-    def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
+    def layer_step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         """Return the next h, (..., trial, hidden)."""
         (h,) = state
         phi = torch.tanh if self.nonlinearity == "tanh" else torch.relu
@@ -112,16 +108,16 @@ class Rate(Recurrent):
         return (leaky(h, target, q["leak"], self.leak),)
 
     @property
-    def lipschitz(self) -> float:
-        """Largest slope of tanh or relu."""
-        return 1.0
+    def lipschitz(self) -> float | None:
+        """Largest slope of tanh or relu, of one layer."""
+        return 1.0 if self.layers == 1 else None
 
     @property
     def saturates(self) -> bool:
-        """Whether units are tanh."""
-        return self.nonlinearity == "tanh"
+        """Whether units are tanh of one recurrent matrix."""
+        return self.nonlinearity == "tanh" and self.layers == 1
 
-    def tangent(
+    def layer_tangent(
         self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
     ) -> State:
         """Return the image of the tangent vectors, (hidden, k)."""

@@ -41,8 +41,6 @@ class Stp(Recurrent):
 
     fixed: ClassVar = frozenset({"sign", "bin_width"})
 
-    has_kernel: ClassVar = True
-    state_parts: ClassVar = 3
     family: Literal["stp"] = "stp"
     hidden: Annotated[int, Field(ge=2)] = 64
     dale: bool = Field(False, description="column signs by Dale's law")
@@ -102,6 +100,11 @@ class Stp(Recurrent):
         r = self.rate_scale * h
         u = use * (fac + r) / (fac + use * r)
         return h, u, rec / (rec + u * r)
+
+    @property
+    def state_parts(self) -> int:
+        """The state is (h, u, x)."""
+        return 3
 
     def kernel(self, q: dict[str, np.ndarray]) -> Kernel:
         """Return the compiled network with plastic synapses; W is (hidden, hidden)."""

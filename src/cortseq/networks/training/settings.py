@@ -56,13 +56,16 @@ class Training(Specification):
             raise ValueError("truncate and checkpointed exclude each other: set one of them")
         return self
 
-    def arithmetic(self, hidden: int, size: Size) -> Work:
-        """Return how much arithmetic all epochs take for a network of `hidden` units (`Model.work`)."""
+    def arithmetic(self, hidden: int, size: Size, layers: int = 1) -> Work:
+        """Return how much arithmetic all epochs take for `layers` of `hidden` units (`Model.work`).
+
+        A layer that is not the lowest reads `hidden` numbers of the layer below.
+        """
         epochs = size.members * self.epochs
         passed = epochs * size.passed
         return {
             "fit": float(size.members),
             "step": float(epochs * math.ceil(size.train / self.batch) * size.bins),  # bins of all batches
-            "unit": float(passed * hidden),
-            "product": float(passed * hidden * (hidden + 2 * size.features)),
+            "unit": float(passed * hidden * layers),
+            "product": float(passed * hidden * ((2 * layers - 1) * hidden + 2 * size.features)),
         }

@@ -23,6 +23,7 @@ from cortseq.networks.network import Network
 from cortseq.networks.training import noise
 from cortseq.networks.training.engines.base import Batch, Engine, Segment, State, accumulate
 from cortseq.networks.training.kernels import heads
+from cortseq.networks.training.kernels.layers import Drop, Layers
 from cortseq.networks.training.settings import Training
 
 BLOCK = 360_000  # numbers in the widest array of a block, bins x trials x units: what the cache holds
@@ -155,10 +156,21 @@ class Prepared(Engine):
         cut, scale = noise.threshold(self.training.input_dropout)
         return words, cut, self.dtype.type(scale)
 
-    def _hidden_dropped(self, batch: Batch) -> tuple[np.ndarray, int, float]:
-        shape = (batch.index.shape[1], self.n_time, self.network.cell.hidden)
+    def _hidden_dropped(
+        self, batch: Batch, purpose: int, first: int, units: np.ndarray, name: str | None
+    ) -> np.ndarray:
+        """Return units (time, trial, hidden) from bin `first` on, with dropout where the batch has any.
+
+        They are written to the buffer `name`, or in place without one. `purpose`: of the random words.
+        """
+        if not batch.draws or not self.training.hidden_dropout:
+            return units
+        shape = (batch.index.shape[1], self.n_time, units.shape[-1])
         cut, scale = noise.threshold(self.training.hidden_dropout)
-        return batch.draws[0].words(noise.HIDDEN, shape), cut, self.dtype.type(scale)
+        words = batch.draws[0].words(purpose, shape)
+        out = units if name is None else self._buffer(name, units.shape)
+        projection.drop(units, first, words, cut, self.dtype.type(scale), out)
+        return out
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Return a contiguous array that is used again: fresh pages cost more than computing in them."""
@@ -182,11 +194,11 @@ class Compiled(Prepared):
             self.derived = self.network.cell.derive(p)
             self.started = self.network.cell.start(self.derived)
         self.q = {name: value.detach().contiguous().numpy() for name, value in self.derived.items()}
-        self.kernel = self.network.cell.kernel(self.q)
+        self.layers = Layers(self.network.cell, self.q)
         self.columns = matrix.packed(self.q["input_weight"].T)
         self.readout = matrix.packed(self.q["readout_weight"])
         self.readout_columns = matrix.packed(self.q["readout_weight"].T)
-        names = ("recurrent", "bias", "readout_weight", "readout_bias", "log_sd", "log_dispersion")
+        names = (*self.layers.names, "readout_weight", "readout_bias", "log_sd", "log_dispersion")
         self.grads = {name: np.zeros(self.q[name].shape, self.dtype) for name in names if name in self.q}
         self.dispersed = None
         if self.data.kind.has_events and (self.data.observation != "poisson" or self.network.mixture > 1):
@@ -260,20 +272,30 @@ class Compiled(Prepared):
 
     def _forward(
         self, batch: Batch, state: State, first: int, stop: int, skip_last: bool
-    ) -> tuple[list[np.ndarray], np.ndarray]:
-        """States (time + 1, trial, size) before each bin and at `stop`, activations z (time, trial, gate)."""
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return the states (time + 1, trial, size) before each bin and at `stop`, and the activations.
+
+        The activations z (time, trial, gate) are those of each layer, the bottom one first.
+        """
         n_time, n = stop - first, batch.index.shape[1]
         n_steps = n_time - 1 if skip_last else n_time
-        z = self._buffer("z", (n_time, n, len(self.q["bias"])))[:n_steps]
+        shape = (n_time, n, self.layers.width)
+        z = [self._buffer(f"z{at}", shape)[:n_steps] for at in range(len(self.layers.kernels))]
         states = [self._buffer(f"state{i}", (n_time + 1, n, s.shape[-1])) for i, s in enumerate(state)]
         for buffer, s in zip(states, state, strict=True):
             buffer[0] = s
         self.x: Any = None if self.dense is None else self._dense(batch, first, stop)
         for block in self._blocks(batch, n_time):
-            drive = z[block]
-            self._project(batch, drive, first, block)
-            self.kernel.forward([s[block.start : block.start + len(drive) + 1] for s in states], drive)
+            drives = [one[block] for one in z]
+            self._project(batch, drives[0], first, block)
+            self.layers.forward(_used(states, drives[0], block), drives, self._between(batch, first, block))
         return states, z
+
+    def _between(self, batch: Batch, first: int, block: slice) -> Drop:
+        """Return the dropout between layers in a block of bins."""
+        return lambda place, units, name: self._hidden_dropped(
+            batch, noise.BETWEEN + place, first + block.start, units, name
+        )
 
     def _project(self, batch: Batch, z: np.ndarray, first: int, block: slice) -> None:
         """Set z to U x + b."""
@@ -290,11 +312,7 @@ class Compiled(Prepared):
         self, batch: Batch, states: list[np.ndarray], first: int, block: slice
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the read-out without its bias, (row, feature), and what it saw."""
-        out = states[0][block]
-        if batch.draws and self.training.hidden_dropout:
-            dropped = self._buffer("dropped", out.shape)
-            projection.drop(out, first + block.start, *self._hidden_dropped(batch), dropped)
-            out = dropped
+        out = self._hidden_dropped(batch, noise.HIDDEN, first + block.start, states[0][block], "dropped")
         eta = self._buffer("eta", (out.shape[0] * out.shape[1], len(self.q["readout_weight"])))
         matrix.multiply(_rows(out), self.readout_columns, eta)
         return eta, _rows(out)
@@ -321,37 +339,37 @@ class Compiled(Prepared):
         first: int,
         block: slice,
         states: list[np.ndarray],
-        z: np.ndarray,
+        z: list[np.ndarray],
         eta: np.ndarray,
         out: np.ndarray,
         d_states: list[np.ndarray],
     ) -> None:
         """Add up the gradients of one block; d_states goes from its last state to its first."""
-        grads, drive = self.grads, z[block]
+        grads, drives = self.grads, [one[block] for one in z]
+        drive = drives[0]
         matrix.add_transposed(grads["readout_weight"], eta, out)
-        d_out = self._buffer("d_out", (len(eta) // z.shape[1], *states[0].shape[1:]))
+        d_out = self._buffer("d_out", (len(eta) // drive.shape[1], *states[0].shape[1:]))
         matrix.multiply(eta, self.readout, _rows(d_out))
-        if batch.draws and self.training.hidden_dropout:
-            projection.drop(d_out, first + block.start, *self._hidden_dropped(batch), d_out)
+        self._hidden_dropped(batch, noise.HIDDEN, first + block.start, d_out, None)
         if len(d_out) > len(drive):  # the last bin is read out but not stepped from
             d_states[0] += d_out[-1]
         if not len(drive):
             return
-        used = [s[block.start : block.start + len(drive) + 1] for s in states]
-        found, multiplied = self.kernel.backward(used, drive, d_out[: len(drive)], d_states, self._buffer)
-        for name, grad in found.items():
-            grads[name] = grads[name] + grad if name in grads else grad
-        flat = _rows(drive)
-        matrix.add_transposed(grads["recurrent"], flat, _rows(multiplied))
-        matrix.add_rows(grads["bias"], flat)
+        used, drop = _used(states, drive, block), self._between(batch, first, block)
+        self.layers.backward(used, drives, d_out[: len(drive)], d_states, grads, drop, self._buffer)
         if self.sparse is None:
-            matrix.add_transposed(grads["input_weight"], flat, _rows(self.x[block][: len(drive)]))
+            matrix.add_transposed(grads["input_weight"], _rows(drive), _rows(self.x[block][: len(drive)]))
             return
         s, rows = self.sparse, batch.index[0] * self.n_time
         dropped = self._dropped(batch, self.columns.shape[1])
         projection.project_gradient(
             s.indptr, s.unit, s.value, rows, first + block.start, *dropped, drive, self.d_columns
         )
+
+
+def _used(states: list[np.ndarray], drive: np.ndarray, block: slice) -> list[np.ndarray]:
+    """Return the states before each bin that is stepped from in a block, and after the last."""
+    return [s[block.start : block.start + len(drive) + 1] for s in states]
 
 
 def _rows(array: np.ndarray) -> np.ndarray:

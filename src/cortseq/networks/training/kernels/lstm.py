@@ -104,7 +104,7 @@ class Kernel:
         d_out: np.ndarray,
         d_states: list[np.ndarray],
         buffer: Buffer,
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
         """Turn z (time, trial, gate) into its gradient, d_states from last to first; see `rate.Kernel`."""
         backward(states[1], z, self.weight, d_out, *d_states)
-        return {}, states[0][: len(z)]
+        return {}, states[0][: len(z)], z

@@ -91,11 +91,12 @@ class Kernel:
         d_out: np.ndarray,
         d_states: list[np.ndarray],
         buffer: Buffer,
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
         """Turn z into its gradient and d_states from the last to the first.
 
-        Returns gradients by name of q, and what W multiplied, (time, trial, hidden).
+        Returns gradients by name of q; what W multiplied, (time, trial, hidden); and the gradient for that
+        product, (time, trial, gate), which is z wherever the product and the drive are only added up.
         """
         d_a = np.zeros_like(self.a)
         backward(states[0], z, self.weight, self.a, self.rectified, d_out, d_states[0], d_a)
-        return {"leak": d_a}, states[0][: len(z)]
+        return {"leak": d_a}, states[0][: len(z)], z

@@ -154,9 +154,9 @@ class Kernel:
         d_out: np.ndarray,
         d_states: list[np.ndarray],
         buffer: Buffer,
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
         """Turn z (time, trial, hidden) into its gradient, d_states from last to first; see `rate.Kernel`."""
         sums = {name: np.zeros_like(self.a) for name in ("leak", "use", "fac_rate", "rec_rate")}
         released = buffer("released", z.shape)
         backward(*states, z, released, self.weight, *self.constants, d_out, *d_states, *sums.values())
-        return sums, released
+        return sums, released, z
