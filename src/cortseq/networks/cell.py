@@ -91,6 +91,8 @@ class Cell(Specification):
     # Whether the cell is never trained: a leaky tanh network with one number `leak`, whose read-out alone is
     # learned.
     reservoir: ClassVar[bool] = False
+    # Whether the state stores what was seen of the last bins: such a network is no dynamical system.
+    windowed: ClassVar[bool] = False
     # Names of the gates that `gates` returns.
     gate_names: ClassVar[tuple[str, ...]] = ()
     # Size of the state in units: 2 of a cell whose state is (h, c). Only estimates of time rest on it.
