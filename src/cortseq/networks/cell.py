@@ -101,6 +101,11 @@ class Cell(Specification):
     family: str
     hidden: Count = Field(64, description="number of hidden units")
 
+    @property
+    def products(self) -> int:
+        """Multiplications of one step of one trial, drive and read-out apart. Only estimates rest on it."""
+        return (1 + len(self.gate_names)) * self.hidden**2
+
     # -- the update rule --------------------------------------------------------------------------
 
     def start_parameters(

@@ -44,7 +44,7 @@ def _members(model: Model, size: Size) -> int:
 def _per_bin(model: Model, features: int) -> float:
     """Return the multiplications of a step of a model: its state by itself, and by the features."""
     gates = 1 + len(getattr(model, "gate_names", ()))
-    return float(gates * width(model) * (width(model) + features))
+    return float(getattr(model, "products", width(model) ** 2) + gates * width(model) * features)
 
 
 def _is_network(model: Model) -> bool:

@@ -187,7 +187,8 @@ class Transformer(Recurrent):
         short = max(1, math.ceil(time / block)) * block - time  # bins that fill up the last block
         query, padded = (torch.nn.functional.pad(part, (0, 0, 0, short)) for part in (query, known))
         keys, values = (self._windows(part, band + block, block) for part in padded.split(n, -1))
-        scores = self._windows(query, block, block).mT @ keys / math.sqrt(n // self.heads)
+        query = query / math.sqrt(n // self.heads)
+        scores = self._windows(query, block, block).mT @ keys
         scores = scores + _by_lag(q[f"lag_{layer}"], block, scores.ndim)
         absent = torch.arange(padded.shape[-2], device=x.device) < band - count
         absent = absent.unfold(-1, band + block, block).unsqueeze(-3).unsqueeze(-2)
@@ -205,9 +206,23 @@ class Transformer(Recurrent):
 
     # -- costs ------------------------------------------------------------------------------------
 
+    @property
+    def products(self) -> int:
+        """Multiplications of one step of one trial: by matrices, and of a query with every key and value."""
+        matrices = self.layers * self.hidden * (4 * self.attended + 3 * _WIDER * self.hidden)
+        return matrices + 2 * self.attended * (self.context - 1 + self.layers)
+
     def work(self, size: Size) -> Work:
-        """Return the arithmetic of all epochs."""
-        return self.arithmetic(self.hidden, size)
+        """Return the arithmetic of all epochs; a layer that passes over all bins of a batch is one step."""
+        epochs = size.members * self.epochs
+        passed = epochs * size.passed
+        pairs = self.heads * (self.context - 1 + self.layers)
+        return {
+            "fit": float(size.members),
+            "step": float(epochs * math.ceil(size.train / self.batch) * self.layers),
+            "unit": float(passed * (self.layers * self.hidden + pairs)),
+            "product": float(passed * (self.products + 2 * self.hidden * size.features)),
+        }
 
 
 def _normed(x: torch.Tensor) -> torch.Tensor:
