@@ -101,7 +101,7 @@ class Transformer(Recurrent):
     def start_parameters(
         self, n_in: int, bin_width: float, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        """Return one member's parameters.
+        """Return one member's parameters: matrices (to, from) and, of each layer, B (heads, w_l + 1).
 
         Matrices are Gaussian with variance 1 / (numbers they read); those that write to the tokens are
         smaller by sqrt(2 layers), so that all layers together add about as much as there was.
