@@ -17,6 +17,16 @@ def trained() -> list[str]:
     return [name for name in recurrent() if not models.registry()[name].reservoir]
 
 
+def flowing() -> list[str]:
+    """Networks whose state is that of a dynamical system."""
+    return [name for name in recurrent() if small(name).has_flow]
+
+
+def restarting() -> list[str]:
+    """Networks that remember without end, so that `memory` takes something from them."""
+    return [name for name in recurrent() if not models.registry()[name].windowed]
+
+
 def compiled() -> list[str]:
     """Networks with a compiled cell."""
     return [name for name in trained() if small(name).has_kernel]

@@ -1,7 +1,7 @@
 """Fits whose weights a test writes itself: nothing is learned."""
 
 import numpy as np
-from families import recurrent, small
+from families import flowing, recurrent, small
 
 from cortseq.networks import untrained as start
 
@@ -17,3 +17,8 @@ def untrained(model, recording, members=1, seed=0, **given):
 def every_recurrent(hidden=8):
     """One specification of every recurrent family."""
     return [small(name, hidden=hidden) for name in recurrent()]
+
+
+def every_flowing(hidden=8):
+    """One specification of every recurrent family whose state is that of a dynamical system."""
+    return [small(name, hidden=hidden) for name in flowing()]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from families import recurrent, small
+from families import flowing, small
 from scipy.special import ndtr
 from untrained import untrained
 
@@ -13,7 +13,7 @@ from cortseq.dynamics.structure import structure
 from cortseq.theory import balanced, binary, continual
 
 
-@pytest.mark.parametrize("family", recurrent())
+@pytest.mark.parametrize("family", flowing())
 def test_jacobians_of_fits_against_finite_differences(family, counts):
     """Row i is the derivative of component i: no network here has a symmetric matrix."""
     fit = untrained(small(family, hidden=4), counts)

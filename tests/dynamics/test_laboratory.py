@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from untrained import every_recurrent, untrained
+from untrained import every_flowing, untrained
 
 from cortseq import dynamics, models, store, theory
 from cortseq.dynamics import analyse, laboratory, quantities, summary
@@ -30,10 +30,10 @@ def examined(model, recording, label_name="", members=2):
     )
 
 
-CASES = [(m, "counts") for m in every_recurrent()]
+CASES = [(m, "counts") for m in every_flowing()]
 CASES += [
     (m, track)
-    for m in every_recurrent()
+    for m in every_flowing()
     if "forget" in m.gate_names or m.plastic
     for track in ("symbols", "signal")
 ]

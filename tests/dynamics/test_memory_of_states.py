@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.linalg import solve_discrete_lyapunov
 from scipy.optimize import brentq
-from untrained import every_recurrent, untrained
+from untrained import every_flowing, untrained
 
 from cortseq import dynamics, models, recording
 from cortseq.dynamics import similarity
@@ -183,7 +183,7 @@ def test_capacity_faults():
 # -- gradients ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", every_recurrent(), ids=lambda m: m.family)
+@pytest.mark.parametrize("model", every_flowing(), ids=lambda m: m.family)
 def test_gradients_equal_autograd(model, any_recording):
     lags, trials = [0, 1, 3, 6], [4, 2]
     fit = untrained(model, any_recording, members=2)

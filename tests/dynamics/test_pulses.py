@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
-from untrained import every_recurrent, untrained
+from untrained import every_flowing, untrained
 
 from cortseq import models
 from cortseq.dynamics import laboratory, summary
@@ -102,7 +102,7 @@ def test_lines_of_the_table_and_the_figure(counts):
 
 
 @pytest.mark.parametrize("track", ["counts", "symbols", "signal"])
-@pytest.mark.parametrize("model", every_recurrent(), ids=lambda model: model.family)
+@pytest.mark.parametrize("model", every_flowing(), ids=lambda model: model.family)
 def test_every_family_has_responses_on_every_track(model, track, request):
     recording = under(request.getfixturevalue(track))
     n = recording.sizes["trial"]

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 import torch
-from families import small, trained
+from families import restarting, small, trained
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cortseq import models
@@ -247,7 +247,7 @@ def test_validation_holds_no_more_trials_than_a_training_step(members, batch, mo
 def test_a_fit_of_the_recorded_engine_equals_the_one_of_a_cpu(family, track, made, request, monkeypatch):
     """All members at once against one after another, without noise, whole trials and windows: 1e-8."""
     recording = request.getfixturevalue(track)
-    for more in ({}, {"memory": 5}):
+    for more in ({}, {"memory": 5}) if family in restarting() else ({},):
         model = small(family, input_dropout=0, hidden_dropout=0, **more)
         recorded = learned(model, recording, 2, np.float64)
         with monkeypatch.context() as patch:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from families import compiled, emission, readout, recurrent, small, trained
+from families import compiled, emission, flowing, readout, recurrent, restarting, small, trained
 
 from cortseq import dynamics, models
 from cortseq import recording as rec
@@ -162,7 +162,7 @@ def test_a_network_that_sees_states_only_has_none(signal):
     assert "skip" not in build("rate", discretise=3).fit(signal, range(20), range(20, 26)).params
 
 
-@pytest.mark.parametrize("family", recurrent())
+@pytest.mark.parametrize("family", flowing())
 def test_the_closed_flow_is_the_mean_recursion_of_generation(family, signal, monkeypatch):
     """Draws replaced by means: what is generated is what the flow says from the start, and `states` are its states."""
     fit = build(family).fit(signal, range(20), range(20, 26), members=2)
@@ -236,8 +236,10 @@ def test_neither_origin_nor_unit_changes_a_gain(family, signal):
     assert np.allclose(a - b, np.log(3e-3), atol=2e-3)
 
 
-@pytest.mark.parametrize("more", [{}, {"memory": 2}])
-@pytest.mark.parametrize("family", recurrent())
+@pytest.mark.parametrize(
+    ("family", "more"),
+    [(family, {}) for family in recurrent()] + [(family, {"memory": 2}) for family in restarting()],
+)
 def test_causality(family, more, signal):
     fit = build(family, **more).fit(signal, range(20), range(20, 26))
     assert audits.causality(family, fit, signal, range(26, 30)).passed

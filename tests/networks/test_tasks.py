@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from families import recurrent, small, trained
+from families import recurrent, restarting, small, trained
 
 from cortseq import models
 from cortseq import recording as rec
@@ -129,7 +129,7 @@ def test_recall_against_brute_force(family, any_recording):
     )
 
 
-@pytest.mark.parametrize("family", ALL)
+@pytest.mark.parametrize("family", restarting())
 def test_memory_of_a_whole_trial_is_the_full_network(family, any_recording):
     """Bit for bit, as trained and as scored; a shorter one is another network."""
     n_time = any_recording.sizes["time"]

@@ -1,13 +1,16 @@
 """The page "Which claim may I make?": a case for each answer of each question."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from handmade import comparison
 from scipy.stats import binomtest, chi2, ttest_1samp
 
+from cortseq import models
 from cortseq.dynamics import summary
 from cortseq.dynamics.intervals import half_width
 from cortseq.scoring import claims, words
@@ -156,6 +159,21 @@ def test_long_memory_needs_networks_trained_on_windows(table):
     assert _memory(table, (2, pair(members=2))).answer == UNDECIDED
     lossy = pair(-0.05, -0.08, -0.02)  # windows are better than the whole past
     assert _memory(table, (2, lossy)).answer == NO
+
+
+def test_a_network_that_sees_a_window_is_told_to_add_one_that_does_not(table):
+    """`memory` is no setting of it: what the claim proposes is a study that is valid."""
+    for family in models.registry().values():
+        if family.role != "recurrent":
+            continue
+        name = family.model_fields["family"].default
+        one = table.assign(family=table["family"].where(table["role"] != "recurrent", name))
+        entry = re.search(r"`models: (\{.*\})`", _memory(one).settle)[1]
+        for given in yaml.safe_load(entry).values():
+            lengths = given.pop("memory", [None])
+            assert all(models.find(given["family"])(**given, memory=k).memory == k for k in lengths)
+        if family.windowed:
+            assert "itself sees the last bins only" in _memory(one.assign(variant="other"), (2, pair())).claim
 
 
 def _corners(low=0.02, high=0.08, p=0.001, few="", inputs_high=0.005):

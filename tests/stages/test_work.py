@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from families import flowing
 
 from cortseq import costs, models, recording
 from cortseq.data import Data
@@ -79,7 +80,7 @@ def test_sizes_are_those_of_the_modules_that_have_them():
     assert stages.STATES == cosmoothing.HMM_STATES
 
 
-@pytest.mark.parametrize("family", [n for n, m in sorted(models.registry().items()) if m.role == "recurrent"])
+@pytest.mark.parametrize("family", flowing())
 def test_a_cell_says_how_large_its_state_is(family):
     counts = np.random.default_rng(0).poisson(0.5, (6, 8, 3))
     data = Data.of(recording.from_counts(counts, bin_width=0.02))

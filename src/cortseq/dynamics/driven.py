@@ -80,14 +80,21 @@ def driven(fit: Any, recording: xr.Dataset, member: int = 0, trials: ArrayLike |
 
     Raises
     ------
-    CortseqError : a fit that has no state, no such member, or one that restarts before each prediction
-    (`memory`).
+    CortseqError : a fit that has no state, no such member, one that restarts before each prediction
+    (`memory`), or whose state stores the last bins (`windowed`).
     """
     data = fit._data(recording, trials)
     one = fit.member(member)
     if one.network.memory is not None:
         raise CortseqError(
             "a network that restarts has no open loop along a trial", key="memory", value=one.network.memory
+        )
+    if one.cell.windowed:
+        raise CortseqError(
+            f"a {one.cell.family} has no open loop along a trial: its state stores the last bins",
+            key="family",
+            value=one.cell.family,
+            fix="examine a network with one recurrent state, such as rate or gru",
         )
     inputs, states = one.scan(data)
     ends = np.maximum(data.lengths - 1, 0)

@@ -89,11 +89,21 @@ class Cell(Specification):
     # Whether the cell is never trained: a leaky tanh network with one number `leak`, whose read-out alone is
     # learned.
     reservoir: ClassVar[bool] = False
+    # Whether the state stores what was seen of the last bins: such a network is no dynamical system.
+    windowed: ClassVar[bool] = False
     # Names of the gates that `gates` returns.
     gate_names: ClassVar[tuple[str, ...]] = ()
 
     family: str
     hidden: Count = Field(64, description="number of hidden units")
+
+    @property
+    def products(self) -> int:
+        """Multiplications of one step of one trial, drive and read-out apart. Only estimates rest on it.
+
+        Each further layer multiplies its own state, and what the layer below hands on.
+        """
+        return (1 + len(self.gate_names)) * (1 + 2 * len(self.places)) * self.hidden**2
 
     # -- the update rule --------------------------------------------------------------------------
 

@@ -22,14 +22,16 @@ else:
     torch = lazy("torch")
 
 _CHUNK = 128  # trials scored at once: bounds memory
+_NUMBERS = 2**25  # of the states of all bins that are held at once, where every bin begins a run of its own
 
 
 def over_members(
-    network: Network, params: Params, data: Data, function: Callable[..., torch.Tensor]
+    network: Network, params: Params, data: Data, function: Callable[..., torch.Tensor], chunk: int = _CHUNK
 ) -> np.ndarray:
     """Return `function(p, x, y, last)` (trial, ...) of each member and all trials, (member, trial, ...).
 
-    `p` are one member's parameters; `x` and `y` are those of `Network.tensors`, `last` that of `before`.
+    `p` are one member's parameters; `x` and `y` are those of `Network.tensors`, `last` that of `before`;
+    `chunk` trials are handed over at once.
     """
     members, whole = [], data
     data = network.given(params, data)
@@ -38,8 +40,8 @@ def over_members(
         for member in range(len(params["readout_bias"])):
             p = {name: value[member].double() for name, value in params.items()}
             chunks = []
-            for first in range(0, len(data.y), _CHUNK):
-                x, y, valid = network.tensors(p, data, slice(first, first + _CHUNK), torch.float64)
+            for first in range(0, len(data.y), chunk):
+                x, y, valid = network.tensors(p, data, slice(first, first + chunk), torch.float64)
                 chunks.append(function(p, x, y, before(p, x, valid)).numpy())
             members.append(np.concatenate(chunks)[:, led:])
     return np.stack(members)
@@ -64,7 +66,9 @@ def recall(network: Network, params: Params, data: Data, memories: Sequence[int]
         scores = [network.observation.log_prob(p, network.readout(p, out, last), y) for out in outs]
         return torch.stack(scores, -1)
 
-    return np.moveaxis(over_members(network, params, data, one), -1, 0)
+    dim = sum(network.sizes(network.cell.derive({name: value[0] for name, value in params.items()})))
+    chunk = max(1, min(_CHUNK, _NUMBERS // (n_time * dim)))
+    return np.moveaxis(over_members(network, params, data, one, chunk), -1, 0)
 
 
 def predict(network: Network, params: Params, data: Data) -> np.ndarray:

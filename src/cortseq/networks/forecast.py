@@ -168,7 +168,7 @@ class _Futures:
         self.feed, self.score = feed, score
         self.q = network.cell.derive(p)
         self.x, self.y, self.valid = network.tensors(p, data, slice(None), torch.float32)
-        self.states = network.scan(p, self.x, states=True)
+        self.states = network.parts(p, self.x)
         self.smooth, self.last = _smoothed(network, p, data), before(p, self.x, self.valid)
         self.ends = data.lengths
         self.n_inputs = data.n_inputs
@@ -179,7 +179,8 @@ class _Futures:
         trial, begin = np.nonzero(begins)
         left = self.ends[trial] - begin
         order = np.argsort(-left, kind="stable")[: (left > 0).sum()]  # those that end first are dropped last
-        width = max(self.y.shape[-1] if self.y.ndim == 3 else 1, self.states.shape[-1])
+        dim = sum(part.shape[-1] for part in self.states)
+        width = max(self.y.shape[-1] if self.y.ndim == 3 else 1, dim)
         size = max(1, _NUMBERS // (self.samples * width))
         for first in range(0, len(order), size):
             runs = order[first : first + size]
@@ -189,7 +190,7 @@ class _Futures:
     def _run(self, trial: np.ndarray, begin: np.ndarray, left: np.ndarray, out: np.ndarray) -> None:
         """Fill `out` with the forecasts of some runs, sorted by how many bins are `left` of their trials."""
         network, cell, p = self.network, self.network.cell, self.p
-        state = tuple(s.unsqueeze(1) for s in self.states[trial, begin].split(network.sizes(self.q), -1))
+        state = tuple(part[trial, begin].unsqueeze(1) for part in self.states)
         smooth, last = (None if v is None else v[trial, begin].unsqueeze(1) for v in (self.smooth, self.last))
         for j in range(max(self.horizons)):
             n = int((left > j).sum())

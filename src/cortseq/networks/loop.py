@@ -137,6 +137,13 @@ def check(network: Network, map: str, input: Any) -> None:
         raise CortseqError("unknown map", key="map", value=map, fix='choose "open", "closed" or "sampled"')
     if network.memory is not None:
         raise CortseqError("a network that restarts has no flow", key="memory", value=network.memory)
+    if network.cell.windowed:
+        raise CortseqError(
+            f"a {network.cell.family} has no flow: its state stores the last bins, it is no dynamical system",
+            key="family",
+            value=network.cell.family,
+            fix="examine a network with one recurrent state, such as rate or gru",
+        )
     if map != "open" and network.discretised:
         raise CortseqError(
             f"a network that sees discrete states has no {map} flow: its input has no derivative",

@@ -100,6 +100,16 @@ class Network:
             out.append(flat(state))
         return torch.stack(out, -2)
 
+    def parts(self, p: Params, x: torch.Tensor) -> State:
+        """Return the states before each bin, parts (..., trial, time, size).
+
+        Those of a cell that gives all bins at once may be views: what is stored twice takes memory once.
+        """
+        q = self.cell.derive(p)
+        drives = self.drive(q, x)[..., :-1, :]
+        found = self.cell.through_time(q, repeated(self.cell.start(q), drives.shape[:-2]), drives)
+        return self.scan(p, x, states=True).split(self.sizes(q), -1) if found is None else found
+
     def outputs(self, p: Params, x: torch.Tensor) -> torch.Tensor:
         """Return outputs (trial, time, hidden) of a member before each bin, from `memory` bins or all."""
         if self.memory is None or self.memory >= x.shape[-2] - 1:

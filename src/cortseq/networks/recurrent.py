@@ -197,7 +197,7 @@ class Recurrent(Training, Sessions, Cell, Model):
     @property
     def has_flow(self) -> bool:
         """Whether the fit is a dynamical system on one state."""
-        return self.memory is None and self.discretise is None
+        return self.memory is None and self.discretise is None and not self.windowed
 
     def states(self, params: Params, data: Data) -> np.ndarray[Any, Any]:
         """Return flat states before each bin, teacher-forced, (member, trial, time, dim), float64.
@@ -237,6 +237,6 @@ class Recurrent(Training, Sessions, Cell, Model):
         Raises
         ------
         CortseqError : an unknown map, an input that is none or is given to a map that makes its own, inputs
-            of another shape, a network that has no such flow (`memory`, `discretise`).
+            of another shape, a network that has no such flow (`memory`, `discretise`, a `windowed` cell).
         """
         return loop.flow(self.member(params, shape, member), shape, map, input, seed, inputs)

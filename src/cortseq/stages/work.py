@@ -42,12 +42,9 @@ def _members(model: Model, size: Size) -> int:
 
 
 def _per_bin(model: Model, features: int) -> float:
-    """Return the multiplications of a step of a model: its state by itself, and by the features.
-
-    Each further layer of a network multiplies its own state, and what the layer below hands on.
-    """
-    gates, places = 1 + len(getattr(model, "gate_names", ())), getattr(model, "places", ())
-    return float(gates * width(model) * ((1 + 2 * len(places)) * width(model) + features))
+    """Return the multiplications of a step of a model: its state by itself, and by the features."""
+    gates = 1 + len(getattr(model, "gate_names", ()))
+    return float(getattr(model, "products", width(model) ** 2) + gates * width(model) * features)
 
 
 def _is_network(model: Model) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cortseq import models
 from cortseq.metrics import METRICS
 from cortseq.scoring import words
 from cortseq.scoring.claims.base import (
@@ -145,9 +146,7 @@ def memory(found: Evidence, row: dict[str, Any]) -> Claim:
     if twins.empty:
         said = "No network of the study learned from the last bins only. A network that is re-run from a "
         said += "start state k bins back was not trained for it, and is no evidence."
-        entry = f"{{{row['model']}_recent: {{family: {row['family']}, memory: [2, 10]}}}}"
-        settle = f"`models: {entry}` with the other settings of {row['model']}"
-        return Claim(question, NOT_ASKED, said, settle=settle)
+        return Claim(question, NOT_ASKED, said, settle=_windows_to_add(row))
     mine = twins[twins["model"] == row["model"]]
     mine = (mine if len(mine) else twins[twins["model"] == twins["model"].iloc[0]]).sort_values("memory")
     bins = "symbols" if row["metric"] == "bits_per_symbol" else "bins"
@@ -157,7 +156,8 @@ def memory(found: Evidence, row: dict[str, Any]) -> Claim:
         answer = YES
         said = f"Yes, further back than {k} {bins}: {last['variant']} loses when it learns from the last {k}."
         if last["variant"] != row["variant"]:
-            said += f" {row['variant']} itself was not trained on windows."
+            seen = "sees the last bins only" if _windowed(row) else "was not trained on windows"
+            said += f" {row['variant']} itself {seen}."
         if len(beyond := mine.loc[mine["memory"] > k, "memory"]):
             said += f" Further back than {beyond.min()} is not shown."
     elif _few(last):
@@ -168,6 +168,19 @@ def memory(found: Evidence, row: dict[str, Any]) -> Claim:
         answer = UNDECIDED
         said = f"A loss of {name} with the last {k} {bins} is not shown, and none excluded."
     return _of_pair(question, answer, said, last, row, f"{last['variant']}, whole past less {k} {bins}")
+
+
+def _windowed(row: dict[str, Any]) -> bool:
+    """Return whether the network sees the last bins only, so that it has no twin of the whole past."""
+    return bool(getattr(models.registry().get(row["family"]), "windowed", False))
+
+
+def _windows_to_add(row: dict[str, Any]) -> str:
+    """Return the entries of a study that would tell how far back a network's memory reaches."""
+    if _windowed(row):
+        return "`models: {rate: {family: rate}, rate_recent: {family: rate, memory: [2, 10]}}`"
+    entry = f"{{{row['model']}_recent: {{family: {row['family']}, memory: [2, 10]}}}}"
+    return f"`models: {entry}` with the other settings of {row['model']}"
 
 
 def _in_order(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:

@@ -30,10 +30,9 @@ class Generic(Engine):
         strategy: Any = None,
     ):
         super().__init__(network, data, training)
-        self.device, self.strategy = device, strategy
+        self.device, self.strategy, self.observation = device, strategy, network.observation
         self.dtype = params["readout_weight"].dtype
         self.x, self.y, self.mask, self.counted, self.last = self._trials(data, params)
-        self.observation = network.observation
 
     def _trials(
         self, data: Data, params: Params
@@ -157,7 +156,8 @@ class Generic(Engine):
         """Return what `_run` does, from states of all bins at once, parts (..., trial, time + 1, size)."""
         out = self.network.cell.output(self.q, tuple(part[..., :-1, :] for part in ran))
         out = out if factors is None else out * factors
-        kept = {bin: tuple(part[..., bin - first, :].detach() for part in ran) for bin in keep}
+        inside = [bin for bin in keep if first <= bin <= stop]
+        kept = {bin: tuple(part[..., bin - first, :].detach() for part in ran) for bin in inside}
         eta = self.network.readout(self.q, out, self._before(batch, first, stop))
         return eta, tuple(part[..., -1, :] for part in ran), kept
 
