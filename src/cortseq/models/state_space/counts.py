@@ -1,0 +1,363 @@
+"""Counts of a linear dynamical system: Laplace's approximation of the latent, predictions as exact mixtures.
+
+    y_tn ~ p(y; mu_tn),    mu_tn = exp(C_n . z_t + d_n), held between 1e-7 and 8,100 a bin
+
+p is Poisson or whatever distribution of counts the study names. With V(mu) its variance, the log-likelihood
+has the slope (mu / V) (y - mu) by eta = ln mu, and the expected curvature mu^2 / V: Newton's steps with them
+(Fisher's scoring) find the likeliest latents, over a whole trial by one pass of a smoother (Smith & Brown
+2003, Neural Comput 15:965; Paninski et al. 2010, J Comput Neurosci 29:107), bin by bin in the filter.
+
+The M-step of C and d maximises the expected Poisson likelihood, which has a closed form and is right in the
+mean for every distribution (Macke et al. 2011, NIPS 24:1350):
+
+    E[y eta - exp(eta)] = y (C m + d) - exp(C m + d + C S C' / 2),    z ~ N(m, S)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cortseq._lazy import special
+from cortseq.data import Data, Params
+from cortseq.models.predictive import Predictive
+from cortseq.models.state_space import draws, latent
+from cortseq.models.state_space.latent import Belief, Evidence, Filtered, Posterior
+from cortseq.models.state_space.readout import Readout
+from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE, Distribution
+from cortseq.observations.counts import CountDistribution
+
+_STEPS, _HALVINGS = 30, 12  # of Newton, and of one of its steps
+_SMALL = 1e-7  # sds: a step of the filter that is not worth another
+_ENOUGH = 1e-2  # nats of a trial: a step of the smoother that is not worth another, while EM still moves
+_ROUNDING = 1e-11  # of a log-likelihood: what rounding may take off an ascent
+_NUMBERS = 1 << 21  # of one array (bin, draw, unit)
+_HIGHEST = 20.0  # of an expected log rate in the M-step: keeps a step that is too long finite
+
+
+class Counts(Readout):
+    """Counts of units that are independent given the latent.
+
+    Parameters
+    ----------
+    distribution : of one bin.
+    prior : bins' worth of the null in the rates, and of a loading of 0.
+    """
+
+    names = ("loading", "level")
+    distribution: CountDistribution
+
+    def __init__(self, distribution: Distribution, prior: float):
+        super().__init__(prior)
+        assert isinstance(distribution, CountDistribution)
+        self.distribution = distribution
+        if distribution.bounds is not None:
+            self.names = (*self.names, "dispersion")
+
+    def measure(self, train: Data) -> None:
+        """Set `common` to nothing: counts have no scale."""
+        self.rate = (train.y[train.valid].sum(0) + 0.5) / (train.valid.sum() + 1.0)
+
+    def encoded(self, data: Data) -> np.ndarray:
+        """Return square roots of counts about their mean, (trial, time, unit), 0 where a bin is missing."""
+        root = np.sqrt(data.y)
+        return np.where(data.valid[..., None], root - root[data.valid].mean(0), 0.0)
+
+    def begin(self, train: Data) -> Params:
+        """Return the null: training rates, and its dispersions where the distribution has any."""
+        null = self.distribution.estimate(train.y, train.valid)
+        spread = {k: null[k] for k in ("dispersion",) if k in null}
+        return {"loading": np.zeros((train.n_features, 0)), "level": np.log(self.rate), **spread}
+
+    # -- the latents ----------------------------------------------------------------------------------
+
+    def _slopes(self, p: Params, eta: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the slope and the expected curvature of the log-likelihood by eta, each (..., unit)."""
+        at = self.distribution.from_eta(eta, p)
+        share = at["rate"] / self.distribution.variance(at)
+        return share * (y - at["rate"]), share * at["rate"]
+
+    def _terms(self, p: Params, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return a and b of log p = y a - b + h(y), (..., unit)."""
+        log_rate = np.clip(eta, MIN_LOG_RATE, MAX_LOG_RATE)
+        return self.distribution.natural(log_rate, np.exp(log_rate), p.get("dispersion"))
+
+    def _likelihood(self, p: Params, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return log p(y) but for h(y), summed over units, (...)."""
+        a, b = self._terms(p, eta)
+        return np.asarray((y * a - b).sum(-1))
+
+    def evidence(self, p: Params, data: Data, z: np.ndarray) -> Evidence:
+        """Return the likelihood of every bin, expanded to second order about latents z (trial, time, latent)."""
+        loading, n = p["loading"], p["loading"].shape[1]
+        slope, curvature = self._slopes(p, z @ loading.T + p["level"], data.y)
+        outer = (loading[:, :, None] * loading[:, None]).reshape(-1, n * n)
+        info = (curvature.reshape(-1, len(loading)) @ outer).reshape(-1, n, n)
+        given = slope @ loading + np.einsum("bij,bj->bi", info, z.reshape(-1, n)).reshape(z.shape)
+        which = np.where(data.valid, np.arange(data.valid.size).reshape(data.valid.shape), -1)
+        return Evidence(info, which, given, np.arange(len(z)))
+
+    def posterior(
+        self, p: Params, data: Data, path: np.ndarray | None = None, enough: float = _ENOUGH
+    ) -> Posterior:
+        """Return the likeliest latents given all bins and their covariance there: Laplace's approximation.
+
+        `enough`: a step that gains no trial more nats is the last.
+        """
+        offset = latent.offsets(p, data)
+        z = offset * 0.0 if path is None else path
+        y = np.where(data.valid[..., None], data.y, 0.0)
+        value = self._joint(p, data, y, z, offset)
+        for _ in range(_STEPS):
+            passed = latent.filtered(p, self.evidence(p, replace(data, y=y), z), offset)
+            found, _ = latent.smoothed_means(p, passed)
+            before = value
+            z, value = self._climbed(p, data, y, z, found, value, offset)
+            if (value - before).max() < enough:
+                break
+        base = self.distribution.base(y, p.get("dispersion")).sum(-1)[data.valid].sum()
+        log_prob = float(value.sum() + base - 0.5 * passed.log_det.sum())
+        smoothed = latent.smoothed(p, passed, log_prob)
+        return replace(smoothed, belief=replace(smoothed.belief, mean=z))
+
+    def _joint(
+        self, p: Params, data: Data, y: np.ndarray, z: np.ndarray, offset: np.ndarray
+    ) -> np.ndarray:
+        """Return log p(y, z) but for constants, (trial,)."""
+        seen = self._likelihood(p, z @ p["loading"].T + p["level"], y)
+        return np.asarray(
+            np.where(data.valid, seen, 0.0).sum(1) + latent.log_prior_density(p, z, offset, data.lengths)
+        )
+
+    def _climbed(
+        self, p: Params, data: Data, y: np.ndarray, z: np.ndarray, found: np.ndarray, value: np.ndarray, offset
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return paths between z and `found` that are likelier than z, and log p(y, z) of each trial."""
+        length = np.ones((len(z), 1, 1))
+        for _ in range(_HALVINGS):
+            moved = z + length * (found - z)
+            there = self._joint(p, data, y, moved, offset)
+            lower = ~(there >= value - _ROUNDING * np.abs(value))
+            if not lower.any():
+                return moved, there
+            length[lower] *= 0.5
+        return np.where(lower[:, None, None], z, moved), np.where(lower, value, there)
+
+    def filtered(self, p: Params, data: Data) -> Filtered:
+        """Return the beliefs of the assumed-density filter, in which each bin makes a Gaussian of a Gaussian."""
+        offset, n_time, n = latent.offsets(p, data), data.valid.shape[1], len(p["offset"])
+        before, after = np.empty((2, *offset.shape))
+        spread, left = np.empty((2, len(offset), n_time, n, n))
+        for t in range(n_time):
+            if t == 0:
+                before[:, 0], spread[:, 0] = offset[:, 0], p["start_noise"]
+            else:
+                before[:, t] = after[:, t - 1] @ p["transition"].T + offset[:, t]
+                spread[:, t] = p["transition"] @ left[:, t - 1] @ p["transition"].T + p["noise"]
+            seen = data.valid[:, t]
+            y = np.where(seen[:, None], data.y[:, t], 0.0)
+            mean, covariance = self._updated(p, y, before[:, t], spread[:, t])
+            after[:, t] = np.where(seen[:, None], mean, before[:, t])
+            left[:, t] = np.where(seen[:, None, None], covariance, spread[:, t])
+        row = np.arange(len(offset))
+        return Filtered(Belief(before, spread, row), Belief(after, left, row), np.zeros((len(offset), n_time)))
+
+    def _updated(self, p: Params, y: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> Any:
+        """Return mode and covariance of N(z; mean, covariance) p(y | z) in every trial.
+
+        The search is in x, z = mean + L x, where the prior has covariance 1.
+        """
+        low = np.linalg.cholesky(covariance)
+        loading, level = p["loading"] @ low, mean @ p["loading"].T + p["level"]
+        transposed, x = loading.swapaxes(1, 2), np.zeros_like(mean)
+        value = self._likelihood(p, level, y)
+        for _ in range(_STEPS):
+            eta = level + np.einsum("rni,ri->rn", loading, x)
+            slope, curvature = self._slopes(p, eta, y)
+            inner = np.eye(mean.shape[1]) + transposed @ (curvature[..., None] * loading)
+            toward = np.einsum("rni,rn->ri", loading, slope) - x
+            step = np.linalg.solve(inner, toward[..., None])[..., 0]
+            x, value, moved = self._stepped(p, y, level, loading, x, step, value)
+            if np.abs(moved).max(initial=0.0) < _SMALL:
+                break
+        root = np.linalg.solve(np.linalg.cholesky(inner), low.swapaxes(1, 2))
+        return mean + np.einsum("rij,rj->ri", low, x), root.swapaxes(1, 2) @ root
+
+    def _stepped(self, p: Params, y, level, loading, x, step, value) -> tuple[np.ndarray, ...]:
+        """Return x after `step`, halved where it is no ascent, its value and the step that was taken."""
+        for _ in range(_HALVINGS):
+            there = x + step
+            eta = level + np.einsum("rni,ri->rn", loading, there)
+            reached = self._likelihood(p, eta, y) - 0.5 * (there**2).sum(-1)
+            lower = ~(reached >= value - _ROUNDING * np.abs(value))
+            if not lower.any():
+                return there, reached, step
+            step = np.where(lower[:, None], 0.5 * step, step)
+        step = np.where(lower[:, None], 0.0, step)
+        return x + step, np.where(lower, value, reached), step
+
+    # -- predictions ----------------------------------------------------------------------------------
+
+    def log_prob(self, p: Params, data: Data, belief: Belief, halves: bool = False) -> np.ndarray:
+        """Return log p(y_t), (trial, time) nats: the mixture over the draws, jointly for all units.
+
+        NaN in missing bins. `halves`: of either half of the draws, (half, trial, time).
+        """
+        out = np.full((2 if halves else 1, *data.valid.shape), np.nan)
+        for trial, time, eta in self._drawn(p, data, belief):
+            y = data.y[trial, time]
+            a, b = self._terms(p, eta)
+            each = np.einsum("bmn,bn->bm", a, y) - b.sum(-1)
+            base = self.distribution.base(y, p.get("dispersion")).sum(-1)
+            parts = each.reshape(len(y), len(out), -1)
+            log_mean = special.logsumexp(parts, axis=-1) - np.log(parts.shape[-1])
+            out[:, trial, time] = (log_mean + base[:, None]).T
+        return np.asarray(out if halves else out[0])
+
+    def _drawn(
+        self, p: Params, data: Data, belief: Belief
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield trial and time (bin,) of some valid bins with eta (bin, draw, unit) of their draws."""
+        known = data.valid & np.isfinite(belief.mean[..., 0])
+        every = np.argwhere(known)
+        size = max(1, _NUMBERS // (len(p["points"]) * len(p["level"])))
+        for first in range(0, len(every), size):
+            trial, time = every[first : first + size].T
+            low = np.linalg.cholesky(belief.covariance[belief.row[trial], time])
+            level = belief.mean[trial, time] @ p["loading"].T + p["level"]
+            reach = p["points"] @ (p["loading"] @ low).swapaxes(1, 2)
+            yield trial, time, level[:, None] + reach
+
+    def expected(self, p: Params, data: Data, belief: Belief) -> np.ndarray:
+        """Return E[y_t] of the mixture over the draws, (trial, time, unit)."""
+        out = np.full((*data.valid.shape, len(p["level"])), np.nan)
+        for trial, time, eta in self._drawn(p, data, belief):
+            out[trial, time] = self.distribution.from_eta(eta, p)["rate"].mean(1)
+        return out
+
+    def predictive(self, p: Params, data: Data, belief: Belief) -> Predictive:
+        """Return the mixture over the draws in every bin."""
+        spread = {k: p[k] for k in ("dispersion",) if k in p}
+        bins = {"mean": belief.mean, "covariance": belief.covariance[belief.row]}
+        return Drawn(bins, None, self, {k: p[k] for k in ("loading", "level", "points")} | spread)
+
+    def draw(
+        self, p: Params, z: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Draw the counts of every trial, (trial, unit)."""
+        return self.distribution.draw(self.distribution.from_eta(z @ p["loading"].T + p["level"], p), rng)
+
+    def n_free(self, n_latents: int) -> int:
+        """Return the number of free parameters: C, d, and dispersions where there are any."""
+        return len(self.rate) * (n_latents + 1 + (self.distribution.bounds is not None))
+
+    # -- M-step ---------------------------------------------------------------------------------------
+
+    def maximise(self, p: Params, parts: list[tuple[Data, Posterior]]) -> Params:
+        """Return C and d after one Newton step of the expected log posterior density, then dispersions."""
+        theta = np.concatenate([p["loading"], p["level"][:, None]], 1)
+        value, gradient, curvature = self._expected_loss(theta, parts)
+        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
+        length = np.ones((len(theta), 1))
+        for _ in range(_HALVINGS):
+            moved = theta - length * step
+            higher = ~(self._expected_loss(moved, parts, slopes=False)[0] <= value + 1e-9 * np.abs(value))
+            if not higher.any():
+                break
+            length[higher] *= 0.5
+        moved = np.where(higher[:, None], theta, moved)
+        found = {"loading": moved[:, :-1].copy(), "level": moved[:, -1].copy()}
+        if self.distribution.bounds is not None:
+            rate = np.concatenate([np.exp(_log_mean(moved, d, q)[0]) for d, q in parts])
+            seen = np.concatenate([data.y[data.valid] for data, _ in parts])
+            found |= self.distribution.fit_dispersion(rate, seen)
+        return found
+
+    def _expected_loss(
+        self, theta: np.ndarray, parts: list[tuple[Data, Posterior]], slopes: bool = True
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return minus the expected log posterior density of each unit, its gradient and curvature.
+
+        theta (unit, latent + 1): C and d. The prior is a Gamma density of exp(d) about the null's rate, and a
+        Gaussian one of C about 0 with precision rate, each worth `prior` bins.
+        """
+        n_units, n = theta.shape
+        rate, level = self.prior * self.rate, np.minimum(theta[:, -1], _HIGHEST)
+        value = np.exp(level) * self.prior - rate * level + 0.5 * rate * (theta[:, :-1] ** 2).sum(1)
+        gradient = rate[:, None] * theta
+        gradient[:, -1] = self.prior * np.exp(level) - rate
+        curvature = np.zeros((n_units, n, n))
+        curvature[:] = rate[:, None, None] * np.eye(n)
+        curvature[:, -1, -1] = self.prior * np.exp(level)
+        for data, posterior in parts:
+            eta, x, spread = _log_mean(theta, data, posterior)
+            y, mean = data.y[data.valid], np.exp(eta)
+            at_mean = x @ theta.T
+            value += mean.sum(0) - (y * at_mean).sum(0)
+            if not slopes:
+                continue
+            gradient -= y.T @ x
+            curvature[:, :-1, :-1] += np.einsum("bn,bij->nij", mean, spread, optimize=True)
+            for k in range(n_units):
+                away = x.copy()
+                away[:, :-1] += spread @ theta[k, :-1]
+                gradient[k] += mean[:, k] @ away
+                curvature[k] += away.T @ (mean[:, k, None] * away)
+        return value, gradient, curvature
+
+
+def _log_mean(
+    theta: np.ndarray, data: Data, posterior: Posterior
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ln E[exp(eta)] (bin, unit) of the valid bins, (m, 1) (bin, latent + 1) and S (bin, latent, latent)."""
+    belief = posterior.belief
+    trial, time = np.nonzero(data.valid)
+    spread = belief.covariance[belief.row[trial], time]
+    x = np.concatenate([belief.mean[data.valid], np.ones((len(trial), 1))], 1)
+    loading = theta[:, :-1]
+    n = loading.shape[1]
+    outer = (loading[:, :, None] * loading[:, None]).reshape(-1, n * n)
+    half = 0.5 * spread.reshape(-1, n * n) @ outer.T
+    return np.minimum(x @ theta.T + half, _HIGHEST), x, spread
+
+
+@dataclass(frozen=True)
+class Drawn(Predictive):
+    """The mixture over the draws, worked out draw by draw when it is needed.
+
+    Attributes
+    ----------
+    bins : "mean" (trial, time, latent) and "covariance" (trial, time, latent, latent) of the latent.
+    readout, p : the read-out and its parameters of one member.
+    """
+
+    readout: Counts | None = None
+    p: Params | None = None
+
+    def at(self, trials: slice) -> Drawn:
+        """Return the distributions of some trials."""
+        return replace(self, bins={name: v[trials] for name, v in self.bins.items()})
+
+    def cdf(self, emission: Distribution, y: np.ndarray) -> np.ndarray:
+        """Return P(Y <= y) of each unit on its own, (trial, time, unit), for y of that shape."""
+        each = [emission.cdf(bins, y) for bins in self._each()]
+        return np.asarray(sum(each) / len(each))
+
+    def moments(self, emission: Distribution) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance of each unit, (trial, time, unit)."""
+        first, second, n = 0.0, 0.0, 0
+        for bins in self._each():
+            mean = emission.mean(bins)
+            first, second, n = first + mean, second + emission.variance(bins) + mean**2, n + 1
+        return np.asarray(first / n), np.asarray(second / n - (first / n) ** 2)
+
+    def _each(self) -> Iterator[Params]:
+        """Yield the parameters (trial, time, unit) of each draw."""
+        assert self.readout is not None and self.p is not None
+        level = self.bins["mean"] @ self.p["loading"].T + self.p["level"]
+        reach = self.p["loading"] @ np.linalg.cholesky(self.bins["covariance"])
+        for x in self.p["points"]:
+            yield self.readout.distribution.from_eta(level + reach @ x, self.p)
