@@ -2,7 +2,10 @@
 
 from typing import get_args
 
+import pytest
+
 from cortseq import models
+from cortseq import recording as rec
 from cortseq.observations import Mixture, distribution, names
 from cortseq.observations.tracks import TRACKS
 
@@ -40,6 +43,15 @@ def choices(model, setting: str) -> tuple:
 def small(family: str, **more):
     """A quick specification of a family."""
     return models.registry()[family].small(**more)
+
+
+def applicable(family: str, recording_or_track, **more):
+    """A quick specification of a family; the test skips where the family leaves the track out of studies."""
+    track = recording_or_track if isinstance(recording_or_track, str) else rec.track(recording_or_track)
+    model = small(family, **more)
+    if not model.applies(track):
+        pytest.skip(f"{family} does not describe {track}")
+    return model
 
 
 def observations() -> list[str]:

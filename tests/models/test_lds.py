@@ -92,7 +92,11 @@ def conditional(p, data, trial, t, known):
     mean, covariance = joint(p, data, trial)
     n = data.n_features
     y = (data.y[trial] - p["centre"]) / p["scale"]
-    past = np.concatenate([np.arange(s * n, (s + 1) * n) for s in known]).astype(int) if known else np.zeros(0, int)
+    past = (
+        np.concatenate([np.arange(s * n, (s + 1) * n) for s in known]).astype(int)
+        if known
+        else np.zeros(0, int)
+    )
     now = np.arange(t * n, (t + 1) * n)
     gain = covariance[np.ix_(now, past)] @ np.linalg.inv(covariance[np.ix_(past, past)])
     m = mean[now] + gain @ (y.ravel()[past] - mean[past])
@@ -181,7 +185,9 @@ def test_the_likelihood_equals_dynamax():
         emission_covariance=jax.numpy.diag(p["sd"] ** 2),
     )
     y = (data.y[0] - p["centre"]) / p["scale"]
-    expected = float(theirs.marginal_log_prob(made, jax.numpy.array(y))) - data.y.shape[1] * np.log(p["scale"]).sum()
+    expected = (
+        float(theirs.marginal_log_prob(made, jax.numpy.array(y))) - data.y.shape[1] * np.log(p["scale"]).sum()
+    )
     assert model.log_prob(params, data)[0, 0].sum() == pytest.approx(expected, abs=1e-6)
 
 
@@ -245,9 +251,7 @@ def test_a_system_of_signals_is_recovered_up_to_a_change_of_basis():
     found = {k: v[0] for k, v in fit.params.items()}
     dynamics = fit.model.dynamics(fit.params, 0.1)
     expected = np.linalg.eigvals(truth["transition"])
-    assert np.allclose(
-        sorted(dynamics.eigenvalues, key=np.angle), sorted(expected, key=np.angle), atol=0.01
-    )
+    assert np.allclose(sorted(dynamics.eigenvalues, key=np.angle), sorted(expected, key=np.angle), atol=0.01)
     assert np.allclose(dynamics.time_constants, -0.1 / np.log(0.95), rtol=0.15)
     assert np.allclose(dynamics.frequencies, np.abs(np.angle(expected)) / (2 * np.pi * 0.1), atol=0.02)
     response = found["scale"][:, None] * found["loading"] @ found["drive"]
@@ -317,7 +321,9 @@ def test_the_likeliest_path_equals_a_generic_optimisers(observation):
         prior = stats.multivariate_normal(offset[trial, 0], p["start_noise"]).logpdf(z[0])
         steps = z[1:] - z[:-1] @ p["transition"].T - offset[trial, 1:]
         ends = data.lengths[trial] - 1  # bins after the end have no latent: their steps are free
-        return -(seen + prior + np.sum(stats.multivariate_normal(np.zeros(2), p["noise"]).logpdf(steps[:ends])))
+        return -(
+            seen + prior + np.sum(stats.multivariate_normal(np.zeros(2), p["noise"]).logpdf(steps[:ends]))
+        )
 
     for trial in range(3):
         start = np.zeros(offset[0].size)
@@ -477,7 +483,7 @@ def test_independent_counts_give_no_gain():
 
 def test_samples_have_the_moments_that_are_predicted(teacher):
     """Mean counts of many draws of bin 0, and the entropy of the model's own samples."""
-    recording, params = teacher
+    recording, _ = teacher
     fit = Lds(latents=2, iterations=3).fit(recording, range(100), range(100, 120))
     own = fit.simulate(3000, 4, seed=1)
     y = own["counts"].values

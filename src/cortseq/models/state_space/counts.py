@@ -24,7 +24,7 @@ import numpy as np
 from cortseq._lazy import special
 from cortseq.data import Data, Params
 from cortseq.models.predictive import Predictive
-from cortseq.models.state_space import draws, latent
+from cortseq.models.state_space import latent
 from cortseq.models.state_space.latent import Belief, Evidence, Filtered, Posterior
 from cortseq.models.state_space.readout import Readout
 from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE, Distribution
@@ -47,15 +47,12 @@ class Counts(Readout):
     prior : bins' worth of the null in the rates, and of a loading of 0.
     """
 
-    names = ("loading", "level")
     distribution: CountDistribution
 
     def __init__(self, distribution: Distribution, prior: float):
         super().__init__(prior)
         assert isinstance(distribution, CountDistribution)
         self.distribution = distribution
-        if distribution.bounds is not None:
-            self.names = (*self.names, "dispersion")
 
     def measure(self, train: Data) -> None:
         """Set `common` to nothing: counts have no scale."""
@@ -91,7 +88,7 @@ class Counts(Readout):
         return np.asarray((y * a - b).sum(-1))
 
     def evidence(self, p: Params, data: Data, z: np.ndarray) -> Evidence:
-        """Return the likelihood of every bin, expanded to second order about latents z (trial, time, latent)."""
+        """Return the likelihood of every bin to second order about latents z (trial, time, latent)."""
         loading, n = p["loading"], p["loading"].shape[1]
         slope, curvature = self._slopes(p, z @ loading.T + p["level"], data.y)
         outer = (loading[:, :, None] * loading[:, None]).reshape(-1, n * n)
@@ -123,9 +120,7 @@ class Counts(Readout):
         smoothed = latent.smoothed(p, passed, log_prob)
         return replace(smoothed, belief=replace(smoothed.belief, mean=z))
 
-    def _joint(
-        self, p: Params, data: Data, y: np.ndarray, z: np.ndarray, offset: np.ndarray
-    ) -> np.ndarray:
+    def _joint(self, p: Params, data: Data, y: np.ndarray, z: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """Return log p(y, z) but for constants, (trial,)."""
         seen = self._likelihood(p, z @ p["loading"].T + p["level"], y)
         return np.asarray(
@@ -133,7 +128,14 @@ class Counts(Readout):
         )
 
     def _climbed(
-        self, p: Params, data: Data, y: np.ndarray, z: np.ndarray, found: np.ndarray, value: np.ndarray, offset
+        self,
+        p: Params,
+        data: Data,
+        y: np.ndarray,
+        z: np.ndarray,
+        found: np.ndarray,
+        value: np.ndarray,
+        offset: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return paths between z and `found` that are likelier than z, and log p(y, z) of each trial."""
         length = np.ones((len(z), 1, 1))
@@ -147,7 +149,7 @@ class Counts(Readout):
         return np.where(lower[:, None, None], z, moved), np.where(lower, value, there)
 
     def filtered(self, p: Params, data: Data) -> Filtered:
-        """Return the beliefs of the assumed-density filter, in which each bin makes a Gaussian of a Gaussian."""
+        """Return the beliefs of the assumed-density filter: a Gaussian before and after each bin."""
         offset, n_time, n = latent.offsets(p, data), data.valid.shape[1], len(p["offset"])
         before, after = np.empty((2, *offset.shape))
         spread, left = np.empty((2, len(offset), n_time, n, n))
@@ -163,7 +165,9 @@ class Counts(Readout):
             after[:, t] = np.where(seen[:, None], mean, before[:, t])
             left[:, t] = np.where(seen[:, None, None], covariance, spread[:, t])
         row = np.arange(len(offset))
-        return Filtered(Belief(before, spread, row), Belief(after, left, row), np.zeros((len(offset), n_time)))
+        return Filtered(
+            Belief(before, spread, row), Belief(after, left, row), np.zeros((len(offset), n_time))
+        )
 
     def _updated(self, p: Params, y: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> Any:
         """Return mode and covariance of N(z; mean, covariance) p(y | z) in every trial.
@@ -312,7 +316,10 @@ class Counts(Readout):
 def _log_mean(
     theta: np.ndarray, data: Data, posterior: Posterior
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return ln E[exp(eta)] (bin, unit) of the valid bins, (m, 1) (bin, latent + 1) and S (bin, latent, latent)."""
+    """Return ln E[exp(eta)] of the valid bins, and their latents' moments.
+
+    These are (bin, unit), then (m, 1) as (bin, latent + 1) and S as (bin, latent, latent).
+    """
     belief = posterior.belief
     trial, time = np.nonzero(data.valid)
     spread = belief.covariance[belief.row[trial], time]
@@ -348,11 +355,12 @@ class Drawn(Predictive):
 
     def moments(self, emission: Distribution) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of each unit, (trial, time, unit)."""
-        first, second, n = 0.0, 0.0, 0
+        shape = (*self.bins["mean"].shape[:2], emission.n_features)
+        first, second, n = np.zeros(shape), np.zeros(shape), 0
         for bins in self._each():
             mean = emission.mean(bins)
             first, second, n = first + mean, second + emission.variance(bins) + mean**2, n + 1
-        return np.asarray(first / n), np.asarray(second / n - (first / n) ** 2)
+        return first / n, second / n - (first / n) ** 2
 
     def _each(self) -> Iterator[Params]:
         """Yield the parameters (trial, time, unit) of each draw."""

@@ -1,11 +1,13 @@
 """Fixed points that stand for a Gaussian when counts are predicted.
 
-    p(y_t | y_<t) = integral N(z; m_t, P_t) p(y_t | z) dz, taken as  (1/M) sum_i p(y_t | m_t + L_t x_i),  L_t L_t' = P_t
+    p(y_t | y_<t) = integral N(z; m_t, P_t) p(y_t | z) dz
+                 ~ (1/M) sum_i p(y_t | m_t + L_t x_i),    L_t L_t' = P_t
 
 Any points x_i that are chosen before the recording is seen make a mixture, and a mixture is normalised for
 every M. The points are scrambled Sobol numbers (Owen 1998, J Complexity 14:466) as normal quantiles, in pairs
 x and -x, their covariance made the identity. How far M points are from infinitely many is measured: the mean
-logarithm of a mean over M points is too low by about a / M, and two halves tell a (`cortseq.models.horizons`).
+logarithm of a mean over M points is too low by about a / M, and two halves tell a
+(`cortseq.models.horizons`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Expectation maximisation of a linear dynamical system, exact for signals, by Laplace's approximation for counts.
+"""Expectation maximisation of a linear dynamical system: exact for signals, Laplace's for counts.
 
 The E-step gives the latents of whole trials; the M-step regresses each latent on the one before it and the
 recording on the latents (Shumway & Stoffer 1982, J Time Ser Anal 3:253; Ghahramani & Hinton 1996, Toronto
@@ -60,12 +60,9 @@ def scores(readout: Readout, data: Data, n_latents: int) -> np.ndarray:
 def start(readout: Readout, train: Data, n_latents: int) -> Params:
     """Return start parameters: one M-step from the latents of `scores`."""
     z = scores(readout, train, n_latents)
-    row = np.zeros(len(z), int)
-    spread = np.broadcast_to(_UNSURE * np.eye(n_latents), (1, z.shape[1], n_latents, n_latents)).copy()
-    if not row.size:
-        spread = spread[:0]
-    gain = np.zeros((1, z.shape[1] - 1, n_latents, n_latents))
-    posterior = Posterior(Belief(z, spread, row), gain, 0.0)
+    spread = np.tile(_UNSURE * np.eye(n_latents), (1, z.shape[1], 1, 1))
+    belief = Belief(z, spread, np.zeros(len(z), int))
+    posterior = Posterior(belief, np.zeros((1, z.shape[1] - 1, n_latents, n_latents)), 0.0)
     null = readout.begin(train)
     null["loading"] = np.zeros((len(null["level"]), n_latents))
     return maximise(readout, null, [(train, posterior)])
@@ -86,7 +83,7 @@ def sum_of(parts: list[latent.Sums]) -> latent.Sums:
 
 
 def log_prior(readout: Readout, p: Params) -> float:
-    """Return the log prior density but for a constant: EM of signals climbs its sum with the log-likelihood."""
+    """Return the log prior density but for a constant; EM climbs its sum with the log-likelihood."""
     theta, noise, theta0, noise0 = latent.regressions(p)
     law = latent.log_prior_regression(theta, noise, readout.prior, _NOISE)
     begun = latent.log_prior_regression(theta0, noise0, readout.prior, _START)
@@ -112,7 +109,9 @@ class Path:
         found = [self.readout.posterior(p, d, m) for d, m in zip(self.parts, self.means, strict=True)]
         self.means = [posterior.belief.mean for posterior in found]
         log_prob = sum(posterior.log_prob for posterior in found)
-        return Expected(list(zip(self.parts, found, strict=True)), log_prob, log_prob + log_prior(self.readout, p))
+        return Expected(
+            list(zip(self.parts, found, strict=True)), log_prob, log_prob + log_prior(self.readout, p)
+        )
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def ascend(readout: Readout, p: Params, e: Expected, path: Path) -> Params:
 
 
 def step(readout: Readout, p: Params, e: Expected, path: Path) -> Params:
-    """Return the parameters of the M-step, in a basis where the latents of the E-step have mean 0 and covariance 1.
+    """Return the parameters of the M-step, in the basis where the latents have mean 0 and covariance 1.
 
     The basis changes nothing that can be observed. It gives the priors their meaning, and keeps a direction
     in which EM only drifts from the leaps.
@@ -192,7 +191,7 @@ _MATRICES, _POSITIVE = ("noise", "start_noise"), ("sd",)  # whose logarithms hav
 
 
 def _free(p: Params) -> Params:
-    """Return parameters without bounds, in which leaps are taken; dispersions, which have some, stay behind."""
+    """Return parameters without bounds, in which leaps are taken; dispersions have some and stay."""
     logs = {f"log {k}": _of_eigenvalues(np.log, p[k]) for k in _MATRICES}
     logs |= {f"log {k}": np.log(p[k]) for k in _POSITIVE if k in p}
     plain = set(p) - {*_MATRICES, *_POSITIVE, "dispersion"}

@@ -64,7 +64,10 @@ def _back_substitute(low, b):
 
 @njit(**OPTIONS)
 def covariances(transition, noise, start, info, which):
-    """Return predicted and filtered covariances (row, time, latent, latent), and log |I + P_t J_t| (row, time)."""
+    """Return predicted and filtered covariances and log |I + P_t J_t|.
+
+    The covariances are (row, time, latent, latent), the last (row, time).
+    """
     n_rows, n_time = which.shape
     n = len(transition)
     predicted, filtered = np.empty((n_rows, n_time, n, n)), np.empty((n_rows, n_time, n, n))
@@ -100,7 +103,7 @@ def means(transition, offset, filtered, info, which, given, row):
 
     `offset` and `given`, the vectors h, are (trial, time, latent); `filtered` are the covariances.
     """
-    n_trials, n_time, n = offset.shape
+    n_trials, n_time, _ = offset.shape
     predicted, updated = np.empty(offset.shape), np.empty(offset.shape)
     for r in range(n_trials):
         u = row[r]
@@ -143,7 +146,7 @@ def smoothed_means(predicted, updated, gain, row):
 
 @njit(**OPTIONS)
 def smoothed_covariances(predicted, filtered, gain):
-    """Return Cov[z_t | all y], (row, time, latent, latent); Cov[z_t, z_{t+1} | all y] is G_t times the next."""
+    """Return Cov[z_t | all y], (row, time, latent, latent); G_t times the next: Cov[z_t, z_{t+1} | all y]."""
     found = filtered.copy()
     n = predicted.shape[2]
     change, product, added = np.empty((n, n)), np.empty((n, n)), np.empty((n, n))

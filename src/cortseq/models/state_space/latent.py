@@ -3,8 +3,7 @@
     z_t = A z_{t-1} + b + B u_t + w_t,  w_t ~ N(0, Q),    z_0 ~ N(m_0 + B_0 u_0, P_0)
 
 Parameters of one member: "transition" A, "offset" b, "drive" B (latent, input), "noise" Q, and of the first
-bin "start_mean" m_0, "start_drive" B_0, "start_noise" P_0. Inputs are those of the bin that they act in, as in
-every family.
+bin "start_mean" m_0, "start_drive" B_0, "start_noise" P_0. Inputs act in their own bin, as in every family.
 """
 
 from __future__ import annotations
@@ -222,7 +221,14 @@ def regressions(p: Params) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
 
 
 def in_basis(p: Params, change: np.ndarray, origin: np.ndarray) -> Params:
-    """Return the same model for latents z' = T (z - o); `change` is T (latent, latent), `origin` is o (latent,)."""
+    """Return the same model for latents z' = T (z - o).
+
+    Parameters
+    ----------
+    p : parameters of one member.
+    change : T, (latent, latent).
+    origin : o, (latent,).
+    """
     back = np.linalg.inv(change)
     moved = {name: change @ p[name] for name in ("drive", "start_drive")}
     moved["offset"] = change @ (p["offset"] - origin + p["transition"] @ origin)

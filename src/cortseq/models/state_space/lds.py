@@ -54,16 +54,16 @@ class Lds(Model):
     u_t are recorded inputs of the bin itself. Signals are standardised; with `skip` the system describes what
     the bin before leaves of each channel, y_t - D y_{t-1}, as the networks' skip does.
 
-    Signals have an exact likelihood (Kalman 1960, J Basic Eng 82:35), and EM in closed form (Shumway & Stoffer
-    1982, J Time Ser Anal 3:253; Ghahramani & Hinton 1996, Toronto CRG-TR-96-2). Counts are learned by EM with
-    Laplace's approximation of the latents (Smith & Brown 2003, Neural Comput 15:965; Macke et al. 2011, NIPS
-    24:1350). Their prediction is
+    Signals have an exact likelihood (Kalman 1960, J Basic Eng 82:35), and EM in closed form (Shumway &
+    Stoffer 1982, J Time Ser Anal 3:253; Ghahramani & Hinton 1996, Toronto CRG-TR-96-2). Counts are learned by
+    EM with Laplace's approximation of the latents (Smith & Brown 2003, Neural Comput 15:965; Macke et al.
+    2011, NIPS 24:1350). Their prediction is
 
         p(y_t | y_<t) = (1/M) sum_i prod_n p(y_tn; exp(C_n . z_i + d_n)),    z_i = m_t + L_t x_i
 
-    with m_t and L_t L_t' = P_t from an assumed-density filter, and M fixed points x_i (`draws`): normalised for
-    every M, and joint over units, which share the latent. There are as many points as leave the score of the
-    validation trials less than .001 bits/spike from that of infinitely many (card: `draw_error`).
+    with m_t and L_t L_t' = P_t from an assumed-density filter, and M fixed points x_i (`draws`). It is
+    normalised for every M, and joint over units, which share the latent. M is doubled until the score of the
+    validation trials is less than .001 bits/spike from that of infinitely many points (card: `draw_error`).
 
     EM begins with principal components and keeps the iterate with the best validation likelihood. Estimates
     are maxima a posteriori under priors that are worth `prior` bins.
@@ -125,7 +125,7 @@ class Lds(Model):
         return Learned(params, n_free, curves, {**card, "settings_tried": 1})
 
     def _enough(self, readout: Readout, p: Params, valid: Data) -> tuple[np.ndarray, float]:
-        """Return draws whose score is less than _ERROR bits/spike from that of infinitely many, and by how much."""
+        """Return enough draws for an error below _ERROR bits/spike, and their error."""
         assert isinstance(readout, Counts)
         belief, n = readout.filtered(p, valid).predicted, _FEWEST
         events = max(1, int(valid.n_events().sum()))
@@ -166,8 +166,8 @@ class Lds(Model):
     ) -> np.ndarray:
         """Return log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon) in nats.
 
-        The Gaussian of the latent is pushed h bins on; recorded inputs count as known. Signals: exact. Counts:
-        the mixture over the same draws as one bin ahead, so that nothing depends on `seed`.
+        The Gaussian of the latent is pushed h bins on; recorded inputs count as known. Signals: exact.
+        Counts: the mixture over the same draws as one bin ahead, so that nothing depends on `seed`.
         """
         from cortseq.compiled import threads
 
@@ -188,7 +188,8 @@ class Lds(Model):
         readout.common = {k: params[k] for k in COMMON if k in params}
         blank = np.zeros((n_trials, n_time, 1))
         data = Data(shape["track"], blank, np.ones(blank.shape[:2], bool), drive, shape["bin_width"], 1)
-        offset, drawn = latent.offsets(params, data), []
+        offset = latent.offsets(params, data)
+        drawn: list[np.ndarray] = []
         spread = np.linalg.cholesky(params["start_noise"]), np.linalg.cholesky(params["noise"])
         z = np.zeros((n_trials, len(params["offset"])))
         for t in range(n_time):

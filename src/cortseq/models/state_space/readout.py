@@ -7,7 +7,7 @@ A bin is seen through the linear read-out eta_t = C z_t + d, parameters "loading
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,8 +26,6 @@ class Readout(ABC):
 
     `common` holds what is measured once on training trials, not learned by EM.
     """
-
-    names: ClassVar[tuple[str, ...]]  # of the parameters of this face that EM learns
 
     def __init__(self, prior: float):
         self.prior = prior
@@ -55,7 +53,7 @@ class Readout(ABC):
 
     @abstractmethod
     def maximise(self, p: Params, parts: list[tuple[Data, Posterior]]) -> Params:
-        """Return the parameters `names` of greatest expected log posterior density: the M-step.
+        """Return the parameters of this face of greatest expected log posterior density: the M-step.
 
         `p` are those of the E-step; `parts` are the training trials with their latents.
         """
@@ -65,6 +63,10 @@ class Readout(ABC):
         """Return log p(y_t) in nats under beliefs p(z_t | some past), (trial, time)."""
 
     @abstractmethod
+    def expected(self, p: Params, data: Data, belief: Belief) -> np.ndarray:
+        """Return E[y_t], (trial, time, feature), under beliefs p(z_t | y_<t)."""
+
+    @abstractmethod
     def predictive(self, p: Params, data: Data, belief: Belief) -> Predictive:
         """Return the distribution of every bin under beliefs p(z_t | y_<t)."""
 
@@ -72,7 +74,10 @@ class Readout(ABC):
     def draw(
         self, p: Params, z: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
     ) -> np.ndarray:
-        """Draw one bin of every trial (trial, feature) at latents z (trial, latent); `before`: the last one."""
+        """Draw one bin of every trial, (trial, feature), at latents z (trial, latent).
+
+        `before` (trial, feature): the bin before; None in the first.
+        """
 
     @abstractmethod
     def n_free(self, n_latents: int) -> int:

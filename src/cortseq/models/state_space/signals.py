@@ -32,8 +32,6 @@ class Signals(Readout):
     skip : whether a bin is predicted from its own bin before, too.
     """
 
-    names = ("loading", "level", "sd")
-
     def __init__(self, prior: float, skip: bool):
         super().__init__(prior)
         self.skip = skip

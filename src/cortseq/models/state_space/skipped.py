@@ -29,23 +29,25 @@ def forecasts(readout: Signals, p: Params, data: Data, deepest: int) -> list[np.
     mean, cross, covariance = _one_bin_ahead(readout, p, data, belief)
     found = [readout.log_prob(p, data, belief)]
     constant = np.log(readout.common["scale"]).sum()
-    for _ in range(deepest - 1):
+    for lead in range(1, deepest):
         belief = belief.shifted(p, offset)
         mean, cross, covariance = _one_more(readout, p, belief, mean, cross, covariance)
         scored = np.full(data.valid.shape, np.nan)
         for u in range(len(covariance)):
             mine = belief.row == u
-            for t in range(scored.shape[1]):
-                if np.isfinite(covariance[u, t, 0, 0]):
+            for t in range(z.shape[1]):
+                if t >= lead:
                     scored[mine, t] = _log_density(z[mine, t] - mean[mine, t], covariance[u, t])
         found.append(scored - constant)
     return found
 
 
-def _one_bin_ahead(readout: Signals, p: Params, data: Data, belief: Belief) -> tuple[np.ndarray, ...]:
+def _one_bin_ahead(
+    readout: Signals, p: Params, data: Data, belief: Belief
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean (trial, time, channel), K (row, time, latent, channel) and S of one bin ahead.
 
-    Trials of a row have the same gaps. A bin whose bin before is missing is drawn from the training mean and sd.
+    Trials of a row have the same gaps. Where the bin before is missing, the mean is that of training bins.
     """
     loading, before = p["loading"], np.zeros_like(data.valid)
     before[:, 1:] = data.valid[:, :-1]
