@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from families import predictors
+from families import described, predictors
 from scipy.stats import norm, poisson
 
 from cortseq import models
@@ -20,9 +20,7 @@ SETTINGS = {"glm": {"history": 4}}
 
 def fitted(family, recording, **more):
     model = models.registry()[family](**{**SETTINGS.get(family, {}), **more})
-    if not model.applies(rec.track(recording)):
-        pytest.skip(f"{family} does not describe {rec.track(recording)}")
-    return model.fit(recording, range(20), range(20, 26))
+    return described(model, recording).fit(recording, range(20), range(20, 26))
 
 
 def with_holes(recording, seed=4):
@@ -379,9 +377,7 @@ def test_psth_of_symbols_and_signals_by_time_in_the_trial():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_nothing_is_gained_on_noise(family, any_recording):
-    model = models.registry()[family]()
-    if not model.applies(rec.track(any_recording)):
-        pytest.skip(f"{family} does not describe {rec.track(any_recording)}")
+    model = described(models.registry()[family](), any_recording)
     audit = probes.canary(family, model, any_recording, seed=1)
     assert audit.passed, audit.detail
 

@@ -76,13 +76,12 @@ def joint(p, data, trial):
         z_map[t] = move @ z_map[t - 1]
         z_map[t][:, t * n : (t + 1) * n] += np.linalg.cholesky(noise)
         at = time * n + t * channels
-        if skip is not None and not (t and seen[t - 1]):
-            y_map[t][:, at : at + channels] = np.eye(channels)
-            continue
-        before = 0 if skip is None else skip[:, None] * y_map[t - 1]
-        y_mean[t] = p["level"] + p["loading"] @ z_mean[t] + (0 if skip is None else skip * y_mean[t - 1])
-        y_map[t] = p["loading"] @ z_map[t] + before
-        y_map[t][:, at : at + channels] += np.diag(p["sd"])
+        y_mean[t], y_map[t] = p["level"] + p["loading"] @ z_mean[t], p["loading"] @ z_map[t]
+        follows = bool(t and seen[t - 1])
+        if skip is not None and follows:
+            y_mean[t] += skip * y_mean[t - 1]
+            y_map[t] += skip[:, None] * y_map[t - 1]
+        y_map[t][:, at : at + channels] += np.diag(p["sd"] if follows or skip is None else np.ones(channels))
     flat = y_map.reshape(-1, width)
     return y_mean.ravel(), flat @ flat.T
 
@@ -132,8 +131,7 @@ def ahead_of_skip(p, data, trial, t, h):
     return conditional(p, blank, trial, t, [s for s in range(t - h + 1) if data.valid[trial, s]])
 
 
-@pytest.mark.parametrize("skip", [False, True])
-def test_latents_given_a_whole_trial_equal_the_conditioned_joint_gaussian(skip):
+def test_latents_given_a_whole_trial_equal_the_conditioned_joint_gaussian():
     """Means, covariances, and covariances of neighbours, the latent being taken as one more channel."""
     model, params, data = signal_fit(np.random.default_rng(1), False)
     p = {k: v[0] for k, v in params.items()}
@@ -531,3 +529,8 @@ def test_passes_without_evidence_are_the_prior():
         predicted[0, 1], p["transition"] @ p["start_noise"] @ p["transition"].T + p["noise"], atol=1e-12
     )
     assert counts_module._ROUNDING < 1e-9
+
+
+def test_counts_without_a_formula_are_refused(conway_maxwell):
+    with pytest.raises(CortseqError, match=r"observation: conway_maxwell has no formula.*negative_binomial"):
+        Lds().fit(conway_maxwell, range(20), range(20, 26))

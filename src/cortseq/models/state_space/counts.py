@@ -74,6 +74,8 @@ class Counts(Readout):
     def _slopes(self, p: Params, eta: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the slope and the expected curvature of the log-likelihood by eta, each (..., unit)."""
         at = self.distribution.from_eta(eta, p)
+        if self.distribution.bounds is None:
+            return y - at["rate"], at["rate"]
         share = at["rate"] / self.distribution.variance(at)
         return share * (y - at["rate"]), share * at["rate"]
 

@@ -90,13 +90,21 @@ class Lds(Model):
         return not TRACKS[track].has_labels
 
     def check(self, data: Data) -> None:
-        """Raise a CortseqError for labels."""
+        """Raise a CortseqError for labels, and for counts whose likelihood is a search for every mean."""
         if not self.applies(data.track):
             raise CortseqError(
                 "a linear dynamical system describes counts and signals, not labels",
                 key="family",
                 value=self.family,
                 fix="use hmm, which has a latent state for labels, too",
+            )
+        if data.kind.has_events and not getattr(emission_of(data), "closed", False):
+            raise CortseqError(
+                f"{data.observation} has no formula for the likelihood of a mean: a mixture over hundreds of "
+                "draws in every bin would take hours",
+                key="observation",
+                value=data.observation,
+                fix="use poisson, negative_binomial or generalised_poisson, or leave this model out",
             )
 
     def _readout(self, shape: Data | dict[str, Any]) -> Readout:

@@ -3,8 +3,8 @@
     e_t = C z_t + d + v_t,  v_t ~ N(0, R), R diagonal
 
 e_t is the standardised signal, or with `skip` what its own bin before leaves of it, y_t - D y_{t-1}, with D
-measured as in networks (`observations.autoregression`). With a skip, a channel whose bin before is missing is
-drawn from its training mean and sd, and says nothing about the latent.
+measured as in networks (`observations.autoregression`). Where the bin before is missing, D y_{t-1} is left
+out and R is 1, the variance of the training bins.
 
 Parameter "sd" (channel,) is sqrt(diag R) of the standardised signal, never below MIN_SD.
 """
@@ -49,25 +49,25 @@ class Signals(Readout):
         z = (data.y - self.common["centre"]) / self.common["scale"]
         return np.where(data.valid[..., None], z, 0.0)
 
-    def seen(self, data: Data) -> np.ndarray:
-        """Return which bins say something about their latent, (trial, time)."""
-        seen = data.valid.copy()
+    def follows(self, data: Data) -> np.ndarray:
+        """Return which valid bins have all that they are predicted from, (trial, time)."""
+        follows = data.valid.copy()
         if self.skip:
-            seen[:, 1:] &= data.valid[:, :-1]
-            seen[:, 0] = False
-        return seen
+            follows[:, 1:] &= data.valid[:, :-1]
+            follows[:, 0] = False
+        return follows
 
     def encoded(self, data: Data) -> np.ndarray:
-        """Return e (trial, time, channel), 0 where a bin says nothing."""
+        """Return e (trial, time, channel), 0 where a bin is missing."""
         z = self.standard(data)
         if self.skip:
             z[:, 1:] -= self.common["skip"] * z[:, :-1]  # the right-hand side is worked out first
-        return np.where(self.seen(data)[..., None], z, 0.0)
+        return np.where(data.valid[..., None], z, 0.0)
 
     def begin(self, train: Data) -> Params:
         """Return the null: level 0 and sd 1 of every channel, or the sd that the bin before leaves."""
-        seen = self.seen(train)
-        sd = self.encoded(train)[seen].std(0) if seen.any() else np.ones(train.n_features)
+        follows = self.follows(train)
+        sd = self.encoded(train)[follows].std(0) if follows.any() else np.ones(train.n_features)
         return {
             "loading": np.zeros((train.n_features, 0)),
             "level": np.zeros(train.n_features),
@@ -75,12 +75,21 @@ class Signals(Readout):
         }
 
     def evidence(self, p: Params, data: Data) -> Evidence:
-        """Return J = C' R^-1 C of every bin that was seen, and h = C' R^-1 (e - d)."""
-        weighed = p["loading"] / p["sd"][:, None] ** 2
+        """Return J = C' R^-1 C of every valid bin and h = C' R^-1 (e - d); trials with equal gaps share J."""
         _, first, row = np.unique(data.valid, axis=0, return_index=True, return_inverse=True)
-        given = (self.encoded(data) - p["level"]) @ weighed
-        which = np.where(self.seen(data)[first], 0, -1)
-        return Evidence((p["loading"].T @ weighed)[None], which, given, row.reshape(-1))
+        follows = self.follows(data)
+        given = (self.encoded(data) - p["level"]) / self._variance(p, follows) @ p["loading"]
+        which = np.where(data.valid, np.where(follows, 0, 1), -1)[first]
+        return Evidence(self._info(p), which, given, row.reshape(-1))
+
+    def _info(self, p: Params) -> np.ndarray:
+        """Return C' R^-1 C of a bin that follows another and of one that does not, (2, latent, latent)."""
+        weighed = p["loading"] / p["sd"][:, None] ** 2
+        return np.stack([p["loading"].T @ weighed, p["loading"].T @ p["loading"]])
+
+    def _variance(self, p: Params, follows: np.ndarray) -> np.ndarray:
+        """Return diag R of every bin, (trial, time, channel)."""
+        return np.where(follows[..., None], p["sd"] ** 2, 1.0)
 
     def filtered(self, p: Params, data: Data) -> Filtered:
         """Return the exact beliefs before and after every bin."""
@@ -97,20 +106,24 @@ class Signals(Readout):
         return [data]
 
     def maximise(self, p: Params, parts: list[tuple[Data, Posterior]]) -> Params:
-        """Return C, d and R of greatest expected posterior density, in closed form."""
+        """Return C and d of greatest expected posterior density given R, then R given them, in closed form."""
         n = p["loading"].shape[1]
-        xx, xy, yy, count = np.zeros((n + 1, n + 1)), 0.0, 0.0, 0
+        xx, xy = np.zeros((2, n + 1, n + 1)), np.zeros((2, n + 1, len(p["level"])))
+        yy, count = 0.0, 0
         for data, posterior in parts:
-            seen, belief = self.seen(data), posterior.belief
-            e, z = self.encoded(data)[seen], belief.mean[seen]
-            x = np.concatenate([z, np.ones((len(z), 1))], 1)
-            weight = np.zeros(belief.covariance.shape[:2])
-            np.add.at(weight, belief.row, seen.astype(float))
-            xx += x.T @ x
-            xx[:n, :n] += np.einsum("ut,utij->ij", weight, belief.covariance, optimize=True)
-            xy, yy, count = xy + x.T @ e, yy + (e**2).sum(0), count + len(e)
-        theta = np.linalg.solve(xx + self.prior * np.eye(n + 1), xy)
-        square = yy - 2 * (theta * xy).sum(0) + (theta * (xx @ theta)).sum(0)
+            follows, belief, e = self.follows(data), posterior.belief, self.encoded(data)
+            for k, chosen in enumerate((follows, data.valid & ~follows)):
+                x = np.concatenate([belief.mean[chosen], np.ones((chosen.sum(), 1))], 1)
+                weight = np.zeros(belief.covariance.shape[:2])
+                np.add.at(weight, belief.row, chosen.astype(float))
+                xx[k] += x.T @ x
+                xx[k, :n, :n] += np.einsum("ut,utij->ij", weight, belief.covariance, optimize=True)
+                xy[k] += x.T @ e[chosen]
+            yy, count = yy + (e[follows] ** 2).sum(0), count + follows.sum()
+        variance = p["sd"] ** 2
+        both = xx[0] + variance[:, None, None] * xx[1] + self.prior * np.eye(n + 1)
+        theta = np.linalg.solve(both, (xy[0] + variance * xy[1]).T[..., None])[..., 0].T
+        square = yy - 2 * (theta * xy[0]).sum(0) + (theta * (xx[0] @ theta)).sum(0)
         square = square.clip(0) + self.prior * ((theta**2).sum(0) + 1)
         sd = np.maximum(np.sqrt(square / (count + self.prior)), MIN_SD)
         return {"loading": theta[:-1].T.copy(), "level": theta[-1].copy(), "sd": sd}
@@ -125,20 +138,20 @@ class Signals(Readout):
 
         By Woodbury's identity nothing larger than (latent, latent) is factorised.
         """
+        follows = self.follows(data)
         error = self.encoded(data) - p["level"] - belief.mean @ p["loading"].T
-        weighed = error / p["sd"] ** 2
+        weighed = error / self._variance(p, follows)
         toward = weighed @ p["loading"]
-        info = p["loading"].T @ (p["loading"] / p["sd"][:, None] ** 2)
-        square = (error * weighed).sum(-1)
+        square = (error * weighed).sum(-1) + np.where(follows, 2 * np.log(p["sd"]).sum(), 0.0)
         for u, covariance in enumerate(np.nan_to_num(belief.covariance)):  # a mean is NaN where these are
-            inner = np.eye(len(info)) + covariance @ info
-            inverse, mine = np.linalg.solve(inner, covariance), belief.row == u
+            mine = belief.row == u
+            info = self._info(p)[np.where(follows[mine][0], 0, 1)]  # trials of a row have the same gaps
+            inner = np.eye(info.shape[1]) + covariance @ info
+            inverse = np.linalg.solve(inner, covariance)
             square[mine] -= np.einsum("rti,tij,rtj->rt", toward[mine], inverse, toward[mine], optimize=True)
             square[mine] += np.linalg.slogdet(inner)[1]
-        seen = -0.5 * square - np.log(p["sd"]).sum()
-        blind = -0.5 * (self.standard(data) ** 2).sum(-1)
-        constant = -0.5 * data.n_features * LOG_2PI - np.log(self.common["scale"]).sum()
-        return np.asarray(np.where(self.seen(data), seen, blind) + constant)
+        constant = 0.5 * data.n_features * LOG_2PI + np.log(self.common["scale"]).sum()
+        return np.asarray(-0.5 * square - constant)
 
     def forecasts(self, p: Params, data: Data, deepest: int) -> list[np.ndarray]:
         """Return log p(y_t | y_0 .. y_{t-h}) for h = 1 .. deepest, each (trial, time) in nats, exactly."""
@@ -151,25 +164,23 @@ class Signals(Readout):
         z = p["level"] + belief.mean @ p["loading"].T
         if self.skip:
             z[:, 1:] += self.common["skip"] * self.standard(data)[:, :-1]
-        z = np.where(self.seen(data)[..., None], z, 0.0) if self.skip else z
         return np.asarray(self.common["centre"] + self.common["scale"] * z)
 
     def predictive(self, p: Params, data: Data, belief: Belief) -> Predictive:
         """Return mean and sd of every channel and bin, each on its own."""
-        variance = p["sd"] ** 2 + np.einsum("ni,utij,nj->utn", p["loading"], belief.covariance, p["loading"])
-        sd = np.sqrt(variance)[belief.row]
-        sd = np.where(self.seen(data)[..., None], sd, 1.0) if self.skip else sd
+        loading = p["loading"]
+        spread = np.einsum("ni,utij,nj->utn", loading, belief.covariance, loading, optimize=True)
+        sd = np.sqrt(spread[belief.row] + self._variance(p, self.follows(data)))
         return Predictive({"mean": self.expected(p, data, belief), "sd": self.common["scale"] * sd})
 
     def draw(
         self, p: Params, z: np.ndarray, before: np.ndarray | None, rng: np.random.Generator
     ) -> np.ndarray:
         """Draw a sample of every trial, (trial, channel), in the signal's own unit."""
-        e = rng.normal(p["level"] + z @ p["loading"].T, p["sd"])
-        if self.skip:
-            noise = rng.normal(size=e.shape)
-            last = None if before is None else (before - self.common["centre"]) / self.common["scale"]
-            e = noise if last is None else e + self.common["skip"] * last
+        sd = 1.0 if self.skip and before is None else p["sd"]
+        e = rng.normal(p["level"] + z @ p["loading"].T, sd)
+        if self.skip and before is not None:
+            e = e + self.common["skip"] * (before - self.common["centre"]) / self.common["scale"]
         return np.asarray(self.common["centre"] + self.common["scale"] * e)
 
     def n_free(self, n_latents: int) -> int:

@@ -47,18 +47,16 @@ def _one_bin_ahead(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean (trial, time, channel), K (row, time, latent, channel) and S of one bin ahead.
 
-    Trials of a row have the same gaps. Where the bin before is missing, the mean is that of training bins.
+    Trials of a row have the same gaps. Where the bin before is missing, R is 1.
     """
-    loading, before = p["loading"], np.zeros_like(data.valid)
+    loading = p["loading"]
+    before = np.zeros_like(data.valid)
     before[:, 1:] = data.valid[:, :-1]
-    mean = p["level"] + belief.mean @ loading.T
-    mean[:, 1:] += readout.common["skip"] * readout.standard(data)[:, :-1]
+    mean = (readout.expected(p, data, belief) - readout.common["centre"]) / readout.common["scale"]
     cross = belief.covariance @ loading.T
-    covariance = loading @ cross + np.diag(p["sd"] ** 2)
     first = np.array([np.flatnonzero(belief.row == u)[0] for u in range(len(belief.covariance))])
-    known = before[first][..., None, None]
-    mean = np.where(before[..., None], mean, 0.0)
-    return mean, np.where(known, cross, 0.0), np.where(known, covariance, np.eye(len(p["sd"])))
+    own = np.where(before[first][..., None, None], np.diag(p["sd"] ** 2), np.eye(len(p["sd"])))
+    return mean, cross, loading @ cross + own
 
 
 def _one_more(
