@@ -35,6 +35,7 @@ _SMALL = 1e-7  # sds: a step of the filter that is not worth another
 _ENOUGH = 1e-2  # nats of a trial: a step of the smoother that is not worth another, while EM still moves
 _ROUNDING = 1e-11  # of a log-likelihood: what rounding may take off an ascent
 _NUMBERS = 1 << 21  # of one array (bin, draw, unit)
+_BINS = 1024  # of the M-step at once
 _HIGHEST = 20.0  # of an expected log rate in the M-step: keeps a step that is too long finite
 
 
@@ -104,7 +105,7 @@ class Counts(Readout):
     ) -> Posterior:
         """Return the likeliest latents given all bins and their covariance there: Laplace's approximation.
 
-        `enough`: a step that gains no trial more nats is the last.
+        `enough`: a step that gains a trial fewer nats on average is the last.
         """
         offset = latent.offsets(p, data)
         z = offset * 0.0 if path is None else path
@@ -115,7 +116,7 @@ class Counts(Readout):
             found, _ = latent.smoothed_means(p, passed)
             before = value
             z, value = self._climbed(p, data, y, z, found, value, offset)
-            if (value - before).max() < enough:
+            if (value - before).mean() < enough:
                 break
         base = self.distribution.base(y, p.get("dispersion")).sum(-1)[data.valid].sum()
         log_prob = float(value.sum() + base - 0.5 * passed.log_det.sum())
@@ -306,12 +307,14 @@ class Counts(Readout):
             if not slopes:
                 continue
             gradient -= y.T @ x
-            curvature[:, :-1, :-1] += np.einsum("bn,bij->nij", mean, spread, optimize=True)
-            for k in range(n_units):
-                away = x.copy()
-                away[:, :-1] += spread @ theta[k, :-1]
-                gradient[k] += mean[:, k] @ away
-                curvature[k] += away.T @ (mean[:, k, None] * away)
+            curvature[:, :-1, :-1] += (mean.T @ spread.reshape(len(x), -1)).reshape(n_units, n - 1, n - 1)
+            for first in range(0, len(x), _BINS):
+                some = slice(first, first + _BINS)
+                away = np.repeat(x[None, some], n_units, 0)  # x + S C_n, (unit, bin, latent + 1)
+                away[..., :-1] += (spread[some] @ theta[:, :-1].T).transpose(2, 0, 1)
+                weighed = mean[some].T[..., None] * away
+                gradient += weighed.sum(1)
+                curvature += weighed.swapaxes(1, 2) @ away
         return value, gradient, curvature
 
 

@@ -103,20 +103,30 @@ def means(transition, offset, filtered, info, which, given, row):
 
     `offset` and `given`, the vectors h, are (trial, time, latent); `filtered` are the covariances.
     """
-    n_trials, n_time, _ = offset.shape
-    predicted, updated = np.empty(offset.shape), np.empty(offset.shape)
+    n_trials, n_time, n = offset.shape
+    predicted, updated, surprise = offset.copy(), np.empty(offset.shape), np.empty(n)
     for r in range(n_trials):
         u = row[r]
         for t in range(n_time):
-            mean = offset[r, t].copy()
             if t > 0:
-                mean += np.dot(transition, updated[r, t - 1])
-            predicted[r, t] = mean
+                _add_product(transition, updated[r, t - 1], 1.0, predicted[r, t])
+            updated[r, t] = predicted[r, t]
             k = which[u, t]
             if k >= 0:
-                mean += np.dot(filtered[u, t], given[r, t] - np.dot(info[k], mean))
-            updated[r, t] = mean
+                surprise[:] = given[r, t]
+                _add_product(info[k], predicted[r, t], -1.0, surprise)
+                _add_product(filtered[u, t], surprise, 1.0, updated[r, t])
     return predicted, updated
+
+
+@njit(**OPTIONS)
+def _add_product(matrix, vector, factor, total):
+    """Add `factor` times matrix @ vector to `total`, without an array in between."""
+    for i in range(len(total)):
+        s = 0.0
+        for j in range(len(vector)):
+            s += matrix[i, j] * vector[j]
+        total[i] += factor * s
 
 
 @njit(**OPTIONS)
@@ -137,10 +147,12 @@ def gains(transition, predicted, filtered):
 @njit(**OPTIONS)
 def smoothed_means(predicted, updated, gain, row):
     """Return E[z_t | all y], (trial, time, latent), of what `means` and `gains` return."""
-    found = updated.copy()
+    found, change = updated.copy(), np.empty(updated.shape[2])
     for r in range(len(updated)):
         for t in range(updated.shape[1] - 2, -1, -1):
-            found[r, t] += np.dot(gain[row[r], t], found[r, t + 1] - predicted[r, t + 1])
+            for i in range(len(change)):
+                change[i] = found[r, t + 1, i] - predicted[r, t + 1, i]
+            _add_product(gain[row[r], t], change, 1.0, found[r, t])
     return found
 
 
