@@ -7,36 +7,28 @@ has the slope (mu / V) (y - mu) by eta = ln mu, and the expected curvature mu^2 
 (Fisher's scoring) find the likeliest latents, over a whole trial by one pass of a smoother (Smith & Brown
 2003, Neural Comput 15:965; Paninski et al. 2010, J Comput Neurosci 29:107), bin by bin in the filter.
 
-The M-step of C and d maximises the expected Poisson likelihood, which has a closed form and is right in the
-mean for every distribution (Macke et al. 2011, NIPS 24:1350):
-
-    E[y eta - exp(eta)] = y (C m + d) - exp(C m + d + C S C' / 2),    z ~ N(m, S)
+The M-step of C and d maximises the expected Poisson likelihood (`weights`), which is right in the mean for
+every distribution.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from cortseq._lazy import special
 from cortseq.data import Data, Params
 from cortseq.models.predictive import Predictive
-from cortseq.models.state_space import latent
+from cortseq.models.state_space import assumed, latent, weights
 from cortseq.models.state_space.latent import Belief, Evidence, Filtered, Posterior
 from cortseq.models.state_space.readout import Readout
 from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE, Distribution
 from cortseq.observations.counts import CountDistribution
 
-_STEPS, _HALVINGS = 30, 12  # of Newton, and of one of its steps
-_SMALL = 1e-7  # sds: a step of the filter that is not worth another
 _ENOUGH = 1e-2  # nats of a trial: a step of the smoother that is not worth another, while EM still moves
-_ROUNDING = 1e-11  # of a log-likelihood: what rounding may take off an ascent
 _NUMBERS = 1 << 21  # of one array (bin, draw, unit)
-_BINS = 1024  # of the M-step at once
-_HIGHEST = 20.0  # of an expected log rate in the M-step: keeps a step that is too long finite
 
 
 class Counts(Readout):
@@ -72,7 +64,7 @@ class Counts(Readout):
 
     # -- the latents ----------------------------------------------------------------------------------
 
-    def _slopes(self, p: Params, eta: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def slopes(self, p: Params, eta: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the slope and the expected curvature of the log-likelihood by eta, each (..., unit)."""
         at = self.distribution.from_eta(eta, p)
         if self.distribution.bounds is None:
@@ -85,7 +77,7 @@ class Counts(Readout):
         log_rate = np.clip(eta, MIN_LOG_RATE, MAX_LOG_RATE)
         return self.distribution.natural(log_rate, np.exp(log_rate), p.get("dispersion"))
 
-    def _likelihood(self, p: Params, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def likelihood(self, p: Params, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return log p(y) but for h(y), summed over units, (...)."""
         a, b = self._terms(p, eta)
         return np.asarray((y * a - b).sum(-1))
@@ -93,7 +85,7 @@ class Counts(Readout):
     def evidence(self, p: Params, data: Data, z: np.ndarray) -> Evidence:
         """Return the likelihood of every bin to second order about latents z (trial, time, latent)."""
         loading, n = p["loading"], p["loading"].shape[1]
-        slope, curvature = self._slopes(p, z @ loading.T + p["level"], data.y)
+        slope, curvature = self.slopes(p, z @ loading.T + p["level"], data.y)
         outer = (loading[:, :, None] * loading[:, None]).reshape(-1, n * n)
         info = (curvature.reshape(-1, len(loading)) @ outer).reshape(-1, n, n)
         given = slope @ loading + np.einsum("bij,bj->bi", info, z.reshape(-1, n)).reshape(z.shape)
@@ -105,13 +97,14 @@ class Counts(Readout):
     ) -> Posterior:
         """Return the likeliest latents given all bins and their covariance there: Laplace's approximation.
 
+        `path` (trial, time, latent): where the search begins.
         `enough`: a step that gains a trial fewer nats on average is the last.
         """
         offset = latent.offsets(p, data)
         z = offset * 0.0 if path is None else path
         y = np.where(data.valid[..., None], data.y, 0.0)
         value = self._joint(p, data, y, z, offset)
-        for _ in range(_STEPS):
+        for _ in range(assumed.STEPS):
             passed = latent.filtered(p, self.evidence(p, replace(data, y=y), z), offset)
             found, _ = latent.smoothed_means(p, passed)
             before = value
@@ -125,7 +118,7 @@ class Counts(Readout):
 
     def _joint(self, p: Params, data: Data, y: np.ndarray, z: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """Return log p(y, z) but for constants, (trial,)."""
-        seen = self._likelihood(p, z @ p["loading"].T + p["level"], y)
+        seen = self.likelihood(p, z @ p["loading"].T + p["level"], y)
         return np.asarray(
             np.where(data.valid, seen, 0.0).sum(1) + latent.log_prior_density(p, z, offset, data.lengths)
         )
@@ -142,10 +135,10 @@ class Counts(Readout):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return paths between z and `found` that are likelier than z, and log p(y, z) of each trial."""
         length = np.ones((len(z), 1, 1))
-        for _ in range(_HALVINGS):
+        for _ in range(assumed.HALVINGS):
             moved = z + length * (found - z)
             there = self._joint(p, data, y, moved, offset)
-            lower = ~(there >= value - _ROUNDING * np.abs(value))
+            lower = ~(there >= value - assumed.ROUNDING * np.abs(value))
             if not lower.any():
                 return moved, there
             length[lower] *= 0.5
@@ -153,58 +146,7 @@ class Counts(Readout):
 
     def filtered(self, p: Params, data: Data) -> Filtered:
         """Return the beliefs of the assumed-density filter: a Gaussian before and after each bin."""
-        offset, n_time, n = latent.offsets(p, data), data.valid.shape[1], len(p["offset"])
-        before, after = np.empty((2, *offset.shape))
-        spread, left = np.empty((2, len(offset), n_time, n, n))
-        for t in range(n_time):
-            if t == 0:
-                before[:, 0], spread[:, 0] = offset[:, 0], p["start_noise"]
-            else:
-                before[:, t] = after[:, t - 1] @ p["transition"].T + offset[:, t]
-                spread[:, t] = p["transition"] @ left[:, t - 1] @ p["transition"].T + p["noise"]
-            seen = data.valid[:, t]
-            y = np.where(seen[:, None], data.y[:, t], 0.0)
-            mean, covariance = self._updated(p, y, before[:, t], spread[:, t])
-            after[:, t] = np.where(seen[:, None], mean, before[:, t])
-            left[:, t] = np.where(seen[:, None, None], covariance, spread[:, t])
-        row = np.arange(len(offset))
-        return Filtered(
-            Belief(before, spread, row), Belief(after, left, row), np.zeros((len(offset), n_time))
-        )
-
-    def _updated(self, p: Params, y: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> Any:
-        """Return mode and covariance of N(z; mean, covariance) p(y | z) in every trial.
-
-        The search is in x, z = mean + L x, where the prior has covariance 1.
-        """
-        low = np.linalg.cholesky(covariance)
-        loading, level = p["loading"] @ low, mean @ p["loading"].T + p["level"]
-        transposed, x = loading.swapaxes(1, 2), np.zeros_like(mean)
-        value = self._likelihood(p, level, y)
-        for _ in range(_STEPS):
-            eta = level + np.einsum("rni,ri->rn", loading, x)
-            slope, curvature = self._slopes(p, eta, y)
-            inner = np.eye(mean.shape[1]) + transposed @ (curvature[..., None] * loading)
-            toward = np.einsum("rni,rn->ri", loading, slope) - x
-            step = np.linalg.solve(inner, toward[..., None])[..., 0]
-            x, value, moved = self._stepped(p, y, level, loading, x, step, value)
-            if np.abs(moved).max(initial=0.0) < _SMALL:
-                break
-        root = np.linalg.solve(np.linalg.cholesky(inner), low.swapaxes(1, 2))
-        return mean + np.einsum("rij,rj->ri", low, x), root.swapaxes(1, 2) @ root
-
-    def _stepped(self, p: Params, y, level, loading, x, step, value) -> tuple[np.ndarray, ...]:
-        """Return x after `step`, halved where it is no ascent, its value and the step that was taken."""
-        for _ in range(_HALVINGS):
-            there = x + step
-            eta = level + np.einsum("rni,ri->rn", loading, there)
-            reached = self._likelihood(p, eta, y) - 0.5 * (there**2).sum(-1)
-            lower = ~(reached >= value - _ROUNDING * np.abs(value))
-            if not lower.any():
-                return there, reached, step
-            step = np.where(lower[:, None], 0.5 * step, step)
-        step = np.where(lower[:, None], 0.0, step)
-        return x + step, np.where(lower, value, reached), step
+        return assumed.filtered(self, p, data)
 
     # -- predictions ----------------------------------------------------------------------------------
 
@@ -261,79 +203,16 @@ class Counts(Readout):
         """Return the number of free parameters: C, d, and dispersions where there are any."""
         return len(self.rate) * (n_latents + 1 + (self.distribution.bounds is not None))
 
-    # -- M-step ---------------------------------------------------------------------------------------
-
     def maximise(self, p: Params, parts: list[tuple[Data, Posterior]]) -> Params:
         """Return C and d after one Newton step of the expected log posterior density, then dispersions."""
         theta = np.concatenate([p["loading"], p["level"][:, None]], 1)
-        value, gradient, curvature = self._expected_loss(theta, parts)
-        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
-        length = np.ones((len(theta), 1))
-        for _ in range(_HALVINGS):
-            moved = theta - length * step
-            higher = ~(self._expected_loss(moved, parts, slopes=False)[0] <= value + 1e-9 * np.abs(value))
-            if not higher.any():
-                break
-            length[higher] *= 0.5
-        moved = np.where(higher[:, None], theta, moved)
+        moved = weights.ascend(theta, weights.Prior(self.prior, self.rate), parts)
         found = {"loading": moved[:, :-1].copy(), "level": moved[:, -1].copy()}
         if self.distribution.bounds is not None:
-            rate = np.concatenate([np.exp(_log_mean(moved, d, q)[0]) for d, q in parts])
+            rate = np.concatenate([np.exp(weights.log_mean(moved, d, q)[0]) for d, q in parts])
             seen = np.concatenate([data.y[data.valid] for data, _ in parts])
             found |= self.distribution.fit_dispersion(rate, seen)
         return found
-
-    def _expected_loss(
-        self, theta: np.ndarray, parts: list[tuple[Data, Posterior]], slopes: bool = True
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return minus the expected log posterior density of each unit, its gradient and curvature.
-
-        theta (unit, latent + 1): C and d. The prior is a Gamma density of exp(d) about the null's rate, and a
-        Gaussian one of C about 0 with precision rate, each worth `prior` bins.
-        """
-        n_units, n = theta.shape
-        rate, level = self.prior * self.rate, np.minimum(theta[:, -1], _HIGHEST)
-        value = np.exp(level) * self.prior - rate * level + 0.5 * rate * (theta[:, :-1] ** 2).sum(1)
-        gradient = rate[:, None] * theta
-        gradient[:, -1] = self.prior * np.exp(level) - rate
-        curvature = np.zeros((n_units, n, n))
-        curvature[:] = rate[:, None, None] * np.eye(n)
-        curvature[:, -1, -1] = self.prior * np.exp(level)
-        for data, posterior in parts:
-            eta, x, spread = _log_mean(theta, data, posterior)
-            y, mean = data.y[data.valid], np.exp(eta)
-            at_mean = x @ theta.T
-            value += mean.sum(0) - (y * at_mean).sum(0)
-            if not slopes:
-                continue
-            gradient -= y.T @ x
-            curvature[:, :-1, :-1] += (mean.T @ spread.reshape(len(x), -1)).reshape(n_units, n - 1, n - 1)
-            for first in range(0, len(x), _BINS):
-                some = slice(first, first + _BINS)
-                away = np.repeat(x[None, some], n_units, 0)  # x + S C_n, (unit, bin, latent + 1)
-                away[..., :-1] += (spread[some] @ theta[:, :-1].T).transpose(2, 0, 1)
-                weighed = mean[some].T[..., None] * away
-                gradient += weighed.sum(1)
-                curvature += weighed.swapaxes(1, 2) @ away
-        return value, gradient, curvature
-
-
-def _log_mean(
-    theta: np.ndarray, data: Data, posterior: Posterior
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return ln E[exp(eta)] of the valid bins, and their latents' moments.
-
-    These are (bin, unit), then (m, 1) as (bin, latent + 1) and S as (bin, latent, latent).
-    """
-    belief = posterior.belief
-    trial, time = np.nonzero(data.valid)
-    spread = belief.covariance[belief.row[trial], time]
-    x = np.concatenate([belief.mean[data.valid], np.ones((len(trial), 1))], 1)
-    loading = theta[:, :-1]
-    n = loading.shape[1]
-    outer = (loading[:, :, None] * loading[:, None]).reshape(-1, n * n)
-    half = 0.5 * spread.reshape(-1, n * n) @ outer.T
-    return np.minimum(x @ theta.T + half, _HIGHEST), x, spread
 
 
 @dataclass(frozen=True)

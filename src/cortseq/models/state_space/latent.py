@@ -167,7 +167,10 @@ class Sums:
 
 
 def log_prior_regression(theta: np.ndarray, noise: np.ndarray, prior: float, variance: float) -> float:
-    """Return the log density of the prior of `Sums.regressed`, but for a constant."""
+    """Return the log density of the prior of `Sums.regressed` but for a constant.
+
+    theta (column, latent), noise (latent, latent).
+    """
     scatter = theta.T @ theta + variance * np.eye(len(noise))
     log_det = np.linalg.slogdet(noise)[1]
     return float(-0.5 * prior * (log_det + np.trace(np.linalg.solve(noise, scatter))))
@@ -214,7 +217,7 @@ def law(theta: np.ndarray, noise: np.ndarray, theta0: np.ndarray, noise0: np.nda
 
 
 def regressions(p: Params) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return what `law` takes from parameters."""
+    """Return what `law` takes: weights (column, latent) and noise (latent, latent), then those of bin 0."""
     theta = np.concatenate([p["transition"], p["drive"], p["offset"][:, None]], 1).T
     theta0 = np.concatenate([p["start_drive"], p["start_mean"][:, None]], 1).T
     return theta, p["noise"], theta0, p["start_noise"]

@@ -123,7 +123,7 @@ class Lds(Model):
                 readout.common["points"] = draws.points(_FEWEST, self.latents)
             p, curves, card = em.climb(self, readout, (train, valid), run)
             if train.kind.has_events:
-                readout.common["points"], error = self._enough(readout, p, valid)
+                readout.common["points"], error = _enough(readout, p, valid, self.latents)
                 card |= {"draws": len(readout.common["points"]), "draw_error": float(error)}
                 run.progress(f"lds draws {card['draws']}: {error:.5f} bits/spike from infinitely many")
         n, n_inputs = self.latents, train.n_inputs
@@ -131,19 +131,6 @@ class Lds(Model):
         n_free = law + readout.n_free(n) - n * n - n  # a change of basis and of origin changes nothing
         params = {k: v[None] for k, v in (p | readout.common).items()}
         return Learned(params, n_free, curves, {**card, "settings_tried": 1})
-
-    def _enough(self, readout: Readout, p: Params, valid: Data) -> tuple[np.ndarray, float]:
-        """Return enough draws for an error below _ERROR bits/spike, and their error."""
-        assert isinstance(readout, Counts)
-        belief, n = readout.filtered(p, valid).predicted, _FEWEST
-        events = max(1, int(valid.n_events().sum()))
-        while True:
-            points = draws.points(n, self.latents)
-            halves = readout.log_prob(p | {"points": points}, valid, belief, halves=True)
-            error = float(np.nansum(doubled(*halves)[1])) / events / np.log(2)
-            if error < _ERROR or n >= _MOST:
-                return points, error
-            n *= 2
 
     def work(self, size: Size) -> Work:
         """Return the arithmetic of one iteration; how many there are depends on the recording."""
@@ -222,6 +209,20 @@ class Lds(Model):
             decay = -np.log(np.abs(values))
             constants = np.where(decay > 0, bin_width / np.where(decay > 0, decay, 1.0), np.inf)
         return Dynamics(transition, values, constants, np.abs(np.angle(values)) / (2 * np.pi * bin_width))
+
+
+def _enough(readout: Readout, p: Params, valid: Data, n_latents: int) -> tuple[np.ndarray, float]:
+    """Return enough draws for an error below _ERROR bits/spike, and their error."""
+    assert isinstance(readout, Counts)
+    belief, n = readout.filtered(p, valid).predicted, _FEWEST
+    events = max(1, int(valid.n_events().sum()))
+    while True:
+        points = draws.points(n, n_latents)
+        halves = readout.log_prob(p | {"points": points}, valid, belief, halves=True)
+        error = float(np.nansum(doubled(*halves)[1])) / events / np.log(2)
+        if error < _ERROR or n >= _MOST:
+            return points, error
+        n *= 2
 
 
 MODEL = Lds

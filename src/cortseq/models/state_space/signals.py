@@ -96,7 +96,7 @@ class Signals(Readout):
         return latent.filtered(p, self.evidence(p, data), latent.offsets(p, data))
 
     def posterior(self, p: Params, data: Data, path: np.ndarray | None = None) -> Posterior:
-        """Return the exact latents given all bins."""
+        """Return the exact latents given all bins; `path` (trial, time, latent) is of no use here."""
         passed = self.filtered(p, data)
         log_prob = self.log_prob(p, data, passed.predicted)[data.valid].sum()
         return latent.smoothed(p, passed, float(log_prob))
@@ -106,7 +106,7 @@ class Signals(Readout):
         return [data]
 
     def maximise(self, p: Params, parts: list[tuple[Data, Posterior]]) -> Params:
-        """Return C and d of greatest expected posterior density given R, then R given them, in closed form."""
+        """Return C and d of greatest expected posterior density given R, then R given them."""
         n = p["loading"].shape[1]
         xx, xy = np.zeros((2, n + 1, n + 1)), np.zeros((2, n + 1, len(p["level"])))
         yy, count = 0.0, 0
