@@ -164,6 +164,7 @@ def test_the_whole_benchmark(tmp_path):
         assert slope == pytest.approx(expected, abs=0.1), name
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_an_e_step_that_differs_from_dynamaxs_is_seen(monkeypatch):
     pytest.importorskip("dynamax")
     for name, value in (("N_TRIALS", 3), ("N_TIME", 12), ("N_CHANNELS", 4), ("N_LATENTS", 2)):
