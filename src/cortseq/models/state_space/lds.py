@@ -162,7 +162,8 @@ class Lds(Model):
         """Return log p(y_t | y_0 .. y_{t-h}), (1, trial, time, horizon) in nats.
 
         The Gaussian of the latent is pushed h bins on; recorded inputs count as known. Signals: exact.
-        Counts: the mixture over the same draws as one bin ahead, so that nothing depends on `seed`.
+        Counts: the mixture over the same points as one bin ahead, under the same approximation of the
+        filter; nothing depends on `seed`.
         """
         from cortseq.compiled import threads
 
