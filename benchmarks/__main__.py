@@ -14,6 +14,7 @@ GROUPS = (
     "training",
     "reservoirs",
     "hmm",
+    "lds",
     "glm",
     "chains",
     "binning",

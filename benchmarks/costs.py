@@ -32,6 +32,7 @@ SETTINGS: dict[str, dict[str, list[int]]] = {
     "network": {"hidden": [16, 32, 64, 64, 128, 32, 96], "epochs": [4, 4, 3, 2, 2, 3, 2]},
     "esn": {"hidden": [20, 50, 100, 60, 120, 40, 60]},
     "hmm": {"states": [4, 8, 16, 8, 16, 32, 8]},
+    "lds": {"latents": [2, 4, 8, 4, 8, 16, 8]},
     "glm": {"history": [1, 20, 5, 50, 5, 50, 1]},
     "markov": {"states": [8, 16, 16, 32, 8, 32, 16], "order": [1, 2, 1, 3, 2, 1, 1]},
     "ctw": {"states": [8, 16, 8, 32, 8, 16, 16], "depth": [4, 6, 4, 4, 3, 2, 4]},
@@ -97,6 +98,8 @@ def calibrate(name: str) -> dict[str, dict[str, float]]:
     """Return the constants of a family by track; print how far the law is from its own fits."""
     found: dict[str, dict[str, float]] = {}
     for track in TRACKS:
+        if not models.registry()[name].small().applies(track):
+            continue
         amounts, taken = [], []
         for number, shape in enumerate(SHAPES):
             model, data = specification(models.registry()[name], number), made(track, *shape)

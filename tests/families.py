@@ -2,7 +2,11 @@
 
 from typing import get_args
 
+import pytest
+
 from cortseq import models
+from cortseq import recording as rec
+from cortseq.errors import CortseqError
 from cortseq.observations import Mixture, distribution, names
 from cortseq.observations.tracks import TRACKS
 
@@ -50,6 +54,25 @@ def choices(model, setting: str) -> tuple:
 def small(family: str, **more):
     """A quick specification of a family."""
     return models.registry()[family].small(**more)
+
+
+def applicable(family: str, recording_or_track, **more):
+    """A quick specification of a family; the test skips what the family says that it does not describe."""
+    return described(small(family, **more), recording_or_track)
+
+
+def described(model, recording_or_track):
+    """The model; the test skips where it leaves out the track, or says that it cannot be fitted to such bins."""
+    by_name = isinstance(recording_or_track, str)
+    track = recording_or_track if by_name else rec.track(recording_or_track)
+    if not model.applies(track):
+        pytest.skip(f"{model.family} does not describe {track}")
+    if not by_name:
+        try:
+            model.check(model.given(recording_or_track))
+        except CortseqError as error:
+            pytest.skip(str(error))
+    return model
 
 
 def observations() -> list[str]:

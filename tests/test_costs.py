@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from benchmarks import costs as calibration
+from families import applicable
 
 from cortseq import cli, costs, models
 from cortseq.models.work import Size
@@ -20,7 +21,7 @@ def larger(size: Size, **more: float) -> Size:
 @pytest.mark.parametrize("track", TRACKS)
 @pytest.mark.parametrize("family", sorted(models.registry()))
 def test_more_work_is_never_cheaper(family, track):
-    model = models.registry()[family].small()
+    model = applicable(family, track)
     size = Size(**{**vars(SIZE), "track": track})
     least = costs.seconds(model, size)
     assert 0 < least < 600

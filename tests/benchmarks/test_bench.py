@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from benchmarks import __main__ as program
-from benchmarks import gpu, harness, hmm, peers_torch, reservoirs, training
+from benchmarks import gpu, harness, hmm, lds, peers_torch, reservoirs, training
 from benchmarks.harness import Case, Peer
 
 from cortseq import timing
@@ -167,3 +167,15 @@ def test_the_whole_benchmark(tmp_path):
     ):
         (slope,) = (value for key, value in slopes.items() if name in key)
         assert slope == pytest.approx(expected, abs=0.1), name
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_e_step_that_differs_from_dynamaxs_is_seen(monkeypatch):
+    pytest.importorskip("dynamax")
+    for name, value in (("N_TRIALS", 3), ("N_TIME", 12), ("N_CHANNELS", 4), ("N_LATENTS", 2)):
+        monkeypatch.setattr(lds, name, value)
+    p, data = lds.problem()
+    case = lds.case(p, data)
+    assert lds.disagreement(case.ours(), case.peers[0].run()) < lds.TOLERANCE
+    other = lds.case(p | {"loading": 1.01 * p["loading"]}, data)
+    assert lds.disagreement(case.ours(), other.peers[0].run()) > 1e-5

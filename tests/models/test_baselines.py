@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from families import predictors
+from families import described, predictors
 from scipy.stats import norm, poisson
 
 from cortseq import models
@@ -20,7 +20,7 @@ SETTINGS = {"glm": {"history": 4}}
 
 def fitted(family, recording, **more):
     model = models.registry()[family](**{**SETTINGS.get(family, {}), **more})
-    return model.fit(recording, range(20), range(20, 26))
+    return described(model, recording).fit(recording, range(20), range(20, 26))
 
 
 def with_holes(recording, seed=4):
@@ -377,7 +377,8 @@ def test_psth_of_symbols_and_signals_by_time_in_the_trial():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_nothing_is_gained_on_noise(family, any_recording):
-    audit = probes.canary(family, models.registry()[family](), any_recording, seed=1)
+    model = described(models.registry()[family](), any_recording)
+    audit = probes.canary(family, model, any_recording, seed=1)
     assert audit.passed, audit.detail
 
 

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from families import flowing, recurrent, small, with_setting
+from families import applicable, flowing, recurrent, small, with_setting
 
 from cortseq import models
 from cortseq import recording as rec
@@ -22,7 +22,8 @@ def family(request):
 
 
 def fitted(family, recording, **more):
-    return small(family, **more).fit(recording, train=range(20), valid=range(20, 26), members=2, seed=0)
+    model = applicable(family, recording, **more)
+    return model.fit(recording, train=range(20), valid=range(20, 26), members=2, seed=0)
 
 
 def test_shapes_and_finite_scores(family, any_recording):
@@ -368,7 +369,7 @@ def driven(recording):
 
 
 def sees_inputs(family):
-    return family in ("glm", "hmm") or models.registry()[family].role == "recurrent"
+    return models.registry()[family].driven
 
 
 @pytest.mark.parametrize("family", ["glm", "hmm", "rate"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from families import emission, observations, predictors, readout
+from families import applicable, emission, observations, predictors, readout
 
 from cortseq import models
 from cortseq import recording as rec
@@ -157,7 +157,7 @@ def test_a_network_beats_the_null_and_is_read_back(name, execution, recording, t
 
 @pytest.mark.parametrize("family", predictors())
 def test_a_baseline_scores_draws_and_is_read_back(name, family, recording, tmp_path):
-    fit = models.registry()[family].small().fit(recording, TRAIN, VALID)
+    fit = applicable(family, recording).fit(recording, TRAIN, VALID)
     scored = fit.log_prob(recording, TEST)
     assert np.isfinite(scored).all() and fit.predict(recording, TEST).shape[-1] == N
     fit.save(tmp_path / "fit")

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from families import predictors, small
+from families import applicable, predictors, small
 from scipy import stats
 
 from cortseq import models
@@ -32,7 +32,7 @@ def recording(kind: str, units: int = 4, observation: str = "poisson", seed: int
 def test_the_distribution_of_one_unit_is_the_one_that_is_scored(family, observation):
     """F(y) - F(y - 1) = p(y) in every bin."""
     one = recording("overdispersed", 1, observation)
-    fit = small(family).fit(one, *ROLES)
+    fit = applicable(family, one).fit(one, *ROLES)
     data = fit._data(one, TEST)
     for member, predicted in enumerate(fit.model.predictive(fit.params, data)):
         lower, upper, _ = fit_quality._probabilities(predicted, emission_of(data), data)
@@ -59,7 +59,7 @@ def test_a_mixture_read_out_is_scored_as_it_is():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_distribution_of_a_channel_is_the_integral_of_its_density(family, signal):
     one = signal.isel(channel=[0])
-    fit = small(family).fit(one, range(15), range(15, 20))
+    fit = applicable(family, one).fit(one, range(15), range(15, 20))
     data = fit._data(one, [20, 21])
     (predicted,) = fit.model.predictive(fit.params, data)
     step = 1e-5

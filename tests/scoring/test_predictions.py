@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from families import small
+from families import applicable
 
 from cortseq import models
 from cortseq import recording as rec
@@ -207,7 +207,7 @@ def test_a_model_that_is_the_truth_reaches_the_ruler(symbols):
 @pytest.mark.parametrize("family", models.registry())
 def test_every_track_is_compared(family, track, request):
     recording = request.getfixturevalue(track)
-    fit = small(family).fit(recording, range(15), range(15, 20), members=2)
+    fit = applicable(family, track).fit(recording, range(15), range(15, 20), members=2)
     table = generation.compare(fit, recording, range(20, 30))
     assert set(table["statistic"]) == set(generation.STATISTICS[track])
     assert set(table["member"]) == set(range(fit.card["members"])) and (

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from families import flowing
+from families import applicable, flowing
 
 from cortseq import costs, models, recording
 from cortseq.data import Data
@@ -41,7 +41,7 @@ def seconds(cost: costs.Cost) -> float:
 @pytest.mark.parametrize("track", TRACKS)
 @pytest.mark.parametrize("family", sorted(models.registry()))
 def test_no_step_is_cheaper_on_a_larger_recording(family, track):
-    model, size = models.registry()[family].small(), dataclasses.replace(SIZE, track=track)
+    model, size = applicable(family, track), dataclasses.replace(SIZE, track=track)
     least = of(model, size)
     assert all(0 < seconds(cost) < 600 for cost in least.values())
     for key in ("train", "test", "bins", "features", "members"):

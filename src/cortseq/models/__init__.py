@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _M = TypeVar("_M", bound=type)
 # Folders of families, without the modules of this package itself.
-_PLACES = ("models", "models/chains", "models/hmm", "networks/families")
+_PLACES = ("models", "models/chains", "models/hmm", "models/state_space", "networks/families")
 
 
 def modules() -> dict[str, str]:

@@ -37,7 +37,16 @@ __all__ = ["CURVES", "Fit", "Learned", "Model", "Run", "Specification"]
 Role = Literal["recurrent", "markov", "baseline", "null"]
 Kind = Literal["exact", "sampled", "label chain"]  # of a forecast
 # Settings of `Model.small`, wherever a family has them.
-_SMALL = {"hidden": 6, "epochs": 3, "batch": 8, "states": 4, "order": 2, "restarts": 1, "iterations": 15}
+_SMALL = {
+    "hidden": 6,
+    "epochs": 3,
+    "batch": 8,
+    "states": 4,
+    "order": 2,
+    "restarts": 1,
+    "iterations": 15,
+    "latents": 2,
+}
 
 
 class Specification(BaseModel):

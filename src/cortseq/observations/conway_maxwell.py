@@ -118,6 +118,7 @@ class ConwayMaxwell(CountDistribution):
 
     readout = ConwayMaxwellReadout
     bounds = LOG_NU
+    closed = False
 
     @classmethod
     def support_of(cls, y: np.ndarray) -> int:

@@ -186,6 +186,7 @@ class CountDistribution(Distribution):
     states = CountStates
     bounds: ClassVar[tuple[float, float] | None] = None  # of the log dispersion; None: there is none
     like_poisson: ClassVar[float] = 0.0  # the log dispersion of (nearly) Poisson counts
+    closed: ClassVar[bool] = True  # whether a(mu) and b(mu) are formulas: no search for every mean
 
     # -- what a distribution writes ---------------------------------------------------------------
 
