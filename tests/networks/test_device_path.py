@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cortseq import models
 from cortseq.data import Data
 from cortseq.models.base import Run
-from cortseq.networks.network import _affine
+from cortseq.networks.network import affine
 from cortseq.networks.training import bptt, engines, gradient, noise, roles
 from cortseq.networks.training.engines import graphed
 from cortseq.networks.training.engines.graphed import Graphed
@@ -81,7 +81,7 @@ def test_a_matrix_of_each_member_is_not_copied_for_every_trial():
         for shape in ((3, 20, 30), (3, 20), (3, 7, 2, 30))
     )
     with Largest() as largest:
-        y = _affine(weight, bias, x)
+        y = affine(weight, bias, x)
         y.square().sum().backward()
     assert largest.numbers == weight.numel()
     plain = torch.einsum("mij,mbtj->mbti", weight, x) + bias[:, None, None]

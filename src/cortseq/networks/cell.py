@@ -93,8 +93,6 @@ class Cell(Specification):
     reservoir: ClassVar[bool] = False
     # Names of the gates that `gates` returns.
     gate_names: ClassVar[tuple[str, ...]] = ()
-    # Size of the state in units: 2 of a cell whose state is (h, c). Only estimates of time rest on it.
-    state_parts: ClassVar[int] = 1
 
     family: str
     hidden: Count = Field(64, description="number of hidden units")
@@ -154,6 +152,11 @@ class Cell(Specification):
     def has_tangent(self) -> bool:
         """Whether the family writes `tangent`."""
         return type(self).tangent is not Cell.tangent
+
+    @property
+    def state_parts(self) -> int:
+        """Size of the state in units of `hidden`: 2 where it is (h, c). Estimates of time rest on it alone."""
+        return 1
 
     # -- layers, optional -------------------------------------------------------------------------
 

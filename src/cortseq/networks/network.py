@@ -74,7 +74,7 @@ class Network:
 
     def drive(self, q: Params, x: torch.Tensor) -> torch.Tensor:
         """Return U x + b for all bins at once (..., trial, time, n_in) or one bin (..., trial, n_in)."""
-        return _affine(q["input_weight"], q["bias"], x)
+        return affine(q["input_weight"], q["bias"], x)
 
     def sizes(self, q: Params) -> list[int]:
         """Return the sizes of the parts of the cell's state."""
@@ -137,7 +137,7 @@ class Network:
 
         With a skip, what `observations.skipped` makes of it and of the bins before, `last` (see `before`).
         """
-        eta = _affine(p["readout_weight"], p["readout_bias"], out)
+        eta = affine(p["readout_weight"], p["readout_bias"], out)
         if "skip" not in p:
             return eta
         assert last is not None
@@ -209,11 +209,13 @@ class Network:
         return torch.nn.functional.one_hot(nearest, len(centroids)).to(y.dtype), smooth
 
 
-def _affine(weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return W x + b (..., to) of x (..., from); W (to, from), b (to,), or both with members first."""
+def affine(weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    """Return W x + b (..., to) of x (..., from); W (to, from), b (to,), or both with members first; b may be None."""
     if weight.ndim > 2 and x.ndim > weight.ndim:  # broadcasting would copy W for every trial
-        return (x.flatten(1, -2) @ weight.mT).reshape(*x.shape[:-1], weight.shape[-2]) + row(bias, x)
-    return x @ weight.mT + row(bias, x)
+        product = (x.flatten(1, -2) @ weight.mT).reshape(*x.shape[:-1], weight.shape[-2])
+    else:
+        product = x @ weight.mT
+    return product if bias is None else product + row(bias, x)
 
 
 def repeated(state: State, shape: Any) -> State:

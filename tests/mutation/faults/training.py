@@ -172,7 +172,7 @@ FAULTS = [
     ),
     Fault(
         "The matrices of members are copied for every trial.",
-        "_affine", "(x.flatten(1, -2) @ weight.mT).reshape(*x.shape[:-1], weight.shape[-2])", "x @ weight.unsqueeze(1).mT", DEVICE,
+        "affine", "(x.flatten(1, -2) @ weight.mT).reshape(*x.shape[:-1], weight.shape[-2])", "x @ weight.unsqueeze(1).mT", DEVICE,
     ),
     Fault(
         "A torch without CUDA takes the token of a GPU.",

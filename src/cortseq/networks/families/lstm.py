@@ -30,13 +30,17 @@ class Lstm(Recurrent):
     """
 
     has_kernel: ClassVar = True
-    state_parts: ClassVar = 2
     gate_names: ClassVar = ("input", "forget", "output")
 
     family: Literal["lstm"] = "lstm"
     forget_bias: float = 1.0
     input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+
+    @property
+    def state_parts(self) -> int:
+        """The state is h and c."""
+        return 2
 
     def start_parameters(
         self, n_in: int, bin_width: float, rng: np.random.Generator

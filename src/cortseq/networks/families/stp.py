@@ -42,7 +42,6 @@ class Stp(Recurrent):
     fixed: ClassVar = frozenset({"sign", "bin_width"})
 
     has_kernel: ClassVar = True
-    state_parts: ClassVar = 3
     family: Literal["stp"] = "stp"
     hidden: Annotated[int, Field(ge=2)] = 64
     dale: bool = Field(False, description="column signs by Dale's law")
@@ -56,6 +55,11 @@ class Stp(Recurrent):
     def small(cls, **more: Any) -> Self:
         """Return a small specification under Dale's law."""
         return super().small(**{"dale": True, **more})
+
+    @property
+    def state_parts(self) -> int:
+        """The state is h, u and x."""
+        return 3
 
     def start_parameters(
         self, n_in: int, bin_width: float, rng: np.random.Generator
