@@ -10,6 +10,7 @@ Commun ACM 29:1170).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ def _states(a: np.ndarray, x: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Return the states (..., trial, time + 1, size); arrays as of `doubling`."""
     states = np.empty((*x.shape[:-2], x.shape[-2] + 1, x.shape[-1]), x.dtype)
     states[..., 0, :] = start
-    _forward(_rows(a), _rows(x), states.reshape(-1, *states.shape[-2:]))
+    _forward(_rows(a), _rows(x), _rows(states))
     return states
 
 
@@ -120,7 +121,7 @@ def _gradients(a: np.ndarray, states: np.ndarray, gradient: np.ndarray) -> list[
 
 def _rows(array: np.ndarray) -> np.ndarray:
     """Return (row, time, size) of (..., time, size), contiguous; a view where the array is."""
-    return np.ascontiguousarray(array).reshape(-1, *array.shape[-2:])
+    return np.ascontiguousarray(array).reshape(math.prod(array.shape[:-2]), *array.shape[-2:])
 
 
 @njit(**OPTIONS)

@@ -33,6 +33,7 @@ else:
 
 # Added to the decay per bin of every number that is carried, so that |a| < 1 in single precision, too.
 LEAST_DECAY = 1e-6
+EPSILON = 1e-5  # added to the variance of a stream that is normalised
 # (a, w) of s' = a s + w -> the states after the bins that w belongs to
 Carried = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 
@@ -71,6 +72,22 @@ class Stack(Recurrent):
         seen : the normalised stream v, (..., hidden), of one bin or of all.
         carried : gives the states s' = a s + w (..., number) of a and w, which are both real or both complex.
             w (..., number); a the same or, where it is constant, (number,), with members (member, number).
+        """
+        raise NotImplementedError
+
+    def block_tangent(
+        self, b: Params, seen: torch.Tensor, moved: torch.Tensor, state: torch.Tensor, vectors: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return what one member's block adds, how tangent vectors move that, and their images in its state.
+
+        Parameters
+        ----------
+        seen, moved : the normalised stream (..., hidden), and its images (..., hidden, k).
+        state, vectors : the block's state before the bin (..., width), and the vectors there (..., width, k).
+
+        Returns
+        -------
+        added (..., hidden), its images (..., hidden, k), images of the next state (..., width, k).
         """
         raise NotImplementedError
 
@@ -148,6 +165,19 @@ class Stack(Recurrent):
         out, *layers = self._run(q, state, drives, kept, carry)
         return torch.cat([state[0].unsqueeze(-2), out], -2), *layers
 
+    def tangent(
+        self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
+    ) -> State:
+        """Return the images of the tangent vectors, (hidden, k) and of every layer (width, k)."""
+        stream, images = drive, []
+        for number in range(1, self.layers + 1):
+            b = self._block(q, number)
+            seen, seen_moved = normed(b, stream), normed_tangent(b, stream, moved)
+            added, added_moved, image = self.block_tangent(b, seen, seen_moved, state[number], vectors[number])
+            stream, moved = stream + added, moved + added_moved
+            images.append(image)
+        return normed_tangent(q, stream, moved), *images
+
     def _run(self, q: Params, state: State, drive: torch.Tensor, kept: Sequence[torch.Tensor], carry: Any) -> State:
         """Return the output after the bins of `drive`, and of every layer the states that are kept.
 
@@ -180,9 +210,19 @@ def normed(q: Params, stream: torch.Tensor) -> torch.Tensor:
     """
     scale, shift = q["norm_scale"], q["norm_shift"]
     if scale.ndim == 1:
-        return torch.nn.functional.layer_norm(stream, scale.shape, scale, shift)
-    unit = torch.nn.functional.layer_norm(stream, scale.shape[-1:])
+        return torch.nn.functional.layer_norm(stream, scale.shape, scale, shift, EPSILON)
+    unit = torch.nn.functional.layer_norm(stream, scale.shape[-1:], eps=EPSILON)
     return unit * row(scale, stream) + row(shift, stream)
+
+
+def normed_tangent(q: Params, stream: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+    """Return the images (..., hidden, k) of tangent vectors `moved` of one member's stream under `normed`."""
+    centred = stream - stream.mean(-1, keepdim=True)
+    sd = (centred.square().mean(-1, keepdim=True) + EPSILON).sqrt()
+    unit = (centred / sd).unsqueeze(-1)
+    along = unit * (unit * moved).mean(-2, keepdim=True)
+    factor = q["norm_scale"] / sd
+    return factor.unsqueeze(-1) * (moved - moved.mean(-2, keepdim=True) - along)
 
 
 def paired(numbers: torch.Tensor) -> torch.Tensor:

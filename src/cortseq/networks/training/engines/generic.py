@@ -159,7 +159,8 @@ class Generic(Engine):
         """Return what `_run` does, from states of all bins at once, parts (..., trial, time + 1, size)."""
         out = self.network.cell.output(self.q, tuple(part[..., :-1, :] for part in ran))
         out = out if factors is None else out * factors
-        kept = {bin: tuple(part[..., bin - first, :].detach() for part in ran) for bin in keep}
+        inside = [bin for bin in keep if first <= bin <= stop]
+        kept = {bin: tuple(part[..., bin - first, :].detach() for part in ran) for bin in inside}
         eta = self.network.readout(self.q, out, self._before(batch, first, stop))
         return eta, tuple(part[..., -1, :] for part in ran), kept
 
