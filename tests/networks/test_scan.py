@@ -78,10 +78,15 @@ def test_a_batch_by_vmap_is_one_after_the_other(constant):
     """Some arguments have the axis of the batch, others not."""
     a, x, start = (tensor.detach() for tensor in problem(torch.float64, constant, members=True))
     for axes in ((0, 0, 0), (None, 0, 0), (0, None, None)):
-        given = [tensor if axis is not None else tensor[0] for tensor, axis in zip((a, x, start), axes, strict=True)]
+        given = [
+            tensor if axis is not None else tensor[0]
+            for tensor, axis in zip((a, x, start), axes, strict=True)
+        ]
         batched = torch.func.vmap(scan, in_dims=axes)(*given)
         each = [
-            scan(*(tensor[m] if axis is not None else tensor for tensor, axis in zip(given, axes, strict=True)))
+            scan(
+                *(tensor[m] if axis is not None else tensor for tensor, axis in zip(given, axes, strict=True))
+            )
             for m in range(MEMBERS)
         ]
         assert torch.allclose(batched, torch.stack(each), rtol=1e-12, atol=1e-12)

@@ -155,7 +155,7 @@ class Cell(Specification):
 
     @property
     def state_parts(self) -> int:
-        """Size of the state in units of `hidden`: 2 where it is (h, c). Estimates of time rest on it alone."""
+        """Size of the state in units of `hidden`: 2 where it is (h, c). Only estimates of time use it."""
         return 1
 
     # -- layers, optional -------------------------------------------------------------------------

@@ -210,7 +210,7 @@ class Network:
 
 
 def affine(weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
-    """Return W x + b (..., to) of x (..., from); W (to, from), b (to,), or both with members first; b may be None."""
+    """Return W x + b (..., to) of x (..., from), or W x; W (to, from) and b (to,), or with members first."""
     if weight.ndim > 2 and x.ndim > weight.ndim:  # broadcasting would copy W for every trial
         product = (x.flatten(1, -2) @ weight.mT).reshape(*x.shape[:-1], weight.shape[-2])
     else:

@@ -23,8 +23,8 @@ from cortseq.compiled.functions import OPTIONS
 def scan(a: torch.Tensor, x: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
     """Return all states of s_t = a_t s_{t-1} + x_t, the first one included.
 
-    It can be differentiated as often as one likes. On a CPU the derivatives are compiled loops as well: with g_t
-    the derivative of a loss by s_t alone,
+    It can be differentiated as often as one likes. On a CPU the first derivative is a compiled loop as well:
+    with g_t the derivative of a loss by s_t alone,
 
         d_t = g_t + conj(a_{t+1}) d_{t+1},    dL/dx_t = d_t,    dL/da_t = d_t conj(s_{t-1}),    dL/ds_0 = d_0
 
@@ -88,7 +88,9 @@ class _Scan(torch.autograd.Function):
             return tuple(torch.from_numpy(array) for array in found)
         # the gradient is to be differentiated itself: write it with operations that can be
         backwards = gradient.flip(-2)
-        d = _Scan.apply(a.conj().flip(-2).resolve_conj(), backwards[..., 1:, :], backwards[..., 0, :]).flip(-2)
+        d = _Scan.apply(a.conj().flip(-2).resolve_conj(), backwards[..., 1:, :], backwards[..., 0, :]).flip(
+            -2
+        )
         d_x = d[..., 1:, :]
         return (d_x * states[..., :-1, :].conj()).sum_to_size(a.shape), d_x, d[..., 0, :]
 
@@ -126,7 +128,7 @@ def _rows(array: np.ndarray) -> np.ndarray:
 
 @njit(**OPTIONS)
 def _forward(a: np.ndarray, x: np.ndarray, states: np.ndarray) -> None:
-    """Fill states (row, time + 1, size) from states[:, 0]; a (group, time or 1, size), rows in equal groups."""
+    """Fill states (row, time + 1, size) from states[:, 0]; a (group, time or 1, size), rows are in groups."""
     rows, n_time, size = x.shape
     moving = a.shape[1] > 1
     for row in range(rows):
@@ -140,7 +142,12 @@ def _forward(a: np.ndarray, x: np.ndarray, states: np.ndarray) -> None:
 
 @njit(**OPTIONS)
 def _backward(
-    a: np.ndarray, states: np.ndarray, gradient: np.ndarray, d_a: np.ndarray, d_x: np.ndarray, d_start: np.ndarray
+    a: np.ndarray,
+    states: np.ndarray,
+    gradient: np.ndarray,
+    d_a: np.ndarray,
+    d_x: np.ndarray,
+    d_start: np.ndarray,
 ) -> None:
     """Add to d_a, and fill d_x (row, time, size) and d_start (row, size); other arrays as of `_forward`."""
     rows, n_time, size = d_x.shape

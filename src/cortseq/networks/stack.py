@@ -6,8 +6,8 @@ With the drive U x + b as z_1, block l of L makes
     s_l' = a_l s_l + w_l,    a_l and w_l from v_l
     z_{l+1} = z_l + emit(v_l, s_l')
 
-and the read-out sees norm(z_{L+1}). No number of a state acts on another one of its own layer, and what is not
-linear acts within a bin only, so that a layer passes over all bins at once (`cortseq.networks.scan`).
+and the read-out sees norm(z_{L+1}). No number of a state acts on another one of its own layer, and only
+within a bin is anything not linear. So a layer passes over all bins at once (`cortseq.networks.scan`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pydantic import Field
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
+from cortseq.models.work import Size, Work
 from cortseq.networks.cell import Count, State
 from cortseq.networks.recurrent import Recurrent
 from cortseq.observations.arrays import row
@@ -41,9 +42,9 @@ Carried = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 class Stack(Recurrent):
     """Abstract: residual blocks around diagonal recurrences; a family writes the block.
 
-    State: what the read-out sees (hidden,), then of every layer its numbers (width,), of complex ones the real and
-    the imaginary part in turn. The start state of all of them is learned. The parameters of block l end in `_l`,
-    l = 1 .. layers.
+    State: what the read-out sees (hidden,), then of every layer its numbers (width,); of complex numbers the
+    real and the imaginary part in turn. All of it is learned before the first bin. Parameters of block l have
+    names that end in `_l`, l = 1 .. layers.
     """
 
     layers: Count = Field(2, description="recurrent layers, one on top of the other")
@@ -102,6 +103,16 @@ class Stack(Recurrent):
     def state_parts(self) -> int:
         """Size of the state in units of `hidden`."""
         return 1 + self.layers * self.width // self.hidden
+
+    def work(self, size: Size) -> Work:
+        """Return the arithmetic of all epochs, in which a layer is about six matrices (hidden, hidden)."""
+        found = self.arithmetic(self.hidden, size)
+        layers = size.members * self.epochs * size.passed * self.layers
+        return {
+            **found,
+            "unit": found["unit"] + float(layers * self.width),
+            "product": found["product"] + float(6 * layers * self.hidden**2),
+        }
 
     @property
     def places(self) -> tuple[int, ...]:
@@ -173,12 +184,16 @@ class Stack(Recurrent):
         for number in range(1, self.layers + 1):
             b = self._block(q, number)
             seen, seen_moved = normed(b, stream), normed_tangent(b, stream, moved)
-            added, added_moved, image = self.block_tangent(b, seen, seen_moved, state[number], vectors[number])
+            added, added_moved, image = self.block_tangent(
+                b, seen, seen_moved, state[number], vectors[number]
+            )
             stream, moved = stream + added, moved + added_moved
             images.append(image)
         return normed_tangent(q, stream, moved), *images
 
-    def _run(self, q: Params, state: State, drive: torch.Tensor, kept: Sequence[torch.Tensor], carry: Any) -> State:
+    def _run(
+        self, q: Params, state: State, drive: torch.Tensor, kept: Sequence[torch.Tensor], carry: Any
+    ) -> State:
         """Return the output after the bins of `drive`, and of every layer the states that are kept.
 
         `carry` makes them of a, w and the state before: `(states to keep, states after the bins of w)`.
@@ -205,7 +220,7 @@ class Stack(Recurrent):
 def normed(q: Params, stream: torch.Tensor) -> torch.Tensor:
     """Return scale (z - mean z) / sd z + shift over the units of a bin, (..., hidden).
 
-    Ba, Kiros & Hinton 2016, arXiv:1607.06450. `q` has `norm_scale` and `norm_shift`, (hidden,) or with members
+    Ba, Kiros & Hinton 2016, arXiv:1607.06450. `q` has `norm_scale` and `norm_shift`, (hidden,), with members
     (member, hidden).
     """
     scale, shift = q["norm_scale"], q["norm_shift"]

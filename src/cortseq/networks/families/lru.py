@@ -24,14 +24,14 @@ else:
 class Lru(Stack):
     """x' = lambda x + gamma B v,  y = Re(C x') + D v,  z <- z + p sigmoid(g), (p, g) = W gelu(y) + c.
 
-    Every layer has `hidden` complex numbers x and sees v = norm(z), where z (hidden,) is the stream that all
-    layers add to; it begins with U [y_t, u_{t+1}] + b. lambda = exp(-exp(nu) - 1e-6 + i exp(theta)), so that
-    |lambda| < 1 for any parameters, and gamma = sqrt(1 - |lambda|^2) keeps the size of x whatever its memory. At the
-    start lambda lies in the ring `radius_min` <= |lambda| <= `radius_max`, evenly over its area, with phases
-    between 0 and `phase_max`.
+    Every layer has `hidden` complex numbers x. It sees v = norm(z), where z (hidden,) is the stream that all
+    layers add to, and which begins with the drive U [y_t, u_{t+1}] + b. Learned of lambda = exp(-exp(nu) -
+    1e-6 + i exp(theta)) is nu and theta, so that |lambda| < 1 whatever they are. With gamma = sqrt(1 -
+    |lambda|^2) the size of x is the same whatever its memory. At the start the lambda lie in the ring
+    `radius_min` <= |lambda| <= `radius_max`, evenly over its area, with phases from 0 to `phase_max`.
 
-    State: what the read-out sees (hidden,), then of each layer Re x_1, Im x_1, Re x_2 .. (2 hidden,). In the open
-    loop the eigenvalues of the Jacobian are 0, all lambda and their conjugates. Orvieto et al. 2023
+    State: what the read-out sees (hidden,), then of each layer Re x_1, Im x_1, Re x_2 .. (2 hidden,). In the
+    open loop the eigenvalues of the Jacobian are 0, all lambda and their conjugates. Orvieto et al. 2023
     arXiv:2303.06349.
     """
 

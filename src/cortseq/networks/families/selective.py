@@ -44,17 +44,18 @@ class Chosen(NamedTuple):
 
 
 class Selective(Stack):
-    """x_ij' = exp(-Delta_i r_ij) x_ij + Delta_i B_j v_i,  y_i = sum_j C_j x_ij' + D_i v_i,  z <- z + W (y silu(g)).
+    """x_ij' = exp(-Delta_i r_ij) x_ij + Delta_i B_j v_i,  y_i = C . x_i' + D_i v_i,  z <- z + W (y silu(g)).
 
-    Every layer sees norm(z), where z (hidden,) is the stream that all layers add to; it begins with
-    U [y_t, u_{t+1}] + b. Of norm(z) it makes v = silu(W_v norm(z)) and the gate g = W_g norm(z), and of v the step
-    Delta = softplus(W_d v + b_d) (hidden,), B = W_B v and C = W_C v (state_size,). Where Delta is small channel i
-    keeps what it has and takes nothing in, where it is large the channel forgets and takes in v: memory depends on
-    what is seen. r > 0 starts at 1 .. state_size in every channel, Delta between `step_min` and `step_max`, evenly
-    in its logarithm. The short convolution of the paper is left out: the bin before is in the state.
+    Every layer sees norm(z), where z (hidden,) is the stream that all layers add to; it begins with the drive
+    U [y_t, u_{t+1}] + b. From it the layer makes v = silu(W_v norm(z)) and the gate g = W_g norm(z),
+    both (hidden,); from v it makes the step Delta = softplus(W_d v + b_d) (hidden,), and B = W_B v and C =
+    W_C v, both (state_size,). Where Delta is small channel i keeps what it has and takes little in; where it
+    is large it forgets, and takes v in. So what is kept depends on what is seen. At the start r is 1 ..
+    state_size in every channel, and Delta lies between `step_min` and `step_max`, evenly in its logarithm. A
+    further exp(-1e-6) keeps all factors below 1. The short convolution of the paper is left out.
 
-    State: what the read-out sees (hidden,), then of each layer x_11, x_12 .. (hidden x state_size,). Gu & Dao 2023
-    arXiv:2312.00752.
+    State: what the read-out sees (hidden,), then of each layer x_11, x_12 .. (hidden x state_size,). Gu & Dao
+    2023 arXiv:2312.00752.
     """
 
     family: Literal["selective"] = "selective"
@@ -121,7 +122,7 @@ class Selective(Stack):
     def block_tangent(
         self, b: Params, seen: torch.Tensor, moved: torch.Tensor, state: torch.Tensor, vectors: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return what the block adds (..., hidden), its images, and those of x' (..., hidden x state_size, k)."""
+        """Return what the block adds (..., hidden), its images, those of x' (..., hidden x state_size, k)."""
         m, found = self.state_size, self._chosen(b, seen)
         d_raw, d_gate = product(b["read_weight"], moved).chunk(2, -2)
         d_value = _silu_slope(found.raw).unsqueeze(-1) * d_raw
