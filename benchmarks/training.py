@@ -14,6 +14,7 @@ N_TIME = 140
 SIZES = {"small": (50, 64, 32), "big": (180, 128, 200)}  # units, hidden, trials
 TOLERANCE = 1e-3  # of every gradient, relative to its largest entry, and of the loss: float32
 LOOP, SCAN, RNN, LSTM = "torch, loop over time", "JAX, scan", "torch.nn.RNN", "torch.nn.LSTM"
+ASSOCIATIVE = "JAX, associative scan"
 
 # Ratios asked for with AVX-512: family, settings, size, {peer: ratio}
 ASKED: list[tuple[str, dict, str, dict[str, float | None]]] = [
@@ -27,6 +28,8 @@ ASKED: list[tuple[str, dict, str, dict[str, float | None]]] = [
     ("stp", {}, "big", {LOOP: 3.0, SCAN: 2.0}),
     ("lstm", {}, "small", {LOOP: None, LSTM: 1.5, SCAN: None}),
     ("lstm", {}, "big", {LOOP: None, LSTM: 1.5, SCAN: None}),
+    ("lru", {}, "small", {ASSOCIATIVE: None}),
+    ("lru", {}, "big", {ASSOCIATIVE: None}),
 ]
 
 
@@ -76,7 +79,7 @@ def case(family: str, settings: dict, n_units: int, hidden: int, n_trials: int, 
     if installed("jax"):
         from benchmarks import peers_jax
 
-        runs[SCAN] = peers_jax.scan
+        runs |= {SCAN: peers_jax.scan, ASSOCIATIVE: peers_jax.associative}
     peers = [
         Peer(
             name,

@@ -103,7 +103,7 @@ def test_every_number_of_the_state_decays_whatever_was_learned(family, spread, c
 
 
 def eigenvalues(fit):
-    """lambda of all layers by the formula, (layers x hidden,)."""
+    """lambda of all layers by the formula, (layers x hidden / 2,)."""
     p, found = fit.params, []
     for number in range(1, fit.model.layers + 1):
         nu, theta = (p[f"{name}_{number}"][0].numpy() for name in ("nu", "theta"))
@@ -141,7 +141,7 @@ def test_the_open_loop_has_the_eigenvalues_of_the_layers(counts):
 
 
 def test_eigenvalues_start_in_the_ring(counts):
-    fit = untrained(small("lru", hidden=400, radius_min=0.5, radius_max=0.9, phase_max=0.3), counts)
+    fit = untrained(small("lru", hidden=800, radius_min=0.5, radius_max=0.9, phase_max=0.3), counts)
     found = eigenvalues(fit)
     modulus, phase = np.abs(found), np.angle(found)
     assert 0.5 < modulus.min() < 0.52 and 0.89 < modulus.max() < 0.9

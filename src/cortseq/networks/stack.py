@@ -105,13 +105,13 @@ class Stack(Recurrent):
         return 1 + self.layers * self.width // self.hidden
 
     def work(self, size: Size) -> Work:
-        """Return the arithmetic of all epochs, in which a layer is about six matrices (hidden, hidden)."""
+        """Return the arithmetic of all epochs, in which a layer is about four matrices (hidden, hidden)."""
         found = self.arithmetic(self.hidden, size)
         layers = size.members * self.epochs * size.passed * self.layers
         return {
             **found,
             "unit": found["unit"] + float(layers * self.width),
-            "product": found["product"] + float(6 * layers * self.hidden**2),
+            "product": found["product"] + float(4 * layers * self.hidden**2),
         }
 
     @property
@@ -126,7 +126,7 @@ class Stack(Recurrent):
         n = self.hidden
         found = {
             "input_weight": rng.normal(0, 1 / np.sqrt(n_in), (n, n_in)),
-            "bias": np.zeros(n),
+            "bias": rng.normal(0, 1, n),  # or else the first normalisation hides how many events a bin has
             "start": np.zeros(n + self.layers * self.width),
             "norm_scale": np.ones(n),
             "norm_shift": np.zeros(n),

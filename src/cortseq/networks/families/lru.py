@@ -24,18 +24,20 @@ else:
 class Lru(Stack):
     """x' = lambda x + gamma B v,  y = Re(C x') + D v,  z <- z + p sigmoid(g), (p, g) = W gelu(y) + c.
 
-    Every layer has `hidden` complex numbers x. It sees v = norm(z), where z (hidden,) is the stream that all
-    layers add to, and which begins with the drive U [y_t, u_{t+1}] + b. Learned of lambda = exp(-exp(nu) -
-    1e-6 + i exp(theta)) is nu and theta, so that |lambda| < 1 whatever they are. With gamma = sqrt(1 -
-    |lambda|^2) the size of x is the same whatever its memory. At the start the lambda lie in the ring
-    `radius_min` <= |lambda| <= `radius_max`, evenly over its area, with phases from 0 to `phase_max`.
+    Every layer has `hidden` / 2 complex numbers x. It sees v = norm(z), where z (hidden,) is the stream that
+    all layers add to, and which begins with the drive U [y_t, u_{t+1}] + b. Learned of lambda =
+    exp(-exp(nu) - 1e-6 + i exp(theta)) is nu and theta, so that |lambda| < 1 whatever they are. With
+    gamma = sqrt(1 - |lambda|^2) the size of x is the same whatever its memory. At the start the lambda
+    lie in the ring `radius_min` <= |lambda| <= `radius_max`, evenly over its area, with phases from 0 to
+    `phase_max`.
 
-    State: what the read-out sees (hidden,), then of each layer Re x_1, Im x_1, Re x_2 .. (2 hidden,). In the
+    State: what the read-out sees (hidden,), then of each layer Re x_1, Im x_1, Re x_2 .. (hidden,). In the
     open loop the eigenvalues of the Jacobian are 0, all lambda and their conjugates. Orvieto et al. 2023
     arXiv:2303.06349.
     """
 
     family: Literal["lru"] = "lru"
+    hidden: Annotated[int, Field(ge=2, multiple_of=2)] = 64
     radius_min: Annotated[float, Field(ge=0, lt=1)] = Field(0.4, description="least |lambda| at the start")
     radius_max: Annotated[float, Field(gt=0, lt=1)] = Field(0.99, description="largest |lambda| at the start")
     phase_max: Annotated[float, Field(gt=0, le=math.pi)] = Field(
@@ -52,28 +54,28 @@ class Lru(Stack):
 
     @property
     def width(self) -> int:
-        """Real and imaginary part of `hidden` complex numbers."""
-        return 2 * self.hidden
+        """Real and imaginary parts of all x."""
+        return self.hidden
 
     def block_parameters(self, rng: np.random.Generator) -> dict[str, np.ndarray[Any, Any]]:
-        """Return nu, theta (hidden,), B (2 hidden, hidden), C (hidden, 2 hidden), D, and W, c of the gate.
+        """Return nu, theta (hidden / 2,), B, C (hidden, hidden), D (hidden,), and W, c of the gate.
 
         Rows of B and columns of C belong to real and imaginary parts in turn.
         """
         n = self.hidden
-        modulus = np.sqrt(rng.uniform(self.radius_min**2, self.radius_max**2, n))
+        modulus = np.sqrt(rng.uniform(self.radius_min**2, self.radius_max**2, n // 2))
         return {
             "nu": np.log(-np.log(modulus)),
-            "theta": np.log(rng.uniform(0, self.phase_max, n)),
-            "into": rng.normal(0, 1 / np.sqrt(2 * n), (2 * n, n)),
-            "out": rng.normal(0, 1 / np.sqrt(n), (n, 2 * n)),
+            "theta": np.log(rng.uniform(0, self.phase_max, n // 2)),
+            "into": rng.normal(0, 1 / np.sqrt(2 * n), (n, n)),
+            "out": rng.normal(0, np.sqrt(2 / n), (n, n)),
             "through": rng.normal(0, 1, n),
             "gate_weight": rng.normal(0, 1 / np.sqrt(n), (2 * n, n)),
             "gate_bias": np.zeros(2 * n),
         }
 
     def derive_block(self, b: Params) -> Params:
-        """Return lambda as (..., hidden, 2), real and imaginary part, and gamma B as `scaled`."""
+        """Return lambda as (..., hidden / 2, 2), real and imaginary part, and gamma B as `scaled`."""
         decay = torch.exp(b["nu"]) + LEAST_DECAY
         eigenvalues = torch.polar(torch.exp(-decay), torch.exp(b["theta"]))
         gamma = torch.sqrt(-torch.expm1(-2 * decay)).repeat_interleave(2, -1)
@@ -87,7 +89,7 @@ class Lru(Stack):
         return p * torch.sigmoid(g)
 
     def _gated(self, b: Params, seen: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return y, p and g, each (..., hidden), of the states x' (..., 2 hidden)."""
+        """Return y, p and g, each (..., hidden), of the states x' (..., hidden)."""
         y = affine(b["out"], None, x) + row(b["through"], seen) * seen
         p, g = affine(b["gate_weight"], b["gate_bias"], torch.nn.functional.gelu(y)).chunk(2, -1)
         return y, p, g
@@ -95,7 +97,7 @@ class Lru(Stack):
     def block_tangent(
         self, b: Params, seen: torch.Tensor, moved: torch.Tensor, state: torch.Tensor, vectors: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return what the block adds (..., hidden), its images, and those of x' (..., 2 hidden, k)."""
+        """Return what the block adds (..., hidden), its images, and those of x' (..., hidden, k)."""
         x = unpaired(torch.view_as_complex(b["lambda"]) * paired(state)) + affine(b["scaled"], None, seen)
         y, p, g = self._gated(b, seen, x)
         images = _turned(b["lambda"], vectors) + product(b["scaled"], moved)
@@ -106,7 +108,7 @@ class Lru(Stack):
 
 
 def _turned(eigenvalues: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """Return lambda v for vectors (..., 2 hidden, k) whose rows are real and imaginary parts in turn."""
+    """Return lambda v for vectors (..., hidden, k) whose rows are real and imaginary parts in turn."""
     re, im = eigenvalues.unsqueeze(-1).unbind(-2)
     v_re, v_im = vectors[..., ::2, :], vectors[..., 1::2, :]
     return torch.stack([re * v_re - im * v_im, re * v_im + im * v_re], -2).flatten(-3, -2)
