@@ -57,7 +57,7 @@ class Stack(Recurrent):
         raise NotImplementedError
 
     def block_parameters(self, rng: np.random.Generator) -> dict[str, np.ndarray[Any, Any]]:
-        """Return the parameters of one block before learning, without those of its normalisation."""
+        """Return a block's parameters before learning, such as B (width, hidden), but its normalisation."""
         raise NotImplementedError
 
     def derive_block(self, b: Params) -> Params:
@@ -122,7 +122,7 @@ class Stack(Recurrent):
     def start_parameters(
         self, n_in: int, bin_width: float, rng: np.random.Generator
     ) -> dict[str, np.ndarray[Any, Any]]:
-        """Return one member's parameters: the read-in, the blocks, the normalisations, the start state."""
+        """Return one member's parameters: read-in U (hidden, n_in), blocks, normalisations, start state."""
         n = self.hidden
         found = {
             "input_weight": rng.normal(0, 1 / np.sqrt(n_in), (n, n_in)),
