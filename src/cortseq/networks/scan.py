@@ -87,10 +87,8 @@ class _Scan(torch.autograd.Function):
             found = _gradients(*(tensor.detach().numpy() for tensor in (a, states, gradient.resolve_conj())))
             return tuple(torch.from_numpy(array) for array in found)
         # the gradient is to be differentiated itself: write it with operations that can be
-        backwards = gradient.flip(-2)
-        d = _Scan.apply(a.conj().flip(-2).resolve_conj(), backwards[..., 1:, :], backwards[..., 0, :]).flip(
-            -2
-        )
+        factors, given = a.conj().flip(-2).resolve_conj(), gradient.flip(-2)
+        d = _Scan.apply(factors, given[..., 1:, :], given[..., 0, :]).flip(-2)
         d_x = d[..., 1:, :]
         return (d_x * states[..., :-1, :].conj()).sum_to_size(a.shape), d_x, d[..., 0, :]
 

@@ -64,7 +64,9 @@ class Stack(Recurrent):
         """Return what is computed once per sequence from the parameters of one block."""
         return {}
 
-    def block(self, b: Params, seen: torch.Tensor, carried: Carried) -> torch.Tensor:
+    def block(
+        self, b: Params, seen: torch.Tensor, carried: Carried, kept: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return what a block adds to the stream, (..., hidden).
 
         Parameters
@@ -73,6 +75,7 @@ class Stack(Recurrent):
         seen : the normalised stream v, (..., hidden), of one bin or of all.
         carried : gives the states s' = a s + w (..., number) of a and w, which are both real or both complex.
             w (..., number); a the same or, where it is constant, (number,), with members (member, number).
+        kept : dropout's factors (..., hidden) of what the last product of the block takes in; None: none.
         """
         raise NotImplementedError
 
@@ -116,8 +119,8 @@ class Stack(Recurrent):
 
     @property
     def places(self) -> tuple[int, ...]:
-        """What every block adds to the stream."""
-        return (self.hidden,) * self.layers
+        """What the last product of a block takes in, and what it gives, of every block in turn."""
+        return (self.hidden,) * (2 * self.layers)
 
     def start_parameters(
         self, n_in: int, bin_width: float, rng: np.random.Generator
@@ -156,7 +159,7 @@ class Stack(Recurrent):
     def dropped_step(
         self, q: Params, state: State, drive: torch.Tensor, kept: Sequence[torch.Tensor]
     ) -> State:
-        """Return `step` with dropout's factors (..., trial, hidden) on what blocks add."""
+        """Return `step` with dropout's factors (..., trial, hidden) of `places`."""
 
         def carry(a: torch.Tensor, w: torch.Tensor, s: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             after = (a if a.ndim == w.ndim else row(a, w)) * s + w
@@ -207,14 +210,20 @@ class Stack(Recurrent):
                 layers.append(unpaired(whole) if w.is_complex() else whole)
                 return after
 
-            added = self.block(b, normed(b, stream), carried)
-            stream = stream + (added * kept[number - 1] if kept else added)
+            inside, outside = kept[2 * number - 2 : 2 * number] if kept else (None, None)
+            added = self.block(b, normed(b, stream), carried, inside)
+            stream = stream + dropped(added, outside)
         return normed(q, stream), *layers
 
     def _block(self, q: Params, number: int) -> Params:
         """Return the parameters of one block, without the number at the end of their names."""
         end = f"_{number}"
         return {name.removesuffix(end): value for name, value in q.items() if name.endswith(end)}
+
+
+def dropped(values: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
+    """Return values (..., hidden) times dropout's factors (..., hidden), or as they are without any."""
+    return values if kept is None else values * kept
 
 
 def normed(q: Params, stream: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.networks.network import affine
-from cortseq.networks.stack import LEAST_DECAY, Carried, Stack, paired, unpaired
+from cortseq.networks.stack import LEAST_DECAY, Carried, Stack, dropped, paired, unpaired
 from cortseq.networks.tangents import combined, product
 from cortseq.observations.arrays import row
 
@@ -43,8 +43,10 @@ class Lru(Stack):
     phase_max: Annotated[float, Field(gt=0, le=math.pi)] = Field(
         0.6, description="largest phase of lambda at the start, radians per bin"
     )
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    learning_rate: Annotated[float, Field(gt=0)] = 6e-3
+    hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.2, description="of gelu(y), of what a layer adds, and of what the read-out sees"
+    )
 
     @model_validator(mode="after")
     def _ring(self) -> Lru:
@@ -81,17 +83,22 @@ class Lru(Stack):
         gamma = torch.sqrt(-torch.expm1(-2 * decay)).repeat_interleave(2, -1)
         return {"lambda": torch.view_as_real(eigenvalues), "scaled": gamma.unsqueeze(-1) * b["into"]}
 
-    def block(self, b: Params, seen: torch.Tensor, carried: Carried) -> torch.Tensor:
+    def block(
+        self, b: Params, seen: torch.Tensor, carried: Carried, kept: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return p sigmoid(g), (..., hidden)."""
         w = affine(b["scaled"], None, seen).unflatten(-1, (-1, 2))
         x = carried(torch.view_as_complex(b["lambda"]), torch.view_as_complex(w))
-        _, p, g = self._gated(b, seen, unpaired(x))
+        _, p, g = self._gated(b, seen, unpaired(x), kept)
         return p * torch.sigmoid(g)
 
-    def _gated(self, b: Params, seen: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _gated(
+        self, b: Params, seen: torch.Tensor, x: torch.Tensor, kept: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
         """Return y, p and g, each (..., hidden), of the states x' (..., hidden)."""
         y = affine(b["out"], None, x) + row(b["through"], seen) * seen
-        p, g = affine(b["gate_weight"], b["gate_bias"], torch.nn.functional.gelu(y)).chunk(2, -1)
+        opened = dropped(torch.nn.functional.gelu(y), kept)
+        p, g = affine(b["gate_weight"], b["gate_bias"], opened).chunk(2, -1)
         return y, p, g
 
     def block_tangent(

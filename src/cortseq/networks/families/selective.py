@@ -11,7 +11,7 @@ from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.networks.cell import Count
 from cortseq.networks.network import affine
-from cortseq.networks.stack import LEAST_DECAY, Carried, Stack
+from cortseq.networks.stack import LEAST_DECAY, Carried, Stack, dropped
 from cortseq.networks.tangents import product
 from cortseq.observations.arrays import row
 
@@ -63,7 +63,9 @@ class Selective(Stack):
     step_min: Annotated[float, Field(gt=0)] = Field(0.01, description="least Delta at the start")
     step_max: Annotated[float, Field(gt=0)] = Field(0.5, description="largest Delta at the start")
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.2, description="of the gated y, of what a layer adds, and of what the read-out sees"
+    )
 
     @model_validator(mode="after")
     def _steps(self) -> Selective:
@@ -95,11 +97,14 @@ class Selective(Stack):
         """Return r as `rate`, (..., hidden x state_size)."""
         return {"rate": torch.exp(b["rate_log"]).flatten(-2)}
 
-    def block(self, b: Params, seen: torch.Tensor, carried: Carried) -> torch.Tensor:
+    def block(
+        self, b: Params, seen: torch.Tensor, carried: Carried, kept: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return W (y silu(g)), (..., hidden)."""
         found = self._chosen(b, seen)
         x = carried(*self._transition(b, found))
-        return affine(b["back"], None, self._read(b, found, x) * _silu(found.gate))
+        shown = self._read(b, found, x) * _silu(found.gate)
+        return affine(b["back"], None, dropped(shown, kept))
 
     def _chosen(self, b: Params, seen: torch.Tensor) -> Chosen:
         raw, gate = affine(b["read_weight"], None, seen).chunk(2, -1)
