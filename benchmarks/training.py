@@ -15,6 +15,7 @@ SIZES = {"small": (50, 64, 32), "big": (180, 128, 200)}  # units, hidden, trials
 TOLERANCE = 1e-3  # of every gradient, relative to its largest entry, and of the loss: float32
 LOOP, SCAN = "torch, loop over time", "JAX, scan"
 RNN, LSTM, GRU = "torch.nn.RNN", "torch.nn.LSTM", "torch.nn.GRU"
+ASSOCIATIVE = "JAX, associative scan"
 
 # Ratios asked for with AVX-512: family, settings, size, {peer: ratio}
 ASKED: list[tuple[str, dict, str, dict[str, float | None]]] = [
@@ -32,6 +33,8 @@ ASKED: list[tuple[str, dict, str, dict[str, float | None]]] = [
     ("lstm", {"layers": 2}, "big", {LSTM: None}),
     ("gru", {}, "small", {LOOP: None, GRU: None, SCAN: None}),
     ("gru", {}, "big", {LOOP: None, GRU: None, SCAN: None}),
+    ("lru", {}, "small", {ASSOCIATIVE: None}),
+    ("lru", {}, "big", {ASSOCIATIVE: None}),
 ]
 
 
@@ -81,7 +84,7 @@ def case(family: str, settings: dict, n_units: int, hidden: int, n_trials: int, 
     if installed("jax"):
         from benchmarks import peers_jax
 
-        runs[SCAN] = peers_jax.scan
+        runs |= {SCAN: peers_jax.scan, ASSOCIATIVE: peers_jax.associative}
     peers = [
         Peer(
             name,

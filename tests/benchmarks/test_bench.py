@@ -108,17 +108,23 @@ def test_slopes_and_their_intervals():
         ("gru", {}, "loop"),
         ("gru", {}, "module"),
         ("gru", {"layers": 3}, "module"),
+        ("lru", {}, "associative"),
     ],
 )
 @pytest.mark.parametrize("library", ["torch", "jax"])
 def test_peers_compute_what_ours_computes(family, settings, peer, library):
     model, params, data = problems.problem(family, settings, **TINY)
-    run = getattr(peers_torch, peer)
     if library == "jax":
         pytest.importorskip("jax")
         if peer == "module":
             pytest.skip("torch only")
-        from benchmarks.peers_jax import scan as run
+        from benchmarks import peers_jax
+
+        run = peers_jax.associative if peer == "associative" else peers_jax.scan
+    elif peer == "associative":
+        pytest.skip("jax only")
+    else:
+        run = getattr(peers_torch, peer)
     from scipy.special import gammaln
 
     constant = gammaln(data.y + 1.0).sum()

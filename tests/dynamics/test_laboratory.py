@@ -12,10 +12,12 @@ from cortseq.dynamics.laboratory import cells, closed_loop, weights
 
 ALWAYS = {
     "states", "fixed_points", "saturation", "slow_points", "nearest_radius", "line_attractor", "echo_holds",
-    "conditional_exponent", "gradient_norm", "gradient_horizon", "decoded", "participation_ratio", "outlier_p",
-    "states_r2", "shared", "sampled_twins", "closed_twins", "surprise", "expected", "plane_points", "weight_disc",
-    "vanishing", "participation_ratio_left_out", "states_r2_left_out", "operator_to_recording", "operator_to_members",
+    "conditional_exponent", "gradient_norm", "gradient_horizon", "decoded", "participation_ratio",
+    "states_r2", "shared", "sampled_twins", "closed_twins", "surprise", "expected", "plane_points",
+    "vanishing", "participation_ratio_left_out", "states_r2_left_out", "operator_to_recording",
+    "operator_to_members",
 }  # fmt: skip
+OF_WEIGHTS = {"weights", "outlier_p", "weight_disc"}
 
 
 def silent(*_):
@@ -52,13 +54,14 @@ def test_every_analysis_of_every_family(model, track, request, tmp_path):
     recording = request.getfixturevalue(track)
     fit, found = examined(model, recording)
     assert set(found) >= ALWAYS
+    assert set(found) & OF_WEIGHTS == (OF_WEIGHTS if model.has_weights else set())
     assert ("forget_path" in found) == ("forget" in model.gate_names)
     assert ("lipschitz_violations" in found) == (model.lipschitz is not None)
     assert ("balance_index" in found) == model.signed == ("sign" in fit.params) == ("sign_agreement" in found)
     assert ("efficacy" in found) == ("efficacy_at_rate" in found) == model.plastic
     assert ("memory_capacity" in found) == model.reservoir
     assert ("gain" in found) == model.saturates
-    assert ("jacobian_disc" in found) == (found.sizes["hidden"] == found.sizes["dim"])
+    assert ("jacobian_disc" in found) == (model.has_weights and model.hidden == found.sizes["dim"])
     assert not found.get("lipschitz_violations", np.zeros(1)).any()
     table = summary.summarise(found)
     assert table["quantity"].is_unique and set(table["map"]) <= {"closed", "open", "sampled", "weights"}

@@ -77,7 +77,7 @@ def test_resumed_in_the_middle_of_an_epoch(family, counts, tmp_path, monkeypatch
     """Stopped after 7 steps (3 an epoch): parameters, curves and moments go on as if nothing had been."""
     from cortseq.networks.training import gradient
 
-    model = small(family, hidden=5, epochs=6)
+    model = small(family, hidden=6, epochs=6)
     expected = model.fit(counts, range(20), range(20, 26), 2, 3)
     step, count = gradient._Descent._step, 0
 

@@ -177,7 +177,7 @@ def test_too_little_memory_is_an_error(later, counts, monkeypatch):
 @pytest.mark.parametrize("family", ["rate", "gru"])
 def test_noise_of_a_member_is_that_of_its_solo_fit(family, counts):
     """Dropout and noise of member 2 among three, and alone."""
-    data, model = Data.of(counts), models.registry()[family](hidden=5, **NOISY)
+    data, model = Data.of(counts), models.registry()[family](hidden=6, **NOISY)
     _, _, together = ready(model, data, 3)
     draws = [noise.Draws(0, member, 1, 4) for member in range(3)]
     losses = together(range(8), draws)

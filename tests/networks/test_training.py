@@ -22,7 +22,7 @@ def _learn(model, recording, members, batched=None, dtype=np.float64, which=slic
 @pytest.mark.parametrize("family", trained())
 def test_a_member_equals_its_solo_fit(family, any_recording):
     """One after another, all in one batch, and alone: the same parameters (float64, 1e-10)."""
-    model = small(family, hidden=5, epochs=6, hidden_dropout=0.1)
+    model = small(family, hidden=6, epochs=6, hidden_dropout=0.1)
     one_by_one = _learn(model, any_recording, 3).params
     together = _learn(model, any_recording, 3, batched=True).params
     alone = _learn(model, any_recording, 3, which=slice(0, 1)).params

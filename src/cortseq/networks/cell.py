@@ -161,6 +161,11 @@ class Cell(Specification):
         """Whether the family writes `tangent`."""
         return type(self).tangent is not Cell.tangent
 
+    @property
+    def state_parts(self) -> int:
+        """Size of the state in units of `hidden`: 2 where it is (h, c). Only estimates of time use it."""
+        return 1
+
     # -- layers, optional -------------------------------------------------------------------------
 
     @property
@@ -221,11 +226,6 @@ class Cell(Specification):
         return None
 
     # -- capabilities: what an analysis may ask ---------------------------------------------------
-
-    @property
-    def state_parts(self) -> int:
-        """Size of the state in units: 2 where it is (h, c). Only estimates of time rest on it."""
-        return 1
 
     @property
     def has_weights(self) -> bool:

@@ -219,11 +219,13 @@ class Network:
         return torch.nn.functional.one_hot(nearest, len(centroids)).to(y.dtype), smooth
 
 
-def affine(weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return W x + b (..., to) of x (..., from); W (to, from), b (to,), or both with members first."""
+def affine(weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    """Return W x + b (..., to) of x (..., from), or W x; W (to, from) and b (to,), or with members first."""
     if weight.ndim > 2 and x.ndim > weight.ndim:  # broadcasting would copy W for every trial
-        return (x.flatten(1, -2) @ weight.mT).reshape(*x.shape[:-1], weight.shape[-2]) + row(bias, x)
-    return x @ weight.mT + row(bias, x)
+        product = (x.flatten(1, -2) @ weight.mT).reshape(*x.shape[:-1], weight.shape[-2])
+    else:
+        product = x @ weight.mT
+    return product if bias is None else product + row(bias, x)
 
 
 def repeated(state: State, shape: Any) -> State:

@@ -55,6 +55,11 @@ class Stp(Recurrent):
         """Return a small specification under Dale's law."""
         return super().small(**{"dale": True, **more})
 
+    @property
+    def state_parts(self) -> int:
+        """The state is h, u and x."""
+        return 3
+
     def start_parameters(
         self, n_in: int, bin_width: float, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
@@ -100,11 +105,6 @@ class Stp(Recurrent):
         r = self.rate_scale * h
         u = use * (fac + r) / (fac + use * r)
         return h, u, rec / (rec + u * r)
-
-    @property
-    def state_parts(self) -> int:
-        """The state is (h, u, x)."""
-        return 3
 
     def kernel(self, q: dict[str, np.ndarray]) -> Kernel:
         """Return the compiled network with plastic synapses; W is (hidden, hidden)."""

@@ -138,12 +138,8 @@ class Generic(Engine):
             outs.append(out if factors is None else out * factors[..., t, :])
             if first + t + 1 == stop and stop not in keep:
                 break
-            if rollout is None:
-                drive = ahead[t]
-            else:
-                state, drive = rollout.step(t, state, outs[-1])
-            dropped = [factor[..., t, :] for factor in between]
-            state = cell.dropped_step(q, state, drive, dropped) if dropped else cell.step(q, state, drive)
+            state, drive = (state, ahead[t]) if rollout is None else rollout.step(t, state, outs[-1])
+            state = cell.dropped_step(q, state, drive, [factor[..., t, :] for factor in between])
         last = self._before(batch, first, stop) if rollout is None else rollout.lasts(stop - first)
         state = _carried(state, rollout)
         if stop in keep:
@@ -156,8 +152,8 @@ class Generic(Engine):
         """Return what `_run` does, from states of all bins at once, parts (..., trial, time + 1, size)."""
         out = self.network.cell.output(self.q, tuple(part[..., :-1, :] for part in ran))
         out = out if factors is None else out * factors
-        inside = [bin for bin in keep if first <= bin <= stop]
-        kept = {bin: tuple(part[..., bin - first, :].detach() for part in ran) for bin in inside}
+        inside = keep.intersection(range(first, stop + 1))
+        kept = {t: tuple(part[..., t - first, :].detach() for part in ran) for t in inside}
         eta = self.network.readout(self.q, out, self._before(batch, first, stop))
         return eta, tuple(part[..., -1, :] for part in ran), kept
 
