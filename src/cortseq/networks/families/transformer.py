@@ -202,7 +202,8 @@ class Transformer(Recurrent):
 
         From (..., time, heads d) to (..., heads, stretch, d, size).
         """
-        return x.unflatten(-1, (self.heads, -1)).movedim(-2, -3).unfold(-2, size, step)
+        found: torch.Tensor = x.unflatten(-1, (self.heads, -1)).movedim(-2, -3).unfold(-2, size, step)
+        return found
 
     # -- costs ------------------------------------------------------------------------------------
 
