@@ -493,3 +493,15 @@ def test_errors_ahead_stand_beside_the_plug_in_forecasts_of_signals(signal):
     for i, h in enumerate((1, 4)):
         assert plug.loc[h, "rms_error"] == pytest.approx(np.sqrt(np.nanmean(error[..., i])))
     assert table.loc[table["kind"] != "plug-in", "rms_error"].isna().all()
+
+
+def test_correlations_are_of_scored_test_bins(fits, counts):
+    """Of each member, and of the members' mean expectation, from the end of the burn-in on."""
+    found = products.scores(fits["rate"], counts, ROLES, burn_in=6)
+    expected = fits["rate"].predict(counts, ROLES["test"])[:, :, 6:]
+    seen = counts["valid"].values[ROLES["test"]][:, 6:]
+    y = counts["counts"].values[ROLES["test"]][:, 6:][seen]
+    for i, rate in enumerate([*expected, expected.mean(0)]):
+        r = np.corrcoef(rate[seen].sum(1), y.sum(1))[0, 1]
+        one = found["averaged_correlation"] if i == len(expected) else found["correlation"][i]
+        assert one.values[0] == pytest.approx(r, abs=1e-9)

@@ -205,4 +205,20 @@ FAULTS = [
         "The states of a shared cell hold what a skip connection carries along.",
         "_of_the_cell", 'one.sizes["dim"] - one.sizes["feature"]', 'one.sizes["dim"]', ("test_shared_states.py",),
     ),
+    Fault(
+        "The operator on delays leads back in time.",
+        "delay_operator", "np.linalg.solve(gram, x.T @ z / (len(x) * scale)).T", "np.linalg.solve(gram, z.T @ x / (len(x) * scale)).T", ("test_operators.py",),
+    ),
+    Fault(
+        "Windows of an operator reach over missing bins.",
+        "_windows", "length, axis=1).all(-1)", "length, axis=1).any(-1)", ("test_operators.py",),
+    ),
+    Fault(
+        "Operators are compared without a rotation.",
+        "_climbed", "c, gained, best = bold, found - best, np.maximum(found, best)", "c, gained, best = c, 0 * best, best", ("test_operators.py",),
+    ),
+    Fault(
+        "Units of two members are paired where they differ most.",
+        "_kappa", "linear_sum_assignment(-correlations)", "linear_sum_assignment(correlations)", ("test_likeness.py",),
+    ),
 ]  # fmt: skip

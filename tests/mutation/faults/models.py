@@ -267,4 +267,12 @@ FAULTS = [
         "Fit.simulate", "np.random.default_rng([seed, member])", "np.random.default_rng([seed, 0])",
         ("test_models_by_hand.py -k members",),
     ),
+    Fault(
+        "The noise of the latent is not added on the way to the next bin.",
+        "covariances", "predicted[u, t + 1] += noise", "predicted[u, t + 1] += 0 * noise", ("test_lds.py",),
+    ),
+    Fault(
+        "The mixture over draws of a latent is their sum.",
+        "Counts.log_prob", "special.logsumexp(parts, axis=-1) - np.log(parts.shape[-1])", "special.logsumexp(parts, axis=-1)", ("test_lds.py",),
+    ),
 ]  # fmt: skip

@@ -123,12 +123,32 @@ FAULTS = [
     ),
     Fault(
         "The mean probability over futures is their sum.",
-        "_Futures._score", "torch.logsumexp(each, 1) - math.log(each.shape[1])", "torch.logsumexp(each, 1)", ("test_tasks.py -k future or forecast",),
+        "_log_mean", "torch.logsumexp(each, 1) - math.log(each.shape[1])", "torch.logsumexp(each, 1)", ("test_tasks.py -k future or forecast",),
     ),
     Fault(
         "A free run feeds its expectation back in place of a draw.",
         "simulate", "observation.draw(p, network.readout(p, cell.output(q, state), last), generator)",
         "observation.mean(p, network.readout(p, cell.output(q, state), last)).round() if observation.n_readout == observation.n_features and not observation.smooth_draws and type(observation).__name__ != \"Categorical\" else observation.draw(p, network.readout(p, cell.output(q, state), last), generator)",
         ("test_networks_by_hand.py",),
+    ),
+    Fault(
+        "Errors ahead are in the signal's unit, not in its standard deviation.",
+        "squared_error", '(network.observation.mean(p, eta)[:, 0] - came) / p["signal_scale"]', "network.observation.mean(p, eta)[:, 0] - came", ("test_skip.py -k errors_ahead",),
+    ),
+    Fault(
+        "A layer reads what the layer below handed on one bin before.",
+        "Stacked._climb", "handed = new[0] * kept[number - 1] if kept and number < self.layers else new[0]", "handed = part[0]", ("test_layers.py",),
+    ),
+    Fault(
+        "The gradient of a complex recurrence forgets to conjugate its factor.",
+        "_backward", "d[i] = given[i] + np.conj(factor[i]) * d[i]", "d[i] = given[i] + factor[i] * d[i]", ("test_scan.py",),
+    ),
+    Fault(
+        "A block of a linear recurrence replaces the stream in place of adding to it.",
+        "Blocks._run", "stream = stream + dropped(added, outside)", "stream = dropped(added, outside)", ("test_blocks.py",),
+    ),
+    Fault(
+        "A transformer sees bins of the state before that never were.",
+        "Transformer._attention", "weights = scores.masked_fill(absent, -torch.inf).softmax(-1)", "weights = scores.softmax(-1)", ("test_transformer.py",),
     ),
 ]  # fmt: skip

@@ -310,4 +310,12 @@ FAULTS = [
         "Too much probability is passed over where it lies at the end of the grid.",
         "_grid_sum", "p.sum() > LEAST or not cut_off", "not cut_off", ("test_leaks.py -k excess",),
     ),
+    Fault(
+        "Correlations of units are weighted by none of their spikes.",
+        "Correlations.found", "np.average(r[live], weights=spikes[live])", "r[live].mean()", ("test_correlations.py",),
+    ),
+    Fault(
+        "Correlations hold the bins of the burn-in.",
+        "_rates", "pairs[i].add(rate[:, burn_in:][seen[:, burn_in:]], y[:, burn_in:][seen[:, burn_in:]])", "pairs[i].add(rate[seen], y[seen])", ("test_predictions.py",),
+    ),
 ]  # fmt: skip
