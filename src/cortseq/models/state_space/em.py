@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _SMOOTH = 1.5  # bins, of the Gaussian by which the start smooths
 _NOISE, _START = 0.1, 1.0  # variances about which the priors of Q and P_0 are, where latents have variance 1
 _UNSURE = 0.1  # variance of the latents that the start takes for known but for this
-# nats per event: an iteration that changes the training trials less is the last. The objective of counts is an
-# approximation, which may fall a little while EM still climbs.
+# nats per event: an iteration that changes the training trials less is the last. The objective of counts
+# is an approximation, which may fall a little while EM still climbs.
 _TOLERANCE = 1e-6
 _WORTH = 1e-4  # nats per event of the validation trials that are worth `patience` iterations
 
