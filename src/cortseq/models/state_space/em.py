@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 _SMOOTH = 1.5  # bins, of the Gaussian by which the start smooths
 _NOISE, _START = 0.1, 1.0  # variances about which the priors of Q and P_0 are, where latents have variance 1
 _UNSURE = 0.1  # variance of the latents that the start takes for known but for this
-_TOLERANCE = 1e-6  # nats per event: an iteration that gains the training trials less is the last
+# nats per event: an iteration that changes the training trials less is the last. The objective of counts
+# is an approximation, which may fall a little while EM still climbs.
+_TOLERANCE = 1e-6
 _WORTH = 1e-4  # nats per event of the validation trials that are worth `patience` iterations
 
 
@@ -154,12 +156,14 @@ def climb(
         if score > passed[0] + _WORTH * n_events[1]:
             passed = score, epoch
         gain, before = (e.objective - before) / n_events[0], e.objective
-        if gain < _TOLERANCE or epoch - passed[1] >= model.patience:
+        if abs(gain) < _TOLERANCE or epoch - passed[1] >= model.patience:
             break
         p = ascend(readout, p, e, path)
     curve = pd.DataFrame(rows, columns=CURVES)
     curve["best"] = curve["epoch"] == best[1]
-    ending = "converged" if gain < _TOLERANCE else "validation" if epoch < model.iterations else "iterations"
+    ending = (
+        "converged" if abs(gain) < _TOLERANCE else "validation" if epoch < model.iterations else "iterations"
+    )
     end = {"iterations": [epoch], "best_iteration": [best[1]], "ended_by": [ending]}
     end |= {"converged": [ending != "iterations"]}
     return canonical(readout, best[2], sets[0]), curve, end
