@@ -43,7 +43,6 @@ class Lru(Blocks):
     phase_max: Annotated[float, Field(gt=0, le=math.pi)] = Field(
         0.6, description="largest phase of lambda at the start, radians per bin"
     )
-    learning_rate: Annotated[float, Field(gt=0)] = 6e-3
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.2, description="of gelu(y), of what a layer adds, and of what the read-out sees"
     )

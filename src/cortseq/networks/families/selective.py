@@ -62,7 +62,7 @@ class Selective(Blocks):
     state_size: Count = Field(4, description="numbers that each channel of a layer carries")
     step_min: Annotated[float, Field(gt=0)] = Field(0.01, description="least Delta at the start")
     step_max: Annotated[float, Field(gt=0)] = Field(0.5, description="largest Delta at the start")
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 6e-3
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.2, description="of the gated y, of what a layer adds, and of what the read-out sees"
     )
