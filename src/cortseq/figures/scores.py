@@ -49,7 +49,7 @@ def _panel(ax: Axes, dataset: str, rows: pd.DataFrame) -> None:
         if np.isfinite(value):
             ax.axvline(value, color="black", ls=line, lw=0.9, label=f"{text} {value:.2f}", zorder=0)
     if rows[["ceiling", "true_rates"]].iloc[0].notna().any():
-        ax.legend(loc="lower right", bbox_to_anchor=(0.93, 0.02))
+        ax.legend(loc="lower left", bbox_to_anchor=(0.25, 0.02))
     ax.margins(x=0.08)  # lines of what is attainable do not lie on the frame
     ax.set_xlabel(f"gain over the null ({unit})")
     per_second = (rows["value_per_s"] / rows["value"]).replace([np.inf, -np.inf], np.nan).dropna()
