@@ -80,6 +80,28 @@ def test_demo_leaves_a_changed_study_as_it_is(here, monkeypatch):
     assert ran[0][0] == Path("demo.yaml") and ran[0][1]["cores"] == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "demo.yaml", "--cores", "3", "--until", "comparison", "-n"],
+        ["run", "--cores", "3", "-n", "--until", "comparison", "demo.yaml"],
+    ],
+)
+def test_options_may_stand_before_or_behind_the_study(demo, monkeypatch, words):
+    ran = []
+    monkeypatch.setattr(running, "run", lambda config, **how: ran.append((config, how)) or 0)
+    assert cli.main(words) == 0
+    assert ran[0][0] == Path("demo.yaml")
+    expected = {"cores": 3, "until": "comparison", "dry_run": True, "more": [], "profile": "", "quiet": False}
+    assert ran[0][1] == expected
+
+
+def test_only_what_runs_a_study_hands_arguments_on(demo, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["check", "demo.yaml", "--", "--unlock"])
+    assert "after --" in capsys.readouterr().err
+
+
 def test_what_follows_two_hyphens_goes_to_snakemake(demo, monkeypatch):
     ran = []
     monkeypatch.setattr(running, "run", lambda config, **how: ran.append(how) or 0)

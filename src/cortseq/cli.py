@@ -14,7 +14,12 @@ from cortseq.errors import CortseqError, about
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; 0 when all is well, 2 with one line per fault."""
-    given = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    own = words[: words.index("--")] if "--" in words else words
+    given = _parser().parse_args(own)
+    given.more = words[len(own) + 1 :]  # for Snakemake
+    if given.more and given.command not in ("run", "demo"):
+        _parser().error("arguments after -- are for `run` and `demo`")
     try:
         for file in getattr(given, "plugin", ()):
             plugins.add(file)
@@ -108,7 +113,6 @@ def _running(parser: argparse.ArgumentParser) -> None:
     """Add what `run` and `demo` have in common."""
     parser.add_argument("--cores", type=int, help="default: all that this process may use")
     parser.add_argument("--quiet", action="store_true", help="say nothing of what goes well")
-    parser.add_argument("more", nargs=argparse.REMAINDER, metavar="-- ...", help=argparse.SUPPRESS)
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -135,11 +139,10 @@ def _ran(config: Path, given: argparse.Namespace, **how: Any) -> int:
     from cortseq import running, stages, study
     from cortseq.stages import estimate
 
-    more = given.more[1:] if given.more[:1] == ["--"] else given.more
     cores = given.cores or estimate.usable()
-    status = running.run(config, cores=cores, quiet=given.quiet, more=more, **how)
+    status = running.run(config, cores=cores, quiet=given.quiet, more=given.more, **how)
     plan = stages.Plan(study.read(config), None)
-    if status or how.get("dry_run") or more:
+    if status or how.get("dry_run") or given.more:
         return status
     if plan.compares:
         _show(argparse.Namespace(results=Path(plan.out)))
