@@ -149,7 +149,7 @@ class Sizes:
     seconds: float = 0.5
 
 
-TINY = Sizes(4, 5, 6, 8, 3, (1, 2), ("rate",), 0.0)
+TINY = Sizes(4, 6, 6, 8, 3, (1, 2), ("rate",), 0.0)
 MOST_BITS = 1e-3  # between the scores of two fits
 REHEARSAL = "Rehearsal on a CPU: no number here says anything of a device."
 Rows = list[dict[str, Any]]

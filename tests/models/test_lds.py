@@ -166,25 +166,26 @@ def test_the_likelihood_equals_dynamax():
     dynamax = pytest.importorskip("dynamax.linear_gaussian_ssm")
     import jax
 
-    jax.config.update("jax_enable_x64", True)
     model, params, data = signal_fit(np.random.default_rng(2), False)
     p = {k: v[0] for k, v in params.items()}
-    theirs = dynamax.LinearGaussianSSM(len(p["offset"]), data.n_features)
-    made, _ = theirs.initialize(
-        jax.random.PRNGKey(0),
-        initial_mean=jax.numpy.array(p["start_mean"]),
-        initial_covariance=jax.numpy.array(p["start_noise"]),
-        dynamics_weights=jax.numpy.array(p["transition"]),
-        dynamics_bias=jax.numpy.array(p["offset"]),
-        dynamics_covariance=jax.numpy.array(p["noise"]),
-        emission_weights=jax.numpy.array(p["loading"]),
-        emission_bias=jax.numpy.array(p["level"]),
-        emission_covariance=jax.numpy.diag(p["sd"] ** 2),
-    )
-    y = (data.y[0] - p["centre"]) / p["scale"]
-    expected = (
-        float(theirs.marginal_log_prob(made, jax.numpy.array(y))) - data.y.shape[1] * np.log(p["scale"]).sum()
-    )
+    with jax.enable_x64(True):
+        theirs = dynamax.LinearGaussianSSM(len(p["offset"]), data.n_features)
+        made, _ = theirs.initialize(
+            jax.random.PRNGKey(0),
+            initial_mean=jax.numpy.array(p["start_mean"]),
+            initial_covariance=jax.numpy.array(p["start_noise"]),
+            dynamics_weights=jax.numpy.array(p["transition"]),
+            dynamics_bias=jax.numpy.array(p["offset"]),
+            dynamics_covariance=jax.numpy.array(p["noise"]),
+            emission_weights=jax.numpy.array(p["loading"]),
+            emission_bias=jax.numpy.array(p["level"]),
+            emission_covariance=jax.numpy.diag(p["sd"] ** 2),
+        )
+        y = (data.y[0] - p["centre"]) / p["scale"]
+        expected = (
+            float(theirs.marginal_log_prob(made, jax.numpy.array(y)))
+            - data.y.shape[1] * np.log(p["scale"]).sum()
+        )
     assert model.log_prob(params, data)[0, 0].sum() == pytest.approx(expected, abs=1e-6)
 
 

@@ -246,7 +246,7 @@ def chosen(recording, device="cpu", family="rate", strategy=None, **more):
 @pytest.mark.parametrize(
     "settings, words, engine",
     [
-        ({"family": "gru"}, "family gru", "generic"),
+        ({"family": "gru"}, "family gru", "compiled"),
         ({"hidden": 129}, r"hidden 129 \(rate: at most 128\)", "compiled"),
         ({"hidden": 65, "family": "lstm"}, r"hidden 65 \(lstm: at most 64\)", "compiled"),
         ({"truncate": 4}, "truncate 4", "compiled"),

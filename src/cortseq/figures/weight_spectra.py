@@ -21,7 +21,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     class under Dale's law); dashed: the same from the variances of every row and column; orange: p < 0.05
     against shuffled weights of the same row and column gains, largest modulus.
     """
-    dissections = {name: one for name, one in dissections.items() if "weights" in one}
+    dissections = {name: one for name, one in dissections.items() if "weight_eigenvalues_real" in one}
     with style.style():
         columns = max(1, min(4, len(dissections)))
         rows = max(1, -(-len(dissections) // columns))
