@@ -78,6 +78,15 @@ def test_the_operator_of_one_delay_is_the_matrix():
     )
 
 
+def test_the_operator_leads_forward_in_time():
+    """Of three numbers of which each drives the next: the transposed matrix is no rotation of it."""
+    rng = np.random.default_rng(7)
+    matrix = np.array([[0.6, 0.0, 0.0], [0.5, 0.3, 0.0], [0.0, 0.9, -0.4]])
+    operator = dynamics.delay_operator(linear(matrix, 0.5, 300, 60, rng), delays=1)
+    assert dynamics.operator_angle(operator, matrix) < 0.03
+    assert dynamics.operator_angle(operator, matrix.T) > 0.1
+
+
 def test_the_same_system_seen_by_other_units_is_near_and_another_rhythm_is_not():
     rng = np.random.default_rng(1)
     slow, fast = 0.98 * turned(0.2), 0.98 * turned(0.9)
