@@ -198,3 +198,17 @@ def test_what_was_seen_six_symbols_ago_is_remembered(family):
     """Embedded strings of Reber: the second symbol of a string decides its last but one; no finite order."""
     chain, network = excess("embedded_reber", models.registry()[family](epochs=30, **QUIET))
     assert chain > 0.03 and network < 0.02
+
+
+def test_blocks_add_to_the_stream():
+    """Where no block adds anything, the read-out sees the normalised drive."""
+    model = models.registry()["lru"].small(layers=3)
+    p = {k: torch.from_numpy(v) for k, v in model.start_parameters(4, 0.02, np.random.default_rng(0)).items()}
+    p |= {name: torch.zeros_like(value) for name, value in p.items() if name.startswith("gate_")}
+    q = model.derive(p)
+    drive = torch.randn(5, model.hidden, dtype=torch.float64)
+    state = tuple(part.expand(5, -1) for part in model.start(q))
+    out = model.step(q, state, drive)[0]
+    centred = drive - drive.mean(-1, keepdim=True)
+    expected = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    assert torch.allclose(out, expected, atol=1e-9)
