@@ -12,6 +12,7 @@ import yaml
 
 from cortseq import cli, running, study
 from cortseq.errors import CortseqError
+from cortseq.stages import Plan
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,6 +21,10 @@ ROOT = Path(__file__).parents[1]
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def planned(file):
+    return Plan(study.read(file), None)
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def test_the_demo_is_a_valid_study(demo):
     ],
 )
 def test_the_command_says_what_was_asked(demo, how, there, missing):
-    words = running.command(demo, **how)
+    words = running.command(demo, planned(demo), **how)
     assert words[1:3] == ["-m", "snakemake"]
     at = [words.index(word) for word in there]
     assert at == list(range(at[0], at[0] + len(there)))
@@ -62,7 +67,7 @@ def test_a_study_without_comparison_says_so(here):
     file = here / "theory.yaml"
     file.write_text(yaml.safe_dump({"study": "t", "theory": {"euler": {}}}))
     with pytest.raises(CortseqError, match="this study has no comparison"):
-        running.command(file, cores=1, until="comparison")
+        running.command(file, planned(file), cores=1, until="comparison")
 
 
 def test_a_study_that_is_not_there_is_said_in_a_line(here, capsys):
@@ -72,7 +77,7 @@ def test_a_study_that_is_not_there_is_said_in_a_line(here, capsys):
 
 def test_demo_leaves_a_changed_study_as_it_is(here, monkeypatch):
     ran = []
-    monkeypatch.setattr(running, "run", lambda config, **how: ran.append((config, how)) or 1)
+    monkeypatch.setattr(running, "run", lambda config, plan, **how: ran.append((config, how)) or 1)
     changed = running.DEMO.replace("members: 3", "members: 1")
     (here / "demo.yaml").write_text(changed)
     assert cli.main(["demo", "--cores", "2"]) == 1
@@ -89,7 +94,7 @@ def test_demo_leaves_a_changed_study_as_it_is(here, monkeypatch):
 )
 def test_options_may_stand_before_or_behind_the_study(demo, monkeypatch, words):
     ran = []
-    monkeypatch.setattr(running, "run", lambda config, **how: ran.append((config, how)) or 0)
+    monkeypatch.setattr(running, "run", lambda config, plan, **how: ran.append((config, how)) or 0)
     assert cli.main(words) == 0
     assert ran[0][0] == Path("demo.yaml")
     expected = {"cores": 3, "until": "comparison", "dry_run": True, "more": [], "profile": "", "quiet": False}
@@ -104,9 +109,19 @@ def test_only_what_runs_a_study_hands_arguments_on(demo, capsys):
 
 def test_what_follows_two_hyphens_goes_to_snakemake(demo, monkeypatch):
     ran = []
-    monkeypatch.setattr(running, "run", lambda config, **how: ran.append(how) or 0)
+    monkeypatch.setattr(running, "run", lambda config, plan, **how: ran.append(how) or 0)
     assert cli.main(["run", "demo.yaml", "--", "--unlock", "--verbose"]) == 0
     assert ran[0]["more"] == ["--unlock", "--verbose"]
+
+
+def test_dynamics_alone_end_with_their_tables(demo, monkeypatch, capsys):
+    """There is no comparison to show then."""
+    monkeypatch.setattr(running, "run", lambda config, plan, **how: 0)
+    assert cli.main(["run", "demo.yaml", "--until", "dynamics"]) == 0
+    assert (
+        capsys.readouterr().out
+        == f"Dynamics: {Path('results/demo/dynamics/ring/rate/fold0.csv').resolve()}\n"
+    )
 
 
 def test_a_failure_names_its_reason_and_its_log(here):
@@ -126,7 +141,7 @@ def test_a_lock_is_explained(demo, monkeypatch, capsys):
     Path(".snakemake/locks").mkdir(parents=True)
     Path(".snakemake/locks/0.output.lock").touch()
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
-    assert running.run(demo, cores=1) == 1
+    assert running.run(demo, planned(demo), cores=1) == 1
     assert "-- --unlock" in capsys.readouterr().err
 
 

@@ -139,16 +139,18 @@ def _ran(config: Path, given: argparse.Namespace, **how: Any) -> int:
     from cortseq import running, stages, study
     from cortseq.stages import estimate
 
+    plan, until = stages.Plan(study.read(config), None), how.get("until", "report")
     cores = given.cores or estimate.usable()
-    status = running.run(config, cores=cores, quiet=given.quiet, more=given.more, **how)
-    plan = stages.Plan(study.read(config), None)
+    status = running.run(config, plan, cores=cores, quiet=given.quiet, more=given.more, **how)
     if status or how.get("dry_run") or given.more:
         return status
+    if until == "dynamics":
+        print("\n".join(f"Dynamics: {Path(file).resolve()}" for file in plan.every("dynamics_tables")))
+        return 0
     if plan.compares:
         _show(argparse.Namespace(results=Path(plan.out)))
-    report = Path(plan.out, "report.html" if plan.compares else "theory.html").resolve()
-    if how.get("until", "report") == "report":
-        print(f"Report: {report}")
+    if until == "report":
+        print(f"Report: {Path(plan.out, 'report.html' if plan.compares else 'theory.html').resolve()}")
     return 0
 
 

@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from cortseq import stages, study
 from cortseq.errors import CortseqError
+from cortseq.stages import Plan
 
-UNTIL = ("comparison", "dynamics", "report")
 DEMO = """\
 # Written by `cortseq demo`: a small study of made-up cells whose true likelihood is known.
 study: demo
@@ -56,6 +56,7 @@ def default_study() -> Path:
 
 def command(
     config: Path,
+    plan: Plan,
     *,
     cores: int,
     until: str = "report",
@@ -68,7 +69,7 @@ def command(
 
     Parameters
     ----------
-    config : the study file.
+    config, plan : the study file, and what it plans.
     cores : processor cores on this machine; on a cluster those of this machine are hardly used.
     until : "comparison", "dynamics" (the tables of every dissected network) or "report" (everything).
     profile : one of the package's, "slurm" say, or a folder with a profile of Snakemake.
@@ -78,7 +79,7 @@ def command(
 
     Raises
     ------
-    CortseqError : a study that cannot be read, or has no such product.
+    CortseqError : the study has no such product.
     """
     home = project()
     own = home / "profiles" / profile
@@ -87,7 +88,7 @@ def command(
         sys.executable,
         "-m",
         "snakemake",
-        *_targets(config, until),
+        *_targets(config, plan, until),
         "--snakefile",
         str(home / "Snakefile"),
         *(found or ["--cores", str(cores)]),
@@ -100,28 +101,26 @@ def command(
     ]
 
 
-def _targets(config: Path, until: str) -> list[str]:
+def _targets(config: Path, plan: Plan, until: str) -> list[str]:
     """Return the files that are asked for; none: everything."""
     if until == "report":
         return []
-    plan = stages.Plan(study.read(config), None)
     files = [plan.path("comparison")] if until == "comparison" else plan.every("dynamics_tables")
     if not files or not plan.compares:
         raise CortseqError(f"this study has no {until}", file=config, key="--until", value=until)
     return files
 
 
-def run(config: Path, **how: object) -> int:
+def run(config: Path, plan: Plan, **how: Any) -> int:
     """Run a study and return Snakemake's exit status; arguments as of `command`.
 
     A failed run ends with what failed, where its log is, and what to do.
     """
     begin = time.time()
-    words = command(config, **how)  # type: ignore[arg-type]
+    words = command(config, plan, **how)
     status = subprocess.run(words, env=os.environ | {"PYTHONUNBUFFERED": "1"}).returncode
     if status:
-        out = Path(stages.Plan(study.read(config), None).out)
-        print("\n".join(["", *reasons(out, begin), *_lock(config)]), file=sys.stderr)
+        print("\n".join(["", *reasons(Path(plan.out), begin), *_lock(config)]), file=sys.stderr)
     return status
 
 
