@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cortseq
-from cortseq import models
+from cortseq import models, sources, splits
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 
@@ -60,7 +60,15 @@ def test_folds_test_every_trial_once(counts):
 
 @pytest.mark.parametrize(
     ("given", "why"),
-    [({}, "nothing to compare"), ({"null": models.Null()}, "the null is always compared")],
+    [
+        ({}, "nothing to compare"),
+        ({"null": models.Null()}, "the null is always compared"),
+        ({"glm": []}, "without a specification"),
+        (
+            {"glm": [models.GLM(history=1), models.GLM(history=2)], "glm_0": models.GLM()},
+            "two models have this",
+        ),
+    ],
 )
 def test_what_cannot_be_compared_says_why(counts, given, why):
     with pytest.raises(CortseqError, match=why):
@@ -93,3 +101,15 @@ def test_a_name_that_is_nearly_right_is_proposed():
         models.Lstn  # noqa: B018
     with pytest.raises(AttributeError, match=r"has no 'Nothing'$"):
         models.Nothing  # noqa: B018
+
+
+def test_trials_are_those_that_a_study_deals(counts):
+    """Within quantiles of the first covariate, as a study with that covariate and seed does it."""
+    side = np.random.default_rng(3).integers(0, 2, 60)
+    labelled = rec.from_counts(counts["counts"].values, bin_width=0.02, covariates={"side": side})
+    found = cortseq.compare(labelled, {"glm": models.GLM(history=1)}, seed=9)
+    entry = sources.registry()["synthetic"].model_validate({"source": "synthetic", "kind": "ring"})
+    entry = entry.model_copy(update={"covariates": {"side": "side"}})
+    dealt = splits.split(labelled, splits.Deal(seed=9), entry, "d")
+    assert dealt["stratified_by"] == "side"
+    assert found.folds == dealt["folds"]

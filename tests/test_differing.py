@@ -5,11 +5,12 @@ import pytest
 
 from cortseq import cli, differing, store
 from cortseq.errors import CortseqError
+from cortseq.scoring import failures
 
 ROW = {
     "dataset": "ring", "model": "rate", "averaged": False, "variant": "rate_hidden32", "value": 0.5,
     "gain_over_markov": 0.1, "gain_over_rival": float("nan"), "reference": "markov", "rival": "",
-    "against_chain": "better", "against_rival": "", "learning": "learned",
+    "against_chain": "better", "against_rival": "", "learning": "learned", "verdict": ".",
 }  # fmt: skip
 CARD = {
     "model": {"family": "rate", "hidden": 32},
@@ -66,6 +67,22 @@ def test_choices_scores_and_missing_models_are_named(written):
         "scores: ring/rate value: 0.5 | 0.6  (+0.1)",
     ]
     assert cli.main(["diff", str(a), str(b)]) == 1
+
+
+def test_a_failed_fit_is_named_with_its_reason(written):
+    """Its row in the comparison has no score, beside that of the variant that could be fitted."""
+    lost = ROW | {"variant": "rate_hidden9", "value": float("nan"), "verdict": failures.VERDICT + "lower it"}
+    a, b = written("a"), written("b", rows=[ROW, lost])
+    store.write_failure("lower learning_rate", b / "fits/ring/rate/fold0.json")
+    found = differing.lines(a, b)
+    assert "fits: failed: not there | lower learning_rate  (ring/rate/fold0)" in found
+    assert not any(line.startswith(("scores", "choices")) for line in found)
+
+
+def test_another_seed_is_named(written):
+    a = written("a", cards={"ring/rate/fold0": CARD | {"seed": 1}})
+    b = written("b", cards={"ring/rate/fold0": CARD | {"seed": 2}})
+    assert differing.lines(a, b) == ["fits: seed: 1 | 2  (ring/rate/fold0)"]
 
 
 def test_fits_of_one_side_are_named(written):

@@ -1,6 +1,7 @@
 """`cortseq run` and `demo`: the command that is started, what is said of a failure, and the wheel by itself."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -47,8 +48,9 @@ def test_the_demo_is_a_valid_study(demo):
     [
         ({"cores": 3}, ["--cores", "3"], "--dry-run"),
         ({"cores": 1, "dry_run": True}, ["--dry-run"], "--profile"),
-        ({"cores": 1, "profile": "slurm"}, ["--profile", str(ROOT / "profiles/slurm")], "--cores"),
-        ({"cores": 1, "profile": "my/own"}, ["--profile", "my/own"], "--cores"),
+        ({"cores": None, "profile": "slurm"}, ["--profile", str(ROOT / "profiles/slurm")], "--cores"),
+        ({"cores": 1, "profile": "my/own"}, ["--profile", "my/own", "--cores", "1"], "--dry-run"),
+        ({"cores": 1, "more": ["a.svg"]}, [str(ROOT / "Snakefile"), "a.svg"], "--dry-run"),
         ({"cores": 1, "quiet": True}, ["--quiet", "all"], "rules"),
         ({"cores": 1, "until": "comparison"}, ["results/demo/comparison.csv"], "--until"),
         ({"cores": 1, "until": "dynamics"}, ["results/demo/dynamics/ring/rate/fold0.csv"], "comparison"),
@@ -140,9 +142,28 @@ def test_a_failure_names_its_reason_and_its_log(here):
 def test_a_lock_is_explained(demo, monkeypatch, capsys):
     Path(".snakemake/locks").mkdir(parents=True)
     Path(".snakemake/locks/0.output.lock").touch()
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    monkeypatch.setattr(running, "command", lambda *_, **__: [sys.executable, "-c", "exit(1)"])
     assert running.run(demo, planned(demo), cores=1) == 1
     assert "-- --unlock" in capsys.readouterr().err
+
+
+def test_ctrl_c_waits_until_the_run_has_cleaned_up(tmp_path):
+    """The signal goes to all of the terminal's processes: the child takes a second over its last words."""
+    child = "import time\ntry:\n time.sleep(60)\nexcept KeyboardInterrupt:\n time.sleep(1); open('done', 'w'); exit(3)"
+    parent = (
+        "import subprocess, sys\nfrom cortseq import running\n"
+        f"process = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "print('begun', flush=True)\nsys.exit(running._ended(process))"
+    )
+    ran = subprocess.Popen(
+        [sys.executable, "-c", parent], cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True
+    )
+    with ran:
+        assert ran.stdout.readline() == b"begun\n"
+        time.sleep(1)
+        os.killpg(ran.pid, signal.SIGINT)
+        assert ran.wait(30) == 3
+    assert (tmp_path / "done").exists()
 
 
 @pytest.mark.slow

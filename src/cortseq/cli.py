@@ -140,7 +140,7 @@ def _ran(config: Path, given: argparse.Namespace, **how: Any) -> int:
     from cortseq.stages import estimate
 
     plan, until = stages.Plan(study.read(config), None), how.get("until", "report")
-    cores = given.cores or estimate.usable()
+    cores = given.cores or (None if how.get("profile") else estimate.usable())
     status = running.run(config, plan, cores=cores, quiet=given.quiet, more=given.more, **how)
     if status or how.get("dry_run") or given.more:
         return status
@@ -238,11 +238,7 @@ def _diff(given: argparse.Namespace) -> int:
     from cortseq import differing
 
     found = differing.lines(given.first, given.second)
-    print(
-        "\n".join(found)
-        if found
-        else "nothing differs: settings, data, code, choices and scores are the same"
-    )
+    print("\n".join(found) if found else "nothing differs in the fits, the choices and the scores")
     return int(bool(found))
 
 

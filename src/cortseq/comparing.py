@@ -76,8 +76,9 @@ def compare(
     """Fit models to a recording and compare them on held-out trials, as a study does.
 
     Every model is fitted to the training trials of each fold, chooses on its validation trials, and is scored
-    on its test trials; the null (training means) is always among them. Trials are dealt by `seed`; those of
-    a continuous recording in blocks with guards between them.
+    on its test trials; the null (training means) is always among them. Trials are dealt by `seed`, within
+    quantiles of the first covariate where the recording has one; those of a continuous recording in blocks
+    with guards between them.
 
     Parameters
     ----------
@@ -99,27 +100,28 @@ def compare(
     """
     named = _variants(models)
     deal = splits.Deal(seed=seed, folds=folds)
-    dealt = splits.split(recording, deal, _ENTRY, "recording")  # type: ignore[arg-type]
+    entry: Any = SimpleNamespace(**_KEYS, covariates=recording.attrs.get("covariates", []))
+    dealt = splits.split(recording, deal, entry, "recording")
     scored, fits = [], {}
     for number, (variant, (model, spec)) in enumerate(named.items()):
         say = _saying(variant, number, len(named))
-        each, scores = [], []
+        of_folds, scores = [], []
         for fold in range(folds):
             part, roles = splits.fold_of(recording, dealt, fold)
             with about(f"fit of {variant}"):
                 fit = spec.fit(part, roles["train"], roles["valid"], members, seed, device, say)
             fit.card["variant"] = variant
-            each.append(fit)
+            of_folds.append(fit)
             scores.append(products.scores(fit, part, roles, burn_in))
-        cards, curves = [fit.card for fit in each], [fit.curves for fit in each]
+        cards, curves = [fit.card for fit in of_folds], [fit.curves for fit in of_folds]
         scored.append(tables.gather(variant, model, {}, cards, scores, burn_in, curves))
-        fits[variant] = each
+        fits[variant] = of_folds
     found = tables.table("recording", recording, dealt["folds"], scored, burn_in, seed)
     return Comparison(tables.finish(found.rows), pd.DataFrame(found.variants), fits, dealt["folds"])
 
 
-# what an entry of a study without such keys says of the choice of units and of strata
-_ENTRY = SimpleNamespace(stratify=None, covariates={}, min_rate_hz=0.0, max_rate_hz=None, max_units=None)
+# Keys of a dataset entry that `splits.split` reads, at their defaults; used in place of an entry.
+_KEYS = {"stratify": None, "min_rate_hz": 0.0, "max_rate_hz": None, "max_units": None}
 
 
 def _variants(models: Models) -> dict[str, tuple[str, Model]]:
@@ -131,8 +133,17 @@ def _variants(models: Models) -> dict[str, tuple[str, Model]]:
         if name == "null":
             raise CortseqError("the null is always compared", key="models", value=name, fix="leave it out")
         several = [given] if not isinstance(given, Sequence) else list(given)
+        if not several:
+            raise CortseqError(
+                "a model without a specification", key="models", value=name, fix="leave it out"
+            )
         for i, spec in enumerate(several):
-            found[name if len(several) == 1 else f"{name}_{i}"] = (name, spec)
+            variant = name if len(several) == 1 else f"{name}_{i}"
+            if variant in found:
+                raise CortseqError(
+                    "two models have this name", key="models", value=variant, fix="choose other names"
+                )
+            found[variant] = (name, spec)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Running a study with the workflow that belongs to the package, in the folder where one stands.
+"""Run a study in the current folder with the workflow that comes with the package.
 
 `cortseq run` is `snakemake` with the right arguments: from a wheel the workflow lies inside the package, in a
 clone beside it. Results, logs and fetched files go to the current folder.
@@ -6,7 +6,9 @@ clone beside it. Results, logs and fetched files go to the current folder.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -58,7 +60,7 @@ def command(
     config: Path,
     plan: Plan,
     *,
-    cores: int,
+    cores: int | None,
     until: str = "report",
     profile: str = "",
     dry_run: bool = False,
@@ -70,7 +72,7 @@ def command(
     Parameters
     ----------
     config, plan : the study file, and what it plans.
-    cores : processor cores on this machine; on a cluster those of this machine are hardly used.
+    cores : processor cores on this machine; None: the profile says.
     until : "comparison", "dynamics" (the tables of every dissected network) or "report" (everything).
     profile : one of the package's, "slurm" say, or a folder with a profile of Snakemake.
     dry_run : only say what would be done.
@@ -88,15 +90,16 @@ def command(
         sys.executable,
         "-m",
         "snakemake",
-        *_targets(config, plan, until),
-        "--snakefile",
-        str(home / "Snakefile"),
-        *(found or ["--cores", str(cores)]),
-        *(["--dry-run"] if dry_run else []),
-        "--quiet",
-        *(["all"] if quiet else ["rules"]),
         "--configfile",
         str(config),
+        "--quiet",
+        *(["all"] if quiet else ["rules"]),
+        *found,
+        *([] if cores is None else ["--cores", str(cores)]),
+        *(["--dry-run"] if dry_run else []),
+        "--snakefile",  # takes one value, so that targets may follow
+        str(home / "Snakefile"),
+        *_targets(config, plan, until),
         *more,
     ]
 
@@ -118,10 +121,18 @@ def run(config: Path, plan: Plan, **how: Any) -> int:
     """
     begin = time.time()
     words = command(config, plan, **how)
-    status = subprocess.run(words, env=os.environ | {"PYTHONUNBUFFERED": "1"}).returncode
+    process = subprocess.Popen(words, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    status = _ended(process)
     if status:
         print("\n".join(["", *reasons(Path(plan.out), begin), *_lock(config)]), file=sys.stderr)
     return status
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """Return the exit status; Ctrl-C reaches the process too, which cleans up before it ends."""
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            return process.wait()
 
 
 def reasons(out: Path, begin: float) -> list[str]:
@@ -140,5 +151,5 @@ def _lock(config: Path) -> list[str]:
     """Return what to do about a lock that a killed run left behind; nothing where there is none."""
     if not any(Path(".snakemake/locks").glob("*.lock")):
         return []
-    unlock = f"cortseq run {config} -- --unlock"
+    unlock = f"cortseq run {shlex.quote(str(config))} -- --unlock"
     return [f"The folder is locked. If no other run is at work here (one was killed): {unlock}"]

@@ -51,3 +51,15 @@ def test_trials_of_the_recordings_own_model_are_as_near_as_its_halves(counts):
     assert attrs["operator_ruler"] > 0
     assert np.all(np.abs(np.log2(variables["operator_to_recording"][1])) < 1)
     assert np.nanmax(np.abs(np.log2(variables["operator_to_members"][1]))) < 1.5
+
+
+def test_a_member_that_is_silent_leaves_the_others_their_numbers(counts):
+    fit = untrained(models.registry()["rate"].small(), counts, members=3, seed=0)
+    silent = {name: value.clone() for name, value in fit.params.items()}
+    silent["readout_bias"][1] = -100.0
+    n = counts.sizes["trial"]
+    subject = Subject(replace(fit, params=silent), counts, np.arange(n - 12), np.arange(n - 12, n), None, 1)
+    variables, _ = likeness.operators(subject, None)
+    assert np.isnan(variables["operator_to_recording"][1]).tolist() == [False, True, False]
+    apart = variables["operator_to_members"][1]
+    assert np.isfinite(apart[0, 2]) and np.isnan(apart[1]).all()

@@ -109,7 +109,11 @@ def test_missing_bins_and_ends_of_trials_are_not_reached_over():
 
 @pytest.mark.parametrize(
     ("series", "why"),
-    [(np.ones((3, 5, 2)), "long enough"), (np.ones((3, 50, 2)), "nothing varies")],
+    [
+        (np.ones((3, 5, 2)), "long enough"),
+        (np.ones((3, 50, 2)), "nothing varies"),
+        (10.0 ** np.arange(300.0).reshape(3, 50, 2), "runs away"),
+    ],
 )
 def test_what_has_no_operator_says_why(series, why):
     with pytest.raises(CortseqError, match=why):

@@ -114,20 +114,9 @@ def test_every_bin_and_horizon_of_a_signal_equals_the_conditioned_joint_gaussian
             if t < h - 1:
                 assert np.isnan(found[trial, t, i])
                 continue
-            if skip and h > 1:
-                ahead = ahead_of_skip(p, data, trial, t, h)
-            else:
-                ahead = conditional(p, data, trial, t, [s for s in range(t - h + 1) if data.valid[trial, s]])
+            ahead = conditional(p, data, trial, t, [s for s in range(t - h + 1) if data.valid[trial, s]])
             assert found[trial, t, i] == pytest.approx(ahead, abs=1e-9)
     assert np.array_equal(model.log_prob(params, data)[0][data.valid], found[..., 0][data.valid])
-
-
-def ahead_of_skip(p, data, trial, t, h):
-    """As `conditional`, where bins after t - h are drawn whether or not they were recorded."""
-    valid = data.valid.copy()
-    valid[trial, t - h + 1 :] = True
-    blank = Data("signal", data.y, valid, data.inputs, data.bin_width, data.n_features)
-    return conditional(p, blank, trial, t, [s for s in range(t - h + 1) if data.valid[trial, s]])
 
 
 def test_latents_given_a_whole_trial_equal_the_conditioned_joint_gaussian():
@@ -480,13 +469,30 @@ def test_independent_counts_give_no_gain():
 
 
 def test_samples_have_the_moments_that_are_predicted(teacher):
-    """Mean counts of many draws of bin 0, and the entropy of the model's own samples."""
+    """Mean counts of many draws of bin 0."""
     recording, _ = teacher
     fit = Lds(latents=2, iterations=3).fit(recording, range(100), range(100, 120))
     own = fit.simulate(3000, 4, seed=1)
     y = own["counts"].values
     expected = fit.predict(own)[0, 0, 0]
     assert np.allclose(y[:, 0].mean(0), expected, atol=5 * y[:, 0].std(0) / np.sqrt(3000) + 0.01)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_free_runs_have_the_joint_moments(skip):
+    """Means and covariances of all bins and channels of a trial, across bins too."""
+    model, params, data = signal_fit(np.random.default_rng(4), skip)
+    p = {k: v[0] for k, v in params.items()}
+    whole = Data(
+        "signal", np.zeros((1, 4, data.n_features)), np.ones((1, 4), bool), None, 0.1, data.n_features
+    )
+    mean, covariance = joint(p, whole, 0)
+    shape = {"track": "signal", "n_inputs": 0, "n_features": data.n_features, "bin_width": 0.1}
+    y = model.simulate(p, shape, 20_000, 4, np.random.default_rng(5))
+    z = ((y - p["centre"]) / p["scale"]).reshape(len(y), -1)
+    spread = np.sqrt(np.diag(covariance))
+    assert np.allclose(z.mean(0), mean, atol=5 * spread.max() / np.sqrt(len(z)))
+    assert np.allclose(np.cov(z.T), covariance, atol=8 * spread.max() ** 2 / np.sqrt(len(z)))
 
 
 def test_inputs_drive_the_counts(teacher):

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from families import applicable, flowing, recurrent, small, with_setting
+from families import LEFT_OUT, applicable, flowing, recurrent, small, with_setting
 
 from cortseq import models
 from cortseq import recording as rec
@@ -401,3 +401,8 @@ def test_an_input_is_seen_from_its_own_bin_on_and_not_before(family, track, requ
             data = [Data.of(r, trials, fit.model.sees) for r in (recording, moved)]
             ahead = [fit.model.forecast(fit.params, d, [1, 2], samples=4)[:, :, :t] for d in data]
             assert np.array_equal(*ahead, equal_nan=True)
+
+
+def test_families_leave_out_the_tracks_that_they_say():
+    found = {(f, track) for f in models.registry() for track in TRACKS if not small(f).applies(track)}
+    assert found == LEFT_OUT

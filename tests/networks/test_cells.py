@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from families import recurrent, small, trained
+from families import recurrent, small, trained, with_setting
 from untrained import untrained
 
 from cortseq import models
@@ -15,6 +15,7 @@ from cortseq.models.horizons import seeds
 from cortseq.networks.cell import Cell
 from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.training.settings import Training
+from cortseq.networks.training.strategies import Generalised
 
 
 class Plain(Recurrent):
@@ -137,10 +138,28 @@ def test_a_cell_with_a_lipschitz_constant_is_leaky(family, counts):
     assert 0 < moved <= bound
 
 
+@pytest.mark.parametrize("family", trained())
+def test_the_first_part_of_the_state_decides_the_next_where_it_can_be_forced(family, signal):
+    """Strategies that force it are refused elsewhere: they would do nothing."""
+    one = untrained(small(family), signal).member()
+    state = one.cell.start(one.q)
+    drive = torch.zeros(len(one.q["bias"]), dtype=torch.float64)
+    pushed = (state[0] + 1, *state[1:])
+    after = [one.cell.step(one.q, tuple(p[None] for p in parts), drive[None]) for parts in (state, pushed)]
+    moved = max(float((a - b).abs().max()) for a, b in zip(*after, strict=True))
+    assert (moved > 0) == one.cell.forceable
+    forced = small(family, strategy=Generalised())
+    if one.cell.forceable:
+        forced.check(Data.of(signal))
+    else:
+        with pytest.raises(CortseqError, match="no later state"):
+            forced.check(Data.of(signal))
+
+
 @pytest.mark.parametrize("family", recurrent())
 def test_synapses_are_those_of_a_state_of_three_parts(family, counts):
     one = untrained(small(family), counts).member()
-    assert one.cell.plastic == (type(one.cell).synapses is not Cell.synapses)
+    assert one.cell.plastic == (family in with_setting("rate_scale"))
     if one.cell.plastic:
         assert one.sizes == (one.cell.hidden,) * 3
         constants = one.cell.synapses(one.q)

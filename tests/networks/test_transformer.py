@@ -125,7 +125,7 @@ def test_segments_equal_the_whole(more):
     q = {name: value.requires_grad_() for name, value in q.items()}
     drives, state = driven(cell, q, 45, 3)
     whole = cell.through_time(q, state, drives)
-    (expected,) = torch.autograd.grad(whole[0].sin().sum(), q["attend_0"], retain_graph=True)
+    (expected,) = torch.autograd.grad(whole[0].sin().sum(), q["attend_1"], retain_graph=True)
     outs, part = [whole[0][:, :1]], state
     for first, stop in ((0, 1), (1, 7), (7, 23), (23, 24), (24, 45)):
         found = cell.through_time(q, part, drives[:, first:stop])
@@ -135,7 +135,7 @@ def test_segments_equal_the_whole(more):
     assert torch.allclose(out, whole[0], rtol=0, atol=1e-12)
     for one, other in zip(part, whole, strict=True):
         assert torch.allclose(one, other[:, -1], rtol=0, atol=1e-12)
-    (gradient,) = torch.autograd.grad(out.sin().sum(), q["attend_0"])
+    (gradient,) = torch.autograd.grad(out.sin().sum(), q["attend_1"])
     assert torch.allclose(gradient, expected, rtol=1e-9, atol=1e-11)
 
 
@@ -173,21 +173,21 @@ def by_hand(q, drives, band):
 
     for t, token in enumerate(tokens):
         attend_query, attend_key, attend_value = (
-            p["attend_0"][:n],
-            p["attend_0"][n : 2 * n],
-            p["attend_0"][2 * n :],
+            p["attend_1"][:n],
+            p["attend_1"][n : 2 * n],
+            p["attend_1"][2 * n :],
         )
         seen = range(max(0, t - band), t + 1)
         scores = [
             (attend_query @ normed(token)) @ (attend_key @ normed(tokens[s])) / np.sqrt(n)
-            + p["lag_0"][0, t - s]
+            + p["lag_1"][0, t - s]
             for s in seen
         ]
         weights = np.exp(scores) / np.exp(scores).sum()
         gathered = sum(w * (attend_value @ normed(tokens[s])) for w, s in zip(weights, seen, strict=True))
-        v = token + p["gather_0"] @ gathered
-        gate, value = np.split(p["widen_0"] @ normed(v), 2)
-        v = v + p["narrow_0"] @ (gate / (1 + np.exp(-gate)) * value)
+        v = token + p["gather_1"] @ gathered
+        gate, value = np.split(p["widen_1"] @ normed(v), 2)
+        v = v + p["narrow_1"] @ (gate / (1 + np.exp(-gate)) * value)
         out.append(normed(v))
     return np.array(out)
 
@@ -203,7 +203,7 @@ def test_one_head_by_hand(context):
 def test_heads_are_independent():
     """Two heads whose gathered numbers are added are two networks of one head, with halves of the rows."""
     cell, q = ready(context=6, layers=1, heads=2, hidden=4)
-    q["narrow_0"] = torch.zeros_like(q["narrow_0"])
+    q["narrow_1"] = torch.zeros_like(q["narrow_1"])
     drives, state = driven(cell, q, 15)
     x = drives / (drives.square().mean(-1, keepdim=True) + 1e-6).sqrt()
     both = cell._attention(q, 0, x, state[1], state[2])[0]
@@ -211,9 +211,9 @@ def test_heads_are_independent():
     for head in range(2):
         rows = torch.cat([torch.arange(2) + 2 * head + 4 * part for part in range(3)])
         part = {
-            "attend_0": q["attend_0"][rows],
-            "gather_0": q["gather_0"][:, 2 * head : 2 * head + 2],
-            "lag_0": q["lag_0"][head : head + 1],
+            "attend_1": q["attend_1"][rows],
+            "gather_1": q["gather_1"][:, 2 * head : 2 * head + 2],
+            "lag_1": q["lag_1"][head : head + 1],
         }
         store = state[1].unflatten(-1, (5, 2, 2, 2))[:, :, head].flatten(-3)
         total += _head(one, part, x, store, state[2])
@@ -298,4 +298,4 @@ def test_multiplications_are_those_of_the_matrices_and_of_all_pairs():
     size = Size("counts", train=64, valid=0, bins=50, features=10, members=1)
     short, long = (cell.model_copy(update={"context": k}).work(size) for k in (9, 90))
     assert long["product"] - short["product"] == cell.epochs * 64 * 50 * 81 * 2 * cell.attended
-    assert short["step"] == long["step"] == cell.epochs * 2 * cell.layers
+    assert short["pass"] == long["pass"] == cell.epochs * 2 * cell.layers

@@ -111,7 +111,7 @@ def forget_path_norms(
 
 
 def _forget_gates(fit: Any, member: int, loop: Driven) -> np.ndarray:
-    """Return f at every step, (trial, time, hidden)."""
+    """Return f at every step, (trial, time, depth * hidden)."""
     one = fit.member(member)
     with torch.no_grad():
         gates = one.cell.gates(one.q, one.split(loop.states)[0], one.drive(loop.inputs))

@@ -42,7 +42,7 @@ def delay_operator(
 
     Raises
     ------
-    CortseqError : no trial holds `delays` + 1 known bins, or nothing varies.
+    CortseqError : no trial holds `delays` + 1 known bins, nothing varies, or the series runs away.
     """
     y = np.asarray(series, dtype=np.float64)
     known = np.asarray(np.isfinite(y).all(-1) if valid is None else valid, dtype=bool)
@@ -56,7 +56,11 @@ def delay_operator(
         )
     before, after = (windows[:, part].reshape(len(windows), -1) for part in (slice(0, -1), slice(1, None)))
     mean = before.mean(0)
-    size, axes = np.linalg.eigh((before - mean).T @ (before - mean))
+    with np.errstate(over="ignore", invalid="ignore"):
+        scatter = (before - mean).T @ (before - mean)
+    if not np.isfinite(scatter).all():
+        raise CortseqError("the series runs away, so that it has no operator", key="series")
+    size, axes = np.linalg.eigh(scatter)
     if not size[-1] > 0:
         raise CortseqError("nothing varies, so there is no operator", key="series")
     axes = axes[:, ::-1][:, :rank]

@@ -6,14 +6,16 @@ With the drive U x + b as z_1, block l of L makes
     s_l' = a_l s_l + w_l,    a_l and w_l from v_l
     z_{l+1} = z_l + emit(v_l, s_l')
 
-and the read-out sees norm(z_{L+1}). No number of a state acts on another one of its own layer, and only
-within a bin is anything not linear. So a layer passes over all bins at once (`cortseq.networks.scan`).
+and the read-out sees norm(z_{L+1}). Within a layer the numbers of the state do not interact, and the
+recurrence over bins is linear; operations that are not linear act within one bin. A layer can therefore
+compute all bins at once (`cortseq.networks.scan`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -22,6 +24,8 @@ from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.models.work import Size, Work
 from cortseq.networks.cell import Count, State
+from cortseq.networks.layers import numbered, with_number
+from cortseq.networks.network import dropped
 from cortseq.networks.recurrent import Recurrent
 from cortseq.observations.arrays import row
 
@@ -43,9 +47,11 @@ class Blocks(Recurrent):
     """Abstract: residual blocks around diagonal recurrences; a family writes the block.
 
     State: what the read-out sees (hidden,), then of every layer its numbers (width,); of complex numbers the
-    real and the imaginary part in turn. All of it is learned before the first bin. Parameters of block l have
-    names that end in `_l`, l = 1 .. layers.
+    real and the imaginary part in turn. The state before the first bin is learned (`start`). Parameters of
+    block l have names that end in `_l`, l = 1 .. layers.
     """
+
+    forceable: ClassVar = False
 
     layers: Count = Field(2, description="recurrent layers, one on top of the other")
 
@@ -98,6 +104,16 @@ class Blocks(Recurrent):
     # -- the cell ---------------------------------------------------------------------------------
 
     @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return self.layers
+
+    @property
+    def products(self) -> int:
+        """Multiplications of one step of one trial: about four matrices in every layer."""
+        return 4 * self.layers * self.hidden**2
+
+    @property
     def has_weights(self) -> bool:
         """Units are not carried from bin to bin by a matrix."""
         return False
@@ -108,13 +124,14 @@ class Blocks(Recurrent):
         return 1 + self.layers * self.width // self.hidden
 
     def work(self, size: Size) -> Work:
-        """Return the arithmetic of all epochs, in which a layer is about four matrices (hidden, hidden)."""
-        found = self.arithmetic(self.hidden, size)
-        layers = size.members * self.epochs * size.passed * self.layers
+        """Return the arithmetic of all epochs; "pass": layers that pass over all bins of a batch at once."""
+        epochs = size.members * self.epochs
+        passed = epochs * size.passed
         return {
-            **found,
-            "unit": found["unit"] + float(layers * self.width),
-            "product": found["product"] + float(4 * layers * self.hidden**2),
+            "fit": float(size.members),
+            "pass": float(epochs * math.ceil(size.train / self.batch) * self.layers),
+            "unit": float(passed * (self.hidden + self.layers * self.width)),
+            "product": float(passed * (self.products + 2 * self.hidden * size.features)),
         }
 
     @property
@@ -136,15 +153,14 @@ class Blocks(Recurrent):
         }
         for number in range(1, self.layers + 1):
             block = {"norm_scale": np.ones(n), "norm_shift": np.zeros(n), **self.block_parameters(rng)}
-            found |= {f"{name}_{number}": value for name, value in block.items()}
+            found |= with_number(block, number)
         return found
 
     def derive(self, p: Params) -> Params:
         """Return `p` with what `derive_block` makes of every block."""
         q = dict(p)
         for number in range(1, self.layers + 1):
-            derived = self.derive_block(self._block(p, number))
-            q |= {f"{name}_{number}": value for name, value in derived.items()}
+            q |= with_number(self.derive_block(numbered(p, number)), number)
         return q
 
     def start(self, q: Params) -> State:
@@ -185,7 +201,7 @@ class Blocks(Recurrent):
         """Return the images of the tangent vectors, (hidden, k) and of every layer (width, k)."""
         stream, images = drive, []
         for number in range(1, self.layers + 1):
-            b = self._block(q, number)
+            b = numbered(q, number)
             seen, seen_moved = normed(b, stream), normed_tangent(b, stream, moved)
             added, added_moved, image = self.block_tangent(
                 b, seen, seen_moved, state[number], vectors[number]
@@ -203,7 +219,7 @@ class Blocks(Recurrent):
         """
         stream, layers = drive, []
         for number in range(1, self.layers + 1):
-            b, before = self._block(q, number), state[number]
+            b, before = numbered(q, number), state[number]
 
             def carried(a: torch.Tensor, w: torch.Tensor, before: torch.Tensor = before) -> torch.Tensor:
                 whole, after = carry(a, w, paired(before) if w.is_complex() else before)
@@ -214,16 +230,6 @@ class Blocks(Recurrent):
             added = self.block(b, normed(b, stream), carried, inside)
             stream = stream + dropped(added, outside)
         return normed(q, stream), *layers
-
-    def _block(self, q: Params, number: int) -> Params:
-        """Return the parameters of one block, without the number at the end of their names."""
-        end = f"_{number}"
-        return {name.removesuffix(end): value for name, value in q.items() if name.endswith(end)}
-
-
-def dropped(values: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
-    """Return values (..., hidden) times dropout's factors (..., hidden), or as they are without any."""
-    return values if kept is None else values * kept
 
 
 def normed(q: Params, stream: torch.Tensor) -> torch.Tensor:

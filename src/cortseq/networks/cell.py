@@ -89,6 +89,8 @@ class Cell(Specification):
     # Whether the cell is never trained: a leaky tanh network with one number `leak`, whose read-out alone is
     # learned.
     reservoir: ClassVar[bool] = False
+    # Whether the first part of the state decides the next one: strategies that force it need that.
+    forceable: ClassVar[bool] = True
     # Whether the state stores what was seen of the last bins: such a network is no dynamical system.
     windowed: ClassVar[bool] = False
     # Names of the gates that `gates` returns.
@@ -103,7 +105,7 @@ class Cell(Specification):
 
         Each further layer multiplies its own state, and what the layer below hands on.
         """
-        return (1 + len(self.gate_names)) * (1 + 2 * len(self.places)) * self.hidden**2
+        return (1 + len(self.gate_names)) * (2 * self.depth - 1) * self.hidden**2
 
     # -- the update rule --------------------------------------------------------------------------
 
@@ -169,14 +171,19 @@ class Cell(Specification):
     # -- layers, optional -------------------------------------------------------------------------
 
     @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return 1
+
+    @property
     def places(self) -> tuple[int, ...]:
-        """Sizes of what layers hand to the layer above, where `hidden_dropout` acts too; one layer: ()."""
+        """Widths of what `hidden_dropout` acts on beside what the read-out sees; (): nothing else."""
         return ()
 
     def dropped_step(
         self, q: Params, state: State, drive: torch.Tensor, kept: Sequence[torch.Tensor]
     ) -> State:
-        """Return `step` with what layers hand on times dropout's factors (..., trial, size) of `places`.
+        """Return `step` with what stands at `places` times dropout's factors, (..., trial, size) each.
 
         A cell with `places` writes this, and its `step` is this without factors.
         """
@@ -189,7 +196,7 @@ class Cell(Specification):
     ) -> State | None:
         """Return the states before every bin and after the last, from all bins at once; None: step through.
 
-        It equals `dropped_step` bin by bin. Written by cells whose layers pass over time side by side.
+        It equals `dropped_step` bin by bin. Cells override it of which each layer computes all bins at once.
 
         Parameters
         ----------
@@ -256,7 +263,7 @@ class Cell(Specification):
         raise NotImplementedError
 
     def gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return what each gate of `gate_names` lets through, in 0 to 1, (..., hidden)."""
+        """Return what each of `gate_names` lets through, 0 to 1, (..., depth * hidden), top layer first."""
         return {}
 
     @property

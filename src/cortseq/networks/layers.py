@@ -1,4 +1,7 @@
-"""Names of the parameters of a cell in layers: those of layer 1 are plain, those of layer l end in `_l`."""
+"""Names of parameters of cells in layers: those of layer l end in `_l`, l = 1 is the bottom.
+
+In a cell that may have a single layer those of layer 1 are plain (`layer`, `named`).
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,26 @@ from typing import TypeVar
 Array = TypeVar("Array")
 
 
+def end(number: int) -> str:
+    """Return the end of the names of layer `number` where those of layer 1 are plain."""
+    return "" if number == 1 else f"_{number}"
+
+
+def numbered(q: dict[str, Array], number: int) -> dict[str, Array]:
+    """Return the parameters whose names end in the number of a layer, without that end; any shape."""
+    return {n.removesuffix(f"_{number}"): value for n, value in q.items() if n.endswith(f"_{number}")}
+
+
+def with_number(own: dict[str, Array], number: int) -> dict[str, Array]:
+    """Return the parameters of a layer with its number at the end of their names; any shape."""
+    return {f"{name}_{number}": value for name, value in own.items()}
+
+
 def layer(q: dict[str, Array], number: int) -> dict[str, Array]:
-    """Return the parameters of layer `number` (1 is the bottom) by a single layer's names; any shape."""
-    if number == 1:
-        return q
-    end = f"_{number}"
-    return {name.removesuffix(end): value for name, value in q.items() if name.endswith(end)}
+    """Return the parameters of layer `number` by a single layer's names, which are plain in layer 1."""
+    return q if number == 1 else numbered(q, number)
 
 
 def named(own: dict[str, Array], number: int) -> dict[str, Array]:
-    """Return the parameters of layer `number` by their names in the whole cell; any shape."""
-    return own if number == 1 else {f"{name}_{number}": value for name, value in own.items()}
+    """Return the parameters of layer `number` by their names in the whole cell, plain in layer 1."""
+    return own if number == 1 else with_number(own, number)

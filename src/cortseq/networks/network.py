@@ -106,9 +106,12 @@ class Network:
         Those of a cell that gives all bins at once may be views: what is stored twice takes memory once.
         """
         q = self.cell.derive(p)
+        if type(self.cell).through_time is Cell.through_time:
+            return self.scan(p, x, states=True).split(self.sizes(q), -1)
         drives = self.drive(q, x)[..., :-1, :]
         found = self.cell.through_time(q, repeated(self.cell.start(q), drives.shape[:-2]), drives)
-        return self.scan(p, x, states=True).split(self.sizes(q), -1) if found is None else found
+        assert found is not None
+        return found
 
     def outputs(self, p: Params, x: torch.Tensor) -> torch.Tensor:
         """Return outputs (trial, time, hidden) of a member before each bin, from `memory` bins or all."""
@@ -226,6 +229,11 @@ def affine(weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> 
     else:
         product = x @ weight.mT
     return product if bias is None else product + row(bias, x)
+
+
+def dropped(values: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
+    """Return values (..., hidden) times dropout's factors (..., hidden), or as they are without any."""
+    return values if kept is None else values * kept
 
 
 def repeated(state: State, shape: Any) -> State:

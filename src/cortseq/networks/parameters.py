@@ -130,6 +130,13 @@ def check_data(model: Recurrent, data: Data) -> None:
             value=model.mixture,
             fix="leave it out",
         )
+    if model.strategy.inverts and not model.forceable:
+        raise CortseqError(
+            f"this strategy pulls what the read-out sees, on which no later state of {model.family} depends",
+            key="strategy.kind",
+            value=model.strategy.kind,
+            fix="use teacher or scheduled, or a family such as rate, lstm or gru",
+        )
     if data.track not in model.strategy.tracks:
         raise CortseqError(
             f"this strategy is for {' and '.join(model.strategy.tracks)}, the recording has {data.track}",

@@ -131,7 +131,7 @@ class Recurrent(Training, Sessions, Cell, Model):
 
     def work(self, size: Size) -> Work:
         """Return the arithmetic of all epochs; a network that stops early does less."""
-        return self.arithmetic(self.hidden, size, 1 + len(self.places))
+        return self.arithmetic(self.hidden, size, self.depth)
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray[Any, Any]:
         """Return log p(y_t | y_<t) in nats, (member, trial, time)."""

@@ -2,7 +2,7 @@
 
     s_t = a_t s_{t-1} + x_t,    t = 1 .. T
 
-Every number of the state goes its own way, so nothing but the bins before stands between a bin and its state.
+The numbers of the state do not interact, so the states of all bins can be computed together.
 On a CPU a compiled loop passes over the bins. On any other device, and where torch batches a function
 (`torch.func.vmap`), the bins are combined in ceil(log2 T) passes over whole arrays (Hillis & Steele 1986,
 Commun ACM 29:1170).
@@ -74,7 +74,9 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(a: torch.Tensor, x: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(_states(*(tensor.detach().numpy() for tensor in (a, x, start))))
+        return torch.from_numpy(
+            _states(*(tensor.detach().resolve_conj().numpy() for tensor in (a, x, start)))
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -87,7 +89,7 @@ class _Scan(torch.autograd.Function):
             found = _gradients(*(tensor.detach().numpy() for tensor in (a, states, gradient.resolve_conj())))
             return tuple(torch.from_numpy(array) for array in found)
         # the gradient is to be differentiated itself: write it with operations that can be
-        factors, given = a.conj().flip(-2).resolve_conj(), gradient.flip(-2)
+        factors, given = a.conj().flip(-2), gradient.flip(-2)
         d = _Scan.apply(factors, given[..., 1:, :], given[..., 0, :]).flip(-2)
         d_x = d[..., 1:, :]
         return (d_x * states[..., :-1, :].conj()).sum_to_size(a.shape), d_x, d[..., 0, :]

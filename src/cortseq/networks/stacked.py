@@ -84,6 +84,11 @@ class Stacked(Recurrent):
     # -- the stack --------------------------------------------------------------------------------
 
     @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return self.layers
+
+    @property
     def state_parts(self) -> int:
         """Parts of all layers."""
         return self.layers * self.layer_parts
@@ -122,8 +127,6 @@ class Stacked(Recurrent):
 
     def start(self, q: Params) -> State:
         """Return the parts of all layers before the first bin, each (..., hidden), the top layer's first."""
-        if self.layers == 1:
-            return self.layer_start(q["start"])
         return tuple(part for own in q["start"].chunk(self.layers, -1) for part in self.layer_start(own))
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
@@ -154,6 +157,8 @@ class Stacked(Recurrent):
 
     def gates(self, q: Params, state: State, drive: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what each gate lets through, (..., layers * hidden): the units of the top layer first."""
+        if self.layers == 1:
+            return self.layer_gates(q, state, drive)
         found = [self.layer_gates(own, part, driven) for own, part, driven, _ in self._climb(q, state, drive)]
         return {name: torch.cat([gates[name] for gates in reversed(found)], -1) for name in self.gate_names}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import combinations
 from typing import Any
 
@@ -11,6 +12,7 @@ from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.dynamics.operators import delay_operator, operator_angles
+from cortseq.errors import CortseqError
 
 
 def operators(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -25,19 +27,20 @@ def operators(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict
         return {}, {}
     valid = chosen["valid"].values
     recorded = _halves(_vectors(rec.observations(chosen), subject), valid)
-    inputs = chosen["inputs"].values if subject.fit.card["n_inputs"] else None
-    made = []
-    for member in range(subject.members):
-        drawn = subject.fit.simulate(*valid.shape, member, subject.seed, inputs)
-        made.append(_halves(_vectors(rec.observations(drawn), subject), valid))
     ruler = _angles([recorded], [recorded[::-1]])[0]
     if not ruler > 0:
         return {}, {}
-    to_recording = _angles(made, [recorded] * len(made))
-    variables: dict[str, Any] = {"operator_to_recording": ("member", to_recording / ruler)}
-    pairs = list(combinations(range(subject.members), 2))
-    if pairs:
-        apart = np.full((subject.members, subject.members), np.nan)
+    inputs = chosen["inputs"].values if subject.fit.card["n_inputs"] else None
+    made: dict[int, list[np.ndarray]] = {}
+    for member in range(subject.members):
+        drawn = subject.fit.simulate(*valid.shape, member, subject.seed, inputs)
+        with contextlib.suppress(CortseqError):  # it runs away, or is silent
+            made[member] = _halves(_vectors(rec.observations(drawn), subject), valid)
+    to_recording = np.full(subject.members, np.nan)
+    to_recording[list(made)] = _angles(list(made.values()), [recorded] * len(made)) / ruler
+    variables: dict[str, Any] = {"operator_to_recording": ("member", to_recording)}
+    if subject.members > 1:
+        apart, pairs = np.full((subject.members, subject.members), np.nan), list(combinations(made, 2))
         between = _angles([made[a] for a, _ in pairs], [made[b] for _, b in pairs])
         for (a, b), angle in zip(pairs, between, strict=True):
             apart[a, b] = apart[b, a] = angle / ruler
@@ -82,8 +85,7 @@ def _kappa(correlations: np.ndarray, first: np.ndarray, second: np.ndarray) -> f
 
 def _vectors(y: np.ndarray, subject: Subject) -> np.ndarray:
     """Return observations (trial, time, feature); labels as one-hot."""
-    labelled = rec.kind(subject.recording).has_labels
-    return np.eye(subject.fit.card["n_features"])[y.astype(int)] if labelled else y
+    return np.asarray(rec.kind(subject.recording).encoded(y, subject.fit.card["n_features"]), dtype=float)
 
 
 def _halves(y: np.ndarray, valid: np.ndarray) -> list[np.ndarray]:
@@ -93,5 +95,7 @@ def _halves(y: np.ndarray, valid: np.ndarray) -> list[np.ndarray]:
 
 def _angles(a: list[list[np.ndarray]], b: list[list[np.ndarray]]) -> np.ndarray:
     """Return the mean angle of the halves of each a and b, (pair,)."""
+    if not a:
+        return np.empty(0)
     first, second = ([half for halves in every for half in halves] for every in (a, b))
     return operator_angles(first, second).reshape(-1, 2).mean(1)

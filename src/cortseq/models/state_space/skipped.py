@@ -5,6 +5,9 @@
 With m, P the moments of z_t, K = Cov[z_t, y_t] and S = Cov[y_t], all given y_0 .. y_{t-h}, one bin more is
 
     P' = A P A' + Q,   X = A K D,   K' = P' C' + X,   S' = D S D + C P' C' + R + C X + X' C'
+
+Where bin t - 1 is missing from the recording, the prediction of bin t knows that: D is 0 and R is 1 there, at
+every distance, as one bin ahead.
 """
 
 from __future__ import annotations
@@ -26,54 +29,68 @@ def forecasts(readout: Signals, p: Params, data: Data, deepest: int) -> list[np.
     """Return log p(y_t | y_0 .. y_{t-h}) for h = 1 .. deepest, each (trial, time) in nats."""
     z, offset = readout.standard(data), latent.offsets(p, data)
     belief = readout.filtered(p, data).predicted
-    mean, cross, covariance = _one_bin_ahead(readout, p, data, belief)
+    follows = np.zeros_like(data.valid)
+    follows[:, 1:] = data.valid[:, :-1]
+    mean, cross, covariance = _one_bin_ahead(readout, p, data, belief, follows)
     found = [readout.log_prob(p, data, belief)]
     constant = np.log(readout.common["scale"]).sum()
     for lead in range(1, deepest):
         belief = belief.shifted(p, offset)
-        mean, cross, covariance = _one_more(readout, p, belief, mean, cross, covariance)
+        mean, cross, covariance = _one_more(readout, p, belief, follows, mean, cross, covariance)
         scored = np.full(data.valid.shape, np.nan)
         for u in range(len(covariance)):
-            mine = belief.row == u
-            for t in range(z.shape[1]):
-                if t >= lead:
-                    scored[mine, t] = _log_density(z[mine, t] - mean[mine, t], covariance[u, t])
+            alike = belief.row == u
+            for t in range(lead, z.shape[1]):
+                scored[alike, t] = _log_density(z[alike, t] - mean[alike, t], covariance[u, t])
         found.append(scored - constant)
     return found
 
 
 def _one_bin_ahead(
-    readout: Signals, p: Params, data: Data, belief: Belief
+    readout: Signals, p: Params, data: Data, belief: Belief, follows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean (trial, time, channel), K (row, time, latent, channel) and S of one bin ahead.
 
-    Trials of a row have the same gaps. Where the bin before is missing, R is 1.
+    follows : (trial, time), whether the bin before is known.
     """
-    loading = p["loading"]
-    before = np.zeros_like(data.valid)
-    before[:, 1:] = data.valid[:, :-1]
     mean = (readout.expected(p, data, belief) - readout.common["centre"]) / readout.common["scale"]
-    cross = belief.covariance @ loading.T
-    first = np.array([np.flatnonzero(belief.row == u)[0] for u in range(len(belief.covariance))])
-    own = np.where(before[first][..., None, None], np.diag(p["sd"] ** 2), np.eye(len(p["sd"])))
-    return mean, cross, loading @ cross + own
+    cross = belief.covariance @ p["loading"].T
+    return mean, cross, p["loading"] @ cross + _noise(p, _of_rows(follows, belief))
 
 
 def _one_more(
-    readout: Signals, p: Params, belief: Belief, mean: np.ndarray, cross: np.ndarray, covariance: np.ndarray
+    readout: Signals,
+    p: Params,
+    belief: Belief,
+    follows: np.ndarray,
+    mean: np.ndarray,
+    cross: np.ndarray,
+    covariance: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the moments one bin further; `belief` is that of the latents there."""
-    skip, loading = readout.common["skip"], p["loading"]
+    loading, kept = p["loading"], readout.common["skip"] * follows[:, 1:, None]
     further = np.full_like(mean, np.nan)
-    further[:, 1:] = skip * mean[:, :-1] + p["level"] + belief.mean[:, 1:] @ loading.T
+    further[:, 1:] = kept * mean[:, :-1] + p["level"] + belief.mean[:, 1:] @ loading.T
     spread, moved = np.full_like(covariance, np.nan), np.full_like(cross, np.nan)
-    shared = p["transition"] @ cross[:, :-1] * skip
+    known = _of_rows(follows, belief)[:, 1:]
+    skip = readout.common["skip"] * known[..., None]
+    shared = p["transition"] @ cross[:, :-1] * skip[..., None, :]
     own = belief.covariance[:, 1:] @ loading.T
     moved[:, 1:] = own + shared
     both = loading @ shared
-    spread[:, 1:] = skip[:, None] * covariance[:, :-1] * skip + loading @ own + both + both.swapaxes(-1, -2)
-    spread[:, 1:] += np.diag(p["sd"] ** 2)
+    spread[:, 1:] = skip[..., None] * covariance[:, :-1] * skip[..., None, :] + _noise(p, known)
+    spread[:, 1:] += loading @ own + both + both.swapaxes(-1, -2)
     return further, moved, spread
+
+
+def _of_rows(follows: np.ndarray, belief: Belief) -> np.ndarray:
+    """Return what is the same in all trials of a row, (row, time), of (trial, time)."""
+    return follows[np.unique(belief.row, return_index=True)[1]]
+
+
+def _noise(p: Params, follows: np.ndarray) -> np.ndarray:
+    """Return R, (row, time, channel, channel): that of training bins, 1, where the bin before is missing."""
+    return np.where(follows[..., None, None], np.diag(p["sd"] ** 2), np.eye(len(p["sd"])))
 
 
 def _log_density(error: np.ndarray, covariance: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
-from cortseq.networks.blocks import LEAST_DECAY, Blocks, Carried, dropped, paired, unpaired
-from cortseq.networks.network import affine
+from cortseq.networks.blocks import LEAST_DECAY, Blocks, Carried, paired, unpaired
+from cortseq.networks.network import affine, dropped
 from cortseq.networks.tangents import combined, product
 from cortseq.observations.arrays import row
 
@@ -25,8 +25,8 @@ class Lru(Blocks):
     """x' = lambda x + gamma B v,  y = Re(C x') + D v,  z <- z + p sigmoid(g), (p, g) = W gelu(y) + c.
 
     Every layer has `hidden` / 2 complex numbers x. It sees v = norm(z), where z (hidden,) is the stream that
-    all layers add to, and which begins with the drive U [y_t, u_{t+1}] + b. Learned of lambda =
-    exp(-exp(nu) - 1e-6 + i exp(theta)) is nu and theta, so that |lambda| < 1 whatever they are. With
+    all layers add to, and which begins with the drive U [y_t, u_{t+1}] + b. nu and theta are learned, and
+    lambda = exp(-exp(nu) - 1e-6 + i exp(theta)), so that |lambda| < 1 for all their values. With
     gamma = sqrt(1 - |lambda|^2) the size of x is the same whatever its memory. At the start the lambda
     lie in the ring `radius_min` <= |lambda| <= `radius_max`, evenly over its area, with phases from 0 to
     `phase_max`.
@@ -86,8 +86,8 @@ class Lru(Blocks):
         self, b: Params, seen: torch.Tensor, carried: Carried, kept: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return p sigmoid(g), (..., hidden)."""
-        w = affine(b["scaled"], None, seen).unflatten(-1, (-1, 2))
-        x = carried(torch.view_as_complex(b["lambda"]), torch.view_as_complex(w))
+        w = paired(affine(b["scaled"], None, seen))
+        x = carried(torch.view_as_complex(b["lambda"]), w)
         _, p, g = self._gated(b, seen, unpaired(x), kept)
         return p * torch.sigmoid(g)
 

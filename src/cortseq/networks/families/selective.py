@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from cortseq._lazy import lazy
 from cortseq.data import Params
-from cortseq.networks.blocks import LEAST_DECAY, Blocks, Carried, dropped
+from cortseq.networks.blocks import LEAST_DECAY, Blocks, Carried
 from cortseq.networks.cell import Count
-from cortseq.networks.network import affine
+from cortseq.networks.network import affine, dropped
 from cortseq.networks.tangents import product
 from cortseq.observations.arrays import row
 
@@ -103,12 +103,12 @@ class Selective(Blocks):
         """Return W (y silu(g)), (..., hidden)."""
         found = self._chosen(b, seen)
         x = carried(*self._transition(b, found))
-        shown = self._read(b, found, x) * _silu(found.gate)
+        shown = self._read(b, found, x) * torch.nn.functional.silu(found.gate)
         return affine(b["back"], None, dropped(shown, kept))
 
     def _chosen(self, b: Params, seen: torch.Tensor) -> Chosen:
         raw, gate = affine(b["read_weight"], None, seen).chunk(2, -1)
-        value = _silu(raw)
+        value = torch.nn.functional.silu(raw)
         before = affine(b["step_weight"], b["step_bias"], value)
         into, out = (affine(b[name], None, value) for name in ("into", "out"))
         return Chosen(raw, value, gate, before, torch.nn.functional.softplus(before), into, out)
@@ -143,7 +143,7 @@ class Selective(Blocks):
         d_x = d_x + taken[..., None, None] * d_into.unsqueeze(-3)
         by_state = (found.out[..., None, :, None] * d_x).sum(-2)
         d_y = by_state + x.unflatten(-1, (-1, m)) @ d_out + b["through"].unsqueeze(-1) * d_value
-        y, opened = self._read(b, found, x), _silu(found.gate)
+        y, opened = self._read(b, found, x), torch.nn.functional.silu(found.gate)
         d_shown = opened.unsqueeze(-1) * d_y + (y * _silu_slope(found.gate)).unsqueeze(-1) * d_gate
         return affine(b["back"], None, y * opened), product(b["back"], d_shown), d_x.flatten(-3, -2)
 
@@ -151,10 +151,6 @@ class Selective(Blocks):
 def _outer(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Return all products of (..., n) and (..., m), (..., n m)."""
     return (one.unsqueeze(-1) * other.unsqueeze(-2)).flatten(-2)
-
-
-def _silu(x: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.silu(x)
 
 
 def _silu_slope(x: torch.Tensor) -> torch.Tensor:

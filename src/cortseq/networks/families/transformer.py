@@ -13,6 +13,8 @@ from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.models.work import Size, Work
 from cortseq.networks.cell import Count, State
+from cortseq.networks.layers import with_number
+from cortseq.networks.network import affine, dropped
 from cortseq.networks.recurrent import Recurrent
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ _EPSILON = 1e-6  # added to a mean square before its root
 class Transformer(Recurrent):
     """Causal transformer: a prediction sees the last `context` bins, and nothing before them.
 
-    With tokens v_0 = the learned start token and v_t = U x_{t-1} + b, layers l = 0 .. L - 1 compute
+    With tokens v_0 = the learned start token and v_t = U x_{t-1} + b, layers l = 1 .. L compute
 
         v_t <- v_t + W_o [sum_s a_h(t, s) V_h n(v_s)]_h,   v_t <- v_t + W_2 (silu(W_g n(v_t)) * (W_1 n(v_t)))
         a_h(t, .) = softmax over s = t - w_l .. t of (Q_h n(v_t)) . (K_h n(v_s)) / sqrt(d) + B_h[t - s]
@@ -37,7 +39,7 @@ class Transformer(Recurrent):
     width of a head, hidden / heads rounded up.
 
     The window is exact. In layer l a token attends to itself and to the w_l tokens before it, so that L
-    layers together reach back w_0 + .. + w_{L-1} tokens; the w_l are as equal as possible and their sum is
+    layers together reach back w_1 + .. + w_L tokens; the w_l are as equal as possible and their sum is
     context - 1. Token t itself holds bin t - 1: what is older than bin t - context has no influence. Places
     are told apart by their lag t - s alone, through the learned bias B (heads, w_l + 1), which starts as the
     linear penalty of ALiBi. So a window means the same anywhere in a trial, except that the start token is
@@ -52,6 +54,7 @@ class Transformer(Recurrent):
     """
 
     rung: ClassVar[str] = "L6'"
+    forceable: ClassVar[bool] = False
     windowed: ClassVar[bool] = True
 
     family: Literal["transformer"] = "transformer"
@@ -59,7 +62,9 @@ class Transformer(Recurrent):
     layers: Count = Field(2, description="layers, each of attention and a feed-forward part")
     heads: Count = Field(4, description="heads of attention in each layer")
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    hidden_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.2, description="of both branches of every layer, and of what the read-out sees"
+    )
 
     @classmethod
     def small(cls, **more: object) -> Self:
@@ -87,6 +92,11 @@ class Transformer(Recurrent):
     def attended(self) -> int:
         """Numbers in the queries of all heads, and as many in their keys and in their values."""
         return self.heads * math.ceil(self.hidden / self.heads)
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return self.layers
 
     @property
     def has_weights(self) -> bool:
@@ -118,12 +128,15 @@ class Transformer(Recurrent):
         }
         slopes = 2.0 ** (-8 * np.arange(1, self.heads + 1) / self.heads)
         small = 1 / math.sqrt(2 * self.layers)
-        for layer, band in enumerate(self.bands):
-            found[f"attend_{layer}"] = matrix(3 * self.attended, n)
-            found[f"gather_{layer}"] = matrix(n, self.attended, small)
-            found[f"lag_{layer}"] = -slopes[:, None] * np.arange(band + 1)
-            found[f"widen_{layer}"] = matrix(2 * wide, n)
-            found[f"narrow_{layer}"] = matrix(n, wide, small)
+        for layer, band in enumerate(self.bands, 1):
+            own = {
+                "attend": matrix(3 * self.attended, n),
+                "gather": matrix(n, self.attended, small),
+                "lag": -slopes[:, None] * np.arange(band + 1),
+                "widen": matrix(2 * wide, n),
+                "narrow": matrix(n, wide, small),
+            }
+            found |= with_number(own, layer)
         return found
 
     # -- the update rule --------------------------------------------------------------------------
@@ -155,11 +168,12 @@ class Transformer(Recurrent):
         """
         out, *stores, count = state
         x, later = drives, []
-        for layer, store in enumerate(stores):
+        for layer, store in enumerate(stores, 1):
+            attention, feeding = kept[2 * layer - 2 : 2 * layer] if kept else (None, None)
             mixed, store = self._attention(q, layer, _normed(x), store, count)
-            x = x + (mixed * kept[2 * layer] if kept else mixed)
+            x = x + dropped(mixed, attention)
             added = _fed_forward(q[f"widen_{layer}"], q[f"narrow_{layer}"], _normed(x))
-            x = x + (added * kept[2 * layer + 1] if kept else added)
+            x = x + dropped(added, feeding)
             later.append(store)
         passed = torch.arange(drives.shape[-2] + 1, dtype=count.dtype, device=count.device).unsqueeze(-1)
         counts = (count.detach().unsqueeze(-2) + passed).clamp_max(self.context - 1)
@@ -180,8 +194,8 @@ class Transformer(Recurrent):
         -------
         (..., trial, time, hidden) and (..., trial, time + 1, 2 w heads d).
         """
-        band, n, time = self.bands[layer], self.attended, x.shape[-2]
-        query, new = _product(q[f"attend_{layer}"], x).split((n, 2 * n), -1)
+        band, n, time = self.bands[layer - 1], self.attended, x.shape[-2]
+        query, new = affine(q[f"attend_{layer}"], None, x).split((n, 2 * n), -1)
         known = torch.cat([store.unflatten(-1, (band, 2 * n)), new], -2)
         block = max(1, min(time, max(band, _BLOCK)))
         short = max(1, math.ceil(time / block)) * block - time  # bins that fill up the last block
@@ -195,7 +209,7 @@ class Transformer(Recurrent):
         weights = scores.masked_fill(absent, -torch.inf).softmax(-1)
         gathered = (weights @ values.mT).movedim(-4, -2).flatten(-2).flatten(-3, -2)[..., :time, :]
         stores = known.flatten(-2).unfold(-1, 2 * band * n, 2 * n)
-        return _product(q[f"gather_{layer}"], gathered), stores
+        return affine(q[f"gather_{layer}"], None, gathered), stores
 
     def _windows(self, x: torch.Tensor, size: int, step: int) -> torch.Tensor:
         """Return stretches of `size` bins that begin every `step` bins, for each head.
@@ -214,13 +228,13 @@ class Transformer(Recurrent):
         return matrices + 2 * self.attended * (self.context - 1 + self.layers)
 
     def work(self, size: Size) -> Work:
-        """Return the arithmetic of all epochs; a layer that passes over all bins of a batch is one step."""
+        """Return the arithmetic of all epochs; "pass": layers that pass over all bins of a batch at once."""
         epochs = size.members * self.epochs
         passed = epochs * size.passed
         pairs = self.heads * (self.context - 1 + self.layers)
         return {
             "fit": float(size.members),
-            "step": float(epochs * math.ceil(size.train / self.batch) * self.layers),
+            "pass": float(epochs * math.ceil(size.train / self.batch) * self.layers),
             "unit": float(passed * (self.layers * self.hidden + pairs)),
             "product": float(passed * (self.products + 2 * self.hidden * size.features)),
         }
@@ -231,17 +245,10 @@ def _normed(x: torch.Tensor) -> torch.Tensor:
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + _EPSILON)
 
 
-def _product(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return W x (..., to) of x (..., from); W (to, from), or of all members with their axis first."""
-    if weight.ndim == 2:
-        return x @ weight.mT
-    return (x.flatten(1, -2) @ weight.mT).reshape(*x.shape[:-1], weight.shape[-2])
-
-
 def _fed_forward(widen: torch.Tensor, narrow: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Return W_2 (silu(W_g x) * (W_1 x)), (..., hidden); `widen` holds the rows of W_g, then of W_1."""
-    gate, value = _product(widen, x).chunk(2, -1)
-    return _product(narrow, torch.nn.functional.silu(gate) * value)
+    gate, value = affine(widen, None, x).chunk(2, -1)
+    return affine(narrow, None, torch.nn.functional.silu(gate) * value)
 
 
 def _by_lag(bias: torch.Tensor, block: int, n_axes: int) -> torch.Tensor:

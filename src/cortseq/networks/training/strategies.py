@@ -7,7 +7,7 @@
                  arXiv:1511.05101).
     generalised  signals: after y_t is scored, the state is pulled by a fraction `alpha` towards one that
                  reads out as y_t, h <- h + alpha C^+ (y_t - C h - d), and the forced read-out is the next
-                 input. Hess et al. 2023 arXiv:2306.04406.
+                 input. Of several layers only the top one is pulled. Hess et al. 2023 arXiv:2306.04406.
     sparse       the same with alpha = 1 every `every` bins and 0 between. Mikhaeil et al. 2022
                  arXiv:2110.07238.
 

@@ -9,10 +9,10 @@ An engine knows the trials of one role and gives, for one batch of them,
     finish(d_start)     the gradients into p[name].grad
 
 Full, truncated and checkpointed backpropagation are written once on top of that
-(`cortseq.networks.training.bptt`). `Generic` differentiates any family's `step`; `Compiled` runs hand-written
-kernels on a CPU where a family has them; `Graphed` batches all members on a GPU and replays the whole step as
-one graph; `Fused`, where it is asked for, has the loop over time of that graph in one kernel. They agree to
-rounding (tests/networks/test_engines.py, test_fused.py).
+(`cortseq.networks.training.bptt`). `Generic` differentiates any family's `step`, or `through_time` where it
+has one; `Compiled` runs hand-written kernels on a CPU where a family has them; `Graphed` batches all members
+on a GPU and replays the whole step as one graph; `Fused`, where it is asked for, has the loop over time of
+that graph in one kernel. They agree to rounding (tests/networks/test_engines.py, test_fused.py).
 """
 
 from __future__ import annotations

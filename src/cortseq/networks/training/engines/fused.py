@@ -41,7 +41,7 @@ def obstacle(network: Network, training: Training, strategy: Any, device: str) -
     """Return what no fused kernel does of these settings, in words; None: there is one for all of them."""
     cell = network.cell
     if cell.fusion is None:
-        return f"{len(cell.places) + 1} layers of {cell.family}" if cell.places else f"family {cell.family}"
+        return f"family {cell.family}" + (f" of {cell.depth} layers" if cell.depth > 1 else "")
     most = MOST[cell.fusion.gates]
     if torch.device(device).type == "cuda":
         found = torch.cuda.get_device_properties(device)

@@ -1,4 +1,4 @@
-"""Automatic differentiation through a family's `step`: every family, device, strategy, one or all members."""
+"""Automatic differentiation of every family, on every device, with every strategy, of one or all members."""
 
 from __future__ import annotations
 

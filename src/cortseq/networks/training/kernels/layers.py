@@ -13,7 +13,7 @@ import numpy as np
 
 from cortseq.compiled import matrix
 from cortseq.networks.cell import Cell
-from cortseq.networks.layers import layer
+from cortseq.networks.layers import end, layer
 from cortseq.networks.training.kernels.rate import Buffer
 
 # (layer, units (time, trial, hidden), name of a buffer or None) -> the units with dropout between this layer
@@ -25,13 +25,13 @@ class Layers:
     """The kernels of one member's layers, and the weights between them; `q` as `derive` gives it, numpy."""
 
     def __init__(self, cell: Cell, q: dict[str, np.ndarray]):
-        own = [layer(q, number) for number in range(1, len(cell.places) + 2)]
+        own = [layer(q, number) for number in range(1, cell.depth + 1)]
         self.kernels: list[Any] = [cell.kernel(one) for one in own]
         self.width = len(q["bias"])  # of a drive
         self.biases = [one["bias"] for one in own[1:]]
         self.up = [matrix.packed(one["below"].T) for one in own[1:]]
         self.down = [matrix.packed(one["below"]) for one in own[1:]]
-        self.ends = ["", *(f"_{number}" for number in range(2, len(own) + 1))]
+        self.ends = [end(number) for number in range(1, cell.depth + 1)]
 
     @property
     def names(self) -> list[str]:
