@@ -9,6 +9,7 @@ from untrained import untrained
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.networks.blocks import Blocks
+from cortseq.networks.layers import numbered
 from cortseq.networks.network import repeated
 from cortseq.sources.synthetic import SOURCE
 
@@ -95,7 +96,7 @@ def test_every_number_of_the_state_decays_whatever_was_learned(family, spread, c
         return torch.zeros_like(w)
 
     for number in range(1, cell.layers + 1):
-        cell.block(cell._block(q, number), seen, carried)
+        cell.block(numbered(q, number), seen, carried)
     assert len(factors) == cell.layers and all((a.abs() < 1).all() for a in factors)
 
 

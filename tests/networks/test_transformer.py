@@ -206,7 +206,7 @@ def test_heads_are_independent():
     q["narrow_1"] = torch.zeros_like(q["narrow_1"])
     drives, state = driven(cell, q, 15)
     x = drives / (drives.square().mean(-1, keepdim=True) + 1e-6).sqrt()
-    both = cell._attention(q, 0, x, state[1], state[2])[0]
+    both = cell._attention(q, 1, x, state[1], state[2])[0]
     one, total = models.find("transformer")(hidden=4, context=6, layers=1, heads=1), torch.zeros_like(both)
     for head in range(2):
         rows = torch.cat([torch.arange(2) + 2 * head + 4 * part for part in range(3)])
@@ -228,7 +228,7 @@ def _head(cell, q, x, store, count):
         def attended(self):
             return 2
 
-    return Narrow(**cell.model_dump())._attention(q, 0, x, store, count)[0]
+    return Narrow(**cell.model_dump())._attention(q, 1, x, store, count)[0]
 
 
 # -- what it learns -----------------------------------------------------------------------------------

@@ -26,10 +26,10 @@ def with_number(own: dict[str, Array], number: int) -> dict[str, Array]:
 
 
 def layer(q: dict[str, Array], number: int) -> dict[str, Array]:
-    """Return the parameters of layer `number` by a single layer's names, which are plain in layer 1."""
+    """Return the parameters of layer `number` by a single layer's names, plain in layer 1; any shape."""
     return q if number == 1 else numbered(q, number)
 
 
 def named(own: dict[str, Array], number: int) -> dict[str, Array]:
-    """Return the parameters of layer `number` by their names in the whole cell, plain in layer 1."""
+    """Return a layer's parameters by their names in the whole cell, plain in layer 1; any shape."""
     return own if number == 1 else with_number(own, number)
