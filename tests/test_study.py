@@ -22,7 +22,7 @@ FILE = {"source": "npz", "path": "x.npz", "counts": "c", "native_bin_ms": 10}
 def test_smallest_study_has_the_standard_models():
     small = study.validate({"datasets": {"mine": {"source": "nwb", "path": "session.nwb"}}})
     families = {v.model.family for v in small.variants("counts").values()}
-    assert {"null", "psth", "markov", "rate", "lstm", "esn", "dale", "stp"} <= families
+    assert {"null", "psth", "markov", "lds", "rate", "lstm", "lru", "esn", "dale", "stp"} <= families
 
 
 def test_lists_are_sweeps_with_names():

@@ -150,6 +150,10 @@ def test_long_memory_needs_networks_trained_on_windows(table):
     assert "Further back than 10 is not shown" in line.claim
     assert line.answer == YES and "further back than 2 bins" in line.claim and line.value == 0.05
     assert "further back than 10" in _memory(table, (2, pair()), (10, pair(0.03))).claim
+    # how much is enough: the shortest window from which on every loss is shown to be below the margin
+    some = {5: pair(), 10: ALIKE, 20: NOTHING, 30: ALIKE, 40: ALIKE}
+    assert "From the last 30 it learns" in _memory(table, *some.items()).claim
+    assert "From the last" not in _memory(table, (5, pair()), (10, NOTHING)).claim
     # the order is fixed: what is shown beyond a window at which nothing is shown counts for nothing
     line = _memory(table, (2, NOTHING), (10, pair()))
     assert line.answer == UNDECIDED and line.value == 0.02 and line.settle

@@ -5,7 +5,7 @@ not in its place. With E the expected counts and y the recorded ones, of unit n 
 
     population    over bins, of the sums over units: does the model know when the population is active?
     spatial       over units in one bin, mean over bins with a spike: does it know which units are?
-    unit          over bins, mean over units with a spike
+    unit          over bins, mean over units with a spike and a changing expectation
     unit_weighted the same, each unit weighted by its spikes
     unit_expected what `unit` would be if E were the true rates of Poisson counts, sqrt(V / (V + mean E)) with
                   V the variance of E over bins: a model that expects more of itself is too sure

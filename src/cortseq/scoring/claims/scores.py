@@ -160,6 +160,8 @@ def memory(found: Evidence, row: dict[str, Any]) -> Claim:
             said += f" {row['variant']} itself {seen}."
         if len(beyond := mine.loc[mine["memory"] > k, "memory"]):
             said += f" Further back than {beyond.min()} is not shown."
+        if enough := _enough(mine.to_dict("records"), found.margin):
+            said += f" From the last {enough} it learns to predict as well, or nearly."
     elif _few(last):
         answer, said = UNDECIDED, _TOO_FEW
     elif last["high"] < found.margin:
@@ -181,6 +183,16 @@ def _windows_to_add(row: dict[str, Any]) -> str:
         return "`models: {rate: {family: rate}, rate_recent: {family: rate, memory: [2, 10]}}`"
     entry = f"{{{row['model']}_recent: {{family: {row['family']}, memory: [2, 10]}}}}"
     return f"`models: {entry}` with the other settings of {row['model']}"
+
+
+def _enough(rows: list[dict[str, Any]], margin: float) -> int:
+    """Return the shortest window from which on every window is shown to lose less than the margin; 0: none."""
+    enough = 0
+    for row in reversed(rows):
+        if _few(row) or not row["high"] < margin:
+            break
+        enough = row["memory"]
+    return enough
 
 
 def _in_order(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:
