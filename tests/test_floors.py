@@ -25,6 +25,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"running", "differing", "comparing"},
+    {"watching"},
     {"study"},
     {"sessions"},
     {"report", "inspecting", "checking", "plans", "stages"},

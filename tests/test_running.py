@@ -147,13 +147,31 @@ def test_a_lock_is_explained(demo, monkeypatch, capsys):
     assert "-- --unlock" in capsys.readouterr().err
 
 
+def test_a_run_that_fails_before_any_job_ends_with_what_was_said(demo, monkeypatch, capsys):
+    says = "import sys; print('Building'); sys.stderr.write('no such rule\\n'); exit(3)"
+    monkeypatch.setattr(running, "command", lambda *_, **__: [sys.executable, "-c", says])
+    assert running.run(demo, planned(demo), cores=1) == 3
+    said = capsys.readouterr().err
+    assert "no such rule" in said and "results/demo/logs/snakemake.log" in said
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_line(demo, capsys):
+    Path("results").write_text("a file where a folder should be")
+    assert cli.main(["run", "demo.yaml", "--cores", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "results/demo/logs/snakemake.log" in said and "cannot be written" in said
+
+
 def test_ctrl_c_waits_until_the_run_has_cleaned_up(tmp_path):
     """The signal goes to all of the terminal's processes: the child takes a second over its last words."""
     child = "import time\ntry:\n time.sleep(60)\nexcept KeyboardInterrupt:\n time.sleep(1); open('done', 'w'); exit(3)"
     parent = (
         "import subprocess, sys\nfrom cortseq import running\n"
-        f"process = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
-        "print('begun', flush=True)\nsys.exit(running._ended(process))"
+        "with running._patient():\n"
+        f" process = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        " print('begun', flush=True)\n"
+        " while not running._ended(process, 0.1): pass\n"
+        "sys.exit(process.returncode)"
     )
     ran = subprocess.Popen(
         [sys.executable, "-c", parent], cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True

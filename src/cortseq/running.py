@@ -7,17 +7,23 @@ clone beside it. Results, logs and fetched files go to the current folder.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from cortseq import watching
 from cortseq.errors import CortseqError
 from cortseq.stages import Plan
+
+SAID = "logs/snakemake.log"  # below the study's results
+_SHOWN = 20  # lines of it, where nothing else says why a run failed
 
 DEMO = """\
 # Written by `cortseq demo`: a small study of made-up cells whose true likelihood is known.
@@ -117,22 +123,63 @@ def _targets(config: Path, plan: Plan, until: str) -> list[str]:
 def run(config: Path, plan: Plan, **how: Any) -> int:
     """Run a study and return Snakemake's exit status; arguments as of `command`.
 
-    A failed run ends with what failed, where its log is, and what to do.
+    How far it is, is shown while it runs; what Snakemake says goes to `SAID` below the study's results. A
+    failed run ends with what failed, where its log is, and what to do. A dry run, and what is handed on to
+    Snakemake, are answered by Snakemake itself.
+
+    Raises
+    ------
+    CortseqError : the results cannot be written here, or as of `command`.
     """
-    begin = time.time()
-    words = command(config, plan, **how)
-    process = subprocess.Popen(words, env=os.environ | {"PYTHONUNBUFFERED": "1"})
-    status = _ended(process)
+    begin, words, out = time.time(), command(config, plan, **how), Path(plan.out)
+    if how.get("dry_run") or how.get("more"):
+        with _patient():
+            return subprocess.Popen(words).wait()
+    with _patient(), _written(out / SAID) as said:
+        process = subprocess.Popen(
+            words, stdout=said, stderr=said, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+        )
+        if not how.get("quiet"):
+            ended = functools.partial(_ended, process)
+            watching.follow(watching.Watch(out, begin), ended, plan.study.study)
+        status = process.wait()
     if status:
-        print("\n".join(["", *reasons(Path(plan.out), begin), *_lock(config)]), file=sys.stderr)
+        found = reasons(out, begin) or _end(out / SAID)
+        print("\n".join([*found, *_lock(config)]), file=sys.stderr)
     return status
 
 
-def _ended(process: subprocess.Popen[bytes]) -> int:
-    """Return the exit status; Ctrl-C reaches the process too, which cleans up before it ends."""
-    while True:
-        with contextlib.suppress(KeyboardInterrupt):
-            return process.wait()
+@contextlib.contextmanager
+def _patient() -> Iterator[None]:
+    """Leave Ctrl-C to the process that runs: it is told, too, and cleans up before it ends."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _written(file: Path) -> IO[bytes]:
+    """Return a file that is open to be written."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("wb")
+    except OSError as error:
+        fix = "run in a folder that can be written to"
+        raise CortseqError(f"cannot be written: {error.strerror}", file=file, fix=fix) from None
+
+
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a process; return whether it has ended."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode is not None
+
+
+def _end(file: Path) -> list[str]:
+    """Return the last lines of what Snakemake said, and where all of it is."""
+    lines = [line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return [*lines[-_SHOWN:], f"(all that was said: {file})"]
 
 
 def reasons(out: Path, begin: float) -> list[str]:

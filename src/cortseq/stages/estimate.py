@@ -129,6 +129,29 @@ def of_study(
     }
 
 
+def agenda(
+    study: Study, sizes: Mapping[str, Size], left: Collection[str], made: Collection[str]
+) -> list[dict[str, Any]]:
+    """Return the jobs of a run that begins, as plain values for those who watch it; see `of_study`.
+
+    Each has `kind`, `name`, `given`, `made` and `priority` of a `Job`, in `start` the seconds before its
+    first step, and in `parts` the name, the word and the seconds of each step.
+    """
+    return [
+        {
+            **{key: getattr(job, key) for key in ("kind", "name", "given", "made", "priority")},
+            "start": _seconds({job.start: {"step": 1.0}}),
+            "parts": [{"name": p.name, "word": p.word, "seconds": _seconds(p.cost)} for p in job.parts],
+        }
+        for job in _left(of_plan(of_sizes(study, sizes)), left, made)
+    ]
+
+
+def _seconds(cost: Cost) -> float:
+    """Return the seconds of a cost on this machine."""
+    return sum(s * costs.correction(kind) for kind, s in costs.of_step(cost).items())
+
+
 def _left(planned: list[Job], left: Collection[str] | None, made: Collection[str]) -> list[Job]:
     """Return the jobs that make one of the files `left`, without their steps that are made."""
     if left is None:

@@ -186,7 +186,7 @@ def _windows_to_add(row: dict[str, Any]) -> str:
 
 
 def _enough(rows: list[dict[str, Any]], margin: float) -> int:
-    """Return the shortest window from which on every window is shown to lose less than the margin; 0: none."""
+    """Return the shortest window from which on all are shown to lose less than the margin; 0: none."""
     enough = 0
     for row in reversed(rows):
         if _few(row) or not row["high"] < margin:
