@@ -40,7 +40,7 @@ FLOORS = [
     {"theory", "processes"},
     {
         "store", "recording", "data", "scaling", "flow", "traced", "matrices", "timing", "checks", "binning",
-        "numbers", "plugins", "products", "entries", "yamlfile", "download", "jobs", "steps", "remembering",
+        "numbers", "plugins", "references", "products", "entries", "yamlfile", "download", "jobs", "steps", "remembering",
         "cortseq",
     },
     {"observations"},

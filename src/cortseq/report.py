@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cortseq import checks, numbers, signs, verdicts
+from cortseq import checks, numbers, references, signs, verdicts
 from cortseq import recording as rec
 from cortseq._lazy import pd, xr
 from cortseq.metrics import METRICS
@@ -71,7 +73,7 @@ def _range(lengths: np.ndarray) -> str:
 
 
 def render(
-    template: str,
+    template: Path,
     study: dict[str, Any],
     comparison: pd.DataFrame,
     timing: pd.DataFrame,
@@ -86,12 +88,13 @@ def render(
     claims: pd.DataFrame | None = None,
     pooled: pd.DataFrame | None = None,
     explained: dict[str, str] | None = None,
+    made: dict[str, str] | None = None,
 ) -> str:
     """Return the report as one page of HTML.
 
     Parameters
     ----------
-    template : of the page, Jinja.
+    template : file of the page, Jinja; what it includes lies beside it.
     study : as plain JSON.
     comparison, timing : tables of the study.
     audits, recordings : by name of the recording.
@@ -104,12 +107,11 @@ def render(
     claims : claims.csv.
     pooled : sessions.csv.
     explained : by recording what inputs and the past explain, for the first lines of the page.
+    made : `commit` of the code, `yaml` of the study, `machine`.
     """
-    summary = words.summary(comparison)
-    summary += [f"{name}: {said}" for name, said in (explained or {}).items() if said]
-    summary += [f"{name}: caution: {said}." for name in recordings for said in _cautions(recordings[name])]
+    summary = [*words.summary(comparison), *_beside(explained or {}, recordings)]
     comparison, _ = failures.split(comparison)
-    drawn = [f | {"svg": inline(f["svg"], f["name"])} for f in figures]
+    drawn = [f | {"svg": inline(f["svg"], f["name"], f["title"])} for f in figures]
     datasets = [
         {
             "name": name,
@@ -119,19 +121,43 @@ def render(
             "claims": _lines(claims, name),
             "audits": audits[name]["audits"],
             "tally": _tally(audits[name]["audits"]),
-            "figures": [f for f in drawn if f["dataset"] == name],
+            **_placed([f for f in drawn if f["dataset"] == name]),
             "dynamics": _dissections((dynamics or {}).get(str(name), {}), rows),
             "cosmoothing": (cosmoothing or {}).get(str(name), pd.DataFrame()).to_dict("records"),
             "timing": timing[timing["dataset"] == name].to_dict("records"),
         }
         for name, rows in comparison.groupby("dataset", sort=False)
     ]
-    page, overall = _environment().from_string(template), [f for f in drawn if not f["dataset"]]
     given: dict[str, Any] = {"study": study, "summary": summary, "failed": failed, "versions": versions}
-    given |= {"short_p": printed.short_p, "p_text": words.p_text}
+    given |= {"overall": [f for f in drawn if not f["dataset"]], "made": _UNMADE | (made or {})}
+    asked = {"score", *(["folds"] if study["folds"] > 1 else []), *(["dynamics"] if dynamics else [])}
+    given["references"] = references.used(asked | set(comparison["family"]))
     several = pooled is not None and len(pooled)
     given["pooled"] = printed.pooled_columns(pooled).to_dict("records") if several else []
-    return str(page.render(given, datasets=datasets, overall=overall))
+    return str(_page(template).render(given, datasets=datasets))
+
+
+def _beside(explained: dict[str, str], recordings: dict[str, dict[str, Any]]) -> list[str]:
+    """Return what stands beside the answers: what inputs explain, and what may overturn an answer."""
+    said = [f"{name}: {line}" for name, line in explained.items() if line]
+    return said + [f"{name}: caution: {line}." for name in recordings for line in _cautions(recordings[name])]
+
+
+def machine() -> str:
+    """Return the system, the kind of processor and the version of Python, for the last lines of the page."""
+    return f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+
+
+_UNMADE = {"commit": "", "yaml": "", "machine": ""}
+_APART = {"answer": "answer", "recording": "recorded"}  # figures with a place of their own on the page
+
+
+def _placed(drawn: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the figures of one recording: those with a place of their own, and the others."""
+    found: dict[str, Any] = {place: None for place in _APART.values()}
+    stem = {f["name"]: f["name"].removesuffix(f"_{f['dataset']}") for f in drawn}
+    found |= {_APART[stem[f["name"]]]: f for f in drawn if stem[f["name"]] in _APART}
+    return found | {"figures": [f for f in drawn if stem[f["name"]] not in _APART]}
 
 
 _UNRECORDED = ("lost units", "silent ends")  # warnings of what was probably not recorded, and is scored
@@ -218,7 +244,7 @@ def _dissections(tables: dict[str, pd.DataFrame], rows: pd.DataFrame) -> dict[st
     return {name: table.to_dict("records") for name, table in judged.items()}
 
 
-def theory(template: str, study: str, sections: list[dict[str, Any]]) -> str:
+def theory(template: Path, study: str, sections: list[dict[str, Any]]) -> str:
     """Return the page of phenomena.
 
     Parameters
@@ -226,36 +252,36 @@ def theory(template: str, study: str, sections: list[dict[str, Any]]) -> str:
     sections : dicts with name, claim, checks (a table, see `checks.table`) and svg text.
     """
     every = pd.concat([section["checks"] for section in sections])
-    return (
-        _environment()
-        .from_string(template)
-        .render(
-            study=study,
-            tally=checks.tally(every),
-            sections=[
-                s | {"rows": s["checks"].to_dict("records"), "svg": inline(s["svg"], s["name"])}
-                for s in sections
-            ],
-        )
-    )
+    drawn = [
+        s | {"rows": s["checks"].to_dict("records"), "svg": inline(s["svg"], s["name"], s["claim"])}
+        for s in sections
+    ]
+    return str(_page(template).render(study=study, tally=checks.tally(every), sections=drawn))
 
 
-def _environment() -> Any:
-    from jinja2 import Environment, StrictUndefined
+def _page(template: Path) -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["num"] = numbers.written
     environment.globals |= {"decimals": numbers.decimals, "interval": numbers.interval}
+    environment.globals |= {"short_p": printed.short_p, "p_text": words.p_text}
     environment.filters["sentence"] = _in_code
     environment.filters["breakable"] = _breakable
-    return environment
+    return environment.get_template(template.name)
 
 
-def inline(svg: str, name: str) -> str:
-    """Return an SVG fit for a page with others: no prologue, unique ids, width left to the page."""
-    svg = svg[svg.index("<svg") :]
+def inline(svg: str, name: str, title: str) -> str:
+    """Return an SVG fit for a page with others: no prologue, unique ids, a title, width left to the page."""
+    from markupsafe import escape
+
+    svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
     seen: Counter[str] = Counter()
 
     def unique(match: re.Match) -> str:
@@ -270,7 +296,7 @@ def inline(svg: str, name: str) -> str:
     return re.sub(
         r'(<svg[^>]*?) height="[^"]+"',
         r"\1",
-        re.sub(r'(<svg[^>]*?) width="([^"]+)"', r'\1 style="max-width:\2"', svg, count=1),
+        re.sub(r'(<svg[^>]*?) width="([^"]+)"', r'\1 style="--width:\2"', svg, count=1),
         count=1,
     )
 

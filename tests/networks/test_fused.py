@@ -248,7 +248,7 @@ def chosen(recording, device="cpu", family="rate", strategy=None, **more):
     [
         ({"family": "gru"}, "family gru", "compiled"),
         ({"family": "lstm", "layers": 2}, "family lstm of 2 layers", "compiled"),
-        ({"family": "lru", "layers": 1}, "family lru", "generic"),
+        ({"family": "lru", "layers": 1, "hidden": 6}, "family lru", "generic"),
         ({"hidden": 129}, r"hidden 129 \(rate: at most 128\)", "compiled"),
         ({"hidden": 65, "family": "lstm"}, r"hidden 65 \(lstm: at most 64\)", "compiled"),
         ({"truncate": 4}, "truncate 4", "compiled"),

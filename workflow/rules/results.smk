@@ -69,6 +69,11 @@ rule claims:
         "../scripts/claims.py"
 
 
+def page(*names):
+    """Files of a page: the template, then what it includes."""
+    return [Path(workflow.current_basedir).parent / "report" / name for name in names]
+
+
 def printed():
     """Figures in the order of the report, with their words and their file."""
     entries = []
@@ -140,7 +145,7 @@ rule report:
         ceilings=PLAN.every("ceilings"),
         quality=PLAN.every("quality"),
         figures=[f"{OUT}/figures/{entry['name']}.svg" for entry in printed()],
-        template=Path(workflow.current_basedir).parent / "report" / "report.html.jinja",
+        template=page("report.html.jinja", "report.css", "report.js"),
     output:
         page=OUT + "/report.html",
         failures=path("failures"),
@@ -171,6 +176,15 @@ rule report:
                 "calibrate",
             )
         },
+        about={
+            name: {
+                word: getattr(source, word)
+                for word in ("what", "cite", "licence")
+                if getattr(source, word)
+            }
+            for name, source in STUDY.datasets.items()
+        },
+        made={"yaml": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)},
         code=code("report"),
     script:
         "../scripts/report.py"
@@ -198,7 +212,7 @@ rule theory_report:
     input:
         products=[path("theory", phenomenon=name) for name in STUDY.theory],
         figures=[f"{OUT}/figures/theory_{name}.svg" for name in STUDY.theory],
-        template=Path(workflow.current_basedir).parent / "report" / "theory.html.jinja",
+        template=page("theory.html.jinja", "report.css"),
     output:
         page=OUT + "/theory.html",
         checks=OUT + "/theory.csv",

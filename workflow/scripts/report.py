@@ -22,7 +22,7 @@ with job(snakemake):
     for dataset, *paths in zip(params.datasets, files.trials, files.splits, files.audits):
         trials, manifest, audit = paths
         split = store.read_json(manifest)
-        recordings[dataset] = report.facts(store.read(trials), split)
+        recordings[dataset] = params.about[dataset] | report.facts(store.read(trials), split)
         audits[dataset] = store.read_json(audit)
         each = {variant: next(tables) for variant, _ in params.dissected[dataset]}
         known = {name: store.read_table(file) for name, file in each.items() if not store.failure(file)}
@@ -37,17 +37,18 @@ with job(snakemake):
         told = rows, observation, scales, fits, network, bool(split["continuous"])
         remarks[dataset] = [*together.sentences(pooled, dataset), *report.remarks(*told)]
         explained[dataset] = corners.sentence(four[four["dataset"] == dataset])
+    card = next(store.read_json(file) for file in files.cards if not store.failure(file))
     drawn = [(f, svg) for f, svg in zip(params.figures, files.figures) if not store.failure(svg)]
     smoothed = [(d, f) for d, f in zip(params.smoothed, files.cosmoothing) if not store.failure(f)]
     page = report.render(
-        Path(files.template).read_text(),
+        Path(files.template[0]),
         params.study,
         comparison,
         store.read_table(files.timing),
         audits,
         recordings,
         [figure | {"svg": Path(svg).read_text()} for figure, svg in drawn],
-        next(store.read_json(card)["versions"] for card in files.cards if not store.failure(card)),
+        card["versions"],
         {dataset: store.read_table(file) for dataset, file in smoothed},
         dynamics,
         failures.sentences(failed),
@@ -55,6 +56,7 @@ with job(snakemake):
         store.read_table(files.claims[0]),
         store.read_table(files.sessions),
         explained,
+        params.made | {"commit": card.get("commit") or "", "machine": report.machine()},
     )
     store.write_text(page, snakemake.output.page)
     store.write_table(failed, snakemake.output.failures)

@@ -20,7 +20,7 @@ with job(snakemake):
             }
         )
     store.write_text(
-        report.theory(Path(snakemake.input.template).read_text(), params.study, sections),
+        report.theory(Path(snakemake.input.template[0]), params.study, sections),
         snakemake.output.page,
     )
     tables = [section["checks"].assign(phenomenon=section["name"]) for section in sections]

@@ -44,7 +44,8 @@ CYCLE = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK, GREY)
 
 _RC: dict[Any, Any] = {
     "font.size": 8,
-    "font.family": "DejaVu Sans",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Geneva", "Arial"],  # as wide as each other, nearly
     "axes.titlesize": 8.5,
     "axes.labelsize": 8,
     "axes.spines.top": False,
@@ -57,7 +58,7 @@ _RC: dict[Any, Any] = {
     "lines.linewidth": 1.2,
     "figure.constrained_layout.use": True,
     "svg.hashsalt": "cortseq",
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # text that can be selected and searched
     "pdf.fonttype": 42,
 }
 
