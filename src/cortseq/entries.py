@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ def expand(content: dict[str, Any], folder: Path | None, file: Any = None) -> di
     return {**content, "datasets": found}
 
 
-def fault(error: ValidationError, where: str = "", drop: int = 0, file: Any = None) -> CortseqError:
+def fault(
+    error: ValidationError, where: str = "", drop: int = 0, file: Any = None, known: Collection[str] = ()
+) -> CortseqError:
     """Return all faults of a validation, one line each: the key's path, what is wrong, the value.
 
     Parameters
@@ -64,6 +67,7 @@ def fault(error: ValidationError, where: str = "", drop: int = 0, file: Any = No
     where : path of keys that leads to what was validated.
     drop : parts of pydantic's path that are no keys.
     file : the study file.
+    known : keys that there are, of which one that is nearly right is proposed.
     """
     lines = []
     for found in error.errors():
@@ -71,7 +75,8 @@ def fault(error: ValidationError, where: str = "", drop: int = 0, file: Any = No
         key = ".".join(filter(None, [where, path]))
         message = found["msg"].removeprefix("Value error, ")
         if found["type"] == "extra_forbidden":
-            message = "unknown key"
+            near = difflib.get_close_matches(path, known, 1)
+            message = "unknown key" + (f": did you mean {near[0]}?" if near else "")
         value = found.get("input")
         shown = "" if isinstance(value, dict) or found["type"] == "missing" else f" (got {value!r})"
         lines.append(f"{f'{file}: ' if file else ''}{key or 'study'}: {message}{shown}")

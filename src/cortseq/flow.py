@@ -44,6 +44,10 @@ class Flow:
     push: Push | None = None
     many: Step | None = None
 
+    def __repr__(self) -> str:
+        """Return which map it is, and its size."""
+        return f"Flow of the {self.map} loop, {self.dim} numbers in a state"
+
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
         """Take one step: (dim,) -> (dim,)."""
         return self.function(state)

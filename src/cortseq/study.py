@@ -66,7 +66,8 @@ def _typed(entry: Any, kind: Any, where: str, file: Any = None) -> Any:
     try:
         return kind.find(name).model_validate(entry) if known else _one_of(kind).validate_python(entry)
     except ValidationError as error:
-        raise entries.fault(error, where, drop=0 if known else 1, file=file) from None
+        keys = tuple(kind.find(name).model_fields) if known else ()
+        raise entries.fault(error, where, drop=0 if known else 1, file=file, known=keys) from None
 
 
 _KEYS = {sources: "source", models: "family"}  # what names the class of an entry
@@ -282,7 +283,7 @@ def validate(content: Any, file: Any = None, folder: Path | None = None) -> Stud
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        faults.append(str(entries.fault(error, file=file)))
+        faults.append(str(entries.fault(error, file=file, known=tuple(Study.model_fields))))
     entered = content.get("models")
     for name, entry in (entered if isinstance(entered, dict) else {}).items():
         try:

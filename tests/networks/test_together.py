@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from families import small, trained
-from pydantic import ValidationError
 
 import cortseq
 from cortseq import models
@@ -205,9 +204,9 @@ def test_what_cannot_share_a_cell(two, symbols, signal):
         together(two, models.Esn(hidden=20))
     with pytest.raises(CortseqError, match="never trained"):
         together(two, models.Rate(hidden=4, cell="frozen"))
-    with pytest.raises(ValidationError, match="across or after, not both"):
+    with pytest.raises(CortseqError, match="across or after, not both"):
         models.Rate(across="x", after="previous")
-    with pytest.raises(ValidationError, match="never trained"):
+    with pytest.raises(CortseqError, match="never trained"):
         models.Esn(across="x")
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import xarray as xr
-from pydantic import ValidationError
 
 from cortseq import models, study
 from cortseq.errors import CortseqError
@@ -111,7 +110,7 @@ def test_another_track_is_refused(symbols, first):
 
 
 def test_an_esn_hands_nothing_on():
-    with pytest.raises(ValidationError, match="never trained"):
+    with pytest.raises(CortseqError, match="never trained"):
         models.Esn(after="previous")
 
 

@@ -21,6 +21,7 @@ from cortseq import store
 from cortseq._lazy import pd, xr
 from cortseq.data import Data, Params, Trials, check_card
 from cortseq.errors import CortseqError
+from cortseq.models import shown
 from cortseq.models.horizons import begun, jackknifed
 from cortseq.models.learning import CURVES, Learned, Run
 from cortseq.models.predictive import Predictive, around_expected
@@ -54,8 +55,12 @@ class Specification(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield the settings that are not the defaults."""
+        return shown.settings(self)
 
-class Model(Specification):
+
+class Model(Specification, metaclass=shown.Named):
     """Abstract: a specification with pure methods. Subclasses are final and named by `family`.
 
     The methods have the names of those of `Fit`, and take the parameters and plain arrays (`Data`) in place
@@ -233,7 +238,7 @@ class Model(Specification):
         return self.fit(both, range(n), range(n, both.sizes["trial"]), **how)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fit:
     """A Model and what it learned."""
 
@@ -241,6 +246,13 @@ class Fit:
     params: Params
     card: dict[str, Any]
     curves: pd.DataFrame
+
+    def __repr__(self) -> str:
+        """Return what it is in a line."""
+        return shown.line(self)
+
+    def _repr_html_(self) -> str:
+        return shown.html(self)
 
     def digest(self) -> str:
         """sha256 of the parameters of all members."""
