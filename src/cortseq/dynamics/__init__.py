@@ -19,6 +19,7 @@ from cortseq.dynamics.echo_state import (
     echo_state_of_fit,
     echo_state_test,
 )
+from cortseq.dynamics.enumeration import EveryFixedPoint, every_fixed_point, every_fixed_point_of_fit
 from cortseq.dynamics.fixed_points import FixedPoints, fixed_points
 from cortseq.dynamics.gradients import (
     GradientReach,
@@ -63,6 +64,7 @@ __all__ = [
     "Driven",
     "EchoState",
     "EchoStateBounds",
+    "EveryFixedPoint",
     "FixedPointMatch",
     "FixedPoints",
     "Flow",
@@ -95,6 +97,8 @@ __all__ = [
     "echo_state_test",
     "entropy",
     "euler_limit",
+    "every_fixed_point",
+    "every_fixed_point_of_fit",
     "fixed_points",
     "forget_path_norms",
     "gradient_norms",

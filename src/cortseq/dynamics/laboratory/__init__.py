@@ -18,7 +18,7 @@ import numpy as np
 from cortseq._lazy import xr
 from cortseq.data import evenly
 from cortseq.dynamics import analyse
-from cortseq.dynamics.laboratory import cells, closed_loop, likeness, open_loop, pulses, weights
+from cortseq.dynamics.laboratory import cells, closed_loop, enumerated, likeness, open_loop, pulses, weights
 from cortseq.dynamics.laboratory.closed_loop import SAME_POINT
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.errors import CortseqError
@@ -33,6 +33,7 @@ ANALYSES = (
     closed_loop.expected,
     closed_loop.surprise,
     closed_loop.shared,
+    enumerated.every_point,
     open_loop.conditions,
     open_loop.echo,
     open_loop.conditional,
