@@ -51,6 +51,7 @@ from cortseq.dynamics.spectra import (
     time_constants_and_frequencies,
 )
 from cortseq.dynamics.structure import Structure, structure
+from cortseq.dynamics.topology import Loops, loops
 from cortseq.dynamics.transient import TransientGrowth, transient_growth
 from cortseq.flow import Flow, batched
 from cortseq.matrices import spectral_abscissa, spectral_radius
@@ -72,6 +73,7 @@ __all__ = [
     "LineAttractor",
     "LinearMap",
     "LipschitzBound",
+    "Loops",
     "LyapunovSpectrum",
     "MemoryCapacity",
     "Outliers",
@@ -110,6 +112,7 @@ __all__ = [
     "line_attractor",
     "linear_map",
     "lipschitz_bound",
+    "loops",
     "low_rank_outliers",
     "lyapunov_spectrum",
     "match_fixed_points",

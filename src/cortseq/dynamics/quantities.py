@@ -122,6 +122,8 @@ QUANTITIES = (
         most=1.0,
         share_of="member",
     ),
+    Quantity("loops of the slow points near the data (b1)", "", "closed", "count", "slow_loops"),
+    Quantity("loops of the visited states (b1)", "", "open", "count", "visited_loops"),
     Quantity(
         "spectral radius, nearest point", "", "closed", "size", "nearest_radius", splits=1.0, nearest=True
     ),
