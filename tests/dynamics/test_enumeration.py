@@ -14,6 +14,7 @@ from cortseq.dynamics import enumeration, laboratory, summary
 from cortseq.dynamics.laboratory import enumerated
 from cortseq.errors import CortseqError
 from cortseq.networks import rectified
+from cortseq.textbook.phenomena.chaotic_forcing import lorenz
 
 
 def network(hidden, rank, seed, gain=2.0):
@@ -203,6 +204,28 @@ def test_points_of_a_fit_are_fixed_in_its_own_flow(model, any_recording):
             near = np.linalg.norm(searched.states[:, None, : model.hidden] - points.states, axis=2)
             assert len(searched.states) <= len(points.states)
             assert (near.min(1, initial=np.inf) < 1e-5).all()
+
+
+def test_a_network_that_learned_the_lorenz_system_has_its_three_points():
+    """Two at (+-8.49, +-8.49, 27) and one between the wings, near (0, 0, 0), which no run comes close to."""
+    y = lorenz(60, 100, 0.03, seed=0)
+    noise = np.random.default_rng(0).normal(0, 0.3, y.shape)
+    recording = rec.from_signal(y + noise, bin_width=0.03)
+    quiet = {"input_dropout": 0.0, "hidden_dropout": 0.0}
+    model = models.LowRank(hidden=16, rank=2, nonlinearity="relu", epochs=200, skip=False, **quiet)
+    fit = model.fit(recording, range(40), range(40, 50), members=1, seed=1)
+    every = dynamics.every_fixed_point_of_fit(fit, 0, "closed")
+    assert (every.rank, every.singular, len(every.states)) == (5, 0, 3)
+    expected = fit.expected(every.states)
+    expected = expected[np.argsort(expected[:, 0])]
+    corner = np.sqrt(72)
+    assert np.abs(expected[[0, 2]] - [[-corner, -corner, 27], [corner, corner, 27]]).max() < 2
+    assert np.abs(expected[1, :2]).max() < 2 and expected[1, 2] < 15
+    flow = fit.flow(0, "closed")
+    searched = dynamics.fixed_points(
+        flow, fit.states(recording, range(50, 60))[0].reshape(-1, flow.dim)[::16]
+    )
+    assert both(searched.states, every.states) < 1e-5
 
 
 def test_maps_and_networks_that_are_not_piecewise_linear_are_refused(counts, signal):
