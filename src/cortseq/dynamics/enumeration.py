@@ -66,7 +66,9 @@ def every_fixed_point(
 ) -> EveryFixedPoint:
     """Return all solutions of h = relu(W h + c), the fixed points of h' = (1 - a) h + a relu(W h + c).
 
-    The cost grows as hidden^rank. Equations and references are in `cortseq.dynamics.enumeration`.
+    With W = A B^T of rank r the equation is kappa = B^T relu(A kappa + c) in r numbers kappa = B^T h. It is
+    linear in each region that the hyperplanes (A kappa + c)_i = 0 cut, and solved in all of them, at a cost
+    that grows as hidden^r. Pals et al. 2024 (NeurIPS, arXiv:2406.16749).
 
     Parameters
     ----------
