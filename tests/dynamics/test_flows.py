@@ -15,6 +15,7 @@ MORE = {
     "rate": [{"leak": 1}, {"leak": 0.3, "nonlinearity": "relu"}, {"layers": 3}],
     "lstm": [{"layers": 2}],
     "gru": [{"layers": 2}],
+    "low_rank": [{"nonlinearity": "relu", "leak": 0.3}],
     "dale": [{"leak": 1}],
     "stp": [{"dale": False}, {"leak": 0.4}],
     "esn": [{"leak": 1.0}],

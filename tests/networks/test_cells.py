@@ -138,6 +138,21 @@ def test_a_cell_with_a_lipschitz_constant_is_leaky(family, counts):
     assert 0 < moved <= bound
 
 
+@pytest.mark.parametrize("family", with_setting("nonlinearity") + recurrent())
+def test_a_rectified_cell_steps_as_it_says(family, counts):
+    """h' = (1 - a) h + a relu(W h + U x + b), its state being h alone."""
+    more = {"nonlinearity": "relu"} if family in with_setting("nonlinearity") else {}
+    one = untrained(small(family, **more), counts, seed=1).member()
+    assert one.cell.rectified or not more
+    if not one.cell.rectified:
+        return
+    h = torch.linspace(-1, 1, one.cell.hidden, dtype=torch.float64)
+    drive = one.drive(torch.ones(3, dtype=torch.float64))
+    target, a = torch.relu(one.q["recurrent"] @ h + drive), one.q["leak"].reshape(-1)
+    assert one.dim == one.cell.hidden and 0 < int((target > 0).sum()) < one.cell.hidden
+    assert torch.allclose(one.step(h, torch.ones(3, dtype=torch.float64)), (1 - a) * h + a * target)
+
+
 @pytest.mark.parametrize("family", trained())
 def test_the_first_part_of_the_state_decides_the_next_where_it_can_be_forced(family, signal):
     """Strategies that force it are refused elsewhere: they would do nothing."""
@@ -177,7 +192,14 @@ def test_a_reservoir_is_the_cell_that_is_not_learned(counts):
 
 def test_a_cell_has_no_capability_by_default():
     model = Plain(hidden=2)
-    assert not (model.signed or model.plastic or model.saturates or model.reservoir or model.has_tangent)
+    assert not (
+        model.signed
+        or model.plastic
+        or model.saturates
+        or model.rectified
+        or model.reservoir
+        or model.has_tangent
+    )
     assert model.lipschitz is None and model.gate_names == () and model.signs({}) is None
 
 

@@ -22,7 +22,7 @@ VARIANTS = {
     "rate": [{"nonlinearity": "relu", "leak": 1.0}, {"leak": 0.3}, {"layers": 2, "leak": 0.3}],
     "gru": [{"layers": 2}],
     "lstm": [{"layers": 3}],
-    "low_rank": [{"rank": 2}],
+    "low_rank": [{"rank": 2}, {"rank": 2, "nonlinearity": "relu"}],
     "dale": [{"self_connections": True}],
     "stp": [{"dale": True, "leak": 0.3}],
 }

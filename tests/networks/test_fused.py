@@ -36,6 +36,7 @@ CELLS = [
     ("rate", {"nonlinearity": "relu", "leak": 0.3}),
     ("rate", {"leak": 1.0}),
     ("low_rank", {"rank": 2}),
+    ("low_rank", {"rank": 2, "nonlinearity": "relu"}),
     ("dale", {}),
     ("dale", {"self_connections": True, "leak": 0.3}),
     ("stp", {}),

@@ -276,7 +276,8 @@ def test_dales_law_is_about_the_constraint(table, found, answer, words_):
 
 def _dynamics(**each) -> pd.DataFrame:
     names = {"exponent": members.EXPONENT, "line": members.LINE, "slowest": members.SLOWEST}
-    units = {"exponent": "nats/bin", "line": "", "slowest": "s"}
+    names |= dict(zip(("slow_loops", "visited_loops"), members.LOOPS, strict=True))
+    units = {"exponent": "nats/bin", "line": "", "slowest": "s", "slow_loops": "", "visited_loops": ""}
     rows = []
     for k, v in each.items():
         values = np.array([float(x) for x in v.split()])
@@ -298,7 +299,9 @@ def _asked(table, rule, **each) -> claims.Claim:
 
 
 def test_the_names_of_quantities_are_those_of_the_summary():
-    assert {members.EXPONENT, members.LINE, members.SLOWEST} <= {q.name for q in summary.QUANTITIES}
+    assert {members.EXPONENT, members.LINE, members.SLOWEST, *members.LOOPS} <= {
+        q.name for q in summary.QUANTITIES
+    }
 
 
 def test_chaos_needs_five_members_of_one_sign(table):
@@ -334,6 +337,15 @@ def test_a_line_attractor_is_one_of_every_member(table):
     exact = binomtest(3, 5).proportion_ci(method="exact")
     assert some.answer == UNDECIDED and (some.low, some.high) == pytest.approx((exact.low, exact.high))
     assert _asked(table, members.line, line="0 0 0").settle == "`members: 5`"
+
+
+def test_a_ring_is_said_where_it_is_seen(table):
+    seen = _asked(table, members.line, line="0 0 0 0 0", slow_loops="1 1 0 2 1", visited_loops="1 1 1 1 1")
+    assert seen.answer == NO
+    assert "In 3 of 5 members the slow points near the data make one loop, as on a ring." in seen.claim
+    assert "In every member the visited states make one loop, as on a ring." in seen.claim
+    unseen = _asked(table, members.line, line="0 0 0 0 0", slow_loops="0 2 0 2 0", visited_loops="")
+    assert "loop" not in unseen.claim
 
 
 @pytest.mark.parametrize("rule", [members.chaotic, members.line, members.free, scores.memory, scores.ahead])

@@ -19,6 +19,7 @@ from cortseq.dynamics.echo_state import (
     echo_state_of_fit,
     echo_state_test,
 )
+from cortseq.dynamics.enumeration import EveryFixedPoint, every_fixed_point, every_fixed_point_of_fit
 from cortseq.dynamics.fixed_points import FixedPoints, fixed_points
 from cortseq.dynamics.gradients import (
     GradientReach,
@@ -50,6 +51,7 @@ from cortseq.dynamics.spectra import (
     time_constants_and_frequencies,
 )
 from cortseq.dynamics.structure import Structure, structure
+from cortseq.dynamics.topology import Loops, loops
 from cortseq.dynamics.transient import TransientGrowth, transient_growth
 from cortseq.flow import Flow, batched
 from cortseq.matrices import spectral_abscissa, spectral_radius
@@ -63,6 +65,7 @@ __all__ = [
     "Driven",
     "EchoState",
     "EchoStateBounds",
+    "EveryFixedPoint",
     "FixedPointMatch",
     "FixedPoints",
     "Flow",
@@ -70,6 +73,7 @@ __all__ = [
     "LineAttractor",
     "LinearMap",
     "LipschitzBound",
+    "Loops",
     "LyapunovSpectrum",
     "MemoryCapacity",
     "Outliers",
@@ -95,6 +99,8 @@ __all__ = [
     "echo_state_test",
     "entropy",
     "euler_limit",
+    "every_fixed_point",
+    "every_fixed_point_of_fit",
     "fixed_points",
     "forget_path_norms",
     "gradient_norms",
@@ -106,6 +112,7 @@ __all__ = [
     "line_attractor",
     "linear_map",
     "lipschitz_bound",
+    "loops",
     "low_rank_outliers",
     "lyapunov_spectrum",
     "match_fixed_points",

@@ -98,6 +98,9 @@ def _near(found: xr.Dataset) -> np.ndarray:
 
 QUANTITIES = (
     Quantity("fixed points", "", "closed", "count", "speed", lambda f: np.isfinite(f["speed"].values).sum(1)),
+    Quantity("fixed points, all there are (rectified units)", "", "closed", "count", "every_point"),
+    Quantity("fixed points under the mean input, all there are", "", "open", "count", "held_points"),
+    Quantity("how many of them the search finds", "", "open", "count", "held_points_found"),
     Quantity("fixed points near the data", "", "closed", "count", "distance", _near),
     Quantity(
         "stable fixed points", "", "closed", "count", "stable", lambda f: (f["stable"].values == 1).sum(1)
@@ -119,6 +122,8 @@ QUANTITIES = (
         most=1.0,
         share_of="member",
     ),
+    Quantity("loops of the slow points near the data (b1)", "", "closed", "count", "slow_loops"),
+    Quantity("loops of the visited states (b1)", "", "open", "count", "visited_loops"),
     Quantity(
         "spectral radius, nearest point", "", "closed", "size", "nearest_radius", splits=1.0, nearest=True
     ),

@@ -83,11 +83,9 @@ class Cell(Specification):
 
     # Names of parameters that belong to the cell but are not learned.
     fixed: ClassVar[frozenset[str]] = frozenset()
-    # Names of parameters that belong to a recording, not to the dynamics: how it is read in, and the start.
-    # Of recordings that share a cell each has its own.
+    # Names of parameters of one recording: how it is read in, and the start. Sessions share all others.
     interface: ClassVar[frozenset[str]] = frozenset({"input_weight", "start"})
-    # Whether the cell is never trained: a leaky tanh network with one number `leak`, whose read-out alone is
-    # learned.
+    # Whether the read-out alone is learned, of a leaky tanh network with one number `leak`.
     reservoir: ClassVar[bool] = False
     # Whether the first part of the state decides the next one: strategies that force it need that.
     forceable: ClassVar[bool] = True
@@ -101,10 +99,8 @@ class Cell(Specification):
 
     @property
     def products(self) -> int:
-        """Multiplications of one step of one trial, drive and read-out apart. Only estimates rest on it.
-
-        Each further layer multiplies its own state, and what the layer below hands on.
-        """
+        """Multiplications of one step of one trial, drive and read-out apart. Only estimates rest on it."""
+        # each further layer multiplies its own state, and what the layer below hands on
         return (1 + len(self.gate_names)) * (2 * self.depth - 1) * self.hidden**2
 
     # -- the update rule --------------------------------------------------------------------------
@@ -269,6 +265,11 @@ class Cell(Specification):
     @property
     def saturates(self) -> bool:
         """Whether units are tanh of one recurrent matrix, which mean-field theory is about."""
+        return False
+
+    @property
+    def rectified(self) -> bool:
+        """Whether phi of `lipschitz` is a ReLU, so that all fixed points can be counted."""
         return False
 
     @property

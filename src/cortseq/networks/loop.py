@@ -165,17 +165,23 @@ def flow(
     """Return the map of one member on its whole flat state; arguments as of `Recurrent.flow`."""
     network = member.network
     check(network, map, input)
-    held = torch.zeros(network.n_seen(member.p), dtype=torch.float64)
-    if input is not None:
-        y = held_observation(shape, input)
-        nothing = torch.full_like(y, torch.nan) if network.discretised else None
-        held, _ = network.look(member.p, y, nothing)
+    held = held_input(member, shape, input)
     generator = torch.Generator().manual_seed(seed)
     loop = Loop(replace(member, q=holding(member, shape, inputs)), map, held, generator)
     many, push = loop.step, loop.push if loop.has_tangent else None
     if map != "sampled":  # a draw is made anew at every call
         many, push = traced(many, network.cell), push and traced(push, network.cell)
     return Flow(loop.step, loop.member.dim, map, push, many)
+
+
+def held_input(member: Member, shape: dict[str, Any], input: ArrayLike | None) -> torch.Tensor:
+    """Return what the network sees of a bin that is held, (n_encoded,); zeros where there is none."""
+    network = member.network
+    if input is None:
+        return torch.zeros(network.n_seen(member.p), dtype=torch.float64)
+    y = held_observation(shape, input)
+    nothing = torch.full_like(y, torch.nan) if network.discretised else None
+    return network.look(member.p, y, nothing)[0]
 
 
 def held_observation(shape: dict[str, Any], input: ArrayLike) -> torch.Tensor:

@@ -147,9 +147,12 @@ class Readout:
     n_readout : numbers of the read-out for a bin.
     n_encoded : numbers by which the network sees a bin.
     smooth_draws : whether a draw with the same noise has a derivative.
+    linear : whether the encoded mean is eta itself, so that a network that reads what it expects reads a
+        linear function of its state.
     """
 
     smooth_draws: ClassVar[bool] = False
+    linear: ClassVar[bool] = False
 
     def __init__(self, distribution: Distribution):
         self.distribution, self.support = distribution, distribution.support

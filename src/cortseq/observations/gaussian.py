@@ -57,6 +57,7 @@ class GaussianReadout(Readout):
     """
 
     smooth_draws = True
+    linear = True
 
     def start_parameters(
         self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator

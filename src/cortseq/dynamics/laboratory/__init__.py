@@ -18,7 +18,16 @@ import numpy as np
 from cortseq._lazy import xr
 from cortseq.data import evenly
 from cortseq.dynamics import analyse
-from cortseq.dynamics.laboratory import cells, closed_loop, likeness, open_loop, pulses, weights
+from cortseq.dynamics.laboratory import (
+    cells,
+    closed_loop,
+    enumerated,
+    likeness,
+    open_loop,
+    pulses,
+    shape,
+    weights,
+)
 from cortseq.dynamics.laboratory.closed_loop import SAME_POINT
 from cortseq.dynamics.laboratory.subject import Subject
 from cortseq.errors import CortseqError
@@ -28,11 +37,13 @@ __all__ = ["ANALYSES", "NUMBERS", "SAME_POINT", "Subject", "examine"]
 ANALYSES = (
     closed_loop.vector_field,
     closed_loop.lines,
+    shape.loops_of_states,
     closed_loop.exponents,
     closed_loop.twins,
     closed_loop.expected,
     closed_loop.surprise,
     closed_loop.shared,
+    enumerated.every_point,
     open_loop.conditions,
     open_loop.echo,
     open_loop.conditional,

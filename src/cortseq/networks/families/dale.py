@@ -96,6 +96,11 @@ class Dale(Recurrent):
         return 1.0
 
     @property
+    def rectified(self) -> bool:
+        """Units are rectified."""
+        return True
+
+    @property
     def signed(self) -> bool:
         """Every unit is excitatory or inhibitory."""
         return True

@@ -10,7 +10,15 @@ from pydantic import Field, model_validator
 from cortseq._lazy import lazy
 from cortseq.data import Params
 from cortseq.networks.cell import Count, Fusion, State
-from cortseq.networks.families.rate import Leak, leak_of, leak_start, leaky, leaky_tangent, tanh_slope
+from cortseq.networks.families.rate import (
+    Leak,
+    leak_of,
+    leak_start,
+    leaky,
+    leaky_tangent,
+    relu_slope,
+    tanh_slope,
+)
 from cortseq.networks.recurrent import Recurrent
 from cortseq.networks.tangents import product
 
@@ -23,16 +31,19 @@ else:
 
 
 class LowRank(Recurrent):
-    """h' = (1 - a) h + a tanh(W h + U x + b),  W = M N^T / hidden, M and N (hidden, rank).
+    """h' = (1 - a) h + a phi(W h + U x + b),  W = M N^T / hidden, M and N (hidden, rank).
 
-    State: h (hidden,); the recurrent input lives in the `rank` directions of M. M starts normal and
+    State: h (hidden,); the recurrent input lives in the `rank` directions of M. phi is tanh or ReLU; with a
+    ReLU all fixed points of the network are known (`cortseq.dynamics.every_fixed_point`). M starts normal and
     N = gain M Q with Q orthogonal, so that W's non-zero eigenvalues start near modulus `gain`.
-    Mastrogiuseppe & Ostojic 2018 Neuron 99:609; Valente, Pillow & Ostojic 2022 arXiv:2110.09804.
+    Mastrogiuseppe & Ostojic 2018 Neuron 99:609; Valente, Pillow & Ostojic 2022 arXiv:2110.09804; Pals et al.
+    2024 arXiv:2406.16749.
     """
 
     family: Literal["low_rank"] = "low_rank"
     rank: Count = 4
     leak: Leak = "learned"
+    nonlinearity: Literal["tanh", "relu"] = "tanh"
     gain: Annotated[float, Field(gt=0)] = 0.9
 
     @classmethod
@@ -72,40 +83,47 @@ class LowRank(Recurrent):
         return (q["start"],)
 
     def kernel(self, q: dict[str, np.ndarray]) -> Kernel:
-        """Return the compiled leaky network with a tanh; W is (hidden, hidden)."""
+        """Return the compiled leaky network with a tanh or a ReLU; W is (hidden, hidden)."""
         from cortseq.networks.training.kernels import rate
 
-        return rate.Kernel(q, rectified=False)
+        return rate.Kernel(q, self.rectified)
 
     @property
     def fusion(self) -> Fusion:
-        """Leaky units with a tanh; W is (hidden, hidden)."""
-        return Fusion("rate", "tanh", ("leak",))
+        """Leaky units with a tanh or a ReLU; W is (hidden, hidden)."""
+        return Fusion("rate", self.nonlinearity, ("leak",))
 
     def step(self, q: Params, state: State, drive: torch.Tensor) -> State:
         """Return the next h, (..., trial, hidden)."""
         (h,) = state
-        target = torch.tanh(h @ q["recurrent"].mT + drive)
+        phi = torch.relu if self.rectified else torch.tanh
+        target = phi(h @ q["recurrent"].mT + drive)
         return (leaky(h, target, q["leak"], self.leak),)
 
     @property
     def lipschitz(self) -> float:
-        """Largest slope of tanh."""
+        """Largest slope of tanh or relu."""
         return 1.0
 
     @property
     def saturates(self) -> bool:
-        """Units are tanh."""
-        return True
+        """Whether units are tanh."""
+        return not self.rectified
+
+    @property
+    def rectified(self) -> bool:
+        """Whether units are rectified."""
+        return self.nonlinearity == "relu"
 
     def tangent(
         self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
     ) -> State:
         """Return the image of the tangent vectors, (hidden, k), in the order that costs rank x hidden."""
         (h,), (v,) = state, vectors
-        slope = tanh_slope(h @ q["recurrent"].mT + drive)
+        slope = relu_slope if self.rectified else tanh_slope
         through = product(q["left"], product(q["right"].mT, v)) / self.hidden
-        return (leaky_tangent(v, slope * (through + moved), q["leak"]),)
+        moved_target = slope(h @ q["recurrent"].mT + drive) * (through + moved)
+        return (leaky_tangent(v, moved_target, q["leak"]),)
 
 
 MODEL = LowRank

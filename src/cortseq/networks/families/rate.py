@@ -117,6 +117,11 @@ class Rate(Stacked):
         """Whether units are tanh of one recurrent matrix."""
         return self.nonlinearity == "tanh" and self.layers == 1
 
+    @property
+    def rectified(self) -> bool:
+        """Whether units are rectified, of one recurrent matrix."""
+        return self.nonlinearity == "relu" and self.layers == 1
+
     def layer_tangent(
         self, q: Params, state: State, drive: torch.Tensor, vectors: State, moved: torch.Tensor
     ) -> State:

@@ -28,6 +28,10 @@ EXPONENT, LINE, SLOWEST = (
     "line attractor (share of members)",
     "slowest time constant, nearest point",
 )
+LOOPS = {  # quantity -> the points whose loops it counts
+    "loops of the slow points near the data (b1)": "the slow points near the data",
+    "loops of the visited states (b1)": "the visited states",
+}
 NEAR_RULER = 0.1  # of a free run's measure from what two halves of the recording reach: no worse than that
 
 
@@ -81,11 +85,22 @@ def line(found: Evidence, row: dict[str, Any]) -> Claim:
         answer, said = NO, f"No member of {name} has slow points on a line with one neutral direction."
     else:
         answer, said = UNDECIDED, f"{k} of {m} members of {name} have one: equally good fits disagree."
-    said += _slowest(found.dynamics)
+    said += _ring(found.dynamics) + _slowest(found.dynamics)
     more = MEMBERS if m < ENOUGH_MEMBERS else "`members: 10`"
     settle = more if answer == UNDECIDED else ""
     test = f"exact binomial interval over {m} members"
     return Claim(question, answer, said, name, k / m, low, high, "of the members", test, settle=settle)
+
+
+def _ring(dynamics: pd.DataFrame) -> str:
+    """Return in how many members slow points or visited states make one loop, in sentences; "": in none."""
+    said = ""
+    for name, points in LOOPS.items():
+        loops, _, _ = _quantity(dynamics, name)
+        if k := int((loops == 1).sum()):
+            where = "every member" if k == len(loops) else f"{k} of {len(loops)} members"
+            said += f" In {where} {points} make one loop, as on a ring."
+    return said
 
 
 def _slowest(dynamics: pd.DataFrame) -> str:
