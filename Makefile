@@ -36,7 +36,7 @@ bench-gpu: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(PIP) -e '.[annotations,hdf5,nwb]'
+	$(PIP) -e '.[annotations,hdf5,nwb,topology]'
 	touch $@
 
 .venv/ready-test: .venv/ready

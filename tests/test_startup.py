@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,8 +77,8 @@ def scored(tmp_path_factory) -> tuple[Path, list[dict], set[str]]:
 
 
 def test_help_reads_no_study():
-    words, names = said("from cortseq import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass")
-    assert "usage: cortseq" in words
+    words, names = said("from cortseq import cli; cli.main(['--help'])")
+    assert "Usage: cortseq" in words
     assert not names & {*ARRAYS, *COMPILED, "numpy", "pydantic", "cortseq.study"}
 
 
@@ -135,6 +136,17 @@ def test_conclude(tmp_path):
     words, names = said(MAKE, json.dumps(made), SCRIPTS, folder=tmp_path)
     assert words == "1 1" and (tmp_path / "complete").is_file()
     assert not names & ((ARRAYS | COMPILED) - TABLES)
+
+
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [("bash", "complete -o default -F _cortseq_completion cortseq"), ("zsh", "#compdef cortseq"), ("fish", "complete --command cortseq")],
+)  # fmt: skip
+def test_shells_complete_the_command(shell, said):
+    asked = {**os.environ, "_CORTSEQ_COMPLETE": f"source_{shell}"}
+    run = [sys.executable, "-c", "from cortseq.cli import main; main([])"]
+    ran = subprocess.run(run, capture_output=True, text=True, env=asked)
+    assert said in ran.stdout
 
 
 def test_the_command_as_a_module_says_its_version():

@@ -1,169 +1,169 @@
-"""The command `cortseq`: write, check and run a study, inspect a file, show a result, score a fit."""
+"""Ask whether a recurrent network explains a neural recording better than a Markov chain."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from cortseq import __version__, plugins
 from cortseq.errors import CortseqError, about
+
+_LOOKS: dict[str, Any] = {
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+}
+app = typer.Typer(name="cortseq", help=__doc__, no_args_is_help=True, **_LOOKS)
+
+# -- what several commands are asked --------------------------------------------------------------------
+
+Study = Annotated[Path, typer.Argument(metavar="STUDY", help="file of a study")]
+Cores = Annotated[int | None, typer.Option(min=1, help="default: all that this process may use")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="say nothing of what goes well")]
+AsJson = Annotated[bool, typer.Option("--json", help="print what was found as JSON")]
+Plugins = Annotated[
+    list[Path],
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        help=f"load own models and sources from this file first; may be repeated (as {plugins.VARIABLE})",
+    ),
+]
+
+
+class Until(StrEnum):
+    """Products after which a run may stop."""
+
+    comparison = "comparison"
+    dynamics = "dynamics"
+    report = "report"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; 0 when all is well, 2 with one line per fault."""
     words = sys.argv[1:] if arguments is None else arguments
     own = words[: words.index("--")] if "--" in words else words
-    given = _parser().parse_args(own)
-    given.more = words[len(own) + 1 :]  # for Snakemake
-    if given.more and given.command not in ("run", "demo"):
-        _parser().error("arguments after -- are for `run` and `demo`")
     try:
-        for file in getattr(given, "plugin", ()):
-            plugins.add(file)
-        return _COMMANDS[given.command](given)
+        # what follows -- is for Snakemake
+        typer.main.get_command(app).main(own, prog_name="cortseq", obj=words[len(own) + 1 :])
+    except SystemExit as ended:
+        return int(ended.code or 0)
     except CortseqError as error:
         print(error, file=sys.stderr)
         return 2
-    except BrokenPipeError:  # `cortseq show ... | head`
-        return 0
+    return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cortseq", description=__doc__)
-    parser.add_argument("--version", action="version", version=f"cortseq {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    outside = argparse.ArgumentParser(add_help=False)
-    outside.add_argument(
-        "--plugin",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE.py",
-        help=f"load own models and sources from this file first; may be repeated (as {plugins.VARIABLE})",
-    )
-    run = commands.add_parser(
-        "run",
-        parents=[outside],
-        help="run a study in this folder: comparison, dynamics, figures, report",
-        epilog="examples: cortseq run my_study.yaml --cores 4; cortseq run my_study.yaml --until comparison; "
-        "cortseq run my_study.yaml -- --unlock (what follows -- goes to Snakemake)",
-    )
-    run.add_argument("config", type=Path, nargs="?", metavar="STUDY", help="default: the default study")
-    _running(run)
-    run.add_argument(
-        "--until",
-        choices=("comparison", "dynamics", "report"),
-        default="report",
-        help="stop after this product",
-    )
-    run.add_argument("--profile", default="", help="slurm, or a folder with a profile of Snakemake")
-    run.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
-    demo = commands.add_parser("demo", help="write demo.yaml here and run it: a minute or two")
-    _running(demo)
-    _add_reading(commands, outside)
-    _add_results(commands, outside)
-    return parser
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"cortseq {__version__}")
+        raise typer.Exit
 
 
-def _add_reading(commands: Any, outside: argparse.ArgumentParser) -> None:
-    """Add the commands that read files before a study runs."""
-    check = commands.add_parser(
-        "check", parents=[outside], help="validate a study and its raw files without running it"
-    )
-    check.add_argument("config", type=Path)
-    check.add_argument("--cores", type=int, help="of the estimate; default: all that this process may use")
-    check.add_argument("--json", action="store_true", help="print what was found as JSON")
-    inspect = commands.add_parser("inspect", parents=[outside], help="say what a recording file holds")
-    inspect.add_argument("files", type=Path, nargs="+", metavar="FILE")
-    new = commands.add_parser("new", parents=[outside], help="write a commented study for recording files")
-    new.add_argument(
-        "files",
-        nargs="+",
-        metavar="FILE",
-        help="a recording: file, folder or http address; a table of trials follows the spikes it belongs to",
-    )
-    new.add_argument(
-        "-o", "--out", type=Path, metavar="STUDY.yaml", help="default: named after the first file"
-    )
-    commands.add_parser("schema", parents=[outside], help="print the JSON schema of a study file")
+@app.callback()
+def _begin(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    if context.obj and context.invoked_subcommand not in ("run", "demo"):
+        context.fail("arguments after -- are for `run` and `demo`")
 
 
-def _add_results(commands: Any, outside: argparse.ArgumentParser) -> None:
-    """Add the commands that read what a study made."""
-    show = commands.add_parser("show", help="print the comparison table of a finished study")
-    show.add_argument("results", type=Path)
-    diff = commands.add_parser(
-        "diff", help="say what differs between two studies: settings, data, code, choices, scores"
-    )
-    diff.add_argument("first", type=Path, metavar="RESULTS_A")
-    diff.add_argument("second", type=Path, metavar="RESULTS_B")
-    score = commands.add_parser(
-        "score", parents=[outside], help="score a fit on recordings that it was not fitted to"
-    )
-    score.add_argument("fit", type=Path, metavar="FIT", help="a .safetensors file, its card .json beside it")
-    score.add_argument("config", type=Path, metavar="STUDY", help="study whose datasets are scored")
-    score.add_argument("--dataset", help="one of them; default: all")
-    score.add_argument("--json", action="store_true", help="print what was found as JSON")
+def _load(files: list[Path]) -> None:
+    for file in files:
+        plugins.add(file)
 
 
-def _running(parser: argparse.ArgumentParser) -> None:
-    """Add what `run` and `demo` have in common."""
-    parser.add_argument("--cores", type=int, help="default: all that this process may use")
-    parser.add_argument("--quiet", action="store_true", help="say nothing of what goes well")
+def _end(status: int) -> None:
+    """End the command with a status, where it is none of success."""
+    if status:
+        raise typer.Exit(status)
 
 
-def _run(given: argparse.Namespace) -> int:
+# -- a study is run --------------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog="Examples: cortseq run my_study.yaml --cores 4; cortseq run my_study.yaml --until comparison; "
+    "cortseq run my_study.yaml -- --unlock (what follows -- goes to Snakemake)."
+)
+def run(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="STUDY", help="default: the default study", show_default=False)
+    ] = None,
+    cores: Cores = None,
+    quiet: Quiet = False,
+    until: Annotated[Until, typer.Option(help="stop after this product")] = Until.report,
+    profile: Annotated[str, typer.Option(help="slurm, or a folder with a profile of Snakemake")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="only say what would be done")] = False,
+    plugin: Plugins = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Run a study in this folder: comparison, dynamics, figures, report."""
     from cortseq import running
 
-    config = given.config or running.default_study()
-    if not config.is_file():
-        raise CortseqError("no such study", file=config, fix="`cortseq new FILE` writes one")
-    how = {"until": given.until, "profile": given.profile, "dry_run": given.dry_run}
-    return _ran(config, given, **how)
+    _load(plugin)
+    file = config or running.default_study()
+    if not file.is_file():
+        raise CortseqError("no such study", file=file, fix="`cortseq new FILE` writes one")
+    how = {"until": until.value, "profile": profile, "dry_run": dry_run}
+    _end(_ran(file, cores, quiet, context.obj or [], **how))
 
 
-def _demo(given: argparse.Namespace) -> int:
+@app.command()
+def demo(context: typer.Context, cores: Cores = None, quiet: Quiet = False) -> None:
+    """Write demo.yaml here and run it: a minute or two."""
     from cortseq import running
 
     config = Path("demo.yaml")
     if not config.exists():
         config.write_text(running.DEMO, encoding="utf-8")
-    return _ran(config, given)
+    _end(_ran(config, cores, quiet, context.obj or []))
 
 
-def _ran(config: Path, given: argparse.Namespace, **how: Any) -> int:
+def _ran(config: Path, cores: int | None, quiet: bool, more: list[str], **how: Any) -> int:
     """Run a study; print its table, and where its report is."""
     from cortseq import running, stages, study
     from cortseq.stages import estimate
 
     plan, until = stages.Plan(study.read(config), None), how.get("until", "report")
-    cores = given.cores or (None if how.get("profile") else estimate.usable())
-    status = running.run(config, plan, cores=cores, quiet=given.quiet, more=given.more, **how)
-    if status or how.get("dry_run") or given.more:
+    cores = cores or (None if how.get("profile") else estimate.usable())
+    status = running.run(config, plan, cores=cores, quiet=quiet, more=more, **how)
+    if status or how.get("dry_run") or more:
         return status
     if until == "dynamics":
         print("\n".join(f"Dynamics: {Path(file).resolve()}" for file in plan.every("dynamics_tables")))
         return 0
     if plan.compares:
-        _show(argparse.Namespace(results=Path(plan.out)))
+        show(Path(plan.out))
     if until == "report":
         print(f"Report: {Path(plan.out, 'report.html' if plan.compares else 'theory.html').resolve()}")
     return 0
 
 
-def _check(given: argparse.Namespace) -> int:
+# -- files are read before a study runs ------------------------------------------------------------------
+
+
+@app.command()
+def check(config: Study, cores: Cores = None, as_json: AsJson = False, plugin: Plugins = []) -> None:  # noqa: B006
+    """Validate a study and its raw files without running it, and say how long it will take."""
     from cortseq import checking, sessions, study
     from cortseq.stages import estimate
 
-    plan = study.read(given.config)
+    _load(plugin)
+    plan = study.read(config)
     faults: list[str] = []
     found = []
     for name, source in plan.datasets.items():
         try:
-            with about(given.config, f"datasets.{name}"):
+            with about(config, f"datasets.{name}"):
                 facts = checking.dataset(plan, name, source)
         except CortseqError as error:
             faults += str(error).splitlines()
@@ -175,110 +175,133 @@ def _check(given: argparse.Namespace) -> int:
             )
             continue
         found.append(facts)
-        if not given.json:
+        if not as_json:
             print("\n".join(checking.lines(facts)))
     faults += sessions.unlike(plan, found)
     fits = sum(len(plan.variants(s.track, name)) for name, s in plan.datasets.items())
     fits *= plan.folds * bool(plan.models)
     sizes = {facts["dataset"]: checking.size(facts) for facts in found}
-    cost = {} if faults else estimate.of_study(plan, sizes, given.cores or estimate.usable())
-    if given.json:
-        said = {"study": str(given.config), "fits": fits, "datasets": found, "faults": faults}
+    cost = {} if faults else estimate.of_study(plan, sizes, cores or estimate.usable())
+    if as_json:
+        said = {"study": str(config), "fits": fits, "datasets": found, "faults": faults}
         print(json.dumps({**said, "estimate": cost or None}, indent=1))
     if faults:
         raise CortseqError("\n".join(faults))
     work = [f"{len(plan.datasets)} recording(s), {fits} fits of up to {plan.members} members"]
     work += [f"{len(plan.theory)} phenomena"] * bool(plan.theory)
-    if not given.json:
+    if not as_json:
         print("\n".join(estimate.lines(cost)))
-        print(f"{given.config}: {', '.join(work)}: fine")
-    return 0
+        print(f"{config}: {', '.join(work)}: fine")
 
 
-def _inspect(given: argparse.Namespace) -> int:
+@app.command()
+def inspect(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="recordings")],
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Say what a recording file holds."""
     from cortseq import inspecting
 
-    for file in given.files:
-        print("\n".join([*([f"== {file}"] if len(given.files) > 1 else []), *inspecting.inspect(file)]))
-    return 0
+    _load(plugin)
+    for file in files:
+        print("\n".join([*([f"== {file}"] if len(files) > 1 else []), *inspecting.inspect(file)]))
 
 
-def _new(given: argparse.Namespace) -> int:
+@app.command(epilog="Example: cortseq new spikes.csv trials.csv -o my_study.yaml")
+def new(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="a recording: file, folder or http address; a table of trials follows its spikes",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="STUDY.yaml", help="default: named after the first file"),
+    ] = None,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Write a commented study for recording files."""
     from cortseq import entries, outline, study
 
-    out = given.out or Path(f"{entries.slug(entries.stem(Path(given.files[0]).name)) or 'study'}.yaml")
+    _load(plugin)
+    out = out or Path(f"{entries.slug(entries.stem(Path(files[0]).name)) or 'study'}.yaml")
     if out.exists():
         raise CortseqError(
             "is there already and is not overwritten", file=out, key="-o", fix="name another file"
         )
-    text = outline.study(given.files, out)
-    out.write_text(text, encoding="utf-8")
+    out.write_text(outline.study(files, out), encoding="utf-8")
     print(f"{out}: {len(study.read(out).datasets)} dataset(s); next: cortseq check {out}")
-    return 0
 
 
-def _show(given: argparse.Namespace) -> int:
+@app.command()
+def schema(plugin: Plugins = []) -> None:  # noqa: B006
+    """Print the JSON schema of a study file."""
+    from cortseq import study
+
+    _load(plugin)
+    print(json.dumps(study.schema(), indent=1))
+
+
+# -- what a study made is read ---------------------------------------------------------------------------
+
+
+@app.command()
+def show(results: Annotated[Path, typer.Argument(help="folder of a finished study")]) -> None:
+    """Print the comparison table of a finished study."""
     from cortseq import store
     from cortseq.scoring import printed
 
-    file = given.results if given.results.suffix == ".csv" else given.results / "comparison.csv"
-    checks = given.results / "theory.csv"
+    file = results if results.suffix == ".csv" else results / "comparison.csv"
+    checks = results / "theory.csv"
     if checks.is_file():
         print(printed.checks(store.read_table(checks)))
         if not file.is_file():
-            return 0
+            return
     if not file.is_file():
         raise CortseqError("no finished study here", file=file, fix="run the study first: cortseq run")
     pooled = file.with_name("sessions.csv")
     print(printed.text(store.read_table(file), store.read_table(pooled) if pooled.is_file() else None))
-    return 0
 
 
-def _diff(given: argparse.Namespace) -> int:
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="RESULTS_A")],
+    second: Annotated[Path, typer.Argument(metavar="RESULTS_B")],
+) -> None:
+    """Say what differs between two studies: settings, data, code, choices, scores."""
     from cortseq import differing
 
-    found = differing.lines(given.first, given.second)
+    found = differing.lines(first, second)
     print("\n".join(found) if found else "nothing differs in the fits, the choices and the scores")
-    return int(bool(found))
+    _end(int(bool(found)))
 
 
-def _score(given: argparse.Namespace) -> int:
+@app.command()
+def score(
+    fit: Annotated[Path, typer.Argument(metavar="FIT", help="a .safetensors file, its card .json beside it")],
+    config: Study,
+    dataset: Annotated[str, typer.Option(help="one of the study's; default: all")] = "",
+    as_json: AsJson = False,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Score a fit on recordings that it was not fitted to: the datasets of a study."""
     from cortseq import checking, models, study
     from cortseq.scoring import stranger
 
-    plan, fit, found = study.read(given.config), models.load(given.fit), {}
-    names = [given.dataset] if given.dataset else list(plan.datasets)
-    for name in names:
+    _load(plugin)
+    plan, loaded, found = study.read(config), models.load(fit), {}
+    for name in [dataset] if dataset else list(plan.datasets):
         if name not in plan.datasets:
-            raise CortseqError("no such dataset", file=given.config, key="--dataset", value=name)
-        with about(given.config, f"datasets.{name}"):
+            raise CortseqError("no such dataset", file=config, key="--dataset", value=name)
+        with about(config, f"datasets.{name}"):
             recording, manifest = checking.recording(plan, name)
-            found[name] = stranger.score(fit, recording, manifest["folds"][0], plan.seed)
-        if not given.json:
+            found[name] = stranger.score(loaded, recording, manifest["folds"][0], plan.seed)
+        if not as_json:
             print("\n".join(f"{name}: {line}" for line in found[name].lines()))
-    if given.json:
+    if as_json:
         print(json.dumps({name: one.card() for name, one in found.items()}, indent=1))
-    return 0
-
-
-def _schema(given: argparse.Namespace) -> int:
-    from cortseq import study
-
-    print(json.dumps(study.schema(), indent=1))
-    return 0
-
-
-_COMMANDS = {
-    "run": _run,
-    "demo": _demo,
-    "check": _check,
-    "inspect": _inspect,
-    "new": _new,
-    "show": _show,
-    "diff": _diff,
-    "score": _score,
-    "schema": _schema,
-}
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class Named(ModelMetaclass):
     """Lets a class that is called with a wrong setting say so in a line, with the name that was meant."""
 
     def __call__(cls, *args: Any, **settings: Any) -> Any:
+        """Return the model; see the class for what is raised."""
         try:
             return super().__call__(*args, **settings)
         except ValidationError as error:
