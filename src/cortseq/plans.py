@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cortseq import entries
+from cortseq import entries, figures
+from cortseq.errors import CortseqError
 from cortseq.products import TASKS, Facts
 
 if TYPE_CHECKING:
+    from cortseq.figures.sheets import Sheet
     from cortseq.models.base import Model
     from cortseq.study import Study, Variant
 
@@ -67,6 +70,42 @@ def whole(study: Study) -> Facts:
         shared=tuple(shared(study)),
         joined=tuple(_joined(study)),
     )
+
+
+def panels(study: Study, sheet: Sheet) -> dict[str, Facts]:
+    """Return the figures of a sheet, each with what is known of its recording, or of the study."""
+    dataset = sheet.dataset or next(iter(study.datasets))
+    known, scopes = facts(study)[dataset], figures.registry()
+    return {name: known if scopes[name].scope == "recording" else whole(study) for name in sheet.panels}
+
+
+def sheet_faults(study: Study, file: Any) -> list[str]:
+    """Return a line for every sheet of figures that cannot be drawn."""
+    found, known = [], figures.registry() if study.figures else {}
+
+    def fault(name: str, problem: str, value: Any, fix: str) -> None:
+        found.append(str(CortseqError(problem, file=file, key=f"figures.{name}", value=value, fix=fix)))
+
+    for name, sheet in study.figures.items():
+        if name in known or any(
+            f"{figure}_{dataset}" == name for figure in known for dataset in study.datasets
+        ):
+            fault(name, "is the name of a figure", None, "name the sheet otherwise")
+        if sheet.dataset and sheet.dataset not in study.datasets:
+            fault(name, "no such dataset", sheet.dataset, f"choose of {', '.join(study.datasets)}")
+        elif not sheet.dataset and len(study.datasets) != 1:
+            fault(name, "the study has several datasets", None, "say whose figures by `dataset`")
+        elif unknown := [panel for panel in sheet.panels if panel not in known]:
+            fault(name, "no such figure", unknown[0], f"choose of {', '.join(known)}")
+        elif twice := [panel for panel, n in Counter(sheet.panels).items() if n > 1]:
+            fault(name, "a figure stands twice on a sheet", twice[0], "name it once")
+        else:
+            for panel, of in panels(study, sheet).items():
+                if not known[panel].applies(of):
+                    fault(
+                        name, "this study makes no such figure", panel, "leave it out, or add what it needs"
+                    )
+    return found
 
 
 def facts(study: Study) -> dict[str, Facts]:

@@ -22,8 +22,9 @@ from pydantic import (
     model_validator,
 )
 
-from cortseq import entries, models, sessions, sources, yamlfile
+from cortseq import entries, models, plans, sessions, sources, yamlfile
 from cortseq.errors import CortseqError
+from cortseq.figures import sheets
 from cortseq.models import standard
 from cortseq.models.base import Model
 from cortseq.models.progress import Checkpoint
@@ -142,6 +143,10 @@ class Study(BaseModel):
     )
     theory: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="phenomena to predict and measure, each with its settings"
+    )
+    figures: dict[Name, sheets.Sheet] = Field(
+        default_factory=dict,
+        description="figures on one sheet: a name -> [[figure, figure], [figure]], a list for each row",
     )
     mirrors: list[str] = Field(default_factory=list, description="folders searched for raw files by name")
 
@@ -295,6 +300,7 @@ def validate(content: Any, file: Any = None, folder: Path | None = None) -> Stud
     if not faults:
         every = {name: [v.model for v in _expand(name, e, None)] for name, e in study.models.items()}
         faults = _theory_faults(study, file) + sessions.faults(study, every, file)
+        faults += plans.sheet_faults(study, file)
     if faults:
         raise CortseqError("\n".join(faults))
     for name, source in study.datasets.items():
@@ -366,8 +372,13 @@ def schema() -> dict[str, Any]:
             if name != "family":
                 properties[name] = {"anyOf": [field, {"type": "array", "items": dict(field), "minItems": 1}]}
     names = {"type": "array", "items": {"type": "string"}, "minItems": 2}
-    groups = top["properties"]["together"]
-    groups["additionalProperties"] = {"anyOf": [groups["additionalProperties"], names]}
+    short = {
+        "together": names,
+        "figures": {"type": "array", "items": {**names, "minItems": 1}, "minItems": 1},
+    }
+    for key, form in short.items():
+        whole = top["properties"][key]["additionalProperties"]
+        top["properties"][key]["additionalProperties"] = {"anyOf": [whole, form]}
     top["$defs"] = definitions | top.get("$defs", {})
     plain: dict[str, Any] = json.loads(json.dumps(top))
     return plain

@@ -1,4 +1,5 @@
 # The comparison, what may be claimed, and the report.
+from cortseq import plans
 from cortseq.stages.dynamics import refits
 
 
@@ -76,7 +77,15 @@ def page(*names):
 
 def printed():
     """Figures in the order of the report, with their words and their file."""
-    entries = []
+    entries = [
+        {
+            "name": name,
+            "dataset": "",
+            "title": name.replace("_", " "),
+            "caption": sheet.caption(PLAN.figures, plans.panels(STUDY, sheet)),
+        }
+        for name, sheet in STUDY.figures.items()
+    ]
     for facts in (PLAN.whole, *PLAN.facts.values()):
         for figure in PLAN.drawn(facts):
             name = f"{figure}_{facts.dataset}" if facts.dataset else figure

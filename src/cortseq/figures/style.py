@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import matplotlib
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 else:
     matplotlib = lazy("matplotlib")
 
@@ -99,11 +100,24 @@ def style() -> Iterator[None]:
         yield
 
 
+_place: ContextVar[SubFigure | None] = ContextVar("place", default=None)
+
+
+@contextlib.contextmanager
+def inside(place: SubFigure) -> Iterator[None]:
+    """Let the next figure be drawn into a part of another one."""
+    token = _place.set(place)
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
 def figure(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
-    """Return a Figure without pyplot (no global state), and its axes (row, column)."""
+    """Return a Figure without pyplot (no global state), and its axes (row, column); see `inside`."""
     from matplotlib.figure import Figure
 
-    fig = Figure(figsize=(width, height), layout="constrained")
+    fig: Any = _place.get() or Figure(figsize=(width, height), layout="constrained")
     return fig, np.asarray(fig.subplots(rows, columns, squeeze=False, **options))
 
 

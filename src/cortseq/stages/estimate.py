@@ -31,7 +31,7 @@ _WORDS = {
     "forecasts": "forecasts",
     **dict.fromkeys(("memory", "generation", "ceilings", "quality", "cosmooth", "forgetting"), "other tasks"),
     "audit": "audits",
-    **dict.fromkeys(("figure", "figure_theory"), "figures"),
+    **dict.fromkeys(("figure", "figure_theory", "sheet"), "figures"),
     "theory": "theory",
 }
 BASIS = "laws of cost, mostly within a factor of 2"

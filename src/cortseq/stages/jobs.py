@@ -9,7 +9,7 @@ from cortseq.products import TASKS, Facts
 from cortseq.stages.dynamics import control, dynamics, refit
 from cortseq.stages.fits import fit, fit_together, score, shares
 from cortseq.stages.plan import Plan
-from cortseq.stages.results import figure, figure_theory, theory
+from cortseq.stages.results import figure, figure_theory, sheet, theory
 from cortseq.stages.tasks import cosmooth, forgetting, quality, task
 from cortseq.steps import Batch, Step, batches
 
@@ -30,7 +30,10 @@ def jobs(plan: Plan) -> list[Batch]:
     for group in plan.study.together:
         found += _together(plan, group)
     found += _batches(plan, "forgetting", [[forgetting(plan, variant)] for variant in plan.whole.carried])
-    return [*found, *(_figures(plan, "figures", plan.whole) if plan.compares else ())]
+    if plan.compares:
+        found += _figures(plan, "figures", plan.whole)
+        found += _batches(plan, "sheets", [[sheet(plan, name)] for name in plan.study.figures])
+    return found
 
 
 def _batches(plan: Plan, name: str, groups: list[list[Step]], **asked: int) -> list[Batch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cortseq import products
+from cortseq import plans, products
 from cortseq.fingerprint import canonical
 from cortseq.products import Facts
 from cortseq.stages import work
@@ -58,6 +58,25 @@ def figure(plan: Plan, name: str, facts: Facts) -> Step:
         params={"labels": labels},
         modules=[f"cortseq.figures.{name}"],
         cost=work.figure(sum(map(len, needs.values()))),
+    )
+
+
+def sheet(plan: Plan, name: str) -> Step:
+    """Draw some figures of a recording on one sheet."""
+    asked, stem = plan.study.figures[name], f"{plan.out}/figures/{name}"
+    parts = [figure(plan, panel, facts) for panel, facts in plans.panels(plan.study, asked).items()]
+    given = {f"{part.key['figure']}/{need}": files for part in parts for need, files in part.given.items()}
+    return plan.step(
+        "sheet",
+        f"figures/{name}",
+        given,
+        {suffix: f"{stem}.{suffix}" for suffix in ("svg", "pdf", "csv")},
+        params={
+            "sheet": asked.model_dump(mode="json"),
+            "panels": [[part.key, part.params["labels"]] for part in parts],
+        },
+        modules=[f"cortseq.figures.{panel}" for panel in asked.panels],
+        cost=work.figure(sum(len(part.inputs) for part in parts)),
     )
 
 
