@@ -9,7 +9,7 @@ LOCKED := { code=$$?; if ls .snakemake/locks/*.lock >/dev/null 2>&1; then echo \
 	"Locked: if no other snakemake runs here (one was killed), 'make unlock' and then 'make results' go on." \
 	>&2; fi; exit $$code; }
 
-.PHONY: results unlock test lint bench bench-gpu clean
+.PHONY: results unlock test lint bench bench-gpu docs clean
 
 results: .venv/ready
 	@$(BIN)/snakemake --cores $(CORES) --quiet rules || $(LOCKED)
@@ -31,6 +31,10 @@ lint: .venv/ready-test
 bench: .venv/ready-bench
 	$(BIN)/python -m benchmarks
 
+docs: .venv/ready-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Documentation: $(CURDIR)/site/index.html"
+
 bench-gpu: .venv/ready
 	$(BIN)/python -m benchmarks.gpu
 
@@ -41,6 +45,10 @@ bench-gpu: .venv/ready
 
 .venv/ready-test: .venv/ready
 	$(PIP) -e '.[annotations,hdf5,neo,nwb,slurm,test]'
+	touch $@
+
+.venv/ready-docs: .venv/ready
+	$(PIP) -e '.[annotations,docs,hdf5,nwb,topology]'
 	touch $@
 
 .venv/ready-bench: .venv/ready

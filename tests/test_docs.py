@@ -1,7 +1,14 @@
 """Pages, headings, files and keys that the code and the guides name are there."""
 
+import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
+import yaml
 
 from cortseq import models, products, sources, study
 from cortseq.sources.trials import TrialTable
@@ -59,7 +66,9 @@ GUIDES = [
     *(f"docs/{page}" for page in PAGES),
 ]
 # Made by a run, by a user or by `make`; or a name that stands for any file.
-MADE = re.compile(r"(data/(raw|cache)|results|\.venv)/.*|(FILE|mycell|mine)\.py|STUDY\.yaml|my_study\.yaml")
+MADE = re.compile(
+    r"(data/(raw|cache)|results|\.venv)/.*|(FILE|mycell|mine)\.py|STUDY\.yaml|my_study\.yaml|demo\.yaml"
+)
 
 
 def named_files(text):
@@ -112,3 +121,47 @@ def test_the_page_of_keys_names_every_key():
     spans = {word for span in re.findall(r"`([^`]+)`", text) for word in re.findall(r"\w+", span)}
     missing += [f"trials: {key}" for key in TrialTable.model_fields if key not in spans]
     assert not missing, missing
+
+
+# -- commands that are shown ----------------------------------------------------------------------------
+
+
+def _shown() -> list[tuple[str, str]]:
+    """Every `cortseq` command of an indented block, with the page it stands on."""
+    pages = ("README.md", "docs/tutorial.md", "docs/howto.md", "docs/claims/state_space.md")
+    lines = ((page, line) for page in pages for line in (ROOT / page).read_text("utf-8").splitlines())
+    commands = (
+        (page, part) for page, line in lines if line.startswith("    cortseq ") for part in line.split("&&")
+    )
+    return [(page, part.split("#")[0].strip()) for page, part in commands]
+
+
+@pytest.mark.parametrize(("page", "command"), _shown())
+def test_a_command_that_is_shown_is_one(page, command):
+    """Its name, its options and how many files it takes are those of the program."""
+    import typer
+
+    from cortseq import cli
+
+    _, name, *words = shlex.split(command)
+    words = words[: words.index("--")] if "--" in words else words
+    app = typer.main.get_command(cli.app)
+    app.commands[name].make_context(name, words)
+
+
+def test_every_page_stands_in_the_table_of_contents():
+    given = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    flat = json.dumps(given["nav"])
+    pages = {file.relative_to(ROOT / "docs").as_posix() for file in (ROOT / "docs").rglob("*.md")}
+    assert not [page for page in pages if f'"{page}"' not in flat]
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings")
+    asked = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    ran = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    for page in ("index", "tutorial", "reference/families", "reference/api", "claims/dale"):
+        assert (tmp_path / f"{page}.html").stat().st_size > 10_000

@@ -105,7 +105,7 @@ def test_every_product_is_there_and_readable(finished):
 
 def test_the_report_is_one_page_without_outside_resources(finished):
     page = (finished / "results/tiny/report.html").read_text()
-    assert page.count("<svg") == 3 + 18 + 17 and "null" in page
+    assert page.count("<svg") == 3 + 20 + 19 and "null" in page
     assert not re.search(r'(?:src|href)="https?://', page)
     assert not re.search(r"\bnan\b", page)
     ids = re.findall(r'\bid="([^"]+)"', page)
