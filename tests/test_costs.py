@@ -52,6 +52,15 @@ def test_an_unknown_family_is_taken_for_the_dearest_alike(monkeypatch):
     assert costs.seconds(models.Rate(), SIZE) >= base
 
 
+def test_a_network_of_ones_own_costs_what_networks_do():
+    """Families that pass over all bins at once are calibrated by other kinds of work, and are not its measure."""
+    size = larger(SIZE, train=4)
+    own = models.Rate(hidden=64).model_copy(update={"family": "mine"})
+    known = [models.find(name)(hidden=64) for name in ("rate", "low_rank", "lstm", "gru", "dale", "stp")]
+    dearest = max(costs.seconds(model.model_copy(update={"epochs": own.epochs}), size) for model in known)
+    assert costs.seconds(models.Rate(hidden=64), size) <= costs.seconds(own, size) <= 3 * dearest
+
+
 def test_constants_are_found_again():
     true = {"fit": 0.2, "bin": 3e-6, "product": 1e-9}
     rng = np.random.default_rng(0)
