@@ -468,6 +468,34 @@ def test_forcing_is_for_signals(kind, counts, signal):
         fitted(counts, {"kind": kind})
 
 
+@pytest.mark.parametrize("strategy", [{"kind": "generalised", "alpha": 0.2}, {"kind": "sparse", "every": 5}])
+def test_a_forced_network_is_validated_as_it_learns(strategy, signal):
+    """The validation loss of the kept weights is that of forced trials, and no one-step likelihood."""
+    fit = fitted(signal, strategy, input_dropout=0.0)
+    data = Data.of(signal, range(20, 26))
+    for member in range(2):
+        params = {name: value[member : member + 1] for name, value in fit.params.items()}
+        forcing = fit.model.strategy
+        engine = engines.choose(fit.model.network(data), data, params, fit.model.training, strategy=forcing)
+        engine.prepare({name: value[0] for name, value in params.items()})
+        batch = engine.batch(np.arange(6)[None])
+        expected = engine.loss(batch)[0] / engine.events.sum()
+        curve = fit.curves[fit.curves.member == member].valid_loss
+        assert curve.min() == pytest.approx(expected, rel=1e-4)
+        one_step = -fit.log_prob(signal, range(20, 26)).reshape(2, -1)[member].sum() / engine.events.sum()
+        assert curve.min() != pytest.approx(one_step, rel=1e-3)
+
+
+def test_forced_members_learn_together_what_each_learns_alone(signal):
+    """They are one batch of members on every device; alone each ends with the same weights."""
+    strategy = {"kind": "generalised", "alpha": 0.2}
+    together = fitted(signal, strategy).params
+    model = models.Rate(hidden=6, epochs=4, batch=8, strategy=strategy)
+    alone = model.fit(signal, range(20), range(20, 26), members=1, seed=3).params
+    for name, value in alone.items():
+        assert torch.allclose(value[0], together[name][0], rtol=1e-3, atol=1e-4), name
+
+
 def test_settings_that_exclude_each_other():
     for wrong in (
         {"truncate_every": 3},

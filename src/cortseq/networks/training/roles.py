@@ -35,6 +35,9 @@ class Session:
 class Roles:
     """The engines of both roles, and a third where a strategy makes the inputs while it learns.
 
+    A strategy that forces the state is validated as it learns: its loss under the recorded inputs may rise
+    while the one that is minimised falls, and the first epoch would be kept. Draws are not validated on.
+
     A network of limited memory has other windows every epoch; `rows`: windows that stand for a trial.
     The batches of several recordings are spread over the steps of the one that makes most.
     """
@@ -50,7 +53,8 @@ class Roles:
         self.train, self.forced = self._engines(self._drawn(1))
         self.rows = max(1, round(len(self.train) / len(self.data.y)))
         valid = session.valid
-        self.valid = self._engine(valid if self.memory is None else windows.draw(valid, self.memory, seed, 0))
+        valid = valid if self.memory is None else windows.draw(valid, self.memory, seed, 0)
+        self.valid = self._engine(valid, strategy=training.strategy if training.strategy.inverts else None)
 
     def _drawn(self, epoch: int) -> Data:
         """Return the training trials, or the windows of an epoch."""

@@ -13,7 +13,9 @@
 
 Where the read-out has a skip, it too sees what was fed: the recording, the draw or the forced read-out.
 
-Scores are always one step ahead with the recording as input, whatever a model was trained with.
+The epoch that is kept is the one of the smallest validation loss: under the forcing itself for `generalised`
+and `sparse`, with the recording as input for the others. Scores are always one step ahead with the recording
+as input, whatever a model was trained with.
 """
 
 from __future__ import annotations
