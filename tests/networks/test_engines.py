@@ -437,6 +437,10 @@ def test_forcing_of_a_latent(signal):
     free = run(model, data, strategy=Generalised(alpha=0.0))
     assert np.abs(free[2]["input_weight"] - plain[2]["input_weight"]).max() > 1e-6
     assert np.abs(full[2]["input_weight"] - free[2]["input_weight"]).max() > 1e-6
+    falling = Generalised(alpha=0.04, begin=1.0)  # halfway it is the root of 0.04
+    same(run(model, data, strategy=falling, progress=0.0), full, 1e-12)
+    halfway = run(model, data, strategy=Generalised(alpha=0.2))
+    same(run(model, data, strategy=falling, progress=0.5), halfway, 1e-12)
     same(run(model, data, strategy=Sparse(every=1)), full, 1e-12)
     same(run(model, data, strategy=Sparse(every=10**6)), free, 1e-12)
 
@@ -468,7 +472,9 @@ def test_forcing_is_for_signals(kind, counts, signal):
         fitted(counts, {"kind": kind})
 
 
-@pytest.mark.parametrize("strategy", [{"kind": "generalised", "alpha": 0.2}, {"kind": "sparse", "every": 5}])
+@pytest.mark.parametrize(
+    "strategy", [{"kind": "generalised", "alpha": 0.2, "begin": 1.0}, {"kind": "sparse", "every": 5}]
+)
 def test_a_forced_network_is_validated_as_it_learns(strategy, signal):
     """The validation loss of the kept weights is that of forced trials, and no one-step likelihood."""
     fit = fitted(signal, strategy, input_dropout=0.0)
@@ -478,7 +484,7 @@ def test_a_forced_network_is_validated_as_it_learns(strategy, signal):
         forcing = fit.model.strategy
         engine = engines.choose(fit.model.network(data), data, params, fit.model.training, strategy=forcing)
         engine.prepare({name: value[0] for name, value in params.items()})
-        batch = engine.batch(np.arange(6)[None])
+        batch = engine.batch(np.arange(6)[None], progress=1.0)
         expected = engine.loss(batch)[0] / engine.events.sum()
         curve = fit.curves[fit.curves.member == member].valid_loss
         assert curve.min() == pytest.approx(expected, rel=1e-4)

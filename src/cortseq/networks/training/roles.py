@@ -108,7 +108,10 @@ class Roles:
         return self.training.batch * self.rows
 
     def validate(self, p: Params, n_members: int) -> np.ndarray:
-        """Return the negative log-likelihood of the validation trials in nats, (member,)."""
+        """Return the negative log-likelihood of the validation trials in nats, (member,).
+
+        It is forced as in the last step.
+        """
         engine = self.valid
         engine.prepare(p)
         total = np.zeros(n_members)
@@ -116,7 +119,7 @@ class Roles:
         size = min(256, max(256 // n_members, self.training.batch)) * self.rows
         for first in range(0, len(engine), size):
             index = np.arange(first, min(first + size, len(engine)))
-            total += engine.loss(engine.batch(np.tile(index, (n_members, 1))))
+            total += engine.loss(engine.batch(np.tile(index, (n_members, 1)), progress=1.0))
         return total
 
     def executions(self, epochs: int) -> str:
