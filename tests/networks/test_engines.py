@@ -437,6 +437,10 @@ def test_forcing_of_a_latent(signal):
     free = run(model, data, strategy=Generalised(alpha=0.0))
     assert np.abs(free[2]["input_weight"] - plain[2]["input_weight"]).max() > 1e-6
     assert np.abs(full[2]["input_weight"] - free[2]["input_weight"]).max() > 1e-6
+    falling = Generalised(alpha=0.04, begin=1.0)  # halfway it is the root of 0.04
+    same(run(model, data, strategy=falling, progress=0.0), full, 1e-12)
+    halfway = run(model, data, strategy=Generalised(alpha=0.2))
+    same(run(model, data, strategy=falling, progress=0.5), halfway, 1e-12)
     same(run(model, data, strategy=Sparse(every=1)), full, 1e-12)
     same(run(model, data, strategy=Sparse(every=10**6)), free, 1e-12)
 
@@ -466,6 +470,36 @@ def test_forcing_is_for_signals(kind, counts, signal):
     assert np.isfinite(fitted(signal, {"kind": kind}).curves.valid_loss).all()
     with pytest.raises(CortseqError, match="strategy is for signal"):
         fitted(counts, {"kind": kind})
+
+
+@pytest.mark.parametrize(
+    "strategy", [{"kind": "generalised", "alpha": 0.2, "begin": 1.0}, {"kind": "sparse", "every": 5}]
+)
+def test_a_forced_network_is_validated_as_it_learns(strategy, signal):
+    """The validation loss of the kept weights is that of forced trials, and no one-step likelihood."""
+    fit = fitted(signal, strategy, input_dropout=0.0)
+    data = Data.of(signal, range(20, 26))
+    for member in range(2):
+        params = {name: value[member : member + 1] for name, value in fit.params.items()}
+        forcing = fit.model.strategy
+        engine = engines.choose(fit.model.network(data), data, params, fit.model.training, strategy=forcing)
+        engine.prepare({name: value[0] for name, value in params.items()})
+        batch = engine.batch(np.arange(6)[None], progress=1.0)
+        expected = engine.loss(batch)[0] / engine.events.sum()
+        curve = fit.curves[fit.curves.member == member].valid_loss
+        assert curve.min() == pytest.approx(expected, rel=1e-4)
+        one_step = -fit.log_prob(signal, range(20, 26)).reshape(2, -1)[member].sum() / engine.events.sum()
+        assert curve.min() != pytest.approx(one_step, rel=1e-3)
+
+
+def test_forced_members_learn_together_what_each_learns_alone(signal):
+    """They are one batch of members on every device; alone each ends with the same weights."""
+    strategy = {"kind": "generalised", "alpha": 0.2}
+    together = fitted(signal, strategy).params
+    model = models.Rate(hidden=6, epochs=4, batch=8, strategy=strategy)
+    alone = model.fit(signal, range(20), range(20, 26), members=1, seed=3).params
+    for name, value in alone.items():
+        assert torch.allclose(value[0], together[name][0], rtol=1e-3, atol=1e-4), name
 
 
 def test_settings_that_exclude_each_other():

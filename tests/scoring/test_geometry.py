@@ -51,6 +51,17 @@ def test_hellinger_distance_by_hand():
     assert hellinger(5 * f, f) == pytest.approx(0, abs=1e-7) and hellinger(f, g) == hellinger(g, f)
 
 
+def test_smoothed_spectra_of_two_runs_of_one_system_are_alike():
+    """White noise has power of an exponential distribution: E sqrt(F G) = pi / 4 without smoothing."""
+    f, g = RNG.exponential(size=(2, 50_000, 1))
+    assert hellinger(f, g) == pytest.approx(np.sqrt(1 - np.pi / 4), abs=0.01)
+    # smoothed by s the variance of a power is 1 / (2 s sqrt(pi)), and 1 - E sqrt(F G) a quarter of it
+    assert hellinger(f, g, smoothing=20) == pytest.approx(np.sqrt(1 / (8 * 20 * np.sqrt(np.pi))), rel=0.1)
+    shifted = np.eye(400)[:, 100:101], np.eye(400)[:, 110:111]
+    # of two Gaussians of one width: sum sqrt(F G) = exp(-d^2 / 8 s^2)
+    assert hellinger(*shifted, smoothing=5) == pytest.approx(np.sqrt(1 - np.exp(-100 / 200)), abs=1e-3)
+
+
 def test_states_of_other_channels_are_refused():
     with pytest.raises(CortseqError, match="of equal channels"):
         state_space_divergence(np.zeros((5, 2)), np.zeros((5, 3)))

@@ -79,15 +79,22 @@ def _smoothed(p: np.ndarray, q: np.ndarray) -> float:
     return float((density(p) - density(q)).mean())
 
 
-def hellinger(made: ArrayLike, recorded: ArrayLike) -> float:
+def hellinger(made: ArrayLike, recorded: ArrayLike, smoothing: float = 0.0) -> float:
     """Return the mean over channels of the Hellinger distance of power spectra; 0 is best, 1 worst.
 
-    `H = sqrt(1 - sum_f sqrt(F_f G_f))`, F and G the shares of the power at frequency f.
+    `H = sqrt(1 - sum_f sqrt(F_f G_f))`, F and G the shares of the power at frequency f. The power of one
+    long run is as noisy as it is large at every frequency, so that two runs of one system differ too: the
+    literature smooths spectra first.
 
     Parameters
     ----------
     made, recorded : (frequency, channel), power, not negative.
+    smoothing : standard deviation of a Gaussian kernel over frequencies, in numbers of them; 0: none.
     """
+    from scipy.ndimage import gaussian_filter1d
+
     f, g = (np.asarray(power, dtype=np.float64) for power in (made, recorded))
+    if smoothing:
+        f, g = (gaussian_filter1d(power, smoothing, axis=0) for power in (f, g))
     f, g = (power / np.where(power.sum(0) > 0, power.sum(0), 1.0) for power in (f, g))
     return float(np.sqrt(np.clip(1 - np.sqrt(f * g).sum(0), 0, 1)).mean())

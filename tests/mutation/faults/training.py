@@ -91,8 +91,8 @@ FAULTS = [
     ),
     Fault(
         "Validation drops out inputs and states.",
-        "Roles.validate", "engine.batch(np.tile(index, (n_members, 1)))",
-        "engine.batch(np.tile(index, (n_members, 1)), [noise.Draws(self.seed, m, self.epoch, 0) for m in range(n_members)])",
+        "Roles.validate", "engine.batch(np.tile(index, (n_members, 1)), progress=1.0)",
+        "engine.batch(np.tile(index, (n_members, 1)), [noise.Draws(self.seed, m, self.epoch, 0) for m in range(n_members)], 1.0)",
         TRAINING,
     ),
     Fault(

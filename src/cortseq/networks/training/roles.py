@@ -35,6 +35,9 @@ class Session:
 class Roles:
     """The engines of both roles, and a third where a strategy makes the inputs while it learns.
 
+    A strategy that forces the state is validated as it learns: its loss under the recorded inputs may rise
+    while the one that is minimised falls, and the first epoch would be kept. Draws are not validated on.
+
     A network of limited memory has other windows every epoch; `rows`: windows that stand for a trial.
     The batches of several recordings are spread over the steps of the one that makes most.
     """
@@ -50,7 +53,8 @@ class Roles:
         self.train, self.forced = self._engines(self._drawn(1))
         self.rows = max(1, round(len(self.train) / len(self.data.y)))
         valid = session.valid
-        self.valid = self._engine(valid if self.memory is None else windows.draw(valid, self.memory, seed, 0))
+        valid = valid if self.memory is None else windows.draw(valid, self.memory, seed, 0)
+        self.valid = self._engine(valid, strategy=training.strategy if training.strategy.inverts else None)
 
     def _drawn(self, epoch: int) -> Data:
         """Return the training trials, or the windows of an epoch."""
@@ -104,7 +108,10 @@ class Roles:
         return self.training.batch * self.rows
 
     def validate(self, p: Params, n_members: int) -> np.ndarray:
-        """Return the negative log-likelihood of the validation trials in nats, (member,)."""
+        """Return the negative log-likelihood of the validation trials in nats, (member,).
+
+        It is forced as in the last step.
+        """
         engine = self.valid
         engine.prepare(p)
         total = np.zeros(n_members)
@@ -112,7 +119,7 @@ class Roles:
         size = min(256, max(256 // n_members, self.training.batch)) * self.rows
         for first in range(0, len(engine), size):
             index = np.arange(first, min(first + size, len(engine)))
-            total += engine.loss(engine.batch(np.tile(index, (n_members, 1))))
+            total += engine.loss(engine.batch(np.tile(index, (n_members, 1)), progress=1.0))
         return total
 
     def executions(self, epochs: int) -> str:

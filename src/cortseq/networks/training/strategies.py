@@ -7,13 +7,16 @@
                  arXiv:1511.05101).
     generalised  signals: after y_t is scored, the state is pulled by a fraction `alpha` towards one that
                  reads out as y_t, h <- h + alpha C^+ (y_t - C h - d), and the forced read-out is the next
-                 input. Of several layers only the top one is pulled. Hess et al. 2023 arXiv:2306.04406.
+                 input. Of several layers only the top one is pulled. With `begin` alpha falls from there over
+                 the epochs. Hess et al. 2023 arXiv:2306.04406.
     sparse       the same with alpha = 1 every `every` bins and 0 between. Mikhaeil et al. 2022
                  arXiv:2110.07238.
 
 Where the read-out has a skip, it too sees what was fed: the recording, the draw or the forced read-out.
 
-Scores are always one step ahead with the recording as input, whatever a model was trained with.
+The epoch that is kept is the one of the smallest validation loss: under the forcing itself for `generalised`
+and `sparse`, with the recording as input for the others. Scores are always one step ahead with the recording
+as input, whatever a model was trained with.
 """
 
 from __future__ import annotations
@@ -92,17 +95,26 @@ class Scheduled(_Strategy):
 
 
 class Generalised(_Strategy):
-    """In every bin the state is pulled a fraction `alpha` towards one that reads out as the recording."""
+    """In every bin the state is pulled a fraction `alpha` towards one that reads out as the recording.
+
+    With `begin` the fraction falls with the share s of the epochs, begin^(1 - s) alpha^s. A network that is
+    forced weakly from its first step on follows nothing, and learns slowly from errors that are all its own.
+    """
 
     tracks: ClassVar[tuple[str, ...]] = ("signal",)
     inverts: ClassVar[bool] = True
 
     kind: Literal["generalised"] = "generalised"
     alpha: Fraction = 0.1
+    begin: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="the fraction in the first step, falling to `alpha` in the last; null: `alpha`"
+    )
 
-    def forced(self, bin: int) -> float:
-        """Return the fraction by which the state is pulled."""
-        return self.alpha
+    def forced(self, bin: int, progress: float = 1.0) -> float:
+        """Return the fraction by which the state is pulled at `progress` (0 to 1) of the epochs."""
+        if self.begin is None:
+            return self.alpha
+        return float(self.begin ** (1 - progress) * self.alpha**progress)
 
 
 class Sparse(_Strategy):
@@ -114,7 +126,7 @@ class Sparse(_Strategy):
     kind: Literal["sparse"] = "sparse"
     every: Annotated[int, Field(ge=1)] = 20
 
-    def forced(self, bin: int) -> float:
+    def forced(self, bin: int, progress: float = 1.0) -> float:
         """Return 1 in every `every`-th bin, else 0."""
         return 1.0 if (bin + 1) % self.every == 0 else 0.0
 
@@ -170,7 +182,7 @@ class Rollout:
                 own = torch.cat([own, x[..., own.shape[-1] :]], -1)
             x = torch.where(self.coins[..., t, None], x, own * self.mask[..., t, None])
         else:
-            alpha = self.strategy.forced(self.first + t) * self.mask[..., t, None]
+            alpha = self.strategy.forced(self.first + t, self.batch.progress) * self.mask[..., t, None]
             eta = eta[..., : self.seen.shape[-1]]  # the means
             error = alpha * (self.seen[..., t, :] - eta)
             self._follow(t, eta + error)

@@ -63,7 +63,11 @@ class Generic(Engine):
 
     def _feeds_skip(self, batch: Batch) -> bool:
         """Whether the skip sees what a strategy fed, which is then the last part of the state."""
-        return self.strategy is not None and bool(batch.draws) and self.last is not None
+        return self._feeds(batch) and self.last is not None
+
+    def _feeds(self, batch: Batch) -> bool:
+        """Whether a strategy makes the inputs: one that forces the state also where nothing is drawn."""
+        return self.strategy is not None and (self.strategy.inverts or bool(batch.draws))
 
     def segment(
         self, batch: Batch, state: State, first: int, stop: int, scored: int, d_final: Any, keep: set[int]
@@ -120,7 +124,7 @@ class Generic(Engine):
         x, y, mask = self._window(batch, first, stop)
         factors = self._kept(batch, noise.HIDDEN, cell.hidden, self.training.hidden_dropout, first, stop)
         between = self._between(batch, first, stop)
-        if self.strategy is None or not batch.draws:
+        if not self._feeds(batch):
             drives = network.drive(q, x)
             ran = cell.through_time(q, state, drives, between)
             if ran is not None:
