@@ -12,6 +12,8 @@ from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.state_space import draws, particles, switching
+from cortseq.models.state_space.seen import FEWEST
+from cortseq.observations import emission_of
 
 Lds, Slds = models.find("lds"), models.find("slds")
 
@@ -116,3 +118,200 @@ def test_every_bin_and_horizon_of_a_signal_equals_the_sum_over_all_sequences(ski
             both, before = (by_enumeration(p, data, trial, bins) for bins in ([*past, t], past))
             assert found[trial, t, i] == pytest.approx(both - before, abs=1e-9)
     assert np.array_equal(model.log_prob(params, data)[0][data.valid], found[..., 0][data.valid])
+
+
+def linear(params):
+    """The parameters of the linear system that a switching one of a single state is."""
+    own = {k: v[:, 0] if k in switching.OF_STATE else v for k, v in params.items()}
+    return {k: v for k, v in own.items() if k not in (*switching.CHAIN, "particles")}
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_one_state_is_a_linear_system(skip):
+    model, params, data = signals(np.random.default_rng(1), skip, states=1, inputs=1, n_particles=4)
+    alone, own = Lds(latents=2, skip=skip), linear(params)
+    known = data.valid
+    one, other = (m.forecast(p, data, [1, 2, 5])[0][known] for m, p in ((model, params), (alone, own)))
+    assert np.allclose(one, other, atol=1e-9, equal_nan=True)
+    one, other = (m.predict(p, data)[0][known] for m, p in ((model, params), (alone, own)))
+    assert np.allclose(one, other, atol=1e-9)
+
+
+@pytest.mark.parametrize("states", [2, 3])
+def test_states_that_are_alike_are_a_linear_system(states):
+    rng = np.random.default_rng(2)
+    _, params, data = signals(rng, True, states=1, n_particles=4)
+    own = linear(params)
+    for recurrent, error in ((False, 1e-9), (True, 0.2)):
+        p = switching.of_linear({k: v[0] for k, v in own.items()}, states, recurrent)
+        same = {k: np.asarray(v)[None] for k, v in (p | {"particles": np.array(512.0)}).items()}
+        model = Slds(latents=2, states=states, recurrent=recurrent)
+        found = model.log_prob(same, data)[0][data.valid]
+        assert np.allclose(found, Lds(latents=2).log_prob(own, data)[0][data.valid], atol=error)
+
+
+# -- particles ---------------------------------------------------------------------------------------
+
+
+def test_selection_keeps_large_weights_and_is_unbiased():
+    rng = np.random.default_rng(3)
+    weight = np.log(rng.dirichlet(np.full(12, 0.3), 5)) + 2.0
+    total = np.zeros(weight.shape)
+    grid = (np.arange(2000) + 0.5) / 2000
+    for uniform in grid:
+        kept, left = particles.branches.selected(weight, 5, uniform)
+        assert all(len(set(row)) == 5 for row in kept)
+        assert np.allclose(np.exp(left).sum(1), np.exp(weight).sum(1))
+        np.add.at(total, (np.arange(5)[:, None], kept), np.exp(left))
+    assert np.allclose(total / len(grid), np.exp(weight), atol=3e-3 * np.exp(2))
+
+
+def test_more_particles_come_closer_to_all_sequences():
+    """Nine bins have 256 sequences; with fewer particles some are left out."""
+    rng = np.random.default_rng(4)
+    model, params, data = signals(rng, False, time=9, trials=12)
+    exact = model.log_prob(params | {"particles": np.array([256.0])}, data)[0][data.valid]
+    p = {k: v[0] for k, v in params.items()}
+    assert exact[:9].sum() == pytest.approx(by_enumeration(p, data, 0, list(range(9))), abs=1e-8)
+    errors = [
+        np.abs(model.log_prob(params | {"particles": np.array([float(n)])}, data)[0][data.valid] - exact).mean()
+        for n in (2, 8, 32)
+    ]
+    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.02
+
+
+def test_a_latent_that_decides_equals_integration_on_a_grid():
+    """One latent, two states: the filter on a grid of the latent against points drawn from it."""
+    rng = np.random.default_rng(5)
+    model, params, data = signals(rng, False, n=1, features=1, recurrent=True, time=5, n_particles=1024)
+    p = {k: v[0] for k, v in params.items()}
+    p["pull"], p["offset"] = np.array([[-2.0], [2.0]]), np.array([[-0.5], [0.7]])
+    grid, width = np.linspace(-8, 8, 1601, retstep=True)
+    y = (data.y - p["centre"]) / p["scale"]
+
+    def seen(trial, t):
+        if not data.valid[trial, t]:
+            return np.ones(len(grid))
+        return stats.norm.pdf(y[trial, t, 0], p["level"][0] + p["loading"][0, 0] * grid, p["sd"][0])
+
+    def step(k):
+        mean = p["transition"][k, 0, 0] * grid + p["offset"][k, 0]
+        return stats.norm.pdf(grid[None], mean[:, None], np.sqrt(p["noise"][k, 0, 0]))
+
+    odds = p["switch"][:, None] * np.exp(grid[:, None] * p["pull"][:, 0])
+    odds /= odds.sum(-1, keepdims=True)  # (from, latent, to)
+    exact = np.full(data.valid.shape, np.nan)
+    for trial in range(4):
+        start = stats.norm.pdf(grid, p["start_mean"][0], np.sqrt(p["start_noise"][0, 0]))
+        for t in range(5):
+            if t == 0:
+                density = start[None]
+            elif t == 1:
+                density = np.stack([(density[0] * p["initial"][k]) @ step(k) * width for k in (0, 1)])
+            else:
+                left = np.einsum("jz,jzk->kz", density, odds)
+                density = np.stack([left[k] @ step(k) * width for k in (0, 1)])
+            joint = density * seen(trial, t)
+            exact[trial, t] = np.log(joint.sum() * width) - np.log(p["scale"][0])
+            density = joint / (joint.sum() * width)
+    errors = {}
+    for n in (64, 1024):
+        many = {k: np.asarray(v)[None] for k, v in (p | {"particles": np.array(float(n))}).items()}
+        errors[n] = np.abs(model.log_prob(many, data)[0] - exact)[data.valid]
+    assert errors[1024].max() < 0.02 and errors[1024].mean() < 0.5 * errors[64].mean()
+
+
+# -- counts ------------------------------------------------------------------------------------------
+
+
+def counts(rng, observation="poisson", n_points=256, **more):
+    p = random_params(rng, **more)
+    p["loading"] = 0.6 * p["loading"]
+    features = len(p["level"])
+    if observation != "poisson":
+        p["dispersion"] = np.full(features, 0.02)
+    p["points"] = draws.nested(n_points, p["loading"].shape[1], FEWEST)
+    valid = np.ones((3, 8), bool)
+    valid[1, 6:], valid[2, [0, 3]] = False, False
+    y = rng.poisson(1.0, (3, 8, features)).astype(float)
+    data = Data("counts", y, valid, None, 0.02, features, observation, 60)
+    model = Slds(latents=p["loading"].shape[1], states=len(p["initial"]), recurrent="pull" in p)
+    return model, {k: v[None] for k, v in p.items()}, data
+
+
+def test_one_state_of_counts_is_a_linear_system():
+    model, params, data = counts(np.random.default_rng(6), states=1)
+    one = model.forecast(params, data, [1, 3])[0][data.valid]
+    own = linear(params) | {"points": draws.points(256, 2)[None]}
+    other = Lds(latents=2).forecast(own, data, [1, 3])[0][data.valid]
+    assert np.allclose(one, other, atol=1e-6, equal_nan=True)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("observation", ["poisson", "negative_binomial", "generalised_poisson"])
+def test_probabilities_of_all_counts_of_two_units_sum_to_one(observation, recurrent):
+    """One bin and three bins ahead, with particles that are too few."""
+    rng = np.random.default_rng(7)
+    model, params, _ = counts(rng, observation, features=2, recurrent=recurrent, n_particles=4)
+    params = params | {"level": params["level"] - 3, "loading": 0.5 * params["loading"]}
+    grid = np.array(list(itertools.product(range(60), repeat=2)), float)
+    y = np.zeros((len(grid), 5, 2))
+    y[:, :4] = [[1, 0], [0, 2], [3, 1], [0, 0]]
+    y[:, 4] = grid
+    data = Data("counts", y, np.ones(y.shape[:2], bool), None, 0.02, 2, observation)
+    for total in np.exp(model.forecast(params, data, [1, 3])[0, :, 4]).sum(0):
+        assert total == pytest.approx(1, abs=1e-9)
+    p = np.exp(model.log_prob(params, data)[0, :, 4])
+    one = data.at(slice(0, 1))
+    assert np.allclose(p @ grid, model.predict(params, one)[0, 0, 4], atol=1e-7)
+    mean, variance = next(model.predictive(params, one)).moments(emission_of(one))
+    assert np.allclose(p @ grid, mean[0, 4], atol=1e-7)
+    assert np.allclose(p @ grid**2 - (p @ grid) ** 2, variance[0, 4], atol=1e-6)
+
+
+def test_the_compiled_search_of_poisson_counts_equals_the_general_one():
+    from cortseq.models.state_space import assumed
+    from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
+
+    rng = np.random.default_rng(8)
+    model, params, data = counts(rng)
+    readout, p = model._read_by(data, params, 0)
+    mean = rng.normal(size=(3, 4, 2))
+    spread = np.stack([covariance(rng, 2) for _ in range(12)]).reshape(3, 4, 2, 2)
+    given = p["loading"], p["level"], data.y[:, 1], MIN_LOG_RATE, MAX_LOG_RATE
+    one = particles.branches.updated_poisson(mean, spread, *given)
+    y = np.repeat(data.y[:, 1], 4, 0)
+    other = assumed.updated(readout, p, y, mean.reshape(-1, 2), spread.reshape(-1, 2, 2))
+    for ours, theirs in zip(one, other, strict=True):
+        assert np.allclose(ours.reshape(theirs.shape), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("track", ["counts", "signal"])
+def test_free_runs_have_the_moments_that_are_predicted(track):
+    """Bins 0 to 3 of many draws, and the products of neighbouring bins, against long sums over sequences."""
+    rng = np.random.default_rng(9)
+    make = counts if track == "counts" else lambda rng, **more: signals(rng, True, **more)
+    model, params, _ = make(rng, n_particles=64)
+    p = {k: v[0] for k, v in params.items()}
+    p["level"] = p["level"] - (track == "counts")
+    params = {k: np.asarray(v)[None] for k, v in p.items()}
+    shape = {"track": track, "n_inputs": 0, "n_features": 3, "bin_width": 0.1, "observation": "poisson"}
+    y = model.simulate(p, shape | {"support": 0}, 20_000, 4, rng)
+    data = Data(track, y, np.ones(y.shape[:2], bool), None, 0.1, 3)
+    expected = model.predict(params, data)[0]
+    residual = y - expected  # what is predicted from the bins before is left by no function of them
+    for t in range(4):
+        error = 5 * residual[:, t].std(0) / np.sqrt(len(y))
+        bias = 0.02 * y[:, t].std(0) if track == "counts" and t else 0.0
+        assert (np.abs(residual[:, t].mean(0)) < error + bias).all()
+        if t:
+            products = residual[:, t] * (y[:, t - 1] - y[:, t - 1].mean(0)) / y[:, t - 1].std(0)
+            assert (np.abs(products.mean(0)) < 6 * products.std(0) / np.sqrt(len(y)) + bias).all()
+    emission = emission_of(data)
+    few = data.at(slice(0, 400))
+    mixture = next(model.predictive(params, few))
+    mean, _ = mixture.moments(emission)
+    assert np.allclose(mean, expected[:400], atol=1e-9)
+    if track == "signal":
+        u = mixture.cdf(emission, few.y)
+        assert stats.kstest(u[:, 3, 0], "uniform").pvalue > 0.001

@@ -29,7 +29,8 @@ def moved(log_weight, mean, covariance, state, log_switch, pull, transition, off
 
     Returns
     -------
-    Arrays (trial, particle * state, ..).
+    Arrays (trial, state * particle, ..), those in the first state first: selection then takes of each state about
+    its share.
     """
     n_trials, n_particles, n = mean.shape
     n_states = len(transition)
@@ -45,7 +46,7 @@ def moved(log_weight, mean, covariance, state, log_switch, pull, transition, off
                 _add_product(pull, mean[r, i], 1.0, logits)
             logits -= _log_sum(logits)
             for k in range(n_states):
-                b = i * n_states + k
+                b = k * n_particles + i
                 weight[r, b], to[r, b] = log_weight[r, i] + logits[k], k
                 m[r, b] = offset[k, r]
                 _add_product(transition[k], mean[r, i], 1.0, m[r, b])
@@ -127,7 +128,6 @@ def selected(log_weight, n, uniform):
         tail = w[order[a:]].sum()
         for j in range(a):
             kept[r, j], weight[r, j] = order[j], log_weight[r, order[j]]
-        # in the order of particles, so that those with the same past lie side by side
         rest, step, at, j = np.sort(order[a:]), tail / (n - a), 0.0, a
         for i in rest:
             at += w[i]
@@ -142,14 +142,18 @@ def selected(log_weight, n, uniform):
 
 @njit(**OPTIONS)
 def resampled(log_weight, n, uniform):
-    """Return the positions (trial, n) of n particles of equal weight: systematic resampling."""
+    """Return the positions (trial, n) of n particles of equal weight: stratified resampling.
+
+    uniform : (n,), in [0, 1), of each stratum. One number for all of them would favour the same branch of every
+    particle where weights are alike.
+    """
     kept = np.empty((len(log_weight), n), np.int64)
     for r in range(len(log_weight)):
         w = np.exp(log_weight[r] - _log_sum(log_weight[r]))
         j, at = 0, 0.0
         for i in range(len(w)):
             at += w[i]
-            while j < n and (uniform + j) / n < at:
+            while j < n and (uniform[j] + j) / n < at:
                 kept[r, j] = i
                 j += 1
         kept[r, j:] = len(w) - 1

@@ -17,22 +17,22 @@ therefore depends on the bins before alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cortseq._lazy import lazy, special
 from cortseq.data import Data, Params
-from cortseq.models.horizons import doubled, farthest
+from cortseq.models.horizons import farthest
 from cortseq.models.state_space import draws, switching
 from cortseq.models.state_space.readout import Readout
-from cortseq.models.state_space.seen import Mixture, Seen, SeenCounts
+from cortseq.models.state_space.seen import FEWEST, Mixture, Seen
 
 branches = lazy("cortseq.models.state_space.branches")  # it brings the compiler
 _ERROR = 1e-3  # bits per event that particles, and draws, may be away from many more
 _PARTICLES = {False: (8, 128), True: (64, 1024)}  # of a trial, at least and at most; recurrent: points
-_DRAWS = (256, 8192)  # of a bin, all components together, at least and at most
+_DRAWS = (128, 4096)  # of a bin, at least, and so many that they stand for infinitely many
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,10 @@ class Filter:
     def _drawn(self, mixture: Mixture, weight: np.ndarray, t: int) -> Mixture:
         """Return n points drawn from the mixture, of equal weight."""
         assert self.points is not None
-        kept = branches.resampled(weight, self.n, self.uniform[t])
+        rng = np.random.default_rng([0, t])
+        kept = branches.resampled(weight, self.n, rng.random(self.n))
         found = mixture.at(kept, np.full(kept.shape, -np.log(self.n)))
-        x = np.random.default_rng([0, t]).permutation(self.points)
+        x = rng.permutation(self.points)
         low = np.linalg.cholesky(found.covariance)
         mean = found.mean + np.einsum("rnij,nj->rni", low, x)
         fixed = self.seen.pinned(found.seen, low, x)
@@ -188,49 +189,49 @@ class Accurate:
 
 
 def enough(readout: Readout, p: Params, valid: Data) -> Accurate:
-    """Double particles, then draws, until each leaves an error below _ERROR bits per event.
+    """Double particles, then draws, until what is left is an error below _ERROR bits per event.
 
-    The error of n particles is how far they are from 2 n, which take other random numbers; that of the draws is
-    told by their halves (`horizons`).
+    The error of n particles is the distance to n / 2, which leave out more. Of counts it is taken from
+    Laplace's approximation, which needs no draws. That of draws is the distance to the most draws there are.
     """
     events = max(1, int(valid.n_events().sum())) * np.log(2)
-    fewest, most = _PARTICLES[switching.is_recurrent(p)]
-    n, score = fewest, log_prob(readout, p | {"particles": np.array(float(fewest))}, valid)
-    while True:
+    p, n_latents = p | readout.common, p["offset"].shape[1]
+
+    def of_particles(n: int) -> float:
+        return log_prob(readout, p | {"particles": np.array(float(n))}, valid)
+
+    def of_draws(n: int) -> float:
+        return log_prob(readout, p | {"points": draws.nested(n, n_latents, FEWEST)}, valid, drawn=True)
+
+    n, most = _PARTICLES[switching.is_recurrent(p)]
+    score, error = of_particles(n), np.inf
+    while error >= _ERROR and n < most:
         n, before = 2 * n, score
-        p = p | {"particles": np.array(float(n))}
-        score = log_prob(readout, p, valid)
+        score = of_particles(n)
         error = abs(score - before) / events
-        if error < _ERROR or n >= most:
-            break
-    card = {"particles": n, "particle_error": error}
-    p = p | readout.common
+    p, card = p | {"particles": np.array(float(n))}, {"particles": n, "particle_error": error}
     if readout.is_gaussian:
         return Accurate(p, score, card)
-    n = _DRAWS[0]
-    while True:
-        p = p | {"points": draws.points(n, p["offset"].shape[1])}
-        mean, gain = doubled(*_halves(readout, p, valid))
-        error = float(gain[valid.valid].sum()) / events
-        if error < _ERROR or n >= _DRAWS[1]:
-            break
+    n, most = _DRAWS
+    limit, score = of_draws(most), of_draws(n)
+    while abs(score - limit) / events >= _ERROR and n < most // 2:
         n *= 2
-    score = float(mean[valid.valid].sum())
-    return Accurate(p, score, card | {"draws": n, "draw_error": error})
+        score = of_draws(n)
+    p = p | {"points": draws.nested(n, n_latents, FEWEST)}
+    return Accurate(p, score, card | {"draws": n, "draw_error": abs(score - limit) / events})
 
 
-def log_prob(readout: Readout, p: Params, data: Data) -> float:
-    """Return log p(y) of all trials in nats; of counts by Laplace's approximation, which needs no draws."""
+def alike(members: list[Params]) -> Params:
+    """Return the parameters of all members, (member, ..): every one with as many particles and draws as any."""
+    most = {k: max((p[k] for p in members if k in p), key=np.size) for k in ("points",) if k in members[0]}
+    most["particles"] = np.array(max(float(p["particles"]) for p in members))
+    return {k: np.stack([(p | most)[k] for p in members]) for k in members[0]}
+
+
+def log_prob(readout: Readout, p: Params, data: Data, drawn: bool = False) -> float:
+    """Return log p(y) of all trials in nats; of counts by Laplace's approximation, or by their draws."""
     total = 0.0
-    for rows, _, now in passed(readout, p, data):
-        total += float(now.log_prob[data.valid[rows, now.time]].sum())
-    return total
-
-
-def _halves(readout: Readout, p: Params, data: Data) -> np.ndarray:
-    """Return log p(y_t | y_<t) of counts by either half of the draws, (half, trial, time)."""
-    out = np.empty((2, *data.valid.shape))
     for rows, found, now in passed(readout, p, data):
-        assert isinstance(found.seen, SeenCounts)
-        out[:, rows, now.time] = found.seen.of_halves(now.time, now.predicted, 2)
-    return out
+        each = found.seen.log_prob(now.time, now.predicted) if drawn else now.log_prob
+        total += float(each[data.valid[rows, now.time]].sum())
+    return total

@@ -8,7 +8,7 @@ all alike, is the first of them: learning never ends below it.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,14 +26,31 @@ if TYPE_CHECKING:
     from cortseq.models.state_space.slds import Slds
 
 _STARTS, _ROUNDS = 4, 25  # random cuts of the latents, and iterations of each
-_STAY = 0.9  # probability that a random start stays in its state
+_BINS = 20_000  # that random cuts are tried on
 _FEW, _FEW_POINTS = 8, 64  # particles by which iterates are compared; of recurrent ones
+FEW_DRAWS = 64  # by which iterates are compared
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What one member learned.
+
+    Attributes
+    ----------
+    p : parameters of the best iterate.
+    curve : losses of every iterate (`CURVES`).
+    card : how the climb ended.
+    """
+
+    p: Params
+    curve: pd.DataFrame
+    card: dict[str, Any]
 
 
 def climb(
     model: Slds, readout: Readout, linear: Params, sets: tuple[Data, Data], run: Run, member: int
-) -> tuple[Params, pd.DataFrame, dict[str, Any]]:
-    """Learn states from a linear system; return the best iterate, the curve, and how the climb ended.
+) -> Climbed:
+    """Learn states from a linear system.
 
     Parameters
     ----------
@@ -64,16 +81,15 @@ def climb(
             break
         before = objective
         p, parts = step(readout, p, parts)
-    curve = pd.DataFrame(rows, columns=CURVES)
-    curve["best"] = curve["epoch"] == best[1]
-    end = {"iterations": epoch, "best_iteration": best[1], "ended_by": ending}
-    return best[2], curve, end | {"converged": ending != "iterations"}
+    card = {"iterations": epoch, "best_iteration": best[1], "ended_by": ending}
+    return Climbed(best[2], pd.DataFrame(rows, columns=CURVES), card | {"converged": ending != "iterations"})
 
 
 def score(readout: Readout, p: Params, data: Data) -> float:
-    """Return log p(y) of trials by a filter with few particles, nats; of counts Laplace's approximation."""
+    """Return log p(y) of trials by a filter with few particles and draws, nats."""
     n = _FEW_POINTS if switching.is_recurrent(p) else max(_FEW, len(p["offset"]))
-    return particles.log_prob(readout, p | readout.common | {"particles": np.array(n)}, data)
+    given = p | readout.common | {"particles": np.array(n)}
+    return particles.log_prob(readout, given, data, drawn=not readout.is_gaussian)
 
 
 def expected(readout: Readout, p: Params, part: Hidden) -> Hidden:
@@ -137,18 +153,25 @@ def start(
     The latents are those of the linear system and stay: states are learned as a hidden Markov model of linear
     regressions between them.
     """
-    pieces = switching.parts(train, train.valid.shape[1] * model.latents**2)
-    parts = [(data, known(readout, linear, data)) for data in pieces]
-    best = (-np.inf, {}, [])
+    numbers = train.valid.shape[1] * model.latents**2
+    parts = [(data, known(readout, linear, data)) for data in switching.parts(train, numbers)]
+    few = [(data, known(readout, linear, data)) for data in switching.parts(_few(train), numbers)]
+    first = switching.of_linear(linear, model.states, model.recurrent)
+    best = (-np.inf, first)
     for _ in range(_STARTS):
-        p = switching.of_linear(linear, model.states, model.recurrent)
-        hidden = [Hidden(d, q, Chain(*_random(model.states, d, q, rng), 0.0)) for d, q in parts]
+        hidden = [Hidden(d, q, Chain(*_random(model.states, d, q, rng), 0.0)) for d, q in few]
+        p = first
         for _ in range(_ROUNDS):
             p = p | moves(readout.prior, p, hidden)
             hidden = [replace(h, chain=variational.states(p, h.data, h.posterior)) for h in hidden]
         reached = sum(h.chain.log_prob for h in hidden)
-        best = max(best, (reached, p, hidden), key=lambda each: each[0])
-    return best[1], best[2]
+        best = max(best, (reached, p), key=lambda each: each[0])
+    return best[1], [Hidden(d, q, variational.states(best[1], d, q)) for d, q in parts]
+
+
+def _few(data: Data) -> Data:
+    """Return trials from all over the recording with not many more than _BINS bins."""
+    return data.at(slice(None, None, max(1, data.valid.size // _BINS)))
 
 
 def known(readout: Readout, linear: Params, data: Data) -> Posterior:

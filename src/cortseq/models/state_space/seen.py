@@ -2,14 +2,14 @@
 
     p(z_t) = sum_i w_i N(z_t; m_i, P_i),    p(y_t) = sum_i w_i integral N(z; m_i, P_i) p(y_t | z) dz
 
-Of signals the integral is a Gaussian. Of counts it is the mean over fixed points, as in `draws`: each component
-takes a block of its own out of one set of M points, so that all together take about M.
+Of signals the integral is a Gaussian. Of counts it is the mean over fixed points, as in `draws`: M of them in all,
+of which a likely component has more.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from cortseq.models.state_space.signals import Signals
 
 branches = lazy("cortseq.models.state_space.branches")  # it brings the compiler
-_NUMBERS = 1 << 21  # of one array (trial, component, draw, unit)
+FEWEST = 8  # draws of a component
+_NUMBERS = 1 << 21  # of one array (trial, draw, unit)
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,13 @@ class Seen(ABC):
         """Return E[y_t], (trial, feature)."""
 
     @abstractmethod
-    def components(self, t: int, mixture: Mixture) -> Iterator[tuple[np.ndarray, Params]]:
-        """Yield weight (trial, component) and parameters (trial, component, feature) of the bin, in parts."""
+    def mixed(
+        self, t: int, mixture: Mixture, values: Callable[[Params, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """Return the mean of a function of what bins are drawn from, (trial, feature).
+
+        values : (parameters (row, feature), trials (row,)) -> (row, feature).
+        """
 
 
     def begun(self, t: int, mixture: Mixture) -> Params:
@@ -146,7 +152,7 @@ class SeenSignals(Seen):
         if not before.seen:
             return {}
         loading, n_states = self.p["loading"], len(self.p["offset"])
-        mean, cross, spread = (np.repeat(v, n_states, 1) for v in before.seen.values())
+        mean, cross, spread = (np.concatenate([v] * n_states, 1) for v in before.seen.values())
         kept = (self.readout.common["skip"] * self.data.valid[:, t - 1, None])[:, None]
         shared = self.p["transition"][after.state] @ cross * kept[..., None, :]
         own, both = after.covariance @ loading.T, loading @ shared
@@ -191,13 +197,17 @@ class SeenSignals(Seen):
             e = e + (before if e.ndim == 3 else before[:, 0])
         return np.asarray(common["centre"] + common["scale"] * e)
 
-    def components(self, t: int, mixture: Mixture) -> Iterator[tuple[np.ndarray, Params]]:
-        """Yield the weights, means and sds of all components."""
+    def mixed(
+        self, t: int, mixture: Mixture, values: Callable[[Params, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """Return the mean of `values` over the components, (trial, channel); see `Seen.mixed`."""
         loading = self.p["loading"]
         spread = ((loading @ mixture.covariance) * loading).sum(-1) + self.variance[:, t, None]
         mean = self._in_unit(t, mixture.mean @ loading.T + self.p["level"])
-        sd = self.readout.common["scale"] * np.sqrt(spread)
-        yield np.exp(mixture.log_weight), {"mean": mean, "sd": sd}
+        bins = {"mean": mean, "sd": self.readout.common["scale"] * np.sqrt(spread)}
+        flat = {name: v.reshape(-1, v.shape[-1]) for name, v in bins.items()}
+        each = values(flat, np.repeat(np.arange(len(mean)), mean.shape[1])).reshape(mean.shape)
+        return np.asarray(np.einsum("rc,rcf->rf", np.exp(mixture.log_weight), each))
 
 
 class SeenCounts(Seen):
@@ -228,52 +238,83 @@ class SeenCounts(Seen):
 
     def log_prob(self, t: int, mixture: Mixture) -> np.ndarray:
         """Return log p(y_t), (trial,) nats: the mixture over the draws, jointly for all units."""
-        return np.asarray(self.of_halves(t, mixture, 1)[0])
+        out = np.empty(len(self.y))
+        for trials, drawn in self._drawn(mixture):
+            a, b = self.readout.terms(self.p, drawn.eta)
+            each = np.einsum("du,du->d", a, self.y[trials, t][drawn.trial]) - b.sum(-1)
+            out[trials] = drawn.log_mean(each)
+        return out + self.base[:, t]
 
-    def of_halves(self, t: int, mixture: Mixture, n: int) -> np.ndarray:
-        """Return log p(y_t) by each of n equal parts of the draws, (n, trial)."""
-        out = np.empty((n, len(self.y)))
-        for trials, weight, eta in self._drawn(mixture):
-            a, b = self.readout.terms(self.p, eta)
-            each = (a @ self.y[trials, t, None, :, None])[..., 0] - b.sum(-1)
-            parts = each.reshape(*each.shape[:2], n, -1) + weight[..., None, None]
-            joint = np.moveaxis(parts, 2, 0).reshape(n, len(each), -1)
-            out[:, trials] = special.logsumexp(joint, axis=-1) - np.log(parts.shape[-1])
-            out[:, trials] += self.base[trials, t]
-        return out
-
-    def _drawn(self, mixture: Mixture) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Yield trials, their log weights (trial, component) and eta (trial, component, draw, unit)."""
-        points = self._blocks(mixture.log_weight.shape[1])
-        level = mixture.mean @ self.p["loading"].T + self.p["level"]
-        size = max(1, _NUMBERS // (points.shape[0] * points.shape[1] * level.shape[2]))
-        for first in range(0, len(level), size):
+    def _drawn(self, mixture: Mixture) -> Iterator[tuple[slice, Drawn]]:
+        """Yield some trials with their draws."""
+        points, loading = self.p["points"], self.p["loading"]
+        size = max(1, _NUMBERS // (len(points) * max(len(loading), points.shape[1] ** 2)))
+        for first in range(0, len(mixture.mean), size):
             some = slice(first, first + size)
-            reach = self.p["loading"] @ np.linalg.cholesky(mixture.covariance[some])
-            eta = level[some, :, None] + points @ reach.swapaxes(-1, -2)
-            yield some, mixture.log_weight[some], eta
-
-    def _blocks(self, n: int) -> np.ndarray:
-        """Return the points of each of n components, (component, draw, latent)."""
-        points = self.p["points"]
-        n_blocks = min(1 << (n - 1).bit_length(), len(points) // 2)
-        blocks = points.reshape(n_blocks, -1, points.shape[1])
-        return blocks[np.arange(n) % n_blocks]
+            weight, n = np.exp(mixture.log_weight[some]), points.shape[1]
+            draws = _shares(weight, (len(points) + FEWEST) // 2)
+            of = np.repeat(np.arange(draws.size), draws.ravel())
+            place = np.arange(len(of)) - (draws.cumsum() - draws.ravel())[of]
+            x = points[draws.ravel()[of] - FEWEST + place]
+            low = np.linalg.cholesky(mixture.covariance[some]).reshape(-1, n, n)
+            z = mixture.mean[some].reshape(-1, n)[of] + (low[of] @ x[..., None])[..., 0]
+            share = weight.ravel()[of] / draws.ravel()[of]
+            yield some, Drawn(of // weight.shape[1], share, z @ loading.T + self.p["level"])
 
     def expected(self, t: int, mixture: Mixture) -> np.ndarray:
         """Return E[y_t] of the mixture over the draws, (trial, unit)."""
         out = np.empty((len(self.y), self.y.shape[2]))
-        for trials, weight, eta in self._drawn(mixture):
-            rate = self.readout.distribution.from_eta(eta, self.p)["rate"].mean(2)
-            out[trials] = np.einsum("rc,rcu->ru", np.exp(weight), rate)
+        for trials, drawn in self._drawn(mixture):
+            rate = self.readout.distribution.from_eta(drawn.eta, self.p)["rate"]
+            out[trials] = drawn.summed(drawn.weight[:, None] * rate)
         return out
 
-    def components(self, t: int, mixture: Mixture) -> Iterator[tuple[np.ndarray, Params]]:
-        """Yield the weights and the rates of every draw."""
-        points = self._blocks(mixture.log_weight.shape[1])
-        level = mixture.mean @ self.p["loading"].T + self.p["level"]
-        reach = self.p["loading"] @ np.linalg.cholesky(mixture.covariance)
-        weight = np.exp(mixture.log_weight) / points.shape[1]
-        for draw in range(points.shape[1]):
-            eta = level + (reach @ points[:, draw, :, None])[..., 0]
-            yield weight, self.readout.distribution.from_eta(eta, self.p)
+    def mixed(
+        self, t: int, mixture: Mixture, values: Callable[[Params, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """Return the mean of `values` over the draws, (trial, .., unit); see `Seen.mixed`."""
+        out = []
+        for trials, drawn in self._drawn(mixture):
+            bins = self.readout.distribution.from_eta(drawn.eta, self.p)
+            rows = np.arange(len(self.y))[trials][drawn.trial]
+            out.append(drawn.summed(drawn.weight[:, None] * values(bins, rows)))
+        return np.concatenate(out)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Draws of the latents of some trials, one after another.
+
+    Attributes
+    ----------
+    trial : (draw,), ascending.
+    weight : (draw,), those of a trial sum to 1.
+    eta : (draw, unit).
+    """
+
+    trial: np.ndarray
+    weight: np.ndarray
+    eta: np.ndarray
+
+    def summed(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum over the draws of each trial, (trial, ..), of values (draw, ..)."""
+        first = np.searchsorted(self.trial, np.arange(self.trial[-1] + 1))
+        return np.asarray(np.add.reduceat(values, first, axis=0))
+
+    def log_mean(self, log_values: np.ndarray) -> np.ndarray:
+        """Return the log of the mean of each trial, (trial,), of logarithms (draw,)."""
+        first = np.searchsorted(self.trial, np.arange(self.trial[-1] + 1))
+        top = np.maximum.reduceat(log_values, first)
+        mean = np.add.reduceat(self.weight * np.exp(log_values - top[self.trial]), first)
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(mean) + top)
+
+
+def _shares(weight: np.ndarray, n: int) -> np.ndarray:
+    """Return how many of about n draws each component of weight (trial, component) has: powers of two.
+
+    Half of them go by weight, half to all alike: after a switch a component that was unlikely may explain a
+    bin alone.
+    """
+    share = 0.5 * n * (weight / weight.sum(1, keepdims=True) + 1 / weight.shape[1])
+    return np.maximum(FEWEST, 1 << np.round(np.log2(share)).astype(int).clip(0))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -15,10 +16,11 @@ from cortseq.models.base import Learned, Run
 from cortseq.models.hmm.ahead import draw_rows
 from cortseq.models.horizons import reached
 from cortseq.models.predictive import Predictive
-from cortseq.models.state_space import particles, regimes, switching
+from cortseq.models.state_space import draws, particles, regimes, switching
 from cortseq.models.state_space.base import COMMON, StateSpace
 from cortseq.models.state_space.lds import Dynamics, Lds, modes
 from cortseq.models.state_space.readout import Readout
+from cortseq.models.state_space.seen import FEWEST
 from cortseq.models.work import Size, Work
 from cortseq.observations import Distribution
 
@@ -61,29 +63,35 @@ class Slds(StateSpace):
         """Learn a linear system, then states from a random start per member; see `Model.learn`."""
         from cortseq.compiled import threads
 
-        shared = {k: getattr(self, k) for k in ("latents", "skip", "prior", "iterations", "patience")}
-        linear = Lds(**shared, inputs=self.inputs).learn(train, valid, replace(run, members=1))
-        readout, p = self._read_by(train, linear.params, 0)
+        shared = {k: getattr(self, k) for k in ("latents", "skip", "inputs", "prior", "iterations", "patience")}
+        simple = Lds(**shared)
+        linear = simple.learn(train, valid, replace(run, members=1)).params
+        begun = float(np.nansum(valid.masked(simple.log_prob(linear, valid))))
+        readout, p = self.readout(train), {k: v[0] for k, v in linear.items() if k not in COMMON}
+        readout.measure(train)
+        if train.kind.has_events:
+            readout.common["points"] = draws.nested(regimes.FEW_DRAWS, self.latents, FEWEST)
+        given = readout, p, begun, (train, valid), run
         with threads.single():
-            found = [self._one(readout, p, (train, valid), run, member) for member in range(run.members)]
-        params = {k: np.stack([each[k] for each, _, _ in found]) for k in found[0][0]}
-        curves = pd.concat([curve for _, curve, _ in found], ignore_index=True)
-        card = {k: [end[k] for _, _, end in found] for k in found[0][2]}
-        return Learned(params, self._n_free(readout, train), curves, {**card, "settings_tried": 1})
+            found = [self._one(*given, member) for member in range(run.members)]
+        curves = pd.concat([one.curve for one in found], ignore_index=True)
+        card = {k: [one.card[k] for one in found] for k in found[0].card} | {"settings_tried": 1}
+        params = particles.alike([one.p for one in found])
+        return Learned(params, self._n_free(readout, train), curves, card)
 
     def _one(
-        self, readout: Readout, linear: Params, sets: tuple[Data, Data], run: Run, member: int
-    ) -> tuple[Params, pd.DataFrame, dict[str, Any]]:
-        """Return parameters, curve and card of one member, which predicts validation no worse than `linear`."""
-        p, curve, end = regimes.climb(self, readout, linear, sets, run, member)
-        alike = switching.of_linear(linear, self.states, self.recurrent)
-        reached, begun = (particles.enough(readout, q, sets[1]) for q in (p, alike))
-        if begun.score > reached.score:
-            reached, end["best_iteration"] = begun, 1
-            curve["best"] = curve["epoch"] == 1
+        self, readout: Readout, linear: Params, begun: float, sets: tuple[Data, Data], run: Run, member: int
+    ) -> regimes.Climbed:
+        """Return what one member learned from a linear system that gives the validation trials `begun` nats."""
+        found = regimes.climb(self, readout, linear, sets, run, member)
+        reached, card = particles.enough(readout, found.p, sets[1]), found.card
+        if begun > reached.score:
+            first = switching.of_linear(linear, self.states, self.recurrent)
+            reached, card = particles.enough(readout, first, sets[1]), card | {"best_iteration": 1}
+        curve = found.curve.assign(best=found.curve["epoch"] == card["best_iteration"])
         said = ", ".join(f"{name} {value:.5g}" for name, value in reached.card.items())
-        run.progress(f"{self.family} member {member}: {end}, {said}", (member + 1) / run.members)
-        return reached.p, curve, end | reached.card
+        run.progress(f"{self.family} member {member}: {card}, {said}", (member + 1) / run.members)
+        return replace(found, p=reached.p, curve=curve, card=card | reached.card)
 
     def _n_free(self, readout: Readout, train: Data) -> int:
         n, k, n_inputs = self.latents, self.states, train.n_inputs
@@ -211,27 +219,39 @@ class Filtered(Predictive):
 
     def cdf(self, emission: Distribution, y: np.ndarray) -> np.ndarray:
         """Return P(Y <= y) of each feature on its own, (trial, time, feature), for y of that shape."""
-        out = np.zeros(y.shape)
-        for rows, t, weight, bins in self._components():
-            out[rows, t] += np.einsum("rk,rkf->rf", weight, emission.cdf(bins, y[rows, t, None]))
-        return out
+        (found,) = self._mixed([lambda bins, trial, t: emission.cdf(bins, y[trial, t])])
+        return found
 
     def moments(self, emission: Distribution) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of each feature, (trial, time, feature)."""
-        assert self.data is not None
-        first, second = np.zeros((2, *self.data.valid.shape, emission.n_features))
-        for rows, t, weight, bins in self._components():
-            mean = emission.mean(bins)
-            first[rows, t] += np.einsum("rk,rkf->rf", weight, mean)
-            second[rows, t] += np.einsum("rk,rkf->rf", weight, emission.variance(bins) + mean**2)
+        first, second = self._mixed(
+            [
+                lambda bins, trial, t: emission.mean(bins),
+                lambda bins, trial, t: emission.variance(bins) + emission.mean(bins) ** 2,
+            ]
+        )
         return first, second - first**2
 
-    def _components(self) -> Iterator[tuple[slice, int, np.ndarray, Params]]:
-        """Yield trials, bin, weights (trial, component) and parameters (trial, component, feature)."""
+    def _mixed(self, values: list[Callable[[Params, np.ndarray, int], np.ndarray]]) -> list[np.ndarray]:
+        """Return means over the mixtures, each (trial, time, feature), of (parameters, trials, bin) -> values."""
         assert self.readout is not None and self.p is not None and self.data is not None
+        out = [np.zeros((*self.data.valid.shape, self.data.n_features)) for _ in values]
         for rows, passed, now in particles.passed(self.readout, self.p, self.data):
-            for weight, bins in passed.seen.components(now.time, now.predicted):
-                yield rows, now.time, weight, bins
+            for found, value in zip(out, values, strict=True):
+                one = partial(_at, value, rows.start, now.time)
+                found[rows, now.time] = passed.seen.mixed(now.time, now.predicted, one)
+        return out
+
+
+def _at(
+    value: Callable[[Params, np.ndarray, int], np.ndarray],
+    first: int,
+    t: int,
+    bins: Params,
+    trial: np.ndarray,
+) -> np.ndarray:
+    """Return `value` in bin t for trials that are counted from `first`."""
+    return value(bins, trial + first, t)
 
 
 MODEL = Slds
