@@ -11,7 +11,7 @@ from cortseq import models
 from cortseq import recording as rec
 from cortseq.data import Data
 from cortseq.errors import CortseqError
-from cortseq.models.state_space import draws, particles, switching
+from cortseq.models.state_space import draws, em, particles, regimes, switching, variational
 from cortseq.models.state_space.seen import FEWEST
 from cortseq.observations import emission_of
 
@@ -315,3 +315,194 @@ def test_free_runs_have_the_moments_that_are_predicted(track):
     if track == "signal":
         u = mixture.cdf(emission, few.y)
         assert stats.kstest(u[:, 3, 0], "uniform").pvalue > 0.001
+
+
+# -- learning ----------------------------------------------------------------------------------------
+
+
+def begun(rng, **more):
+    """A read-out, parameters of one member, trials and an E-step of them from states that are all as likely."""
+    model, params, data = signals(rng, False, time=6, **more)
+    readout, p = model._read_by(data, params, 0)
+    readout.prior = 1e-9
+    inside = (np.arange(1, 6)[:, None] < data.lengths)[..., None]
+    gamma = inside * np.full(len(p["initial"]), 1 / len(p["initial"]))
+    z = np.zeros((*data.valid.shape, len(p["start_mean"])))
+    return readout, p, data, variational.expected(readout, p, data, gamma, z)
+
+
+def test_paths_of_block_tridiagonal_precision_equal_a_dense_inverse():
+    rng = np.random.default_rng(10)
+    n, time, trials = 2, 5, 3
+    root = rng.normal(size=(trials, time * n, time * n))
+    dense = np.zeros_like(root)
+    for r, square in enumerate(root @ root.swapaxes(1, 2) + 3 * time * np.eye(time * n)):
+        for t in range(time):
+            rows = slice(t * n, (t + 1) * n)
+            near = slice(max(0, t - 1) * n, (t + 2) * n)
+            dense[r, rows, near] = square[rows, near]
+    linear = rng.normal(size=(trials, time, n))
+    blocks = dense.reshape(trials, time, n, time, n).swapaxes(2, 3)
+    diagonal = np.stack([blocks[:, t, t] for t in range(time)], 1)
+    beside = np.stack([blocks[:, t, t + 1] for t in range(time - 1)], 1)
+    mean, spread, gain, log_det = variational.tridiagonal.solved(diagonal, beside, linear)
+    inverse = np.linalg.inv(dense)
+    assert np.allclose(mean.reshape(trials, -1), (inverse @ linear.reshape(trials, -1, 1))[..., 0])
+    assert np.allclose(log_det, np.linalg.slogdet(dense)[1])
+    whole = inverse.reshape(trials, time, n, time, n).swapaxes(2, 3)
+    for t in range(time):
+        assert np.allclose(spread[:, t], whole[:, t, t])
+        if t + 1 < time:
+            assert np.allclose(gain[:, t] @ spread[:, t + 1], whole[:, t, t + 1])
+
+
+def test_the_bound_of_one_state_is_the_likelihood_of_the_linear_system_and_its_m_step_that_of_em():
+    rng = np.random.default_rng(11)
+    readout, p, data, found = begun(rng, states=1, inputs=1)
+    alone = switching.of_state(p, 0)
+    posterior = readout.posterior(alone, data)
+    assert found.bound == pytest.approx(posterior.log_prob, abs=1e-8)
+    row = posterior.belief.row
+    live = np.arange(6) < data.lengths[:, None]
+    assert np.allclose(found.posterior.belief.mean[live], posterior.belief.mean[live])
+    assert np.allclose(found.posterior.belief.covariance[live], posterior.belief.covariance[row][live])
+    one = regimes.maximise(readout, p, [found])
+    other = em.maximise(readout, alone, [(data, posterior)])
+    for name, value in other.items():
+        ours = one[name][0] if name in switching.OF_STATE else one[name]
+        assert np.allclose(ours, value, atol=1e-7), name
+
+
+def test_states_given_latents_equal_the_sum_over_sequences():
+    """And the expected log-density of a step equals the mean over draws of both of its latents."""
+    rng = np.random.default_rng(12)
+    _, p, data, found = begun(rng, states=3)
+    log_b = variational.step_density(p, data, found.posterior)
+    chain = variational.states(p, data, found.posterior)
+    for trial, length in enumerate(data.lengths):
+        weight, total = np.zeros((length - 1, 3)), []
+        for sequence in itertools.product(range(3), repeat=length - 1):
+            odds = p["initial"][sequence[0]] * np.prod([p["switch"][a, b] for a, b in itertools.pairwise(sequence)])
+            total.append(odds * np.exp(sum(log_b[t, trial, k] for t, k in enumerate(sequence))))
+            weight[np.arange(length - 1), sequence] += total[-1]
+        assert np.allclose(chain.gamma[: length - 1, trial], weight / sum(total))
+        assert not chain.gamma[length - 1 :, trial].any()
+    belief, gain = found.posterior.belief, found.posterior.gain
+    between = gain[0, 2] @ belief.covariance[0, 3]
+    spread = np.block([[belief.covariance[0, 2], between], [between.T, belief.covariance[0, 3]]])
+    z = rng.multivariate_normal(belief.mean[0, 2:4].ravel(), spread, 200_000)
+    for k in range(3):
+        step = z[:, 2:] - z[:, :2] @ p["transition"][k].T - p["offset"][k]
+        density = stats.multivariate_normal(np.zeros(2), p["noise"][k]).logpdf(step)
+        assert log_b[2, 0, k] == pytest.approx(density.mean(), abs=5 * density.std() / np.sqrt(len(z)))
+
+
+def test_the_bound_never_descends_and_stays_below_the_likelihood():
+    rng = np.random.default_rng(13)
+    readout, p, data, found = begun(rng, trials=6)
+    bounds = []
+    for _ in range(25):
+        bounds.append(found.bound)
+        exact = sum(
+            by_enumeration(p | readout.common, data, r, list(np.flatnonzero(data.valid[r]))) for r in range(6)
+        )
+        assert bounds[-1] <= exact + 1e-8
+        if len(bounds) % 5 == 0:
+            p = regimes.maximise(readout, p, [found])
+        found = regimes.expected(readout, p, found)
+    same = [b for i, b in enumerate(np.diff(bounds)) if (i + 1) % 5]  # parameters that stay
+    assert min(same) > -1e-9 and bounds[-1] > bounds[0] + 1
+
+
+def test_em_climbs_its_objective():
+    rng = np.random.default_rng(14)
+    readout, p, data, found = begun(rng, trials=12)
+    readout.prior, objectives = 0.5, []
+    for _ in range(20):
+        found = regimes.expected(readout, p, found)
+        objectives.append(found.bound + regimes.log_prior(readout, p))
+        p = regimes.maximise(readout, p, [found])
+    assert np.diff(objectives).min() > -1e-8 and objectives[-1] > objectives[0] + 5
+
+
+def test_another_basis_is_the_same_model():
+    rng = np.random.default_rng(15)
+    for recurrent, error in ((False, 1e-9), (True, 0.3)):
+        model, params, data = signals(rng, True, inputs=1, recurrent=recurrent, n_particles=256)
+        p = {k: v[0] for k, v in params.items()}
+        moved = switching.in_basis(p, rng.normal(size=(2, 2)) + 2 * np.eye(2), rng.normal(size=2))
+        z = rng.normal(size=(5, 2))
+        other = {k: np.asarray(v)[None] for k, v in moved.items()}
+        one, two = (model.log_prob(q, data)[0][data.valid] for q in (params, other))
+        assert np.allclose(one, two, atol=error)
+    back = switching.in_basis(moved, np.eye(2), np.zeros(2))
+    state = np.array([0, 1, 0, 1, 1])
+    assert np.allclose(switching.odds(back, state, z), switching.odds(moved, state, z))
+
+
+def two_turns(rng, trials, bins, features, decay=0.98, angle=0.5, stay=0.95):
+    """States and latents of a system that turns one way in one state and the other way in the other."""
+    turns = [
+        decay * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) for a in (angle, -angle)
+    ]
+    z, s = rng.normal(size=(trials, bins, 2)), rng.integers(2, size=(trials, bins))
+    for t in range(1, bins):
+        s[:, t] = np.where(rng.random(trials) < stay, s[:, t - 1], s[:, t])
+        moved = (np.stack(turns)[s[:, t]] @ z[:, t - 1, :, None])[..., 0]
+        z[:, t] = moved + 0.14 * z[:, t]  # the standard normal that was drawn there
+    return s, z, rng.normal(size=(features, 2))
+
+
+@pytest.mark.parametrize("track", ["signal", "counts"])
+def test_two_ways_to_turn_are_found_and_predict_better_than_one_law(track):
+    rng = np.random.default_rng(16)
+    s, z, loading = two_turns(rng, 120, 60, 8 if track == "signal" else 20)
+    if track == "signal":
+        recording = rec.from_signal(z @ loading.T + 0.5 * rng.normal(size=(120, 60, 8)), bin_width=0.1)
+        more = {"skip": False}
+    else:
+        recording = rec.from_counts(rng.poisson(np.exp(0.8 * z @ loading.T - 0.3)), bin_width=0.02)
+        more = {}
+    roles, test = (range(80), range(80, 100)), range(100, 120)
+    fit = Slds(latents=2, states=2, **more).fit(recording, *roles)
+    one = Lds(latents=2, **more).fit(recording, *roles)
+    gain = (fit.log_prob(recording, test) - one.log_prob(recording, test)).sum((0, 2))
+    assert (gain > 0).mean() > 0.9 and gain.sum() > (1000 if track == "signal" else 700)
+    angles = sorted(abs(np.angle(d.eigenvalues)).max() for d in fit.model.dynamics(fit.params, 0.1))
+    assert np.allclose(angles, 0.5, atol=0.03)
+    found = fit.model.regimes(fit.params, Data.of(recording, test))[0]
+    assert np.isnan(found[:, 0]).all() and np.allclose(found[:, 1:].sum(-1), 1)
+    right = (found[:, 1:].argmax(-1) == s[100:, 1:]).mean()
+    assert max(right, 1 - right) > 0.93
+    assert fit.card["particle_error"][0] < 1e-3 and fit.card.get("draw_error", [0.0])[0] < 1e-3
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_data_of_one_law_give_no_gain_and_never_a_loss_on_validation(recurrent):
+    rng = np.random.default_rng(17)
+    turn = 0.95 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    z = 0.3 * rng.normal(size=(100, 30, 2))
+    for t in range(1, 30):
+        z[:, t] += z[:, t - 1] @ turn.T
+    y = z @ rng.normal(size=(2, 6)) + 0.5 * rng.normal(size=(100, 30, 6))
+    recording = rec.from_signal(y, bin_width=0.1)
+    roles, test = (range(50), range(50, 70)), range(70, 100)
+    more = {"latents": 2, "skip": False, "iterations": 15}
+    fit = Slds(states=2, recurrent=recurrent, **more).fit(recording, *roles)
+    one = Lds(**more).fit(recording, *roles)
+    valid, held_out = (
+        (fit.log_prob(recording, trials) - one.log_prob(recording, trials))[0].sum(1)
+        for trials in (roles[1], test)
+    )
+    error = fit.card["particle_error"][0] * np.log(2) * 20 * 30 if recurrent else 0.0
+    assert valid.sum() > -5 * error - 1e-6
+    spread = held_out.std() * np.sqrt(len(test))
+    assert -3 * spread - 10 < held_out.sum() < 2.5 * spread + 1e-6
+
+
+def test_labels_and_counts_without_a_formula_are_refused(symbols, conway_maxwell):
+    assert not Slds().applies("symbols")
+    with pytest.raises(CortseqError, match=r"switching .* describes counts and signals, not labels"):
+        Slds().fit(symbols, range(20), range(20, 26))
+    with pytest.raises(CortseqError, match=r"observation: conway_maxwell has no formula"):
+        Slds().fit(conway_maxwell, range(20), range(20, 26))
