@@ -97,7 +97,9 @@ def by_enumeration(p, data, trial, known):
         prior = np.log(p["initial"][sequence[0]])
         prior += sum(np.log(p["switch"][a, b]) for a, b in itertools.pairwise(sequence))
         mean, spread = given_sequence(p, data, trial, sequence)
-        seen = stats.multivariate_normal(mean[bins], spread[np.ix_(bins, bins)]).logpdf(y[bins]) if known else 0
+        seen = (
+            stats.multivariate_normal(mean[bins], spread[np.ix_(bins, bins)]).logpdf(y[bins]) if known else 0
+        )
         total.append(prior + seen)
     return logsumexp(total) - len(known) * np.log(p["scale"]).sum()
 
@@ -174,7 +176,9 @@ def test_more_particles_come_closer_to_all_sequences():
     p = {k: v[0] for k, v in params.items()}
     assert exact[:9].sum() == pytest.approx(by_enumeration(p, data, 0, list(range(9))), abs=1e-8)
     errors = [
-        np.abs(model.log_prob(params | {"particles": np.array([float(n)])}, data)[0][data.valid] - exact).mean()
+        np.abs(
+            model.log_prob(params | {"particles": np.array([float(n)])}, data)[0][data.valid] - exact
+        ).mean()
         for n in (2, 8, 32)
     ]
     assert errors[0] > errors[1] > errors[2] and errors[2] < 0.02
@@ -382,7 +386,9 @@ def test_states_given_latents_equal_the_sum_over_sequences():
     for trial, length in enumerate(data.lengths):
         weight, total = np.zeros((length - 1, 3)), []
         for sequence in itertools.product(range(3), repeat=length - 1):
-            odds = p["initial"][sequence[0]] * np.prod([p["switch"][a, b] for a, b in itertools.pairwise(sequence)])
+            odds = p["initial"][sequence[0]] * np.prod(
+                [p["switch"][a, b] for a, b in itertools.pairwise(sequence)]
+            )
             total.append(odds * np.exp(sum(log_b[t, trial, k] for t, k in enumerate(sequence))))
             weight[np.arange(length - 1), sequence] += total[-1]
         assert np.allclose(chain.gamma[: length - 1, trial], weight / sum(total))
@@ -416,7 +422,7 @@ def test_the_bound_never_descends_and_stays_below_the_likelihood():
 
 def test_em_climbs_its_objective():
     rng = np.random.default_rng(14)
-    readout, p, data, found = begun(rng, trials=12)
+    readout, p, _, found = begun(rng, trials=12)
     readout.prior, objectives = 0.5, []
     for _ in range(20):
         found = regimes.expected(readout, p, found)
@@ -442,9 +448,7 @@ def test_another_basis_is_the_same_model():
 
 def two_turns(rng, trials, bins, features, decay=0.98, angle=0.5, stay=0.95):
     """States and latents of a system that turns one way in one state and the other way in the other."""
-    turns = [
-        decay * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) for a in (angle, -angle)
-    ]
+    turns = [decay * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) for a in (angle, -angle)]
     z, s = rng.normal(size=(trials, bins, 2)), rng.integers(2, size=(trials, bins))
     for t in range(1, bins):
         s[:, t] = np.where(rng.random(trials) < stay, s[:, t - 1], s[:, t])

@@ -47,7 +47,7 @@ def filtered(readout: Counts, p: Params, data: Data) -> Filtered:
 def updated(
     readout: Counts, p: Params, y: np.ndarray, mean: np.ndarray, covariance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mode and covariance of N(z; mean, covariance) p(y | z) in every row, and the log of its integral.
+    """Return mode and covariance of N(z; mean, covariance) p(y | z) in every row, and its log integral.
 
     The integral is Laplace's approximation, without h(y). The search is in x, z = mean + L x, where the prior
     has covariance 1.

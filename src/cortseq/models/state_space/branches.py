@@ -29,8 +29,8 @@ def moved(log_weight, mean, covariance, state, log_switch, pull, transition, off
 
     Returns
     -------
-    Arrays (trial, state * particle, ..), those in the first state first: selection then takes of each state about
-    its share.
+    Arrays (trial, state * particle, ..), those in the first state first: selection then takes about its share
+    of each state.
     """
     n_trials, n_particles, n = mean.shape
     n_states = len(transition)
@@ -144,8 +144,8 @@ def selected(log_weight, n, uniform):
 def resampled(log_weight, n, uniform):
     """Return the positions (trial, n) of n particles of equal weight: stratified resampling.
 
-    uniform : (n,), in [0, 1), of each stratum. One number for all of them would favour the same branch of every
-    particle where weights are alike.
+    uniform : (n,), in [0, 1), of each stratum. One number for all of them would favour the same branch of
+    every particle where weights are alike.
     """
     kept = np.empty((len(log_weight), n), np.int64)
     for r in range(len(log_weight)):

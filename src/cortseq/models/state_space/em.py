@@ -210,7 +210,7 @@ def _bound(free: Params) -> Params:
 
 
 def of_eigenvalues(function: Any, matrix: np.ndarray) -> np.ndarray:
-    """Return a function of a symmetric matrix."""
+    """Return a function of a symmetric matrix (latent, latent), by its eigenvalues."""
     values, vectors = np.linalg.eigh(matrix)
     return np.asarray((vectors * function(values)) @ vectors.T)
 

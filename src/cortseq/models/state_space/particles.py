@@ -3,13 +3,13 @@
 A particle is a sequence of states; the latent given a sequence and the recording is a Gaussian. In each bin
 every particle moves on in every state, so that the prediction is a mixture of Gaussians
 
-    p(z_t | y_<t) = sum_i sum_k w_i p(s_t = k | s_t-1 = s_i) N(z_t; A_k m_i + b_k + B_k u_t, A_k P_i A_k' + Q_k).
+    p(z_t | y_<t) = sum_i sum_k w_i p(s_t = k | s_i) N(z_t; A_k m_i + b_k + B_k u_t, A_k P_i A_k' + Q_k).
 
 Bin t then updates each of them. Where there are more than `n` sequences, n are kept so that the weights stay
 unbiased (Fearnhead & Clifford 2003, J R Stat Soc B 65:887). With at most n sequences nothing is left out.
 
-Where the latent decides on the next state (`recurrent`), the latent after a bin is drawn from the Gaussian of its
-particle, and n particles of equal weight go on from points. That is exact as n grows, for signals.
+Where the latent decides on the next state (`recurrent`), the latent after a bin is drawn from the Gaussian of
+its particle, and n particles of equal weight go on from points. That is exact as n grows, for signals.
 
 Random numbers are the same for every trial and every recording, bin by bin. What is predicted of bin t
 therefore depends on the bins before alone.
@@ -17,7 +17,7 @@ therefore depends on the bins before alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,7 +53,7 @@ class Bin:
 
     @property
     def log_prob(self) -> np.ndarray:
-        """log p(y_t | y_<t), (trial,) nats; of counts Laplace's approximation."""
+        """Log-probability of the bin given those before, (trial,) nats; of counts Laplace's approximation."""
         return np.asarray(special.logsumexp(self.predicted.log_weight + self.evidence, axis=1))
 
 
@@ -75,25 +75,22 @@ class Filter:
         self.is_recurrent = switching.is_recurrent(p)
         self.pull = p["pull"] if self.is_recurrent else np.zeros(p["offset"].shape)
         n_time, n_latents = self.offset.shape[2:]
-        self.uniform = np.random.default_rng(0).random(n_time)
+        self.uniform = np.asarray(np.random.default_rng(0).random(n_time))
         self.points = draws.points(n, n_latents) if self.is_recurrent else None
 
     def __iter__(self) -> Iterator[Bin]:
         """Yield the bins one after another."""
-        mixture = self._start()
+        mixture = after = self._start()
         for t in range(self.offset.shape[2]):
-            if t > 0:
-                mixture = self.moved(after, t)
+            mixture = self.moved(after, t) if t else mixture
             mean, covariance, evidence = self.seen.updated(t, mixture.mean, mixture.covariance)
             yield Bin(t, mixture, evidence)
-            after = self.reduced(
-                Mixture(mixture.log_weight + evidence, mean, covariance, mixture.state), t
-            )
+            after = self.reduced(Mixture(mixture.log_weight + evidence, mean, covariance, mixture.state), t)
 
     def _start(self) -> Mixture:
         """Return the latent of bin 0, which is in no state yet."""
         mean = switching.start_offsets(self.p, self.seen.data)[:, None]
-        n_trials, _, n = mean.shape
+        n_trials = len(mean)
         covariance = np.tile(self.p["start_noise"], (n_trials, 1, 1, 1))
         state = np.full((n_trials, 1), len(self.p["offset"]))
         return Mixture(np.zeros((n_trials, 1)), np.ascontiguousarray(mean), covariance, state)
@@ -111,8 +108,8 @@ class Filter:
             return self._drawn(mixture, weight, t)
         if weight.shape[1] <= self.n:
             return replace(mixture, log_weight=weight)
-        kept, weight = branches.selected(weight, self.n, self.uniform[t])
-        return mixture.at(kept, weight)
+        kept, left = branches.selected(weight, self.n, self.uniform[t])
+        return mixture.at(kept, left)
 
     def _drawn(self, mixture: Mixture, weight: np.ndarray, t: int) -> Mixture:
         """Return n points drawn from the mixture, of equal weight."""
@@ -151,9 +148,7 @@ def passed(readout: Readout, p: Params, data: Data, more: int = 0) -> Iterator[t
             yield rows, found, now
 
 
-def forecast(
-    readout: Readout, p: Params, data: Data, horizons: Sequence[int], out: np.ndarray
-) -> None:
+def forecast(readout: Readout, p: Params, data: Data, horizons: Sequence[int], out: np.ndarray) -> None:
     """Write log p(y_t | y_0 .. y_{t-h}) for each horizon h to `out` (trial, time, horizon), nats."""
     deepest = farthest(horizons)
     more = data.n_features**2 * (deepest > 1 and readout.is_gaussian)
@@ -222,7 +217,7 @@ def enough(readout: Readout, p: Params, valid: Data) -> Accurate:
 
 
 def alike(members: list[Params]) -> Params:
-    """Return the parameters of all members, (member, ..): every one with as many particles and draws as any."""
+    """Return the parameters of all members, (member, ..), each with as many particles and draws as any."""
     most = {k: max((p[k] for p in members if k in p), key=np.size) for k in ("points",) if k in members[0]}
     most["particles"] = np.array(max(float(p["particles"]) for p in members))
     return {k: np.stack([(p | most)[k] for p in members]) for k in members[0]}

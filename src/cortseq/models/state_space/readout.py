@@ -99,7 +99,7 @@ class Readout(ABC):
         """Return the number of free parameters of this face."""
 
     def factors(self, p: Params, data: Data, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return J (trial, time, latent, latent) and h (trial, time, latent) of `evidence`, 0 where missing."""
+        """Return J (trial, time, latent, latent) and h (trial, time, latent); 0 where a bin is missing."""
         found = self.evidence(p, data, z)
         info = found.info[found.which[found.row]]
         return np.where(data.valid[..., None, None], info, 0.0), np.where(

@@ -1,9 +1,9 @@
 """Learning of a switching linear dynamical system: from a linear one to states, then both together.
 
-A linear system is learned first. Its latents are cut into states by a hidden Markov model of linear regressions,
-from several random starts; then states, latents and read-out are learned together by the E-steps and M-steps
-of `variational`. The iterate with the best validation score is kept. The linear system, as one whose states are
-all alike, is the first of them: learning never ends below it.
+A linear system is learned first. Its latents are cut into states by a hidden Markov model of linear
+regressions, from several random starts; then states, latents and read-out are learned together by the
+E-steps and M-steps of `variational`. The iterate with the best validation score is kept. The linear system,
+as one whose states are all alike, is the first of them: learning never ends below it.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def expected(readout: Readout, p: Params, part: Hidden) -> Hidden:
 
 
 def step(readout: Readout, p: Params, parts: list[Hidden]) -> tuple[Params, list[Hidden]]:
-    """Return the parameters of the M-step in the basis where latents have mean 0 and covariance 1, as `em.step`.
+    """Return the parameters of the M-step in the basis of `em.step`: latents of mean 0 and covariance 1.
 
     The second are the trials with their likeliest paths in that basis.
     """

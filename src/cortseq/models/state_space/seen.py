@@ -2,8 +2,8 @@
 
     p(z_t) = sum_i w_i N(z_t; m_i, P_i),    p(y_t) = sum_i w_i integral N(z; m_i, P_i) p(y_t | z) dz
 
-Of signals the integral is a Gaussian. Of counts it is the mean over fixed points, as in `draws`: M of them in all,
-of which a likely component has more.
+Of signals the integral is a Gaussian. Of counts it is the mean over fixed points, as in `draws`: M of them
+in all, of which a likely component has more.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ class Mixture:
     def at(self, kept: np.ndarray, log_weight: np.ndarray) -> Mixture:
         """Return some components, `kept` (trial, n), with new weights (trial, n)."""
         row = np.arange(len(kept))[:, None]
-        found = (a[row, kept] for a in (self.mean, self.covariance, self.state))
-        return Mixture(log_weight, *found, {name: a[row, kept] for name, a in self.seen.items()})
+        mean, covariance, state = (a[row, kept] for a in (self.mean, self.covariance, self.state))
+        seen = {name: a[row, kept] for name, a in self.seen.items()}
+        return Mixture(log_weight, mean, covariance, state, seen)
 
 
 class Seen(ABC):
@@ -87,7 +88,6 @@ class Seen(ABC):
         values : (parameters (row, feature), trials (row,)) -> (row, feature).
         """
 
-
     def begun(self, t: int, mixture: Mixture) -> Params:
         """Return what a forecast that begins with bin t keeps of each component."""
         return {}
@@ -118,7 +118,7 @@ class SeenSignals(Seen):
     def updated(
         self, t: int, mean: np.ndarray, covariance: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return exact means, covariances and log-probabilities."""
+        """Return exact means, covariances and log-probabilities (trial, component)."""
         which, known = self.evidence.which[self.evidence.row, t], self.data.valid[:, t, None]
         info = np.where(known[..., None], self.evidence.info[which], 0.0)
         given = np.where(known, self.evidence.given[:, t], 0.0)
@@ -148,7 +148,7 @@ class SeenSignals(Seen):
         return {"mean": mean, "cross": cross, "spread": loading @ cross + noise}
 
     def ahead(self, t: int, before: Mixture, after: Mixture) -> Params:
-        """Return the moments of `begun` one bin further."""
+        """Return the moments of `begun` one bin further, (trial, component, ..)."""
         if not before.seen:
             return {}
         loading, n_states = self.p["loading"], len(self.p["offset"])
@@ -165,7 +165,7 @@ class SeenSignals(Seen):
         }
 
     def pinned(self, seen: Params, low: np.ndarray, x: np.ndarray) -> Params:
-        """Return the moments of bins given the latent."""
+        """Return the moments of bins given the latent, (trial, component, ..)."""
         if not seen:
             return {}
         weighed = np.linalg.solve(low, seen["cross"])  # L^-1 Cov[z, y]
@@ -222,7 +222,7 @@ class SeenCounts(Seen):
     def updated(
         self, t: int, mean: np.ndarray, covariance: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return Laplace's approximations of means, covariances and log-probabilities."""
+        """Return Laplace's approximations of means, covariances and log-probabilities (trial, component)."""
         known, p = self.data.valid[:, t, None], self.p
         if self.readout.distribution.bounds is None:
             given = p["loading"], p["level"], self.y[:, t], MIN_LOG_RATE, MAX_LOG_RATE

@@ -87,7 +87,10 @@ class Signals(Readout):
         return np.asarray(-0.5 * square - np.log(self.common["scale"]).sum())
 
     def evidence(self, p: Params, data: Data, z: np.ndarray | None = None) -> Evidence:
-        """Return J = C' R^-1 C of every valid bin and h = C' R^-1 (e - d); trials with equal gaps share J."""
+        """Return J = C' R^-1 C of every valid bin and h = C' R^-1 (e - d); trials with equal gaps share J.
+
+        It is the same for all z (trial, time, latent).
+        """
         _, first, row = np.unique(data.valid, axis=0, return_index=True, return_inverse=True)
         follows = self.follows(data)
         given = (self.encoded(data) - p["level"]) / self.variance(p, follows) @ p["loading"]

@@ -24,6 +24,7 @@ from cortseq.models.state_space.seen import FEWEST
 from cortseq.models.work import Size, Work
 from cortseq.observations import Distribution
 
+
 class Slds(StateSpace):
     """A switching linear dynamical system: states, each with a linear law of the latent.
 
@@ -35,16 +36,18 @@ class Slds(StateSpace):
     proportional to T_jk exp(R_k . z_{t-1}) (Linderman et al. 2017, AISTATS 54:914).
 
     Learning begins with a linear system (`lds`) whose latents are cut into states, then climbs a bound of the
-    likelihood in which states and latents are independent given the recording (Ghahramani & Hinton 2000, Neural
-    Comput 12:831; counts: Zoltowski et al. 2020, ICML 119:11403). Of a climb the iterate with the best
-    validation score is kept, the linear system being the first of them. Members differ in the random cut.
+    likelihood in which states and latents are independent given the recording (Ghahramani & Hinton 2000,
+    Neural Comput 12:831; counts: Zoltowski et al. 2020, ICML 119:11403). Of a climb the iterate with the
+    best validation score is kept, the linear system being the first of them. Members differ in the random
+    cut.
 
     Predictions are those of a particle filter over sequences of states, each with a Gaussian of the latent
     (Doucet et al. 2000, UAI 16:176; Fearnhead & Clifford 2003, J R Stat Soc B 65:887): see `particles`. It is
-    exact for signals as the number of particles grows; for counts each Gaussian is that of the assumed-density
-    filter of `lds`. Random numbers are fixed before a recording is seen, so that a prediction depends on the
-    past alone and is normalised for every number of particles. The number is doubled until the score of the
-    validation trials changes by less than .001 bits per event (card: `particle_error`, `draw_error`).
+    exact for signals as the number of particles grows; for counts each Gaussian is that of the assumed-
+    density filter of `lds`. Random numbers are fixed before a recording is seen, so that a prediction
+    depends on the past alone and is normalised for every number of particles. The number is doubled until
+    the score of the validation trials changes by less than .001 bits per event (card: `particle_error`,
+    `draw_error`).
     """
 
     called: ClassVar = "a switching linear dynamical system"
@@ -63,7 +66,9 @@ class Slds(StateSpace):
         """Learn a linear system, then states from a random start per member; see `Model.learn`."""
         from cortseq.compiled import threads
 
-        shared = {k: getattr(self, k) for k in ("latents", "skip", "inputs", "prior", "iterations", "patience")}
+        shared = {
+            k: getattr(self, k) for k in ("latents", "skip", "inputs", "prior", "iterations", "patience")
+        }
         simple = Lds(**shared)
         linear = simple.learn(train, valid, replace(run, members=1)).params
         begun = float(np.nansum(valid.masked(simple.log_prob(linear, valid))))
@@ -82,7 +87,7 @@ class Slds(StateSpace):
     def _one(
         self, readout: Readout, linear: Params, begun: float, sets: tuple[Data, Data], run: Run, member: int
     ) -> regimes.Climbed:
-        """Return what one member learned from a linear system that gives the validation trials `begun` nats."""
+        """Return what one member learned; `begun`: nats of the validation trials under `linear`."""
         found = regimes.climb(self, readout, linear, sets, run, member)
         reached, card = particles.enough(readout, found.p, sets[1]), found.card
         if begun > reached.score:
@@ -219,12 +224,12 @@ class Filtered(Predictive):
 
     def cdf(self, emission: Distribution, y: np.ndarray) -> np.ndarray:
         """Return P(Y <= y) of each feature on its own, (trial, time, feature), for y of that shape."""
-        (found,) = self._mixed([lambda bins, trial, t: emission.cdf(bins, y[trial, t])])
+        (found,) = self._means([lambda bins, trial, t: emission.cdf(bins, y[trial, t])])
         return found
 
     def moments(self, emission: Distribution) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of each feature, (trial, time, feature)."""
-        first, second = self._mixed(
+        first, second = self._means(
             [
                 lambda bins, trial, t: emission.mean(bins),
                 lambda bins, trial, t: emission.variance(bins) + emission.mean(bins) ** 2,
@@ -232,8 +237,8 @@ class Filtered(Predictive):
         )
         return first, second - first**2
 
-    def _mixed(self, values: list[Callable[[Params, np.ndarray, int], np.ndarray]]) -> list[np.ndarray]:
-        """Return means over the mixtures, each (trial, time, feature), of (parameters, trials, bin) -> values."""
+    def _means(self, values: list[Callable[[Params, np.ndarray, int], np.ndarray]]) -> list[np.ndarray]:
+        """Return means over the mixtures, each (trial, time, feature), of functions as of `_at`."""
         assert self.readout is not None and self.p is not None and self.data is not None
         out = [np.zeros((*self.data.valid.shape, self.data.n_features)) for _ in values]
         for rows, passed, now in particles.passed(self.readout, self.p, self.data):

@@ -4,10 +4,10 @@
     p(s_1 = k) = pi_k,    p(s_t = k | s_{t-1} = j) = T_jk
     recurrent: p(s_t = k | s_{t-1} = j, z_{t-1}) ~ T_jk exp(R_k . z_{t-1})
 
-State s_t says how the latent came from bin t - 1 to bin t; bin 0 has none. Parameters of one member: "initial"
-pi (state,), "switch" T (from, to), "pull" R (state, latent) where recurrent, "transition" A (state, latent,
-latent), "offset" b (state, latent), "drive" B (state, latent, input), "noise" Q (state, latent, latent), and
-of the first bin, as in `latent`, "start_mean", "start_drive" and "start_noise".
+State s_t says how the latent came from bin t - 1 to bin t; bin 0 has none. Parameters of one member:
+"initial" pi (state,), "switch" T (from, to), "pull" R (state, latent) where recurrent, "transition" A
+(state, latent, latent), "offset" b (state, latent), "drive" B (state, latent, input), "noise" Q (state,
+latent, latent), and of the first bin, as in `latent`, "start_mean", "start_drive" and "start_noise".
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def is_recurrent(p: Params) -> bool:
 
 
 def log_switch(p: Params) -> np.ndarray:
-    """Return ln T with one more row, ln pi: of the start, in which there was no state yet."""
+    """Return ln T (from, to) with one more row, ln pi: that of the start, before any state."""
     return np.log(np.maximum(np.concatenate([p["switch"], p["initial"][None]]), _TINY))
 
 
@@ -71,7 +71,14 @@ def start_offsets(p: Params, data: Data) -> np.ndarray:
 
 
 def in_basis(p: Params, change: np.ndarray, origin: np.ndarray) -> Params:
-    """Return the same model for latents z' = T (z - o); arguments as of `latent.in_basis`."""
+    """Return the same model for latents z' = T (z - o).
+
+    Parameters
+    ----------
+    p : parameters of one member.
+    change : T, (latent, latent).
+    origin : o, (latent,).
+    """
     each = [latent.in_basis(of_state(p, k), change, origin) for k in range(len(p["offset"]))]
     moved = each[0] | {name: np.stack([q[name] for q in each]) for name in OF_STATE}
     chain = {name: p[name] for name in CHAIN if name in p}
@@ -83,7 +90,7 @@ def in_basis(p: Params, change: np.ndarray, origin: np.ndarray) -> Params:
 
 
 def odds(p: Params, state: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return p(s_t = k | s_{t-1}, z_{t-1}), (trial, state), for states (trial,) and latents (trial, latent)."""
+    """Return p(s_t = k | s_{t-1}, z_{t-1}), (trial, state); states (trial,), latents (trial, latent)."""
     if not is_recurrent(p):
         return np.asarray(p["switch"][state])
     logits = z @ p["pull"].T

@@ -2,14 +2,14 @@
 
     p(s, z | y) ~ q(s) q(z)
 
-q(s) is a Markov chain and q(z) a Gaussian over whole trials; each is the best there is while the other is held
-(Ghahramani & Hinton 2000, Neural Comput 12:831). Under q(s) the latent has a block-tridiagonal precision with
-expected A_k, Q_k, under q(z) the states have the expected log-densities of each step. What is climbed is a
-bound of log p(y). It is exact where the latents are known given the recording.
+q(s) is a Markov chain and q(z) a Gaussian over whole trials; each is the best there is while the other is
+held (Ghahramani & Hinton 2000, Neural Comput 12:831). Under q(s) the latent has a block-tridiagonal
+precision with expected A_k, Q_k, under q(z) the states have the expected log-densities of each step. What
+is climbed is a bound of log p(y). It is exact where the latents are known given the recording.
 
-For counts, and where the latent decides on the next state, q(z) is Laplace's approximation about its likeliest
-path, and the odds of states are taken there (Zoltowski, Pillow & Linderman 2020, ICML 119:11403). The bound is
-then approximate.
+For counts, and where the latent decides on the next state, q(z) is Laplace's approximation about its
+likeliest path, and the odds of states are taken there (Zoltowski, Pillow & Linderman 2020, ICML 119:11403).
+The bound is then approximate.
 """
 
 from __future__ import annotations
@@ -92,9 +92,7 @@ def states(p: Params, data: Data, posterior: Posterior) -> Chain:
     length, turned = data.lengths - 1, np.ascontiguousarray(p["switch"].T)
     if switching.is_recurrent(p):
         w = tilts(p, posterior)
-        ratio, belief, log_prob = forward_backward.forward_tilted(
-            log_b, length, p["initial"], p["switch"], w
-        )
+        ratio, belief, log_prob = forward_backward.forward_tilted(log_b, length, p["initial"], p["switch"], w)
         gamma = forward_backward.backward_tilted(belief, ratio, length, turned, w)
         belief[:-1] /= w[1:] @ turned
         ratio *= w
@@ -173,7 +171,10 @@ def law(p: Params, data: Data, gamma: np.ndarray) -> Law:
 
 
 def latents(readout: Readout, p: Params, data: Data, gamma: np.ndarray, z: np.ndarray) -> Posterior:
-    """Return q(z) given q(s); its `log_prob` is E[log p(y | z)] and log p(z_0), and the entropy of q(z)."""
+    """Return q(z) given q(s); its `log_prob` is E[log p(y | z) + log p(z_0)] and the entropy of q(z), nats.
+
+    gamma (move, trial, state) of q(s); z (trial, time, latent), where the search for a path begins.
+    """
     given, is_exact = law(p, data, gamma), not switching.is_recurrent(p) and readout.is_gaussian
     value = _joint(readout, p, data, gamma, given, z)
     for _ in range(assumed.STEPS):
@@ -225,7 +226,10 @@ def _logits(p: Params, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pairs(gamma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities of the state that a decision leaves and enters, (trial, time - 2, state); 0 past the end."""
+    """Return probabilities of the states that decisions leave and enter, (trial, time - 2, state).
+
+    They are 0 past the end of a trial.
+    """
     left, entered = (g.swapaxes(0, 1) for g in (gamma[:-1], gamma[1:]))
     return left * (entered.sum(-1, keepdims=True) > 0), entered
 
@@ -289,8 +293,8 @@ def sums(part: Hidden) -> tuple[list[Sums], Sums]:
 def chain(p: Params, parts: list[Hidden]) -> Params:
     """Return pi, T and R of greater expected log posterior density, the prior being a pseudo-count a row."""
     n = len(p["initial"])
-    initial = sum(part.chain.gamma[:1].sum((0, 1)) for part in parts) + 1 / n
-    moves = sum(part.chain.moves for part in parts) + 1 / n
+    initial = np.sum([part.chain.gamma[:1].sum((0, 1)) for part in parts], 0) + 1 / n
+    moves = np.sum([part.chain.moves for part in parts], 0) + 1 / n
     found = {"initial": initial / initial.sum(), "switch": moves / moves.sum(1, keepdims=True)}
     if not switching.is_recurrent(p):
         return found
