@@ -162,7 +162,7 @@ def start(
         [(data, known(readout, linear, data)) for data in switching.parts(trials, numbers)]
         for trials in (sets[0], _few(sets[0]))
     )
-    best = (-np.inf, {})
+    best: tuple[float, Params] = (-np.inf, {})
     for _ in range(_STARTS):
         p = switching.of_linear(linear, model.states, model.recurrent)
         hidden = [Hidden(d, q, Chain(*_random(model.states, d, q, rng), 0.0)) for d, q in few]
