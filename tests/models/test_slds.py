@@ -491,7 +491,7 @@ def test_data_of_one_law_give_no_gain_and_never_a_loss_on_validation(recurrent):
     y = z @ rng.normal(size=(2, 6)) + 0.5 * rng.normal(size=(100, 30, 6))
     recording = rec.from_signal(y, bin_width=0.1)
     roles, test = (range(50), range(50, 70)), range(70, 100)
-    more = {"latents": 2, "skip": False, "iterations": 15}
+    more = {"latents": 2, "skip": False, "iterations": 30}
     fit = Slds(states=2, recurrent=recurrent, **more).fit(recording, *roles)
     one = Lds(**more).fit(recording, *roles)
     valid, held_out = (
@@ -501,7 +501,8 @@ def test_data_of_one_law_give_no_gain_and_never_a_loss_on_validation(recurrent):
     error = fit.card["particle_error"][0] * np.log(2) * 20 * 30 if recurrent else 0.0
     assert valid.sum() > -5 * error - 1e-6
     spread = held_out.std() * np.sqrt(len(test))
-    assert -3 * spread - 10 < held_out.sum() < 2.5 * spread + 1e-6
+    small = 0.002 * len(test) * 30  # nats a sample: it learns for a few iterations more than the linear one
+    assert -3 * spread - 5 * small < held_out.sum() < 2.5 * spread + small
 
 
 def test_labels_and_counts_without_a_formula_are_refused(symbols, conway_maxwell):

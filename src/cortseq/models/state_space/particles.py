@@ -204,7 +204,7 @@ def enough(readout: Readout, p: Params, valid: Data) -> Accurate:
         n, before = 2 * n, score
         score = of_particles(n)
         error = abs(score - before) / events
-    p, card = p | {"particles": np.array(float(n))}, {"particles": n, "particle_error": error}
+    p, card = p | {"particles": np.array(float(n))}, {"particles": n, "particle_error": float(error)}
     if readout.is_gaussian:
         return Accurate(p, score, card)
     n, most = _DRAWS
@@ -213,7 +213,7 @@ def enough(readout: Readout, p: Params, valid: Data) -> Accurate:
         n *= 2
         score = of_draws(n)
     p = p | {"points": draws.nested(n, n_latents, FEWEST)}
-    return Accurate(p, score, card | {"draws": n, "draw_error": abs(score - limit) / events})
+    return Accurate(p, score, card | {"draws": n, "draw_error": float(abs(score - limit) / events)})
 
 
 def alike(members: list[Params]) -> Params:

@@ -65,7 +65,7 @@ def climb(
     best, rows = (score(readout, p, sets[1]), 1, p), []
     rows.append((member, 1, np.nan, -best[0] / n_events[1], np.nan, 0.0, False))
     p, parts = start(model, readout, linear, sets, np.random.default_rng([run.seed, member]))
-    before, passed, ending = -np.inf, (best[0], 1), "iterations"
+    before, passed, ending, still = -np.inf, (best[0], 1), "iterations", 0
     for epoch in range(2, model.iterations + 2):
         parts = [expected(readout, p, part) for part in parts]
         bound, found = sum(part.bound for part in parts), score(readout, p, sets[1])
@@ -75,7 +75,8 @@ def climb(
         if found > passed[0] + em.WORTH * n_events[1]:
             passed = found, epoch
         objective = bound + log_prior(readout, p)
-        if abs(objective - before) / n_events[0] < em.TOLERANCE:
+        still = still + 1 if abs(objective - before) / n_events[0] < em.TOLERANCE else 0
+        if still > 1:  # an approximate bound may turn once
             ending = "converged"
             break
         if epoch - max(passed[1], 2) >= model.patience:
