@@ -243,7 +243,7 @@ class SeenCounts(Seen):
             a, b = self.readout.terms(self.p, drawn.eta)
             each = np.einsum("du,du->d", a, self.y[trials, t][drawn.trial]) - b.sum(-1)
             out[trials] = drawn.log_mean(each)
-        return out + self.base[:, t]
+        return np.asarray(out + self.base[:, t])
 
     def _drawn(self, mixture: Mixture) -> Iterator[tuple[slice, Drawn]]:
         """Yield some trials with their draws."""
@@ -317,4 +317,4 @@ def _shares(weight: np.ndarray, n: int) -> np.ndarray:
     bin alone.
     """
     share = 0.5 * n * (weight / weight.sum(1, keepdims=True) + 1 / weight.shape[1])
-    return np.maximum(FEWEST, 1 << np.round(np.log2(share)).astype(int).clip(0))
+    return np.asarray(np.maximum(FEWEST, 1 << np.round(np.log2(share)).astype(int).clip(0)))

@@ -57,7 +57,7 @@ def is_recurrent(p: Params) -> bool:
 
 def log_switch(p: Params) -> np.ndarray:
     """Return ln T (from, to) with one more row, ln pi: that of the start, before any state."""
-    return np.log(np.maximum(np.concatenate([p["switch"], p["initial"][None]]), _TINY))
+    return np.asarray(np.log(np.maximum(np.concatenate([p["switch"], p["initial"][None]]), _TINY)))
 
 
 def offsets(p: Params, data: Data) -> np.ndarray:
