@@ -62,8 +62,8 @@ def applicable(family: str, recording_or_track, **more):
 
 
 # What families say that they do not describe: tracks, and observations. Nothing else makes a test skip.
-LEFT_OUT = {("lds", "symbols")}
-REFUSED = {("lds", "conway_maxwell")}
+LEFT_OUT = {("lds", "symbols"), ("slds", "symbols")}
+REFUSED = {("lds", "conway_maxwell"), ("slds", "conway_maxwell")}
 
 
 def described(model, recording_or_track):

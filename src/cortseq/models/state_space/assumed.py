@@ -37,19 +37,30 @@ def filtered(readout: Counts, p: Params, data: Data) -> Filtered:
             spread[:, t] = p["transition"] @ left[:, t - 1] @ p["transition"].T + p["noise"]
         seen = data.valid[:, t]
         y = np.where(seen[:, None], data.y[:, t], 0.0)
-        mean, covariance = _updated(readout, p, y, before[:, t], spread[:, t])
+        mean, covariance, _ = updated(readout, p, y, before[:, t], spread[:, t])
         after[:, t] = np.where(seen[:, None], mean, before[:, t])
         left[:, t] = np.where(seen[:, None, None], covariance, spread[:, t])
     row = np.arange(len(offset))
     return Filtered(Belief(before, spread, row), Belief(after, left, row), np.zeros((len(offset), n_time)))
 
 
-def _updated(
+def updated(
     readout: Counts, p: Params, y: np.ndarray, mean: np.ndarray, covariance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return mode and covariance of N(z; mean, covariance) p(y | z) in every trial.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mode and covariance of N(z; mean, covariance) p(y | z) in every row, and its log integral.
 
-    The search is in x, z = mean + L x, where the prior has covariance 1.
+    The integral is Laplace's approximation, without h(y). The search is in x, z = mean + L x, where the prior
+    has covariance 1.
+
+    Parameters
+    ----------
+    p : parameters of one member.
+    y : (row, unit).
+    mean, covariance : (row, latent) and (row, latent, latent).
+
+    Returns
+    -------
+    Arrays (row, latent), (row, latent, latent) and (row,).
     """
     low = np.linalg.cholesky(covariance)
     loading, level = p["loading"] @ low, mean @ p["loading"].T + p["level"]
@@ -64,8 +75,10 @@ def _updated(
         x, value, moved = _stepped(readout, p, y, (level, loading), x, step, value)
         if np.abs(moved).max(initial=0.0) < _SMALL:
             break
-    root = np.linalg.solve(np.linalg.cholesky(inner), low.swapaxes(1, 2))
-    return mean + np.einsum("rij,rj->ri", low, x), root.swapaxes(1, 2) @ root
+    factor = np.linalg.cholesky(inner)
+    root = np.linalg.solve(factor, low.swapaxes(1, 2))
+    evidence = value - np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1)
+    return mean + np.einsum("rij,rj->ri", low, x), root.swapaxes(1, 2) @ root, evidence
 
 
 def _stepped(

@@ -24,6 +24,7 @@ from cortseq.models.predictive import Predictive
 from cortseq.models.state_space import assumed, latent, weights
 from cortseq.models.state_space.latent import Belief, Evidence, Filtered, Posterior
 from cortseq.models.state_space.readout import Readout
+from cortseq.models.state_space.seen import SeenCounts
 from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE, Distribution
 from cortseq.observations.counts import CountDistribution
 
@@ -72,18 +73,25 @@ class Counts(Readout):
         share = at["rate"] / self.distribution.variance(at)
         return share * (y - at["rate"]), share * at["rate"]
 
-    def _terms(self, p: Params, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def terms(self, p: Params, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return a and b of log p = y a - b + h(y), (..., unit)."""
         log_rate = np.clip(eta, MIN_LOG_RATE, MAX_LOG_RATE)
         return self.distribution.natural(log_rate, np.exp(log_rate), p.get("dispersion"))
 
     def likelihood(self, p: Params, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return log p(y) but for h(y), summed over units, (...)."""
-        a, b = self._terms(p, eta)
+        a, b = self.terms(p, eta)
         return np.asarray((y * a - b).sum(-1))
 
-    def evidence(self, p: Params, data: Data, z: np.ndarray) -> Evidence:
+    def given(self, p: Params, data: Data, z: np.ndarray) -> np.ndarray:
+        """Return log p(y_t | z_t), (trial, time) nats, at latents z; anything where a bin is missing."""
+        y = np.where(data.valid[..., None], data.y, 0.0)
+        base = self.distribution.base(y, p.get("dispersion")).sum(-1)
+        return np.asarray(self.likelihood(p, z @ p["loading"].T + p["level"], y) + base)
+
+    def evidence(self, p: Params, data: Data, z: np.ndarray | None = None) -> Evidence:
         """Return the likelihood of every bin to second order about latents z (trial, time, latent)."""
+        assert z is not None
         loading, n = p["loading"], p["loading"].shape[1]
         slope, curvature = self.slopes(p, z @ loading.T + p["level"], data.y)
         outer = (loading[:, :, None] * loading[:, None]).reshape(-1, n * n)
@@ -144,6 +152,10 @@ class Counts(Readout):
             length[lower] *= 0.5
         return np.where(lower[:, None, None], z, moved), np.where(lower, value, there)
 
+    def seen(self, p: Params, data: Data) -> SeenCounts:
+        """Return the bins as mixtures of Gaussians of the latent predict them."""
+        return SeenCounts(self, p, data)
+
     def filtered(self, p: Params, data: Data) -> Filtered:
         """Return the beliefs of the assumed-density filter: a Gaussian before and after each bin."""
         return assumed.filtered(self, p, data)
@@ -158,7 +170,7 @@ class Counts(Readout):
         out = np.full((2 if halves else 1, *data.valid.shape), np.nan)
         for trial, time, eta in self._drawn(p, data, belief):
             y = data.y[trial, time]
-            a, b = self._terms(p, eta)
+            a, b = self.terms(p, eta)
             each = np.einsum("bmn,bn->bm", a, y) - b.sum(-1)
             base = self.distribution.base(y, p.get("dispersion")).sum(-1)
             parts = each.reshape(len(y), len(out), -1)

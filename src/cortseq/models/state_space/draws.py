@@ -31,3 +31,12 @@ def points(n: int, n_latents: int) -> np.ndarray:
         return np.asarray(paired)
     low = np.linalg.cholesky(paired.T @ paired / n)
     return np.asarray(np.linalg.solve(low, paired.T).T)
+
+
+def nested(n: int, n_latents: int, fewest: int) -> np.ndarray:
+    """Return sets of `fewest`, twice as many .. n points, one after another: (2 n - fewest, latent).
+
+    The set of m points begins at row m - fewest. All numbers are powers of two.
+    """
+    sizes = [fewest << k for k in range((n // fewest).bit_length())]
+    return np.concatenate([points(m, n_latents) for m in sizes])

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from cortseq.models.state_space.lds import Lds
 
 _SMOOTH = 1.5  # bins, of the Gaussian by which the start smooths
-_NOISE, _START = 0.1, 1.0  # variances about which the priors of Q and P_0 are, where latents have variance 1
+NOISE, START = 0.1, 1.0  # variances about which the priors of Q and P_0 are, where latents have variance 1
 _UNSURE = 0.1  # variance of the latents that the start takes for known but for this
 # nats per event: an iteration that changes the training trials less is the last. The objective of counts
 # is an approximation, which may fall a little while EM still climbs.
-_TOLERANCE = 1e-6
-_WORTH = 1e-4  # nats per event of the validation trials that are worth `patience` iterations
+TOLERANCE = 1e-6
+WORTH = 1e-4  # nats per event of the validation trials that are worth `patience` iterations
 
 
 def scores(readout: Readout, data: Data, n_latents: int) -> np.ndarray:
@@ -74,8 +74,8 @@ def maximise(readout: Readout, p: Params, parts: list[tuple[Data, Posterior]]) -
     """Return parameters of greater expected log posterior density: the M-step; arguments as of `Readout`."""
     both = [latent.sums(posterior, data) for data, posterior in parts]
     moves, starts = (sum_of([pair[k] for pair in both]) for k in (0, 1))
-    steps = moves.regressed(readout.prior, _NOISE)
-    first = starts.regressed(readout.prior, _START)
+    steps = moves.regressed(readout.prior, NOISE)
+    first = starts.regressed(readout.prior, START)
     return latent.law(*steps, *first) | readout.maximise(p, parts)
 
 
@@ -87,8 +87,8 @@ def sum_of(parts: list[latent.Sums]) -> latent.Sums:
 def log_prior(readout: Readout, p: Params) -> float:
     """Return the log prior density but for a constant; EM climbs its sum with the log-likelihood."""
     theta, noise, theta0, noise0 = latent.regressions(p)
-    law = latent.log_prior_regression(theta, noise, readout.prior, _NOISE)
-    begun = latent.log_prior_regression(theta0, noise0, readout.prior, _START)
+    law = latent.log_prior_regression(theta, noise, readout.prior, NOISE)
+    begun = latent.log_prior_regression(theta0, noise0, readout.prior, START)
     return law + begun + readout.log_prior(p)
 
 
@@ -153,16 +153,16 @@ def climb(
         run.progress(said, epoch / model.iterations)
         if score > best[0]:
             best = score, epoch, p
-        if score > passed[0] + _WORTH * n_events[1]:
+        if score > passed[0] + WORTH * n_events[1]:
             passed = score, epoch
         gain, before = (e.objective - before) / n_events[0], e.objective
-        if abs(gain) < _TOLERANCE or epoch - passed[1] >= model.patience:
+        if abs(gain) < TOLERANCE or epoch - passed[1] >= model.patience:
             break
         p = ascend(readout, p, e, path)
     curve = pd.DataFrame(rows, columns=CURVES)
     curve["best"] = curve["epoch"] == best[1]
     ending = (
-        "converged" if abs(gain) < _TOLERANCE else "validation" if epoch < model.iterations else "iterations"
+        "converged" if abs(gain) < TOLERANCE else "validation" if epoch < model.iterations else "iterations"
     )
     end = {"iterations": [epoch], "best_iteration": [best[1]], "ended_by": [ending]}
     end |= {"converged": [ending != "iterations"]}
@@ -186,7 +186,7 @@ def step(readout: Readout, p: Params, e: Expected, path: Path) -> Params:
     in which EM only drifts from the leaps.
     """
     mean, covariance = latent.pooled(e.parts)
-    change = _of_eigenvalues(lambda v: v**-0.5, covariance)
+    change = of_eigenvalues(lambda v: v**-0.5, covariance)
     path.means = [None if z is None else (z - mean) @ change for z in path.means]
     return latent.in_basis(maximise(readout, p, e.parts), change, mean)
 
@@ -196,7 +196,7 @@ _MATRICES, _POSITIVE = ("noise", "start_noise"), ("sd",)  # whose logarithms hav
 
 def _free(p: Params) -> Params:
     """Return parameters without bounds, in which leaps are taken; dispersions have some and stay."""
-    logs = {f"log {k}": _of_eigenvalues(np.log, p[k]) for k in _MATRICES}
+    logs = {f"log {k}": of_eigenvalues(np.log, p[k]) for k in _MATRICES}
     logs |= {f"log {k}": np.log(p[k]) for k in _POSITIVE if k in p}
     plain = set(p) - {*_MATRICES, *_POSITIVE, "dispersion"}
     return {f"plain {k}": p[k] for k in sorted(plain)} | logs
@@ -205,12 +205,12 @@ def _free(p: Params) -> Params:
 def _bound(free: Params) -> Params:
     """Return the parameters that `_free` made free."""
     p = {k.removeprefix("plain "): v for k, v in free.items() if k.startswith("plain ")}
-    p |= {k: _of_eigenvalues(np.exp, free[f"log {k}"]) for k in _MATRICES}
+    p |= {k: of_eigenvalues(np.exp, free[f"log {k}"]) for k in _MATRICES}
     return p | {k: np.exp(free[f"log {k}"]) for k in _POSITIVE if f"log {k}" in free}
 
 
-def _of_eigenvalues(function: Any, matrix: np.ndarray) -> np.ndarray:
-    """Return a function of a symmetric matrix."""
+def of_eigenvalues(function: Any, matrix: np.ndarray) -> np.ndarray:
+    """Return a function of a symmetric matrix (latent, latent), by its eigenvalues."""
     values, vectors = np.linalg.eigh(matrix)
     return np.asarray((vectors * function(values)) @ vectors.T)
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from cortseq.data import Data, Params, check_rates
-from cortseq.errors import CortseqError
-from cortseq.models.base import Learned, Model, Run
+from cortseq.models.base import Learned, Run
 from cortseq.models.horizons import doubled, farthest, forecasts
 from cortseq.models.predictive import Predictive
 from cortseq.models.state_space import draws, em, latent
+from cortseq.models.state_space.base import COMMON, StateSpace
 from cortseq.models.state_space.counts import Counts
 from cortseq.models.state_space.readout import Readout
-from cortseq.models.state_space.signals import Signals
 from cortseq.models.work import Size, Work
-from cortseq.observations import TRACKS, emission_of
 
-COMMON = ("centre", "scale", "skip", "points")  # measured or chosen, not learned by EM
 _FEWEST, _MOST = 64, 4096  # draws
 _ERROR = 1e-3  # bits per spike that the draws may be away from infinitely many
 
@@ -44,7 +40,7 @@ class Dynamics:
     frequencies: np.ndarray
 
 
-class Lds(Model):
+class Lds(StateSpace):
     """A linear dynamical system: a latent that moves linearly with noise, seen through counts or signals.
 
         z_t = A z_{t-1} + b + B u_t + w_t,  w_t ~ N(0, Q),     z_0 ~ N(m_0 + B_0 u_0, P_0)
@@ -69,47 +65,8 @@ class Lds(Model):
     are maxima a posteriori under priors that are worth `prior` bins.
     """
 
-    role: ClassVar = "baseline"
-    rung: ClassVar = "L3'"
-    driven: ClassVar = True
-    replays: ClassVar = True
-    idle: ClassVar = {"counts": ("skip",)}
-
+    called: ClassVar = "a linear dynamical system"
     family: Literal["lds"] = "lds"
-    latents: Annotated[int, Field(ge=1, le=256)] = Field(8, description="dimensions of the latent")
-    skip: bool = Field(True, description="signals: each channel is predicted from its own bin before, too")
-    inputs: bool = Field(True, description="whether the model sees the inputs that a recording has")
-    prior: Annotated[float, Field(gt=0)] = Field(1.0, description="bins' worth of the priors")
-    iterations: Annotated[int, Field(ge=1)] = Field(200, description="of EM, at most")
-    patience: Annotated[int, Field(ge=1)] = Field(
-        10, description="iterations in which validation gains less than 1e-4 nats per event"
-    )
-
-    def applies(self, track: str) -> bool:
-        """Return whether a track is counts or signals: labels are not drawn from a linear read-out here."""
-        return not TRACKS[track].has_labels
-
-    def check(self, data: Data) -> None:
-        """Raise a CortseqError for labels, and for counts whose likelihood is a search for every mean."""
-        if not self.applies(data.track):
-            raise CortseqError(
-                "a linear dynamical system describes counts and signals, not labels",
-                key="family",
-                value=self.family,
-                fix="use hmm, which has a latent state for labels, too",
-            )
-        if data.kind.has_events and not getattr(emission_of(data), "closed", False):
-            raise CortseqError(
-                f"{data.observation} has no formula for the likelihood of a mean: a mixture over hundreds of "
-                "draws in every bin would take hours",
-                key="observation",
-                value=data.observation,
-                fix="use poisson, negative_binomial or generalised_poisson, or leave this model out",
-            )
-
-    def _readout(self, shape: Data | dict[str, Any]) -> Readout:
-        track = TRACKS[shape["track"] if isinstance(shape, dict) else shape.track]
-        return Signals(self.prior, self.skip) if track.has_scale else Counts(emission_of(shape), self.prior)
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Run EM from principal components; see `Model.learn`."""
@@ -117,7 +74,7 @@ class Lds(Model):
 
         check_rates(train)
         with threads.single():
-            readout = self._readout(train)
+            readout = self.readout(train)
             readout.measure(train)
             if train.kind.has_events:
                 readout.common["points"] = draws.points(_FEWEST, self.latents)
@@ -138,7 +95,7 @@ class Lds(Model):
 
     def _member(self, params: Params, data: Data) -> tuple[Readout, Params]:
         p = {k: v[0] for k, v in params.items()}
-        readout = self._readout(data)
+        readout = self.readout(data)
         readout.common = {k: p[k] for k in COMMON if k in p}
         return readout, p
 
@@ -177,13 +134,7 @@ class Lds(Model):
         self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
     ) -> np.ndarray:
         """Draw trials of one member, (trial, time, feature); inputs `shape["drive"]` are replayed."""
-        drive = shape.get("drive")
-        if shape["n_inputs"] and drive is None:
-            raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
-        readout = self._readout(shape)
-        readout.common = {k: params[k] for k in COMMON if k in params}
-        blank = np.zeros((n_trials, n_time, 1))
-        data = Data(shape["track"], blank, np.ones(blank.shape[:2], bool), drive, shape["bin_width"], 1)
+        readout, data = self._free_run(params, shape, n_trials, n_time)
         offset = latent.offsets(params, data)
         drawn: list[np.ndarray] = []
         spread = np.linalg.cholesky(params["start_noise"]), np.linalg.cholesky(params["noise"])
@@ -203,13 +154,17 @@ class Lds(Model):
         bin_width : s, `fit.card["bin_width"]`.
         member : which restart; this family has one.
         """
-        transition = params["transition"][member]
-        values = np.linalg.eigvals(transition).astype(complex)
-        values = values[np.argsort(-np.abs(values), kind="stable")]
-        with np.errstate(divide="ignore"):
-            decay = -np.log(np.abs(values))
-            constants = np.where(decay > 0, bin_width / np.where(decay > 0, decay, 1.0), np.inf)
-        return Dynamics(transition, values, constants, np.abs(np.angle(values)) / (2 * np.pi * bin_width))
+        return modes(params["transition"][member], bin_width)
+
+
+def modes(transition: np.ndarray, bin_width: float) -> Dynamics:
+    """Return what a map (latent, latent) does to the latent, with bins of `bin_width` seconds."""
+    values = np.linalg.eigvals(transition).astype(complex)
+    values = values[np.argsort(-np.abs(values), kind="stable")]
+    with np.errstate(divide="ignore"):
+        decay = -np.log(np.abs(values))
+        constants = np.where(decay > 0, bin_width / np.where(decay > 0, decay, 1.0), np.inf)
+    return Dynamics(transition, values, constants, np.abs(np.angle(values)) / (2 * np.pi * bin_width))
 
 
 def _enough(readout: Readout, p: Params, valid: Data, n_latents: int) -> tuple[np.ndarray, float]:

@@ -7,16 +7,17 @@ A bin is seen through the linear read-out eta_t = C z_t + d, parameters "loading
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from cortseq.data import Data, Params
 from cortseq.models.state_space import latent
-from cortseq.models.state_space.latent import Belief, Filtered, Posterior
+from cortseq.models.state_space.latent import Belief, Evidence, Filtered, Posterior
 
 if TYPE_CHECKING:
     from cortseq.models.predictive import Predictive
+    from cortseq.models.state_space.seen import Seen
 
 _NUMBERS = 1 << 22  # of one array (trial, time, latent, latent)
 
@@ -26,6 +27,8 @@ class Readout(ABC):
 
     `common` holds what is measured once on training trials, not learned by EM.
     """
+
+    is_gaussian: ClassVar[bool] = False  # whether bins are Gaussian given the latent
 
     def __init__(self, prior: float):
         self.prior = prior
@@ -50,6 +53,18 @@ class Readout(ABC):
     @abstractmethod
     def posterior(self, p: Params, data: Data, path: np.ndarray | None = None) -> Posterior:
         """Return the latents given all bins; `path` (trial, time, latent): where a search begins."""
+
+    @abstractmethod
+    def given(self, p: Params, data: Data, z: np.ndarray) -> np.ndarray:
+        """Return log p(y_t | z_t), (trial, time) nats, at latents z; anything where a bin is missing."""
+
+    @abstractmethod
+    def evidence(self, p: Params, data: Data, z: np.ndarray | None = None) -> Evidence:
+        """Return the likelihood of every bin to second order about latents z (trial, time, latent)."""
+
+    @abstractmethod
+    def seen(self, p: Params, data: Data) -> Seen:
+        """Return the bins as mixtures of Gaussians of the latent predict them."""
 
     @abstractmethod
     def maximise(self, p: Params, parts: list[tuple[Data, Posterior]]) -> Params:
@@ -82,6 +97,14 @@ class Readout(ABC):
     @abstractmethod
     def n_free(self, n_latents: int) -> int:
         """Return the number of free parameters of this face."""
+
+    def factors(self, p: Params, data: Data, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return J (trial, time, latent, latent) and h (trial, time, latent); 0 where a bin is missing."""
+        found = self.evidence(p, data, z)
+        info = found.info[found.which[found.row]]
+        return np.where(data.valid[..., None, None], info, 0.0), np.where(
+            data.valid[..., None], found.given, 0.0
+        )
 
     def log_prior(self, p: Params) -> float:
         """Return the log prior density of the parameters of this face but for a constant."""

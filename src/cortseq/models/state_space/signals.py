@@ -11,6 +11,8 @@ Parameter "sd" (channel,) is sqrt(diag R) of the standardised signal, never belo
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from cortseq.data import Data, Params
@@ -18,6 +20,7 @@ from cortseq.models.predictive import Predictive
 from cortseq.models.state_space import latent, skipped
 from cortseq.models.state_space.latent import Belief, Evidence, Filtered, Posterior
 from cortseq.models.state_space.readout import Readout
+from cortseq.models.state_space.seen import SeenSignals
 from cortseq.observations import MIN_SD, autoregression
 from cortseq.observations.base import varying
 from cortseq.observations.gaussian import LOG_2PI
@@ -31,6 +34,8 @@ class Signals(Readout):
     prior : bins' worth of the prior of C, d and R, which is about 0 and sd 1.
     skip : whether a bin is predicted from its own bin before, too.
     """
+
+    is_gaussian: ClassVar = True
 
     def __init__(self, prior: float, skip: bool):
         super().__init__(prior)
@@ -74,11 +79,21 @@ class Signals(Readout):
             "sd": np.maximum(sd, MIN_SD),
         }
 
-    def evidence(self, p: Params, data: Data) -> Evidence:
-        """Return J = C' R^-1 C of every valid bin and h = C' R^-1 (e - d); trials with equal gaps share J."""
+    def given(self, p: Params, data: Data, z: np.ndarray) -> np.ndarray:
+        """Return log p(y_t | z_t), (trial, time) nats, at latents z; anything where a bin is missing."""
+        variance = self.variance(p, self.follows(data))
+        error = self.encoded(data) - p["level"] - z @ p["loading"].T
+        square = (error**2 / variance + np.log(variance) + LOG_2PI).sum(-1)
+        return np.asarray(-0.5 * square - np.log(self.common["scale"]).sum())
+
+    def evidence(self, p: Params, data: Data, z: np.ndarray | None = None) -> Evidence:
+        """Return J = C' R^-1 C of every valid bin and h = C' R^-1 (e - d); trials with equal gaps share J.
+
+        It is the same for all z (trial, time, latent).
+        """
         _, first, row = np.unique(data.valid, axis=0, return_index=True, return_inverse=True)
         follows = self.follows(data)
-        given = (self.encoded(data) - p["level"]) / self._variance(p, follows) @ p["loading"]
+        given = (self.encoded(data) - p["level"]) / self.variance(p, follows) @ p["loading"]
         which = np.where(data.valid, np.where(follows, 0, 1), -1)[first]
         return Evidence(self._info(p), which, given, row.reshape(-1))
 
@@ -87,7 +102,7 @@ class Signals(Readout):
         weighed = p["loading"] / p["sd"][:, None] ** 2
         return np.stack([p["loading"].T @ weighed, p["loading"].T @ p["loading"]])
 
-    def _variance(self, p: Params, follows: np.ndarray) -> np.ndarray:
+    def variance(self, p: Params, follows: np.ndarray) -> np.ndarray:
         """Return diag R of every bin, (trial, time, channel)."""
         return np.where(follows[..., None], p["sd"] ** 2, 1.0)
 
@@ -100,6 +115,10 @@ class Signals(Readout):
         passed = self.filtered(p, data)
         log_prob = self.log_prob(p, data, passed.predicted)[data.valid].sum()
         return latent.smoothed(p, passed, float(log_prob))
+
+    def seen(self, p: Params, data: Data) -> SeenSignals:
+        """Return the bins as mixtures of Gaussians of the latent predict them."""
+        return SeenSignals(self, p, data)
 
     def parts(self, data: Data, n_latents: int) -> list[Data]:
         """Return all trials at once: those without gaps share their covariances."""
@@ -140,7 +159,7 @@ class Signals(Readout):
         """
         follows = self.follows(data)
         error = self.encoded(data) - p["level"] - belief.mean @ p["loading"].T
-        weighed = error / self._variance(p, follows)
+        weighed = error / self.variance(p, follows)
         toward = weighed @ p["loading"]
         square = (error * weighed).sum(-1) + np.where(follows, 2 * np.log(p["sd"]).sum(), 0.0)
         for u, covariance in enumerate(np.nan_to_num(belief.covariance)):  # a mean is NaN where these are
@@ -170,7 +189,7 @@ class Signals(Readout):
         """Return mean and sd of every channel and bin, each on its own."""
         loading = p["loading"]
         spread = np.einsum("ni,utij,nj->utn", loading, belief.covariance, loading, optimize=True)
-        sd = np.sqrt(spread[belief.row] + self._variance(p, self.follows(data)))
+        sd = np.sqrt(spread[belief.row] + self.variance(p, self.follows(data)))
         return Predictive({"mean": self.expected(p, data, belief), "sd": self.common["scale"] * sd})
 
     def draw(
