@@ -88,9 +88,9 @@ FIGURE = base.Figure(
         "rings: the mean prediction of all restarts; black line, in synthetic recordings: the "
         "exact filter. Rungs: L0 the null; L0' floors, such as the PSTH (mean response at each time in "
         "the trial), a slow drift, the mean of the last bins or inputs alone; L1 Markov chains of order "
-        "1, L2 of an order that validation chose; L3 hidden Markov models; L3' linear state-space models, "
-        "whose latent moves linearly; L4 networks that see only the chain's discrete states; L5 regressions "
-        "on the recent past; L6 recurrent networks that see only the last bins; L6' transformers, which see "
+        "1, L2 of an order that validation chose; L3 hidden Markov models; L3' linear and switching "
+        "state-space models; L4 networks that see only the chain's discrete states; L5 regressions on the "
+        "recent past; L6 recurrent networks that see only the last bins; L6' transformers, which see "
         "only the last bins, but each of them directly; L7 recurrent networks that see the whole past."
     ),
     needs=("comparison",),
