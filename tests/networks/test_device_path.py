@@ -220,7 +220,7 @@ def test_windows_of_an_epoch_go_into_the_engine_that_is_there(track, made, reque
     ],
 )
 def test_no_engine_is_made_that_learns_nothing(strategy, on_cpu, on_gpu, signal, monkeypatch):
-    """On a GPU not for one step either; the engine of the validation trials comes on top."""
+    """On a GPU not for one step either. The engine of the validation trials comes on top, forced where states are."""
     asked = []
     monkeypatch.setattr(
         engines, "choose", lambda network, data, strategy=None, **more: (asked.append(strategy), data.y)[1]
@@ -229,7 +229,8 @@ def test_no_engine_is_made_that_learns_nothing(strategy, on_cpu, on_gpu, signal,
     for device, wanted in (("cpu", on_cpu), ("cuda", on_gpu)):
         asked.clear()
         roles.Roles(roles.Session(model.network(data), {}, data, data), model.training, device, True, 0)
-        assert ["plain" if s is None else "forced" for s in asked] == [*wanted, "plain"]
+        valid = "forced" if strategy.inverts else "plain"
+        assert ["plain" if s is None else "forced" for s in asked] == [*wanted, valid]
 
 
 @pytest.mark.parametrize("members, batch, most", [(1, 4, 26), (64, 4, 4), (64, 16, 16), (20, 4, 12)])

@@ -508,5 +508,5 @@ def test_settings_that_exclude_each_other():
         {"truncate": 3, "truncate_every": 5},
         {"truncate": 3, "checkpointed": True},
     ):
-        with pytest.raises(ValueError, match="truncate"):
+        with pytest.raises(CortseqError, match="truncate"):
             models.Rate(**wrong)

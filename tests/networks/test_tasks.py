@@ -99,7 +99,7 @@ def test_on_symbols_discretise_does_nothing(symbols):
 
 @pytest.mark.parametrize("more", [{"memory": 2}, {"strategy": {"kind": "scheduled"}}])
 def test_settings_that_discretise_excludes(more):
-    with pytest.raises(ValueError, match="discretise"):
+    with pytest.raises(CortseqError, match="discretise"):
         build("rate", discretise=4, **more)
 
 

@@ -271,7 +271,7 @@ def test_free_runs_have_the_entropy_of_their_predictions(symbols):
     ],
 )
 def test_settings_that_are_refused(settings, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(CortseqError, match=words):
         models.find("transformer")(**settings)
 
 
