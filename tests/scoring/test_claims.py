@@ -137,8 +137,13 @@ def test_a_network_stopped_by_its_budget_may_yet_win(table):
 # -- memory, horizon, Dale's law ----------------------------------------------------------------------
 
 
+_BEYOND = {"": "value", "_low": "low", "_high": "high", "_p": "p_value"}
+
+
 def _memory(table, *rows) -> claims.Claim:
-    twins = pd.DataFrame([{"model": "rate", "variant": "rate", "memory": k} | row for k, row in rows])
+    late = [{f"beyond{end}": row[key] for end, key in _BEYOND.items()} for _, row in rows]
+    named = {"model": "rate", "variant": "rate"}
+    twins = pd.DataFrame([named | {"memory": k} | b | row for (k, row), b in zip(rows, late, strict=True)])
     found = replace(evidence(table), memory=twins)
     return scores.memory(found, found.row)
 
@@ -163,6 +168,19 @@ def test_long_memory_needs_networks_trained_on_windows(table):
     assert _memory(table, (2, pair(members=2))).answer == UNDECIDED
     lossy = pair(-0.05, -0.08, -0.02)  # windows are better than the whole past
     assert _memory(table, (2, lossy)).answer == NO
+
+
+def test_what_learning_from_windows_costs_is_no_memory(table):
+    """A window that loses as much in bins that have no more behind them than it holds shows no memory."""
+    cost = pair(beyond=0.001, beyond_low=-0.01, beyond_high=0.012, beyond_p=0.9)
+    line = _memory(table, (10, cost))
+    assert line.answer == UNDECIDED and "what learning from windows costs" in line.claim
+    line = _memory(table, (2, pair()), (10, cost))
+    assert line.answer == YES and "further back than 2 bins" in line.claim
+    assert "Further back than 10 is not shown" in line.claim
+    unknown = pair(beyond=np.nan, beyond_low=np.nan, beyond_high=np.nan, beyond_p=np.nan)
+    assert _memory(table, (10, unknown)).answer == YES  # no bins to tell it by
+    assert _memory(table, (10, pair(beyond_p=0.06))).answer == UNDECIDED
 
 
 def test_a_network_that_sees_a_window_is_told_to_add_one_that_does_not(table):

@@ -555,6 +555,21 @@ def test_gain_of_a_network_trained_on_short_windows(cases):
     assert row["memory"] == 3 and row["kind"] == "re-trained" and row["low"] < row["value"] < row["high"]
 
 
+@pytest.mark.parametrize(("early", "late", "beyond"), [(0.3, 0.3, 0.0), (0.0, 0.4, 0.4), (0.2, 0.5, 0.3)])
+def test_what_the_past_beyond_a_window_is_worth(cases, early, late, beyond):
+    """The window loses `early` nats an event while it holds the whole past, `late` after that."""
+    case = cases["counts"]
+    full = case.products["rate_hidden8"]
+    k = 4
+    loss = np.where(np.arange(full[0].sizes["time"]) < k, early, late)
+    short = [f.assign(log_prob=f["log_prob"] - f["n_events"] * loss) for f in full]
+    row = tasks.memory_retrained(full, short, k, "counts", False, BURN_IN)
+    assert row["beyond"] == pytest.approx(beyond / np.log(2))
+    assert row["beyond_low"] <= row["beyond"] + 1e-9 and row["beyond"] <= row["beyond_high"] + 1e-9
+    for nothing in (BURN_IN, full[0].sizes["time"]):  # no early bins, and no late ones
+        assert np.isnan(tasks.memory_retrained(full, short, nothing, "counts", False, BURN_IN)["beyond"])
+
+
 # -- how sure the choice of a variant is ---------------------------------------------------------------
 
 

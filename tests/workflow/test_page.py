@@ -184,5 +184,5 @@ def test_the_columns_that_matter_come_first_and_the_others_on_demand(browsed):
 
 def test_figures_are_enlarged_and_closed_again(browsed):
     said, _ = browsed
-    assert said["enlarged"] == [True, 1, "Figure 1. Do networks <win>?."] and said["closed"]
+    assert said["enlarged"] == [True, 1, "Figure 1. Do networks <win>?"] and said["closed"]
     assert said["width"] <= 0  # nothing is wider than the window

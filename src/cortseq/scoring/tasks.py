@@ -258,10 +258,38 @@ def memory_retrained(
 ) -> dict[str, Any]:
     """Return a row of `memory_rerun` for a network trained on windows of `memory` bins.
 
+    Learning from windows may cost something by itself. In the first `memory` bins of a trial the window holds
+    the whole past, and that it begins there: the network loses that cost alone. `beyond` is the gain in later
+    bins less the gain in those: what the past beyond the window is worth, with its interval and p; NaN where
+    there are no such bins.
+
     full, short : products of scores, one a fold, of the network with the whole past and of this one.
     """
     gain = contrast(full, short, track, continuous, burn_in, seed)
-    return {"memory": memory, **gain, "kind": "re-trained"}
+    weights = _beyond(full, memory, burn_in)
+    late = dict.fromkeys(("value", "low", "high", "p_value"), np.nan)
+    if weights is not None:
+        a, b = ([f.assign(log_prob=f["log_prob"] * weights) for f in folds] for folds in (full, short))
+        late = contrast(a, b, track, continuous, burn_in, seed)
+    names = {"beyond": "value", "beyond_low": "low", "beyond_high": "high", "beyond_p": "p_value"}
+    return {
+        "memory": memory,
+        **gain,
+        **{name: late[key] for name, key in names.items()},
+        "kind": "re-trained",
+    }
+
+
+def _beyond(folds: list[xr.Dataset], memory: int, start: int) -> xr.DataArray | None:
+    """Return weights (time,) by which a mean per event is that of late bins less that of early ones."""
+    tested = [f["n_events"].isel(trial=f["role"].values == "test").sum("trial") for f in folds]
+    events = sum(tested[1:], tested[0])
+    bin_ = xr.DataArray(np.arange(events.sizes["time"]), dims="time")
+    early, late = (bin_ >= start) & (bin_ < memory), bin_ >= max(memory, start)
+    n_early, n_late = (float(events.where(part, 0).sum()) for part in (early, late))
+    if not n_early or not n_late:
+        return None
+    return (n_early + n_late) * (late / n_late - early / n_early)
 
 
 def contrast(

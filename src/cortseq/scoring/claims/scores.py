@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +37,7 @@ _SAID = {
     BETTER: "{model} predicts better than {other}.",
     WORSE: "{model} predicts worse than {other}.",
     EQUIVALENT: "{model} predicts as well as {other} and no better.",
-    words.UNDECIDED: "A difference between {model} and {other} is not shown, and none is excluded.",
+    words.UNDECIDED: "A difference between {model} and {other} is not shown, nor that there is none.",
     FEW_BLOCKS: "No claim: so few independent blocks of test trials allow no p below 0.05.",
     FEW_RESTARTS: "No claim on a network of fewer than three random restarts.",
 }
@@ -137,7 +138,8 @@ def memory(found: Evidence, row: dict[str, Any]) -> Claim:
     """Say whether bins further back than k help, from networks trained on the last k bins.
 
     Windows are tested from the shortest on, and no further than the first at which nothing is shown: a fixed
-    order of tests needs no correction.
+    order of tests needs no correction. A window must lose, and lose more in bins that have more behind them
+    than it holds: what it loses in the others is the cost of learning from windows.
     """
     question = "Does it need memory, and how far back?"
     if claim := silent(question, row):
@@ -150,9 +152,13 @@ def memory(found: Evidence, row: dict[str, Any]) -> Claim:
     mine = twins[twins["model"] == row["model"]]
     mine = (mine if len(mine) else twins[twins["model"] == twins["model"].iloc[0]]).sort_values("memory")
     bins = "symbols" if row["metric"] == "bits_per_symbol" else "bins"
-    last, shown = _in_order(mine.to_dict("records"))
+    last, shown = _in_order(mine.to_dict("records"), _helps)
     k, name = last["memory"], last["model"]
-    if shown:
+    if not shown and _shown(last) > 0:
+        answer = UNDECIDED
+        said = f"{name} loses when it learns from the last {k} {bins}, but as much, as far as can be told, "
+        said += "where these are all there is: it may be what learning from windows costs."
+    elif shown:
         answer = YES
         said = f"Yes, further back than {k} {bins}: {last['variant']} loses when it learns from the last {k}."
         if last["variant"] != row["variant"]:
@@ -195,12 +201,20 @@ def _enough(rows: list[dict[str, Any]], margin: float) -> int:
     return enough
 
 
-def _in_order(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:
-    """Return the last row that is shown to be above 0, going on from the first; else the first."""
+def _in_order(
+    rows: list[dict[str, Any]], holds: Callable[[dict[str, Any]], bool] = lambda row: _shown(row) > 0
+) -> tuple[dict[str, Any], bool]:
+    """Return the last row of which `holds` is true, going on from the first; else the first."""
     shown = 0
-    while shown < len(rows) and _shown(rows[shown]) > 0:
+    while shown < len(rows) and holds(rows[shown]):
         shown += 1
     return rows[max(shown - 1, 0)], shown > 0
+
+
+def _helps(row: dict[str, Any]) -> bool:
+    """Return whether a window loses, and more where it lacks something, as far as there are bins to tell."""
+    late = np.isnan(row["beyond"]) or (row["beyond_low"] > 0 and row["beyond_p"] < LEVEL)
+    return bool(_shown(row) > 0 and late)
 
 
 def _few(found: dict[str, Any]) -> bool:
