@@ -19,8 +19,12 @@ FAULTS = [
     ),
     Fault(
         "A window or horizon counts although a shorter one shows nothing.",
-        "_in_order", "while shown < len(rows) and _shown(rows[shown]) > 0:",
-        "while shown < len(rows) and any(_shown(r) > 0 for r in rows[shown:]):", CLAIMS,
+        "_in_order", "while shown < len(rows) and holds(rows[shown]):",
+        "while shown < len(rows) and any(holds(r) for r in rows[shown:]):", CLAIMS,
+    ),
+    Fault(
+        "What learning from windows costs counts as memory.",
+        "_helps", "_shown(row) > 0 and late", "_shown(row) > 0", CLAIMS,
     ),
     Fault(
         "Three members are enough for chaos.",
