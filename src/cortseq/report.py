@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections import Counter
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -278,27 +278,23 @@ def _page(template: Path) -> Any:
 
 
 def inline(svg: str, name: str, title: str) -> str:
-    """Return an SVG fit for a page with others: no prologue, unique ids, a title, width left to the page."""
+    """Return an SVG fit for a page with others, and small.
+
+    It has a title for those who do not see it, and its width is left to the page. Ids that something refers
+    to are short and belong to `name` alone, the others go; coordinates have two decimals, which is finer than
+    any screen.
+    """
     from markupsafe import escape
 
     svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
-    seen: Counter[str] = Counter()
-
-    def unique(match: re.Match) -> str:
-        """Two equal images of one figure (such as colour bars) bear the same id, which nothing refers to."""
-        seen[match[1]] += 1
-        again = f"-{seen[match[1]]}" if seen[match[1]] > 1 else ""
-        return f'id="{name}-{match[1]}{again}"'
-
-    svg = re.sub(r'\bid="([^"]+)"', unique, svg)
-    svg = re.sub(r'((?:xlink:)?href="#)', rf"\g<1>{name}-", svg)
-    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
-    return re.sub(
-        r'(<svg[^>]*?) height="[^"]+"',
-        r"\1",
-        re.sub(r'(<svg[^>]*?) width="([^"]+)"', r'\1 style="--width:\2"', svg, count=1),
-        count=1,
-    )
+    asked = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    short = {old: f"f{zlib.crc32(name.encode()):x}-{k}" for k, old in enumerate(asked)}
+    svg = re.sub(r'\s+id="([^"]+)"', lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", svg)
+    svg = re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + short[m[2]], svg)
+    svg = re.sub(r'\b(?:d|x|y|points)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), svg)
+    svg = re.sub(r">\n\s*<", "><", svg)
+    svg = re.sub(r'(<svg[^>]*?) width="([^"]+)"', r'\1 style="--width:\2"', svg, count=1)
+    return re.sub(r'(<svg[^>]*?) height="[^"]+"', r"\1", svg, count=1)
 
 
 def _breakable(name: str) -> Any:

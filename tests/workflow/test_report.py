@@ -775,8 +775,21 @@ def test_every_recording_has_its_own_figures_and_facts(page):
     ring = parts["ring"][: parts["ring"].index('<h2 id="song">')]
     assert "trials of song" in song and "trials of ring" in ring and "trials of ring" not in song
     assert "of <code>song</code></figcaption>" in song  # no raw backquotes
-    assert "trial_song-a" in song and "<svg" not in ring
-    assert page.index("scores-a") > page.index('<h2 id="wave">')  # of all recordings: behind them
+    assert 'id="figure-trial_song"' in song and "<svg" not in ring
+    assert page.index('id="figure-scores"') > page.index('<h2 id="wave">')  # of all recordings: behind them
+
+
+def test_a_figure_on_the_page_keeps_what_is_referred_to_and_no_more():
+    """Two figures with the same ids share none on the page; coordinates are rounded, other numbers are not."""
+    drawn = '<?xml version="1.0"?><svg width="10pt" height="5pt">\n <g id="kept"/>\n <g id="lost"/>'
+    drawn += '<use href="#kept" x="1.23456"/><path d="M 0.98765 2" style="opacity: 0.98765" clip-path="url(#kept)"/></svg>'
+    one, two = (report.inline(drawn, name, "A & b") for name in ("one", "two"))
+    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (one, two)]
+    assert [len(found) for found in ids] == [1, 1] and ids[0] != ids[1]
+    (name,) = ids[0]
+    assert f'href="#{name}" x="1.23"' in one and f"url(#{name})" in one
+    assert 'd="M 0.98 2"' in one and "opacity: 0.98765" in one
+    assert 'aria-label="A &amp; b"' in one and "--width:10pt" in one and "height=" not in one
 
 
 def test_facts_of_a_recording():

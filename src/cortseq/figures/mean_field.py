@@ -50,7 +50,7 @@ def draw(
         gains = np.linspace(0.9 * table["gain"].min(), 1.1 * table["gain"].max(), 80)
         ax.plot(gains, [mean_field_map(g).lyapunov for g in gains], color="k", lw=0.9, zorder=0)
         ax.axhline(0, color="0.6", lw=0.7)
-        ax.set_xlabel(r"gain $\sqrt{N}\,\mathrm{sd}(W_{ij})$")
+        ax.set_xlabel("gain · √N sd(W)")  # a radical of mathtext is lost where text stays text
         ax.set_ylabel("largest exponent (nats/step)")
         ax.set_title("map: h' = tanh(W h), weights alone", loc="left", fontsize=7.5)
         shuffled = f"shuffled W, mean and range of {shuffles}"

@@ -78,7 +78,7 @@ def _stability(sheet: Sheet, found: xr.Dataset) -> None:
 
 
 def _structure(sheet: Sheet, found: xr.Dataset) -> None:
-    panel = sheet.panel("structure taken off", "|$\\lambda$| / (sd $\\sqrt{N}$)", "share of eigenvalues")
+    panel = sheet.panel("structure taken off", "|λ| / (sd √N)", "share of eigenvalues")
     grid = np.linspace(0, 1, 50)
     panel.predicted(grid, grid**2, "circular law", color=style.BLACK)
     few = found.isel(eigenvalue=slice(0, None, max(1, found.sizes["eigenvalue"] // 40)))
@@ -109,7 +109,7 @@ def _networks(sheet: Sheet, found: xr.Dataset) -> None:
     panel.legend()
     panel = sheet.panel("irregular", "spikes per turn", "CV of intervals")
     panel.predicted(
-        found["unit_rate"], found["interval_variation_predicted"], "coin, $\\sqrt{1-p}$", color=style.BLACK
+        found["unit_rate"], found["interval_variation_predicted"], "coin, √(1-p)", color=style.BLACK
     )
     bands = found["interval_variation"]
     mean, low, high = (bands.sel(band=b) for b in ("mean", "low", "high"))
