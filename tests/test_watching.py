@@ -125,7 +125,7 @@ def test_every_step_of_the_agenda_of_a_study_has_a_file_to_look_at(tmp_path):
     demo = study.read(tmp_path / "demo.yaml")
     sized = estimate.of_sizes(demo, {"ring": Size("counts", 100, 10, 10, 40, 16)})
     left = {file for one in estimate.of_plan(sized) for file in one.made}
-    found = estimate.agenda(demo, {}, left, set())
+    found = estimate.agenda(estimate.planned(demo, {}, left, set())[1])
     steps = [p["name"] for one in found if one["name"].startswith("batches/") for p in one["parts"]]
     assert set(Plan(demo, None).costs) <= set(sized.costs) == set(steps)
     assert all(p["seconds"] > 0 for one in found for p in one["parts"])

@@ -27,7 +27,7 @@ Cores = Annotated[int | None, typer.Option(min=1, help="default: all that this p
 Quiet = Annotated[bool, typer.Option("--quiet", help="say nothing of what goes well")]
 AsJson = Annotated[bool, typer.Option("--json", help="print what was found as JSON")]
 Plugins = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Option(
         "--plugin",
         metavar="FILE.py",
@@ -76,8 +76,8 @@ def _begin(
         context.fail("arguments after -- are for `run` and `demo`")
 
 
-def _load(files: list[Path]) -> None:
-    for file in files:
+def _load(files: list[Path] | None) -> None:
+    for file in files or ():
         plugins.add(file)
 
 
@@ -104,7 +104,7 @@ def run(
     until: Annotated[Until, typer.Option(help="stop after this product")] = Until.report,
     profile: Annotated[str, typer.Option(help="slurm, or a folder with a profile of Snakemake")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="only say what would be done")] = False,
-    plugin: Plugins = [],  # noqa: B006 - typer copies it
+    plugin: Plugins = None,
 ) -> None:
     """Run a study in this folder: comparison, dynamics, figures, report."""
     from cortseq import running
@@ -152,7 +152,7 @@ def _ran(config: Path, cores: int | None, quiet: bool, more: list[str], **how: A
 
 
 @app.command()
-def check(config: Study, cores: Cores = None, as_json: AsJson = False, plugin: Plugins = []) -> None:  # noqa: B006
+def check(config: Study, cores: Cores = None, as_json: AsJson = False, plugin: Plugins = None) -> None:
     """Validate a study and its raw files without running it, and say how long it will take."""
     from cortseq import checking, sessions, study
     from cortseq.stages import estimate
@@ -197,7 +197,7 @@ def check(config: Study, cores: Cores = None, as_json: AsJson = False, plugin: P
 @app.command()
 def inspect(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="recordings")],
-    plugin: Plugins = [],  # noqa: B006
+    plugin: Plugins = None,
 ) -> None:
     """Say what a recording file holds."""
     from cortseq import inspecting
@@ -220,7 +220,7 @@ def new(
         Path | None,
         typer.Option("--out", "-o", metavar="STUDY.yaml", help="default: named after the first file"),
     ] = None,
-    plugin: Plugins = [],  # noqa: B006
+    plugin: Plugins = None,
 ) -> None:
     """Write a commented study for recording files."""
     from cortseq import entries, outline, study
@@ -236,7 +236,7 @@ def new(
 
 
 @app.command()
-def schema(plugin: Plugins = []) -> None:  # noqa: B006
+def schema(plugin: Plugins = None) -> None:
     """Print the JSON schema of a study file."""
     from cortseq import study
 
@@ -284,7 +284,7 @@ def score(
     config: Study,
     dataset: Annotated[str, typer.Option(help="one of the study's; default: all")] = "",
     as_json: AsJson = False,
-    plugin: Plugins = [],  # noqa: B006
+    plugin: Plugins = None,
 ) -> None:
     """Score a fit on recordings that it was not fitted to: the datasets of a study."""
     from cortseq import checking, models, study

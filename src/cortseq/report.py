@@ -15,6 +15,7 @@ from cortseq import checks, numbers, references, signs, verdicts
 from cortseq import recording as rec
 from cortseq._lazy import pd, xr
 from cortseq.metrics import METRICS
+from cortseq.references import Reference
 from cortseq.scoring import ceilings, failures, fit_quality, notes, printed, words
 
 
@@ -130,11 +131,16 @@ def render(
     ]
     given: dict[str, Any] = {"study": study, "summary": summary, "failed": failed, "versions": versions}
     given |= {"overall": [f for f in drawn if not f["dataset"]], "made": _UNMADE | (made or {})}
-    asked = {"score", *(["folds"] if study["folds"] > 1 else []), *(["dynamics"] if dynamics else [])}
-    given["references"] = references.used(asked | set(comparison["family"]))
+    given["references"] = _cited(study, comparison, dynamics or {})
     several = pooled is not None and len(pooled)
     given["pooled"] = printed.pooled_columns(pooled).to_dict("records") if several else []
     return str(_page(template).render(given, datasets=datasets))
+
+
+def _cited(study: dict[str, Any], comparison: pd.DataFrame, dynamics: dict[str, Any]) -> list[Reference]:
+    """Return the literature of the scores, of the families, of folds and of dynamics, where there are any."""
+    used = ["score", *comparison["family"], *["folds"] * (study["folds"] > 1)]
+    return references.used([*used, *["dynamics"] * any(dynamics.values())])
 
 
 def _beside(explained: dict[str, str], recordings: dict[str, dict[str, Any]]) -> list[str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 AGENDA = "logs/agenda.json"  # below the study's results
 _DOUBT = 20.0  # s: steps of a word that took so long correct an estimate by half
+_PAUSE = 0.5  # s between two looks, at least
 _TAIL = 400  # bytes of a log that hold its last line
 _BAR = 24  # characters
 _RUNNING = 6  # steps that are shown
@@ -187,10 +188,15 @@ def follow(watch: Watch, wait: Callable[[float], bool], study: str) -> None:
 
     console = Console(stderr=True, highlight=False)
     show = _drawn if console.is_terminal else _printed
+    pause = _PAUSE
     with show(console, study) as say:
-        while not wait(0.5):
+        while not wait(pause):
+            begin = time.monotonic()
             if seen := watch.look(time.time()):
                 say(seen)
+            pause = max(
+                _PAUSE, 20 * (time.monotonic() - begin)
+            )  # thousands of files: looking takes a twentieth
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ def page():
         {name: {"trials": f"trials of {name}"} for name in names},
         [{"name": n, "title": t, "caption": "what it is", "dataset": d, "svg": SVG} for n, t, d in FIGURES],
         {"numpy": "2.1"},
+        dynamics={name: {} for name in names},
         made={"commit": "abc123", "yaml": YAML, "machine": "Linux x86_64"},
     )
 

@@ -91,7 +91,9 @@ def _caption(facts: Facts) -> str:
         f"than k help the prediction. Re-run: the same network restarted from its start state k {steps} "
         "before each prediction; it was not trained for that, so a gain here can also be the cost of the "
         f"restart. Re-trained: networks trained on windows of k {steps} (`memory` of a model), a fair "
-        "comparison. A claim of long memory needs such networks, and a gain over them that stays above zero."
+        "comparison, but learning from windows may cost something by itself. A claim of long memory needs "
+        f"such networks, and a gain over them that is larger in later {steps} than in the first k of a "
+        "trial, where the window holds the whole past."
     )
 
 

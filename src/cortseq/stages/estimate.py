@@ -6,7 +6,7 @@ import heapq
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -103,8 +103,29 @@ def of_study(
     `usual`: recordings whose sizes are not known and taken for usual ones; `made`: how many steps an earlier
     run has noted, and what they took; `basis`: how far to trust it.
     """
+    return of_jobs(*planned(study, sizes, left, made), cores, left is not None)
+
+
+def planned(
+    study: Study,
+    sizes: Mapping[str, Size],
+    left: Collection[str] | None = None,
+    made: Collection[str] = (),
+) -> tuple[Plan, list[Job]]:
+    """Return the plan of a study with the costs of all steps, and its jobs; arguments as of `of_study`."""
     sized = of_sizes(study, sizes)
-    planned, before = _left(of_plan(sized), left, made), noted(sized)
+    return sized, _left(of_plan(sized), left, made)
+
+
+def of_jobs(sized: Plan, planned: list[Job], cores: int, left: bool) -> dict[str, Any]:
+    """Return what jobs will cost, as `of_study`.
+
+    Parameters
+    ----------
+    sized, planned : as `planned` returns them.
+    left : whether they are what is left only.
+    """
+    study, sizes, before = sized.study, sized.sizes, noted(sized)
     taken = [job.seconds for job in planned]
     start = {"start/run": {"step": 1.0, "job": float(len(planned))}}
     begun = costs.of_step(start)["start/run"] * costs.correction("start/run")
@@ -113,7 +134,7 @@ def of_study(
         spent.update(seconds)
     wall = begun + scheduled(planned, [sum(seconds.values()) for seconds in taken], cores)
     return {
-        "left": left is not None,
+        "left": left,
         "cores": cores,
         "jobs": dict(Counter(job.kind for job in planned)),
         "seconds": _rounded(wall),
@@ -129,10 +150,8 @@ def of_study(
     }
 
 
-def agenda(
-    study: Study, sizes: Mapping[str, Size], left: Collection[str], made: Collection[str]
-) -> list[dict[str, Any]]:
-    """Return the jobs of a run that begins, as plain values for those who watch it; see `of_study`.
+def agenda(planned: Iterable[Job]) -> list[dict[str, Any]]:
+    """Return the jobs of a run that begins, as plain values for those who watch it.
 
     Each has `kind`, `name`, `given`, `made` and `priority` of a `Job`, in `start` the seconds before its
     first step, and in `parts` the name, the word and the seconds of each step.
@@ -143,7 +162,7 @@ def agenda(
             "start": _seconds({job.start: {"step": 1.0}}),
             "parts": [{"name": p.name, "word": p.word, "seconds": _seconds(p.cost)} for p in job.parts],
         }
-        for job in _left(of_plan(of_sizes(study, sizes)), left, made)
+        for job in planned
     ]
 
 
