@@ -35,9 +35,7 @@ SEGMENT, SMOOTHING = 10_000, 20.0  # bins of a run; frequencies by which its spe
 BEFORE = 1000  # bins of a run that are left out, while it finds its attractor
 AHEAD = 20  # bins of the prediction error
 EXPONENT_STEPS = 10_000
-FAR = (
-    1e3  # in units of the recording: a run that went further is held there, so that its measures are numbers
-)
+FAR = 1e3  # in units of the recording: runs that go further are held there, so that measures are numbers
 MEASURES = ("divergence", "hellinger", "error")
 RESAMPLED = 2000
 

@@ -360,8 +360,11 @@ def test_a_line_attractor_is_one_of_every_member(table):
 def test_a_ring_is_said_where_it_is_seen(table):
     seen = _asked(table, members.line, line="0 0 0 0 0", slow_loops="1 1 0 2 1", visited_loops="1 1 1 1 1")
     assert seen.answer == NO
-    assert "In 3 of 5 members the slow points near the data make one loop, as on a ring." in seen.claim
-    assert "In every member the visited states make one loop, as on a ring." in seen.claim
+    assert (
+        "In 3 of 5 members the slow points near the data make one loop, as on a ring or a cycle."
+        in seen.claim
+    )
+    assert "In every member the visited states make one loop, as on a ring or a cycle." in seen.claim
     unseen = _asked(table, members.line, line="0 0 0 0 0", slow_loops="0 2 0 2 0", visited_loops="")
     assert "loop" not in unseen.claim
 

@@ -99,7 +99,7 @@ def _ring(dynamics: pd.DataFrame) -> str:
         loops, _, _ = _quantity(dynamics, name)
         if k := int((loops == 1).sum()):
             where = "every member" if k == len(loops) else f"{k} of {len(loops)} members"
-            said += f" In {where} {points} make one loop, as on a ring."
+            said += f" In {where} {points} make one loop, as on a ring or a cycle."
     return said
 
 
