@@ -27,7 +27,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
 
     with style.style():
         n = len(dissections)
-        fig, axes = style.figure(2, n, max(style.PAGE, 1.15 * n), 3.8, sharey="row", sharex="row")
+        fig, axes = style.figure(2, n, max(style.PAGE, n), 3.8, sharey="row", sharex="row")
         tables = []
         for column, (name, one) in zip(axes.T, dissections.items(), strict=True):
             tables += [t.assign(variant=name) for t in (_curves(one), _points(one))]
