@@ -192,15 +192,16 @@ def test_nothing_grows(what):
     assert sizes()[what] <= BOUNDS[what]
 
 
-# Errors of `mypy --strict` that remain; the plain run of `make test` has none.
-STRICT = 148
+# Errors of `mypy --strict` that remain; the plain run of `make test` has none. Decorators of the compiler have no
+# types.
+STRICT = 135
 # Rooms and modules where none remains.
 CLEAN = ("data", "flow", "networks", "observations", "preprocess", "signs", "sources")
 
 
 @pytest.mark.slow
 def test_strict_types_do_not_get_worse():
-    command = [sys.executable, "-m", "mypy", "--strict", "src/cortseq"]
+    command = [sys.executable, "-m", "mypy", "--strict", "--allow-untyped-decorators", "src/cortseq"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
     found = re.search(r"Found (\d+) errors", said)
     assert found or "Success" in said, said[-2000:]

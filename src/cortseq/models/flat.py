@@ -71,7 +71,9 @@ class Flat(Model):
         emission = emission_of(data)
         return forecasts(data, horizons, lambda h: emission.log_prob(_distribution(p, data, h), data.y))
 
-    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(
+        self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """Draw bin after bin from the mean of the last ones, (trial, time, feature); labels (trial, time)."""
         track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
         drawn: list[np.ndarray] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -48,7 +48,9 @@ class Null(Model):
         """Return log p(y_t), (1, trial, time, horizon): the same at every horizon."""
         return forecasts(data, horizons, lambda h: self.log_prob(params, data)[0])
 
-    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(
+        self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """Draw independent bins, (trial, time, feature); labels (trial, time)."""
         everywhere = {k: np.broadcast_to(v, (n_trials, n_time, *v.shape)) for k, v in params.items()}
         return emission_of(shape).draw(everywhere, rng)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -90,7 +90,9 @@ class Persistence(Model):
                 rows = rows @ step[:-1]
         return forecasts(data, horizons, found.__getitem__)
 
-    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(
+        self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """Draw each bin from the one before, (trial, time, feature); labels (trial, time)."""
         track, n, emission = TRACKS[shape["track"]], shape["n_features"], emission_of(shape)
         drawn: list[np.ndarray] = []

@@ -96,7 +96,14 @@ class _Problem:
         found[running] = point.theta
         return found
 
-    def _turn(self, gradient, step, gradient_before, gain_before, direction_before) -> np.ndarray:
+    def _turn(
+        self,
+        gradient: np.ndarray,
+        step: np.ndarray,
+        gradient_before: np.ndarray,
+        gain_before: np.ndarray,
+        direction_before: np.ndarray,
+    ) -> np.ndarray:
         """Return what conjugate gradients keep of the direction before (Polak-Ribiere, never negative)."""
         beta = -self._total((gradient - gradient_before) * step) / gain_before
         return np.asarray(np.maximum(beta, 0)[:, None] * direction_before)
@@ -110,7 +117,9 @@ class _Problem:
 class _Point:
     """Where the descent stands: parameters, what they predict, and the objective per bin, (output,)."""
 
-    def __init__(self, problem: _Problem, y, theta: np.ndarray, origin: np.ndarray, ridge: np.ndarray):
+    def __init__(
+        self, problem: _Problem, y: np.ndarray, theta: np.ndarray, origin: np.ndarray, ridge: np.ndarray
+    ) -> None:
         self.problem, self.y, self.origin, self.ridge = problem, y, origin, ridge
         self._set(theta, theta @ problem.z.T)
 

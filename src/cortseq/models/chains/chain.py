@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -188,7 +189,7 @@ class Chain:
         return np.asarray(np.maximum(out, np.finfo(float).eps))
 
     @functools.cached_property
-    def _transitions(self):
+    def _transitions(self) -> tuple[Any, ...]:
         """(P(. | no label), the contexts after each label), and per level >= 1 the matrices of `_step`."""
         row, after = self.rows(np.zeros(1, int))[0], np.zeros(self.m, np.int64)
         if self.depth:

@@ -40,7 +40,7 @@ class ContextTree(StateChain):
 
     def tables(
         self, counts: chain.Table, m: int, train: Bins, held_out: Bins | None
-    ) -> Iterator[tuple[chain.Table, dict]]:
+    ) -> Iterator[tuple[chain.Table, dict[str, Any]]]:
         """Yield the one table of the mixture, with the evidence of the training labels in nats."""
         table, evidence = smoothing.context_tree(counts, m)
         yield table, {"log_evidence": evidence}

@@ -6,6 +6,8 @@ feature). Everything is learned from training trials; the label at t depends on 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cortseq.data import Data, Params
@@ -50,7 +52,7 @@ def labels(params: Params, data: Data) -> np.ndarray:
     return nearest(smoothed(data, float(params["decay"][0])), params["centroids"])
 
 
-def smooth_step(before, y: np.ndarray, decay: float) -> np.ndarray:
+def smooth_step(before: np.ndarray | None, y: np.ndarray, decay: float) -> np.ndarray:
     """Return e_t = d e_{t-1} + (1 - d) y_t of bins (..., feature); e_0 = y_0 where `before` is None."""
     return np.asarray(y, float) if before is None else decay * before + (1 - decay) * y
 
@@ -91,7 +93,7 @@ def _centroids(points: np.ndarray, k: int, restarts: int, seed: int, quick: bool
 
 
 def likelihood(
-    p: Params, data: Data, trials=np.s_[:], chosen=np.s_[:], peak: np.ndarray | None = None
+    p: Params, data: Data, trials: Any = np.s_[:], chosen: Any = np.s_[:], peak: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """p(y_t | label) / exp(peak_t), (trial, time, label), and peak_t in nats, (trial, time).
 
@@ -106,7 +108,7 @@ def likelihood(
     return np.exp(log_p - peak[..., None]), peak
 
 
-def _log_likelihood(p: Params, data: Data, y: np.ndarray, chosen) -> np.ndarray:
+def _log_likelihood(p: Params, data: Data, y: np.ndarray, chosen: Any) -> np.ndarray:
     """Return log p(y_t | state) in nats, (trial, time, state), as products of matrices."""
     own: Params = {k: p[k][chosen] for k in ("rate", "mean", "sd") if k in p}
     return emission_of(data).log_prob_states(with_dispersion(own, p), y)

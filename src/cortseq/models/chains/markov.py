@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -44,7 +44,7 @@ class Markov(StateChain):
 
     def tables(
         self, counts: chain.Table, m: int, train: Bins, held_out: Bins | None
-    ) -> Iterator[tuple[chain.Table, dict]]:
+    ) -> Iterator[tuple[chain.Table, dict[str, Any]]]:
         """Yield a smoothed table, or one for each alpha that validation chooses from."""
         if self.smoothing == "additive":
             default = ALPHAS if held_out else (0.5,)

@@ -5,6 +5,8 @@ Each function returns the table with "weights" and "backoff" (and "constant") of
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cortseq._lazy import sparse
@@ -50,7 +52,7 @@ def _witten_bell(table: Table, level: int, m: int) -> Table:
 # ---------------------------------------------------------------------------------- Kneser-Ney
 
 
-def kneser_ney(table: Table, m: int) -> tuple[Table, dict]:
+def kneser_ney(table: Table, m: int) -> tuple[Table, dict[str, Any]]:
     """Interpolated modified Kneser-Ney: P(w|h) = (c(hw) - D(c(hw))) / c(h) + g(h) P(w|h').
 
     g(h) = (D1 N1(h) + D2 N2(h) + D3 N3+(h)) / c(h), N_i(h) the followers seen i times. Below the longest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class _Found:
 
     score: float
     params: Params
-    card: dict
+    card: dict[str, Any]
     tried: int
 
 
@@ -60,7 +60,7 @@ class StateChain(Model):
 
     def tables(
         self, counts: chain.Table, m: int, train: Bins, held_out: Bins | None
-    ) -> Iterator[tuple[chain.Table, dict]]:
+    ) -> Iterator[tuple[chain.Table, dict[str, Any]]]:
         """Smoothed tables to choose from on validation, each with what the card says of it.
 
         held_out is None where there is no validation bin.
@@ -72,7 +72,7 @@ class StateChain(Model):
         sequences: Sequence[np.ndarray],
         n_symbols: int,
         valid: Sequence[np.ndarray] | None = None,
-        **how,
+        **how: Any,
     ) -> Fit:
         """Fit to sequences of labels 0 .. n_symbols - 1, each (time,); choices are made on `valid`.
 
@@ -221,7 +221,9 @@ class StateChain(Model):
             (np.log(total, where=known, out=np.full(total.shape, np.nan)) + peak[..., None])[None]
         )
 
-    def simulate(self, params: Params, shape: dict, n_trials: int, n_time: int, rng) -> np.ndarray:
+    def simulate(
+        self, params: Params, shape: dict[str, Any], n_trials: int, n_time: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """Draw states, and bins from them, (trial, time, feature); labels (trial, time)."""
         track, n = TRACKS[shape["track"]], shape["n_features"]
         model = chain.Chain(params, n if track.has_labels else self.states)

@@ -17,7 +17,17 @@ _STEPS, _HALVINGS, _ROUNDING, _SMALL = 30, 12, 1e-11, 1e-4  # of Newton's search
 
 
 @njit(**OPTIONS)
-def moved(log_weight, mean, covariance, state, log_switch, pull, transition, offset, noise):
+def moved(
+    log_weight: np.ndarray,
+    mean: np.ndarray,
+    covariance: np.ndarray,
+    state: np.ndarray,
+    log_switch: np.ndarray,
+    pull: np.ndarray,
+    transition: np.ndarray,
+    offset: np.ndarray,
+    noise: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return every particle moved on in every state: log weights, means, covariances and states.
 
     Parameters
@@ -57,7 +67,7 @@ def moved(log_weight, mean, covariance, state, log_switch, pull, transition, off
 
 
 @njit(**OPTIONS)
-def _log_sum(x):
+def _log_sum(x: np.ndarray) -> float:
     top = x.max()
     if top == -np.inf:
         return top
@@ -65,7 +75,9 @@ def _log_sum(x):
 
 
 @njit(**OPTIONS)
-def updated(mean, covariance, info, given):
+def updated(
+    mean: np.ndarray, covariance: np.ndarray, info: np.ndarray, given: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return means and covariances after factors exp(h . z - z . J z / 2), and the log of what they leave.
 
     info : (trial, latent, latent), J. given : (trial, latent), h. The last is (trial, particle), the log of
@@ -99,7 +111,7 @@ def updated(mean, covariance, info, given):
 
 
 @njit(**OPTIONS)
-def selected(log_weight, n, uniform):
+def selected(log_weight: np.ndarray, n: int, uniform: float) -> tuple[np.ndarray, np.ndarray]:
     """Keep n particles of each trial, the weights being unbiased (Fearnhead & Clifford 2003, JRSSB 65:887).
 
     A weight above 1 / c stays as it is; of the others so many are kept, by systematic resampling, that n
@@ -141,7 +153,7 @@ def selected(log_weight, n, uniform):
 
 
 @njit(**OPTIONS)
-def resampled(log_weight, n, uniform):
+def resampled(log_weight: np.ndarray, n: int, uniform: np.ndarray) -> np.ndarray:
     """Return the positions (trial, n) of n particles of equal weight: stratified resampling.
 
     uniform : (n,), in [0, 1), of each stratum. One number for all of them would favour the same branch of
@@ -161,7 +173,15 @@ def resampled(log_weight, n, uniform):
 
 
 @njit(**OPTIONS)
-def updated_poisson(mean, covariance, loading, level, y, lowest, highest):
+def updated_poisson(
+    mean: np.ndarray,
+    covariance: np.ndarray,
+    loading: np.ndarray,
+    level: np.ndarray,
+    y: np.ndarray,
+    lowest: float,
+    highest: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what `assumed.updated` does for Poisson counts, for every particle of every trial.
 
     Parameters
@@ -200,7 +220,7 @@ def updated_poisson(mean, covariance, loading, level, y, lowest, highest):
 
 
 @njit(**OPTIONS)
-def _poisson(log_rate, y, lowest, highest, eta):
+def _poisson(log_rate: np.ndarray, y: np.ndarray, lowest: float, highest: float, eta: np.ndarray) -> float:
     """Return the log-likelihood of counts without ln y!, and write the log rates, held in range, to `eta`."""
     total = 0.0
     for u in range(len(y)):
@@ -210,7 +230,9 @@ def _poisson(log_rate, y, lowest, highest, eta):
 
 
 @njit(**OPTIONS)
-def _curvature(reach, eta, y, x, square, toward):
+def _curvature(
+    reach: np.ndarray, eta: np.ndarray, y: np.ndarray, x: np.ndarray, square: np.ndarray, toward: np.ndarray
+) -> None:
     """Write I + reach' diag(rate) reach to `square`, and the gradient by x to `toward`."""
     n = len(x)
     for i in range(n):
@@ -227,7 +249,17 @@ def _curvature(reach, eta, y, x, square, toward):
 
 
 @njit(**OPTIONS)
-def _climbed(reach, base, y, x, step, value, eta, lowest, highest):
+def _climbed(
+    reach: np.ndarray,
+    base: np.ndarray,
+    y: np.ndarray,
+    x: np.ndarray,
+    step: np.ndarray,
+    value: float,
+    eta: np.ndarray,
+    lowest: float,
+    highest: float,
+) -> tuple[float, float]:
     """Add `step` to x, halved until it is an ascent; return the value there and the size of the step."""
     there = np.empty(len(y))
     for _ in range(_HALVINGS):

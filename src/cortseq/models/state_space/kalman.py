@@ -21,7 +21,7 @@ from cortseq.compiled.functions import OPTIONS
 
 
 @njit(**OPTIONS)
-def _factorise(a, low):
+def _factorise(a: np.ndarray, low: np.ndarray) -> None:
     """Write the Cholesky factor of `a` into `low`; a pivot that rounding made negative counts as tiny."""
     n = len(a)
     for i in range(n):
@@ -37,7 +37,7 @@ def _factorise(a, low):
 
 
 @njit(**OPTIONS)
-def _forward_substitute(low, b):
+def _forward_substitute(low: np.ndarray, b: np.ndarray) -> None:
     """Replace b (latent, column) by low^-1 b."""
     for i in range(len(low)):
         for j in range(i):
@@ -50,7 +50,7 @@ def _forward_substitute(low, b):
 
 
 @njit(**OPTIONS)
-def _back_substitute(low, b):
+def _back_substitute(low: np.ndarray, b: np.ndarray) -> None:
     """Replace b (latent, column) by low'^-1 b."""
     for i in range(len(low) - 1, -1, -1):
         for j in range(i + 1, len(low)):
@@ -63,7 +63,9 @@ def _back_substitute(low, b):
 
 
 @njit(**OPTIONS)
-def covariances(transition, noise, start, info, which):
+def covariances(
+    transition: np.ndarray, noise: np.ndarray, start: np.ndarray, info: np.ndarray, which: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return predicted and filtered covariances and log |I + P_t J_t|.
 
     The covariances are (row, time, latent, latent), the last (row, time).
@@ -98,7 +100,15 @@ def covariances(transition, noise, start, info, which):
 
 
 @njit(**OPTIONS)
-def means(transition, offset, filtered, info, which, given, row):
+def means(
+    transition: np.ndarray,
+    offset: np.ndarray,
+    filtered: np.ndarray,
+    info: np.ndarray,
+    which: np.ndarray,
+    given: np.ndarray,
+    row: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return predicted and filtered means (trial, time, latent).
 
     `offset` and `given`, the vectors h, are (trial, time, latent); `filtered` are the covariances.
@@ -120,7 +130,7 @@ def means(transition, offset, filtered, info, which, given, row):
 
 
 @njit(**OPTIONS)
-def _add_product(matrix, vector, factor, total):
+def _add_product(matrix: np.ndarray, vector: np.ndarray, factor: float, total: np.ndarray) -> None:
     """Add `factor` times matrix @ vector to `total`, without an array in between."""
     for i in range(len(total)):
         s = 0.0
@@ -130,7 +140,7 @@ def _add_product(matrix, vector, factor, total):
 
 
 @njit(**OPTIONS)
-def gains(transition, predicted, filtered):
+def gains(transition: np.ndarray, predicted: np.ndarray, filtered: np.ndarray) -> np.ndarray:
     """Return G_t = V_t A' P_{t+1}^-1, (row, time - 1, latent, latent)."""
     n_rows, n_time, n, _ = predicted.shape
     found, low, product = np.empty((n_rows, n_time - 1, n, n)), np.zeros((n, n)), np.empty((n, n))
@@ -145,7 +155,9 @@ def gains(transition, predicted, filtered):
 
 
 @njit(**OPTIONS)
-def smoothed_means(predicted, updated, gain, row):
+def smoothed_means(
+    predicted: np.ndarray, updated: np.ndarray, gain: np.ndarray, row: np.ndarray
+) -> np.ndarray:
     """Return E[z_t | all y], (trial, time, latent), of what `means` and `gains` return."""
     found, change = updated.copy(), np.empty(updated.shape[2])
     for r in range(len(updated)):
@@ -157,7 +169,7 @@ def smoothed_means(predicted, updated, gain, row):
 
 
 @njit(**OPTIONS)
-def smoothed_covariances(predicted, filtered, gain):
+def smoothed_covariances(predicted: np.ndarray, filtered: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """Return Cov[z_t | all y], (row, time, latent, latent); G_t times the next: Cov[z_t, z_{t+1} | all y]."""
     found = filtered.copy()
     n = predicted.shape[2]

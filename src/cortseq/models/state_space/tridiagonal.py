@@ -19,7 +19,9 @@ from cortseq.models.state_space.kalman import _add_product, _back_substitute, _f
 
 
 @njit(**OPTIONS)
-def solved(diagonal, beside, linear):
+def solved(
+    diagonal: np.ndarray, beside: np.ndarray, linear: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the moments of every trial's path.
 
     Parameters
