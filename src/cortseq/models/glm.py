@@ -132,9 +132,7 @@ class Glm(Model):
             "regression": float(size.learned * seen * size.features),
         }
 
-    def _uncoupled(
-        self, loss: Loss, features: np.ndarray, y: np.ndarray, features_valid: np.ndarray, y_valid: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _uncoupled(self, loss: Loss, features, y, features_valid, y_valid) -> tuple[np.ndarray, np.ndarray]:
         """Weights and intercepts of each channel from its own past, its penalty chosen on validation."""
         n, n_filters = len(y), self.basis().shape[1]
         weights, biases = np.zeros((n, features.shape[1])), np.zeros(n)
@@ -276,16 +274,7 @@ def _drawn(
 
 
 def _futures(
-    model: Glm,
-    p: Params,
-    data: Data,
-    trial: int,
-    seen: np.ndarray,
-    start: np.ndarray,
-    coupling: np.ndarray,
-    samples: int,
-    rng: np.random.Generator,
-    covariance: list[np.ndarray] | None,
+    model: Glm, p, data: Data, trial: int, seen, start, coupling, samples: int, rng, covariance
 ) -> list[np.ndarray]:
     """Return log p of what was recorded 0, 1, .. bins after each bin of `start`, the first one not known.
 
@@ -311,13 +300,7 @@ def _futures(
     return block
 
 
-def _path(
-    fixed: Params,
-    emission: Distribution,
-    features: np.ndarray,
-    y: np.ndarray,
-    origin: tuple[np.ndarray, np.ndarray] | None,
-) -> Iterator[tuple[float, Params]]:
+def _path(fixed: Params, emission: Distribution, features, y, origin) -> Iterator[tuple[float, Params]]:
     """Yield (penalty, parameters) from strong to weak.
 
     The curvature of the loss grows with the counts: above HIGH a bin the path begins that much stronger.
