@@ -1,0 +1,176 @@
+"""What a model becomes when it is fitted: the specification and the arrays it learned."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cortseq import recording as rec
+from cortseq import store
+from cortseq._lazy import pd, xr
+from cortseq.data import Data, Params, Trials, check_card
+from cortseq.errors import CortseqError
+from cortseq.models import shown
+from cortseq.models.horizons import jackknifed
+from cortseq.scaling import Scale
+
+if TYPE_CHECKING:
+    from cortseq.flow import Flow
+    from cortseq.models.base import Model
+    from cortseq.networks.member import Member
+
+
+@dataclass(frozen=True, repr=False)
+class Fit:
+    """A Model and what it learned."""
+
+    model: Model
+    params: Params
+    card: dict[str, Any]
+    curves: pd.DataFrame
+
+    def __repr__(self) -> str:
+        """Return what it is in a line."""
+        return shown.line(self)
+
+    def _repr_html_(self) -> str:
+        return shown.html(self)
+
+    def digest(self) -> str:
+        """sha256 of the parameters of all members."""
+        h = hashlib.sha256()
+        for name in sorted(self.params):
+            array = np.ascontiguousarray(self.params[name])
+            h.update(f"{name} {array.shape} {array.dtype.str}".encode())
+            h.update(array.tobytes())
+        return h.hexdigest()
+
+    def only(self, member: int) -> Fit:
+        """Return the fit of one member alone."""
+        self._check_member(member)
+        params = {name: value[member : member + 1] for name, value in self.params.items()}
+        return replace(self, params=params, card=self.card | {"members": 1})
+
+    def _check_member(self, member: int) -> None:
+        n = len(next(iter(self.params.values())))
+        if member not in range(n):
+            who = f"the fit has {n} member{'s' * (n > 1)}, 0 to {n - 1}"
+            raise CortseqError(who, key="member", value=member)
+
+    def _data(self, recording: xr.Dataset, trials: Trials) -> Data:
+        data = Scale.known(self.card).applied(self.model.given(recording, trials))
+        check_card(data, self.card)
+        return data.within(self.card["support"])  # the fit's own, as its alphabet
+
+    def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
+        """Return log p(y_t | y_<t) in nats, (member, trial, time); NaN where a bin is missing."""
+        data = self._data(recording, trials)
+        return data.masked(self.model.log_prob(self.params, data))
+
+    def log_prob_sequences(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the nats of each symbol, (time,) per sequence (time,), mean over members."""
+        padded = rec.from_symbols(sequences, n_symbols=self.card["n_features"])
+        scores = self.log_prob(padded).mean(0)
+        return [row[: len(s)] for row, s in zip(scores, sequences, strict=True)]
+
+    def predict(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
+        """Return expected counts per bin, label probabilities or means, (member, trial, time, feature)."""
+        data = self._data(recording, trials)
+        return np.where(data.valid[..., None], self.model.predict(self.params, data), np.nan)
+
+    def forecast(
+        self,
+        recording: xr.Dataset,
+        horizons: Sequence[int],
+        trials: Trials = None,
+        samples: int = 128,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Return log p(y_t | y_0 .. y_{t-h}), nats, (member, trial, time, horizon) for each h of `horizons`.
+
+        NaN where bin t is missing or nothing was observed yet. Where there is no exact forecast
+        (`model.forecasts_on`), `samples` >= 4 futures are drawn with `seed`; see `horizons.jackknifed`.
+        """
+        data = self._data(recording, trials)
+        draw = partial(self.model.forecast, self.params, data, horizons)
+        sampled = self.model.forecasts_on(data.track) == "sampled"
+        return jackknifed(draw, samples, seed) if sampled else draw()
+
+    def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> np.ndarray:
+        """Return `forecast` with expectations fed forward, (member, trial, time, horizon): no likelihood."""
+        model, data = self._network("forecast of this kind"), self._data(recording, trials)
+        return np.asarray(model.plug_in(self.params, data, horizons))
+
+    def squared_error(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> Any:
+        """Return squared errors of a network's expectations of a signal, as `plug_in`; in variances."""
+        model, data = self._network("expectation ahead"), self._data(recording, trials)
+        if not data.kind.has_scale:
+            raise CortseqError("squared errors are of signals", key="track", value=data.track)
+        return np.asarray(model.squared_error(self.params, data, horizons))
+
+    def recall(self, recording: xr.Dataset, memories: Sequence[int], trials: Trials = None) -> np.ndarray:
+        """Return log p(y_t | the last k bins) of a recurrent fit, nats, (memory, member, trial, time)."""
+        data = self._data(recording, trials)
+        return data.masked(self._network("memory").recall(self.params, data, memories))
+
+    def states(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
+        """Flat states of a recurrent fit before each bin, teacher-forced, (member, trial, time, dim)."""
+        return np.asarray(self._network("state").states(self.params, self._data(recording, trials)))
+
+    def _network(self, what: str) -> Any:
+        """Return the model of a recurrent fit, or raise an error that says what another family lacks."""
+        if self.model.role != "recurrent":
+            raise CortseqError(f"a {self.model.family} model has no {what}", fix="choose a recurrent model")
+        return self.model
+
+    def simulate(
+        self, n_trials: int, n_time: int, member: int = 0, seed: int = 0, inputs: Any = None
+    ) -> xr.Dataset:
+        """Draw a Recording from the fitted model, which runs freely from its start state.
+
+        `inputs` (trial, time, input) in their own units are replayed; a model that sees inputs needs them.
+        """
+        self._check_member(member)
+        rng = np.random.default_rng([seed, member])
+        chosen = {name: value[member] for name, value in self.params.items()}
+        known = Scale.known(self.card).replayed(inputs, (n_trials, n_time))
+        drawn = self.model.simulate(chosen, self.card | {"drive": known}, n_trials, n_time, rng)
+        shape = {key: self.card[key] for key in ("track", "bin_width", "n_features", "observation")}
+        return rec.from_drawn(drawn=drawn, **shape)
+
+    def flow(
+        self, member: int = 0, map: str = "closed", input: Any = None, seed: int = 0, inputs: Any = None
+    ) -> Flow:
+        """Return the dynamical system of one member: see `Recurrent.flow`."""
+        model = self._network("flow")
+        self._check_member(member)
+        found: Flow = model.flow(self.params, self.card, member, map, input, seed, inputs)
+        return found
+
+    def expected(self, states: Any, member: int = 0) -> np.ndarray:
+        """E[y | s] of flat states (..., dim) of a recurrent fit: what the closed loop feeds back."""
+        return self.member(member).expected(states)
+
+    def member(self, member: int = 0) -> Member:
+        """One member of a recurrent fit as a network in float64: its parameters, weights, step and drive."""
+        model = self._network("state")
+        self._check_member(member)
+        found: Member = model.member(self.params, self.card, member)
+        return found
+
+    def save(self, path: str | Path) -> None:
+        """Write `path`.safetensors (suffix optional), and beside it the card .json and curves .parquet."""
+        from safetensors.numpy import save_file
+
+        path = store.safetensors_path(path)
+        arrays = {name: np.ascontiguousarray(np.asarray(value)) for name, value in self.params.items()}
+        with store.atomic(path) as temporary:
+            save_file(arrays, temporary)
+        store.write_json(self.card, path.with_suffix(".json"))
+        store.write_table(self.curves, path.with_suffix(".parquet"))
