@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +105,8 @@ def __getattr__(name: str):
     """`cortseq.models.Rate`, `LSTM` and so on: by name of the class, or of the family without its case."""
     if name.startswith("_") or name.islower():  # asked for by `from cortseq.models import horizons`, a module
         raise AttributeError(f"cortseq.models has no {name!r}")
+    if name == "Estimator":
+        return importlib.import_module("cortseq.models.estimator").Estimator
     for family, (_, bound) in _families().items():
         if name == bound or name.lower() == family.replace("_", ""):
             return find(family)
@@ -119,7 +122,7 @@ def __getattr__(name: str):
 def __dir__() -> list[str]:
     """Every family by the name that people type, and the functions; nothing is imported."""
     own = [_SPELLED.get(family, bound) for family, (_, bound) in _families().items()]
-    return [*sorted(own), "find", "load", "modules", "register", "registry"]
+    return [*sorted([*own, "Estimator"]), "find", "load", "modules", "register", "registry"]
 
 
 def load(path: str | Path) -> Fit:

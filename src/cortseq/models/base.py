@@ -50,6 +50,52 @@ class Specification(BaseModel):
         """Yield the settings that are not the defaults."""
         return shown.settings(self)
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return every setting by its name, as scikit-learn asks for them.
+
+        Parameters
+        ----------
+        deep : whether settings of a setting are returned too, such as `strategy__kind`.
+        """
+        found = {name: getattr(self, name) for name in type(self).model_fields if name != "family"}
+        inner = {
+            f"{name}__{key}": value
+            for name, setting in found.items()
+            if deep and isinstance(setting, Specification)
+            for key, value in setting.get_params().items()
+        }
+        return found | inner
+
+    def set_params(self, **params: Any) -> Self:
+        """Return a copy with other settings; this specification stays as it is.
+
+        A specification cannot be changed, so use what is returned: `model = model.set_params(hidden=8)`.
+        scikit-learn's own searches do.
+
+        Parameters
+        ----------
+        params : settings by name; `strategy__kind` is the setting `kind` of the setting `strategy`.
+
+        Raises
+        ------
+        CortseqError : no such setting, or a value that it cannot have.
+        """
+        given = self.get_params(deep=False)
+        for name in sorted(params, key=lambda name: "__" in name):  # a setting, before its own settings
+            outer, _, inner = name.partition("__")
+            setting = given.get(outer) if inner else None
+            if isinstance(setting, Specification):
+                setting = setting.get_params(deep=False)
+            if isinstance(setting, dict):
+                given[outer] = {**setting, inner: params[name]}
+            else:
+                given[name] = params[name]  # of a name that is no setting the specification complains itself
+        return type(self)(**given)
+
+    def __sklearn_clone__(self) -> Self:
+        """Return itself for `sklearn.base.clone`: it holds settings alone, which cannot be changed."""
+        return self
+
 
 class Model(Specification, metaclass=shown.Named):
     """Abstract: a specification with pure methods. Subclasses are final and named by `family`.

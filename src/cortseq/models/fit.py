@@ -17,6 +17,7 @@ from cortseq._lazy import pd, xr
 from cortseq.data import Data, Params, Trials, check_card
 from cortseq.errors import CortseqError
 from cortseq.models import shown
+from cortseq.models.gain import over_null
 from cortseq.models.horizons import jackknifed
 from cortseq.scaling import Scale
 
@@ -72,6 +73,25 @@ class Fit:
         """Return log p(y_t | y_<t) in nats, (member, trial, time); NaN where a bin is missing."""
         data = self._data(recording, trials)
         return data.masked(self.model.log_prob(self.params, data))
+
+    def score(self, recording: xr.Dataset, trials: Trials = None, null: Fit | None = None) -> float:
+        """Return how much better the fit predicts than the null; higher is better, 0 is the null.
+
+        The null predicts the mean of the training trials in every bin. The value is the one of
+        `comparison.csv`, mean over members, without burn-in: bits per spike of counts, bits per symbol, nats
+        per sample of signals.
+
+        Parameters
+        ----------
+        recording : the recording that was fitted, of which the null is made.
+        trials : positions along `trial`; None: all that are neither training nor validation trials.
+        null : a fit of `cortseq.models.Null`, for another recording; `trials` None: all of them.
+
+        Raises
+        ------
+        CortseqError : another recording without a `null`, or trials without an event.
+        """
+        return over_null(self, recording, trials, null)
 
     def log_prob_sequences(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the nats of each symbol, (time,) per sequence (time,), mean over members."""
