@@ -92,7 +92,7 @@ def test_the_null_of_another_recording_has_to_be_given(counts):
     fit = models.GLM(history=2).fit(counts, range(20), range(20, 26))
     for other in (drawn(40, 1), drawn(10, 1)):
         another = rec.from_counts(other, bin_width=0.02, covariates={"side": SIDE[: len(other)]})
-        with pytest.raises(CortseqError, match="recording: .*does not hold the trials.*null="):
+        with pytest.raises(CortseqError, match=r"recording: .*does not hold the trials.*null="):
             fit.score(another, range(5))
     null = models.Null().fit(counts, range(20), range(20, 26))
     assert fit.score(counts, range(26, 40), null=null) == pytest.approx(fit.score(counts), abs=1e-12)

@@ -22,9 +22,12 @@ from cortseq.models.horizons import jackknifed
 from cortseq.scaling import Scale
 
 if TYPE_CHECKING:
+    import torch
+
     from cortseq.flow import Flow
     from cortseq.models.base import Model
     from cortseq.networks.member import Member
+    from cortseq.networks.module import Module
 
 
 @dataclass(frozen=True, repr=False)
@@ -183,6 +186,51 @@ class Fit:
         self._check_member(member)
         found: Member = model.member(self.params, self.card, member)
         return found
+
+    def to_torch(self, member: int = 0, dtype: torch.dtype | None = None) -> Module:
+        """Return one member of a network as a `torch.nn.Module`, which can be trained further.
+
+        Called with observations (batch, time, feature) it returns "mean", "eta" and "states" for
+        every bin from the bins before it; see `cortseq.networks.module.Module`. `from_torch` leads back.
+
+        Parameters
+        ----------
+        member : which restart.
+        dtype : of parameters and results; None: float32, in which networks are trained.
+
+        Raises
+        ------
+        CortseqError : a model that is no network, or one that sees population states.
+        """
+        model = self._network("torch module")
+        self._check_member(member)
+        found: Module = model.to_torch(self.params, self.card, member, dtype)
+        return found
+
+    def from_torch(self, module: Module) -> Fit:
+        """Return a fit of one member with the parameters of a module that `to_torch` of this fit made.
+
+        The card says that they were changed (`changed_outside`); there are no curves.
+
+        Parameters
+        ----------
+        module : with parameters of the same names and shapes.
+
+        Raises
+        ------
+        CortseqError : names or shapes that are not those of this fit.
+        """
+        state = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+        for name, value in self.params.items():
+            if name not in state or state[name].shape != value.shape[1:]:
+                raise CortseqError(
+                    f"the module has no parameter {name} of shape {tuple(value.shape[1:])}",
+                    key="module",
+                    fix="give a module that `to_torch` of this fit made",
+                )
+        params = {name: state[name][None].clone() for name in self.params}
+        card = self.card | {"members": 1, "changed_outside": True}
+        return replace(self, params=params, card=card, curves=self.curves.iloc[:0])
 
     def save(self, path: str | Path) -> None:
         """Write `path`.safetensors (suffix optional), and beside it the card .json and curves .parquet."""
