@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cortseq import notebook
 from cortseq._lazy import lazy
 from cortseq.errors import CortseqError
 
@@ -47,6 +48,11 @@ class Flow:
     def __repr__(self) -> str:
         """Return which map it is, and its size."""
         return f"Flow of the {self.map} loop, {self.dim} numbers in a state"
+
+    def _repr_html_(self) -> str:
+        tangent = "by differentiation" if self.push is None else "in closed form"
+        known = {"map": self.map, "numbers in a state": self.dim, "derivative": tangent}
+        return notebook.facts("Flow", known)
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
         """Take one step: (dim,) -> (dim,)."""

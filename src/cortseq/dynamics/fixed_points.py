@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cortseq import notebook
 from cortseq._lazy import blas, lapack, lazy
 from cortseq.dynamics.jacobians import chunk_size, jacobian_tensor
 from cortseq.errors import CortseqError
@@ -14,6 +15,7 @@ from cortseq.flow import Step, as_states, batched, checked, map_of
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.figure import Figure
 else:
     torch = lazy("torch")
 
@@ -23,9 +25,10 @@ _PATIENCE = 6  # ... and so many of them in a row end the search
 _SETTLED = 1e-2
 _COPIES = 4
 _RETURNED = 0.1
+_SHOWN = 12  # points in the table of a notebook
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FixedPoints:
     """Fixed points that a search found, sorted by norm, n >= 0, and slow points.
 
@@ -63,6 +66,42 @@ class FixedPoints:
     reached: np.ndarray
     settled: np.ndarray
     map: str = "closed"
+
+    def __repr__(self) -> str:
+        """Return how many there are, in a line."""
+        found = ", ".join(f"{name} {value}" for name, value in self._facts().items())
+        return f"FixedPoints of the {self.map} map: {found}"
+
+    def _repr_html_(self) -> str:
+        columns = ("norm", "stable", "largest |λ|", "distance to data", "speed")
+        norms = np.linalg.norm(self.states, axis=1)
+        moduli = np.abs(self.eigenvalues).max(1, initial=0.0)
+        values = zip(norms, self.stable, moduli, self.distances, self.speeds, strict=True)
+        lines = [(f"{a:.3g}", "yes" if b else "no", *(f"{x:.3g}" for x in rest)) for a, b, *rest in values]
+        left = f"<p>{len(lines) - _SHOWN} more</p>" if len(lines) > _SHOWN else ""
+        table = notebook.rows(columns, lines[:_SHOWN]) + left if lines else ""
+        return notebook.facts(f"Fixed points of the {self.map} map", self._facts()) + table
+
+    def _facts(self) -> dict[str, int | str]:
+        stable = int(self.stable.sum())
+        return {
+            "stable": stable,
+            "unstable": len(self.states) - stable,
+            "slow": len(self.slow_states),
+            "starts that converged": f"{self.n_converged} of {self.n_starts}",
+        }
+
+    def plot(self, visited: Any = None) -> Figure:
+        """Draw the points in the plane of two principal components, and their eigenvalues.
+
+        Parameters
+        ----------
+        visited : (..., d) states, such as `fit.states(recording)[0]`: they give the plane, and are drawn in
+            grey; None: the plane of the points themselves.
+        """
+        import cortseq
+
+        return cortseq.plot(self, visited)
 
     def saturation(self) -> np.ndarray:
         """Return expected number of distinct points that 1, 2, ... n_starts of the starts reach, (n_starts,).

@@ -13,12 +13,47 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cortseq import plugins
 
-if TYPE_CHECKING:
-    from cortseq.models.base import Fit, Model
+if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors; a test keeps it complete
+    from cortseq.models.base import Fit as Fit
+    from cortseq.models.base import Model as Model
+    from cortseq.models.chains.ctw import ContextTree as ContextTree
+    from cortseq.models.chains.markov import Markov as Markov
+    from cortseq.models.drift import Drift as Drift
+    from cortseq.models.estimator import Estimator as Estimator
+    from cortseq.models.flat import Flat as Flat
+    from cortseq.models.glm import Glm as Glm
+    from cortseq.models.hmm.hmm import Hmm as Hmm
+    from cortseq.models.null import Null as Null
+    from cortseq.models.persistence import Persistence as Persistence
+    from cortseq.models.psth import Psth as Psth
+    from cortseq.models.state_space.lds import Lds as Lds
+    from cortseq.models.state_space.slds import Slds as Slds
+    from cortseq.networks.families.dale import Dale as Dale
+    from cortseq.networks.families.esn import Esn as Esn
+    from cortseq.networks.families.gru import Gru as Gru
+    from cortseq.networks.families.low_rank import LowRank as LowRank
+    from cortseq.networks.families.lru import Lru as Lru
+    from cortseq.networks.families.lstm import Lstm as Lstm
+    from cortseq.networks.families.rate import Rate as Rate
+    from cortseq.networks.families.selective import Selective as Selective
+    from cortseq.networks.families.stp import Stp as Stp
+    from cortseq.networks.families.transformer import Transformer as Transformer
+
+    CTW = ContextTree
+    ESN = Esn
+    GLM = Glm
+    GRU = Gru
+    HMM = Hmm
+    LDS = Lds
+    LRU = Lru
+    LSTM = Lstm
+    PSTH = Psth
+    SLDS = Slds
+    STP = Stp
 
 _M = TypeVar("_M", bound=type)
 # Folders of families, without the modules of this package itself.
@@ -101,22 +136,24 @@ _outside = plugins.Registry("models", "family", "MODEL", _base, _found)
 _SPELLED = {name.lower(): name for name in "CTW ESN GLM GRU HMM LDS LRU LSTM PSTH SLDS STP".split()}
 
 
-def __getattr__(name: str):
-    """`cortseq.models.Rate`, `LSTM` and so on: by name of the class, or of the family without its case."""
-    if name.startswith("_") or name.islower():  # asked for by `from cortseq.models import horizons`, a module
-        raise AttributeError(f"cortseq.models has no {name!r}")
-    if name == "Estimator":
-        return importlib.import_module("cortseq.models.estimator").Estimator
-    for family, (_, bound) in _families().items():
-        if name == bound or name.lower() == family.replace("_", ""):
-            return find(family)
-    for model in _outside.classes().values():
-        if model.__name__ == name:
-            return model
-    known = {each.lower(): each for each in __dir__()}
-    near = difflib.get_close_matches(name.lower(), known, 1)
-    meant = f": did you mean {known[near[0]]}?" if near else ""
-    raise AttributeError(f"cortseq.models has no {name!r}{meant}")
+if not TYPE_CHECKING:  # a type checker would take any name for one that there is
+
+    def __getattr__(name: str) -> Any:
+        """`cortseq.models.Rate`, `LSTM` and so on: by the name of the class, or of the family in any case."""
+        if name.startswith("_") or name.islower():  # a module: `from cortseq.models import horizons`
+            raise AttributeError(f"cortseq.models has no {name!r}")
+        if name == "Estimator":
+            return importlib.import_module("cortseq.models.estimator").Estimator
+        for family, (_, bound) in _families().items():
+            if name == bound or name.lower() == family.replace("_", ""):
+                return find(family)
+        for model in _outside.classes().values():
+            if model.__name__ == name:
+                return model
+        known = {each.lower(): each for each in __dir__()}
+        near = difflib.get_close_matches(name.lower(), known, 1)
+        meant = f": did you mean {known[near[0]]}?" if near else ""
+        raise AttributeError(f"cortseq.models has no {name!r}{meant}")
 
 
 def __dir__() -> list[str]:

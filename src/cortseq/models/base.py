@@ -50,6 +50,9 @@ class Specification(BaseModel):
         """Yield the settings that are not the defaults."""
         return shown.settings(self)
 
+    def _repr_html_(self) -> str:
+        return shown.html_of_model(self)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return every setting by its name, as scikit-learn asks for them.
 

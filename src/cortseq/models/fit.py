@@ -23,6 +23,7 @@ from cortseq.scaling import Scale
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.figure import Figure
 
     from cortseq.flow import Flow
     from cortseq.models.base import Model
@@ -45,6 +46,23 @@ class Fit:
 
     def _repr_html_(self) -> str:
         return shown.html(self)
+
+    def plot(self, recording: xr.Dataset | None = None, trials: Trials = None) -> Figure:
+        """Draw the training curves, or with a recording what the fit predicts in a typical trial.
+
+        Parameters
+        ----------
+        recording : None: loss against epoch, of networks. Else recorded bins beside predicted ones.
+        trials : of which the one with the median number of events is drawn; None: the held-out ones.
+        """
+        import cortseq
+
+        return cortseq.plot(self, recording, trials)
+
+    def held_out(self, recording: xr.Dataset) -> np.ndarray:
+        """Return the positions (trial,) of all that are neither training nor validation trials of the fit."""
+        learned = np.concatenate([self.card["learned_from"][role] for role in ("train", "valid")])
+        return np.setdiff1d(np.arange(recording.sizes["trial"]), learned)
 
     def digest(self) -> str:
         """sha256 of the parameters of all members."""

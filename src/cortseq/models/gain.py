@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 def over_null(fit: Fit, recording: xr.Dataset, trials: Trials = None, null: Fit | None = None) -> float:
     """Return the gain of a fit over the null, mean over members; arguments as of `Fit.score`."""
     if trials is None and null is None:
-        learned = np.concatenate([fit.card["learned_from"][role] for role in ("train", "valid")])
-        trials = np.setdiff1d(np.arange(recording.sizes["trial"]), learned)
+        trials = fit.held_out(recording)
     data = Data.of(recording, trials, driven=False)
     n_events = data.n_events().sum()
     if not n_events:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from cortseq import entries
+from cortseq import entries, notebook
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -64,5 +63,16 @@ def line(fit: Fit) -> str:
 
 def html(fit: Fit) -> str:
     """Return a fit as a table for a notebook."""
-    rows = (f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in facts(fit).items())
-    return f"<table>{''.join(rows)}</table>"
+    found = facts(fit)
+    learned = fit.card.get("learned_from") or {}
+    if learned:
+        found["learned from"] = f"{len(learned['train'])} trials, choosing on {len(learned['valid'])}"
+    return notebook.facts(f"Fit of {found.pop('model')}", found)
+
+
+def html_of_model(model: BaseModel) -> str:
+    """Return a specification as a table for a notebook: what it is, and its settings."""
+    first = (type(model).__doc__ or "").strip().partition("\n")[0]
+    changed = dict(settings(model))
+    rest = {k: v for k, v in model if k != "family" and k not in changed}
+    return notebook.facts(type(model).__name__, changed, rest, first)
