@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import cortseq
+from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 
@@ -86,6 +87,106 @@ def test_what_is_no_object_of_pynapple(data, epochs, width, words, trains):
     data = trains if isinstance(data, str) else data
     with pytest.raises(CortseqError, match=words):
         rec.from_pynapple(data, epochs, bin_width=width)
+
+
+# -- and back ----------------------------------------------------------------------------------------
+
+
+def held(values, recording):
+    """Values of bins that were observed, 0 elsewhere."""
+    return np.where(recording["valid"].values[..., None], values, 0)
+
+
+@pytest.mark.parametrize("adjacent", [False, True])
+def test_counts_come_back_from_pynapple(adjacent):
+    rng = np.random.default_rng(4)
+    start = 5.0 + 0.2 * np.arange(6) * (1 if adjacent else 2)
+    recording = rec.from_counts(
+        rng.poisson(1.0, (6, 10, 3)),
+        bin_width=0.02,
+        valid=rng.random((6, 10)) < 0.8,
+        unit_names=["a", "b", "c"],
+        covariates={"side": np.array(list("lrlrlr"))},
+        coords={
+            "start": ("trial", start),
+            "stop": ("trial", start + 0.2),
+            "area": ("unit", ["CA1", "CA3", "CA1"]),
+        },
+    )
+    data, epochs = rec.to_pynapple(recording)
+    assert data.columns.tolist() == ["a", "b", "c"] and len(data) == recording["valid"].values.sum()
+    np.testing.assert_allclose(epochs.start, start)
+    again = rec.from_pynapple(data, epochs, bin_width=0.02, counts=True)
+    assert np.array_equal(again["valid"].values, recording["valid"].values)
+    assert np.array_equal(again["counts"].values, held(recording["counts"].values, recording))
+    assert again.attrs["covariates"] == ["side"]
+    for name in ("side", "unit", "area", "start", "trial"):
+        assert again[name].values.tolist() == recording[name].values.tolist()
+    units = nap.TsGroup({i: nap.Ts(data.t[data.d[:, i] > 0]) for i in range(3)}, time_support=epochs)
+    expected = (again["counts"].values > 0).sum((0, 1))
+    assert rec.from_pynapple(units, epochs, bin_width=0.02)["counts"].values.sum((0, 1)).tolist() == (
+        expected.tolist()
+    )
+
+
+def test_a_signal_without_a_clock_comes_back_with_its_trials_one_after_the_other():
+    rng = np.random.default_rng(5)
+    y = rng.normal(size=(4, 10, 2))
+    y[1, 7:], y[2, 3] = np.nan, np.nan
+    recording = rec.from_signal(y, bin_width=0.1, channel_names=["x", "y"])
+    data, epochs = rec.to_pynapple(recording)
+    np.testing.assert_allclose(epochs.start, 1.1 * np.arange(4))
+    assert epochs.end[1] == pytest.approx(1.1 + 0.7)
+    again = rec.from_pynapple(data, epochs, bin_width=0.1)
+    assert np.array_equal(again["valid"].values, recording["valid"].values)
+    assert np.array_equal(held(again["signal"].values, again), held(recording["signal"].values, recording))
+
+
+def test_counts_of_pynapple_are_counts(trains):
+    found = rec.from_pynapple(trains.count(0.05, ep=EPOCHS), EPOCHS, bin_width=WIDTH, counts=True)
+    direct = rec.from_pynapple(trains, EPOCHS, bin_width=WIDTH)
+    assert np.array_equal(found["counts"].values[:2], direct["counts"].values[:2])
+    assert found["unit"].values.tolist() == [4, 9, 11]
+
+
+def test_symbols_are_a_series_of_labels():
+    data, epochs = rec.to_pynapple(rec.from_symbols([[0, 1], [2, 1, 0]]))
+    assert isinstance(data, nap.Tsd) and data.d.tolist() == [0, 1, 2, 1, 0]
+    assert data.t.tolist() == [0.5, 1.5, 4.5, 5.5, 6.5] and epochs.end.tolist() == [2.0, 7.0]
+
+
+def test_predictions_and_states_stand_at_the_times_of_the_recording():
+    start = np.array([9.0, 1.0, 3.0, 5.0, 7.0, 11.0])
+    recording = rec.from_counts(
+        np.random.default_rng(6).poisson(1.0, (6, 8, 2)),
+        bin_width=0.1,
+        unit_names=["a", "b"],
+        coords={"start": ("trial", start)},
+    )
+    fit = models.Rate(hidden=3, epochs=1).fit(recording, range(3), [3], members=2)
+    found = fit.to_xarray(recording, [5, 0, 4])
+    assert found["trial"].values.tolist() == [5, 0, 4] and found["unit"].values.tolist() == ["a", "b"]
+    assert np.array_equal(found["predicted"].values, fit.predict(recording, [5, 0, 4]))
+    assert np.array_equal(found["log_prob"].values, fit.log_prob(recording, [5, 0, 4]))
+    data, epochs = rec.to_pynapple(found["predicted"].sel(member=1))
+    assert epochs.start.tolist() == [7.0, 9.0, 11.0] and epochs["trial"].tolist() == [4, 0, 5]
+    np.testing.assert_allclose(data.get(9.05), fit.predict(recording, [0])[1, 0, 0])
+    states, _ = rec.to_pynapple(found["states"].sel(member=1))
+    assert states.shape == (24, 3)
+    np.testing.assert_allclose(states.get(9.15), fit.states(recording, [0])[1, 0, 1])
+    with pytest.raises(CortseqError, match=r"dims: .*one of features.*choose a member"):
+        rec.to_pynapple(found["predicted"])
+    late = recording.assign_coords(start=("trial", [0.0, 0.5, 1.0, 2.0, 3.0, 4.0]))
+    with pytest.raises(CortseqError, match=r"start: trials overlap in time"):
+        rec.to_pynapple(late)
+
+
+def test_what_a_fit_says_has_the_names_of_labels_and_gaps_as_missing():
+    recording = rec.from_symbols([[0, 1, 0], [1, 1], [0, 0, 1]], labels=["song", "call"])
+    found = models.Markov(order=1).fit(recording, [0], [1]).to_xarray(recording)
+    assert found["symbol"].values.tolist() == ["song", "call"] and "states" not in found
+    assert np.isnan(found["log_prob"].values[0, 1, 2]) and np.isnan(found["predicted"].values[0, 1, 2]).all()
+    np.testing.assert_allclose(found["predicted"].sum("symbol").values[0, 0], 1)
 
 
 # -- xarray ------------------------------------------------------------------------------------------

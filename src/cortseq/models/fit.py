@@ -19,6 +19,7 @@ from cortseq.errors import CortseqError
 from cortseq.models import shown
 from cortseq.models.gain import over_null
 from cortseq.models.horizons import jackknifed
+from cortseq.models.labelled import labelled
 from cortseq.scaling import Scale
 
 if TYPE_CHECKING:
@@ -204,6 +205,24 @@ class Fit:
         self._check_member(member)
         found: Member = model.member(self.params, self.card, member)
         return found
+
+    def to_xarray(self, recording: xr.Dataset, trials: Trials = None) -> xr.Dataset:
+        """Return what the fit says of some trials, with the names and times of the recording.
+
+        Parameters
+        ----------
+        recording : a Recording.
+        trials : positions along `trial`; None: all.
+
+        Returns
+        -------
+        Dataset, NaN where a bin is missing:
+
+        - `log_prob` (member, trial, time) nats, as `log_prob`
+        - `predicted` (member, trial, time, unit), as `predict`; `channel` of signals, `symbol` of labels
+        - `states` (member, trial, time, state), as `states`, of networks
+        """
+        return labelled(self, recording, trials)
 
     def to_torch(self, member: int = 0, dtype: torch.dtype | None = None) -> Module:
         """Return one member of a network as a `torch.nn.Module`, which can be trained further.

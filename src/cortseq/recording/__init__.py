@@ -37,7 +37,8 @@ from cortseq.recording.contents import (
     trial_labels,
     with_observation,
 )
-from cortseq.recording.objects import from_pynapple, from_xarray
+from cortseq.recording.from_arrays import from_xarray
+from cortseq.recording.pynapple import from_pynapple, to_pynapple
 
 __all__ = [
     "check",
@@ -55,6 +56,7 @@ __all__ = [
     "observation",
     "observations",
     "provenance",
+    "to_pynapple",
     "track",
     "trial_labels",
     "with_observation",
