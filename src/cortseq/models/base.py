@@ -41,7 +41,7 @@ _SMALL = {
 }
 
 
-class Specification(BaseModel):
+class Specification(BaseModel, metaclass=shown.Typed):
     """Abstract: typed settings that cannot be changed; an unknown key, NaN or infinity is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cortseq import recording as rec
 from cortseq import store
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from cortseq.models.base import Model
     from cortseq.networks.member import Member
     from cortseq.networks.module import Module
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,7 +94,7 @@ class Fit:
         check_card(data, self.card)
         return data.within(self.card["support"])  # the fit's own, as its alphabet
 
-    def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
+    def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> Floats:
         """Return log p(y_t | y_<t) in nats, (member, trial, time); NaN where a bin is missing."""
         data = self._data(recording, trials)
         return data.masked(self.model.log_prob(self.params, data))
@@ -121,7 +124,7 @@ class Fit:
         scores = self.log_prob(padded).mean(0)
         return [row[: len(s)] for row, s in zip(scores, sequences, strict=True)]
 
-    def predict(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
+    def predict(self, recording: xr.Dataset, trials: Trials = None) -> Floats:
         """Return expected counts per bin, label probabilities or means, (member, trial, time, feature)."""
         data = self._data(recording, trials)
         return np.where(data.valid[..., None], self.model.predict(self.params, data), np.nan)
@@ -133,7 +136,7 @@ class Fit:
         trials: Trials = None,
         samples: int = 128,
         seed: int = 0,
-    ) -> np.ndarray:
+    ) -> Floats:
         """Return log p(y_t | y_0 .. y_{t-h}), nats, (member, trial, time, horizon) for each h of `horizons`.
 
         NaN where bin t is missing or nothing was observed yet. Where there is no exact forecast
@@ -144,7 +147,7 @@ class Fit:
         sampled = self.model.forecasts_on(data.track) == "sampled"
         return jackknifed(draw, samples, seed) if sampled else draw()
 
-    def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> np.ndarray:
+    def plug_in(self, recording: xr.Dataset, horizons: Sequence[int], trials: Trials = None) -> Floats:
         """Return `forecast` with expectations fed forward, (member, trial, time, horizon): no likelihood."""
         model, data = self._network("forecast of this kind"), self._data(recording, trials)
         return np.asarray(model.plug_in(self.params, data, horizons))
@@ -156,12 +159,12 @@ class Fit:
             raise CortseqError("squared errors are of signals", key="track", value=data.track)
         return np.asarray(model.squared_error(self.params, data, horizons))
 
-    def recall(self, recording: xr.Dataset, memories: Sequence[int], trials: Trials = None) -> np.ndarray:
+    def recall(self, recording: xr.Dataset, memories: Sequence[int], trials: Trials = None) -> Floats:
         """Return log p(y_t | the last k bins) of a recurrent fit, nats, (memory, member, trial, time)."""
         data = self._data(recording, trials)
         return data.masked(self._network("memory").recall(self.params, data, memories))
 
-    def states(self, recording: xr.Dataset, trials: Trials = None) -> np.ndarray:
+    def states(self, recording: xr.Dataset, trials: Trials = None) -> Floats:
         """Flat states of a recurrent fit before each bin, teacher-forced, (member, trial, time, dim)."""
         return np.asarray(self._network("state").states(self.params, self._data(recording, trials)))
 
@@ -195,7 +198,7 @@ class Fit:
         found: Flow = model.flow(self.params, self.card, member, map, input, seed, inputs)
         return found
 
-    def expected(self, states: Any, member: int = 0) -> np.ndarray:
+    def expected(self, states: Any, member: int = 0) -> Floats:
         """E[y | s] of flat states (..., dim) of a recurrent fit: what the closed loop feeds back."""
         return self.member(member).expected(states)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def labelled(fit: Fit, recording: xr.Dataset, trials: Trials = None) -> xr.Datas
         seen = recording["valid"].values[..., None]
         variables["states"] = ((*dims, "state"), np.where(seen, fit.states(recording), np.nan), {})
     width = float(recording.attrs["bin_width"])
-    coords = {name: recording[name].variable for name in kept}
+    coords: dict[Any, Any] = {name: recording[name].variable for name in kept}
     coords |= {"member": np.arange(fit.card["members"]), feature: names}
     found = xr.Dataset(variables, coords, {"model": repr(fit.model)})
     for variable in (found, *found.data_vars.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,7 +17,14 @@ else:
     ModelMetaclass = type(BaseModel)
 
 
-class Named(ModelMetaclass):
+# No `field_specifiers`: type checkers take `Field(64, description=...)` for a default of 64 then.
+@dataclass_transform(kw_only_default=True)
+class Typed(ModelMetaclass):
+    """Tells type checkers that settings are the keywords of a class, each with a default."""
+
+
+@dataclass_transform(kw_only_default=True)
+class Named(Typed):
     """Lets a class that is called with a wrong setting say so in a line, with the name that was meant."""
 
     def __call__(cls, *args: Any, **settings: Any) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 from cortseq._lazy import lazy, xr
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.recording.build import from_counts, from_signal
+from cortseq.recording.clock import clocked
 from cortseq.recording.contents import kind
-from cortseq.recording.from_arrays import step
 
 if TYPE_CHECKING:
     from cortseq import binning
@@ -121,32 +121,16 @@ def to_pynapple(one: xr.Dataset | xr.DataArray) -> Pynapple:
     """
     nap = _pynapple()
     array = one if isinstance(one, xr.DataArray) else one[kind(one).name].where(one["valid"])
-    if array.ndim not in (2, 3) or not {"trial", "time"} <= set(array.dims):
-        raise CortseqError(
-            "the dimensions are trial, time and one of features",
-            key="dims",
-            value=list(array.dims),
-            fix="choose a member: .sel(member=0)",
-        )
-    array = array.transpose("trial", "time", ...)
-    width = float(one.attrs["bin_width"]) if "bin_width" in one.attrs else step(array)
-    values = array.values.reshape(*array.shape[:2], -1)
-    known = ~np.isnan(values).any(-1)
-    begins, ends = _spans(array, known, width)
-    order = np.argsort(begins, kind="stable")
-    ends = np.where(np.append(begins[order][1:], np.inf) <= ends[order], ends[order] - 1e-6, ends[order])
-    at = begins[order, None] + width * (np.arange(array.sizes["time"]) + 0.5)
-    if (begins[order][1:] < ends[:-1]).any():
-        raise CortseqError(
-            "trials overlap in time, which epochs of pynapple cannot",
-            key="start",
-            fix="choose trials that do not, .isel(trial=...), or drop the times: .drop_vars('start')",
-        )
-    about = {str(k): v.values[order] for k, v in array.coords.items() if v.dims == ("trial",)}
+    clock = clocked(array, one.attrs.get("bin_width"))
+    joint = np.append(clock.begins[1:], np.inf) <= clock.ends + 1e-9
+    about = {str(k): v.values[clock.order] for k, v in array.coords.items() if v.dims == ("trial",)}
     about = {k: v for k, v in about.items() if k not in ("start", "stop")}
-    epochs = nap.IntervalSet(begins[order], ends, metadata=about)
-    seen = known[order]
-    return Pynapple(_frame(nap, array, at[seen], values[order][seen], epochs), epochs)
+    epochs = nap.IntervalSet(clock.begins, np.where(joint, clock.ends - 1e-6, clock.ends), metadata=about)
+    t, values = clock.middles[clock.known], clock.values[clock.known]
+    if array.ndim == 2:
+        whole = bool((values == np.floor(values)).all())
+        return Pynapple(nap.Tsd(t, values[:, 0].astype(int if whole else float), time_support=epochs), epochs)
+    return Pynapple(_frame(nap, array, t, values, epochs), epochs)
 
 
 def _pynapple() -> Any:
@@ -174,30 +158,12 @@ def _labels(data: Any, feature: str) -> dict[str, tuple[str, np.ndarray]]:
     return {name: (feature, values) for name, values in _metadata(data).items()}
 
 
-def _spans(array: xr.DataArray, known: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return when each trial begins and ends, two (trial,) in s; known (trial, time): bins with a value."""
-    n_trials, n_time = known.shape
-    if "start" not in array.coords:
-        starts = (n_time + 1) * width * np.arange(n_trials)
-    else:
-        starts = array["start"].values.astype(float)
-    lengths = np.where(known.any(1), n_time - np.argmax(known[:, ::-1], axis=1), 1)
-    stops = starts + width * lengths
-    if "start" in array.coords and "stop" in array.coords:
-        stops = np.maximum(stops, array["stop"].values)
-    return starts, stops
-
-
 def _frame(nap: Any, array: xr.DataArray, t: np.ndarray, values: np.ndarray, epochs: Any) -> Any:
-    """Return samples (sample, feature) at times t in s as a TsdFrame, those of labels as a Tsd."""
-    if array.ndim == 2:
-        labels = values[:, 0]
-        whole = labels.astype(int) if (labels == np.floor(labels)).all() else labels
-        return nap.Tsd(t, whole, time_support=epochs)
-    feature = str(array.dims[2])
+    """Return samples (sample, feature) at times t in s as a TsdFrame."""
+    (feature,) = (str(name) for name in array.dims if name not in ("trial", "time"))
     names = array[feature].values if feature in array.coords else np.arange(values.shape[1])
-    about = {str(k): v.values for k, v in array.coords.items() if v.dims == (feature,) and str(k) != feature}
-    return nap.TsdFrame(t, values, columns=names, time_support=epochs, metadata=about or None)
+    own = {str(k): v.values for k, v in array.coords.items() if v.dims == (feature,) and str(k) != feature}
+    return nap.TsdFrame(t, values, columns=names, time_support=epochs, metadata=own or None)
 
 
 def _inside(

@@ -16,7 +16,7 @@ Euler 1768; Hairer, Norsett & Wanner 1993, Solving ODEs I; Dormand & Prince 1980
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -83,7 +83,7 @@ def leaky_states(
     drive: ArrayLike,
     start: ArrayLike,
     steps: int,
-    nonlinearity: str = "tanh",
+    nonlinearity: Literal["tanh", "relu"] = "tanh",
 ) -> np.ndarray:
     """Return states of the project's `Rate` cell, (step + 1, n), float64.
 
