@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,9 +42,9 @@ def nwb(
 
     The processing module `cortseq` holds for each member the series `predicted_member0` (a rate in Hz per
     unit, a mean per channel, or a probability per label) and `states_member0`, with a sample at the middle of
-    each observed bin. The table `features` names their columns. Trials are intervals with their position and
-    covariates. Times are those of the recording (`start`); where it has none, trials follow each other from
-    0 s, one bin apart, and the description of the session says so.
+    each observed bin. The table `units`, `channels` or `symbols` names the columns of predictions. Trials are
+    intervals with their position and covariates. Times are those of the recording (`start`); where it has
+    none, trials follow each other from 0 s, one bin apart, and the description of the session says so.
 
     Parameters
     ----------
@@ -102,12 +103,17 @@ def _session(fit: Fit, said: xr.Dataset, start: datetime | None) -> Any:
 
 def _add_trials(file: Any, said: xr.Dataset, clock: Clock) -> None:
     """Add the intervals of the trials, with every covariate of a trial."""
+    from pynwb.epoch import TimeIntervals
+
     own = [str(k) for k, v in said.coords.items() if v.dims == ("trial",) and k not in ("start", "stop")]
-    for name in own:
-        what = "position in the recording" if name == "trial" else "covariate"
-        file.add_trial_column(name, what)
+    # a table of intervals has columns and attributes of its own, such as `tags` and `id`
+    taken = {column["name"] for column in TimeIntervals.__columns__} | {*dir(TimeIntervals)}
+    columns = {name: (f"covariate_{name}" if name in taken else name) for name in own}
+    columns = {name: re.sub("[/:]", "_", column) for name, column in columns.items()}
+    for name, column in columns.items():
+        file.add_trial_column(column, "position in the recording" if name == "trial" else "covariate")
     for row, begin, end in zip(clock.order, clock.begins, clock.ends, strict=True):
-        about = {name: said[name].values[row].item() for name in own}
+        about = {column: said[name].values[row].item() for name, column in columns.items()}
         file.add_trial(start_time=float(begin), stop_time=float(end), **about)
 
 
@@ -115,7 +121,7 @@ def _names(feature: str, names: np.ndarray) -> Any:
     """Return the table that names the columns of a series."""
     from hdmf.common import DynamicTable, VectorData
 
-    column = VectorData(name="name", description=f"name of the {feature}", data=names.astype(str).tolist())
+    column = VectorData(name="label", description=f"name of the {feature}", data=names.astype(str).tolist())
     return DynamicTable(name=f"{feature}s", description="columns of the predictions", columns=[column])
 
 
