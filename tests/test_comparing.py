@@ -90,7 +90,7 @@ def test_models_are_found_by_the_names_that_people_type(typed, family):
 
 
 def test_every_family_can_be_found_by_tab():
-    shown = [name for name in dir(models) if name[0].isupper()]
+    shown = [name for name in dir(models) if name[0].isupper() and name != "Estimator"]
     assert {getattr(models, name).model_fields["family"].default for name in shown} >= set(models.modules())
     assert {"compare", "read", "models"} <= set(dir(cortseq))
     assert all(getattr(cortseq, name) is not None for name in dir(cortseq))

@@ -140,7 +140,7 @@ def test_a_reservoir_keeps_its_cell(counts):
 
 def test_what_has_no_module(counts):
     train, valid = range(20), range(20, 26)
-    with pytest.raises(CortseqError, match="a markov model has no torch module"):
+    with pytest.raises(CortseqError, match="a markov model has no state"):
         models.Markov(states=2).fit(counts, train, valid).to_torch()
     seen = models.Rate(hidden=4, epochs=1, discretise=4).fit(counts, train, valid)
     with pytest.raises(CortseqError, match=r"discretise: .*no derivative"):

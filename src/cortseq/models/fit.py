@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cortseq import recording as rec
-from cortseq import store
-from cortseq._lazy import pd, xr
-from cortseq.data import Data, Params, Trials, check_card
+from cortseq._lazy import xr
+from cortseq.data import Data, Trials, check_card
 from cortseq.errors import CortseqError
-from cortseq.models import shown
 from cortseq.models.gain import over_null
 from cortseq.models.horizons import jackknifed
 from cortseq.models.labelled import labelled
+from cortseq.models.saved import Saved
 from cortseq.scaling import Scale
 
 if TYPE_CHECKING:
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cortseq.flow import Flow
-    from cortseq.models.base import Model
     from cortseq.networks.member import Member
     from cortseq.networks.module import Module
 
@@ -36,20 +32,8 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, repr=False)
-class Fit:
+class Fit(Saved):
     """A Model and what it learned."""
-
-    model: Model
-    params: Params
-    card: dict[str, Any]
-    curves: pd.DataFrame
-
-    def __repr__(self) -> str:
-        """Return what it is in a line."""
-        return shown.line(self)
-
-    def _repr_html_(self) -> str:
-        return shown.html(self)
 
     def plot(self, recording: xr.Dataset | None = None, trials: Trials = None) -> Figure:
         """Draw the training curves, or with a recording what the fit predicts in a typical trial.
@@ -62,32 +46,6 @@ class Fit:
         import cortseq
 
         return cortseq.plot(self, recording, trials)
-
-    def held_out(self, recording: xr.Dataset) -> np.ndarray:
-        """Return the positions (trial,) of all that are neither training nor validation trials of the fit."""
-        learned = np.concatenate([self.card["learned_from"][role] for role in ("train", "valid")])
-        return np.setdiff1d(np.arange(recording.sizes["trial"]), learned)
-
-    def digest(self) -> str:
-        """sha256 of the parameters of all members."""
-        h = hashlib.sha256()
-        for name in sorted(self.params):
-            array = np.ascontiguousarray(self.params[name])
-            h.update(f"{name} {array.shape} {array.dtype.str}".encode())
-            h.update(array.tobytes())
-        return h.hexdigest()
-
-    def only(self, member: int) -> Fit:
-        """Return the fit of one member alone."""
-        self._check_member(member)
-        params = {name: value[member : member + 1] for name, value in self.params.items()}
-        return replace(self, params=params, card=self.card | {"members": 1})
-
-    def _check_member(self, member: int) -> None:
-        n = len(next(iter(self.params.values())))
-        if member not in range(n):
-            who = f"the fit has {n} member{'s' * (n > 1)}, 0 to {n - 1}"
-            raise CortseqError(who, key="member", value=member)
 
     def _data(self, recording: xr.Dataset, trials: Trials) -> Data:
         data = Scale.known(self.card).applied(self.model.given(recording, trials))
@@ -242,10 +200,7 @@ class Fit:
         ------
         CortseqError : a model that is no network, or one that sees population states.
         """
-        model = self._network("torch module")
-        self._check_member(member)
-        found: Module = model.to_torch(self.params, self.card, member, dtype)
-        return found
+        return self.member(member).to_torch(Scale.known(self.card), dtype)
 
     def from_torch(self, module: Module) -> Fit:
         """Return a fit of one member with the parameters of a module that `to_torch` of this fit made.
@@ -260,25 +215,6 @@ class Fit:
         ------
         CortseqError : names or shapes that are not those of this fit.
         """
-        state = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
-        for name, value in self.params.items():
-            if name not in state or state[name].shape != value.shape[1:]:
-                raise CortseqError(
-                    f"the module has no parameter {name} of shape {tuple(value.shape[1:])}",
-                    key="module",
-                    fix="give a module that `to_torch` of this fit made",
-                )
-        params = {name: state[name][None].clone() for name in self.params}
+        params = module.parameters_of(self.params)
         card = self.card | {"members": 1, "changed_outside": True}
         return replace(self, params=params, card=card, curves=self.curves.iloc[:0])
-
-    def save(self, path: str | Path) -> None:
-        """Write `path`.safetensors (suffix optional), and beside it the card .json and curves .parquet."""
-        from safetensors.numpy import save_file
-
-        path = store.safetensors_path(path)
-        arrays = {name: np.ascontiguousarray(np.asarray(value)) for name, value in self.params.items()}
-        with store.atomic(path) as temporary:
-            save_file(arrays, temporary)
-        store.write_json(self.card, path.with_suffix(".json"))
-        store.write_table(self.curves, path.with_suffix(".parquet"))

@@ -12,7 +12,7 @@ from cortseq import entries, notebook
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
 
-    from cortseq.models.base import Fit
+    from cortseq.models.saved import Saved
 else:
     ModelMetaclass = type(BaseModel)
 
@@ -44,7 +44,7 @@ def settings(model: BaseModel) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def facts(fit: Fit) -> dict[str, str]:
+def facts(fit: Saved) -> dict[str, str]:
     """Return what a fit is, as words and numbers."""
     card, lost = fit.card, fit.card.get("failed_members") or {}
     found = {
@@ -62,13 +62,13 @@ def facts(fit: Fit) -> dict[str, str]:
 _FEATURES = {"counts": "units", "symbols": "labels", "signal": "channels"}
 
 
-def line(fit: Fit) -> str:
+def line(fit: Saved) -> str:
     """Return a fit in a line."""
     found = facts(fit)
     return f"Fit of {found.pop('model')}: " + "; ".join(f"{name} {value}" for name, value in found.items())
 
 
-def html(fit: Fit) -> str:
+def html(fit: Saved) -> str:
     """Return a fit as a table for a notebook."""
     found = facts(fit)
     learned = fit.card.get("learned_from") or {}

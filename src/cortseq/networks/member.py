@@ -14,6 +14,9 @@ from cortseq.networks.network import Network
 
 if TYPE_CHECKING:
     import torch
+
+    from cortseq.networks.module import Module
+    from cortseq.scaling import Scale
 else:
     torch = lazy("torch")
 
@@ -101,6 +104,12 @@ class Member:
             led = stepped.y.shape[1] - data.y.shape[1]
             x, _, _ = self.network.tensors(self.p, stepped, slice(None), torch.float64)
             return x[:, led:], self.network.scan(self.p, x, states=True)[:, led:]
+
+    def to_torch(self, scale: Scale, dtype: torch.dtype | None = None) -> Module:
+        """Return a `torch.nn.Module` with a copy of the parameters; see `Fit.to_torch`."""
+        from cortseq.networks import module
+
+        return module.Module(self.network, self.p, scale, dtype or torch.float32)
 
     def weights(self) -> np.ndarray:
         """Return the recurrent matrix (hidden, hidden): row = to, column = from."""

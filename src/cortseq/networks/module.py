@@ -22,8 +22,7 @@ class Module(torch.nn.Module):
     Parameters
     ----------
     network : the cell and its observation.
-    params : by name, with a leading member axis.
-    member : which of them.
+    p : parameters of the member by name; they are copied.
     scale : of the recorded inputs.
     dtype : of parameters and results; float32, in which networks are trained, or float64.
 
@@ -35,9 +34,7 @@ class Module(torch.nn.Module):
     input_centre: torch.Tensor
     input_spread: torch.Tensor
 
-    def __init__(
-        self, network: Network, params: Params, member: int, scale: Scale, dtype: torch.dtype = torch.float32
-    ) -> None:
+    def __init__(self, network: Network, p: Params, scale: Scale, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         if network.discretised:
             raise CortseqError(
@@ -48,9 +45,9 @@ class Module(torch.nn.Module):
             )
         plain = network.cell.model_copy(update={"execution": "generic"})  # nothing but torch operations
         self.network = replace(network, cell=plain)
-        self.names = tuple(params)
-        for name, value in params.items():
-            tensor = value[member].detach().to(dtype).clone()
+        self.names = tuple(p)
+        for name, value in p.items():
+            tensor = value.detach().to(dtype).clone()
             if name in network.fixed:
                 self.register_buffer(name, tensor)
             else:
@@ -107,9 +104,30 @@ class Module(torch.nn.Module):
         observed = _observed(y, valid)
         eta = self(y, inputs, valid)["eta"]
         kept = _without_missing(y, observed)
-        kept = kept if self.network.observation.distribution.track == "symbols" else kept.to(eta.dtype)
+        kept = kept if kept.ndim == 2 else kept.to(eta.dtype)  # labels are whole numbers
         nats = self.network.observation.log_prob(self._params(), eta, kept)
         return torch.where(observed, nats, torch.zeros_like(nats))
+
+    def parameters_of(self, params: Params) -> Params:
+        """Return what the module holds now, under the names of `params` and with a member axis of one.
+
+        Parameters
+        ----------
+        params : of the fit by name, shape (member, ...).
+
+        Raises
+        ------
+        CortseqError : names or shapes that are not those of the module.
+        """
+        state = {name: tensor.detach().cpu() for name, tensor in self.state_dict().items()}
+        for name, value in params.items():
+            if name not in state or state[name].shape != value.shape[1:]:
+                raise CortseqError(
+                    f"the module has no parameter {name} of shape {tuple(value.shape[1:])}",
+                    key="module",
+                    fix="give a module that `to_torch` of this fit made",
+                )
+        return {name: state[name][None].clone() for name in params}
 
     def _params(self) -> Params:
         return {name: getattr(self, name) for name in self.names}

@@ -26,14 +26,10 @@ from cortseq.networks.sessions import Sessions
 from cortseq.networks.training.settings import Training
 from cortseq.networks.training.strategies import Teacher
 from cortseq.observations.tracks import TRACKS
-from cortseq.scaling import Scale
 
 if TYPE_CHECKING:
-    import torch
-
     from cortseq.flow import Flow, Map
     from cortseq.networks import forecast as ahead
-    from cortseq.networks.module import Module
 else:
     ahead = lazy("cortseq.networks.forecast")  # it brings torch
 
@@ -213,15 +209,6 @@ class Recurrent(Training, Sessions, Cell, Model):
     def member(self, params: Params, shape: dict[str, Any], member: int) -> Member:
         """Return one member of `params` as a network in float64; `shape`: the card of the fit."""
         return Member.of(self.network(shape), params, member)
-
-    def to_torch(
-        self, params: Params, shape: dict[str, Any], member: int, dtype: torch.dtype | None = None
-    ) -> Module:
-        """Return one member as a `torch.nn.Module`; `shape`: the card of the fit. See `Fit.to_torch`."""
-        from cortseq.networks import module
-
-        scale, network = Scale.known(shape), self.network(shape)
-        return module.Module(network, params, member, scale, *([] if dtype is None else [dtype]))
 
     def flow(
         self,

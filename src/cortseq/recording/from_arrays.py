@@ -57,7 +57,7 @@ def from_xarray(
 
 
 def step(array: xr.DataArray) -> float:
-    """Return the width of the bins in s from their times."""
+    """Return the width in s of the bins of an array (trial, time, ...), from the times of its bins."""
     time = array["time"].values if "time" in array.coords else np.empty(0)
     steps = np.diff(time) if len(time) > 1 and time.dtype.kind in "iuf" else np.empty(0)
     if not len(steps) or not steps[0] > 0 or np.ptp(steps) > _IRREGULAR * steps[0]:

@@ -1,0 +1,181 @@
+"""Pictures and tables of fits, models, flows and fixed points, as a notebook shows them."""
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import cortseq
+from cortseq import dynamics, models, notebook
+from cortseq import recording as rec
+from cortseq.errors import CortseqError
+
+
+@pytest.fixture(scope="module")
+def fit(counts):
+    return models.Rate(hidden=4, epochs=3).fit(counts, range(20), range(20, 26), members=2)
+
+
+@pytest.fixture(scope="module")
+def points(fit, counts):
+    states = fit.states(counts, range(26, 40))[0]
+    return dynamics.fixed_points(fit.flow(0), states.reshape(-1, 4)[::20])
+
+
+def drawn(figure, path):
+    """The figure is one that can be written."""
+    figure.savefig(path / "a.png")
+    assert (path / "a.png").stat().st_size > 5000
+    return figure.axes
+
+
+# -- pictures ----------------------------------------------------------------------------------------
+
+
+def test_a_fit_draws_its_training_curves(fit, tmp_path):
+    (ax,) = drawn(fit.plot(), tmp_path)
+    assert ax.get_ylabel() == "loss (nats/spike)" and ax.get_title(loc="left") == "Rate"
+    validation = fit.curves[fit.curves["member"] == 1]["valid_loss"].to_numpy()
+    assert any(np.array_equal(line.get_ydata(), validation) for line in ax.get_lines())
+
+
+def test_a_fit_draws_what_it_predicts_in_a_held_out_trial(fit, counts, tmp_path):
+    axes = drawn(fit.plot(counts), tmp_path)
+    trial = int(axes[0].get_title(loc="left").removeprefix("recorded, trial "))
+    assert trial in range(26, 40)
+    rates = fit.predict(counts, [trial]).mean(0)[0] / 0.02
+    image = axes[1].get_images()[0].get_array()
+    np.testing.assert_allclose(np.sort(image, axis=None), np.sort(rates, axis=None), rtol=1e-5)
+    assert fit.plot(counts, [31]).axes[0].get_title(loc="left") == "recorded, trial 31"
+
+
+@pytest.mark.parametrize("track", ["symbols", "signal"])
+def test_other_tracks_are_drawn_too(track, request, tmp_path):
+    recording = request.getfixturevalue(track)
+    assert drawn(models.Persistence().fit(recording, range(10), range(10, 14)).plot(recording), tmp_path)
+
+
+def test_what_learned_in_no_epochs_has_no_curves(counts):
+    null = models.Null().fit(counts, range(20), range(20, 26))
+    with pytest.raises(
+        CortseqError, match=r"plot: a null model has no training curves -- give the recording"
+    ):
+        null.plot()
+    with pytest.raises(CortseqError, match=r"plot: there is no picture of this.*'int'"):
+        cortseq.plot(3)
+
+
+def ring(state):
+    """A rotation that leaves one unstable point in the middle and gains no length beyond 2."""
+    import torch
+
+    turned = torch.stack([state[1], -state[0]])
+    return 1.5 * turned / (1 + (state**2).sum() / 4)
+
+
+def test_fixed_points_are_drawn_in_the_plane_of_what_was_visited(tmp_path):
+    starts = np.random.default_rng(0).normal(size=(12, 2))
+    points = dynamics.fixed_points(ring, starts)
+    assert len(points.states) == 1 and not points.stable[0]
+    plane, spectrum = drawn(points.plot(starts), tmp_path)
+    labels = [text for _, text in zip(*plane.get_legend_handles_labels(), strict=True)]
+    assert labels == ["visited states", "unstable (1)"]
+    middle = next(line for line in plane.get_lines() if line.get_label() == "unstable (1)")
+    np.testing.assert_allclose(np.hypot(*middle.get_data()), np.linalg.norm(starts.mean(0)), rtol=1e-6)
+    values = np.concatenate([line.get_xdata() + 1j * line.get_ydata() for line in spectrum.get_lines()[1:]])
+    np.testing.assert_allclose(np.sort_complex(values), [-1.5j, 1.5j], atol=1e-9)
+    assert spectrum.get_xlim()[1] > 1.5
+
+
+def test_points_alone_span_their_own_plane(points, fit, counts, tmp_path):
+    plane, spectrum = drawn(points.plot(), tmp_path)
+    assert plane.get_xlabel().startswith("PC 1") and spectrum.get_aspect() == 1
+    assert drawn(points.plot(fit.states(counts)[0]), tmp_path)
+    empty, flat = np.empty((0, 4)), np.empty(0)
+    none = replace(
+        points, states=empty, speeds=flat, jacobians=np.empty((0, 4, 4)), eigenvalues=empty.astype(complex),
+        stable=flat.astype(bool), distances=flat, slow_states=empty, slow_speeds=flat,
+    )  # fmt: skip
+    plane, spectrum = drawn(none.plot(), tmp_path)
+    assert plane.texts[0].get_text() == "no fixed point found" and spectrum.get_xlim()[1] < 1.2
+    assert "stable 0" in read(none._repr_html_())
+
+
+def test_a_comparison_is_drawn_by_the_same_function(counts):
+    found = cortseq.compare(counts, {"flat": models.Flat()})
+    assert cortseq.plot(found).axes[0].get_xlabel() == found.plot().axes[0].get_xlabel()
+
+
+# -- tables ------------------------------------------------------------------------------------------
+
+
+class Checked(HTMLParser):
+    """Every tag is closed, nothing is loaded from outside, and no colour but that of the page is used."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text = [], ""
+
+    def handle_starttag(self, tag, attributes):
+        self.open.append(tag)
+        known = dict(attributes)
+        assert not {"src", "href", "onclick"} & set(known) and tag not in ("script", "link", "iframe")
+        style = known.get("style") or ""
+        assert "#" not in style and "rgb" not in style
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += f"{data} "
+
+
+def read(page):
+    parser = Checked()
+    parser.feed(page)
+    assert not parser.open
+    return parser.text
+
+
+def test_tables_say_what_an_object_is(fit, points):
+    said = read(fit.model._repr_html_())
+    assert said.startswith("Rate  h' = (1 - a) h") or said.startswith("Rate h' = (1 - a) h")
+    assert "hidden 4" in said and "settings at their defaults" in said and "learning_rate" in said
+    said = read(fit._repr_html_())
+    assert "Fit of Rate(hidden=4, epochs=3)" in said and "20 trials, choosing on 6" in said
+    assert "numbers in a state 4" in read(fit.flow(0)._repr_html_())
+    said = read(points._repr_html_())
+    assert "Fixed points of the closed map" in said and f"stable {points.stable.sum()}" in said
+    assert repr(points) == (
+        f"FixedPoints of the closed map: stable {points.stable.sum()}, unstable {(~points.stable).sum()}, "
+        f"slow {len(points.slow_states)}, starts that converged {points.n_converged} of {points.n_starts}"
+    )
+
+
+def test_names_from_data_are_escaped():
+    page = notebook.facts("<b>", {"a<script>": "x & <i>"}, {"k": "<u>"}, "<em>")
+    assert "<script>" not in page and "&lt;script&gt;" in page and "x &amp; &lt;i&gt;" in page
+    assert (
+        "&lt;em&gt;" in page
+        and "&lt;u&gt;" in page
+        and "<script>" not in notebook.rows(["<script>"], [["<i>"]])
+    )
+    counts = np.random.default_rng(0).poisson(1.0, (30, 6, 2))
+    found = cortseq.compare(rec.from_counts(counts, bin_width=0.1), {"<script>": models.Flat()})
+    assert "<script>" not in found._repr_html_()
+
+
+def test_many_points_are_cut_short(points):
+    many = SimpleNamespace(
+        states=np.zeros((20, 2)),
+        stable=np.zeros(20, bool),
+        eigenvalues=np.ones((20, 2)) * 1j,
+        distances=np.ones(20),
+        speeds=np.zeros(20),
+        map="closed",
+        _facts=points._facts,
+    )
+    said = read(dynamics.FixedPoints._repr_html_(many))
+    assert "8 more" in said and said.count(" no ") == 12
