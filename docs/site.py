@@ -23,8 +23,21 @@ ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
 }
 _LINK = re.compile(r"\]\(([^)#:]+)(#[^)]*)?\)")
-_API = ("read", "compare", "open", "fit_together")
-_API_MODULES = ("recording", "models.base", "scoring", "dynamics", "flow", "theory")
+_API = ("read", "compare", "open", "fit_together", "plot")
+_API_MODULES = (
+    "recording",
+    "models.base",
+    "models.fit",
+    "models.saved",
+    "models.estimator",
+    "comparing",
+    "networks.module",
+    "export",
+    "scoring",
+    "dynamics",
+    "flow",
+    "theory",
+)
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -52,7 +52,7 @@ def test_a_fit_is_a_line_not_its_arrays(fit):
 
 def test_a_fit_is_a_table_in_a_notebook(fit):
     page = fit._repr_html_()
-    assert page.count("<tr>") == 5 and "<td>Rate(hidden=4, epochs=2)</td>" in page
+    assert page.count("<tr>") == 5 and "<strong>Fit of Rate(hidden=4, epochs=2)</strong>" in page
 
 
 def test_a_flow_says_which_map_it_is(fit):
