@@ -9,7 +9,7 @@ LOCKED := { code=$$?; if ls .snakemake/locks/*.lock >/dev/null 2>&1; then echo \
 	"Locked: if no other snakemake runs here (one was killed), 'make unlock' and then 'make results' go on." \
 	>&2; fi; exit $$code; }
 
-.PHONY: results unlock test lint bench bench-gpu docs clean
+.PHONY: results unlock test lint bench bench-gpu docs dist clean
 
 results: .venv/ready
 	@$(BIN)/snakemake --cores $(CORES) --quiet rules || $(LOCKED)
@@ -35,6 +35,11 @@ docs: .venv/ready-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Documentation: $(CURDIR)/site/index.html"
 
+dist: .venv/ready-dist
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 bench-gpu: .venv/ready
 	$(BIN)/python -m benchmarks.gpu
 
@@ -51,9 +56,13 @@ bench-gpu: .venv/ready
 	$(PIP) -e '.[annotations,docs,hdf5,nwb,topology]'
 	touch $@
 
+.venv/ready-dist: .venv/ready
+	$(PIP) -e '.[dist]'
+	touch $@
+
 .venv/ready-bench: .venv/ready
 	$(PIP) -e '.[annotations,hdf5,nwb,bench]'
 	touch $@
 
 clean:
-	rm -rf .venv results/*/
+	rm -rf .venv dist results/*/

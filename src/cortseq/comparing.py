@@ -12,7 +12,7 @@ from cortseq import models as families
 from cortseq import splits
 from cortseq._lazy import pd, xr
 from cortseq.errors import CortseqError, about
-from cortseq.models.progress import default_progress
+from cortseq.models.progress import Progress, chosen
 from cortseq.scoring import compare as tables
 from cortseq.scoring import printed, products, words
 
@@ -72,6 +72,7 @@ def compare(
     seed: int = 0,
     burn_in: int = 0,
     device: str = "cpu",
+    progress: Progress | bool | None = None,
 ) -> Comparison:
     """Fit models to a recording and compare them on held-out trials, as a study does.
 
@@ -89,6 +90,7 @@ def compare(
     seed : of every random choice.
     burn_in : bins at the start of each trial that are not scored.
     device : "auto", "cpu" or "cuda".
+    progress : as of `Model.fit`: True shows a bar, False nothing.
 
     Returns
     -------
@@ -104,7 +106,7 @@ def compare(
     dealt = splits.split(recording, deal, entry, "recording")
     scored, fits = [], {}
     for number, (variant, (model, spec)) in enumerate(named.items()):
-        say = _saying(variant, number, len(named))
+        say = _saying(chosen(progress), variant, number, len(named))
         of_folds, scores = [], []
         for fold in range(folds):
             part, roles = splits.fold_of(recording, dealt, fold)
@@ -147,7 +149,6 @@ def _variants(models: Models) -> dict[str, tuple[str, Model]]:
     return found
 
 
-def _saying(variant: str, number: int, total: int) -> Any:
+def _saying(shown: Progress, variant: str, number: int, total: int) -> Progress:
     """Return the progress of one variant, which says where in the whole it stands."""
-    shown = default_progress()
     return lambda line, fraction=None: shown(f"{variant} ({number + 1} of {total}): {line}", fraction)

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 
 import numpy as np
@@ -169,13 +170,25 @@ def test_progress_says_epoch_loss_best_and_time_left(counts, monkeypatch):
     assert fractions == sorted(fractions) and 0 < fractions[0] and fractions[-1] <= 1
 
 
-def test_a_terminal_gets_a_bar(capsys, monkeypatch):
-    import sys
+def test_a_bar_is_shown_where_a_person_looks_on(capsys, monkeypatch):
+    from cortseq.models.progress import chosen, silent
 
-    from cortseq.models.base import default_progress
-
-    default_progress()("nothing", 0.5)
-    assert capsys.readouterr().err == ""
+    for hidden in (None, False):
+        chosen(hidden)("nothing", 0.5)
+        assert capsys.readouterr().err == ""
+    say = chosen(True)
+    say("rate epoch 1/2", 0.5)
+    said = capsys.readouterr().err
+    assert " 50%|" in said and "rate epoch 1/2" in said
+    say("rate: 2 members in 1.0 s")
+    assert capsys.readouterr().err.endswith("\rrate: 2 members in 1.0 s\n")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    default_progress()("rate epoch 1/2", 0.5)
-    assert "[###############               ] rate epoch 1/2" in capsys.readouterr().err
+    assert chosen() is not silent and chosen(False) is silent and chosen(print) is print
+
+
+def test_a_notebook_gets_a_bar(monkeypatch):
+    from cortseq.models.progress import chosen, silent
+
+    assert chosen() is silent
+    monkeypatch.setitem(sys.modules, "ipykernel", None)
+    assert chosen() is not silent

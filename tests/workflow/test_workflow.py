@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,16 @@ def test_the_report_is_one_page_without_outside_resources(finished):
     assert len(ids) == len(set(ids))
     used = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
     assert used <= set(ids)
+
+
+def test_the_report_of_snakemake_holds_page_tables_and_figures(finished):
+    answer = snakemake(finished, STUDY, "--report", "report.zip")
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    with zipfile.ZipFile(finished / "report.zip") as archive:
+        held = {Path(name).name for name in archive.namelist()}
+    drawn = {file.name for file in (finished / "results/tiny/figures").glob("*.svg")}
+    assert len(drawn) > 40
+    assert drawn | {"report.html", "theory.html", "comparison.csv", "claims.csv"} <= held
 
 
 def test_the_dynamics_table_and_the_theory_page(finished):

@@ -1,6 +1,4 @@
 # The comparison, what may be claimed, and the report.
-from cortseq import plans
-from cortseq.stages.dynamics import refits
 
 
 rule compare:
@@ -10,7 +8,7 @@ rule compare:
         trials=expand(rules.preprocess.output, dataset=PLAN.variants),
         splits=expand(rules.split.output, dataset=PLAN.variants),
     output:
-        comparison=path("comparison"),
+        comparison=report(path("comparison"), category="Tables"),
         variants=path("variants"),
         budget=path("budget"),
         sessions=path("sessions"),
@@ -18,7 +16,7 @@ rule compare:
         together=path("together"),
         timing=path("timing"),
     log:
-        OUT + "/logs/compare.log",
+        f"{OUT}/logs/compare.log",
     resources:
         mem_mb=4000,
         runtime=30,
@@ -49,9 +47,9 @@ rule claims:
         corners=rules.compare.output.corners,
         splits=expand(rules.split.output, dataset=PLAN.variants),
     output:
-        path("claims"),
+        report(path("claims"), category="Tables"),
     log:
-        OUT + "/logs/claims.log",
+        f"{OUT}/logs/claims.log",
     resources:
         mem_mb=4000,
         runtime=20,
@@ -68,65 +66,6 @@ rule claims:
         code=code("claims"),
     script:
         "../scripts/claims.py"
-
-
-def page(*names):
-    """Files of a page: the template, then what it includes."""
-    return [Path(workflow.current_basedir).parent / "report" / name for name in names]
-
-
-def printed():
-    """Figures in the order of the report, with their words and their file."""
-    entries = [
-        {
-            "name": name,
-            "dataset": "",
-            "title": name.replace("_", " "),
-            "caption": sheet.caption(PLAN.figures, plans.panels(STUDY, sheet)),
-        }
-        for name, sheet in STUDY.figures.items()
-    ]
-    for facts in (PLAN.whole, *PLAN.facts.values()):
-        for figure in PLAN.drawn(facts):
-            name = f"{figure}_{facts.dataset}" if facts.dataset else figure
-            words = {
-                "title": PLAN.figures[figure].title,
-                "caption": PLAN.figures[figure].text(facts),
-            }
-            entries.append({"name": name, "dataset": facts.dataset, **words})
-    return entries
-
-
-def fallible():
-    """Whatever the study goes on without where it cannot be made: (dataset, product, name, fold) and file."""
-    found = []
-    for dataset, facts in PLAN.facts.items():
-        controls = ["controls"] if STUDY.controls else []
-        for product in ("fits", "scores", *controls, "dynamics", *products.TASKS):
-            pairs = zip(products.labels(product, facts), PLAN.files(product, facts))
-            found += [[[dataset, product, *key], file] for key, file in pairs]
-        measured = PLAN.files("quality", facts)
-        found += [
-            [[dataset, "quality", "all models", fold], file]
-            for fold, file in enumerate(measured)
-        ]
-        found += [
-            [[dataset, "refits", f"{variant} {draw}", 0], file]
-            for variant in facts.flowing
-            for draw, file in enumerate(refits(PLAN, dataset, variant))
-        ]
-    found += [
-        [[d, "cosmoothing", d, 0], path("cosmoothing", dataset=d)]
-        for d in PLAN.smoothed
-    ]
-    found += [
-        [["all", "forgetting", v, 0], path("forgetting", variant=v)]
-        for v in PLAN.whole.carried
-    ]
-    for entry in printed():
-        key = [entry["dataset"], "figures", entry["name"], 0]
-        found.append([key, f"{OUT}/figures/{entry['name']}.svg"])
-    return found
 
 
 FALLIBLE = fallible()
@@ -156,10 +95,10 @@ rule report:
         figures=[f"{OUT}/figures/{entry['name']}.svg" for entry in printed()],
         template=page("report.html.jinja", "report.css", "report.js"),
     output:
-        page=OUT + "/report.html",
+        page=report(f"{OUT}/report.html", category="Page"),
         failures=path("failures"),
     log:
-        OUT + "/logs/report.log",
+        f"{OUT}/logs/report.log",
     resources:
         mem_mb=2000,
         runtime=10,
@@ -205,9 +144,9 @@ rule conclude:
         fallible=[file for _, file in FALLIBLE],
         failures=rules.report.output.failures,
     output:
-        OUT + "/complete",
+        f"{OUT}/complete",
     log:
-        OUT + "/logs/conclude.log",
+        f"{OUT}/logs/conclude.log",
     resources:
         mem_mb=1000,
         runtime=10,
@@ -223,10 +162,10 @@ rule theory_report:
         figures=[f"{OUT}/figures/theory_{name}.svg" for name in STUDY.theory],
         template=page("theory.html.jinja", "report.css"),
     output:
-        page=OUT + "/theory.html",
-        checks=OUT + "/theory.csv",
+        page=report(f"{OUT}/theory.html", category="Page"),
+        checks=f"{OUT}/theory.csv",
     log:
-        OUT + "/logs/theory_report.log",
+        f"{OUT}/logs/theory_report.log",
     resources:
         mem_mb=2000,
         runtime=10,

@@ -8,7 +8,7 @@ for batch in stages.jobs(PLAN):
         input:
             batch.inputs,
         output:
-            [update(file) for file in batch.outputs],
+            [shown(update(file)) for file in batch.outputs],
         log:
             f"{OUT}/logs/batches/{batch.name}.log",
         priority: batch.priority
@@ -30,7 +30,7 @@ rule audit:
     output:
         path("audits"),
     log:
-        OUT + "/logs/batches/audit_{dataset}.log",
+        f"{OUT}/logs/batches/audit_{{dataset}}.log",
     resources:
         mem_mb=8000,
         runtime=120,
@@ -47,7 +47,7 @@ rule export:
     output:
         path("exports"),
     log:
-        OUT + "/logs/export/{dataset}/{variant}/fold{fold}.log",
+        f"{OUT}/logs/export/{{dataset}}/{{variant}}/fold{{fold}}.log",
     resources:
         mem_mb=4000,
         runtime=10,

@@ -22,7 +22,7 @@ from cortseq.models.horizons import begun
 from cortseq.models.learning import CURVES, Learned, Run
 from cortseq.models.predictive import Predictive, around_expected
 from cortseq.models.prepared import Prepared
-from cortseq.models.progress import Checkpoint, Progress, default_progress
+from cortseq.models.progress import Checkpoint, Progress, chosen
 from cortseq.models.work import Size, Work
 
 __all__ = ["CURVES", "Fit", "Learned", "Model", "Run", "Specification"]
@@ -233,7 +233,7 @@ class Model(Specification, metaclass=shown.Named):
         members: int = 1,
         seed: int = 0,
         device: str = "cpu",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         checkpoint: Checkpoint | None = None,
         start: Fit | None = None,
     ) -> Fit:
@@ -243,11 +243,13 @@ class Model(Specification, metaclass=shown.Named):
         ----------
         recording : a Recording. train, valid : integer positions along `trial`.
         members : restarts; families without randomness always have one. seed : of every random draw.
-        device : "auto", "cpu" or "cuda". progress : called with a line to log and, where it is known, the
-        fraction that is done; without it a terminal gets a bar. checkpoint : where an unfinished fit is
-        kept; a fit that finds its own there goes on from it and ends with the same bytes (CPU). start : an
-        earlier fit of the same specification to another session; member m begins with what its member m
-        learned.
+        device : "auto", "cpu" or "cuda".
+        progress : True shows a bar, False nothing; None shows a bar on a terminal and in a notebook. A
+            function is called with each line to log and, where it is known, the fraction that is done.
+        checkpoint : where an unfinished fit is kept; a fit that finds its own there goes on from it and ends
+            with the same bytes (CPU).
+        start : an earlier fit of the same specification to another session; member m begins with what its
+            member m learned.
 
         Raises
         ------
@@ -258,7 +260,7 @@ class Model(Specification, metaclass=shown.Named):
         if start is not None:
             self.check_start(start, ready.shape)
         n_members = ready.shape["members"]
-        run = Run(n_members, seed, device, progress or default_progress(), checkpoint, start)
+        run = Run(n_members, seed, device, chosen(progress), checkpoint, start)
         learned = self.learn(*ready.seen, run)
         return Fit(self, learned.params, ready.card(learned, seed, start), learned.curves)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 Progress = Callable[..., None]  # (line, fraction done or None)
 
@@ -22,12 +24,46 @@ def silent(line: str, fraction: float | None = None) -> None:
     """Progress that nobody sees."""
 
 
-def default_progress() -> Progress:
-    """Return a bar that is drawn over itself on a terminal, and nothing elsewhere."""
+class Bar:
+    """A bar of tqdm, on a terminal or in a notebook.
 
-    def bar(line: str, fraction: float | None = None) -> None:
-        done = "" if fraction is None else f"[{'#' * round(30 * fraction):30}] "
-        sys.stderr.write(f"\r\033[K{done}{line}" + ("\n" if fraction is None else ""))
-        sys.stderr.flush()
+    A line with a fraction moves the bar; a line without one stays on the screen and ends the bar.
+    """
 
-    return bar if sys.stderr.isatty() else silent
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __call__(self, line: str, fraction: float | None = None) -> None:
+        """Show a line and the fraction of the work that is done, 0 to 1."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a notebook without ipywidgets gets a bar of characters
+            from tqdm.auto import tqdm
+        if fraction is None:
+            self._end()
+            tqdm.write(line, file=sys.stderr)
+            return
+        if self._bar is None:
+            self._bar = tqdm(
+                total=1.0, leave=False, file=sys.stderr, bar_format="{percentage:3.0f}%|{bar:30}| {desc}"
+            )
+        self._bar.n = fraction
+        self._bar.set_description_str(line)
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+
+def chosen(progress: Progress | bool | None = None) -> Progress:
+    """Return what is called with each line of a fit.
+
+    Parameters
+    ----------
+    progress : True: a bar; False: nothing; None: a bar where a person looks on, which is a terminal or a
+        notebook; a function of (line, fraction done or None): itself.
+    """
+    if callable(progress):
+        return progress
+    looked_on = sys.stderr.isatty() or "ipykernel" in sys.modules
+    return Bar() if progress or (progress is None and looked_on) else silent

@@ -20,7 +20,7 @@ from cortseq.data import Params
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit, Run
 from cortseq.models.prepared import Prepared
-from cortseq.models.progress import Checkpoint, Progress, default_progress
+from cortseq.models.progress import Checkpoint, Progress, chosen
 from cortseq.networks import evaluate, parameters
 from cortseq.networks.recurrent import Recurrent
 from cortseq.observations.tracks import TRACKS
@@ -46,7 +46,7 @@ def fit_together(
     members: int = 1,
     seed: int = 0,
     device: str = "cpu",
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> dict[str, Fit]:
     """Fit a recurrent model to several recordings that share one cell; return a Fit of each.
@@ -73,7 +73,7 @@ def fit_together(
     ready = {n: Prepared.of(model, recordings[n], train[n], valid[n], members) for n in recordings}
     check_alike({name: one.shape for name, one in ready.items()})
     first = next(iter(ready.values())).shape
-    run = Run(first["members"], seed, device, progress or default_progress(), checkpoint)
+    run = Run(first["members"], seed, device, chosen(progress), checkpoint)
     shared = parameters.of_cell(model, first["bin_width"])
     sessions = _sessions(model, list(ready.values()), shared, run)
     learned = gradient.descend_together(sessions, model.training, run, shared)
