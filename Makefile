@@ -9,7 +9,7 @@ LOCKED := { code=$$?; if ls .snakemake/locks/*.lock >/dev/null 2>&1; then echo \
 	"Locked: if no other snakemake runs here (one was killed), 'make unlock' and then 'make results' go on." \
 	>&2; fi; exit $$code; }
 
-.PHONY: results unlock test lint bench bench-gpu docs dist clean
+.PHONY: results unlock test lint bench bench-gpu docs dist examples clean
 
 results: .venv/ready
 	@$(BIN)/snakemake --cores $(CORES) --quiet rules || $(LOCKED)
@@ -34,6 +34,9 @@ bench: .venv/ready-bench
 docs: .venv/ready-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Documentation: $(CURDIR)/site/index.html"
+
+examples: .venv/ready-test
+	$(BIN)/python examples/execute.py
 
 dist: .venv/ready-dist
 	rm -rf dist

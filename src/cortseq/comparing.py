@@ -104,9 +104,10 @@ def compare(
     deal = splits.Deal(seed=seed, folds=folds)
     entry: Any = SimpleNamespace(**_KEYS, covariates=recording.attrs.get("covariates", []))
     dealt = splits.split(recording, deal, entry, "recording")
+    shown: Progress = chosen(progress)
     scored, fits = [], {}
     for number, (variant, (model, spec)) in enumerate(named.items()):
-        say = _saying(chosen(progress), variant, number, len(named))
+        say = _saying(shown, variant, number, len(named))
         of_folds, scores = [], []
         for fold in range(folds):
             part, roles = splits.fold_of(recording, dealt, fold)
@@ -118,6 +119,7 @@ def compare(
         cards, curves = [fit.card for fit in of_folds], [fit.curves for fit in of_folds]
         scored.append(tables.gather(variant, model, {}, cards, scores, burn_in, curves))
         fits[variant] = of_folds
+    shown(f"{len(named)} models are fitted", 1.0)
     found = tables.table("recording", recording, dealt["folds"], scored, burn_in, seed)
     return Comparison(tables.finish(found.rows), pd.DataFrame(found.variants), fits, dealt["folds"])
 
@@ -151,4 +153,5 @@ def _variants(models: Models) -> dict[str, tuple[str, Model]]:
 
 def _saying(shown: Progress, variant: str, number: int, total: int) -> Progress:
     """Return the progress of one variant, which says where in the whole it stands."""
-    return lambda line, fraction=None: shown(f"{variant} ({number + 1} of {total}): {line}", fraction)
+    who = f"{variant} ({number + 1} of {total})"
+    return lambda line, fraction=None: shown(f"{who}: {line}", (number + min(fraction or 0.0, 0.99)) / total)

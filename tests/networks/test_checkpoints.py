@@ -164,9 +164,9 @@ def test_progress_says_epoch_loss_best_and_time_left(counts, monkeypatch):
         progress=lambda line, fraction=None: said.append((line, fraction)),
     )
     assert "rate member 0 epoch 2/3 train" in "".join(line for line, _ in said)
-    assert all("best valid" in line and "s left" in line for line, fraction in said if fraction is not None)
+    assert all("best valid" in line and "s left" in line for line, _ in said[:-1])
     fractions = [fraction for _, fraction in said if fraction is not None]
-    assert said[-1][0].startswith("rate: 2 members in") and said[-1][1] is None  # ends a terminal's bar
+    assert said[-1][0].startswith("rate: 2 members in") and said[-1][1] == 1.0  # ends a bar
     assert fractions == sorted(fractions) and 0 < fractions[0] and fractions[-1] <= 1
 
 
@@ -180,8 +180,10 @@ def test_a_bar_is_shown_where_a_person_looks_on(capsys, monkeypatch):
     say("rate epoch 1/2", 0.5)
     said = capsys.readouterr().err
     assert " 50%|" in said and "rate epoch 1/2" in said
-    say("rate: 2 members in 1.0 s")
-    assert capsys.readouterr().err.endswith("\rrate: 2 members in 1.0 s\n")
+    say("rate: no news")
+    assert " 50%|" in capsys.readouterr().err
+    say("rate: 2 members in 1.0 s", 1.0)
+    assert capsys.readouterr().err.rstrip(" ").endswith("| rate: 2 members in 1.0 s\n")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert chosen() is not silent and chosen(False) is silent and chosen(print) is print
 

@@ -25,34 +25,28 @@ def silent(line: str, fraction: float | None = None) -> None:
 
 
 class Bar:
-    """A bar of tqdm, on a terminal or in a notebook.
-
-    A line with a fraction moves the bar; a line without one stays on the screen and ends the bar.
-    """
+    """A bar of tqdm, on a terminal or in a notebook, with the last line behind it."""
 
     def __init__(self) -> None:
         self._bar: Any = None
 
     def __call__(self, line: str, fraction: float | None = None) -> None:
-        """Show a line and the fraction of the work that is done, 0 to 1."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a notebook without ipywidgets gets a bar of characters
-            from tqdm.auto import tqdm
-        if fraction is None:
-            self._end()
-            tqdm.write(line, file=sys.stderr)
-            return
+        """Show a line and, where it is known, the fraction of the work that is done; 1 ends the bar."""
         if self._bar is None:
-            self._bar = tqdm(
-                total=1.0, leave=False, file=sys.stderr, bar_format="{percentage:3.0f}%|{bar:30}| {desc}"
-            )
-        self._bar.n = fraction
+            self._bar = _tqdm()(total=1.0, file=sys.stderr, bar_format="{percentage:3.0f}%|{bar:30}| {desc}")
+        if fraction is not None:
+            self._bar.n = fraction
         self._bar.set_description_str(line)
-
-    def _end(self) -> None:
-        if self._bar is not None:
+        if fraction == 1.0:
             self._bar.close()
-        self._bar = None
+            self._bar = None
+
+
+def _tqdm() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without ipywidgets gets a bar of characters
+        from tqdm.auto import tqdm
+    return tqdm
 
 
 def chosen(progress: Progress | bool | None = None) -> Progress:

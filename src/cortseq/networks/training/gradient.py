@@ -107,7 +107,7 @@ def descend_together(
             done.append(_Descent(flat, members, roles, run.seed, run.start is not None))
             done[-1].run(keeper, number, warned, len(groups))
     seconds = time.monotonic() - start
-    run.progress(f"{family}: {n_members} members in {seconds:.1f} s")
+    run.progress(f"{family}: {n_members} member{'s' * (n_members > 1)} in {seconds:.1f} s", 1.0)
     return [_learned(done, i, device, seconds) for i in range(len(sessions))]
 
 
