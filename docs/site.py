@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import gallery
 from mkdocs.structure.files import File, Files
 
 from cortseq import figures, models, sources, study
@@ -44,6 +45,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made."""
     made = {page: (ROOT / file).read_text(encoding="utf-8") for file, page in ELSEWHERE.items()}
     made |= {
+        "gallery.md": gallery.page(),
         "reference/families.md": _classes("Families of models", models.registry(), "family"),
         "reference/sources.md": _classes("Sources of recordings", sources.registry(), "source"),
         "reference/study.md": "# Keys of a study\n\n" + _fields(study.Study, ()),

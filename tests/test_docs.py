@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cortseq import models, products, sources, study
+from cortseq import figures, models, products, sources, stages, study
 from cortseq.sources.trials import TrialTable
 
 ROOT = Path(__file__).parents[1]
@@ -128,7 +128,7 @@ def test_the_page_of_keys_names_every_key():
 
 def _shown() -> list[tuple[str, str]]:
     """Every `cortseq` command of an indented block, with the page it stands on."""
-    pages = ("README.md", "docs/tutorial.md", "docs/howto.md", "docs/claims/state_space.md")
+    pages = ("README.md", *(f"docs/{page}" for page in PAGES), "docs/claims/state_space.md")
     lines = ((page, line) for page in pages for line in (ROOT / page).read_text("utf-8").splitlines())
     commands = (
         (page, part) for page, line in lines if line.startswith("    cortseq ") for part in line.split("&&")
@@ -156,6 +156,30 @@ def test_every_page_stands_in_the_table_of_contents():
     assert not [page for page in pages if f'"{page}"' not in flat]
 
 
+def test_the_gallery_asks_a_question_of_every_figure(monkeypatch):
+    """It shows every figure that the default study draws, in pictures that are small together."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import gallery
+
+    assert set(gallery.QUESTIONS) == set(figures.registry())
+    plan = stages.Plan(study.read(ROOT / "config/config.yaml"), None)
+    drawn = {name for facts in (plan.whole, *plan.facts.values()) for name in plan.drawn(facts)}
+    assert {name for name in gallery.QUESTIONS if gallery.pictured(name)} == drawn
+    assert sum(file.stat().st_size for file in gallery.PICTURES.iterdir()) < 3e6
+    page = gallery.page()
+    assert page.count("![") == len(drawn)
+    assert all(f"## {question}" in page for question in gallery.QUESTIONS.values())
+
+
+def test_the_readme_fits_on_a_screen():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 60
+    (picture,) = re.findall(r"!\[.+\]\((.+)\)", text)
+    assert (ROOT / picture).stat().st_size < 200_000
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / target).exists(), target
+
+
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs")
@@ -163,5 +187,14 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     asked = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
     ran = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    for page in ("index", "tutorial", "reference/families", "reference/api", "claims/dale"):
+    for page in (
+        "index",
+        "tutorial",
+        "gallery",
+        "commands",
+        "contents",
+        "reference/families",
+        "reference/api",
+        "claims/dale",
+    ):
         assert (tmp_path / f"{page}.html").stat().st_size > 10_000
