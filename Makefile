@@ -4,15 +4,10 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# What a killed run leaves behind stops the next one; whether another run is at work only its user knows.
-LOCKED := { code=$$?; if ls .snakemake/locks/*.lock >/dev/null 2>&1; then echo \
-	"Locked: if no other snakemake runs here (one was killed), 'make unlock' and then 'make results' go on." \
-	>&2; fi; exit $$code; }
-
 .PHONY: results unlock test lint bench bench-gpu docs dist examples clean
 
 results: .venv/ready
-	@$(BIN)/snakemake --cores $(CORES) --quiet rules || $(LOCKED)
+	@$(BIN)/snakemake --cores $(CORES) --quiet rules
 	@$(BIN)/cortseq show results/default
 	@echo "Report: $(CURDIR)/results/default/report.html"
 

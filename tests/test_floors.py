@@ -41,7 +41,7 @@ FLOORS = [
     {
         "store", "recording", "data", "scaling", "flow", "traced", "matrices", "timing", "checks", "binning",
         "numbers", "plugins", "references", "notebook", "products", "entries", "yamlfile", "download", "jobs", "steps", "remembering",
-        "cortseq",
+        "locks", "cortseq",
     },
     {"observations"},
     {"errors", "metrics", "memory", "compiled", "_lazy"},

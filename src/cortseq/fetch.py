@@ -249,14 +249,10 @@ def available(source: Source, mirrors: list[str]) -> Path | None:
 
 
 def fetch(source: Source, target: Path, mirrors: list[str]) -> None:
-    """Bring the raw file to `target`: from its package, a mirror, the cache or the URL; sha256 checked.
-
-    What killed downloads have left beside it is removed.
-    """
+    """Bring the raw file to `target`: from its package, a mirror, the cache or the URL; sha256 checked."""
     found = find(source, mirrors) or _known(source)
     if found is None and not source.url:
         raise _missing(source, mirrors)
-    store.sweep(target)
     with store.atomic(target) as temporary:
         if found is not None:
             shutil.copyfile(found, temporary)

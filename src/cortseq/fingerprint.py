@@ -25,7 +25,7 @@ from typing import Any, TypedDict
 from cortseq import store
 from cortseq.observations import registry
 
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "numba")
 
 
 def fingerprint(*roots: str | Path) -> str:

@@ -35,37 +35,54 @@ def job(snakemake: Any, *, may_fail: bool = False) -> Iterator[Callable[..., Non
     _limit_threads(snakemake.threads)
     _forget_peak_memory()
     log = Path(str(snakemake.log[0])) if snakemake.log else None
-    if log:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("")
     start = time.monotonic()
+    _write(log, "", "w")
 
     def say(line: str, fraction: float | None = None) -> None:
-        print(line, file=sys.stderr, flush=True)
-        if log:
-            with log.open("a") as file:
-                file.write(f"{time.monotonic() - start:8.1f} s  {line}\n")
+        with contextlib.suppress(OSError):  # a terminal that is gone
+            print(line, file=sys.stderr, flush=True)
+        _write(log, f"{time.monotonic() - start:8.1f} s  {line}\n")
 
     try:
-        yield say
-        if log:  # of the whole process: imports, and the steps before this one, are in it
+        try:
+            yield say
+            # of the whole process: imports, and the steps before this one, are in it
             spent = f"done; {time.process_time():.1f} s of processor time since the process began"
-            with log.open("a") as file:
-                file.write(f"{time.monotonic() - start:8.1f} s  {spent}\n")
-    except (CortseqError, OSError) as error:  # the system's own words say which disk is full
-        for line in str(error).splitlines():
+            _write(log, f"{time.monotonic() - start:8.1f} s  {spent}\n")
+        except Exception as error:
+            if not may_fail or isinstance(error, OSError):
+                raise
+            _forgive(error, snakemake.output, say)
+    except (CortseqError, OSError) as error:
+        for line in str(_explained(error)).splitlines():
             say(f"error: {line}")
-        if not may_fail or isinstance(error, OSError):
-            sys.exit(1)
-        _write_failures(snakemake.output, str(error))
-    except Exception as error:
-        if not may_fail:
-            raise
-        say(traceback.format_exc())
-        _write_failures(snakemake.output, f"{type(error).__name__}: {error}")
+        sys.exit(1)
 
 
-def _write_failures(outputs: Any, why: str) -> None:
+def _write(log: Path | None, text: str, mode: str = "a") -> None:
+    """Write to a log; one that cannot be written, since the disk is full say, stops nothing."""
+    if log:
+        with contextlib.suppress(OSError):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open(mode, encoding="utf-8") as file:
+                file.write(text)
+
+
+def _explained(error: Exception) -> Exception:
+    """Return an error with what to do about it, where that is known; the system's words name the file."""
+    if not store.is_full(error):
+        return error
+    where = getattr(error, "filename", None) or Path.cwd()
+    fix = "make room and give the same command again: it goes on with what is left"
+    return CortseqError("the disk is full", file=where, fix=fix)
+
+
+def _forgive(error: Exception, outputs: Any, say: Callable[..., None]) -> None:
+    """Write why a job failed in place of its outputs, so that the study goes on without them."""
+    known = isinstance(error, CortseqError)
+    why = str(error) if known else f"{type(error).__name__}: {error}"
+    for line in why.splitlines() if known else [traceback.format_exc()]:
+        say(f"error: {line}" if known else line)
     for file in outputs:
         store.write_failure(" ".join(why.split()), file)
 
@@ -84,7 +101,7 @@ def _limit_threads(n: int) -> None:
 def _forget_peak_memory() -> None:
     """Let the peak begin anew where the system can: steps share a process."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_memory_mb() -> float:

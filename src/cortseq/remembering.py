@@ -36,6 +36,6 @@ def remembered(key: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _read() -> dict[str, str]:
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # not there, no home, or not whole
-        known: dict[str, str] = json.loads(store.user_cache(FILE).read_text())
+        known: dict[str, str] = json.loads(store.user_cache(FILE).read_text(encoding="utf-8"))
         return known
     return {}

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +25,7 @@ from cortseq.stages import Plan
 
 SAID = "logs/snakemake.log"  # below the study's results
 _SHOWN = 20  # lines of it, where nothing else says why a run failed
+_KEPT = 2000  # lines of it that are held in memory
 
 DEMO = """\
 # Written by `cortseq demo`: a small study of made-up cells whose true likelihood is known.
@@ -133,52 +135,87 @@ def run(config: Path, plan: Plan, **how: Any) -> int:
     """
     begin, words, out = time.time(), command(config, plan, **how), Path(plan.out)
     if how.get("dry_run") or how.get("more"):
-        with _patient():
-            return subprocess.Popen(words).wait()
-    with _patient(), _written(out / SAID) as said:
-        process = subprocess.Popen(
-            words, stdout=said, stderr=said, env=os.environ | {"PYTHONUNBUFFERED": "1"}
-        )
-        if not how.get("quiet"):
-            ended = functools.partial(_ended, process)
-            watching.follow(watching.Watch(out, begin), ended, plan.study.study)
-        status = process.wait()
+        asked = subprocess.Popen(words)
+        with _patient(asked):
+            return asked.wait()
+    with _written(out / SAID) as log:
+        process = _started(words)
+        said = deque[str](maxlen=_KEPT)
+        reader = threading.Thread(target=_read, args=(process, log, said))
+        reader.start()
+        with _patient(process):
+            if not how.get("quiet"):
+                ended = functools.partial(_ended, process)
+                watching.follow(watching.Watch(out, begin), ended, plan.study.study)
+            status = process.wait()
+            reader.join()
     if status:
-        found = reasons(out, begin) or _end(out / SAID)
-        print("\n".join([*found, *_lock(config)]), file=sys.stderr)
+        found = reasons(out, begin) or _errors(said) or _end(said, out / SAID)
+        print("\n".join(found), file=sys.stderr)
     return status
 
 
+def _started(words: Sequence[str]) -> subprocess.Popen[str]:
+    """Start a command whose words are read from a pipe."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
+def _read(process: subprocess.Popen[str], log: IO[str], said: deque[str]) -> None:
+    """Write what a process says to a log, and keep the last lines: the log may be on a full disk."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line.rstrip("\n"))
+        with contextlib.suppress(OSError):
+            log.write(line)
+            log.flush()
+
+
 @contextlib.contextmanager
-def _patient() -> Iterator[None]:
-    """Leave Ctrl-C to the process that runs: it is told, too, and cleans up before it ends."""
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+def _patient(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """Leave Ctrl-C to the process that runs, which gets it, too, and cleans up; hand SIGTERM on to it."""
+    asked = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
+    before = {number: signal.signal(number, do) for number, do in asked.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, do in before.items():
+            signal.signal(number, do)
 
 
-def _written(file: Path) -> IO[bytes]:
+def _written(file: Path) -> IO[str]:
     """Return a file that is open to be written."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        return file.open("wb")
+        return file.open("w", encoding="utf-8")
     except OSError as error:
         fix = "run in a folder that can be written to"
         raise CortseqError(f"cannot be written: {error.strerror}", file=file, fix=fix) from None
 
 
-def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+def _ended(process: subprocess.Popen[Any], seconds: float) -> bool:
     """Wait for a process; return whether it has ended."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
     return process.returncode is not None
 
 
-def _end(file: Path) -> list[str]:
+def _errors(said: Iterable[str]) -> list[str]:
+    """Return the errors among the lines that were said, each once."""
+    errors = [line.split("error: ", 1)[1] for line in said if line.startswith("error: ")]
+    return [f"failed: {error}" for error in dict.fromkeys(errors)]
+
+
+def _end(said: Iterable[str], file: Path) -> list[str]:
     """Return the last lines of what Snakemake said, and where all of it is."""
-    lines = [line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [line for line in said if line.strip()]
     return [*lines[-_SHOWN:], f"(all that was said: {file})"]
 
 
@@ -192,11 +229,3 @@ def reasons(out: Path, begin: float) -> list[str]:
         errors = [line.split("error: ", 1)[1] for line in text if "error: " in line]
         lines += [f"failed: {error}  (log: {log})" for error in dict.fromkeys(errors)]
     return lines
-
-
-def _lock(config: Path) -> list[str]:
-    """Return what to do about a lock that a killed run left behind; nothing where there is none."""
-    if not any(Path(".snakemake/locks").glob("*.lock")):
-        return []
-    unlock = f"cortseq run {shlex.quote(str(config))} -- --unlock"
-    return [f"The folder is locked. If no other run is at work here (one was killed): {unlock}"]

@@ -7,11 +7,13 @@ Xarray is pointed at a folder first: writing straight into a ZipStore leaves dup
 from __future__ import annotations
 
 import contextlib
-import glob
+import errno
 import hashlib
 import json
 import os
+import platform
 import re
+import shutil
 import tempfile
 import warnings
 import zipfile
@@ -26,6 +28,7 @@ from cortseq.errors import CortseqError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORMULA = re.compile(r"'*[=@+\-\t\r]")  # how a text begins that a spreadsheet may run, guarded or not
+_SCRATCH = "cortseq"  # how the names of folders begin in which a product is collected
 _FAILED = '{"failed": '  # how a file begins that stands for a product which could not be made
 
 
@@ -37,25 +40,62 @@ class Failed(CortseqError):
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`.
 
-    Renamed onto it when the block ends well, removed otherwise.
+    Renamed onto it when the block ends well, removed otherwise. What was written is on the disk before the
+    file has its name, so that a machine that loses its power leaves no empty file.
+
+    Raises
+    ------
+    OSError : the disk is full (`is_full`), whatever the block raised then.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}{_mark()}")
     try:
         yield temporary
+        _to_disk(temporary)
         os.replace(temporary, path)
+        _to_disk(path.parent)
+    except Exception as error:
+        if is_full(error):  # in the words of a library, which need not name the file
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(path: str | Path) -> None:
-    """Remove the temporary files of `atomic` that processes which are gone have left beside `path`."""
-    path = Path(path)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        number = left.name.rpartition(".")[2]
+def is_full(error: Exception) -> bool:
+    """Return whether an error says that a disk or a quota is full: of the system, or of a library in Rust."""
+    known = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in known or any(f"(os error {n})" in str(error) for n in known)
+
+
+def _mark() -> str:
+    """Return how the names of this process's temporary files end: with its machine and its number."""
+    return f".{platform.node()}.{os.getpid()}"
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove the temporary files that processes of this machine which are gone have left below `folder`.
+
+    So are the folders in which `write` collects a product, beside the system's other temporary files.
+    """
+    scratch = Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*.{platform.node()}.*")
+    for left in [*Path(folder).rglob(f".*.{platform.node()}.*"), *scratch]:
+        number = left.name.rpartition(".")[2].partition("-")[0]
         if number.isdigit() and int(number) != os.getpid() and not _runs(int(number)):
-            left.unlink(missing_ok=True)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def _runs(process: int) -> bool:
@@ -79,7 +119,7 @@ def failure(path: str | Path) -> str | None:
     with open(path, "rb") as file:
         if file.read(len(_FAILED)) != _FAILED.encode():
             return None
-    why: str = json.loads(Path(path).read_text())["failed"]
+    why: str = json.loads(Path(path).read_text(encoding="utf-8"))["failed"]
     return why
 
 
@@ -102,7 +142,7 @@ def write(dataset: xr.Dataset, path: str | Path) -> None:
     dataset = dataset.copy()
     for variable in dataset.variables.values():
         variable.encoding = {}  # what an earlier file was chunked by does not bind this one
-    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{_mark()}-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zarr v3 has no final specification for strings
         folder = Path(scratch) / "store"
         dataset.to_zarr(folder, zarr_format=3, consolidated=False, encoding=encoding)
@@ -142,13 +182,14 @@ def write_json(content: Any, path: str | Path) -> None:
         raise TypeError(type(value))
 
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True, default=plain) + "\n")
+        text = json.dumps(content, indent=1, sort_keys=True, default=plain)
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
     """Read a JSON file."""
     _made(path)
-    return json.loads(Path(path).read_text())
+    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
@@ -194,7 +235,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 def write_text(text: str, path: str | Path) -> None:
     """Write a text file in one move: readers see the old file or the new one."""
     with atomic(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def user_cache(name: str) -> Path:

@@ -18,8 +18,9 @@ def entry_of_file(wildcards):
     )
 
 
-def entry(wildcards):
-    return STUDY.datasets[wildcards.dataset].model_dump(mode="json", exclude_none=True)
+def given(stage):
+    """What a stage computes from, of the entry of a dataset."""
+    return lambda wildcards: STUDY.datasets[wildcards.dataset].given(stage)
 
 
 def beside(wildcards):
@@ -49,9 +50,10 @@ def placed(wildcards):
     return raw_files.stamp(source, file) if is_placed else ""
 
 
-def page(*names):
-    """Files of a page: the template, then what it includes."""
-    return [Path(workflow.current_basedir).parent / "report" / name for name in names]
+def template(*names):
+    """What the files of a page hold: where they lie says nothing, nor do their dates."""
+    folder = Path(workflow.current_basedir).parent / "report"
+    return {name: sha256(folder / name) for name in names}
 
 
 def shown(file):

@@ -29,8 +29,7 @@ rule load:
         mem_mb=4000,
         runtime=30,
     params:
-        entry=entry,
-        mirrors=STUDY.mirrors,
+        entry=given("load"),
         placed=placed,
         beside=beside,
         seed=STUDY.seed,
@@ -50,7 +49,7 @@ rule preprocess:
         mem_mb=4000,
         runtime=30,
     params:
-        entry=entry,
+        entry=given("preprocess"),
         code=code("preprocess"),
     script:
         "../scripts/preprocess.py"
@@ -67,11 +66,8 @@ rule split:
         mem_mb=2000,
         runtime=10,
     params:
-        entry=entry,
-        study=lambda w: {
-            key: getattr(STUDY, key)
-            for key in ("seed", "folds", "test_fraction", "valid_fraction")
-        },
+        entry=given("split"),
+        deal=lambda w: dataclasses.asdict(splits.Deal.of(STUDY)),
         code=code("split"),
     script:
         "../scripts/split.py"

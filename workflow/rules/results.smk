@@ -93,7 +93,6 @@ rule report:
         ceilings=PLAN.every("ceilings"),
         quality=PLAN.every("quality"),
         figures=[f"{OUT}/figures/{entry['name']}.svg" for entry in printed()],
-        template=page("report.html.jinja", "report.css", "report.js"),
     output:
         page=report(f"{OUT}/report.html", category="Page"),
         failures=path("failures"),
@@ -103,6 +102,7 @@ rule report:
         mem_mb=2000,
         runtime=10,
     params:
+        template=template("report.html.jinja", "report.css", "report.js"),
         datasets=list(PLAN.variants),
         fallible=[key for key, _ in FALLIBLE],
         figures=printed(),
@@ -160,7 +160,6 @@ rule theory_report:
     input:
         products=[path("theory", phenomenon=name) for name in STUDY.theory],
         figures=[f"{OUT}/figures/theory_{name}.svg" for name in STUDY.theory],
-        template=page("theory.html.jinja", "report.css"),
     output:
         page=report(f"{OUT}/theory.html", category="Page"),
         checks=f"{OUT}/theory.csv",
@@ -170,6 +169,7 @@ rule theory_report:
         mem_mb=2000,
         runtime=10,
     params:
+        template=template("theory.html.jinja", "report.css"),
         names=list(STUDY.theory),
         study=STUDY.study,
         code=code("theory_report"),

@@ -10,8 +10,7 @@ from cortseq.sources import asked
 with job(snakemake) as say:
     entry = snakemake.params.entry
     source = sources.find(entry["source"]).model_validate(entry)
-    file = fetch.raw_path(source, snakemake.params.mirrors)
-    file = Path(snakemake.input[0]) if snakemake.input else file
+    file = Path(snakemake.input[0]) if snakemake.input else fetch.raw_path(source)
     digest = {"file": file.name, "sha256": fetch.verify(source, file)} if file else {}
     raw = asked.read(source, file, snakemake.params.seed)
     raw.attrs["provenance"] = json.dumps({**entry, **digest, "seed": snakemake.params.seed})

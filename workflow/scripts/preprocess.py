@@ -1,5 +1,7 @@
 """Bin and cut one recording into trials."""
 
+import json
+
 from cortseq import preprocess, sources, store
 from cortseq.errors import about
 from cortseq.jobs import job
@@ -8,6 +10,7 @@ with job(snakemake) as say:
     entry = snakemake.params.entry
     source = sources.find(entry["source"]).model_validate(entry)
     raw = store.read(snakemake.input[0])
+    raw.attrs["provenance"] = json.dumps({**entry, **json.loads(raw.attrs["provenance"])})
     with about(f"datasets.{snakemake.wildcards.dataset}", source.path):
         recording = preprocess.judged(raw, source)
     store.write(recording, snakemake.output[0])

@@ -41,13 +41,13 @@ with job(snakemake):
     drawn = [(f, svg) for f, svg in zip(params.figures, files.figures) if not store.failure(svg)]
     smoothed = [(d, f) for d, f in zip(params.smoothed, files.cosmoothing) if not store.failure(f)]
     page = report.render(
-        Path(files.template[0]),
+        Path(snakemake.scriptdir).parent / "report/report.html.jinja",
         params.study,
         comparison,
         store.read_table(files.timing),
         audits,
         recordings,
-        [figure | {"svg": Path(svg).read_text()} for figure, svg in drawn],
+        [figure | {"svg": Path(svg).read_text(encoding="utf-8")} for figure, svg in drawn],
         card["versions"],
         {dataset: store.read_table(file) for dataset, file in smoothed},
         dynamics,

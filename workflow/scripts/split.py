@@ -1,14 +1,14 @@
 """Deal the trials of one recording into roles."""
 
-from cortseq import sources, splits, store
+from types import SimpleNamespace
+
+from cortseq import splits, store
 from cortseq.jobs import job
 
 with job(snakemake) as say:
-    entry = snakemake.params.entry
-    source = sources.find(entry["source"]).model_validate(entry)
-    dataset = snakemake.wildcards.dataset
+    source, deal = SimpleNamespace(**snakemake.params.entry), splits.Deal(**snakemake.params.deal)
     recording = store.read(snakemake.input[0])
-    manifest = splits.split(recording, splits.Deal(**snakemake.params.study), source, dataset)
+    manifest = splits.split(recording, deal, source, snakemake.wildcards.dataset)
     manifest["trials_sha256"] = store.sha256(snakemake.input[0])
     store.write_json(manifest, snakemake.output[0])
     for number, fold in enumerate(manifest["folds"]):

@@ -9,6 +9,7 @@ from cortseq.jobs import job
 
 with job(snakemake):
     params, sections = snakemake.params, []
+    page = Path(snakemake.scriptdir).parent / "report/theory.html.jinja"
     for name, product, figure in zip(params.names, snakemake.input.products, snakemake.input.figures):
         found = store.read(product)
         sections.append(
@@ -16,11 +17,11 @@ with job(snakemake):
                 "name": name,
                 "claim": found.attrs["claim"],
                 "checks": checks.table(found),
-                "svg": Path(figure).read_text(),
+                "svg": Path(figure).read_text(encoding="utf-8"),
             }
         )
     store.write_text(
-        report.theory(Path(snakemake.input.template[0]), params.study, sections),
+        report.theory(page, params.study, sections),
         snakemake.output.page,
     )
     tables = [section["checks"].assign(phenomenon=section["name"]) for section in sections]

@@ -38,6 +38,15 @@ Part = Annotated[tuple[Share, Share], Strict(False)]  # YAML has lists only
 Axis = Literal["trial", "unit", "channel", "time"]
 Window = Annotated[tuple[float, float], Strict(False)]
 
+Stage = Literal["load", "preprocess", "split"]
+# Keys of an entry by what is done with them, so that a change runs no more stages again than it must.
+WORDS = ("what", "cite", "licence")  # for people only
+CUT = (  # of `preprocess`; `Source.early` says which of them `load` looks at as well
+    *("bin_ms", "select", "part", "max_trials", "accept", "observation", "guard", "valid_from"),
+    *("window_events", "collapse"),
+)
+DEALT = ("covariates", "stratify", "min_rate_hz", "max_rate_hz", "max_units")  # of `split`
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -170,6 +179,20 @@ class Source(BaseModel):
     def patterns(self) -> tuple[str, ...]:
         """Names of the files that make up this entry's recording; empty where `path` is one file."""
         return self.parts
+
+    @property
+    def early(self) -> tuple[str, ...]:
+        """Names of keys in `CUT` that `load` looks at: none, but of a class from outside the package all."""
+        return () if type(self).__module__.startswith("cortseq.sources.") else CUT
+
+    def given(self, stage: Stage) -> dict[str, Any]:
+        """Return the keys that a stage computes from, as plain values: it runs again when one changes."""
+        whole = self.model_dump(mode="json", exclude_none=True)
+        if stage == "split":
+            return {key: whole.get(key) for key in DEALT}
+        later = set(WORDS) | set(DEALT) - {"covariates"}
+        later |= set(CUT) - set(self.early) if stage == "load" else set()
+        return {key: value for key, value in whole.items() if key not in later}
 
     @property
     def companions(self) -> tuple[str, ...]:

@@ -73,6 +73,11 @@ class Nwb(Source):
         return "signal" if self.signal else "counts"
 
     @property
+    def early(self) -> tuple[str, ...]:
+        """Names of keys in `CUT` that `load` looks at: a time series is cut and binned while it is read."""
+        return ("bin_ms", "part", "max_trials", "guard", "valid_from") if self.signal else ()
+
+    @property
     def needs_file(self) -> bool:
         """Whether the entry names a file to fetch."""
         return not self.stream

@@ -51,6 +51,11 @@ class Synthetic(Source):
         return False
 
     @property
+    def early(self) -> tuple[str, ...]:
+        """Names of keys in `CUT` that `load` looks at: a generator may have bins of a width."""
+        return ("bin_ms",) if "bin_ms" in GENERATORS[self.kind].options else ()
+
+    @property
     def track(self) -> Track:
         """Track of the recording: counts, symbols or signal."""
         return GENERATORS[self.kind].track

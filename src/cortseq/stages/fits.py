@@ -90,5 +90,8 @@ def earlier(plan: Plan, dataset: str, variant: str, fold: int) -> list[str]:
 
 def fitting(plan: Plan, dataset: str, variant: str) -> dict[str, Any]:
     """Return parameters of whatever fits a variant."""
-    spec = plan.model(dataset, variant).model_dump(mode="json")
-    return {"spec": spec, **plan.settings("members", "seed", "device")}
+    model, study = plan.model(dataset, variant), plan.study
+    members = study.members if model.has_members else 1
+    device = study.device if model.uses_gpu else "cpu"
+    spec = model.model_dump(mode="json")
+    return {"spec": spec, "members": members, "seed": study.seed, "device": device}
