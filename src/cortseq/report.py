@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import platform
 import re
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cortseq import checks, numbers, references, signs, verdicts
+from cortseq import checks, numbers, references, signs, svg, verdicts
 from cortseq import recording as rec
 from cortseq._lazy import pd, xr
 from cortseq.metrics import METRICS
@@ -112,7 +111,8 @@ def render(
     """
     summary = [*words.summary(comparison), *_beside(explained or {}, recordings)]
     comparison, _ = failures.split(comparison)
-    drawn = [f | {"svg": inline(f["svg"], f["name"], f["title"])} for f in figures]
+    styles = svg.Styles()
+    drawn = [f | {"svg": svg.light(f["svg"], f["name"], f["title"], styles)} for f in figures]
     datasets = [
         {
             "name": name,
@@ -134,7 +134,7 @@ def render(
     given["references"] = _cited(study, comparison, dynamics or {})
     several = pooled is not None and len(pooled)
     given["pooled"] = printed.pooled_columns(pooled).to_dict("records") if several else []
-    return str(_page(template).render(given, datasets=datasets))
+    return str(_page(template).render(given, datasets=datasets, styles=styles.css))
 
 
 def _cited(study: dict[str, Any], comparison: pd.DataFrame, dynamics: dict[str, Any]) -> list[Reference]:
@@ -258,11 +258,17 @@ def theory(template: Path, study: str, sections: list[dict[str, Any]]) -> str:
     sections : dicts with name, claim, checks (a table, see `checks.table`) and svg text.
     """
     every = pd.concat([section["checks"] for section in sections])
+    styles = svg.Styles()
     drawn = [
-        s | {"rows": s["checks"].to_dict("records"), "svg": inline(s["svg"], s["name"], s["claim"])}
+        s
+        | {
+            "rows": s["checks"].to_dict("records"),
+            "svg": svg.light(s["svg"], s["name"], s["claim"], styles),
+        }
         for s in sections
     ]
-    return str(_page(template).render(study=study, tally=checks.tally(every), sections=drawn))
+    given = {"study": study, "tally": checks.tally(every), "sections": drawn, "styles": styles.css}
+    return str(_page(template).render(given))
 
 
 def _page(template: Path) -> Any:
@@ -281,26 +287,6 @@ def _page(template: Path) -> Any:
     environment.filters["sentence"] = _in_code
     environment.filters["breakable"] = _breakable
     return environment.get_template(template.name)
-
-
-def inline(svg: str, name: str, title: str) -> str:
-    """Return an SVG fit for a page with others, and small.
-
-    It has a title for those who do not see it, and its width is left to the page. Ids that something refers
-    to are short and belong to `name` alone, the others go; coordinates have two decimals, which is finer than
-    any screen.
-    """
-    from markupsafe import escape
-
-    svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
-    asked = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
-    short = {old: f"f{zlib.crc32(name.encode()):x}-{k}" for k, old in enumerate(asked)}
-    svg = re.sub(r'\s+id="([^"]+)"', lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", svg)
-    svg = re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + short[m[2]], svg)
-    svg = re.sub(r'\b(?:d|x|y|points)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), svg)
-    svg = re.sub(r">\n\s*<", "><", svg)
-    svg = re.sub(r'(<svg[^>]*?) width="([^"]+)"', r'\1 style="--width:\2"', svg, count=1)
-    return re.sub(r'(<svg[^>]*?) height="[^"]+"', r"\1", svg, count=1)
 
 
 def _breakable(name: str) -> Any:

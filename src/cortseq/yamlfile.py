@@ -92,3 +92,19 @@ def _size(node: yaml.Node, known: dict[int, int], depth: int, path: Path) -> int
         raise CortseqError(f"has more than {_NODES} entries once its anchors are written out", file=path)
     known[id(node)] = total
     return total
+
+
+def text(content: dict[str, Any]) -> str:
+    """Return a study as short YAML: a line for each setting, each dataset and each model."""
+    lines = []
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{key}:", *(f"  {name}: {_flow(entry)}" for name, entry in value.items())]
+        else:
+            lines.append(f"{key}: {_flow(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _flow(value: Any) -> str:
+    written = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1e9)
+    return written.removesuffix("...\n").strip()

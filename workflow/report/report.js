@@ -79,7 +79,7 @@ if (dialog) {
   dialog.querySelector("button").addEventListener("click", () => dialog.close());
 }
 
-// what is folded is printed all the same
-addEventListener("beforeprint", () => document.querySelectorAll("details:not(.contents):not(.raw)").forEach((one) => { one.open = true; }));
+// parts of the page are printed even if they are folded; details are not, their first line says so
+addEventListener("beforeprint", () => document.querySelectorAll("details.part").forEach((one) => { one.open = true; }));
 // on a wide page the contents stand open at the side
 if (matchMedia("(min-width: 72rem)").matches) document.querySelector("details.contents")?.setAttribute("open", "");

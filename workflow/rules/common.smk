@@ -69,6 +69,7 @@ def printed():
             "dataset": "",
             "title": name.replace("_", " "),
             "caption": sheet.caption(PLAN.figures, plans.panels(STUDY, sheet)),
+            "printed": True,
         }
         for name, sheet in STUDY.figures.items()
     ]
@@ -78,6 +79,7 @@ def printed():
             words = {
                 "title": PLAN.figures[figure].title,
                 "caption": PLAN.figures[figure].text(facts),
+                "printed": PLAN.figures[figure].printed,
             }
             entries.append({"name": name, "dataset": facts.dataset, **words})
     return entries

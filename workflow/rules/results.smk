@@ -132,7 +132,7 @@ rule report:
             }
             for name, source in STUDY.datasets.items()
         },
-        made={"yaml": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)},
+        made={"yaml": yamlfile.text(dict(config))},
         code=code("report"),
     script:
         "../scripts/report.py"

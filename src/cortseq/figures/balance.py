@@ -109,4 +109,5 @@ FIGURE = base.Figure(
     read=read,
     draw=draw,
     place=310,
+    printed=False,
 )

@@ -36,6 +36,7 @@ class Figure:
     applies: Callable[[Facts], bool] = _always
     scope: str = "recording"
     place: int = 1000  # order in the report
+    printed: bool = True  # False: a detail that is left to the screen where the report is printed
 
     def text(self, facts: Facts) -> str:
         """Return the caption in the words of one recording."""

@@ -88,4 +88,5 @@ FIGURE = base.Figure(
     read=read,
     draw=draw,
     place=120,
+    printed=False,
 )

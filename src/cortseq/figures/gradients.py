@@ -110,4 +110,5 @@ FIGURE = base.of_dynamics(
     read=base.coloured,
     draw=draw,
     place=290,
+    printed=False,
 )

@@ -152,4 +152,5 @@ FIGURE = base.of_dynamics(
     caption=_caption,
     draw=draw,
     place=240,
+    printed=False,
 )

@@ -102,4 +102,5 @@ FIGURE = base.Figure(
     read=read,
     draw=draw,
     place=260,
+    printed=False,
 )

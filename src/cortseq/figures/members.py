@@ -100,4 +100,5 @@ FIGURE = base.of_dynamics(
     ),
     draw=draw,
     place=220,
+    printed=False,
 )

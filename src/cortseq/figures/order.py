@@ -123,4 +123,5 @@ FIGURE = base.Figure(
     draw=draw,
     scope="study",
     place=30,
+    printed=False,
 )

@@ -107,4 +107,5 @@ FIGURE = base.Figure(
     read=read,
     draw=draw,
     place=135,
+    printed=False,
 )

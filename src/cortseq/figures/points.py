@@ -116,4 +116,5 @@ FIGURE = base.of_dynamics(
     ),
     draw=draw,
     place=230,
+    printed=False,
 )

@@ -89,4 +89,5 @@ FIGURE = base.Figure(
     read=read,
     draw=draw,
     place=255,
+    printed=False,
 )

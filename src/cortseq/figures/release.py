@@ -140,4 +140,5 @@ FIGURE = base.Figure(
     read=read,
     draw=draw,
     place=320,
+    printed=False,
 )

@@ -24,7 +24,7 @@ def draw(comparison: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         columns = min(2, len(groups))
         rows_ = -(-len(groups) // columns)
         width = style.PAGE if columns > 1 else 0.7 * style.PAGE
-        fig, axes = style.figure(rows_, columns, width, rows_ * (0.9 + 0.24 * longest))
+        fig, axes = style.figure(rows_, columns, width, rows_ * (1.0 + 0.17 * max(longest, 6)))
         for ax in axes.flat[len(groups) :]:
             ax.set_visible(False)
         for ax, (dataset, rows) in zip(axes.flat, groups, strict=False):

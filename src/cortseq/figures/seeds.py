@@ -207,4 +207,5 @@ FIGURE = base.of_dynamics(
     ),
     draw=draw,
     place=330,
+    printed=False,
 )

@@ -26,9 +26,9 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
     with the input held at the mean of each condition, or at each of the most frequent symbols.
     """
     with style.style():
-        columns = min(3, len(dissections))
+        columns = min(4 if len(dissections) > 6 else 3, len(dissections))
         rows = -(-len(dissections) // columns)
-        fig, axes = style.figure(rows, columns, style.PAGE, 0.4 + 2.3 * rows)
+        fig, axes = style.figure(rows, columns, style.PAGE, 0.4 + (2.7 - 0.14 * columns) * rows)
         for ax in axes.flat[len(dissections) :]:
             ax.set_visible(False)
         scale, tables = None, []

@@ -58,6 +58,7 @@ _RC: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.2,
     "figure.constrained_layout.use": True,
+    "savefig.dpi": 150,  # of dense layers, which are pictures inside the figure
     "svg.hashsalt": "cortseq",
     "svg.fonttype": "none",  # text that can be selected and searched
     "pdf.fonttype": 42,

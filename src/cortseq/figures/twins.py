@@ -81,4 +81,5 @@ FIGURE = base.of_dynamics(
     ),
     draw=draw,
     place=280,
+    printed=False,
 )

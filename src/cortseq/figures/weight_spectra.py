@@ -88,4 +88,5 @@ FIGURE = base.of_dynamics(
     ),
     draw=draw,
     place=250,
+    printed=False,
 )
