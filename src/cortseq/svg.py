@@ -190,8 +190,10 @@ def _rounded(number: str, places: int) -> str:
 
 def _written(scaled: int, places: int) -> str:
     """Return a number that is given in units of its last decimal, without zeros that say nothing."""
-    return f"{scaled / 10**places:.{places}f}".rstrip("0").rstrip(".") if scaled % 10**places else str(
-        scaled // 10**places
+    return (
+        f"{scaled / 10**places:.{places}f}".rstrip("0").rstrip(".")
+        if scaled % 10**places
+        else str(scaled // 10**places)
     )
 
 

@@ -403,3 +403,27 @@ def test_shares_of_trials_whose_gradients_vanish_are_those_of_the_function(count
     reach = dynamics.gradient_reach(found["gradient_norm"].values, found["lag"].values.tolist())
     assert (found["vanishing"] == 1).all() and (found["exploding"] == 0).all()
     np.testing.assert_array_equal(found["vanishing"], reach.vanishing)
+
+
+@pytest.mark.parametrize(
+    ("attrs", "exponents", "words"),
+    [
+        ({"chaotic": "chaotic"}, [0.1, 0.12, 0.09, 0.11, 0.1], "identified: chaotic"),
+        ({"chaotic": "not chaotic"}, [-0.1, -0.12, -0.09, -0.11, -0.1], "identified: not chaotic"),
+        ({"chaotic": "not chaotic"}, [-0.1, -0.11, -0.1], "identified: not chaotic in these 3 members"),
+        # the table's interval, which holds the error over starts as well, decides with the verdict
+        ({"chaotic": "not chaotic"}, [-0.1, -0.9, -0.01], "not identifiable: the interval holds 0"),
+        (
+            {"chaotic": "no verdict", "chaotic_reason": "not identifiable: growth fades"},
+            [0.1, 0.12, 0.09, 0.11, 0.1],
+            "not identifiable: growth fades",
+        ),
+    ],
+)
+def test_table_and_figure_give_one_verdict_on_chaos(attrs, exponents, words):
+    data = xr.Dataset({"leading_exponents": (("member", "chaos_start"), np.repeat([exponents], 10, 0).T)})
+    data = data.assign(lyapunov=(("member", "rank"), np.array(exponents)[:, None]))
+    data = data.assign_attrs(attrs, track="counts", bin_width=0.02)
+    table = summary.summarise(data)
+    assert summary.chaos(data) == words
+    assert table.set_index("quantity").loc["largest Lyapunov exponent", "verdict"] == words

@@ -75,7 +75,16 @@ def test_the_answer_is_that_of_the_decision_table(table, rule, outcome, answer):
 
 @pytest.mark.parametrize(
     ("changes", "settle"),
-    [({"members": 2}, "`members: 5`"), ({"folds": 5}, "more trials"), ({}, "`folds: 5`")],
+    [
+        ({"members": 2}, "`members: 5`"),  # too few for a verdict
+        ({"folds": 5}, "more trials"),
+        ({}, "`folds: 5`"),
+        # the gain is known to 0.07: members that differ by 0.06 make most of that, by 0.01 little
+        ({"members": 3, "member_sd": 0.06}, "`members: 5`"),
+        ({"members": 5, "member_sd": 0.06}, "`members: 10`"),
+        ({"members": 3, "member_sd": 0.01}, "`folds: 5`"),
+        ({"members": 3, "member_sd": 0.01, "folds": 5}, "more trials"),
+    ],
 )
 def test_what_would_settle_an_undecided_line(table, changes, settle):
     found = evidence(table, "undecided", **changes)
@@ -322,22 +331,30 @@ def test_the_names_of_quantities_are_those_of_the_summary():
     }
 
 
-def test_chaos_needs_five_members_of_one_sign(table):
-    line = _asked(table, members.chaotic, exponent="0.1 0.12 0.09 0.11 0.1")
+def _chaos(table, exponents: str, verdict: str) -> claims.Claim:
+    found = replace(evidence(table), dynamics=_dynamics(exponent=exponents).assign(verdict=verdict))
+    return members.chaotic(found, found.row)
+
+
+def test_the_claim_on_chaos_is_the_verdict_of_the_table(table):
+    """One rule, in `dynamics.summary`; its words are those of the claim, whatever signs and interval say."""
+    line = _chaos(table, "0.1 0.12 0.09 0.11 0.1", "identified: chaotic")
     assert line.answer == YES and line.unit == "nats/bin" and line.settle == ""
+    assert line.claim.endswith(" is chaotic.")
     values = [0.1, 0.12, 0.09, 0.11, 0.1]
     expected = ttest_1samp(values, 0)
     assert line.p == pytest.approx(expected.pvalue) and line.value == pytest.approx(np.mean(values))
     assert (line.low, line.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
-    wide = _dynamics(exponent="0.1 0.12 0.09 0.11 0.1").assign(low=-0.01, high=0.21)  # starts differ more
-    found = replace(evidence(table), dynamics=wide)
-    line = members.chaotic(found, found.row)
-    assert line.answer == UNDECIDED and (line.low, line.high) == (-0.01, 0.21)
-    assert _asked(table, members.chaotic, exponent="-0.1 -0.12 -0.09 -0.11 -0.1").answer == NO
-    mixed = _asked(table, members.chaotic, exponent="0.1 -0.12 0.09 -0.11 0.1")
-    assert mixed.answer == UNDECIDED and mixed.settle.startswith("`members: 10`")
-    few = _asked(table, members.chaotic, exponent="0.1 0.12 0.11")
+    fades = "not identifiable: growth fades in the second half of the run"
+    line = _chaos(table, "0.1 0.12 0.09 0.11 0.1", fades)
+    assert line.answer == UNDECIDED and line.claim == "No claim: growth fades in the second half of the run."
+    assert _chaos(table, "-0.1 -0.12 -0.09 -0.11 -0.1", "identified: not chaotic").answer == NO
+    mixed = _chaos(table, "0.1 -0.12 0.09 -0.11 0.1", "not identifiable: signs differ")
+    assert mixed.answer == UNDECIDED and mixed.settle.startswith("more training trials")
+    few = _chaos(table, "0.1 0.12 0.11", "not identifiable: too few: 3 seeds of at least 5")
     assert few.answer == UNDECIDED and few.settle == "`members: 5`" and "too few" in few.claim
+    calm = _chaos(table, "-0.1 -0.12 -0.11", "identified: not chaotic in these 3 members")
+    assert calm.answer == NO and calm.claim.endswith(" is not chaotic in these 3 members.")
     assert _asked(table, members.chaotic).answer == NOT_ASKED
     undone = _asked(table, members.chaotic, exponent="")
     assert undone.answer == NOT_ASKED and "no." in undone.claim

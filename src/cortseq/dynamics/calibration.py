@@ -128,7 +128,7 @@ def _widened(row: dict[str, Any], quantity: Any, refits: pd.DataFrame) -> dict[s
             verdict = f"not identifiable: refits come out too {way}"
     if quantity.kind != "sign":
         low, high = np.clip((low, high), quantity.least, quantity.most)
-    elif verdict == "identified" and low <= 0 <= high:
+    elif verdict.startswith("identified") and low <= 0 <= high:
         verdict = "not identifiable: the interval holds 0"
     return row | {"low": low, "high": high, "verdict": verdict, "interval": how}
 

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from cortseq._lazy import pd, xr
+from cortseq.dynamics.chaos import FEWEST_SEEDS
 from cortseq.dynamics.intervals import half_width, share_interval
 from cortseq.dynamics.quantities import NEAR, QUANTITIES, Kind, Quantity, mean_of_known
 from cortseq.observations.tracks import TRACKS
 
 AGREE = 0.25  # sd over members relative to their mean, up to which a size counts as identified
 FEWEST = 3  # members from which a size can be identified, and anything be called learned
+EXPONENTS = "leading_exponents"  # of the members, from several starts
 CONTROLS = ("untrained", "shuffled")
 SAME = 1e-4  # of a size: what rounding may make two equal numbers differ by
 
@@ -33,7 +35,8 @@ def summarise(found: xr.Dataset, controls: Mapping[str, xr.Dataset] | None = Non
     Returns
     -------
     quantity, unit, map, members, value (mean over members), low, high (95 %), interval (what it is over; see
-    docs/dynamics.md), sd (over members), verdict: "identified", "not identifiable: ..." or "one member",
+    docs/dynamics.md), sd (over members), verdict: "identified", "not identifiable: ..." or "one member"; of the
+    largest exponent "identified: chaotic" or "identified: not chaotic",
     each : the members' values, separated by spaces, untrained, shuffled (means of the controls, NaN without),
     learned : "learned" where the number differs from that of both controls, "unlike untrained" where there is
     no other, else the controls that it cannot be told from; "" where too little is known.
@@ -44,6 +47,25 @@ def summarise(found: xr.Dataset, controls: Mapping[str, xr.Dataset] | None = Non
             row = {"quantity": quantity.name, "unit": _unit(quantity, found), "map": quantity.map}
             rows.append(row | _row(quantity, found) | _controlled(quantity, found, controls or {}))
     return pd.DataFrame([*rows, *_not_done(found)])
+
+
+def chaos(found: xr.Dataset) -> str:
+    """Return whether the closed loop is chaotic, in the words that table, figure and claim share."""
+    for quantity in QUANTITIES:
+        if quantity.needs == EXPONENTS and EXPONENTS in found:
+            return str(_row(quantity, found)["verdict"])
+    return f"not identifiable: {found.attrs.get('chaotic_reason', 'no exponents')}"
+
+
+def _chaos(found: xr.Dataset, sign: str) -> str:
+    """Return the verdict on the largest exponents: that on chaos, where members and starts give it a sign."""
+    said, reason = found.attrs["chaotic"], found.attrs.get("chaotic_reason", "")
+    if said == "no verdict":
+        return f"not identifiable: {reason.removeprefix('not identifiable: ')}"
+    if not sign.startswith("identified"):
+        return sign
+    members = found.sizes["member"]
+    return f"identified: {said}" + f" in these {members} members" * (members < FEWEST_SEEDS)
 
 
 def _not_done(found: xr.Dataset) -> list[dict[str, Any]]:
@@ -87,7 +109,9 @@ def _row(quantity: Quantity, found: xr.Dataset) -> dict[str, Any]:
         low, high = np.clip((low, high), quantity.least, quantity.most)
     known = per_member[np.isfinite(per_member)]
     judged = verdict(per_member, quantity.kind, (low, high))
-    if judged == "identified":
+    if quantity.needs == EXPONENTS and "chaotic" in found.attrs and judged != "one member":
+        judged = _chaos(found, judged)
+    elif judged == "identified":
         judged = _far(quantity, found) or _apart_or_at_the_end(quantity, per_member)
     # the mean of members one of which is infinite is no number of the others
     infinite = len(known) < len(per_member) and np.isinf(per_member).any()

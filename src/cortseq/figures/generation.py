@@ -42,7 +42,9 @@ def draw(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         models = list(dict.fromkeys(table["model"]))
         columns = min(4, len(panels))
         rows = -(-len(panels) // columns)
-        fig, axes = style.figure(rows, columns, style.PAGE, rows * (0.6 + 0.105 * max(len(models), 6)), sharey=True)
+        fig, axes = style.figure(
+            rows, columns, style.PAGE, rows * (0.6 + 0.105 * max(len(models), 6)), sharey=True
+        )
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
         for ax, ((statistic, measure), part) in zip(axes.flat, panels, strict=False):

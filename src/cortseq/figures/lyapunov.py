@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortseq._lazy import pd, xr
-from cortseq.dynamics.chaos import FEWEST_SEEDS
+from cortseq.dynamics import summary
 from cortseq.figures import base, style
 
 if TYPE_CHECKING:
@@ -60,11 +60,12 @@ def _table(one: xr.Dataset) -> pd.DataFrame:
         starts[:, 0] = n
     member, index = np.indices(values.shape)
     parts = member.ravel(), index.ravel() + 1, values.ravel(), errors.ravel(), starts.ravel()
-    return pd.DataFrame(dict(zip(_COLUMNS, parts, strict=True))).assign(verdict=one.attrs["chaotic"])
+    return pd.DataFrame(dict(zip(_COLUMNS, parts, strict=True))).assign(verdict=summary.chaos(one))
 
 
 def _panel(ax: Axes, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
-    ax.set_title(f"{style.wrapped(name)}\n{_verdict(one)}", loc="left", fontsize=7.5)
+    said = style.wrapped(summary.chaos(one).removeprefix("identified: "), 26)
+    ax.set_title(f"{style.wrapped(name)}\n{said}", loc="left", fontsize=7.5)
     if table.empty:
         style.say(ax, "the closed loop runs away")
         return
@@ -89,26 +90,17 @@ def _panel(ax: Axes, name: str, one: xr.Dataset, table: pd.DataFrame) -> None:
     ax.set_xticks(range(1, int(table["index"].max()) + 1))
 
 
-def _verdict(one: xr.Dataset) -> str:
-    """Return the verdict, with its reason in words where it is none."""
-    verdict, reason = one.attrs["chaotic"], one.attrs.get("chaotic_reason", "")
-    if verdict == "no verdict" and reason:
-        return style.wrapped(f"{verdict}: {reason}", 24)
-    members = one.sizes["member"]
-    return f"these {members}: {verdict}" if verdict == "not chaotic" and members < FEWEST_SEEDS else verdict
-
-
 FIGURE = base.of_dynamics(
     title="Lyapunov exponents",
     caption=(
         "Whether nearby states of the closed loop part (exponent above 0: chaos) or meet (below 0). Filled "
         "points, rank 1: the largest exponent of each random restart, its mean over ten starting points, "
-        "with two standard errors over these; the verdict rests on it. Hollow points: the other exponents, "
-        "from the first starting point only, with two standard errors over time. A "
-        "network is called chaotic only where the 95 % interval over at least five random restarts "
-        "lies above zero and every restart agrees. It is called not chaotic where "
-        "that interval is below zero; with three or four restarts, where the interval of each over its "
-        "starting points is, which says so of these networks only."
+        "with two standard errors over these. Hollow points: the other exponents, "
+        "from the first starting point only, with two standard errors over time. Titles: the verdict that "
+        "the claims and the table of the dynamics give as well. It rests on the filled points: chaotic, or "
+        "not chaotic, is said where the largest exponent has the same sign in every restart and the 95 % "
+        "interval over at least five of them leaves out 0 (of three or four restarts only that these are "
+        "not chaotic)."
     ),
     draw=draw,
     place=270,

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from cortseq.scoring.statistics import FEWEST_RESTARTS
 from cortseq.scoring.words import BETTER, FEW_BLOCKS, FEW_RESTARTS, NOTHING
 
 YES, NO, UNDECIDED, NOT_ASKED = "yes", "no", "undecided", "not asked"
 ENOUGH_MEMBERS = 5
+NORMAL = 1.96  # standard errors from the middle of a 95 % interval to its end
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,27 @@ class Claim:
     smallest_p: float = 0.0
 
 
-def more_evidence(row: dict[str, Any]) -> str:
-    """Return the setting that would make intervals of scores shorter: members, then folds, then trials."""
-    if row["members"] < ENOUGH_MEMBERS:
-        return f"`members: {ENOUGH_MEMBERS}`"
+def more_trials(row: dict[str, Any]) -> str:
+    """Return what would test more trials: folds where there is one split, else a longer recording."""
     if row["folds"] == 1:
         return "`folds: 5`: every trial is tested once"
     return "more trials: a longer recording, or several"
+
+
+def more_evidence(row: dict[str, Any], low: float = np.nan, high: float = np.nan) -> str:
+    """Return what would make the interval of a difference of scores shorter: members or trials.
+
+    Members where there are too few for a verdict, or where they make most of the variance of the mean: their
+    standard deviation over the square root of their number is then most of the interval. Trials elsewhere.
+    """
+    members = row["members"]
+    if members < FEWEST_RESTARTS:
+        return f"`members: {ENOUGH_MEMBERS}`"
+    of_members = float(row["member_sd"]) / np.sqrt(members)
+    of_all = (high - low) / 2 / NORMAL
+    if of_members**2 > 0.5 * of_all**2:
+        return f"`members: {ENOUGH_MEMBERS if members < ENOUGH_MEMBERS else 2 * members:.0f}`"
+    return more_trials(row)
 
 
 def nothing_learned(row: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cortseq.scoring import corners
-from cortseq.scoring.claims.base import NO, NOT_ASKED, UNDECIDED, YES, Claim, more_evidence
+from cortseq.scoring.claims.base import NO, NOT_ASKED, UNDECIDED, YES, Claim, more_trials
 from cortseq.scoring.evidence import Evidence
 
 _CAVEAT = "That is no memory yet: it may be drift, lost units or behaviour that was not recorded."
@@ -41,7 +41,7 @@ def past(found: Evidence, row: dict[str, Any]) -> Claim:
         )
     if inputs["high"] < margin and not _few(inputs):
         said += f" The inputs add less than {margin:g} {inputs['unit']} to the past."
-    settle = more_evidence(row) if answer == UNDECIDED else ""
+    settle = more_trials(row) if answer == UNDECIDED else ""
     test = f"paired difference, {history['blocks']:.0f} blocks of trials"
     numbers = history["value"], history["low"], history["high"], history["unit"]
     return Claim(

@@ -15,14 +15,13 @@ from cortseq.scoring.claims.base import (
     UNDECIDED,
     YES,
     Claim,
-    more_evidence,
     nothing_learned,
     silent,
 )
 from cortseq.scoring.evidence import Evidence
 from cortseq.scoring.statistics import FEWEST_RESTARTS, LEVEL
 
-MEMBERS = f"`members: {ENOUGH_MEMBERS}`"
+MEMBERS, MORE_MEMBERS = f"`members: {ENOUGH_MEMBERS}`", f"`members: {2 * ENOUGH_MEMBERS}`"
 EXPONENT, LINE, SLOWEST = (
     "largest Lyapunov exponent",
     "line attractor (share of members)",
@@ -32,11 +31,14 @@ LOOPS = {  # quantity -> the points whose loops it counts
     "loops of the slow points near the data (b1)": "the slow points near the data",
     "loops of the visited states (b1)": "the visited states",
 }
+_CHAOS = {"identified: chaotic": YES, "identified: not chaotic": NO}  # of the verdict on the largest exponent
+# equally good members that disagree: more of them disagree as well
+MORE_DATA = "more training trials: members that predict as well disagree, so the recording leaves it open"
 NEAR_RULER = 0.1  # of a free run's measure from what two halves of the recording reach: no worse than that
 
 
 def chaotic(found: Evidence, row: dict[str, Any]) -> Claim:
-    """Say whether the closed loop has a positive largest Lyapunov exponent in every member."""
+    """Say whether the closed loop is chaotic, by the verdict in the table of its dynamics."""
     question = "Is it chaotic?"
     if claim := silent(question, row):
         return claim
@@ -45,24 +47,14 @@ def chaotic(found: Evidence, row: dict[str, Any]) -> Claim:
         return _not_analysed(question, why)
     mean, _, _, p, detectable = _over_members(values)
     low, high = _stated(found.dynamics, EXPONENT)
-    name, signs = row["variant"], set(np.sign(values))
-    if len(values) < ENOUGH_MEMBERS or why:
-        why = why or f"{len(values)} members are too few to tell from how they differ"
-        answer, said = UNDECIDED, f"No claim: {why}."
-    elif low > 0 and signs == {1}:
-        answer, said = (
-            YES,
-            f"The closed loop of {name} is chaotic: every member's largest exponent is above 0.",
-        )
-    elif high < 0 and signs == {-1}:
-        answer, said = (
-            NO,
-            f"The closed loop of {name} is not chaotic: every member's largest exponent is below 0.",
-        )
+    name, verdict = row["variant"], _verdict(found.dynamics, EXPONENT)
+    answer = next((a for words, a in _CHAOS.items() if verdict.startswith(words)), UNDECIDED)
+    if answer == UNDECIDED:
+        said = f"No claim: {why or verdict.removeprefix('not identifiable: ')}."
     else:
-        answer, said = UNDECIDED, "No claim: the interval over members, or their signs, leave both open."
-    settle = MEMBERS if len(values) < ENOUGH_MEMBERS else "`members: 10`, or more training trials"
-    test = f"t test over {len(values)} members; interval as in the table of its dynamics"
+        said = f"The closed loop of {name} is {verdict.removeprefix('identified: ')}."
+    test = f"t test over {len(values)} members; verdict and interval as in the table of its dynamics"
+    settle = MEMBERS if len(values) < ENOUGH_MEMBERS else MORE_DATA
     settle = settle if answer == UNDECIDED else ""
     return Claim(question, answer, said, name, mean, low, high, unit, test, p, detectable, settle)
 
@@ -86,7 +78,7 @@ def line(found: Evidence, row: dict[str, Any]) -> Claim:
     else:
         answer, said = UNDECIDED, f"{k} of {m} members of {name} have one: equally good fits disagree."
     said += _ring(found.dynamics) + _slowest(found.dynamics)
-    more = MEMBERS if m < ENOUGH_MEMBERS else "`members: 10`"
+    more = MEMBERS if m < ENOUGH_MEMBERS else MORE_DATA
     settle = more if answer == UNDECIDED else ""
     test = f"exact binomial interval over {m} members"
     return Claim(question, answer, said, name, k / m, low, high, "of the members", test, settle=settle)
@@ -135,6 +127,12 @@ def _stated(dynamics: pd.DataFrame, name: str) -> tuple[float, float]:
     """Return the interval of a quantity in the table, which holds more than the spread over members."""
     line = dynamics[(dynamics["quantity"] == name) & (dynamics["each"].fillna("") != "")].iloc[0]
     return float(line["low"]), float(line["high"])
+
+
+def _verdict(dynamics: pd.DataFrame, name: str) -> str:
+    """Return the verdict of a quantity that was measured."""
+    known = (dynamics["quantity"] == name) & (dynamics["each"].fillna("") != "")
+    return str(dynamics.loc[known, "verdict"].iloc[0])
 
 
 def _not_analysed(question: str, why: str) -> Claim:
@@ -192,7 +190,7 @@ def stable(found: Evidence, row: dict[str, Any]) -> Claim:
             f"{m} members leave open whether their standard deviation is below {margin:g} {unit}.",
         )
     agreed = "" if nothing_learned(row) else _agreed(found.dynamics)
-    settle = (MEMBERS if m < ENOUGH_MEMBERS else "`members: 10`") if answer == UNDECIDED else ""
+    settle = (MEMBERS if m < ENOUGH_MEMBERS else MORE_MEMBERS) if answer == UNDECIDED else ""
     test = f"chi-squared test of the standard deviation against {margin:g}, {m} members"
     return Claim(question, answer, said + agreed, name, sd, low, high, unit, test, p, settle=settle)
 
@@ -250,7 +248,7 @@ def free(found: Evidence, row: dict[str, Any]) -> Claim:
         mean, low, high, p, detectable = _over_members(gaps[worst], n, NEAR_RULER)
         test += "; interval and p: Bonferroni over these" * (n > 1)
         answer = NO if low > NEAR_RULER else UNDECIDED
-    settle = more_evidence(row) if answer == UNDECIDED else ""
+    settle = (MEMBERS if m < ENOUGH_MEMBERS else MORE_MEMBERS) if answer == UNDECIDED else ""
     said = _FREE[answer].format(name, NEAR_RULER, worst=worst) + _away(found.generation)
     return Claim(
         question, answer, said, name, mean, low, high, f"gap in {worst}", test, p, detectable, settle

@@ -18,6 +18,7 @@ from cortseq.scoring.claims.base import (
     YES,
     Claim,
     more_evidence,
+    more_trials,
     nothing_learned,
     silent,
 )
@@ -26,7 +27,6 @@ from cortseq.scoring.rows import OPPONENTS
 from cortseq.scoring.statistics import FEWEST_RESTARTS, LEVEL, holm
 from cortseq.scoring.words import BETTER, BUDGET, EQUIVALENT, FEW_BLOCKS, FEW_RESTARTS, WORSE
 
-_TOO_FEW = "No claim: so few independent blocks of trials, or restarts, allow none."
 CHAINS = "`models: {markov: {family: markov, states: [8, 16, 32], order: [1, 2, 3]}}`"
 OTHERS = {
     "hmm": ("hidden Markov model", "`models: {hmm: {family: hmm, states: [8, 16]}}`"),
@@ -90,7 +90,7 @@ def _above_all(question: str, row: dict[str, Any], key: str, other: str) -> Clai
     if not why or claim.answer != YES:
         return claim
     said = f"No claim: {why}, whatever else it beats."
-    return replace(claim, answer=UNDECIDED, claim=said, settle=more_evidence(row))
+    return replace(claim, answer=UNDECIDED, claim=said, settle=_settle(row, "null", row["against_null"]))
 
 
 def _against(question: str, row: dict[str, Any], key: str, other: str) -> Claim:
@@ -101,7 +101,7 @@ def _against(question: str, row: dict[str, Any], key: str, other: str) -> Claim:
     if answer != YES and row["learning"] == BUDGET:
         said += " Training was stopped by its budget: more epochs may change this."
     holm = "" if np.isnan(p_holm) else ", Holm over the networks of the study"
-    settle = _settle(row, found) if answer == UNDECIDED else ""
+    settle = _settle(row, key, found) if answer == UNDECIDED else ""
     if answer != YES and row["learning"] == BUDGET:
         settle = "; ".join(filter(None, [settle, "`epochs`: more of them"]))
     return Claim(
@@ -121,10 +121,11 @@ def _against(question: str, row: dict[str, Any], key: str, other: str) -> Claim:
     )
 
 
-def _settle(row: dict[str, Any], outcome: str) -> str:
+def _settle(row: dict[str, Any], key: str, outcome: str) -> str:
     if outcome == FEW_BLOCKS:
-        return "`folds: 5`: every trial is tested once" if row["folds"] == 1 else "more trials"
-    return more_evidence(row)
+        return more_trials(row)
+    columns = OPPONENTS[key]
+    return more_evidence(row, row[columns.low], row[columns.high])
 
 
 def _test(blocks: float, members: float) -> str:
@@ -169,7 +170,7 @@ def memory(found: Evidence, row: dict[str, Any]) -> Claim:
         if enough := _enough(mine.to_dict("records"), found.margin):
             said += f" From the last {enough} it learns to predict as well, or nearly."
     elif _few(last):
-        answer, said = UNDECIDED, _TOO_FEW
+        answer, said = UNDECIDED, _too_few(last)
     elif last["high"] < found.margin:
         answer, said = NO, f"No: from the last {k} {bins} {name} learns to predict as well, or nearly."
     else:
@@ -222,11 +223,24 @@ def _few(found: dict[str, Any]) -> bool:
     return bool(found["smallest_p"] >= LEVEL) or found.get("members", FEWEST_RESTARTS) < FEWEST_RESTARTS
 
 
+def _too_few(found: dict[str, Any]) -> str:
+    """Return the sentence where `_few` is true: which of blocks and restarts are too few."""
+    return _SAID[FEW_BLOCKS] if found["smallest_p"] >= LEVEL else _SAID[FEW_RESTARTS]
+
+
 def _shown(found: dict[str, Any]) -> int:
     """Return 1 or -1 where a difference is shown to be above or below 0, else 0."""
     if _few(found) or not found["p_value"] < LEVEL:
         return 0
     return int(found["low"] > 0) - int(found["high"] < 0)
+
+
+def _settle_pair(found: dict[str, Any], row: dict[str, Any]) -> str:
+    """Return what would settle a difference that is no row of the comparison."""
+    if found["smallest_p"] >= LEVEL:
+        return more_trials(row)
+    restarts = {"members": found.get("members", row["members"])}
+    return more_evidence(row | restarts, found["low"], found["high"])
 
 
 def _of_pair(
@@ -245,7 +259,7 @@ def _of_pair(
         _test(found["blocks"], found["members"]),
         found["p_value"],
         np.nan if _few(found) else found["detectable"],
-        more_evidence(row) if answer == UNDECIDED else "",
+        _settle_pair(found, row) if answer == UNDECIDED else "",
         found["smallest_p"],
     )
 
@@ -271,7 +285,7 @@ def ahead(found: Evidence, row: dict[str, Any]) -> Claim:
         answer, said = YES, f"Yes, up to {h} {bins} ahead {name} predicts better than a constant"
         said += f" ({last['trials']:.0f} test trials).{_beside_rival(found, row, bins)}"
     elif _few(last):
-        answer, said = UNDECIDED, _TOO_FEW
+        answer, said = UNDECIDED, _too_few(last)
     elif last["high"] < found.margin and not last["biased"]:
         answer, said = NO, f"No: {h} {bins} ahead {name} is worth no more than a constant."
     else:
@@ -321,7 +335,7 @@ def inhibition(found: Evidence, row: dict[str, Any]) -> Claim:
     sign, names = _shown(pair), (pair["signed"], pair["free"])
     caveat = "Whether the recording needs inhibition is another question: both networks can inhibit."
     if _few(pair):
-        answer, said = UNDECIDED, f"{{}} less {{}}: {_TOO_FEW}"
+        answer, said = UNDECIDED, f"{{}} less {{}}: {_too_few(pair)}"
     elif sign > 0:
         answer, said = YES, "{} predicts better than {}, which has no such constraint."
     elif sign < 0:
