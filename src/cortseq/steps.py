@@ -197,14 +197,11 @@ class Batch:
     ----------
     name : of the rule.
     steps : those later in the list may read what earlier ones write.
-    memory_mb, minutes : what a scheduler is asked for.
     priority : over other jobs that could begin.
     """
 
     name: str
     steps: list[Step]
-    memory_mb: int = 8000
-    minutes: int = 120
     priority: int = 0
 
     @property
@@ -260,7 +257,7 @@ def make(steps: Iterable[Step], folder: Path, threads: int, config: Mapping[str,
     return made, len(batch)
 
 
-def batches(name: str, groups: Iterable[list[Step]], seconds: float, **asked: int) -> list[Batch]:
+def batches(name: str, groups: Iterable[list[Step]], seconds: float, priority: int = 0) -> list[Batch]:
     """Put groups of steps together in their order until they take about `seconds`; groups stay whole.
 
     A group goes where the job that it ends is nearer to `seconds` with it than without it.
@@ -274,4 +271,4 @@ def batches(name: str, groups: Iterable[list[Step]], seconds: float, **asked: in
             spent = 0.0
         found[-1] += group
         spent += cost
-    return [Batch(f"{name}_{i}", steps, **asked) for i, steps in enumerate(found, 1)]
+    return [Batch(f"{name}_{i}", steps, priority) for i, steps in enumerate(found, 1)]

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -171,6 +172,13 @@ def read(path: str | Path) -> xr.Dataset:
         raise CortseqError(
             f"is not a recording of this project ({error})", file=path, fix="run the stage again"
         ) from error
+
+
+def cells(path: str | Path) -> int:
+    """Return how many values the largest array of a `.zarr.zip` has, as its headers say."""
+    with zipfile.ZipFile(path) as archive:
+        headers = [json.loads(archive.read(n)) for n in archive.namelist() if n.endswith("zarr.json")]
+    return max(math.prod(header.get("shape", [0])) for header in headers)
 
 
 def write_json(content: Any, path: str | Path) -> None:

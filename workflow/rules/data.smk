@@ -26,8 +26,8 @@ rule load:
     log:
         f"{OUT}/logs/load/{{dataset}}.log",
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda w, attempt: asking.reading_mb(attempt),
+        runtime=lambda w, attempt: 30 * 2 ** (attempt - 1),
     params:
         entry=given("load"),
         placed=placed,
@@ -46,8 +46,8 @@ rule preprocess:
     log:
         f"{OUT}/logs/preprocess/{{dataset}}.log",
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda w, attempt: asking.reading_mb(attempt),
+        runtime=lambda w, attempt: 30 * 2 ** (attempt - 1),
     params:
         entry=given("preprocess"),
         code=code("preprocess"),

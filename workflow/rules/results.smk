@@ -18,8 +18,8 @@ rule compare:
     log:
         f"{OUT}/logs/compare.log",
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda w, attempt: asking.reading_mb(attempt),
+        runtime=lambda w, attempt: 30 * 2 ** (attempt - 1),
     params:
         study={
             "out": OUT,
@@ -51,8 +51,8 @@ rule claims:
     log:
         f"{OUT}/logs/claims.log",
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=lambda w, attempt: asking.reading_mb(attempt),
+        runtime=lambda w, attempt: 20 * 2 ** (attempt - 1),
     params:
         tracks={d: facts.track for d, facts in PLAN.facts.items()},
         labels={
@@ -147,6 +147,7 @@ rule conclude:
         f"{OUT}/complete",
     log:
         f"{OUT}/logs/conclude.log",
+    retries: 0  # it removes what says why something failed
     resources:
         mem_mb=1000,
         runtime=10,

@@ -15,27 +15,32 @@ for batch in stages.jobs(PLAN):
         threads: 1
         resources:
             gpu=batch.gpu,
-            mem_mb=batch.memory_mb,
-            runtime=batch.minutes,
+            mem_mb=lambda w, attempt, batch=batch: asking.memory_mb(PLAN, batch, attempt),
+            runtime=lambda w, attempt, batch=batch: asking.minutes(batch, attempt),
         params:
             steps=batch.given,
         script:
             "../scripts/batch.py"
 
 
+def audited(dataset):
+    """The audit of a recording as a job of one step."""
+    return steps.Batch("audit", [stages.audit(PLAN, dataset)])
+
+
 rule audit:
     # not updated: of an audit that fails nothing may be left
     input:
-        lambda w: stages.audit(PLAN, w.dataset).inputs,
+        lambda w: audited(w.dataset).inputs,
     output:
         path("audits"),
     log:
         f"{OUT}/logs/batches/audit_{{dataset}}.log",
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=lambda w, attempt: asking.memory_mb(PLAN, audited(w.dataset), attempt),
+        runtime=lambda w, attempt: asking.minutes(audited(w.dataset), attempt),
     params:
-        steps=lambda w: [stages.audit(PLAN, w.dataset).plain],
+        steps=lambda w: audited(w.dataset).given,
     script:
         "../scripts/batch.py"
 
@@ -49,8 +54,8 @@ rule export:
     log:
         f"{OUT}/logs/export/{{dataset}}/{{variant}}/fold{{fold}}.log",
     resources:
-        mem_mb=4000,
-        runtime=10,
+        mem_mb=lambda w, attempt: asking.reading_mb(attempt),
+        runtime=lambda w, attempt: 10 * 2 ** (attempt - 1),
     params:
         code=code("export"),
     script:

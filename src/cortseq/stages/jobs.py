@@ -16,8 +16,6 @@ from cortseq.steps import Batch, Step, batches
 if TYPE_CHECKING:
     from cortseq.study import Study
 
-_LONG = 24 * 60  # minutes that a scheduler is asked for where a job fits
-
 
 def jobs(plan: Plan) -> list[Batch]:
     """Return all steps but the audits, put together into jobs of about `batch_minutes`."""
@@ -26,7 +24,7 @@ def jobs(plan: Plan) -> list[Batch]:
         found += [*_fits(plan, facts), *_dissections(plan, facts), *_tasks(plan, facts)]
         found += _figures(plan, f"figures_{facts.dataset}", facts)
     phenomena = [[theory(plan, name), figure_theory(plan, name)] for name in plan.study.theory]
-    found += _batches(plan, "theory", phenomena, minutes=240)
+    found += _batches(plan, "theory", phenomena)
     for group in plan.study.together:
         found += _together(plan, group)
     found += _batches(plan, "forgetting", [[forgetting(plan, variant)] for variant in plan.whole.carried])
@@ -36,8 +34,8 @@ def jobs(plan: Plan) -> list[Batch]:
     return found
 
 
-def _batches(plan: Plan, name: str, groups: list[list[Step]], **asked: int) -> list[Batch]:
-    return batches(name, [group for group in groups if group], 60 * plan.study.batch_minutes, **asked)
+def _batches(plan: Plan, name: str, groups: list[list[Step]], priority: int = 0) -> list[Batch]:
+    return batches(name, [group for group in groups if group], 60 * plan.study.batch_minutes, priority)
 
 
 def _fits(plan: Plan, facts: Facts) -> list[Batch]:
@@ -51,9 +49,8 @@ def _fits(plan: Plan, facts: Facts) -> list[Batch]:
         networks = [pairs[variant] for variant in facts.recurrent]
         plain = [step for v, pair in pairs.items() if v not in facts.recurrent for step in pair]
         # before tasks and figures, which are short: they fill the other cores while the last fits run
-        asked = {"minutes": _LONG, "priority": 1}
-        found += _batches(plan, f"fits_{dataset}_fold{fold}_plain", [plain], **asked)
-        found += _batches(plan, f"fits_{dataset}_fold{fold}_networks", networks, **asked)
+        found += _batches(plan, f"fits_{dataset}_fold{fold}_plain", [plain], priority=1)
+        found += _batches(plan, f"fits_{dataset}_fold{fold}_networks", networks, priority=1)
     return found
 
 
@@ -63,7 +60,7 @@ def _together(plan: Plan, group: str) -> list[Batch]:
     found: list[Batch] = []
     for fold in range(plan.study.folds):
         fits = [[fit_together(plan, group, variant, fold)] for variant in variants]
-        found += _batches(plan, f"together_{group}_fold{fold}", fits, minutes=_LONG, priority=1)
+        found += _batches(plan, f"together_{group}_fold{fold}", fits, priority=1)
     return found
 
 
@@ -73,8 +70,8 @@ def _dissections(plan: Plan, facts: Facts) -> list[Batch]:
     draws = range(study.calibrate)
     refits = [[refit(plan, dataset, variant, draw)] for variant in facts.flowing for draw in draws]
     return [
-        *_batches(plan, f"controls_{dataset}", controls, minutes=_LONG),
-        *_batches(plan, f"refits_{dataset}", refits, minutes=_LONG),
+        *_batches(plan, f"controls_{dataset}", controls),
+        *_batches(plan, f"refits_{dataset}", refits),
         *_batches(plan, f"dynamics_{dataset}", [[dynamics(plan, dataset, v)] for v in facts.flowing]),
     ]
 
