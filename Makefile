@@ -4,7 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: results unlock test lint bench bench-gpu docs dist examples clean
+.PHONY: results unlock test test-cluster lint bench bench-gpu docs dist examples clean
 
 results: .venv/ready
 	@$(BIN)/snakemake --cores $(CORES) --quiet rules
@@ -16,6 +16,10 @@ unlock: .venv/ready
 
 test: .venv/ready-test lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+
+# Needs root, and slurmctld, slurmd, slurm-client and munge of the system.
+test-cluster: .venv/ready-test
+	$(BIN)/python -m pytest -n 0 -m cluster tests/cluster
 
 lint: .venv/ready-test
 	$(BIN)/ruff check .

@@ -40,7 +40,7 @@ FLOORS = [
     {"theory", "processes"},
     {
         "store", "recording", "data", "scaling", "flow", "traced", "matrices", "timing", "checks", "binning",
-        "numbers", "plugins", "references", "notebook", "products", "entries", "yamlfile", "download", "jobs", "steps", "remembering",
+        "numbers", "plugins", "references", "notebook", "products", "entries", "yamlfile", "download", "jobs", "leases", "steps", "remembering",
         "locks", "cortseq",
     },
     {"observations"},

@@ -29,14 +29,14 @@ def job(snakemake: Any, *, may_fail: bool = False) -> Iterator[Callable[..., Non
 
     Parameters
     ----------
-    snakemake : the object of the script.
+    snakemake : the object of the script; its log begins with the lines `before`, where it has any.
     may_fail : whether the rest of the study makes sense without the outputs.
     """
     _limit_threads(snakemake.threads)
     _forget_peak_memory()
     log = Path(str(snakemake.log[0])) if snakemake.log else None
     start = time.monotonic()
-    _write(log, "", "w")
+    _write(log, "".join(f"{line}\n" for line in getattr(snakemake, "before", ())), "w")
 
     def say(line: str, fraction: float | None = None) -> None:
         with contextlib.suppress(OSError):  # a terminal that is gone

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from cortseq import watching
+from cortseq import leases, watching
 from cortseq.errors import CortseqError
 from cortseq.stages import Plan
 
@@ -220,12 +220,18 @@ def _end(said: Iterable[str], file: Path) -> list[str]:
 
 
 def reasons(out: Path, begin: float) -> list[str]:
-    """Return a line for every log below `out/logs` that has an error since `begin` (s since 1970)."""
+    """Return a line for every log below `out/logs` that has an error since `begin` (s since 1970).
+
+    So has the log of a step that was killed and not made again since.
+    """
     lines = []
     for log in sorted((out / "logs").rglob("*.log")):
         if log.stat().st_mtime < begin:
             continue
         text = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        errors = [line.split("error: ", 1)[1] for line in text if "error: " in line]
+        errors = [
+            line.split("error: ", 1)[1] for line in text if "error: " in line and leases.KILLED not in line
+        ]
+        errors += [line.split(leases.KILLED, 1)[1] for line in text[-1:] if leases.KILLED in line]
         lines += [f"failed: {error}  (log: {log})" for error in dict.fromkeys(errors)]
     return lines

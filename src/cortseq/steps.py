@@ -20,13 +20,13 @@ import os
 import runpy
 import shutil
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from cortseq import jobs, store
+from cortseq import jobs, leases, store
 
 Files = Mapping[str, str | list[str]]
 AGAIN = "CORTSEQ_AGAIN"  # of the environment: set where the user asked for steps to be made whatever is there
@@ -80,6 +80,11 @@ class Step:
         return Path(f"{self.out}/made/{self.name}.json")
 
     @property
+    def lease(self) -> Path:
+        """Return the path of its lease, without a number."""
+        return Path(f"{self.out}/made/{self.name}")
+
+    @property
     def plain(self) -> dict[str, Any]:
         """Return the step as plain values, of which `Step(**plain)` makes it again."""
         return dataclasses.asdict(self)
@@ -111,8 +116,8 @@ class Step:
         content: dict[str, Any] = json.loads(self.note.read_text(encoding="utf-8"))
         return content
 
-    def make(self, folder: Path, threads: int, config: Mapping[str, Any]) -> None:
-        """Run the script, which lies in `folder`, and write the note.
+    def make(self, folder: Path, threads: int, config: Mapping[str, Any], before: Iterable[str] = ()) -> None:
+        """Run the script, which lies in `folder`, and write the note; its log begins with the lines `before`.
 
         Raises
         ------
@@ -128,6 +133,7 @@ class Step:
             log=[self.log],
             threads=threads,
             config=config,
+            before=before,
         )
         wall, processor = time.monotonic(), time.process_time()
         runpy.run_path(str(folder / f"{self.script}.py"), {"snakemake": snakemake})
@@ -241,17 +247,34 @@ def _read(file: str, size: int, date: int) -> str:
     return store.sha256(file)
 
 
-def make(steps: Iterable[Step], folder: Path, threads: int, config: Mapping[str, Any]) -> tuple[int, int]:
-    """Make the steps that are not made yet, with the scripts of `folder`; return how many of how many."""
+def make(
+    steps: Iterable[Step],
+    folder: Path,
+    threads: int,
+    config: Mapping[str, Any],
+    *,
+    asked: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> tuple[int, int]:
+    """Make the steps that are not made yet, with the scripts of `folder`; return how many of how many.
+
+    Parameters
+    ----------
+    asked : `mem_mb` and `runtime` that the job asked a scheduler for.
+    say : is given a line where another job is making a step, which is waited for.
+    """
     batch, made = list(steps), 0
     replaced = {file for step in batch for file in step.outputs if Path(file).exists()}
     for step in batch:
         step.recover()
-        if not step.is_made:
-            step.make(folder, threads, config)
-            step.keep(replaced)
-            made += 1
-            gc.collect()
+        if step.is_made:
+            continue
+        with leases.held(step.lease, asked or {}, say, Path(step.log)) as before:
+            if not step.is_made:  # another job may just have made it
+                step.make(folder, threads, config, before)
+                step.keep(replaced)
+                made += 1
+                gc.collect()
     for step in batch:
         step.let_go()
     return made, len(batch)

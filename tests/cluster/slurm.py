@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 CONFIGURATION = Path("/etc/slurm/slurm.conf")
 WRITTEN = "# A throw-away SLURM, written by the tests of cortseq."
 STATE = Path("/var/tmp/cortseq-slurm")  # spool folders, logs and process numbers
@@ -124,11 +126,18 @@ def start(node: str) -> None:
     subprocess.run([_program("slurmd"), "-N", node], check=True)
 
 
-def stop(node: str) -> None:
-    """Kill a node: its daemon, and what its jobs run."""
-    for file in (STATE / node).glob("job*/slurm_script"):
-        print(file)
+def lose(node: str) -> None:
+    """Kill a node as a power cut does: its daemon, and all that its jobs run."""
     _kill(STATE / f"{node}.pid", signal.SIGKILL)
+    numbers = subprocess.run(
+        ["squeue", "-h", "-w", node, "-t", "running", "-o", "%A"], capture_output=True, text=True
+    ).stdout.split()
+    for process in psutil.process_iter(["cmdline"]):
+        words = " ".join(process.info["cmdline"] or ())
+        if any(words.startswith(f"slurmstepd: [{number}.") for number in numbers):
+            for one in [process, *process.children(recursive=True)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
 
 
 def nodes() -> list[str]:

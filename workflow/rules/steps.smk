@@ -1,6 +1,6 @@
 # Fits, scores, tasks, dynamics, figures and phenomena: jobs of several steps each. A step that is made is left
 # as it is. Its outputs are therefore marked `update`: Snakemake removes others before a job begins.
-for batch in stages.jobs(PLAN):
+for batch in BATCHES:
 
     rule:
         name:
@@ -15,7 +15,9 @@ for batch in stages.jobs(PLAN):
         threads: 1
         resources:
             gpu=batch.gpu,
-            mem_mb=lambda w, attempt, batch=batch: asking.memory_mb(PLAN, batch, attempt),
+            mem_mb=lambda w, attempt, batch=batch: asking.memory_mb(
+                PLAN, batch, attempt
+            ),
             runtime=lambda w, attempt, batch=batch: asking.minutes(batch, attempt),
         params:
             steps=batch.given,

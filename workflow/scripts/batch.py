@@ -7,5 +7,6 @@ from cortseq.jobs import job
 
 with job(snakemake) as say:
     batch = [steps.Step(**given) for given in snakemake.params.steps]
-    made, total = steps.make(batch, Path(snakemake.scriptdir), snakemake.threads, snakemake.config)
+    how = Path(snakemake.scriptdir), snakemake.threads, snakemake.config
+    made, total = steps.make(batch, *how, asked=dict(snakemake.resources.items()), say=say)
     say(f"{made} of {total} steps made, the others were there already")
