@@ -8,10 +8,16 @@ that holds the largest: a count that would not fit starts the pass again with th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import njit
+
+from cortseq import memory, streamed
+
+# Positions of some trials (trial,) -> their counts (trial, bin, unit), and how many spikes were outside.
+Binned = Callable[[np.ndarray], tuple[np.ndarray, int] | None]
 
 EDGE = 1e-9  # bins
 _TYPES = np.uint8, np.uint16, np.uint32
@@ -53,6 +59,68 @@ def by_interval(times, units, starts, stops, shape, width: float) -> tuple[np.nd
     return _widening(
         _by_interval, (times, np.ascontiguousarray(units), begin, end, reach, order, width), units, shape
     )
+
+
+def counted(shape: tuple[int, int, int], binned: Binned) -> tuple[Any, int] | None:
+    """Return the counts of all trials, and how many spikes were outside.
+
+    Parameters
+    ----------
+    shape : trials, bins, units.
+    binned : counts some trials, see `in_trials` and `in_intervals`.
+
+    Returns
+    -------
+    counts (trial, bin, unit) and a number; None where `binned` gives None. Counts that are more than a block
+    are a streamed variable (`cortseq.streamed`), int32.
+    """
+    every, outside = np.arange(shape[0]), 0
+    if not streamed.is_large(shape):
+        return binned(every)
+    for block in memory.blocks(shape[0], shape[1] * shape[2]):
+        found = binned(every[block])
+        if found is None:
+            return None
+        outside += found[1]
+
+    def make(trials: np.ndarray) -> np.ndarray:
+        again = binned(trials)
+        assert again is not None  # the first pass found nothing wrong
+        return again[0].astype(np.int32)
+
+    return streamed.variable(("trial", "time", "unit"), shape, np.int32, make), outside
+
+
+def in_trials(times, units, trials, shape, start: float, width: float) -> Binned:
+    """Return a function that counts the spikes of some trials as `by_trial` does; arguments as there."""
+    if not streamed.is_large(shape):
+        return lambda _: by_trial(times, units, trials, shape, start, width)
+    order = np.argsort(trials, kind="stable")
+    times, units, trials = times[order], units[order], trials[order]
+    edges = np.searchsorted(trials, np.arange(shape[0] + 1))
+
+    def binned(some: np.ndarray) -> tuple[np.ndarray, int] | None:
+        first, n = edges[some], np.diff(edges)[some]
+        place = np.repeat(np.arange(len(some)), n)
+        at = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first, n)
+        return by_trial(times[at], units[at], place, (len(some), *shape[1:]), start, width)
+
+    return binned
+
+
+def in_intervals(times, units, starts, stops, shape, width: float) -> Binned:
+    """Return a function that counts the spikes of some trials as `by_interval` does; arguments as there."""
+    if not streamed.is_large(shape):
+        return lambda _: by_interval(times, units, starts, stops, shape, width)
+    order = np.argsort(times, kind="stable")
+    times, units = times[order], units[order]
+
+    def binned(some: np.ndarray) -> tuple[np.ndarray, int] | None:
+        begin, end = starts[some], stops[some]
+        near = slice(*np.searchsorted(times, [begin.min(), end.max()]))
+        return by_interval(times[near], units[near], begin, end, (len(some), *shape[1:]), width)
+
+    return binned
 
 
 def _widening(kernel, arguments, units, shape) -> tuple[np.ndarray, int] | None:

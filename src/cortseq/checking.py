@@ -245,15 +245,16 @@ def facts(
 
 
 def _counts(recording: xr.Dataset, valid: np.ndarray) -> dict[str, Any]:
-    counts = recording["counts"].values
-    per_unit = np.einsum("tbu,tb->u", counts, valid, dtype=float)
+    by_bin, by_unit = rec.spikes(recording)
+    per_unit = by_unit.sum(0)
+    parts = rec.blocks(recording)
     rates = per_unit / (valid.sum() * recording.attrs["bin_width"])
     return {
         "spikes": int(per_unit.sum()),
         "rates_hz": [float(f(rates)) for f in (np.min, np.median, np.max)],
         "silent_units": int((per_unit == 0).sum()),
-        "empty_trials": int((counts.sum((1, 2)) == 0).sum()),
-        "largest_count": int(counts.max()),
+        "empty_trials": int((by_bin.sum(1) == 0).sum()),
+        "largest_count": max(int(recording["counts"].isel(trial=part).values.max()) for part in parts),
     }
 
 

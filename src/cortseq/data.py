@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cortseq import memory
 from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.errors import CortseqError
@@ -28,7 +29,8 @@ class Data:
     Attributes
     ----------
     track : "counts", "symbols" or "signal".
-    y : (trial, time, feature) counts or samples, or (trial, time) symbols.
+    y : (trial, time, feature) counts or samples, or (trial, time) symbols; counts that are held for learning
+        may be compact, of the smallest unsigned type (`blocks`).
     valid : (trial, time) bool, bins that were observed.
     inputs : (trial, time, input), None without any.
     bin_width : s (1 on symbols without a clock).
@@ -58,21 +60,27 @@ class Data:
 
     @classmethod
     def of(
-        cls, recording: xr.Dataset, trials: Trials = None, sees: Sequence[str] = (), driven: bool = True
+        cls,
+        recording: xr.Dataset,
+        trials: Trials | slice = None,
+        sees: Sequence[str] = (),
+        driven: bool = True,
+        compact: bool = False,
     ) -> Data:
         """Take some trials (all: None) of a Recording as arrays.
 
         Parameters
         ----------
         recording : a Recording.
-        trials : (trial,) positions along `trial`.
+        trials : (trial,) positions along `trial`, or a slice.
         sees : what a model is given beside observations and inputs, of "labels" and "place" (`Model.sees`).
         driven : whether the model is given inputs.
+        compact : whether counts that are more than a block are of the smallest type; see `blocks`.
         """
         if trials is not None:
-            recording = recording.isel(trial=np.asarray(trials, int))
+            recording = recording.isel(trial=trials if isinstance(trials, slice) else np.asarray(trials, int))
         kind = rec.track(recording)
-        y = rec.observations(recording)
+        y = rec.compact(recording) if compact else rec.observations(recording)
         n = TRACKS[kind].n_features(y, recording.attrs.get("n_symbols", 0))
         inputs = None
         if driven and "inputs" in recording:
@@ -98,6 +106,18 @@ class Data:
         trial = index[0] if isinstance(index, tuple) else index
         labels = None if self.labels is None else {k: v[trial] for k, v in self.labels.items()}
         return replace(found, labels=labels, place=None if self.place is None else self.place[trial])
+
+    def blocks(self) -> Iterator[tuple[slice, Data]]:
+        """Yield blocks of trials and where they are, compact counts as int32: they are safe to compute with.
+
+        Data that are not compact are one block, and yielded as they are.
+        """
+        if self.y.dtype.kind != "u":
+            yield slice(None), self
+            return
+        for trials in memory.blocks(len(self.y), self.y[:1].size):
+            block = self.at(trials)
+            yield trials, replace(block, y=block.y.astype(np.int32))
 
     @property
     def has_gaps(self) -> bool:
@@ -132,7 +152,8 @@ class Data:
 
     def learnable(self) -> Data:
         """Return the data with the support that follows from these trials alone, as training trials."""
-        return replace(self, support=registry.distribution(self.observation).support_of(self.y[self.valid]))
+        of = registry.distribution(self.observation).support_of
+        return replace(self, support=max(of(block.y[block.valid]) for _, block in self.blocks()))
 
     def within(self, support: int) -> Data:
         """Return the data under the support that a fit learned.
@@ -175,9 +196,13 @@ class Data:
         return self.kind.n_events(self.y, self.counted)
 
     def digest(self) -> str:
-        """Return sha256 of everything a model can learn from, as it was handed over."""
+        """Return sha256 of everything a model can learn from; that of compact counts is as of int32."""
         h = hashlib.sha256(f"{self.track} {self.bin_width!r} {self.n_features}".encode())
-        for array in (self.y, self.valid, self.inputs):
+        kind = np.dtype(np.int32) if self.y.dtype.kind == "u" else self.y.dtype
+        h.update(f"{self.y.shape} {kind.str}".encode())
+        for _, block in self.blocks():
+            h.update(np.ascontiguousarray(block.y).tobytes())
+        for array in (self.valid, self.inputs):
             if array is not None:
                 h.update(f"{array.shape} {array.dtype.str}".encode())
                 h.update(np.ascontiguousarray(array).tobytes())
@@ -223,7 +248,8 @@ def check_rates(data: Data) -> None:
     """Raise a CortseqError for counts so high that a rate exp(eta) with bounded eta cannot be their mean."""
     if not data.kind.has_events or not data.valid.any():
         return
-    mean = data.y[data.valid].mean(0).max(initial=0.0)
+    total = sum(block.y[block.valid].sum(0) for _, block in data.blocks())
+    mean = (total / data.valid.sum()).max(initial=0.0)
     if mean >= np.exp(MAX_LOG_RATE):
         raise CortseqError(
             f"a rate is held at {np.exp(MAX_LOG_RATE):.0f} counts a bin, and the mean of a unit is higher",

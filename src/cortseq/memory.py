@@ -1,13 +1,22 @@
-"""What one job may hold in memory: sizes are added up from headers before an array is made."""
+"""What one job may hold in memory: sizes are added up from headers before an array is made.
+
+A recording that is larger than a block is never held as a whole in double precision: whoever computes with it
+takes some trials at a time. The blocks change no product; of a recording that fits into one they change
+nothing at all.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 
 from cortseq.errors import CortseqError
 
 VARIABLE = "CORTSEQ_MEMORY_MB"
 DEFAULT_MB = 4000  # what the workflow asks a scheduler for, to load, cut and split one recording
+HELD = 2.5  # bytes of a bin of counts that are held at most, for learning (docs/scale.md)
+BLOCK_VARIABLE = "CORTSEQ_BLOCK_MB"
+BLOCK_MB = 64.0  # of one array of a block of trials in double precision; a few of them are held at once
 
 
 def limit_mb() -> int:
@@ -16,6 +25,30 @@ def limit_mb() -> int:
     if given and not (given.isascii() and given.isdigit() and int(given) > 0):
         raise CortseqError("must be a whole number of MB", key=VARIABLE, value=given, fix="unset it")
     return int(given) if given else DEFAULT_MB
+
+
+def block_numbers() -> int:
+    """Return how many numbers an array of a block has: CORTSEQ_BLOCK_MB in double precision, or 64 MB."""
+    given = os.environ.get(BLOCK_VARIABLE, "")
+    try:
+        megabytes = float(given or BLOCK_MB)
+    except ValueError:
+        megabytes = math.nan
+    if not 0 < megabytes < math.inf:
+        raise CortseqError("must be a number of MB above 0", key=BLOCK_VARIABLE, value=given, fix="unset it")
+    return max(1, int(megabytes * 1e6 / 8))
+
+
+def blocks(n_trials: int, per_trial: float) -> list[slice]:
+    """Return consecutive blocks of trials, each of at most as many numbers as a block has.
+
+    Parameters
+    ----------
+    n_trials : how many trials there are.
+    per_trial : numbers of one trial; a trial is never divided.
+    """
+    size = max(1, int(block_numbers() // max(per_trial, 1)))
+    return [slice(first, min(first + size, n_trials)) for first in range(0, n_trials, size)] or [slice(0, 0)]
 
 
 def affordable(

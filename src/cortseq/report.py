@@ -43,8 +43,8 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
         width = recording.attrs["bin_width"]
         rows["bin"] = f"{width * 1e3:g} ms, {valid.sum() * width:.0f} s in all"
     if track.has_events:
-        kept = recording.isel(unit=fold["units"])
-        rate = kept["counts"].values[valid].mean(0) / recording.attrs["bin_width"]
+        spikes = rec.spikes(recording)[1].sum(0)[fold["units"]]
+        rate = spikes / valid.sum() / recording.attrs["bin_width"]
         places = 1 if rate.min() >= 1 else 2
         slow, middle, fast = (f"{f(rate):.{places}f}" for f in (np.min, np.median, np.max))
         rows["units"] = f"{len(rate)}, {slow} to {fast} Hz (median {middle})"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cortseq import recording as rec
+from cortseq import streamed
 from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 
@@ -263,7 +264,7 @@ def _units(recording: xr.Dataset, train: list[int], source: Source, dataset: str
     if not track.has_events:
         return {}
     learned = recording.isel(trial=train)
-    spikes = (learned["counts"] * learned["valid"]).sum(("trial", "time")).values
+    spikes = rec.spikes(learned)[1].sum(0).astype(np.int64)
     rate = spikes / (float(learned["valid"].sum()) * recording.attrs["bin_width"])
     fast = (spikes > 0) & (rate > source.min_rate_hz if source.min_rate_hz else True)
     slow = int(len(fast) - fast.sum())
@@ -306,11 +307,16 @@ def _channels(recording: xr.Dataset, train: list[int], dataset: str) -> dict[str
     }
 
 
+def _is_whole(recording: xr.Dataset, units: list[int]) -> bool:
+    """Return whether these are all units of a large recording: it is read in one piece then."""
+    return len(units) == recording.sizes["unit"] and streamed.is_large(recording["counts"].shape)
+
+
 def fold_of(recording: xr.Dataset, manifest: dict[str, Any], fold: int) -> tuple[xr.Dataset, dict[str, Any]]:
     """Return the recording with the units or channels of a fold, and the fold's roles."""
     roles = manifest["folds"][fold]
     if "channels" in roles:
         recording = recording.isel(channel=roles["channels"])
-    if "units" in roles:
+    if "units" in roles and not _is_whole(recording, roles["units"]):
         recording = recording.isel(unit=roles["units"])
     return recording, roles

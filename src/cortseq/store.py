@@ -24,12 +24,15 @@ from typing import Any
 
 import numpy as np
 
+from cortseq import memory, streamed
 from cortseq._lazy import pd, xr
 from cortseq.errors import CortseqError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORMULA = re.compile(r"'*[=@+\-\t\r]")  # how a text begins that a spreadsheet may run, guarded or not
 _SCRATCH = "cortseq"  # how the names of folders begin in which a product is collected
+_LARGE = 1 << 27  # bytes of a variable above which it is written in chunks of trials
+_CHUNK = 1 << 22  # bytes of a chunk before it is compressed
 _FAILED = '{"failed": '  # how a file begins that stands for a product which could not be made
 
 
@@ -131,30 +134,60 @@ def _made(path: str | Path) -> None:
 
 
 def write(dataset: xr.Dataset, path: str | Path) -> None:
-    """Write a Dataset as deterministic `.zarr.zip`."""
+    """Write a Dataset as deterministic `.zarr.zip`.
+
+    Variables of more than 128 MB are written in chunks of trials, of which few are in memory at one time.
+    """
     from zarr.codecs import BloscCodec
 
     codec = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
+    large = {name: v for name, v in dataset.data_vars.items() if v.nbytes > _LARGE and v.dtype.kind in "iuf"}
+    rest = dataset.drop_vars(large).copy()
     encoding = {
         name: {"compressors": (codec,)}
-        for name, variable in dataset.variables.items()
+        for name, variable in rest.variables.items()
         if variable.dtype.kind in "iufb" and variable.size
     }
-    dataset = dataset.copy()
-    for variable in dataset.variables.values():
+    for variable in rest.variables.values():
         variable.encoding = {}  # what an earlier file was chunked by does not bind this one
     with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{_mark()}-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zarr v3 has no final specification for strings
         folder = Path(scratch) / "store"
-        dataset.to_zarr(folder, zarr_format=3, consolidated=False, encoding=encoding)
+        rest.to_zarr(folder, zarr_format=3, consolidated=False, encoding=encoding)
+        for name, array in large.items():
+            _write_chunks(folder, str(name), array.variable, codec)
         with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             for file in sorted(p for p in folder.rglob("*") if p.is_file()):
                 info = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _EPOCH)
                 archive.writestr(info, file.read_bytes())
 
 
+def _write_chunks(folder: Path, name: str, variable: xr.Variable, codec: Any) -> None:
+    """Write a variable (trial, ...) in chunks of about 4 MB, whose size follows from its shape alone."""
+    import zarr
+
+    n, *others = variable.shape
+    per_trial = math.prod(others)
+    rows = max(1, _CHUNK // (per_trial * variable.dtype.itemsize))
+    array = zarr.open_group(folder, mode="a", zarr_format=3).create_array(
+        name,
+        shape=variable.shape,
+        dtype=variable.dtype,
+        chunks=(rows, *others),
+        compressors=(codec,),
+        dimension_names=list(map(str, variable.dims)),
+        attributes=variable.attrs,
+    )
+    for chunks in memory.blocks(-(-n // rows), rows * per_trial):
+        trials = slice(chunks.start * rows, chunks.stop * rows)
+        array[trials] = variable[trials].values
+
+
 def read(path: str | Path) -> xr.Dataset:
-    """Read a `.zarr.zip` into memory."""
+    """Read a `.zarr.zip` into memory, but for variables that are larger than a block of trials.
+
+    Those stay on disk: their values are read where they are asked for, and not kept (`cortseq.streamed`).
+    """
     from zarr.storage import ZipStore
 
     path = Path(path)
@@ -166,8 +199,14 @@ def read(path: str | Path) -> xr.Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with ZipStore(path, mode="r") as store:
-                return xr.open_zarr(store, consolidated=False, chunks=None).load()
+            archive = ZipStore(path, mode="r")
+            found = xr.open_dataset(archive, engine="zarr", consolidated=False, cache=False)  # type: ignore
+            small = [v for v in found.variables.values() if not streamed.is_large(v.shape)]
+            for variable in small:
+                variable.load()
+            if len(small) == len(found.variables):
+                archive.close()
+            return found
     except (KeyError, FileNotFoundError, ValueError) as error:
         raise CortseqError(
             f"is not a recording of this project ({error})", file=path, fix="run the stage again"

@@ -37,8 +37,8 @@ def _binned(recording: xr.Dataset, roles: dict[str, list[int]]) -> tuple[Figure,
     valid, has_events = recording["valid"].values, rec.kind(recording).has_events
     trial = int(np.argsort(valid.sum(1), kind="stable")[len(valid) // 2])
     if has_events:
-        y = recording["counts"].values
-        mean, one = y.sum(-1) / (y.shape[-1] * recording.attrs["bin_width"]), y[trial]
+        y, one = rec.spikes(recording)[0], recording["counts"].isel(trial=trial).values
+        mean = y / (recording.sizes["unit"] * recording.attrs["bin_width"])
     else:
         centre, spread = _scale(recording["signal"].values[valid])
         y = (recording["signal"].values - centre) / spread

@@ -36,8 +36,7 @@ def draw(recording: xr.Dataset, predictions: dict[str, xr.Dataset]) -> tuple[Fig
 def _typical(recording: xr.Dataset, trials: np.ndarray) -> int:
     """Return the test trial with the median number of events (bins, for symbols and signals)."""
     has_events = rec.kind(recording).has_events
-    size = recording["counts"].sum(("time", "unit")) if has_events else recording["valid"].sum("time")
-    values = size.values[trials]
+    values = (rec.spikes(recording)[0] if has_events else recording["valid"].values).sum(1)[trials]
     return int(trials[np.argsort(values, kind="stable")[len(values) // 2]])
 
 

@@ -120,6 +120,8 @@ class Model(Specification, metaclass=shown.Named):
     # replays them: they are `shape["drive"]`, (trial, time, input) as `learn` saw them.
     driven: ClassVar[bool] = False
     replays: ClassVar[bool] = False
+    # Whether `learn` goes through large recordings block by block, and takes compact counts (`Data.blocks`).
+    blockwise: ClassVar[bool] = False
     # Settings that mean nothing on a track: a sweep over them makes no variants there.
     idle: ClassVar[dict[str, tuple[str, ...]]] = {}
 
@@ -138,9 +140,10 @@ class Model(Specification, metaclass=shown.Named):
         """
         return cls(**{key: value for key, value in _SMALL.items() if key in cls.model_fields} | more)
 
-    def given(self, recording: xr.Dataset, trials: Trials = None) -> Data:
+    def given(self, recording: xr.Dataset, trials: Trials | slice = None) -> Data:
         """Return what the model is given of some trials, its inputs in their own units."""
-        return Data.of(recording, trials, self.sees, self.driven and getattr(self, "inputs", True))
+        driven = self.driven and getattr(self, "inputs", True)
+        return Data.of(recording, trials, self.sees, driven, self.blockwise)
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Estimate the parameters from training trials; choices are made on the validation trials."""
@@ -212,6 +215,11 @@ class Model(Specification, metaclass=shown.Named):
     def applies(self, track: str) -> bool:
         """Whether a study fits this specification to recordings on `track`, or leaves it out there."""
         return True
+
+    @property
+    def has_check(self) -> bool:
+        """Whether the family writes `check`."""
+        return type(self).check is not Model.check
 
     def check(self, data: Data) -> None:
         """Raise a CortseqError if this specification cannot be fitted to such data."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -47,15 +47,21 @@ class Fit(Saved):
 
         return cortseq.plot(self, recording, trials)
 
-    def _data(self, recording: xr.Dataset, trials: Trials) -> Data:
+    def _data(self, recording: xr.Dataset, trials: Trials | slice) -> Data:
         data = Scale.known(self.card).applied(self.model.given(recording, trials))
         check_card(data, self.card)
         return data.within(self.card["support"])  # the fit's own, as its alphabet
 
+    def _by_block(self, recording: xr.Dataset, trials: Trials, function: Callable[[Data], Floats]) -> Floats:
+        """Return `function` of the data, (member, trial, ...), computed in blocks of trials."""
+        found = [function(self._data(recording, part)) for part in rec.blocks(recording, trials)]
+        return found[0] if len(found) == 1 else np.concatenate(found, 1)
+
     def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> Floats:
         """Return log p(y_t | y_<t) in nats, (member, trial, time); NaN where a bin is missing."""
-        data = self._data(recording, trials)
-        return data.masked(self.model.log_prob(self.params, data))
+        return self._by_block(
+            recording, trials, lambda data: data.masked(self.model.log_prob(self.params, data))
+        )
 
     def score(self, recording: xr.Dataset, trials: Trials = None, null: Fit | None = None) -> float:
         """Return how much better the fit predicts than the null; higher is better, 0 is the null.
@@ -84,8 +90,11 @@ class Fit(Saved):
 
     def predict(self, recording: xr.Dataset, trials: Trials = None) -> Floats:
         """Return expected counts per bin, label probabilities or means, (member, trial, time, feature)."""
-        data = self._data(recording, trials)
-        return np.where(data.valid[..., None], self.model.predict(self.params, data), np.nan)
+        return self._by_block(
+            recording,
+            trials,
+            lambda data: np.where(data.valid[..., None], self.model.predict(self.params, data), np.nan),
+        )
 
     def forecast(
         self,

@@ -20,6 +20,7 @@ class Null(Model):
     """
 
     role: ClassVar = "null"
+    blockwise: ClassVar = True
     family: Literal["null"] = "null"
 
     @property

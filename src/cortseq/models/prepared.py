@@ -57,7 +57,8 @@ class Prepared:
             )
         if (twice := np.intersect1d(learns, chooses)).size:
             raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
-        model.check(model.given(recording))
+        if model.has_check:
+            model.check(model.given(recording))
         raw = model.given(recording, learns), model.given(recording, chooses)
         scale = Scale.of(raw[0])
         learned_on = scale.applied(raw[0]).learnable()

@@ -13,6 +13,7 @@ import numpy as np
 from cortseq._lazy import lazy
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
+from cortseq.memory import block_numbers
 from cortseq.models.predictive import Predictive
 from cortseq.networks.network import Network, before, repeated
 
@@ -31,10 +32,11 @@ def over_members(
     """Return `function(p, x, y, last)` (trial, ...) of each member and all trials, (member, trial, ...).
 
     `p` are one member's parameters; `x` and `y` are those of `Network.tensors`, `last` that of `before`;
-    `chunk` trials are handed over at once.
+    at most `chunk` trials are handed over at once, and no more than a block.
     """
     members, whole = [], data
     data = network.given(params, data)
+    chunk = min(chunk, max(1, block_numbers() // max(data.y[:1].size, 1)))
     led = data.y.shape[1] - whole.y.shape[1]
     with torch.no_grad():
         for member in range(len(params["readout_bias"])):

@@ -44,6 +44,7 @@ class Recurrent(Training, Sessions, Cell, Model):
 
     role: ClassVar[Role] = "recurrent"
     has_members: ClassVar[bool] = True
+    blockwise: ClassVar[bool] = True
     forecasts: ClassVar[Kind] = "sampled"
     driven: ClassVar[bool] = True
     replays: ClassVar[bool] = True

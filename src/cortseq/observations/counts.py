@@ -79,7 +79,7 @@ class CountReadout(Readout):
         self, y: np.ndarray, valid: np.ndarray, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
         """Return biases at the training rates and the null's log dispersions, each (unit,)."""
-        rate = (y[valid].sum(0) + 0.5) / (valid.sum() + 1.0)  # finite where a unit is silent
+        rate = (rows(y, valid).sum(0) + 0.5) / (valid.sum() + 1.0)  # finite where a unit is silent
         return {
             "readout_bias": np.log(rate),
             **self.start_dispersion(y, valid),
@@ -163,14 +163,19 @@ def standardised_high(y: np.ndarray, valid: np.ndarray) -> Params:
     -------
     Both (unit,): mean and sd of high units, 0 and 1 of the others.
     """
-    mean, sd = y[valid].mean(0), y[valid].std(0)
+    seen = rows(y, valid)
+    mean = seen.mean(0)
     high = mean > HIGH
     if not high.any():
         return {}
-    return {
-        "count_centre": np.where(high, mean, 0.0),
-        "count_scale": np.where(high, np.maximum(sd, 1.0), 1.0),
-    }
+    scale = np.ones(len(mean))
+    scale[high] = np.maximum(seen[:, high].std(0), 1.0)
+    return {"count_centre": np.where(high, mean, 0.0), "count_scale": scale}
+
+
+def rows(y: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the valid bins (bin, unit) of y (trial, time, unit); no copy where all are valid."""
+    return y.reshape(-1, y.shape[-1]) if valid.all() else y[valid]
 
 
 class CountDistribution(Distribution):
@@ -225,7 +230,7 @@ class CountDistribution(Distribution):
 
     def estimate(self, y: np.ndarray, valid: np.ndarray) -> Params:
         """Return training rates per bin and dispersions, each (unit,)."""
-        seen = y[valid]
+        seen = rows(y, valid)
         rate, n = seen.mean(0), np.array([len(seen)])
         return {"rate": rate, **self.dispersion(rate[None], n, seen.sum(0)[None], seen)}
 
@@ -305,6 +310,7 @@ class CountDistribution(Distribution):
         from scipy.optimize import minimize_scalar
 
         values, times = np.unique(y, return_counts=True)
+        values = values.astype(np.int32) if values.dtype.kind == "u" else values  # differences are taken
         times = times * (n.sum() / len(y))  # responsibilities may be of a part of the bins
 
         def loss(log_dispersion: float) -> float:

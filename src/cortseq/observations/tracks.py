@@ -62,7 +62,10 @@ class Track:
 
     def n_events(self, y: np.ndarray, counted: np.ndarray) -> np.ndarray:
         """Return the events that scores are divided by, (trial, time): spikes, or 1 for a label or sample."""
-        return np.where(counted, y.sum(-1), 0) if self.has_events else counted.astype(int)
+        if not self.has_events:
+            return counted.astype(int)
+        total = y.sum(-1)
+        return np.where(counted, total.astype(int) if total.dtype.kind == "u" else total, 0)
 
     def encoded(self, y: np.ndarray, n_features: int) -> np.ndarray:
         """Return labels one-hot, (..., label); counts and signals as they are, (..., feature)."""

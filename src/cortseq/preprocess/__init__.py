@@ -40,7 +40,7 @@ def preprocess(raw: xr.Dataset, source: Source) -> xr.Dataset:
     recording.attrs["provenance"] = raw.attrs.get("provenance", "{}")
     dropped = json.loads(raw.attrs.get("dirt", "{}")) | rec.dirt(recording)
     if rec.kind(recording).has_events:
-        silent = ~(rec.observations(recording) > 0).any((1, 2))
+        silent = ~rec.spikes(recording)[0].any(1)
         dropped["trials_without_spikes_kept"] = int(silent.sum())
     recording.attrs["dirt"] = json.dumps({k: v for k, v in dropped.items() if v}, sort_keys=True)
     return rec.with_observation(recording, source.observation or rec.observation(recording))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cortseq import recording as rec
+from cortseq import streamed
 from cortseq._lazy import lazy, xr
 from cortseq.errors import CortseqError
 from cortseq.preprocess import labels
@@ -62,7 +63,7 @@ def events(raw: xr.Dataset, source: Source) -> xr.Dataset:
     )
     n_bins = np.floor((stops - starts) / bin_width + 1e-9)
     recording["valid"] = ("trial", "time"), np.arange(recording.sizes["time"])[None] < n_bins[:, None]
-    recording["counts"] = recording["counts"].where(recording["valid"], 0)
+    recording = _silenced(recording)
     recording = recording.assign_coords(
         time=recording["time"] + t0, start=("trial", starts), stop=("trial", starts + n_bins * bin_width)
     )
@@ -83,7 +84,7 @@ def _in_trials(raw: xr.Dataset, source: Source, bin_width: float) -> xr.Dataset:
     times = raw["event_time"].values
     window = windows.window(source) or (0.0, float(np.ceil(times.max() / bin_width)) * bin_width)
     n_bins = (window[1] - window[0]) / bin_width
-    sizes.fits(raw.sizes["trial"], n_bins, raw.sizes["unit"], "counts", source.accept)
+    sizes.fits(raw.sizes["trial"], n_bins, raw.sizes["unit"], "spikes", source.accept)
     recording = rec.from_spikes(
         times,
         raw["event_unit"].values,
@@ -99,16 +100,26 @@ def _in_trials(raw: xr.Dataset, source: Source, bin_width: float) -> xr.Dataset:
 
 def _binned(
     raw: xr.Dataset, source: Source, starts: np.ndarray, stops: np.ndarray, bin_width: float
-) -> tuple[np.ndarray, int]:
+) -> tuple[Any, int]:
     """Return counts (trial, bin, unit) of trials on one clock, and how many spikes fell into a remainder."""
     longest = float((stops - starts).max())
-    sizes.fits(len(starts), longest / bin_width, raw.sizes["unit"], "counts", source.accept)
+    sizes.fits(len(starts), longest / bin_width, raw.sizes["unit"], "spikes", source.accept)
     shape = len(starts), binning.n_bins(longest, bin_width), raw.sizes["unit"]
     times, units = raw["event_time"].values, raw["event_unit"].values
-    binned = binning.by_interval(times, units, starts, stops, shape, bin_width)
+    binned = binning.counted(shape, binning.in_intervals(times, units, starts, stops, shape, bin_width))
     if binned is None:
         raise CortseqError("a spike's unit is not among the units", key="event_unit")
     return binned
+
+
+def _silenced(recording: xr.Dataset) -> xr.Dataset:
+    """Return the Recording without spikes in bins that are not valid."""
+    valid = recording["valid"].values
+
+    def within(counts: np.ndarray, trials: np.ndarray) -> np.ndarray:
+        return np.where(valid[trials, :, None], counts, 0)
+
+    return recording.assign(counts=streamed.mapped(recording["counts"].variable, within))
 
 
 def _intervals(raw: xr.Dataset, source: Source, bin_width: float) -> tuple[np.ndarray, np.ndarray, float]:
@@ -128,7 +139,7 @@ def _intervals(raw: xr.Dataset, source: Source, bin_width: float) -> tuple[np.nd
         times = raw["event_time"].values
         pieces = np.array([[times.min(), times.max()]])
     n_windows = np.maximum(((pieces[:, 1] - pieces[:, 0]) / length).astype(np.int64), 0)
-    sizes.fits(int(n_windows.sum()), length / bin_width, raw.sizes["unit"], "counts", source.accept)
+    sizes.fits(int(n_windows.sum()), length / bin_width, raw.sizes["unit"], "spikes", source.accept)
     starts = [first + length * np.arange(n) for (first, _), n in zip(pieces, n_windows, strict=True)]
     if not n_windows.sum():
         return np.empty(0), np.empty(0), 0.0
@@ -153,14 +164,13 @@ def _masked(recording: xr.Dataset, pieces: np.ndarray | None) -> xr.Dataset:
             key="obs_intervals",
             fix="select units that were observed together, with `select:`",
         )
-    counts = recording["counts"].values
     lost = {
         "bins_not_observed": int((valid & ~seen)[kept].sum()),
         "trials_not_observed": int((~kept).sum()),
-        "spikes_while_not_observed": int(counts[~seen].sum()),
+        "spikes_while_not_observed": int(rec.spikes(recording)[0][~seen].sum()),
     }
     recording["valid"] = ("trial", "time"), seen
-    recording["counts"] = recording["counts"].where(recording["valid"], 0)
+    recording = _silenced(recording)
     recording.attrs["dirt"] = json.dumps(rec.dirt(recording) | lost)
     recording = recording.isel(trial=np.flatnonzero(kept))
     return recording.assign_coords(trial=np.arange(int(kept.sum())))

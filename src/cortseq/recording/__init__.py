@@ -25,7 +25,9 @@ support.
 
 from cortseq.recording.build import from_counts, from_drawn, from_signal, from_spikes, from_symbols
 from cortseq.recording.contents import (
+    blocks,
     check,
+    compact,
     dirt,
     features,
     is_outcome,
@@ -33,6 +35,7 @@ from cortseq.recording.contents import (
     observation,
     observations,
     provenance,
+    spikes,
     track,
     trial_labels,
     with_observation,
@@ -41,7 +44,9 @@ from cortseq.recording.from_arrays import from_xarray
 from cortseq.recording.pynapple import from_pynapple, to_pynapple
 
 __all__ = [
+    "blocks",
     "check",
+    "compact",
     "dirt",
     "features",
     "from_counts",
@@ -56,6 +61,7 @@ __all__ = [
     "observation",
     "observations",
     "provenance",
+    "spikes",
     "to_pynapple",
     "track",
     "trial_labels",

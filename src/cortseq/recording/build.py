@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from cortseq._lazy import lazy, xr
 from cortseq.errors import CortseqError
-from cortseq.memory import affordable
+from cortseq.memory import HELD, affordable
 from cortseq.observations import tracks
 from cortseq.recording.contents import check, with_observation
 
@@ -74,10 +74,10 @@ def from_spikes(
     n_trials = int(np.nanmax(trials, initial=-1)) + 1 if n_trials is None else n_trials
     trials = _integers("trials", trials, n_trials)
     what = f"{n_trials} trials x {n_bins} bins x {len(names)} units"
-    affordable(
-        5.0 * n_trials * n_bins * len(names), what, key="trials", fix="check trial numbers and bin_width"
-    )
-    binned = binning.by_trial(times, index, trials, (n_trials, n_bins, len(names)), window[0], bin_width)
+    n_bytes = HELD * n_trials * n_bins * len(names)
+    affordable(n_bytes, what, key="trials", fix="check trial numbers and bin_width")
+    shape = n_trials, n_bins, len(names)
+    binned = binning.counted(shape, binning.in_trials(times, index, trials, shape, window[0], bin_width))
     if binned is None:
         if not np.isfinite(times).all():
             raise CortseqError(
@@ -130,8 +130,19 @@ def from_counts(
     inputs: ArrayLike | None = None,
     input_names: Sequence[str] | None = None,
 ) -> xr.Dataset:
-    """Return a Recording from counts (trial, time, unit) >= 0; other keys as in `from_spikes`."""
-    counts = np.asarray(counts)
+    """Return a Recording from counts (trial, time, unit) >= 0; other keys as in `from_spikes`.
+
+    `counts` may be a streamed variable of whole numbers (`cortseq.streamed`), and stays one.
+    """
+    counts = counts if isinstance(counts, xr.Variable) else _whole_counts(np.asarray(counts), valid)
+    names = np.arange(counts.shape[2]) if unit_names is None else np.asarray(unit_names)
+    coords = {"unit": names, **(coords or {})}
+    recording = _build("counts", counts, bin_width, valid, time_start, covariates, coords, dirt)
+    return with_inputs(with_observation(recording, observation), inputs, input_names)
+
+
+def _whole_counts(counts: np.ndarray, valid: Any) -> np.ndarray:
+    """Return counts (trial, time, unit) as int32, checked."""
     if counts.dtype.kind != "u":
         values = counts if valid is None else counts[np.asarray(valid, bool)]
         bad = ~np.isfinite(values) | (values < 0) | (values != np.floor(values))
@@ -150,11 +161,7 @@ def from_counts(
             value=int(counts.max()),
             fix="check the file",
         )
-    counts = counts.astype(np.int32, order="C")
-    names = np.arange(counts.shape[2]) if unit_names is None else np.asarray(unit_names)
-    coords = {"unit": names, **(coords or {})}
-    recording = _build("counts", counts, bin_width, valid, time_start, covariates, coords, dirt)
-    return with_inputs(with_observation(recording, observation), inputs, input_names)
+    return counts.astype(np.int32, order="C")
 
 
 def from_symbols(
@@ -274,7 +281,7 @@ def from_drawn(
 
 def _build(
     kind: str,
-    values: np.ndarray,
+    values: np.ndarray | xr.Variable,
     bin_width: float,
     valid: ArrayLike | None,
     time_start: float,
@@ -286,8 +293,9 @@ def _build(
     n_trials, n_time = values.shape[:2]
     valid = np.ones((n_trials, n_time), bool) if valid is None else np.asarray(valid, bool)
     covariates = covariates or {}
+    observed = values if isinstance(values, xr.Variable) else (tracks.TRACKS[kind].dims, values)
     recording = xr.Dataset(
-        {kind: (tracks.TRACKS[kind].dims, values), "valid": (("trial", "time"), valid)},
+        {kind: observed, "valid": (("trial", "time"), valid)},
         coords={
             "trial": np.arange(n_trials),
             "time": time_start + bin_width * np.arange(n_time),

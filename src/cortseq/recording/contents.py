@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from cortseq import memory, streamed
 from cortseq._lazy import xr
 from cortseq.errors import CortseqError
 from cortseq.observations import registry, tracks
@@ -30,9 +32,62 @@ def kind(recording: xr.Dataset) -> tracks.Track:
 
 
 def observations(recording: xr.Dataset) -> np.ndarray:
-    """Return what was recorded, (trial, time, feature); symbols are (trial, time)."""
+    """Return what was recorded, (trial, time, feature); symbols are (trial, time).
+
+    All of it is in memory then: of a recording that may be large ask for `blocks`.
+    """
     known = kind(recording)
     return recording[known.name].transpose(*known.dims).values
+
+
+def compact(recording: xr.Dataset) -> np.ndarray:
+    """Return `observations`, counts in the smallest unsigned type where they are more than a block.
+
+    Such counts are held for learning; before one computes with them they become int32, block by block
+    (`Data.blocks`).
+    """
+    values = recording[kind(recording).name]
+    if not (kind(recording).has_events and streamed.is_large(values.shape)):
+        return observations(recording)
+    found = np.zeros([recording.sizes[dim] for dim in kind(recording).dims], np.uint8)
+    for trials in blocks(recording):
+        some = observations(recording.isel(trial=trials))
+        smallest = np.min_scalar_type(int(some.max(initial=0)))
+        if smallest.itemsize > found.itemsize:
+            found = found.astype(smallest)
+        found[trials] = some
+    return found
+
+
+def blocks(recording: xr.Dataset, trials: Sequence[int] | np.ndarray | None = None) -> list[Any]:
+    """Return some trials (all: None) in blocks that hold no more observations than `memory.blocks` allows.
+
+    Each is what `isel(trial=...)` takes: a slice or positions (trial,). Where one block is enough that is
+    `trials` itself, or a slice of all.
+    """
+    n = recording.sizes["trial"]
+    chosen = n if trials is None else len(trials)
+    parts = memory.blocks(chosen, recording[kind(recording).name].size / max(n, 1))
+    if trials is None:
+        return [slice(None)] if len(parts) == 1 else list(parts)
+    return [trials] if len(parts) == 1 else [np.asarray(trials, int)[part] for part in parts]
+
+
+def spikes(recording: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the spikes of each bin and those of each unit, in one pass over the trials.
+
+    Returns
+    -------
+    by_bin : (trial, time) spikes of all units, in bins that are not valid too.
+    by_unit : (trial, unit) spikes in the valid bins of each trial, as floating-point numbers.
+    """
+    by_bin, by_unit = [], []
+    for trials in blocks(recording):
+        some = recording.isel(trial=trials)
+        y = observations(some)
+        by_bin.append(y.sum(2))
+        by_unit.append(np.einsum("tbu,tb->tu", y, some["valid"].values, dtype=float))
+    return np.concatenate(by_bin), np.concatenate(by_unit)
 
 
 def features(recording: xr.Dataset) -> list[str]:
@@ -53,7 +108,8 @@ def with_observation(recording: xr.Dataset, name: str) -> xr.Dataset:
     changed = recording.copy()
     changed.attrs = {k: v for k, v in recording.attrs.items() if k != "support"} | {"observation": name}
     if name in registry.names(track(recording)):
-        support = registry.distribution(name).support_of(observations(recording))
+        of = registry.distribution(name).support_of
+        support = max(of(observations(recording.isel(trial=trials))) for trials in blocks(recording))
         changed.attrs |= {"support": support} if support else {}
     return check(changed)
 
@@ -85,7 +141,7 @@ def dirt(recording: xr.Dataset) -> dict[str, Any]:
 def check(recording: xr.Dataset) -> xr.Dataset:
     """Return the recording itself, or a CortseqError that says what is wrong with it."""
     known = kind(recording)
-    values, valid = observations(recording), recording["valid"].values
+    values, valid = recording[known.name].transpose(*known.dims), recording["valid"].values
     choices = registry.names(known.name)
     if observation(recording) not in choices:
         raise CortseqError(
@@ -101,7 +157,7 @@ def check(recording: xr.Dataset) -> xr.Dataset:
     if not valid.any():
         raise CortseqError("no valid bin is left", fix="check the window and the bin width")
     if known.has_labels:
-        n, seen = recording.attrs.get("n_symbols", 1), values[valid]
+        n, seen = recording.attrs.get("n_symbols", 1), values.values[valid]
         if seen.min() < 0 or seen.max() >= n:
             bad = int(seen.max() if seen.max() >= n else seen.min())
             raise CortseqError(
@@ -110,7 +166,7 @@ def check(recording: xr.Dataset) -> xr.Dataset:
                 value=bad,
                 fix="raise n_symbols",
             )
-    elif values.dtype.kind == "f" and not np.isfinite(values[valid]).all():
+    elif values.dtype.kind == "f" and not np.isfinite(values.values[valid]).all():
         raise CortseqError(
             f"{known.name} hold NaN or infinity in valid bins", key=known.name, fix="mask those bins"
         )

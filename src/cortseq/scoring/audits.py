@@ -5,6 +5,7 @@ Each returns an `Audit`; those that stop name the model and the trial. Audits th
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ def causality(name: str, fit: Fit, recording: xr.Dataset, trials: Any, seed: int
         if length < 3:
             continue
         s = int(rng.integers(1, length - 1))
-        one = recording.isel(trial=[int(trial)])
+        one = recording.isel(trial=[int(trial)]).load()
         now, later = _changed(one, s, rng), _changed(one, s + 1, rng)
         before, after = fit.log_prob(one), fit.log_prob(now)
         same = (
@@ -108,16 +109,11 @@ def _shifted(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
     trial (a periodic signal) and runs of few spikes say nothing.
     """
     track = rec.kind(recording)
-    y, valid = rec.observations(recording), recording["valid"].values
     fine = Audit("overlap", True, "no stretch of one role is in another at another offset")
-    if track.has_labels or y.shape[1] < RUN:
+    if track.has_labels or recording.sizes["time"] < RUN:
         return fine
-    key = _run_keys(y)
-    telling = _windows(valid).all(-1)
-    if track.has_events:
-        telling &= _windows(y.sum(-1)).sum(-1) >= RUN
-    else:  # values that stand still say nothing either
-        telling &= (np.diff(_windows(y[..., 0])) != 0).all(-1)
+    parts = [_runs(recording.isel(trial=part)) for part in rec.blocks(recording)]
+    key, telling = (np.concatenate(part) for part in zip(*parts, strict=True))
     trials = np.array(sorted(role_of))
     marks = {key[i, at]: (i, at) for at in range(0, key.shape[1], RUN) for i in trials if telling[i, at]}
     again = np.isin(key, np.array([*marks], key.dtype)) & telling
@@ -128,6 +124,17 @@ def _shifted(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
             detail = f"{RUN} bins of trial {j} ({role_of[j]}) are in trial {i} ({role_of[i]}), shifted"
             return Audit("overlap", False, detail)
     return fine
+
+
+def _runs(recording: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the keys of all runs of RUN bins, (trial, start), and which of them say something."""
+    y, valid = rec.observations(recording), recording["valid"].values
+    telling = _windows(valid).all(-1)
+    if rec.kind(recording).has_events:
+        telling &= _windows(y.sum(-1)).sum(-1) >= RUN
+    else:  # values that stand still say nothing either
+        telling &= (np.diff(_windows(y[..., 0])) != 0).all(-1)
+    return _run_keys(y), telling
 
 
 def _windows(x: np.ndarray) -> np.ndarray:
@@ -148,11 +155,13 @@ def _run_keys(y: np.ndarray) -> np.ndarray:
 
 def _repeats(recording: xr.Dataset, role_of: dict[int, str]) -> Audit:
     """Long trials of equal content in two roles."""
-    y, valid = rec.observations(recording), recording["valid"].values
     groups: dict[bytes, list[int]] = {}
-    for trial in role_of:
-        if valid[trial].sum() >= 20 and np.any(y[trial][valid[trial]]):
-            groups.setdefault(y[trial][valid[trial]].tobytes(), []).append(trial)
+    for part in rec.blocks(recording, list(role_of)):
+        some = recording.isel(trial=part)
+        for trial, y, valid in zip(part, rec.observations(some), some["valid"].values, strict=True):
+            if valid.sum() >= 20 and np.any(y[valid]):
+                content = hashlib.sha256(y[valid].tobytes()).digest()
+                groups.setdefault(content, []).append(int(trial))
     twice = [g for g in groups.values() if len({role_of[t] for t in g}) > 1]
     detail = (
         f"{len(twice)} long trials have a twin of equal content in another role"
@@ -183,13 +192,12 @@ def blocks(recording: xr.Dataset, roles: dict[str, Any]) -> Audit:
 
 def observed(recording: xr.Dataset) -> list[Audit]:
     """Check that counts are whole numbers; channels standardised over all roles are a warning."""
-    y, valid = rec.observations(recording), recording["valid"].values
-    seen = y[valid]
     track = rec.kind(recording)
     if track.has_events:
-        whole = bool((seen == np.floor(seen)).all() and (seen >= 0).all())
+        whole = all(_are_whole(recording.isel(trial=part)) for part in rec.blocks(recording))
         detail = "counts are whole numbers" if whole else "counts are no whole numbers: smoothed or scaled?"
         return [Audit("observed", whole, detail)]
+    seen = rec.observations(recording)[recording["valid"].values]
     if track.has_scale and len(seen) > 1:
         done = bool((np.abs(seen.mean(0)) < 1e-6).all() and (np.abs(seen.std(0) - 1) < 1e-3).all())
         detail = (
@@ -197,6 +205,12 @@ def observed(recording: xr.Dataset) -> list[Audit]:
         )
         return [Audit("observed", not done, detail, stopping=False)]
     return [Audit("observed", True, "labels as recorded")]
+
+
+def _are_whole(recording: xr.Dataset) -> bool:
+    """Return whether the counts of the valid bins are whole numbers that are not negative."""
+    seen = rec.observations(recording)[recording["valid"].values]
+    return bool((seen == np.floor(seen)).all() and (seen >= 0).all())
 
 
 def provenance(
@@ -235,7 +249,7 @@ def selection(recording: xr.Dataset, manifest: dict[str, Any], fold: int) -> Aud
     if "units" not in roles:
         return Audit("selection", True, "no unit is chosen")
     part = recording.isel(trial=roles["train"])
-    spikes = part["counts"].transpose("trial", "time", "unit").values[part["valid"].values].sum(0)
+    spikes = rec.spikes(part)[1].sum(0)
     hz = spikes / (part["valid"].values.sum() * recording.attrs["bin_width"])
     low, high = rule["min_rate_hz"] or 0.0, rule.get("max_rate_hz") or np.inf
     kept = [n for n, rate in enumerate(hz) if rate > low and rate <= high]

@@ -141,14 +141,15 @@ def _evaluation_null(recording: xr.Dataset, folds: list[dict[str, Any]], burn_in
     for fold in folds:
         part = recording.isel(trial=fold["test"], time=slice(burn_in, None))
         part = part.isel({dim: fold[dim + "s"] for dim in ("unit", "channel") if dim + "s" in fold})
-        data = Data.of(part)
+        data = Data.of(part, driven=False, compact=True)
         if not data.valid.any():
             continue
         emissions = {"joint": emission_of(data)}
         if data.kind.has_events:
             emissions["mean_rate"] = distribution(data.kind.default)(data.n_features)
         for name, emission in emissions.items():
-            nats = emission.log_prob(emission.estimate(data.y, data.valid), data.y)
+            found = emission.estimate(data.y, data.valid)
+            nats = np.concatenate([emission.log_prob(found, block.y) for _, block in data.blocks()])
             total[name] += float(nats[data.valid].sum())
     return total
 

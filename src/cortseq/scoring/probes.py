@@ -56,7 +56,7 @@ def _noise(recording: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
 
     Inputs are those of recorded trials, in random order, of which the noise knows nothing.
     """
-    track, data = rec.kind(recording), Data.of(recording)
+    track, data = rec.kind(recording), Data.of(recording, compact=True)
     shape = (CANARY_TRIALS, CANARY_BINS)
     drawn = track.noise(data.y[data.valid], shape, CANARY_UNITS, data.n_features, rng)
     noise = rec.from_drawn(
@@ -146,7 +146,7 @@ def normalisation(name: str, fit: Fit, recording: xr.Dataset, roles: dict[str, A
 def _symbol_sum(fit: Fit, one: xr.Dataset, rng: np.random.Generator) -> float:
     """sum_w p(w | past) at a bin of one trial; further from 1 by as much as `predict` disagrees."""
     n, t = one.attrs["n_symbols"], int(rng.integers(int(one["valid"].sum())))
-    every = one.isel(trial=np.zeros(n, int)).copy(deep=True)
+    every = one.isel(trial=np.zeros(n, int)).load().copy(deep=True)
     every["symbols"].values[:, t] = np.arange(n)
     p = np.exp(fit.log_prob(every)[:, :, t])  # (member, outcome)
     apart = np.abs(p - fit.predict(one)[:, 0, t]).max()
@@ -198,7 +198,7 @@ def _grid(fit: Fit, small: xr.Dataset, track: Any) -> tuple[np.ndarray, float, n
 def _small(recording: xr.Dataset, roles: dict[str, Any], n_units: int) -> xr.Dataset:
     """Return a few short training trials of the units nearest to 1/2 spike a bin (or first channels)."""
     track = rec.kind(recording)
-    part = recording.isel(trial=roles["train"][:SMALL_TRIALS], time=slice(0, SMALL_BINS))
+    part = recording.isel(trial=roles["train"][:SMALL_TRIALS], time=slice(0, SMALL_BINS)).load()
     long = np.flatnonzero(part["valid"].values[:, :5].all(1))
     part = part.isel(trial=long)
     if len(long) < 3:

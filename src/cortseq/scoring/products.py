@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from cortseq import recording as rec
+from cortseq import streamed
 from cortseq._lazy import special, xr
 from cortseq.data import Data
+from cortseq.memory import block_numbers
 from cortseq.models.base import Fit
 from cortseq.observations import MIN_RATE
 from cortseq.observations.poisson import log_pmf
@@ -31,10 +33,11 @@ def scores(fit: Fit, recording: xr.Dataset, roles: dict[str, Any], burn_in: int 
     averaged_mean_rate, ..            without `member`: all these of the members' mean expectation
     """
     trials = np.concatenate([roles[role] for role in SCORED]).astype(int)
+    events = [Data.of(recording, part, driven=False).n_events() for part in rec.blocks(recording, trials)]
     role = np.repeat(SCORED, [len(roles[r]) for r in SCORED])
     variables = {
         "log_prob": (("member", "trial", "time"), fit.log_prob(recording, trials)),
-        "n_events": (("trial", "time"), Data.of(recording, trials).n_events()),
+        "n_events": (("trial", "time"), np.concatenate(events)),
     }
     coords = {"trial": trials, "role": ("trial", role.astype("<U5")), "time": recording["time"].values}
     if rec.kind(recording).has_events:
@@ -52,23 +55,24 @@ def _rates(
     fit: Fit, recording: xr.Dataset, trials: np.ndarray, test: np.ndarray, burn_in: int
 ) -> dict[str, Any]:
     """Return the variables of `scores` that follow from expected counts; `test`: positions along `trials`."""
-    data = Data.of(recording, trials)
-    n_trials, n_time, n_units = data.y.shape
+    n_trials, n_time, n_units = len(trials), recording.sizes["time"], recording.sizes["unit"]
     members = fit.card["members"]
     by_bin = np.full((members + 1, n_trials, n_time), np.nan)  # the last: of the mean expectation
     by_unit = np.full((members + 1, n_trials, n_units), np.nan)
     pairs = [correlations.Correlations(n_units) for _ in range(members + 1)]
-    for first in range(0, len(test), _CHUNK):
-        some = test[first : first + _CHUNK]
-        expected = fit.predict(recording, trials[some])
-        y, seen = data.y[some], data.valid[some]
+    size = min(_CHUNK, max(1, block_numbers() // (n_time * n_units)))
+    for first in range(0, len(test), size):
+        some = test[first : first + size]
+        expected, data = fit.predict(recording, trials[some]), Data.of(recording, trials[some], driven=False)
+        y, seen = data.y, data.valid
         for i, rate in enumerate([*expected, expected.mean(0)]):
             rate = np.maximum(rate, MIN_RATE)
             nats = np.where(seen[..., None], log_pmf(y, rate), 0.0)
             by_bin[i, some] = np.where(seen, nats.sum(-1), np.nan)
             by_unit[i, some] = nats[:, burn_in:].sum(1)
             pairs[i].add(rate[:, burn_in:][seen[:, burn_in:]], y[:, burn_in:][seen[:, burn_in:]])
-    late = np.where(data.valid[..., None], data.y, 0)[:, burn_in:].sum(1)
+    scored = recording.isel(trial=trials, time=slice(burn_in, None))
+    late = rec.spikes(scored)[1].astype(int)
     correlated = np.array([[one.found()[name] for name in correlations.NAMES] for one in pairs])
     return {
         "correlation": (("member", "of"), correlated[:-1]),
@@ -100,9 +104,16 @@ def predictions(fit: Fit, recording: xr.Dataset, trials: Any) -> xr.Dataset:
     """Return expected counts per bin, label probabilities or means on test trials, mean over members."""
     feature = rec.kind(recording).dimension or "symbol"
     names = recording[feature].values if feature in recording.coords else np.arange(fit.card["n_features"])
-    mean = fit.predict(recording, trials).mean(0).astype(np.float32)
+    trials = np.asarray(trials, int)
+    shape = len(trials), recording.sizes["time"], len(names)
+    predicted = streamed.variable(
+        ("trial", "time", feature),
+        shape,
+        np.float32,
+        lambda some: fit.predict(recording, trials[some]).mean(0).astype(np.float32),
+    )
     return xr.Dataset(
-        {"predicted": (("trial", "time", feature), mean)},
-        coords={"trial": np.asarray(trials), "time": recording["time"].values, feature: names},
+        {"predicted": predicted},
+        coords={"trial": trials, "time": recording["time"].values, feature: names},
         attrs={"bin_width": recording.attrs["bin_width"], "unit": "expected per bin"},
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cortseq.errors import CortseqError
-from cortseq.memory import affordable
+from cortseq.memory import HELD, affordable
 
 MOST_BINS = 100_000  # bins a trial
-_BYTES = {"counts": 9, "signal": 24, "symbols": 16}  # per cell of what is held at once while binning
-_FEATURES = {"counts": "units", "signal": "channels", "symbols": "labels"}
+# Per bin and feature of what is held at once: recorded samples while they are cut, counts that are made of
+# spikes while they are learned from.
+_BYTES = {"counts": 9.0, "spikes": HELD, "signal": 24.0, "symbols": 16.0}
+_FEATURES = {"counts": "units", "spikes": "units", "signal": "channels", "symbols": "labels"}
 
 
 def fits(n_trials: int, n_bins: float, n_features: int, track: str, accept: Sequence[str] = ()) -> None:
@@ -18,7 +20,7 @@ def fits(n_trials: int, n_bins: float, n_features: int, track: str, accept: Sequ
     Parameters
     ----------
     n_trials, n_bins, n_features : shape of the array (trial, bin, unit or channel).
-    track : "counts", "symbols" or "signal".
+    track : "counts", "symbols" or "signal", or "spikes" that are counted block by block.
     accept : of the entry; `bins_per_trial` lets long trials pass.
     """
     if n_bins > MOST_BINS and "bins_per_trial" not in accept:

@@ -22,8 +22,13 @@ LEAST_P = 0.05
 
 def of_trials(recording: xr.Dataset) -> Iterator[Sign]:
     """Yield the signs of a Recording's trials."""
-    for signs in _OF_TRACK[rec.track(recording)]:
-        yield from signs(recording)
+    yield from _SHORT[rec.track(recording)](recording)
+    if rec.kind(recording).has_events:
+        by_bin, by_unit = rec.spikes(recording)
+        yield from _rates(recording, by_unit)
+        yield from _empty(recording, by_bin)
+        yield from _silent_ends(recording, by_bin)
+        yield from _lost_units(recording, by_unit)
     yield from _overlap(recording)
 
 
@@ -68,9 +73,9 @@ def _short(recording: xr.Dataset) -> Iterator[Sign]:
         yield Sign("short_trials", text, "check time_unit and the trials, or choose a smaller bin_ms")
 
 
-def _rates(recording: xr.Dataset) -> Iterator[Sign]:
-    valid = recording["valid"].values
-    counts = np.einsum("tbu,tb->u", recording["counts"].values, valid, dtype=float)
+def _rates(recording: xr.Dataset, by_unit: np.ndarray) -> Iterator[Sign]:
+    """`by_unit`: spikes of the valid bins, (trial, unit)."""
+    valid, counts = recording["valid"].values, by_unit.sum(0)
     if not counts.any():
         return
     median = float(np.median(counts[counts > 0])) / (float(valid.sum()) * recording.attrs["bin_width"])
@@ -79,8 +84,9 @@ def _rates(recording: xr.Dataset) -> Iterator[Sign]:
         yield Sign("rates", text, "no neuron does that: check the bin width, time_unit and what is counted")
 
 
-def _empty(recording: xr.Dataset) -> Iterator[Sign]:
-    spikes = recording["counts"].values.sum((1, 2))
+def _empty(recording: xr.Dataset, by_bin: np.ndarray) -> Iterator[Sign]:
+    """`by_bin`: spikes of all units, (trial, time)."""
+    spikes = by_bin.sum(1)
     empty = int((spikes == 0).sum())
     if empty > EMPTY * len(spikes) and spikes.any():
         text = f"{empty} of {len(spikes)} trials have no spike"
@@ -98,11 +104,14 @@ def _empty(recording: xr.Dataset) -> Iterator[Sign]:
             )
 
 
-def _silent_ends(recording: xr.Dataset) -> Iterator[Sign]:
-    """Bins before the first spike of all trials, or after the last, where chance would have put some."""
+def _silent_ends(recording: xr.Dataset, counts: np.ndarray) -> Iterator[Sign]:
+    """Bins before the first spike of all trials, or after the last, where chance would have put some.
+
+    `counts`: spikes of all units, (trial, time).
+    """
     if recording.attrs["continuous"]:
         return
-    counts, valid = recording["counts"].values.sum(2), recording["valid"].values
+    valid = recording["valid"].values
     active = np.flatnonzero((counts * valid).any(0))
     if not len(active):
         return
@@ -121,10 +130,11 @@ def _silent_ends(recording: xr.Dataset) -> Iterator[Sign]:
             yield Sign("silent_ends", text, f"if nothing was recorded then, {remedy}", "warn")
 
 
-def _lost_units(recording: xr.Dataset) -> Iterator[Sign]:
-    """Units without a spike in a long stretch of trials, which their rate in the others makes impossible."""
-    counts, valid = recording["counts"].values, recording["valid"].values
-    spikes = np.einsum("tbu,tb->tu", counts, valid, dtype=float)
+def _lost_units(recording: xr.Dataset, spikes: np.ndarray) -> Iterator[Sign]:
+    """Units without a spike in a long stretch of trials, which their rate in the others makes impossible.
+
+    `spikes`: of the valid bins, (trial, unit).
+    """
     names, lost = recording["unit"].values, []
     for unit, mine in enumerate(spikes.T):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], (mine == 0).astype(int), [0]])))
@@ -177,14 +187,15 @@ def _unseen_labels(recording: xr.Dataset, fold: Mapping[str, Any]) -> list[str]:
 
 
 def _unseen_units(recording: xr.Dataset, fold: Mapping[str, Any]) -> list[str]:
-    values = rec.observations(recording)
-    trained, tested = (values[fold[r]].sum((0, 1)) for r in ("train", "test"))
+    by_unit = rec.spikes(recording)[1]
+    trained, tested = (by_unit[fold[r]].sum(0) for r in ("train", "test"))
     return [str(unit) for unit in recording["unit"].values[(trained == 0) & (tested > 0)]]
 
 
-_OF_TRACK = {
-    "counts": (_short, _rates, _empty, _silent_ends, _lost_units),
-    "signal": (_short,),
-    "symbols": (),
-}
+def _any_length(recording: xr.Dataset) -> Iterator[Sign]:
+    """Yield nothing: a sequence may be short."""
+    yield from ()
+
+
+_SHORT = {"counts": _short, "signal": _short, "symbols": _any_length}
 _UNSEEN = {"counts": _unseen_units, "symbols": _unseen_labels, "signal": lambda *_: []}

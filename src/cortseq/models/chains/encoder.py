@@ -6,6 +6,7 @@ feature). Everything is learned from training trials; the label at t depends on 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,10 @@ def learn(
     if train.kind.has_labels:
         return params, train.y
     quick = quick and train.valid.sum() > _QUICK_POINTS
-    smooth = smoothed(train, decay)
-    params["centroids"] = _centroids(smooth[train.valid], states, 1 if quick else restarts, seed, quick)
-    found = nearest(smooth, params["centroids"])
+    parts = _Parts(train, decay)
+    points = _points(parts, seed, _QUICK_POINTS if quick else _MOST_POINTS)
+    params["centroids"] = _centroids(points, states, 1 if quick else restarts, seed, quick)
+    found = np.concatenate([nearest(smooth, params["centroids"]) for smooth, _ in parts])
     if train.kind.has_events:
         return {**params, "rate": shrunk_rates(*_totals(train, found, states))}, found
     return params | _gaussians(train, found, states), found
@@ -49,7 +51,8 @@ def labels(params: Params, data: Data) -> np.ndarray:
     """Return the state of each bin, (trial, time): the nearest centroid; on symbols the symbols."""
     if data.kind.has_labels:
         return data.y
-    return nearest(smoothed(data, float(params["decay"][0])), params["centroids"])
+    parts = _Parts(data, float(params["decay"][0]))
+    return np.concatenate([nearest(smooth, params["centroids"]) for smooth, _ in parts])
 
 
 def smooth_step(before: np.ndarray | None, y: np.ndarray, decay: float) -> np.ndarray:
@@ -73,6 +76,22 @@ def smoothed(data: Data, decay: float) -> np.ndarray:
     return data.kind.rooted(out)
 
 
+class _Parts:
+    """Smoothed bins and their masks in blocks of trials, made anew for each pass; one block is kept."""
+
+    def __init__(self, data: Data, decay: float):
+        self.data, self.decay = data, decay
+        self.kept = None if data.y.dtype.kind == "u" else [(smoothed(data, decay), data.valid)]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (trial, time, feature) and (trial, time)."""
+        if self.kept is not None:
+            yield from self.kept
+            return
+        for _, block in self.data.blocks():
+            yield smoothed(block, self.decay), block.valid
+
+
 def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Return the index of the nearest centroid, (...), of x (..., feature); centroids (state, feature)."""
     square, twice = (centroids**2).sum(1), -2 * centroids.T
@@ -80,12 +99,24 @@ def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return np.concatenate([(part @ twice + square).argmin(-1) for part in parts])
 
 
+def _points(parts: _Parts, seed: int, most: int) -> np.ndarray:
+    """Return all valid bins, or as many at random as k-means is given, (point, feature)."""
+    n = int(parts.data.valid.sum())
+    chosen = np.random.default_rng(seed).choice(n, most, replace=False) if n > most else np.arange(n)
+    points, first = np.empty((len(chosen), parts.data.n_features)), 0
+    for smooth, valid in parts:
+        last = first + int(valid.sum())
+        within = np.flatnonzero((chosen >= first) & (chosen < last))
+        points[within] = smooth[valid][chosen[within] - first]
+        first = last
+    return points
+
+
 def _centroids(points: np.ndarray, k: int, restarts: int, seed: int, quick: bool) -> np.ndarray:
+    """Return the centres of k clusters of points (point, feature), fewer where fewer points differ."""
     from sklearn.cluster import KMeans
 
-    most, steps = (_QUICK_POINTS, _QUICK_STEPS) if quick else (_MOST_POINTS, _STEPS)
-    if len(points) > most:
-        points = points[np.random.default_rng(seed).choice(len(points), most, replace=False)]
+    steps = _QUICK_STEPS if quick else _STEPS
     k = min(k, len(np.unique(points, axis=0)))  # surplus states are never visited
     return np.asarray(
         KMeans(k, n_init=restarts, max_iter=steps, random_state=seed).fit(points).cluster_centers_
@@ -103,15 +134,16 @@ def likelihood(
     if data.kind.has_labels:
         one_hot = data.y[trials][..., None] == np.arange(data.n_features)[chosen]
         return one_hot.astype(float), np.zeros(one_hot.shape[:2])
-    log_p = _log_likelihood(p, data, data.y[trials], chosen)
+    log_p = _log_likelihood(p, data.at(trials), chosen)
     peak = log_p.max(-1) if peak is None else peak[trials]
     return np.exp(log_p - peak[..., None]), peak
 
 
-def _log_likelihood(p: Params, data: Data, y: np.ndarray, chosen: Any) -> np.ndarray:
+def _log_likelihood(p: Params, data: Data, chosen: Any) -> np.ndarray:
     """Return log p(y_t | state) in nats, (trial, time, state), as products of matrices."""
     own: Params = {k: p[k][chosen] for k in ("rate", "mean", "sd") if k in p}
-    return emission_of(data).log_prob_states(with_dispersion(own, p), y)
+    emission, every = emission_of(data), with_dispersion(own, p)
+    return np.concatenate([emission.log_prob_states(every, block.y) for _, block in data.blocks()])
 
 
 def _gaussians(train: Data, found: np.ndarray, k: int) -> Params:
@@ -135,6 +167,8 @@ def _gaussians(train: Data, found: np.ndarray, k: int) -> Params:
 
 def _totals(train: Data, found: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Bins (state, 1) of each state and sums (state, feature) over them."""
-    state, y = found[train.valid], train.y[train.valid]
-    total = np.stack([np.bincount(state, column, minlength=k) for column in y.T], 1)
-    return np.bincount(state, minlength=k)[:, None], total
+    total = np.zeros((k, train.n_features))
+    for trials, block in train.blocks():
+        state, y = found[trials][block.valid], block.y[block.valid]
+        total += np.stack([np.bincount(state, column, minlength=k) for column in y.T], 1)
+    return np.bincount(found[train.valid], minlength=k)[:, None], total

@@ -10,6 +10,7 @@ import numpy as np
 
 from cortseq._lazy import special
 from cortseq.data import Data, Params
+from cortseq.memory import block_numbers
 from cortseq.models.base import Fit, Kind, Learned, Model, Run
 from cortseq.models.chains import chain, encoder, smoothing
 from cortseq.models.horizons import farthest, reached
@@ -48,6 +49,7 @@ class StateChain(Model):
     """
 
     role: ClassVar = "markov"
+    blockwise: ClassVar = True
     idle: ClassVar = {"symbols": ("states", "restarts")}
 
     states: int
@@ -135,7 +137,7 @@ class StateChain(Model):
         emission, m = emission_of(train), self.states
         every = -(-train.valid.size // min(_DISPERSION_BINS, _AT_ONCE // m))
         labels, valid, y = labels[::every], train.valid[::every], train.y[::every]
-        y, weight = y[valid], np.eye(m)[labels[valid]]
+        y, weight = y[valid].astype(np.int32) if y.dtype.kind == "u" else y[valid], np.eye(m)[labels[valid]]
         found = emission.dispersion(p["rate"], weight.sum(0), weight.T @ y, y)
         if not found:
             return {}
@@ -161,7 +163,8 @@ class StateChain(Model):
         """Return log sum_j P(j | context) p(y | j); every smoothing leaves P(j | context) > 0."""
         model, contexts = self._contexts(p, data, labels)
         out = np.empty(contexts.shape)
-        for part in _parts(contexts, model.m):
+        compact = data.y.size if data.y.dtype.kind == "u" else 0
+        for part in _parts(contexts, model.m, compact):
             weight, peak = encoder.likelihood(p, data, part)
             out[part] = np.log(np.einsum("rtj,rtj->rt", model.rows(contexts[part]), weight)) + peak
         return out
@@ -244,6 +247,10 @@ class StateChain(Model):
         return labels[:, :n_time] if track.has_labels else np.stack(drawn, 1)
 
 
-def _parts(contexts: np.ndarray, m: int) -> list[np.ndarray]:
-    """Positions along the first axis, so divided that m numbers per context are not too many at once."""
-    return np.array_split(np.arange(len(contexts)), max(1, contexts.size * m // _AT_ONCE))
+def _parts(contexts: np.ndarray, m: int, recorded: int = 0) -> list[np.ndarray]:
+    """Positions along the first axis, so divided that m numbers per context are not too many at once.
+
+    `recorded`: compact observations in all, of which a block's are widened at once (`Data.blocks`).
+    """
+    n = max(1, contexts.size * m // _AT_ONCE, recorded // block_numbers())
+    return np.array_split(np.arange(len(contexts)), n)

@@ -105,10 +105,7 @@ def identity(sessions: Sequence[Session], seed: int, device: str, groups: list[l
         for value in session.params.values():
             digest.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())
         for data in (session.train, session.valid):
-            for array in (data.y, data.valid, data.inputs):
-                if array is not None:
-                    digest.update(f"{array.shape} {array.dtype}".encode())
-                    digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(data.digest().encode())
     return digest.hexdigest()
 
 

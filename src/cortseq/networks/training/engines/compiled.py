@@ -43,14 +43,13 @@ class Events:
     def of(cls, data: Data, dtype: np.typing.DTypeLike) -> Events:
         """Return counts, or one event of value 1 for every symbol; missing bins have none."""
         if data.kind.has_labels:
-            unit, per_row = data.y[data.valid], data.valid
-            value = np.ones(len(unit))
+            unit = data.y[data.valid].astype(np.int32)
+            value, per_row = np.ones(len(unit), dtype), data.valid.ravel()
         else:
-            counts = np.where(data.valid[..., None], data.y, 0)
-            where = np.nonzero(counts)
-            unit, value, per_row = where[2], counts[where], (counts != 0).sum(-1)
-        indptr = np.concatenate([[0], np.cumsum(per_row.ravel())])
-        return cls(indptr.astype(np.int64), unit.astype(np.int32), value.astype(dtype))
+            parts = [_events(block) for _, block in data.blocks()]
+            unit, value, per_row = (np.concatenate(part) for part in zip(*parts, strict=True))
+        indptr = np.concatenate([[0], np.cumsum(per_row)])
+        return cls(indptr.astype(np.int64), unit, value.astype(dtype))
 
     def beside(self, values: np.ndarray, first: int) -> Events:
         """Return these entries, and the non-zero ones of values (row, input) as units from `first` on."""
@@ -78,9 +77,9 @@ class Prepared(Engine):
         self.symbols: Any = np.ascontiguousarray(data.y.T) if data.kind.has_labels else None
         self.seen: Any = None if data.kind.has_scale else Events.of(data, self.dtype)
         self._inputs(data, params)
-        if data.kind.has_events:
-            counts = np.where(data.valid[..., None], data.y, 0)
-            self.counts = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+        if data.kind.has_events:  # those of bins that do not count are not looked at
+            smallest = np.min_scalar_type(int(data.y.max(initial=0)))
+            self.counts = np.ascontiguousarray(data.y, smallest)
         self.constant = self._constant(data, params)
         self.buffers: dict[str, np.ndarray] = {}
 
@@ -125,8 +124,9 @@ class Prepared(Engine):
         """Return the part of the loss without a read-out, (time, trial); 0 in bins that do not count."""
         p = {name: value[0].double() for name, value in params.items()}
         found = np.zeros(data.valid.shape)
-        y = torch.as_tensor(data.y[data.counted]).double()
-        found[data.counted] = self.network.observation.constant(p, y).numpy()
+        for trials, block in data.blocks():
+            y = torch.as_tensor(block.y[block.counted]).double()
+            found[trials][block.counted] = self.network.observation.constant(p, y).numpy()
         return np.ascontiguousarray(found.T)
 
     def _scored(self, batch: Batch, first: int, stop: int, scored: int) -> tuple[np.ndarray, float]:
@@ -365,6 +365,13 @@ class Compiled(Prepared):
         projection.project_gradient(
             s.indptr, s.unit, s.value, rows, first + block.start, *dropped, drive, self.d_columns
         )
+
+
+def _events(data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return unit and value of each count above 0 in valid bins, (event,), and how many a bin has, (bin,)."""
+    counts = np.where(data.valid[..., None], data.y, 0)
+    where = np.nonzero(counts)
+    return where[2].astype(np.int32), counts[where], (counts != 0).sum(-1).ravel()
 
 
 def _used(states: list[np.ndarray], drive: np.ndarray, block: slice) -> list[np.ndarray]:
