@@ -28,7 +28,7 @@ FLOORS = [
     {"watching"},
     {"study"},
     {"sessions"},
-    {"report", "inspecting", "checking", "plans", "stages"},
+    {"report", "svg", "inspecting", "checking", "plans", "stages"},
     {"proposing", "pairing", "outline", "reading"},
     {"textbook", "figures", "verdicts", "export"},
     {"scoring", "dynamics"},
@@ -44,7 +44,7 @@ FLOORS = [
         "locks", "cortseq",
     },
     {"observations"},
-    {"errors", "metrics", "memory", "compiled", "_lazy"},
+    {"errors", "metrics", "memory", "streamed", "compiled", "_lazy"},
 ]  # fmt: skip
 
 # Circles that remain, each as the set of its files: to be emptied.

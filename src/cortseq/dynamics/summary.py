@@ -35,8 +35,8 @@ def summarise(found: xr.Dataset, controls: Mapping[str, xr.Dataset] | None = Non
     Returns
     -------
     quantity, unit, map, members, value (mean over members), low, high (95 %), interval (what it is over; see
-    docs/dynamics.md), sd (over members), verdict: "identified", "not identifiable: ..." or "one member"; of the
-    largest exponent "identified: chaotic" or "identified: not chaotic",
+    docs/dynamics.md), sd (over members), verdict: "identified", "not identifiable: ..." or "one member"; of
+    the largest exponent "identified: chaotic" or "identified: not chaotic",
     each : the members' values, separated by spaces, untrained, shuffled (means of the controls, NaN without),
     learned : "learned" where the number differs from that of both controls, "unlike untrained" where there is
     no other, else the controls that it cannot be told from; "" where too little is known.
