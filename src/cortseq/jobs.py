@@ -54,7 +54,8 @@ def job(snakemake: Any, *, may_fail: bool = False) -> Iterator[Callable[..., Non
                 raise
             _forgive(error, snakemake.output, say)
     except (CortseqError, OSError) as error:
-        for line in str(_explained(error)).splitlines():
+        where = getattr(error, "filename", None) or Path.cwd()
+        for line in str(store.full(where) if store.is_full(error) else error).splitlines():
             say(f"error: {line}")
         sys.exit(1)
 
@@ -66,15 +67,6 @@ def _write(log: Path | None, text: str, mode: str = "a") -> None:
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open(mode, encoding="utf-8") as file:
                 file.write(text)
-
-
-def _explained(error: Exception) -> Exception:
-    """Return an error with what to do about it, where that is known; the system's words name the file."""
-    if not store.is_full(error):
-        return error
-    where = getattr(error, "filename", None) or Path.cwd()
-    fix = "make room and give the same command again: it goes on with what is left"
-    return CortseqError("the disk is full", file=where, fix=fix)
 
 
 def _forgive(error: Exception, outputs: Any, say: Callable[..., None]) -> None:

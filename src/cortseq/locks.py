@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from cortseq.errors import CortseqError
+
 NOTES, LOCKS = Path(".snakemake/runs"), Path(".snakemake/locks")
 _FORGOTTEN = 3600.0  # s after which the note of another machine is dropped, where nothing is locked
 _HELD: list[IO[str]] = []  # open as long as this process lives
@@ -72,6 +74,20 @@ def enter(study: str) -> list[str]:
         elif locked and dead:
             return [f"unlocked: {run} was killed, the study goes on" for run in dead.values()]
     return []
+
+
+def refuse(study: str) -> None:
+    """Raise the error of a study that another process on this machine runs in the current folder.
+
+    Raises
+    ------
+    CortseqError : it names the process, and says how to end it.
+    """
+    with contextlib.suppress(OSError):
+        for run in _others()[0].values():
+            if run.study == study and run.host == platform.node():
+                fix = f"wait until it ends, or end it: kill {run.process}"
+                raise CortseqError(f"the study is being run here: {run}", file=Path.cwd(), fix=fix)
 
 
 def begun() -> None:

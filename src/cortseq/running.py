@@ -7,6 +7,7 @@ clone beside it. Results, logs and fetched files go to the current folder.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -19,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from cortseq import leases, watching
+from cortseq import leases, locks, store, watching
 from cortseq.errors import CortseqError
 from cortseq.stages import Plan
 
@@ -131,25 +132,28 @@ def run(config: Path, plan: Plan, **how: Any) -> int:
 
     Raises
     ------
-    CortseqError : the results cannot be written here, or as of `command`.
+    CortseqError : the results cannot be written here, the study is being run here, or as of `command`.
     """
     begin, words, out = time.time(), command(config, plan, **how), Path(plan.out)
     if how.get("dry_run") or how.get("more"):
         asked = subprocess.Popen(words)
         with _patient(asked):
             return asked.wait()
+    locks.refuse(plan.study.study)
     with _written(out / SAID) as log:
         process = _started(words)
         said = deque[str](maxlen=_KEPT)
         reader = threading.Thread(target=_read, args=(process, log, said))
         reader.start()
-        with _patient(process):
+        with _patient(process) as signals:
             if not how.get("quiet"):
                 ended = functools.partial(_ended, process)
                 watching.follow(watching.Watch(out, begin), ended, plan.study.study)
             status = process.wait()
             reader.join()
-    if status:
+    if status and signals:
+        print("ended: what was made stays, and the same command goes on with the rest", file=sys.stderr)
+    elif status:
         found = reasons(out, begin) or _errors(said) or _end(said, out / SAID)
         print("\n".join(found), file=sys.stderr)
     return status
@@ -173,21 +177,32 @@ def _read(process: subprocess.Popen[str], log: IO[str], said: deque[str]) -> Non
     assert process.stdout is not None
     for line in process.stdout:
         said.append(line.rstrip("\n"))
+        if line.startswith("unlocked: "):
+            print(line, end="", file=sys.stderr)
         with contextlib.suppress(OSError):
             log.write(line)
             log.flush()
 
 
 @contextlib.contextmanager
-def _patient(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """Leave Ctrl-C to the process that runs, which gets it, too, and cleans up; hand SIGTERM on to it."""
-    asked = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
-    before = {number: signal.signal(number, do) for number, do in asked.items()}
+def _patient(process: subprocess.Popen[Any]) -> Iterator[list[int]]:
+    """Yield the signals that ask to end, as they come; the process that runs cleans up before it ends.
+
+    Ctrl-C goes to all processes of a terminal. SIGTERM is handed on: steps that run are finished, no other begins.
+    """
+    signals: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        signals.append(number)
+        if number == signal.SIGTERM:
+            process.terminate()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield signals
     finally:
-        for number, do in before.items():
-            signal.signal(number, do)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _written(file: Path) -> IO[str]:
@@ -208,9 +223,13 @@ def _ended(process: subprocess.Popen[Any], seconds: float) -> bool:
 
 
 def _errors(said: Iterable[str]) -> list[str]:
-    """Return the errors among the lines that were said, each once."""
-    errors = [line.split("error: ", 1)[1] for line in said if line.startswith("error: ")]
-    return [f"failed: {error}" for error in dict.fromkeys(errors)]
+    """Return the errors among the lines that were said, each once, and whether Snakemake met a full disk."""
+    lines = list(said)
+    errors = [line.split("error: ", 1)[1] for line in lines if line.startswith("error: ")]
+    found = [f"failed: {error}" for error in dict.fromkeys(errors)]
+    if not found and any(f"[Errno {errno.ENOSPC}]" in line for line in lines):
+        found = [f"failed: {store.full(Path.cwd())}"]
+    return found
 
 
 def _end(said: Iterable[str], file: Path) -> list[str]:

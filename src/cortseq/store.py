@@ -73,6 +73,12 @@ def is_full(error: Exception) -> bool:
     return getattr(error, "errno", None) in known or any(f"(os error {n})" in str(error) for n in known)
 
 
+def full(where: str | Path) -> CortseqError:
+    """Return the line for a user whose disk is full at `where`."""
+    fix = "make room and give the same command again: it goes on with what is left"
+    return CortseqError("the disk is full", file=where, fix=fix)
+
+
 def _mark() -> str:
     """Return how the names of this process's temporary files end: with its machine and its number."""
     return f".{platform.node()}.{os.getpid()}"
