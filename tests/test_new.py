@@ -1,5 +1,6 @@
 """`cortseq new` with several files: tables of trials join their spikes; each study gives the counts that were made."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -185,3 +186,15 @@ def test_inputs_are_proposed_and_work_where_they_are_taken(tmp_path):
 )
 def test_names_of_datasets_keep_the_dots_of_numbers(file, name):
     assert entries.stem(file) == name
+
+
+def test_a_folder_that_holds_a_recording_names_it(tmp_path, monkeypatch, capsys):
+    """And one file of a folder that is read as a whole is said to be one."""
+    monkeypatch.chdir(tmp_path)
+    made = LAYOUTS["phy"].make(tmp_path)
+    folder = tmp_path / "outer" / Path(made.entry["path"]).name
+    shutil.copytree(tmp_path / made.entry["path"], folder)
+    assert cli.main(["new", "outer"]) == 2
+    assert f"name what it holds: {Path('outer', folder.name)}" in capsys.readouterr().err
+    assert cli.main(["new", str(folder / "spike_times.npy"), "-o", "a.yaml"]) == 0
+    assert f"belongs to a folder that is read as a whole: {folder}" in capsys.readouterr().err

@@ -65,6 +65,22 @@ def test_the_command_says_what_was_asked(demo, how, there, missing):
     assert missing not in words
 
 
+def test_a_profile_whose_plugin_is_missing_says_what_to_install(demo, monkeypatch, tmp_path):
+    monkeypatch.setattr(running.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        CortseqError, match="pip install snakemake-executor-plugin-slurm .or cortseq with"
+    ) as error:
+        running.command(demo, planned(demo), cores=None, profile="slurm")
+    assert f"{ROOT / 'profiles/slurm/profile.yaml'}" in str(error.value)
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "profile.yaml").write_text("executor: kubernetes\n")
+    with pytest.raises(CortseqError, match="pip install snakemake-executor-plugin-kubernetes"):
+        running.command(demo, planned(demo), cores=None, profile=str(own))
+    (own / "profile.yaml").write_text("jobs: 3\n")
+    assert "--profile" in running.command(demo, planned(demo), cores=None, profile=str(own))
+
+
 def test_a_study_without_comparison_says_so(here):
     file = here / "theory.yaml"
     file.write_text(yaml.safe_dump({"study": "t", "theory": {"euler": {}}}))
@@ -75,6 +91,19 @@ def test_a_study_without_comparison_says_so(here):
 def test_a_study_that_is_not_there_is_said_in_a_line(here, capsys):
     assert cli.main(["run", "nothing.yaml"]) == 2
     assert "no such study" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["run", "check"])
+def test_a_recording_in_place_of_a_study_is_said(here, capsys, word):
+    (here / "my spikes.npy").write_bytes(b"\x93NUMPY")
+    assert cli.main([word, "my spikes.npy"]) == 2
+    assert "is a recording, not a study -- `cortseq new 'my spikes.npy'` writes" in capsys.readouterr().err
+
+
+def test_check_ends_with_what_to_type_next(here, capsys):
+    (here / "my study.yaml").write_text(running.DEMO)
+    assert cli.main(["check", "my study.yaml"]) == 0
+    assert capsys.readouterr().out.endswith("fine; next: cortseq run 'my study.yaml'\n")
 
 
 def test_demo_leaves_a_changed_study_as_it_is(here, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +19,11 @@ _LOOKS: dict[str, Any] = {
     "pretty_exceptions_enable": False,
     "rich_markup_mode": None,
 }
-app = typer.Typer(name="cortseq", help=__doc__, no_args_is_help=True, **_LOOKS)
+_FIRST = (
+    "First: `cortseq demo`. With a recording of your own: `cortseq new FILE`, then `cortseq check "
+    "STUDY.yaml`, then `cortseq run STUDY.yaml`. `cortseq COMMAND -h` has the options of a command."
+)
+app = typer.Typer(name="cortseq", help=__doc__, epilog=_FIRST, no_args_is_help=True, **_LOOKS)
 
 # -- what several commands are asked --------------------------------------------------------------------
 
@@ -76,6 +81,15 @@ def _begin(
         context.fail("arguments after -- are for `run` and `demo`")
 
 
+def _is_study(file: Path) -> None:
+    """Raise a CortseqError where a recording was given in place of a study."""
+    from cortseq import proposing
+
+    if file.exists() and file.suffix.lower() not in (".yaml", ".yml", ".json") and proposing.candidates(file):
+        fix = f"`cortseq new {shlex.quote(str(file))}` writes a study for it"
+        raise CortseqError("is a recording, not a study", file=file, fix=fix)
+
+
 def _load(files: list[Path] | None) -> None:
     for file in files or ():
         plugins.add(file)
@@ -106,11 +120,12 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="only say what would be done")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Run a study in this folder: comparison, dynamics, figures, report."""
+    """Run a study in this folder, to its report."""
     from cortseq import running
 
     _load(plugin)
     file = config or running.default_study()
+    _is_study(file)
     if not file.is_file():
         raise CortseqError("no such study", file=file, fix="`cortseq new FILE` writes one")
     how = {"until": until.value, "profile": profile, "dry_run": dry_run}
@@ -153,11 +168,15 @@ def _ran(config: Path, cores: int | None, quiet: bool, more: list[str], **how: A
 
 @app.command()
 def check(config: Study, cores: Cores = None, as_json: AsJson = False, plugin: Plugins = None) -> None:
-    """Validate a study and its raw files without running it, and say how long it will take."""
+    """Read the files of a study and say what is odd.
+
+    Nothing is fitted or written. Says what was read, what looks misread, and how long a run will take.
+    """
     from cortseq import checking, sessions, study
     from cortseq.stages import estimate
 
     _load(plugin)
+    _is_study(config)
     plan = study.read(config)
     faults: list[str] = []
     found = []
@@ -191,7 +210,7 @@ def check(config: Study, cores: Cores = None, as_json: AsJson = False, plugin: P
     work += [f"{len(plan.theory)} phenomena"] * bool(plan.theory)
     if not as_json:
         print("\n".join(estimate.lines(cost)))
-        print(f"{config}: {', '.join(work)}: fine")
+        print(f"{config}: {', '.join(work)}: fine; next: cortseq run {shlex.quote(str(config))}")
 
 
 @app.command()
@@ -223,7 +242,7 @@ def new(
     plugin: Plugins = None,
 ) -> None:
     """Write a commented study for recording files."""
-    from cortseq import entries, outline, study
+    from cortseq import entries, outline, proposing, study
 
     _load(plugin)
     out = out or Path(f"{entries.slug(entries.stem(Path(files[0]).name)) or 'study'}.yaml")
@@ -232,7 +251,11 @@ def new(
             "is there already and is not overwritten", file=out, key="-o", fix="name another file"
         )
     out.write_text(outline.study(files, out), encoding="utf-8")
-    print(f"{out}: {len(study.read(out).datasets)} dataset(s); next: cortseq check {out}")
+    for file in map(Path, files):
+        if file.is_file() and (folder := proposing.whole(file)):
+            print(f"note: {file} belongs to a folder that is read as a whole: {folder}", file=sys.stderr)
+    said = f"{len(study.read(out).datasets)} dataset(s); next: cortseq check {shlex.quote(str(out))}"
+    print(f"{out}: {said}")
 
 
 @app.command()
@@ -270,7 +293,10 @@ def diff(
     first: Annotated[Path, typer.Argument(metavar="RESULTS_A")],
     second: Annotated[Path, typer.Argument(metavar="RESULTS_B")],
 ) -> None:
-    """Say what differs between two studies: settings, data, code, choices, scores."""
+    """Say what differs between two results.
+
+    Settings, data, code, choices, scores.
+    """
     from cortseq import differing
 
     found = differing.lines(first, second)
@@ -286,7 +312,10 @@ def score(
     as_json: AsJson = False,
     plugin: Plugins = None,
 ) -> None:
-    """Score a fit on recordings that it was not fitted to: the datasets of a study."""
+    """Score a fit on recordings it never saw.
+
+    They are the datasets of a study.
+    """
     from cortseq import checking, models, study
     from cortseq.scoring import stranger
 

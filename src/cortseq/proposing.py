@@ -128,7 +128,20 @@ def draft(path: Path | str) -> Draft:
             reasons.append(str(error).splitlines()[0])
     why = next(iter([*reasons, *silent]), "no source knows what the file may be")
     home = None if str(path) in why else path
-    raise CortseqError(why, file=home, fix=None if " -- " in why else "write an entry by hand")
+    raise CortseqError(why, file=home, fix=None if " -- " in why else _advice(path))
+
+
+def _advice(path: Path | str) -> str:
+    """Return what to do about a file that nothing is known of, or a folder that holds recordings."""
+    children = sorted(path.iterdir()) if isinstance(path, Path) and path.is_dir() else []
+    inside = [str(child) for child in children if candidates(child)]
+    return f"name what it holds: {', '.join(inside[:3])}" if inside else "write an entry by hand"
+
+
+def whole(path: Path) -> Path | None:
+    """Return the folder that a source reads as a whole where `path` is one of its files; None: it is not."""
+    patterns = (pattern for source in candidates(path.parent) for pattern in source.parts)
+    return path.parent if any(path in path.parent.glob(pattern) for pattern in patterns) else None
 
 
 def place(entry: dict[str, Any]) -> Path | None:

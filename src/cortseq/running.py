@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import importlib.util
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from cortseq import leases, locks, store, watching
+from cortseq import leases, locks, store, watching, yamlfile
 from cortseq.errors import CortseqError
 from cortseq.stages import Plan
 
@@ -90,11 +91,13 @@ def command(
 
     Raises
     ------
-    CortseqError : the study has no such product.
+    CortseqError : the study has no such product, or a plugin that the profile needs is not installed.
     """
     home = project()
     own = home / "profiles" / profile
-    found = ["--profile", str(own if own.is_dir() else profile)] if profile else []
+    folder = own if own.is_dir() else Path(profile)
+    found = ["--profile", str(folder)] if profile else []
+    _check_executor(folder / "profile.yaml")
     return [
         sys.executable,
         "-m",
@@ -111,6 +114,17 @@ def command(
         *_targets(config, plan, until),
         *more,
     ]
+
+
+def _check_executor(profile: Path) -> None:
+    """Raise a CortseqError where a profile submits jobs by a plugin of Snakemake that is not installed."""
+    kind = yamlfile.load(profile).get("executor", "local") if profile.is_file() else "local"
+    plugin = f"snakemake-executor-plugin-{kind}"
+    if kind != "local" and importlib.util.find_spec(plugin.replace("-", "_")) is None:
+        fix = f"pip install {plugin}" + " (or cortseq with the extra `slurm`)" * (kind == "slurm")
+        raise CortseqError(
+            "a plugin of Snakemake is not installed", file=profile, key="executor", value=kind, fix=fix
+        )
 
 
 def _targets(config: Path, plan: Plan, until: str) -> list[str]:
