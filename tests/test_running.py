@@ -67,9 +67,7 @@ def test_the_command_says_what_was_asked(demo, how, there, missing):
 
 def test_a_profile_whose_plugin_is_missing_says_what_to_install(demo, monkeypatch, tmp_path):
     monkeypatch.setattr(running.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        CortseqError, match="pip install snakemake-executor-plugin-slurm .or cortseq with"
-    ) as error:
+    with pytest.raises(CortseqError, match="pip install snakemake-executor-plugin-slurm") as error:
         running.command(demo, planned(demo), cores=None, profile="slurm")
     assert f"{ROOT / 'profiles/slurm/profile.yaml'}" in str(error.value)
     own = tmp_path / "own"
