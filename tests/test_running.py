@@ -1,15 +1,16 @@
 """`cortseq run` and `demo`: the command that is started, what is said of a failure, and the wheel by itself."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
+from layouts import LAYOUTS
 
 from cortseq import cli, running, study
 from cortseq.errors import CortseqError
@@ -210,36 +211,90 @@ def test_ctrl_c_waits_until_the_run_has_cleaned_up(tmp_path):
     assert (tmp_path / "done").exists()
 
 
-@pytest.mark.slow
-def test_the_wheel_alone_runs_in_a_folder_of_ones_own(tmp_path):
-    """Built, installed without the clone, and run where the path has blanks and letters that are not ASCII."""
+# -- the wheel by itself ----------------------------------------------------------------------------------
+
+TINY = """\
+study: tiny
+members: 2
+horizons: []
+datasets:
+  ring: {source: synthetic, kind: ring, trials: 30, units: 4, bins: 12}
+models:
+  markov: {family: markov, states: 4}
+  rate: {family: rate, hidden: 4, epochs: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with the package as it is installed from a wheel that was built here."""
+    folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    wheels, site, folder = tmp_path / "wheels", tmp_path / "site", tmp_path / "mein Ordner é"
-    build = [*pip, "wheel", ROOT, "--no-deps", "--no-build-isolation", "--wheel-dir", wheels]
-    subprocess.run(build, check=True, cwd=tmp_path)
-    (wheel,) = wheels.glob("*.whl")
-    held = zipfile.ZipFile(wheel).namelist()
-    for name in (
-        "Snakefile",
-        "workflow/Snakefile",
-        "workflow/report/report.html.jinja",
-        "config/config.yaml",
-    ):
-        assert f"cortseq/_project/{name}" in held
-    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
-    folder.mkdir()
-    there = {**os.environ, "PYTHONPATH": str(site)}
-    there.pop("CORTSEQ_MIRRORS", None)
+    build = [*pip, "wheel", ROOT, "--no-deps", "--no-build-isolation", "--wheel-dir", folder]
+    subprocess.run(build, check=True, cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", folder / "site", wheel], check=True)
+    return folder / "site"
+
+
+def of_wheel(site, folder, *words, **variables):
+    """Run a command of the installed package in a folder without the clone's help."""
+    folder.mkdir(exist_ok=True)
+    known = {**os.environ, "PYTHONPATH": str(site), **variables}
+    known.pop("CORTSEQ_MIRRORS", None)
+    command = [sys.executable, "-m", "cortseq", *words]
+    return subprocess.run(command, env=known, cwd=folder, capture_output=True, encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_workflow(site, tmp_path):
+    files = ("Snakefile", "workflow/Snakefile", "workflow/rules/common.smk", "profiles/slurm/profile.yaml")
+    for name in (*files, "workflow/report/report.html.jinja", "config/config.yaml", "config/schema.json"):
+        assert (site / "cortseq/_project" / name).is_file()
     where = [sys.executable, "-c", "import cortseq; print(cortseq.__file__)"]
-    assert str(site) in subprocess.run(where, env=there, cwd=folder, capture_output=True, text=True).stdout
-    ran = subprocess.run(
-        [sys.executable, "-m", "cortseq", "demo", "--cores", "2"],
-        env=there,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
+    known = {**os.environ, "PYTHONPATH": str(site)}
+    said = subprocess.run(where, env=known, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert said.startswith(str(site))
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_runs_the_demo(site, tmp_path):
+    """In a path with blanks and letters that are not ASCII."""
+    folder = tmp_path / "mein Ordner é"
+    ran = of_wheel(site, folder, "demo", "--cores", "2")
     assert ran.returncode == 0, ran.stderr[-2000:]
     report = folder / "results/demo/report.html"
     assert ran.stdout.rstrip().endswith(f"Report: {report}") and report.is_file()
     assert "bits/spike" in ran.stdout
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_begins_a_study_of_a_file(site, tmp_path):
+    pytest.importorskip("pynwb")
+    folder = tmp_path / "neu é"
+    folder.mkdir()
+    LAYOUTS["nwb"].make(folder)
+    (file,) = folder.glob("*.nwb")
+    made = of_wheel(site, folder, "new", file.name, "-o", "my study.yaml")
+    assert made.returncode == 0, made.stderr
+    checked = of_wheel(site, folder, "check", "my study.yaml")
+    assert checked.returncode == 0 and "40 trials" in checked.stdout, checked.stderr
+    planned = of_wheel(site, folder, "run", "my study.yaml", "--dry-run", "--cores", "1")
+    assert planned.returncode == 0 and "report" in planned.stdout + planned.stderr
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_runs_where_nothing_can_be_cached(site, tmp_path):
+    """The package cannot be written to, there is no home, and the locale knows ASCII only."""
+    locked = tmp_path / "site"
+    shutil.copytree(site, locked, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in [locked, *(path for path in locked.rglob("*") if path.is_dir())]:
+        (folder / "__pycache__").write_text("a file where a folder should be, which stops root as well")
+    folder = tmp_path / "ohne é"
+    folder.mkdir()
+    (folder / "tiny.yaml").write_text(TINY)
+    bare = {"HOME": os.devnull + "/none", "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ran = of_wheel(locked, folder, "run", "tiny.yaml", "--cores", "2", **bare, XDG_CACHE_HOME="")
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert (folder / "results/tiny/report.html").is_file()
+    assert list((folder / ".snakemake/cache/numba").rglob("*.nbi"))

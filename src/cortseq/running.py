@@ -149,13 +149,14 @@ def run(config: Path, plan: Plan, **how: Any) -> int:
     CortseqError : the results cannot be written here, the study is being run here, or as of `command`.
     """
     begin, words, out = time.time(), command(config, plan, **how), Path(plan.out)
+    environment = _environment()
     if how.get("dry_run") or how.get("more"):
-        asked = subprocess.Popen(words)
+        asked = subprocess.Popen(words, env=environment)
         with _patient(asked):
             return asked.wait()
     locks.refuse(plan.study.study)
     with _written(out / SAID) as log:
-        process = _started(words)
+        process = _started(words, environment)
         said = deque[str](maxlen=_KEPT)
         reader = threading.Thread(target=_read, args=(process, log, said))
         reader.start()
@@ -173,9 +174,18 @@ def run(config: Path, plan: Plan, **how: Any) -> int:
     return status
 
 
-def _started(words: Sequence[str]) -> subprocess.Popen[str]:
+def _environment() -> dict[str, str]:
+    """Return the variables of a run: text is UTF-8 in every locale, and caches are kept where that can be."""
+    found = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+    try:
+        store.user_cache("").mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no home that can be written to
+        found["XDG_CACHE_HOME"] = str(Path(".snakemake/cache").absolute())
+    return found
+
+
+def _started(words: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[str]:
     """Start a command whose words are read from a pipe."""
-    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     return subprocess.Popen(
         words,
         stdout=subprocess.PIPE,
