@@ -26,7 +26,7 @@ def test_an_entry_is_whole(one):
 
 
 def test_every_family_has_literature_and_all_literature_belongs_to_something():
-    known = set(models.registry()) | {"score", "folds", "dynamics"}
+    known = set(models.registry()) | {"score", "folds", "gradient", "dynamics"}
     belongs = set().union(*(one.of for one in references.every()))
     assert belongs <= known
     assert set(models.registry()) - FREE <= belongs

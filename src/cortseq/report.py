@@ -15,7 +15,7 @@ from cortseq import recording as rec
 from cortseq._lazy import pd, xr
 from cortseq.metrics import METRICS
 from cortseq.references import Reference
-from cortseq.scoring import ceilings, failures, fit_quality, notes, printed, words
+from cortseq.scoring import ceilings, failures, fit_quality, methods, notes, printed, words
 
 
 def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -89,13 +89,14 @@ def render(
     pooled: pd.DataFrame | None = None,
     explained: dict[str, str] | None = None,
     made: dict[str, str] | None = None,
+    variants: pd.DataFrame | None = None,
 ) -> str:
     """Return the report as one page of HTML.
 
     Parameters
     ----------
     template : file of the page, Jinja; what it includes lies beside it.
-    study : as plain JSON.
+    study : as plain JSON: its settings, and `epochs`, the most that each variant is trained for.
     comparison, timing : tables of the study.
     audits, recordings : by name of the recording.
     figures : dicts with name, title, caption, dataset ("" for all) and svg text.
@@ -108,9 +109,11 @@ def render(
     pooled : sessions.csv.
     explained : by recording what inputs and the past explain, for the first lines of the page.
     made : `commit` of the code, `yaml` of the study, `machine`.
+    variants : variants.csv.
     """
     summary = [*words.summary(comparison), *_beside(explained or {}, recordings)]
     comparison, _ = failures.split(comparison)
+    planned = int(comparison["null_p_holm"].notna().sum())
     styles = svg.Styles()
     drawn = [f | {"svg": svg.light(f["svg"], f["name"], f["title"], styles)} for f in figures]
     datasets = [
@@ -126,6 +129,7 @@ def render(
             "dynamics": _dissections((dynamics or {}).get(str(name), {}), rows),
             "cosmoothing": (cosmoothing or {}).get(str(name), pd.DataFrame()).to_dict("records"),
             "timing": timing[timing["dataset"] == name].to_dict("records"),
+            "methods": methods.sentences(recordings[name], rows, _of_recording(variants, name), study, planned),
         }
         for name, rows in comparison.groupby("dataset", sort=False)
     ]
@@ -138,8 +142,9 @@ def render(
 
 
 def _cited(study: dict[str, Any], comparison: pd.DataFrame, dynamics: dict[str, Any]) -> list[Reference]:
-    """Return the literature of the scores, of the families, of folds and of dynamics, where there are any."""
+    """Return the literature of scores and families, and of folds, gradient descent and dynamics if there are."""
     used = ["score", *comparison["family"], *["folds"] * (study["folds"] > 1)]
+    used += ["gradient"] * bool(comparison["kept_epoch"].notna().any())
     return references.used([*used, *["dynamics"] * any(dynamics.values())])
 
 
@@ -174,6 +179,11 @@ def _cautions(facts: dict[str, Any]) -> list[str]:
     told = [str(facts[key]) for sign in _UNRECORDED if (key := f"warning: {sign}") in facts]
     note = "; a model that notices what is recorded predicts it, which is neither memory nor dynamics"
     return [said.rstrip(".") + note for said in told]
+
+
+def _of_recording(table: pd.DataFrame | None, name: Any) -> pd.DataFrame:
+    """Return the rows of one recording; none without a table."""
+    return pd.DataFrame(columns=["model"]) if table is None else table[table["dataset"] == name]
 
 
 def _lines(table: pd.DataFrame | None, dataset: Any) -> list[dict[Any, Any]]:

@@ -28,6 +28,7 @@ STUDY = {
     "burn_in": 0,
     "controls": False,
     "calibrate": 0,
+    "epochs": {"rate": 120, "lstm": 60},
 }
 YAML = "study: hand\ndatasets: {ring: {what: 'a <b> & c'}}\n"
 FIGURES = [

@@ -79,6 +79,11 @@ if (dialog) {
   dialog.querySelector("button").addEventListener("click", () => dialog.close());
 }
 
+// a folded part opens where a link leads into it
+const unfold = () => { document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("details")?.setAttribute("open", ""); };
+addEventListener("hashchange", unfold);
+unfold();
+
 // parts of the page are printed even if they are folded; details are not, their first line says so
 addEventListener("beforeprint", () => document.querySelectorAll("details.part").forEach((one) => { one.open = true; }));
 // on a wide page the contents stand open at the side

@@ -123,6 +123,14 @@ rule report:
                 "controls",
                 "calibrate",
             )
+        }
+        | {
+            "epochs": {
+                name: variant.model.epochs
+                for entries in PLAN.variants.values()
+                for name, variant in entries.items()
+                if hasattr(variant.model, "epochs")
+            }
         },
         about={
             name: {

@@ -57,6 +57,7 @@ with job(snakemake):
         store.read_table(files.sessions),
         explained,
         params.made | {"commit": card.get("commit") or "", "machine": report.machine()},
+        variants,
     )
     store.write_text(page, snakemake.output.page)
     store.write_table(failed, snakemake.output.failures)

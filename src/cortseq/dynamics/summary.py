@@ -35,8 +35,8 @@ def summarise(found: xr.Dataset, controls: Mapping[str, xr.Dataset] | None = Non
     Returns
     -------
     quantity, unit, map, members, value (mean over members), low, high (95 %), interval (what it is over; see
-    docs/dynamics.md), sd (over members), verdict: "identified", "not identifiable: ..." or "one member"; of
-    the largest exponent "identified: chaotic" or "identified: not chaotic",
+    docs/dynamics.md), sd (over members), verdict: "identified", "not identifiable: ..." or "one member";
+    of the largest exponent "identified: chaotic" or "identified: not chaotic",
     each : the members' values, separated by spaces, untrained, shuffled (means of the controls, NaN without),
     learned : "learned" where the number differs from that of both controls, "unlike untrained" where there is
     no other, else the controls that it cannot be told from; "" where too little is known.
@@ -60,7 +60,7 @@ def chaos(found: xr.Dataset) -> str:
 def _chaos(found: xr.Dataset, sign: str) -> str:
     """Return the verdict on the largest exponents: that on chaos, where members and starts give it a sign."""
     said, reason = found.attrs["chaotic"], found.attrs.get("chaotic_reason", "")
-    if said == "no verdict":
+    if said == "no verdict" and sign.startswith("identified"):
         return f"not identifiable: {reason.removeprefix('not identifiable: ')}"
     if not sign.startswith("identified"):
         return sign

@@ -50,7 +50,7 @@ def chaotic(found: Evidence, row: dict[str, Any]) -> Claim:
     name, verdict = row["variant"], _verdict(found.dynamics, EXPONENT)
     answer = next((a for words, a in _CHAOS.items() if verdict.startswith(words)), UNDECIDED)
     if answer == UNDECIDED:
-        said = f"No claim: {why or verdict.removeprefix('not identifiable: ')}."
+        said = f"No claim, as the largest Lyapunov exponent is {why or verdict}."
     else:
         said = f"The closed loop of {name} is {verdict.removeprefix('identified: ')}."
     test = f"t test over {len(values)} members; verdict and interval as in the table of its dynamics"
