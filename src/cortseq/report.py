@@ -129,7 +129,9 @@ def render(
             "dynamics": _dissections((dynamics or {}).get(str(name), {}), rows),
             "cosmoothing": (cosmoothing or {}).get(str(name), pd.DataFrame()).to_dict("records"),
             "timing": timing[timing["dataset"] == name].to_dict("records"),
-            "methods": methods.sentences(recordings[name], rows, _of_recording(variants, name), study, planned),
+            "methods": methods.sentences(
+                recordings[name], rows, _of_recording(variants, name), study, planned
+            ),
         }
         for name, rows in comparison.groupby("dataset", sort=False)
     ]
@@ -142,7 +144,7 @@ def render(
 
 
 def _cited(study: dict[str, Any], comparison: pd.DataFrame, dynamics: dict[str, Any]) -> list[Reference]:
-    """Return the literature of scores and families, and of folds, gradient descent and dynamics if there are."""
+    """Return the literature of scores and families; of folds, training and dynamics where there are any."""
     used = ["score", *comparison["family"], *["folds"] * (study["folds"] > 1)]
     used += ["gradient"] * bool(comparison["kept_epoch"].notna().any())
     return references.used([*used, *["dynamics"] * any(dynamics.values())])

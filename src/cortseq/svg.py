@@ -67,9 +67,10 @@ def light(svg: str, name: str, title: str, styles: Styles) -> str:
     shapes = {part for tag in _SHAPES for whole in root.iter(tag) for part in whole.iter(_PATH)}
     for element in root.iter():
         _shorten(element, styles, _SHAPE_PLACES if element in shapes else _PLACES)
-    width = root.attrib.pop("width", "")
-    root.attrib.pop("height", None)
-    root.attrib |= {"role": "img", "aria-label": title, "style": f"--width:{width}"}
+    width = root.get("width", "")
+    kept = {key: root.attrib[key] for key in ("viewBox",) if key in root.attrib}
+    root.attrib.clear()
+    root.attrib |= {"role": "img", "aria-label": title, "style": f"--width:{width}", **kept}
     return ET.tostring(root, encoding="unicode").replace(" />", "/>")
 
 
@@ -111,7 +112,7 @@ def _join_markers(root: ET.Element, prefix: str) -> None:
     """Write equal markers in a row as one path that has the marker at each of its points."""
     shapes = {element.get("id"): element for element in root.iter(_PATH) if element.get("id")}
     made: dict[tuple[str, str], str] = {}
-    for parent in list(root.iter(_GROUP)):
+    for parent in [root, *root.iter(_GROUP)]:
         children: list[ET.Element] = []
         for run in _runs(list(parent)):
             if len(run) < _FEWEST_MARKERS:

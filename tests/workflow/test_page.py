@@ -14,7 +14,7 @@ from handmade import comparison
 from cortseq import report
 
 TEMPLATE = Path(__file__).parents[2] / "workflow/report/report.html.jinja"
-SVG = '<?xml version="1.0"?><svg width="10pt" height="20pt" viewBox="0 0 10 20"><text id="a">x</text></svg>'
+SVG = '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="10pt" height="20pt" viewBox="0 0 10 20"><text id="a">x</text></svg>'
 TIMING = pd.DataFrame(
     [("ring", "rate", 0, 4.0, 90.0, "cpu")],
     columns="dataset variant fold seconds peak_memory_mb device".split(),
@@ -51,7 +51,17 @@ def page():
         TIMING,
         dict.fromkeys(names, AUDITS),
         {name: {"trials": f"trials of {name}"} for name in names},
-        [{"name": n, "title": t, "caption": "what it is", "dataset": d, "svg": SVG} for n, t, d in FIGURES],
+        [
+            {
+                "name": n,
+                "title": t,
+                "caption": "what it is",
+                "dataset": d,
+                "svg": SVG,
+                "printed": n != "trial_song",
+            }
+            for n, t, d in FIGURES
+        ],
         {"numpy": "2.1"},
         dynamics={name: {} for name in names},
         made={"commit": "abc123", "yaml": YAML, "machine": "Linux x86_64"},
@@ -62,12 +72,12 @@ def test_the_answer_comes_first_then_the_claims_then_the_recording(page):
     marks = [
         'class="summary"',
         'id="figure-answer_ring"',
-        '<h2 id="ring">',
+        '<h2 id="ring" class="recording">',
         'id="recording-ring"',
         'id="figure-recording_ring"',
         'id="comparison-ring"',
         'id="figure-trial_ring"',
-        '<h2 id="song">',
+        '<h2 id="song" class="recording">',
         'id="figure-ladder"',
         'id="methods"',
         'id="again"',
@@ -188,3 +198,25 @@ def test_figures_are_enlarged_and_closed_again(browsed):
     said, _ = browsed
     assert said["enlarged"] == [True, 1, "Figure 1. Do networks <win>?"] and said["closed"]
     assert said["width"] <= 0  # nothing is wider than the window
+
+
+def test_details_are_not_printed_and_the_page_says_where_they_are(page):
+    """Of three figures one is a detail: it is on the page, marked, and named where paper leaves it out."""
+    assert re.findall(r'<figure id="figure-(\w+)" class="detail">', page) == ["trial_song"]
+    (said,) = re.findall(r'<p class="paper soft">(.*?)</p>', page)
+    assert said.endswith("<code>figures/</code>: A trial.")
+
+
+def test_words_are_explained_where_they_first_stand(page):
+    words = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page)
+    assert {"null", "member", "fold", "block", "rung", "closed loop"} <= {word for word, _ in words}
+    assert all(meaning.endswith(".") for _, meaning in words)
+    (title,) = re.findall(r'<a href="#words" title="([^"]*)">members</a>', page)
+    assert ("member", title) in words and "3 are asked for" in title
+
+
+def test_the_methods_have_the_numbers_of_this_study(page):
+    part = page[page.index('id="methods"') : page.index('id="references"')]
+    assert "seed 4" in part and "<b>ring.</b>" in part
+    assert re.search(r"networks, fitted from 3 random starts \(members\) on one split\.", part)
+    assert "120 (rate)" in part and "60 (lstm)" in part

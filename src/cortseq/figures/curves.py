@@ -81,7 +81,7 @@ FIGURE = base.Figure(
         "minimum (dot) are kept. The training loss is measured while inputs or units are left out at random "
         "(dropout), the validation loss with all of them: training may lie above validation, the "
         "more is left out, the further. Losses are in nats (1 bit = 0.69 nats), before the score of the null "
-        "is taken off. An echo state network has no curve: its read-out is solved for, not trained in epochs."
+        "is taken off."
     ),
     needs=("comparison", "curves"),
     applies=applies,

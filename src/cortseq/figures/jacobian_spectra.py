@@ -141,9 +141,8 @@ def _caption(facts: Facts) -> str:
         "first random restart; the table of dynamics says it of the point nearest to the data alone. Above: "
         "eigenvalues of the closed loop per step; a mode inside the unit circle decays. Dashed: the disc "
         "that entries of the same variances without structure would fill, at the point nearest to the data; "
-        "eigenvalues outside it come from structure. There is no disc for networks whose state holds "
-        "quantities of several kinds (LSTM, plastic synapses), to which it does not apply, nor where no "
-        f"point was found. Below: the decaying modes as time constants and frequencies{unit}."
+        "eigenvalues outside it come from structure; it applies to states of one kind, and panels without it "
+        f"are titled so. Below: the decaying modes as time constants and frequencies{unit}."
     )
 
 

@@ -37,15 +37,9 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             scale = _panel(ax, name, one)
         last = next(iter(dissections.values()))
         if scale is not None:
-            bar = fig.colorbar(
-                scale,
-                ax=axes,
-                label=_label(last),
-                shrink=0.7,
-            )
-            if "label" in last and last["label"].dtype.kind not in "iufb":
-                names = np.unique(last["label"].values.astype(str))
-                bar.set_ticks(range(len(names)), labels=list(names), parse_math=False)
+            words = "label" in last and last["label"].dtype.kind not in "iufb"
+            names = np.unique(last["label"].values.astype(str)).tolist() if words else []
+            style.key(fig, axes, scale, _label(last), names)
         fig.suptitle(
             "lines: driven by the recording; arrows, circles (filled: stable; small: few other members "
             "have it) and crosses (slow): velocity,\n"

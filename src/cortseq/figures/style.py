@@ -29,6 +29,7 @@ COLUMN, PAGE = 3.5, 7.0  # inches: one and two columns of a journal page
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
     "#000000 #E69F00 #56B4E9 #009E73 #F0E442 #0072B2 #D55E00 #CC79A7".split()
 )
+CATEGORIES = 6  # values that have a colour each; more are a sequence
 TITLE = 34  # letters that fit above one of two panels side by side
 GREY = "#8A8A8A"
 ROLE_COLOURS = {"recurrent": BLUE, "markov": RED, "baseline": GREY, "null": "#C8C8C8"}
@@ -215,17 +216,45 @@ def timed(one: Any) -> bool:
     return TRACKS[one.attrs["track"]].timed
 
 
+def key(fig: Figure, axes: np.ndarray, scale: Any, label: str, names: Sequence[str] = ()) -> None:
+    """Say right of the axes what the colours of `label_colours` mean: a legend of a few values, else a bar.
+
+    `names` : of the values 0, 1, ..., where these stand for words.
+    """
+    from matplotlib.colors import BoundaryNorm
+    from matplotlib.lines import Line2D
+
+    if not isinstance(scale.norm, BoundaryNorm):
+        bar = fig.colorbar(scale, ax=axes, label=label, shrink=0.7)
+        if names:
+            bar.set_ticks(range(len(names)), labels=list(names), parse_math=False)
+        return
+    known = scale.get_array()
+    lines = [Line2D([], [], color=colour) for colour in scale.to_rgba(known)]
+    words = [names[int(v)] if names else f"{v:g}" for v in known]
+    fig.legend(lines, words, title=label, title_fontsize=7, loc="outside right center")
+
+
 def is_angle(name: str) -> bool:
     """Whether a covariate of this name is an angle in radians."""
     return any(word in name for word in ("direction", "angle", "phase"))
 
 
 def label_colours(values: np.ndarray, name: str) -> Any:
-    """(colours of the values, mappable for a colour bar): cyclic for angles, sequential otherwise."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
+    """(colours of the values, mappable for a colour bar or `key`): cyclic for angles, one for each of a few.
 
-    angle = is_angle(name)
+    More values than `CATEGORIES` are a sequence.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
+
+    angle, known = is_angle(name), np.unique(values[np.isfinite(values)])
+    if not angle and 0 < len(known) <= CATEGORIES:
+        edges = np.concatenate([[known[0] - 1], (known[1:] + known[:-1]) / 2, [known[-1] + 1]])
+        few = ListedColormap(_COLOURS["recurrent"][: len(known)])
+        scale = ScalarMappable(BoundaryNorm(edges, len(known)), few)
+        scale.set_array(known)
+        return scale.to_rgba(values), scale
     low, high = (0.0, 2 * np.pi) if angle else np.nanquantile(values, [0.02, 0.98])
     values = np.mod(values, 2 * np.pi) if angle else values
     # the lightest part of the cyclic map would vanish on white paper

@@ -84,7 +84,9 @@ def _networks(rows: pd.DataFrame, study: dict[str, Any]) -> str:
         each = [f"{most} ({words.listed(names)})" for most, names in sorted(by_epochs.items())]
         kept = f"{trained['kept_epoch'].min():.0f} to {trained['kept_epoch'].max():.0f}"
         said += f" Gradient descent (AdamW) for at most so many epochs: {'; '.join(each)}. The weights kept "
-        said += f"are those with the lowest loss on validation trials, of epoch {kept} on average over members."
+        said += (
+            f"are those with the lowest loss on validation trials, of epoch {kept} on average over members."
+        )
     return said
 
 
@@ -97,6 +99,6 @@ def _tests(rows: pd.DataFrame, planned: int) -> str:
         return ""
     return (
         f"Each network was tested against the null, {' and '.join(against)}: paired differences on "
-        f"{first['trials']} test trials, {printed.blocks(rows)}; Holm's adjustment over {planned} networks of "
-        "the study, for each of the three opponents by itself."
+        f"{first['trials']} test trials, {printed.blocks(rows)}; Holm's adjustment over {planned} networks "
+        "of the study, for each of the three opponents by itself."
     )
