@@ -125,7 +125,7 @@ def size(found: dict[str, Any], fold: int = 0) -> Size:
 
     Parameters
     ----------
-    found : `facts` of the recording.
+    found : `shape` of the recording, or all its `facts`.
     """
     roles = found["folds"][fold]
     shape = found["bins"][2], found["kept"][fold]
@@ -162,21 +162,19 @@ def sizes(plan: Study) -> dict[str, Size]:
     found = {}
     for name, source in plan.datasets.items():
         with contextlib.suppress(Exception):  # the job that reads it says what is wrong
-            known = _cut(plan, name, source) or (
-                dataset(plan, name, source) if _is_small(plan, source) else None
-            )
+            known = _cut(plan, name) or (dataset(plan, name, source) if _is_small(plan, source) else None)
             if known is not None:
                 found[name] = size(known)
     return found
 
 
-def _cut(plan: Study, name: str, source: Source) -> dict[str, Any] | None:
-    """Return the facts of what an earlier run has made of a recording."""
+def _cut(plan: Study, name: str) -> dict[str, Any] | None:
+    """Return the shape of what an earlier run has made of a recording."""
     out = f"results/{plan.study}"
     trials, split = (Path(products.path(out, of, dataset=name)) for of in ("trials", "splits"))
     if not (trials.is_file() and split.is_file()):
         return None
-    return facts(store.read(trials), store.read_json(split), source)
+    return shape(store.read(trials), store.read_json(split))
 
 
 def _is_small(plan: Study, source: Source) -> bool:
@@ -195,6 +193,23 @@ def _kept(fold: dict[str, Any], every: int) -> int:
     return len(fold.get("units", fold.get("channels", range(every))))
 
 
+def shape(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the sizes of a Recording and of its split, for which no observation is read."""
+    valid = recording["valid"].values
+    lengths = valid.shape[1] - valid[:, ::-1].argmax(1)
+    n_symbols = int(recording.attrs.get("n_symbols", 0))
+    return {
+        "track": rec.track(recording),
+        "trials": recording.sizes["trial"],
+        "bins": [int(lengths.min()), float(np.median(lengths)), int(lengths.max())],
+        "features": len(rec.features(recording)) or n_symbols,
+        "valid_bins": int(valid.sum()),
+        "missing_bins": int(lengths.sum() - valid.sum()),
+        "folds": [{role: len(fold[role]) for role in splits.ROLES} for fold in manifest["folds"]],
+        "kept": [_kept(fold, len(rec.features(recording)) or n_symbols) for fold in manifest["folds"]],
+    }
+
+
 def facts(
     recording: xr.Dataset, manifest: dict[str, Any], source: Source, networks: int = 1
 ) -> dict[str, Any]:
@@ -210,24 +225,16 @@ def facts(
     """
     kind, width = rec.track(recording), float(recording.attrs["bin_width"])
     valid = recording["valid"].values
-    lengths = valid.shape[1] - valid[:, ::-1].argmax(1)
     n_pieces = [blocks.most(sum(len(f["test"]) for f in manifest["folds"]), manifest["continuous"])]
     n_symbols = int(recording.attrs.get("n_symbols", 0))
     found: dict[str, Any] = {
-        "track": kind,
-        "trials": recording.sizes["trial"],
-        "bins": [int(lengths.min()), float(np.median(lengths)), int(lengths.max())],
+        **shape(recording, manifest),
         "bin_s": width,
-        "features": len(rec.features(recording)) or n_symbols,
-        "valid_bins": int(valid.sum()),
-        "missing_bins": int(lengths.sum() - valid.sum()),
         "memory_mb": round(sum(v.nbytes for v in recording.variables.values()) / 1e6, 3),
         "read": json.loads(recording.attrs.get("read", "{}")),
         "covariates": _ranges(recording, recording.attrs.get("covariates", [])),
         "inputs": _inputs(recording),
-        "folds": [{role: len(fold[role]) for role in splits.ROLES} for fold in manifest["folds"]],
         "labels": rec.features(recording) if n_symbols else [],
-        "kept": [_kept(fold, len(rec.features(recording)) or n_symbols) for fold in manifest["folds"]],
         "dropped": manifest["folds"][0].get(
             "units_dropped", manifest["folds"][0].get("channels_dropped", {})
         ),

@@ -212,7 +212,8 @@ def _read(process: subprocess.Popen[str], log: IO[str], said: deque[str]) -> Non
 def _patient(process: subprocess.Popen[Any]) -> Iterator[list[int]]:
     """Yield the signals that ask to end, as they come; the process that runs cleans up before it ends.
 
-    Ctrl-C goes to all processes of a terminal. SIGTERM is handed on: steps that run are finished, no other begins.
+    Ctrl-C goes to all processes of a terminal. SIGTERM is handed on: steps that run are finished, no other
+    begins.
     """
     signals: list[int] = []
 

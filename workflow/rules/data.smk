@@ -63,7 +63,7 @@ rule split:
     log:
         f"{OUT}/logs/split/{{dataset}}.log",
     resources:
-        mem_mb=2000,
+        mem_mb=lambda w, attempt: asking.reading_mb(attempt),
         runtime=10,
     params:
         entry=given("split"),

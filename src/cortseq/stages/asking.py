@@ -10,8 +10,8 @@ import functools
 import math
 from pathlib import Path
 
-from cortseq import costs, memory, store
-from cortseq.stages import work
+from cortseq import memory, store
+from cortseq.stages import estimate, work
 from cortseq.stages.plan import USUAL, Plan
 from cortseq.steps import Batch
 
@@ -31,9 +31,9 @@ def memory_mb(plan: Plan, batch: Batch, attempt: int = 1) -> int:
     batch : its steps.
     attempt : 1, 2, ...; each asks for twice as much as the one before.
     """
-    known = costs.measured()["memory_mb"]
-    arrays = known["array"] * _cells(batch) * 8 / 1e6
-    asked = _MORE * (known[_start(plan, batch)] + arrays) + _SNAKEMAKE_MB
+    kinds = {kind for step in batch.steps for kind in plan.costs[step.name]}
+    start = "start/network" if any(map(work.uses_torch, kinds)) else "start"
+    asked = _MORE * estimate.memory_mb(start, kinds, _cells(batch)) + _SNAKEMAKE_MB
     return math.ceil(asked * 2 ** (attempt - 1) / 100) * 100
 
 
@@ -52,12 +52,6 @@ def reading_mb(attempt: int = 1) -> int:
     return (memory.limit_mb() + _SNAKEMAKE_MB) * 2 ** (attempt - 1)
 
 
-def _start(plan: Plan, batch: Batch) -> str:
-    """Return the law of memory of a process with the imports of these steps."""
-    kinds = {kind for step in batch.steps for kind in plan.costs[step.name]}
-    return "start/network" if any(map(work.uses_torch, kinds)) else "start"
-
-
 def _cells(batch: Batch) -> float:
     """Return the bins times features of the largest recording that a job reads, 0 before it is there."""
     trials = (Path(file) for file in batch.inputs if f"{batch.steps[0].out}/trials/" in file)
@@ -66,4 +60,4 @@ def _cells(batch: Batch) -> float:
 
 @functools.lru_cache(maxsize=1000)
 def _counted(file: Path, date: int) -> float:
-    return float(store.cells(file))
+    return 0.0 if store.failure(file) else float(store.cells(file))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cortseq import costs
+from cortseq import costs, memory
 from cortseq.costs import Cost
 from cortseq.models.work import Size
 from cortseq.stages import work
@@ -332,10 +332,27 @@ def learn(study: Study, sizes: Mapping[str, Size]) -> dict[str, float]:
 
 def _memory(planned: list[Job], sizes: Mapping[str, Size], cores: int) -> float:
     """Return MB of the largest jobs that may run at one time."""
+    cells = max((size.cells for size in sizes.values()), default=0.0)
+    kinds = [{kind for part in job.parts for kind in part.cost} for job in planned]
+    each = [memory_mb(job.start, held, cells) for job, held in zip(planned, kinds, strict=True)]
+    return float(sum(sorted(each, reverse=True)[:cores]))
+
+
+def memory_mb(start: str, kinds: Iterable[str], cells: float) -> float:
+    """Return about how many MB a job takes at most.
+
+    Parameters
+    ----------
+    start : law of its start, which says what is imported.
+    kinds : laws of its steps.
+    cells : bins times features of the recording.
+    """
     known = costs.measured()["memory_mb"]
-    arrays = max((size.cells * 8 / 1e6 for size in sizes.values()), default=0.0)
-    each = sorted((known[job.start] + known["array"] * arrays for job in planned), reverse=True)
-    return float(sum(each[:cores]))
+    whole = known["array"] * cells * 8 / 1e6
+    if not all(map(work.in_blocks, kinds)):
+        return float(known[start] + whole)
+    block = known["array"] * memory.block_numbers() * 8 / 1e6
+    return float(known[start] + min(whole, block + memory.HELD * cells / 1e6))
 
 
 def lines(found: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
 
+from cortseq import models
 from cortseq.costs import Cost
 from cortseq.models.base import Model
 from cortseq.models.work import Size
@@ -24,12 +25,21 @@ _NOISE = {"train": 75, "valid": 25, "bins": 40}  # of the canary (`scoring.probe
 _DRAWN = {"train": 60, "valid": 20, "bins": 40}  # of the surrogates (`scoring.probes`)
 _CANARY_UNITS = 12
 _TORCH = {"dynamics", "numbers", "memory", "audit", "cosmooth", "forgetting", "theory"}
+_IN_BLOCKS = {"load", "preprocess", "split", "score", "audit", "compare", "claims", "report", "conclude"}
 _CANARY_EPOCHS, _SURROGATE_EPOCHS = 20, 30
 
 
 def uses_torch(kind: str) -> bool:
     """Return whether steps that follow a law import torch."""
     return kind.endswith("/network") or kind.split("/")[0] in _TORCH
+
+
+def in_blocks(kind: str) -> bool:
+    """Return whether steps that follow a law hold no more than a block of trials and compact counts."""
+    stage, _, family = kind.partition("/")
+    if stage == "fit":
+        return models.find(family).blockwise
+    return stage in _IN_BLOCKS
 
 
 def width(model: Model) -> int:

@@ -1,0 +1,254 @@
+"""A recording that is larger than a block gives the same numbers, and its products the same bytes."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cortseq import costs, memory, models, preprocess, splits, store, streamed
+from cortseq import recording as rec
+from cortseq.data import Data
+from cortseq.errors import CortseqError
+from cortseq.observations import arrays
+from cortseq.scoring import audits, compare, probes, products
+from cortseq.sources.npz import Npz
+from cortseq.stages import asking
+from cortseq.stages.estimate import memory_mb
+
+TINY = "0.02"  # MB: 2,500 numbers, six trials of the recording below
+N_TRIALS, N_UNITS, LENGTH = 30, 9, 2.0
+FAMILIES = {
+    "null": {},
+    "markov": {"states": 4, "order": 2},
+    "ctw": {"states": 3, "depth": 2},
+    "glm": {"history": 4},
+    "rate": {"hidden": 4, "epochs": 2, "batch": 8},
+    "lstm": {"hidden": 3, "epochs": 1, "mixture": 2},
+}
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Return a function that makes blocks tiny from then on."""
+    return lambda: monkeypatch.setenv(memory.BLOCK_VARIABLE, TINY)
+
+
+@pytest.fixture(scope="module")
+def spikes(tmp_path_factory):
+    """A file of spikes on one clock, and with the trial of each."""
+    rng = np.random.default_rng(3)
+    n = 3000
+    times, units = np.sort(rng.uniform(0, N_TRIALS * LENGTH, n)), rng.integers(0, N_UNITS, n)
+    times[[0, -1]], units[:400] = (
+        (0.0, N_TRIALS * LENGTH),
+        2,
+    )  # one unit bursts: a chain has something to learn
+    file = tmp_path_factory.mktemp("blocks") / "spikes.npz"
+    trials = np.minimum(times // LENGTH, N_TRIALS - 1).astype(int)
+    np.savez(file, times=times, units=units, trials=trials, within=times - LENGTH * trials)
+    return file
+
+
+ENTRIES = {
+    "windows of one clock": {"spike_times": "times", "window_ms": 1e3 * LENGTH},
+    "spikes that know their trial": {
+        "spike_times": "within",
+        "spike_trials": "trials",
+        "window_ms": [0, 1e3 * LENGTH],
+        "accept": ["outside"],
+    },
+}
+
+
+def read(file, words):
+    source = Npz.model_validate({"path": str(file), "spike_units": "units", "bin_ms": 50, **ENTRIES[words]})
+    return source, preprocess.judged(source.load(file, 0), source)
+
+
+@pytest.fixture(params=ENTRIES)
+def both(request, spikes, tmp_path, tiny):
+    """The recording as it was, and from its product in tiny blocks; from here on blocks are tiny."""
+    source, whole = read(spikes, request.param)
+    store.write(whole, tmp_path / "whole.zarr.zip")
+    tiny()
+    cut = read(spikes, request.param)[1]
+    assert not cut["counts"].variable._in_memory  # nothing has been made of it so far
+    store.write(cut, tmp_path / "cut.zarr.zip")
+    assert (tmp_path / "cut.zarr.zip").read_bytes() == (tmp_path / "whole.zarr.zip").read_bytes()
+    back = store.read(tmp_path / "cut.zarr.zip")
+    assert not back["counts"].variable._in_memory and back["valid"].variable._in_memory
+    return source, whole, back
+
+
+def unblocked(monkeypatch, function):
+    """Return what `function` gives where blocks are as large as usual."""
+    with monkeypatch.context() as usual:
+        usual.delenv(memory.BLOCK_VARIABLE)
+        return function()
+
+
+def same(a, b):
+    """Assert that two Datasets hold the same, but for how the last digit of a sum over units is rounded.
+
+    That depends on whether units or bins lie beside each other in memory.
+    """
+    assert set(a.variables) == set(b.variables) and a.attrs == b.attrs
+    for name in a.variables:
+        x, y = a[name].values, b[name].values
+        assert x.dtype == y.dtype, name
+        if x.dtype.kind == "f":
+            np.testing.assert_allclose(y, x, rtol=1e-9 if "correlation" in name else 1e-13, err_msg=name)
+        else:
+            np.testing.assert_array_equal(y, x, err_msg=name)
+
+
+def test_roles_and_selection(both, monkeypatch):
+    source, whole, back = both
+    deal = splits.Deal(seed=1)
+    before = unblocked(monkeypatch, lambda: splits.split(whole, deal, source, "x"))
+    manifest = splits.split(back, deal, source, "x")
+    assert manifest == before
+    for found in (
+        *audits.observed(back),
+        *audits.overlap(back, manifest["folds"][0]),
+        audits.selection(back, manifest, 0),
+    ):
+        assert found.passed, found
+    np.testing.assert_array_equal(rec.spikes(back)[1].sum(0), whole["counts"].values.sum((0, 1)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fits_scores_and_rows(both, monkeypatch, family):
+    source, whole, back = both
+    manifest = unblocked(monkeypatch, lambda: splits.split(whole, splits.Deal(seed=1), source, "x"))
+    model = models.find(family)(**FAMILIES[family])
+
+    def made(recording):
+        recording, roles = splits.fold_of(recording, manifest, 0)
+        entries = {"null": models.find("null")(), family: model}
+        fits = {name: m.fit(recording, roles["train"], roles["valid"], seed=2) for name, m in entries.items()}
+        scores = {name: products.scores(fit, recording, roles, 1) for name, fit in fits.items()}
+        scored = [compare.gather(n, n, {}, [fits[n].card], [scores[n]], 1) for n in fits]
+        rows = compare.table("x", recording, manifest["folds"], scored, 1, 0).rows
+        return (
+            fits[family],
+            scores[family],
+            products.predictions(fits[family], recording, roles["test"]),
+            rows,
+        )
+
+    before = unblocked(monkeypatch, lambda: made(whole))
+    after = made(back)
+    for name, value in before[0].params.items():
+        np.testing.assert_array_equal(np.asarray(after[0].params[name]), np.asarray(value), err_msg=name)
+    assert after[0].card["learned_sha256"] == before[0].card["learned_sha256"]
+    same(before[1], after[1])
+    same(before[2], after[2].load())
+    text = [pd.DataFrame(rows).to_csv(float_format="%.9g") for rows in (before[3], after[3])]
+    assert text[0] == text[1]
+
+
+def test_audits_of_a_fit(both, monkeypatch):
+    source, whole, back = both
+    manifest = unblocked(monkeypatch, lambda: splits.split(whole, splits.Deal(seed=1), source, "x"))
+    recording, roles = splits.fold_of(back, manifest, 0)
+    fit = models.find("markov")(states=3).fit(recording, roles["train"], roles["valid"])
+    for found in (
+        audits.causality("m", fit, recording, roles["test"]),
+        audits.provenance("m", fit, roles, recording),
+        probes.refit("m", fit, recording, roles),
+        probes.normalisation("m", fit, recording, roles),
+        probes.canary("m", fit.model, back),
+    ):
+        assert found.passed, found
+
+
+def test_counts_above_255_are_held_in_two_bytes(tiny):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(2.0, (40, 12, 15))
+    counts[31, 3, 2] = 700
+    recording = rec.from_counts(counts, bin_width=0.01)
+    whole = Data.of(recording)
+    tiny()
+    compact = Data.of(recording, compact=True)
+    assert compact.y.dtype == np.uint16 and whole.y.dtype == np.int32
+    assert compact.digest() == whole.digest()
+    np.testing.assert_array_equal(compact.n_events(), whole.n_events())
+    parts = [block.y for _, block in compact.blocks()]
+    assert len(parts) > 1 and parts[0].dtype == np.int32
+    np.testing.assert_array_equal(np.concatenate(parts), counts)
+
+
+def test_chunks_do_not_depend_on_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "_LARGE", 100)
+    monkeypatch.setattr(store, "_CHUNK", 1000)
+    counts = np.random.default_rng(0).poisson(0.3, (33, 8, 6))
+    recording = rec.from_counts(counts, bin_width=0.01).assign_coords(area=("unit", [*"aabbcc"]))
+    store.write(recording, tmp_path / "a.zarr.zip")
+    monkeypatch.setenv(memory.BLOCK_VARIABLE, "0.002")
+    store.write(recording, tmp_path / "b.zarr.zip")
+    assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
+    back = store.read(tmp_path / "b.zarr.zip")
+    assert back["counts"].encoding["chunks"] == (5, 8, 6) and back["area"].dims == ("unit",)
+    np.testing.assert_array_equal(
+        back["counts"].isel(trial=[30, 2], unit=[4, 1]), counts[[30, 2]][..., [4, 1]]
+    )
+    assert store.cells(tmp_path / "b.zarr.zip") == counts.size
+
+
+def test_a_streamed_variable_makes_the_trials_that_are_asked_for(tiny):
+    tiny()
+    values, asked_for = np.random.default_rng(0).normal(size=(30, 30, 4)), []
+
+    def make(trials):
+        asked_for.append(trials.tolist())
+        return values[trials]
+
+    found = streamed.variable(("trial", "time", "unit"), values.shape, float, make)
+    np.testing.assert_array_equal(found[[5, 3], 2:9, [1, 0]].values, values[[5, 3], 2:9][..., [1, 0]])
+    np.testing.assert_array_equal(found[7, -1].values, values[7, -1])
+    assert asked_for == [[5, 3], [7]]
+    twice = streamed.mapped(found, lambda some, trials: 2 * some + trials[:, None, None])
+    np.testing.assert_array_equal(twice[4:6].values, 2 * values[4:6] + np.array([4, 5])[:, None, None])
+
+
+def test_blocks(monkeypatch):
+    assert memory.blocks(5, 10) == [slice(0, 5)]
+    monkeypatch.setenv(memory.BLOCK_VARIABLE, "0.0008")  # 100 numbers
+    assert memory.blocks(5, 40) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert memory.blocks(3, 1e9) == [slice(0, 1), slice(1, 2), slice(2, 3)]  # a trial is never divided
+    for wrong in ("x", "0", "-1", "inf", "nan"):
+        monkeypatch.setenv(memory.BLOCK_VARIABLE, wrong)
+        with pytest.raises(CortseqError, match=memory.BLOCK_VARIABLE):
+            memory.block_numbers()
+
+
+def test_factorials_of_many_counts_are_those_of_few():
+    counts = np.random.default_rng(0).poisson(3.0, arrays._FEW + 1)
+    np.testing.assert_array_equal(
+        arrays.log_factorial(counts), np.concatenate([arrays.log_factorial(c) for c in np.split(counts, [9])])
+    )
+
+
+def test_memory_of_a_job_is_that_of_its_blocks():
+    known = costs.measured()["memory_mb"]
+    small, large = 1e5, 1.4e9
+    assert memory_mb("start", ["fit/null"], small) == known["start"] + known["array"] * small * 8 / 1e6
+    assert memory_mb("start/network", ["fit/rate", "score/network"], large) < 5000
+    assert memory_mb("start", ["fit/hmm"], large) > 100_000  # holds everything in double precision
+
+
+def test_what_a_scheduler_is_asked_for_grows_with_attempts_and_size(tmp_path, monkeypatch):
+    plan = SimpleNamespace(costs={"fit": {"fit/null": {"second": 1.0}}})
+    file = tmp_path / "trials" / "d.zarr.zip"
+    step = SimpleNamespace(name="fit", out=str(tmp_path), seconds=1.0)
+    batch = SimpleNamespace(steps=[step], inputs=[str(file)])
+    usual = [asking.memory_mb(plan, batch, attempt) for attempt in (1, 2, 3)]
+    assert 0 < usual[0] < usual[1] / 1.9 < usual[2] / 3.7
+    store.write(rec.from_counts(np.ones((3, 4, 2), int), bin_width=0.1), file)
+    assert asking.memory_mb(plan, batch) == usual[0]
+    asking._counted.cache_clear()
+    monkeypatch.setattr(store, "cells", lambda path: 2_000_000_000)
+    assert asking.memory_mb(plan, batch) > usual[0] + 2000
+    asking._counted.cache_clear()
