@@ -224,7 +224,7 @@ def facts(
     CortseqError : a refused sign of the split.
     """
     kind, width = rec.track(recording), float(recording.attrs["bin_width"])
-    valid = recording["valid"].values
+    valid, first = recording["valid"].values, manifest["folds"][0]
     n_pieces = [blocks.most(sum(len(f["test"]) for f in manifest["folds"]), manifest["continuous"])]
     n_symbols = int(recording.attrs.get("n_symbols", 0))
     found: dict[str, Any] = {
@@ -235,9 +235,7 @@ def facts(
         "covariates": _ranges(recording, recording.attrs.get("covariates", [])),
         "inputs": _inputs(recording),
         "labels": rec.features(recording) if n_symbols else [],
-        "dropped": manifest["folds"][0].get(
-            "units_dropped", manifest["folds"][0].get("channels_dropped", {})
-        ),
+        "dropped": first.get("units_dropped", first.get("channels_dropped", {})),
         "split": manifest.get("split", "random"),
         "test_pieces": n_pieces,
         "smallest_p": smallest_p(sum(n_pieces), RESAMPLES),
@@ -253,8 +251,7 @@ def facts(
 
 def _counts(recording: xr.Dataset, valid: np.ndarray) -> dict[str, Any]:
     by_bin, by_unit = rec.spikes(recording)
-    per_unit = by_unit.sum(0)
-    parts = rec.blocks(recording)
+    per_unit, parts = by_unit.sum(0), rec.blocks(recording)
     rates = per_unit / (valid.sum() * recording.attrs["bin_width"])
     return {
         "spikes": int(per_unit.sum()),

@@ -14,7 +14,7 @@ from cortseq.errors import CortseqError
 
 VARIABLE = "CORTSEQ_MEMORY_MB"
 DEFAULT_MB = 4000  # what the workflow asks a scheduler for, to load, cut and split one recording
-HELD = 2.5  # bytes of a bin of counts that are held at most, for learning (docs/scale.md)
+HELD = 1.5  # bytes of a bin of counts that are held at most, for learning (docs/scale.md)
 BLOCK_VARIABLE = "CORTSEQ_BLOCK_MB"
 BLOCK_MB = 64.0  # of one array of a block of trials in double precision; a few of them are held at once
 

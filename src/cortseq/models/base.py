@@ -216,13 +216,8 @@ class Model(Specification, metaclass=shown.Named):
         """Whether a study fits this specification to recordings on `track`, or leaves it out there."""
         return True
 
-    @property
-    def has_check(self) -> bool:
-        """Whether the family writes `check`."""
-        return type(self).check is not Model.check
-
     def check(self, data: Data) -> None:
-        """Raise a CortseqError if this specification cannot be fitted to such data."""
+        """Raise a CortseqError if this specification cannot be fitted to such training trials."""
 
     def check_start(self, start: Fit, shape: dict[str, Any]) -> None:
         """Raise a CortseqError if learning cannot begin with what `start` learned.

@@ -59,9 +59,7 @@ class Fit(Saved):
 
     def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> Floats:
         """Return log p(y_t | y_<t) in nats, (member, trial, time); NaN where a bin is missing."""
-        return self._by_block(
-            recording, trials, lambda data: data.masked(self.model.log_prob(self.params, data))
-        )
+        return self._by_block(recording, trials, lambda d: d.masked(self.model.log_prob(self.params, d)))
 
     def score(self, recording: xr.Dataset, trials: Trials = None, null: Fit | None = None) -> float:
         """Return how much better the fit predicts than the null; higher is better, 0 is the null.
@@ -90,11 +88,11 @@ class Fit(Saved):
 
     def predict(self, recording: xr.Dataset, trials: Trials = None) -> Floats:
         """Return expected counts per bin, label probabilities or means, (member, trial, time, feature)."""
-        return self._by_block(
-            recording,
-            trials,
-            lambda data: np.where(data.valid[..., None], self.model.predict(self.params, data), np.nan),
-        )
+
+        def expected(data: Data) -> Floats:
+            return np.where(data.valid[..., None], self.model.predict(self.params, data), np.nan)
+
+        return self._by_block(recording, trials, expected)
 
     def forecast(
         self,

@@ -57,9 +57,8 @@ class Prepared:
             )
         if (twice := np.intersect1d(learns, chooses)).size:
             raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
-        if model.has_check:
-            model.check(model.given(recording))
         raw = model.given(recording, learns), model.given(recording, chooses)
+        model.check(raw[0])
         scale = Scale.of(raw[0])
         learned_on = scale.applied(raw[0]).learnable()
         seen = learned_on, scale.applied(raw[1]).within(learned_on.support)

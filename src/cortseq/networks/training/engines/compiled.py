@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from cortseq.data import Data, Params
 from cortseq.networks.network import Network
 from cortseq.networks.training import noise
 from cortseq.networks.training.engines.base import Batch, Engine, Segment, State, accumulate
+from cortseq.networks.training.engines.events import Events
 from cortseq.networks.training.kernels import heads
 from cortseq.networks.training.kernels.layers import Drop, Layers
 from cortseq.networks.training.settings import Training
@@ -29,37 +29,6 @@ from cortseq.networks.training.settings import Training
 BLOCK = 360_000  # numbers in the widest array of a block, bins x trials x units: what the cache holds
 SPARSE = 0.2  # density of the input from which one dense product is faster
 _NO_WORDS = np.zeros((1, 1, 1), np.uint16)
-
-
-@dataclass
-class Events:
-    """Non-zero entries of (trial, time, unit) as a sparse (CSR) matrix with row trial * n_time + t."""
-
-    indptr: np.ndarray
-    unit: np.ndarray
-    value: np.ndarray
-
-    @classmethod
-    def of(cls, data: Data, dtype: np.typing.DTypeLike) -> Events:
-        """Return counts, or one event of value 1 for every symbol; missing bins have none."""
-        if data.kind.has_labels:
-            unit = data.y[data.valid].astype(np.int32)
-            value, per_row = np.ones(len(unit), dtype), data.valid.ravel()
-        else:
-            parts = [_events(block) for _, block in data.blocks()]
-            unit, value, per_row = (np.concatenate(part) for part in zip(*parts, strict=True))
-        indptr = np.concatenate([[0], np.cumsum(per_row)])
-        return cls(indptr.astype(np.int64), unit, value.astype(dtype))
-
-    def beside(self, values: np.ndarray, first: int) -> Events:
-        """Return these entries, and the non-zero ones of values (row, input) as units from `first` on."""
-        row, column = np.nonzero(values)
-        rows = np.concatenate([np.repeat(np.arange(len(values)), np.diff(self.indptr)), row])
-        order = np.argsort(rows, kind="stable")
-        added = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(values)))])
-        unit = np.concatenate([self.unit, (first + column).astype(self.unit.dtype)])[order]
-        value = np.concatenate([self.value, values[row, column].astype(self.value.dtype)])[order]
-        return Events(self.indptr + added, unit, value)
 
 
 class Prepared(Engine):
@@ -99,6 +68,8 @@ class Prepared(Engine):
             if recorded is not None:
                 self.sparse = events.beside(_rows(recorded), read.n_features)
             return
+        elif read is data and data.y.dtype.kind == "u" and recorded is None:
+            return  # compact counts: those of a batch are taken when it is made
         else:
             seen = np.where(read.valid[..., None], read.kind.encoded(read.y, read.n_features), 0)
         blocks = [seen] if recorded is None else [seen, recorded]
@@ -137,7 +108,7 @@ class Prepared(Engine):
 
     def _dense(self, batch: Batch, first: int, stop: int) -> np.ndarray:
         """Dense inputs (time, trial, input) with noise and dropout."""
-        x = np.ascontiguousarray(self.dense[first:stop, batch.index[0]])
+        x = self._seen(batch.index[0], first, stop)
         shape = (batch.index.shape[1], self.n_time, x.shape[-1])
         if batch.draws and self.training.input_noise:
             normal = batch.draws[0].normal(noise.NOISE, shape)[:, first:stop]
@@ -147,6 +118,14 @@ class Prepared(Engine):
             words = batch.draws[0].words(noise.INPUT, shape)[:, first:stop]
             x *= (words.swapaxes(0, 1) >= cut) * self.dtype.type(scale)
         return x
+
+    def _seen(self, trials: np.ndarray, first: int, stop: int) -> np.ndarray:
+        """Return what the network sees of some trials (trial,), a copy (time, trial, input)."""
+        if self.dense is not None:
+            return np.ascontiguousarray(self.dense[first:stop, trials])
+        valid = self.data.valid[trials, first:stop, None]
+        counts = np.where(valid, self.counts[trials, first:stop], 0)
+        return np.ascontiguousarray(counts.swapaxes(0, 1), self.dtype)
 
     def _dropped(self, batch: Batch, n_in: int) -> tuple[np.ndarray, int, float]:
         """Random words, threshold and scale of input dropout for the sparse inputs."""
@@ -284,7 +263,7 @@ class Compiled(Prepared):
         states = [self._buffer(f"state{i}", (n_time + 1, n, s.shape[-1])) for i, s in enumerate(state)]
         for buffer, s in zip(states, state, strict=True):
             buffer[0] = s
-        self.x: Any = None if self.dense is None else self._dense(batch, first, stop)
+        self.x: Any = None if self.sparse is not None else self._dense(batch, first, stop)
         for block in self._blocks(batch, n_time):
             drives = [one[block] for one in z]
             self._project(batch, drives[0], first, block)
@@ -365,13 +344,6 @@ class Compiled(Prepared):
         projection.project_gradient(
             s.indptr, s.unit, s.value, rows, first + block.start, *dropped, drive, self.d_columns
         )
-
-
-def _events(data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return unit and value of each count above 0 in valid bins, (event,), and how many a bin has, (bin,)."""
-    counts = np.where(data.valid[..., None], data.y, 0)
-    where = np.nonzero(counts)
-    return where[2].astype(np.int32), counts[where], (counts != 0).sum(-1).ravel()
 
 
 def _used(states: list[np.ndarray], drive: np.ndarray, block: slice) -> list[np.ndarray]:
