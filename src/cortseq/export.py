@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 # Arrays of a submission: (trial, time, unit) each, rates in expected counts per bin.
 RATES = tuple(f"{role}_rates_{units}" for role in ("train", "eval") for units in ("heldin", "heldout"))
 FORWARD = tuple(f"eval_rates_{units}_forward" for units in ("heldin", "heldout"))
+_STATES = (
+    "state from which the bin is predicted: it has seen all bins before it in the trial, and not this one"
+)
 _UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -80,9 +84,7 @@ def nwb(
         )
         if "states" in one:
             states = clocked(one["states"]).values
-            module.add(
-                _series(f"states_member{member}", states, "a.u.", clock, "hidden state before the bin")
-            )
+            module.add(_series(f"states_member{member}", states, "a.u.", clock, _STATES))
     with store.atomic(path) as temporary, h5py.File(temporary, "w") as handle:
         with pynwb.NWBHDF5IO(file=handle, mode="w") as writer:
             writer.write(file)
@@ -95,9 +97,9 @@ def _session(fit: Fit, said: xr.Dataset, start: datetime | None) -> Any:
     made_up = "" if "start" in said.coords else "; trials follow each other, as their times are not known"
     return pynwb.NWBFile(
         session_description=f"Predictions by cortseq: {said.attrs['model']}{made_up}",
-        identifier=fit.digest(),
+        identifier=str(uuid4()),
         session_start_time=start or _UNKNOWN,
-        notes=json.dumps(fit.card, default=str),
+        notes=json.dumps({"fit_sha256": fit.digest(), "card": fit.card}, default=str),
     )
 
 
