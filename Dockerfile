@@ -4,7 +4,7 @@
 FROM python:3.11-slim
 
 COPY . /opt/cortseq
-# On x86 the package index serves torch with CUDA, about 3 GB; this index serves the build for processors alone.
+# On x86 the package index serves torch with CUDA; this index serves the build for processors alone.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" \
     -c /opt/cortseq/constraints.txt '/opt/cortseq[all,slurm]' \
