@@ -115,3 +115,8 @@ def fallible():
         key = [entry["dataset"], "figures", entry["name"], 0]
         found.append([key, f"{OUT}/figures/{entry['name']}.svg"])
     return found
+
+
+def audited(dataset):
+    """The audit of a recording as a job of one step."""
+    return steps.Batch("audit", [stages.audit(PLAN, dataset)])

@@ -25,11 +25,6 @@ for batch in BATCHES:
             "../scripts/batch.py"
 
 
-def audited(dataset):
-    """The audit of a recording as a job of one step."""
-    return steps.Batch("audit", [stages.audit(PLAN, dataset)])
-
-
 rule audit:
     # not updated: of an audit that fails nothing may be left
     input:
