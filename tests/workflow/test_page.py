@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -220,3 +221,49 @@ def test_the_methods_have_the_numbers_of_this_study(page):
     assert "seed 4" in part and "<b>ring.</b>" in part
     assert re.search(r"networks, fitted from 3 random starts \(members\) on one split\.", part)
     assert "120 (rate)" in part and "60 (lstm)" in part
+
+
+# -- on paper ----------------------------------------------------------------------------------------------
+
+
+def _printed(file: Path) -> int:
+    """Print a page as a browser does, and return the number of its sheets."""
+    target = file.with_suffix(".pdf")
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+    subprocess.run(
+        [BROWSER, *words, f"--print-to-pdf={target}", file.as_uri()],
+        capture_output=True,
+        timeout=180,
+        check=True,
+    )
+    return len(re.findall(rb"/Type\s*/Page\b", target.read_bytes()))
+
+
+@pytest.mark.skipif(not BROWSER, reason="no browser")
+def test_what_is_folded_and_is_a_detail_takes_no_paper(page, tmp_path):
+    """A thousand lines under "What fitting cost" print as their first line; in the open they take sheets."""
+    long = "<p>a line</p>" * 1000
+    found = {}
+    for name, kept in (
+        ("plain", ""),
+        ("folded", f"<details><summary>more</summary>{long}</details>"),
+        ("open", long),
+    ):
+        file = tmp_path / f"{name}.html"
+        file.write_text(page.replace("</main>", f"{kept}</main>"))
+        found[name] = _printed(file)
+    assert found["folded"] <= found["plain"] + 1 and found["open"] > found["plain"] + 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BROWSER, reason="no browser")
+def test_the_report_of_the_demo_study_is_small_and_short(tmp_path):
+    """Of the whole study, at its own numbers: 0.36 MB, no figure above 0.1 MB, 8 sheets when this was written."""
+    subprocess.run([sys.executable, "-m", "cortseq", "demo"], cwd=tmp_path, check=True, capture_output=True)
+    file = tmp_path / "results/demo/report.html"
+    text = file.read_text(encoding="utf-8")
+    assert len(text.encode()) < 700_000
+    figures = re.findall(r'<figure id="figure-(\w+)".*?(<svg.*?</svg>)', text, re.DOTALL)
+    assert len(figures) > 10
+    assert {name: len(svg) for name, svg in figures if len(svg) > 150_000} == {}
+    assert _printed(file) <= 12
