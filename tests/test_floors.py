@@ -28,7 +28,7 @@ FLOORS = [
     {"watching"},
     {"study"},
     {"sessions"},
-    {"report", "svg", "inspecting", "checking", "plans", "stages"},
+    {"report", "inspecting", "checking", "plans", "stages"},
     {"proposing", "pairing", "outline", "reading"},
     {"textbook", "figures", "verdicts", "export"},
     {"scoring", "dynamics"},
@@ -41,7 +41,7 @@ FLOORS = [
     {
         "store", "recording", "data", "scaling", "flow", "traced", "matrices", "timing", "checks", "binning",
         "numbers", "plugins", "references", "notebook", "products", "entries", "yamlfile", "download", "jobs", "leases", "steps", "remembering",
-        "locks", "cortseq",
+        "locks", "svg", "cortseq",
     },
     {"observations"},
     {"errors", "metrics", "memory", "streamed", "compiled", "_lazy"},

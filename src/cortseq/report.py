@@ -113,9 +113,7 @@ def render(
     """
     summary = [*words.summary(comparison), *_beside(explained or {}, recordings)]
     comparison, _ = failures.split(comparison)
-    planned = int(comparison["null_p_holm"].notna().sum())
-    styles = svg.Styles()
-    drawn = [f | {"svg": svg.light(f["svg"], f["name"], f["title"], styles)} for f in figures]
+    drawn, styles = _drawn(figures, "title")
     datasets = [
         {
             "name": name,
@@ -129,18 +127,36 @@ def render(
             "dynamics": _dissections((dynamics or {}).get(str(name), {}), rows),
             "cosmoothing": (cosmoothing or {}).get(str(name), pd.DataFrame()).to_dict("records"),
             "timing": timing[timing["dataset"] == name].to_dict("records"),
-            "methods": methods.sentences(
-                recordings[name], rows, _of_recording(variants, name), study, planned
-            ),
         }
         for name, rows in comparison.groupby("dataset", sort=False)
     ]
     given: dict[str, Any] = {"study": study, "summary": summary, "failed": failed, "versions": versions}
     given |= {"overall": [f for f in drawn if not f["dataset"]], "made": _UNMADE | (made or {})}
     given["references"] = _cited(study, comparison, dynamics or {})
+    given["methods"] = _methods(recordings, comparison, variants, study)
     several = pooled is not None and len(pooled)
     given["pooled"] = printed.pooled_columns(pooled).to_dict("records") if several else []
-    return str(_page(template).render(given, datasets=datasets, styles=styles.css))
+    return str(_page(template).render(given, datasets=datasets, styles=styles))
+
+
+def _drawn(figures: list[dict[str, Any]], said: str) -> tuple[list[dict[str, Any]], str]:
+    """Return figures with their light SVG, read aloud as what stands under `said`, and the rules of styles."""
+    styles = svg.Styles()
+    return [f | {"svg": svg.light(f["svg"], f["name"], f[said], styles)} for f in figures], styles.css
+
+
+def _methods(
+    recordings: dict[str, dict[str, Any]],
+    comparison: pd.DataFrame,
+    variants: pd.DataFrame | None,
+    study: dict[str, Any],
+) -> dict[str, list[str]]:
+    """Return the sentences of the methods section by recording."""
+    planned = int(comparison["null_p_holm"].notna().sum())
+    return {
+        str(name): methods.sentences(recordings[name], rows, _of_recording(variants, name), study, planned)
+        for name, rows in comparison.groupby("dataset", sort=False)
+    }
 
 
 def _cited(study: dict[str, Any], comparison: pd.DataFrame, dynamics: dict[str, Any]) -> list[Reference]:
@@ -270,16 +286,8 @@ def theory(template: Path, study: str, sections: list[dict[str, Any]]) -> str:
     sections : dicts with name, claim, checks (a table, see `checks.table`) and svg text.
     """
     every = pd.concat([section["checks"] for section in sections])
-    styles = svg.Styles()
-    drawn = [
-        s
-        | {
-            "rows": s["checks"].to_dict("records"),
-            "svg": svg.light(s["svg"], s["name"], s["claim"], styles),
-        }
-        for s in sections
-    ]
-    given = {"study": study, "tally": checks.tally(every), "sections": drawn, "styles": styles.css}
+    drawn, styles = _drawn([s | {"rows": s["checks"].to_dict("records")} for s in sections], "claim")
+    given = {"study": study, "tally": checks.tally(every), "sections": drawn, "styles": styles}
     return str(_page(template).render(given))
 
 

@@ -148,7 +148,7 @@ def test_captions_have_the_words_of_the_track(track, said):
 
 def test_captions_explain_what_is_drawn():
     for figure, words in (
-        (curves, ("dropout", "1 bit = 0.69 nats", "An echo state network has no curve")),
+        (curves, ("dropout", "1 bit = 0.69 nats")),
         (gradients, ("Dashed", "Shading", "Grey line")),
         (mean_field, ("Bars span",)),
         (generation, ("over that of the recording", "Octaves")),

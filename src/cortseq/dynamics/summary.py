@@ -54,7 +54,7 @@ def chaos(found: xr.Dataset) -> str:
     for quantity in QUANTITIES:
         if quantity.needs == EXPONENTS and EXPONENTS in found:
             return str(_row(quantity, found)["verdict"])
-    return f"not identifiable: {found.attrs.get('chaotic_reason', 'no exponents')}"
+    return f"not identifiable: {found.attrs.get('chaotic_reason', 'no exponents from several starts')}"
 
 
 def _chaos(found: xr.Dataset, sign: str) -> str:

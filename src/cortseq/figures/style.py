@@ -219,7 +219,7 @@ def timed(one: Any) -> bool:
 def key(fig: Figure, axes: np.ndarray, scale: Any, label: str, names: Sequence[str] = ()) -> None:
     """Say right of the axes what the colours of `label_colours` mean: a legend of a few values, else a bar.
 
-    `names` : of the values 0, 1, ..., where these stand for words.
+    `axes` (row, column): of the figure. `names`: of the values 0, 1, ..., where these stand for words.
     """
     from matplotlib.colors import BoundaryNorm
     from matplotlib.lines import Line2D
@@ -241,9 +241,9 @@ def is_angle(name: str) -> bool:
 
 
 def label_colours(values: np.ndarray, name: str) -> Any:
-    """(colours of the values, mappable for a colour bar or `key`): cyclic for angles, one for each of a few.
+    """Return the colours of `values` (of any shape; then 4), and a mappable for `key`.
 
-    More values than `CATEGORIES` are a sequence.
+    They are cyclic for angles, one for each of a few values, and a sequence of more than `CATEGORIES`.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize

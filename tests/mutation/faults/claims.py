@@ -27,8 +27,8 @@ FAULTS = [
         "_helps", "_shown(row) > 0 and late", "_shown(row) > 0", CLAIMS,
     ),
     Fault(
-        "Three members are enough for chaos.",
-        "chaotic", "if len(values) < ENOUGH_MEMBERS or why:", "if why:", CLAIMS,
+        "A closed loop is called chaotic whose table calls it not chaotic.",
+        "chaotic", "if verdict.startswith(words)", "if words", CLAIMS,
     ),
     Fault(
         "The worst of many measures of free runs is tested as if it were the only one.",
