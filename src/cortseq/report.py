@@ -140,7 +140,7 @@ def render(
 
 
 def _drawn(figures: list[dict[str, Any]], said: str) -> tuple[list[dict[str, Any]], str]:
-    """Return figures with their light SVG, read aloud as the text under `said`, and the rules of their styles."""
+    """Return figures with their light SVG, read aloud as the text under `said`, and the rules of styles."""
     styles = svg.Styles()
     return [f | {"svg": svg.light(f["svg"], f["name"], f[said], styles)} for f in figures], styles.css
 
