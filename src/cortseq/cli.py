@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import sys
@@ -53,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point; 0 when all is well, 2 with one line per fault."""
     words = sys.argv[1:] if arguments is None else arguments
     own = words[: words.index("--")] if "--" in words else words
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without the letters of a name shows ?
+            stream.reconfigure(errors="replace")
     try:
         # what follows -- is for Snakemake
         typer.main.get_command(app).main(own, prog_name="cortseq", obj=words[len(own) + 1 :])

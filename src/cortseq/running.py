@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -149,14 +150,13 @@ def run(config: Path, plan: Plan, **how: Any) -> int:
     CortseqError : the results cannot be written here, the study is being run here, or as of `command`.
     """
     begin, words, out = time.time(), command(config, plan, **how), Path(plan.out)
-    environment = _environment()
     if how.get("dry_run") or how.get("more"):
-        asked = subprocess.Popen(words, env=environment)
+        asked = subprocess.Popen(words, env=_environment())
         with _patient(asked):
             return asked.wait()
     locks.refuse(plan.study.study)
     with _written(out / SAID) as log:
-        process = _started(words, environment)
+        process = _started(words)
         said = deque[str](maxlen=_KEPT)
         reader = threading.Thread(target=_read, args=(process, log, said))
         reader.start()
@@ -174,26 +174,32 @@ def run(config: Path, plan: Plan, **how: Any) -> int:
     return status
 
 
-def _environment() -> dict[str, str]:
-    """Return the variables of a run: text is UTF-8 in every locale, and caches are kept where that can be."""
-    found = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
-    try:
-        store.user_cache("").mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # no home that can be written to
-        found["XDG_CACHE_HOME"] = str(Path(".snakemake/cache").absolute())
-    return found
-
-
-def _started(words: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+def _started(words: Sequence[str]) -> subprocess.Popen[str]:
     """Start a command whose words are read from a pipe."""
     return subprocess.Popen(
         words,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment,
+        env=_environment(),
         encoding="utf-8",
         errors="replace",
     )
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a run: text and names of files are UTF-8 whatever the locale.
+
+    Where the user's cache cannot be written, libraries keep what they compile in the project.
+    """
+    found = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+    try:
+        cache = store.user_cache("").parent
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            return found
+    except (OSError, RuntimeError):  # a home that cannot be written, or none
+        folder = str(Path(".snakemake/cache").absolute())
+        return found | {"XDG_CACHE_HOME": folder, "MPLCONFIGDIR": f"{folder}/matplotlib"}
 
 
 def _read(process: subprocess.Popen[str], log: IO[str], said: deque[str]) -> None:
@@ -212,8 +218,7 @@ def _read(process: subprocess.Popen[str], log: IO[str], said: deque[str]) -> Non
 def _patient(process: subprocess.Popen[Any]) -> Iterator[list[int]]:
     """Yield the signals that ask to end, as they come; the process that runs cleans up before it ends.
 
-    Ctrl-C goes to all processes of a terminal. SIGTERM is handed on: steps that run are finished, no other
-    begins.
+    Ctrl-C goes to all processes of a terminal. SIGTERM is handed on: steps that run are finished first.
     """
     signals: list[int] = []
 

@@ -55,7 +55,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}{_mark()}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # the user's, by their umask: safetensors writes for the owner alone
         yield temporary
+        temporary.chmod(mode)
         _to_disk(temporary)
         os.replace(temporary, path)
         _to_disk(path.parent)
