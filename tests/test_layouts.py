@@ -1,11 +1,14 @@
 """Every layout of tests/layouts.py: each bin equals plain arithmetic, and `cortseq new` finds what it says it finds."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from layouts import DOCUMENT, LAYOUTS, _nwb, _save, ranges, read, running, summary, table
 
 from cortseq import cli, study
 from cortseq.errors import CortseqError
+from cortseq.sources import base
 from cortseq.sources.nwb import Nwb
 from cortseq.sources.remote import BLOCK, RemoteFile
 
@@ -31,6 +34,25 @@ def test_every_bin_is_what_was_made(name):
     values = recording[track].transpose("trial", "time", ...).values
     assert values.shape == expected.shape
     np.testing.assert_allclose(values, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_what_load_is_not_given_it_does_not_look_at(name, tmp_path):
+    """Else a change of such a key would leave an old recording: here it has no such key at all."""
+    need(name)
+    made = LAYOUTS[name].make(tmp_path)
+    try:
+        source = study.validate({"datasets": {"x": made.entry}}, folder=tmp_path).datasets["x"]
+        file = Path(source.path) if source.path else None
+        expected = source.load(file, 0)
+        given = base.given(source, "load")
+        blind = type(source).model_validate(given)
+        for key in (*base.WORDS, *base.CUT, *base.DEALT):
+            if key not in given and key != "covariates" and key not in source.early:
+                del blind.__dict__[key]
+        assert blind.load(file, 0).identical(expected)
+    finally:
+        made.close()
 
 
 @pytest.mark.parametrize("name", [name for name, kind in LAYOUTS.items() if kind.drafted])

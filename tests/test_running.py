@@ -166,12 +166,20 @@ def test_a_failure_names_its_reason_and_its_log(here):
     assert found == [f"failed: ring: lower learning_rate  (log: {logs / 'fits.log'})"]
 
 
-def test_a_lock_is_explained(demo, monkeypatch, capsys):
-    Path(".snakemake/locks").mkdir(parents=True)
-    Path(".snakemake/locks/0.output.lock").touch()
-    monkeypatch.setattr(running, "command", lambda *_, **__: [sys.executable, "-c", "exit(1)"])
+def test_a_run_that_meets_a_full_disk_says_so(demo, monkeypatch, capsys):
+    """Where no log could be written, Snakemake's own words are what is known."""
+    says = "print('WorkflowError: cannot record ([Errno 28] No space left on device)'); exit(1)"
+    monkeypatch.setattr(running, "command", lambda *_, **__: [sys.executable, "-c", says])
     assert running.run(demo, planned(demo), cores=1) == 1
-    assert "-- --unlock" in capsys.readouterr().err
+    assert "the disk is full -- make room" in capsys.readouterr().err
+
+
+def test_what_is_said_is_kept_where_the_log_cannot_be_written(demo, monkeypatch, capsys):
+    says = "print('error: x.csv: the disk is full'); exit(1)"
+    monkeypatch.setattr(running, "command", lambda *_, **__: [sys.executable, "-c", says])
+    monkeypatch.setattr(running, "_written", lambda file: open("/dev/full", "wb", buffering=0))
+    assert running.run(demo, planned(demo), cores=1) == 1
+    assert "failed: x.csv: the disk is full" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_before_any_job_ends_with_what_was_said(demo, monkeypatch, capsys):
@@ -194,8 +202,8 @@ def test_ctrl_c_waits_until_the_run_has_cleaned_up(tmp_path):
     child = "import time\ntry:\n time.sleep(60)\nexcept KeyboardInterrupt:\n time.sleep(1); open('done', 'w'); exit(3)"
     parent = (
         "import subprocess, sys\nfrom cortseq import running\n"
-        "with running._patient():\n"
-        f" process = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        f"process = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "with running._patient(process):\n"
         " print('begun', flush=True)\n"
         " while not running._ended(process, 0.1): pass\n"
         "sys.exit(process.returncode)"

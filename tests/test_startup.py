@@ -57,9 +57,11 @@ def step(script: str, given: dict, made: dict, params: dict, **key: str) -> dict
 def fitted() -> list[dict]:
     """Return the steps from the raw file to the scores of two models without a network."""
     path, (raw, trials, split) = "results/s/", ("raw.zarr.zip", "trials/ring.zarr.zip", "splits/ring.json")
-    dealt = {"entry": ENTRY, "study": {"seed": 0, "folds": 1, "test_fraction": 0.2, "valid_fraction": 0.15}}
+    chosen = {"covariates": {}, "stratify": None, "min_rate_hz": 0.0, "max_rate_hz": None, "max_units": None}
+    deal = {"seed": 0, "folds": 1, "test_fraction": 0.2, "valid_fraction": 0.15, "split": "random"}
+    dealt = {"entry": chosen, "deal": deal}
     found = [
-        step("load", {}, {"file": raw}, {"entry": ENTRY, "mirrors": [], "seed": 0}),
+        step("load", {}, {"file": raw}, {"entry": ENTRY, "seed": 0}),
         step("preprocess", {"raw": raw}, {"trials": path + trials}, {"entry": ENTRY}, dataset="ring"),
         step("split", {"trials": path + trials}, {"split": path + split}, dealt, dataset="ring"),
     ]

@@ -202,16 +202,16 @@ def _environment() -> dict[str, str]:
         return found | {"XDG_CACHE_HOME": folder, "MPLCONFIGDIR": f"{folder}/matplotlib"}
 
 
-def _read(process: subprocess.Popen[str], log: IO[str], said: deque[str]) -> None:
+def _read(process: subprocess.Popen[str], log: IO[bytes], said: deque[str]) -> None:
     """Write what a process says to a log, and keep the last lines: the log may be on a full disk."""
     assert process.stdout is not None
-    for line in process.stdout:
-        said.append(line.rstrip("\n"))
-        if line.startswith("unlocked: "):
-            print(line, end="", file=sys.stderr)
-        with contextlib.suppress(OSError):
-            log.write(line)
-            log.flush()
+    with process.stdout:
+        for line in process.stdout:
+            said.append(line.rstrip("\n"))
+            if line.startswith("unlocked: "):
+                print(line, end="", file=sys.stderr)
+            with contextlib.suppress(OSError):
+                log.write(line.encode())
 
 
 @contextlib.contextmanager
@@ -235,11 +235,11 @@ def _patient(process: subprocess.Popen[Any]) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _written(file: Path) -> IO[str]:
-    """Return a file that is open to be written."""
+def _written(file: Path) -> IO[bytes]:
+    """Return a file that is open to be written, and holds nothing back: it can be closed on a full disk."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        return file.open("w", encoding="utf-8")
+        return file.open("wb", buffering=0)
     except OSError as error:
         fix = "run in a folder that can be written to"
         raise CortseqError(f"cannot be written: {error.strerror}", file=file, fix=fix) from None

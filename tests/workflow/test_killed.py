@@ -77,22 +77,3 @@ def test_steps_that_were_made_before_a_kill_are_not_made_again(tmp_path, updated
         f"{word}third",
     ]
     assert not list(tmp_path.rglob("*.kept"))
-
-
-@pytest.mark.parametrize("locked", [False, True])
-def test_make_results_says_what_to_do_about_a_lock(tmp_path, locked):
-    """A snakemake that fails with code 3, beside the lock of a run that was killed or without one."""
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    for name in ("pyproject.toml", "constraints.txt", ".venv/ready"):
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (0, 1 + (name == ".venv/ready")))
-    program = tmp_path / ".venv/bin/snakemake"
-    program.write_text("#!/bin/sh\nexit 3\n")
-    program.chmod(0o755)
-    if locked:
-        (tmp_path / ".snakemake/locks").mkdir(parents=True)
-        (tmp_path / ".snakemake/locks/0.output.lock").touch()
-    answer = subprocess.run(["make", "results", "CORES=1"], cwd=tmp_path, capture_output=True, text=True)
-    assert answer.returncode == 2 and "Error 3" in answer.stderr
-    assert ("'make unlock'" in answer.stderr) == locked

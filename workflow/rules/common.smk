@@ -1,5 +1,6 @@
 # What rules ask of the study: entries, files that a user placed, figures with their words, what may fail.
 from cortseq import plans
+from cortseq.sources import base
 from cortseq.sources.trials import companion
 from cortseq.stages.dynamics import refits
 from cortseq.store import sha256
@@ -20,7 +21,7 @@ def entry_of_file(wildcards):
 
 def given(stage):
     """What a stage computes from, of the entry of a dataset."""
-    return lambda wildcards: STUDY.datasets[wildcards.dataset].given(stage)
+    return lambda wildcards: base.given(STUDY.datasets[wildcards.dataset], stage)
 
 
 def beside(wildcards):

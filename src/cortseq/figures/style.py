@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
@@ -130,8 +131,22 @@ def save(fig: Figure, table: pd.DataFrame, stem: str | Path) -> None:
         for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None})):
             with store.atomic(f"{stem}{suffix}") as temporary:
                 fig.savefig(temporary, format=suffix[1:], metadata=metadata)
+                if suffix == ".svg":
+                    _number_names(temporary)
             fig.set_layout_engine("none")  # laid out once, which takes as long as drawing
     store.write_table(table, f"{stem}.csv")
+
+
+def _number_names(file: Path) -> None:
+    """Give the parts of an SVG numbers as names.
+
+    Matplotlib names them by hashes of coordinates, whose last bits vary between runs.
+    """
+    numbers: dict[str, int] = {}
+    named = re.compile(r'(?<=["#])[A-Za-z][0-9a-f]{10}(?=[")])')
+    text = file.read_text(encoding="utf-8")
+    text = named.sub(lambda found: f"{found[0][0]}{numbers.setdefault(found[0], len(numbers))}", text)
+    file.write_text(text, encoding="utf-8")
 
 
 def _without_mathematics(fig: Figure, table: pd.DataFrame) -> None:

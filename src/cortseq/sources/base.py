@@ -185,15 +185,6 @@ class Source(BaseModel):
         """Names of keys in `CUT` that `load` looks at: none, but of a class from outside the package all."""
         return () if type(self).__module__.startswith("cortseq.sources.") else CUT
 
-    def given(self, stage: Stage) -> dict[str, Any]:
-        """Return the keys that a stage computes from, as plain values: it runs again when one changes."""
-        whole = self.model_dump(mode="json", exclude_none=True)
-        if stage == "split":
-            return {key: whole.get(key) for key in DEALT}
-        later = set(WORDS) | set(DEALT) - {"covariates"}
-        later |= set(CUT) - set(self.early) if stage == "load" else set()
-        return {key: value for key, value in whole.items() if key not in later}
-
     @property
     def companions(self) -> tuple[str, ...]:
         """Files read beside the recording itself."""
@@ -241,6 +232,19 @@ class Source(BaseModel):
                 }
                 raise ValueError(f"{key}: {what[self.track]} -- remove the key")
         return self
+
+
+def given(source: Source, stage: Stage) -> dict[str, Any]:
+    """Return the keys of an entry that a stage computes from, as plain values.
+
+    The stage runs again when one of them changes.
+    """
+    whole = source.model_dump(mode="json", exclude_none=True)
+    if stage == "split":
+        return {key: whole.get(key) for key in DEALT}
+    later = set(WORDS) | set(DEALT) - {"covariates"}
+    later |= set(CUT) - set(source.early) if stage == "load" else set()
+    return {key: value for key, value in whole.items() if key not in later}
 
 
 _RATES = ("min_rate_hz", "max_rate_hz", "max_units", "sampling_rate_hz")
