@@ -51,7 +51,7 @@ bench-gpu: .venv/ready
 	touch $@
 
 .venv/ready-test: .venv/ready
-	$(PIP) -e '.[annotations,hdf5,neo,nwb,slurm,test]'
+	$(PIP) -e '.[annotations,generic,hdf5,neo,nwb,slurm,test]'
 	touch $@
 
 .venv/ready-docs: .venv/ready

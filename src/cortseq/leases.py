@@ -1,9 +1,9 @@
 """Leases: a step is made by one job at a time, also where an earlier run was killed and its jobs go on.
 
 A lease is a small file beside the note of a step, `made/fit/ring/rate/fold0.lease1`. It is created before the
-step begins and removed when it ends. It says which process makes the step: host and number, the
-job of the scheduler, what the job asked for, and at every beat how much memory it has held. No file is ever
-locked, so that any shared disk will do.
+step begins and removed when it ends. It says which process makes the step: host and number, the job of
+the scheduler, what the job asked for, and at every beat how much memory it has held. No file is locked, so
+that any shared disk will do.
 
 A lease whose process has ended is over. Another job takes it over by creating the next number: of two that
 try, one succeeds. A lease that is over also tells why a job ended that could not say so itself.
@@ -321,7 +321,7 @@ def _slurm_end(holder: Holder) -> tuple[str, str]:
     known = _slurm(holder.job)
     text = _text(Path(known.get("StdErr", "")))
     said = re.findall(
-        r"(?:slurmstepd|srun): error: (.*(?:memory|oom|TIME LIMIT|NODE FAIL).*)", text, re.IGNORECASE
+        r"(?:slurmstepd|srun)\S*: error: (.*(?:memory|oom|TIME LIMIT|NODE FAIL).*)", text, re.IGNORECASE
     )
     state = "RESTARTED" if known.get("Restarts", "0") != holder.restart else known.get("JobState", "")
     words = said[0].strip("* ") if said else ""
