@@ -71,6 +71,15 @@ def test_a_lease_is_let_go_where_the_step_fails(folder):
     assert os.listdir() == []
 
 
+@pytest.mark.parametrize(
+    ("error", "left"), [(SystemExit(1), 0), (SystemExit(143), 1), (KeyboardInterrupt(), 1)]
+)
+def test_a_process_that_is_told_to_end_leaves_its_lease(folder, error, left):
+    with pytest.raises(type(error)), held():
+        raise error
+    assert len(os.listdir()) == left
+
+
 def test_another_process_is_waited_for_until_it_is_killed(holder):
     said, made = [], []
     with pytest.MonkeyPatch.context() as patch:

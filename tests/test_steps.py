@@ -210,7 +210,7 @@ def test_a_batch_reads_what_it_does_not_write(out):
 )
 def test_groups_share_a_job_until_it_is_long_enough(out, seconds, sizes):
     one = step(out)
-    made = batches("fits_ring", [[one], [one], [one, one], [one]], seconds, minutes=5)
+    made = batches("fits_ring", [[one], [one], [one, one], [one]], seconds, priority=5)
     assert [len(batch.steps) for batch in made] == sizes
     assert [batch.name for batch in made] == [f"fits_ring_{i}" for i in range(1, len(sizes) + 1)]
-    assert all(batch.minutes == 5 for batch in made)
+    assert all(batch.priority == 5 for batch in made)

@@ -88,7 +88,8 @@ class Holder:
 def held(path: Path, asked: Mapping[str, Any], say: Callable[[str], None], log: Path) -> Iterator[list[str]]:
     """Hold the lease of a step while the block runs; wait before it while another job holds it.
 
-    Yields lines for the log that say why the job before was killed, and with how much this one goes on.
+    Yields lines for the log that say why the job before was killed, and with how much this one goes on. A
+    process that is told to end leaves its lease, which says that it did not end by itself.
 
     Parameters
     ----------
@@ -103,12 +104,16 @@ def held(path: Path, asked: Mapping[str, Any], say: Callable[[str], None], log: 
     end = threading.Event()
     beats = threading.Thread(target=_beat, args=(_file(path, number), own, end), daemon=True)
     beats.start()
+    stopped = False
     try:
         yield lines
+    except (KeyboardInterrupt, SystemExit) as error:
+        stopped = getattr(error, "code", None) != 1  # 1: the step has said what is wrong
+        raise
     finally:
         end.set()
         beats.join()
-        for i in range(1, number + 1):
+        for i in range(1, number + (not stopped)):
             _file(path, i).unlink(missing_ok=True)
 
 

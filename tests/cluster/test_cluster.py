@@ -193,7 +193,7 @@ def test_no_fit_runs_twice_after_the_scheduler_process_was_killed(folder, fitted
     assert snakemake(folder, "--unlock").wait() == 0
     second = on_cluster(folder, SCORE)
     batch = folder / f"results/long/logs/batches/{JOB}.log"
-    slurm.wait(lambda: "waits: " in batch.read_text(), 120, said(folder))
+    slurm.wait(lambda: batch.exists() and "waits: " in batch.read_text(), 120, said(folder))
     assert json.loads((folder / LEASE).read_text())["process"] == holder["process"]
     assert second.wait() == 0, said(folder)
     assert (folder / LOG).read_text().count("fitted in") == 1 and "goes on" not in (folder / LOG).read_text()
