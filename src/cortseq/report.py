@@ -59,9 +59,8 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
     if rec.dirt(recording):
         rows["dirt"] = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in rec.dirt(recording).items())
     for sign in signs.of(recording):
-        rows[f"{'warning' if sign.level == 'warn' else 'note'}: {sign.name.replace('_', ' ')}"] = (
-            sign.sentence()
-        )
+        kind = "warning" if sign.level == "warn" else "note"
+        rows[f"{kind}: {sign.name.replace('_', ' ')}"] = sign.sentence()
     if source.get("sha256"):
         rows["sha256"] = source["sha256"]
     return rows

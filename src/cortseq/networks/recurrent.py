@@ -69,9 +69,7 @@ class Recurrent(Training, Sessions, Cell, Model):
     @model_validator(mode="after")
     def _one_view(self) -> Recurrent:
         if self.discretise is not None and self.memory is not None:
-            raise ValueError(
-                "a population state remembers more than `memory` bins: discretise or memory, not both"
-            )
+            raise ValueError("discretise or memory, not both: a state remembers more than `memory` bins")
         if self.discretise is not None and not isinstance(self.strategy, Teacher):
             raise ValueError(
                 "discretise is for strategy teacher: what the network draws is no population state"

@@ -174,8 +174,8 @@ def standardised_high(y: np.ndarray, valid: np.ndarray) -> Params:
 
 
 def rows(y: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Return the valid bins (bin, unit) of y (trial, time, unit); no copy where all are valid."""
-    return y.reshape(-1, y.shape[-1]) if valid.all() else y[valid]
+    """Return the valid bins (bin, ...) of y (trial, time, ...); no copy where all are valid."""
+    return y.reshape(-1, *y.shape[2:]) if valid.all() else y[valid]
 
 
 class CountDistribution(Distribution):

@@ -41,7 +41,7 @@ def observations(recording: xr.Dataset) -> np.ndarray:
 
 
 def compact(recording: xr.Dataset) -> np.ndarray:
-    """Return `observations`, counts in the smallest unsigned type where they are more than a block.
+    """Return `observations`, (trial, time, feature); counts of more than a block in the smallest type.
 
     Such counts are held for learning; before one computes with them they become int32, block by block
     (`Data.blocks`).

@@ -13,6 +13,7 @@ from cortseq.data import Data
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit, Model
 from cortseq.models.null import Null
+from cortseq.observations.counts import rows
 from cortseq.scoring.audits import Audit
 from cortseq.scoring.units import paired_difference
 
@@ -58,7 +59,7 @@ def _noise(recording: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
     """
     track, data = rec.kind(recording), Data.of(recording, compact=True)
     shape = (CANARY_TRIALS, CANARY_BINS)
-    drawn = track.noise(data.y[data.valid], shape, CANARY_UNITS, data.n_features, rng)
+    drawn = track.noise(rows(data.y, data.valid), shape, CANARY_UNITS, data.n_features, rng)
     noise = rec.from_drawn(
         track.name,
         drawn,

@@ -26,6 +26,8 @@ from cortseq.sources.raw import describe, finite, with_dirt
 from cortseq.sources.series import column_around
 from cortseq.sources.trials import SECONDS, Unit
 
+# keys in `CUT` that `load` looks at where a time series is cut and binned while it is read
+_EARLY = ("bin_ms", "part", "max_trials", "guard", "valid_from")
 _BYTES = 64  # that reading, ordering and binning take per spike
 
 
@@ -75,7 +77,7 @@ class Nwb(Source):
     @property
     def early(self) -> tuple[str, ...]:
         """Names of keys in `CUT` that `load` looks at: a time series is cut and binned while it is read."""
-        return ("bin_ms", "part", "max_trials", "guard", "valid_from") if self.signal else ()
+        return _EARLY if self.signal else ()
 
     @property
     def needs_file(self) -> bool:
@@ -85,9 +87,8 @@ class Nwb(Source):
     @property
     def patterns(self) -> tuple[str, ...]:
         """Names of files in the folder of an NWB-Zarr; empty where `path` is an HDF5 file."""
-        is_zarr = self.path is not None and (
-            self.path.rstrip("/").endswith(".zarr") or Path(self.path).is_dir()
-        )
+        path = self.path or ""
+        is_zarr = path.rstrip("/").endswith(".zarr") or (path and Path(path).is_dir())
         return ("**/*",) if is_zarr else ()
 
     @model_validator(mode="after")
@@ -113,15 +114,11 @@ class Nwb(Source):
             if self.signal:
                 return self._samples(nwb, table, file)
             raw = _units(nwb, file, SECONDS[self.time_unit])
-            dirt: dict[str, int] = {}
-            if table is not None:
-                raw, dirt = self._with_trials(raw, table, file)
+            raw, dirt = (raw, dict[str, int]()) if table is None else self._with_trials(raw, table, file)
             spans = None if table is None else windows.trial_spans(raw, self)
             intervals = _observed(nwb) if self.obs_intervals else []
             if self.epochs:
-                times = [raw["event_time"].values, *([] if spans is None else [spans.ravel()])]
-                kept = epochs.stretches(self.epochs, nwb.intervals, np.concatenate(times), file)
-                raw, intervals, left_out = epochs.restricted(raw, intervals, kept)
+                raw, intervals, left_out = _restricted(self.epochs, nwb, raw, intervals, spans, file)
                 dirt |= left_out
             raw = observed.with_intervals(raw, intervals)
             for label, name in self.covariates.items():
@@ -243,6 +240,20 @@ class Nwb(Source):
                 ],
                 *[f"series {name}: {np.shape(s.data)}" for name, s in sorted(nwb.series.items())],
             ]
+
+
+def _restricted(
+    asked: Epochs,
+    nwb: View,
+    raw: xr.Dataset,
+    intervals: list[np.ndarray],
+    spans: np.ndarray | None,
+    file: Path,
+) -> tuple[xr.Dataset, list[np.ndarray], dict[str, int]]:
+    """Return what `epochs.restricted` does of the epochs that are asked for; spans (trial, 2) s of trials."""
+    times = [raw["event_time"].values, *([] if spans is None else [spans.ravel()])]
+    kept = epochs.stretches(asked, nwb.intervals, np.concatenate(times), file)
+    return epochs.restricted(raw, intervals, kept)
 
 
 def _units(nwb: View, file: Path, scale: float) -> xr.Dataset:

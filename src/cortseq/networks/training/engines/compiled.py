@@ -119,7 +119,7 @@ class Prepared(Engine):
             x *= (words.swapaxes(0, 1) >= cut) * self.dtype.type(scale)
         return x
 
-    def _seen(self, trials: np.ndarray, first: int, stop: int) -> np.ndarray:
+    def _seen(self, trials: Any, first: int, stop: int) -> np.ndarray:
         """Return what the network sees of some trials (trial,), a copy (time, trial, input)."""
         if self.dense is not None:
             return np.ascontiguousarray(self.dense[first:stop, trials])
