@@ -319,4 +319,6 @@ def fold_of(recording: xr.Dataset, manifest: dict[str, Any], fold: int) -> tuple
         recording = recording.isel(channel=roles["channels"])
     if "units" in roles and not _is_whole(recording, roles["units"]):
         recording = recording.isel(unit=roles["units"])
+        if not streamed.is_large(recording["counts"].shape):  # few units are left: they are read once
+            recording["counts"].load()
     return recording, roles
