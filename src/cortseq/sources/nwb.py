@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -29,6 +29,11 @@ from cortseq.sources.trials import SECONDS, Unit
 # keys in `CUT` that `load` looks at where a time series is cut and binned while it is read
 _EARLY = ("bin_ms", "part", "max_trials", "guard", "valid_from")
 _BYTES = 64  # that reading, ordering and binning take per spike
+
+
+def _is_zarr(path: str) -> bool:
+    """Return whether an entry's path names the folder of an NWB-Zarr."""
+    return path.rstrip("/").endswith(".zarr") or Path(path).is_dir()
 
 
 class Nwb(Source):
@@ -87,9 +92,7 @@ class Nwb(Source):
     @property
     def patterns(self) -> tuple[str, ...]:
         """Names of files in the folder of an NWB-Zarr; empty where `path` is an HDF5 file."""
-        path = self.path or ""
-        is_zarr = path.rstrip("/").endswith(".zarr") or (path and Path(path).is_dir())
-        return ("**/*",) if is_zarr else ()
+        return ("**/*",) if self.path and _is_zarr(self.path) else ()
 
     @model_validator(mode="after")
     def _stream_or_file(self) -> Self:
@@ -107,9 +110,8 @@ class Nwb(Source):
 
     def load(self, file: Path | None, seed: int) -> xr.Dataset:
         """Read the file into a raw Dataset; see `Source.load`."""
-        place: Any = self.url if self.stream else file
-        file = place
-        with open_nwb(place, self.units) as nwb:
+        file = cast(Any, self.url if self.stream else file)
+        with open_nwb(file, self.units) as nwb:
             table = self._table(nwb, file)
             if self.signal:
                 return self._samples(nwb, table, file)
