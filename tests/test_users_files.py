@@ -183,17 +183,6 @@ def test_a_wrong_sha256_leaves_nothing(server):
     assert not [file for file in Path("data").rglob("*") if file.is_file()]
 
 
-def test_what_a_killed_download_left_is_swept(server):
-    target = fetch.raw_path(Text(source="text", url=f"{server}/whole.txt"))
-    target.parent.mkdir(parents=True)
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    (target.parent / f".{target.name}.{gone.pid}").write_text("half")
-    (target.parent / f".{target.name}.{os.getppid()}").write_text("of a process that runs")
-    fetched(f"{server}/whole.txt")
-    assert sorted(f.name for f in target.parent.iterdir()) == [f".{target.name}.{os.getppid()}", target.name]
-
-
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "data:text/plain,abc", "ftp://x.org/a.txt", "http:///a", "a.txt"]
 )
