@@ -199,7 +199,11 @@ def test_a_folder_that_cannot_be_written_to_is_a_line(demo, capsys):
 
 def test_ctrl_c_waits_until_the_run_has_cleaned_up(tmp_path):
     """The signal goes to all of the terminal's processes: the child takes a second over its last words."""
-    child = "import time\ntry:\n time.sleep(60)\nexcept KeyboardInterrupt:\n time.sleep(1); open('done', 'w'); exit(3)"
+    child = (
+        "import signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs of a shell ignore it
+        "try:\n time.sleep(60)\nexcept KeyboardInterrupt:\n time.sleep(1); open('done', 'w'); exit(3)"
+    )
     parent = (
         "import subprocess, sys\nfrom cortseq import running\n"
         f"process = subprocess.Popen([sys.executable, '-c', {child!r}])\n"

@@ -88,10 +88,10 @@ class _Syntax(TypedDict):
 
 def _syntax(tree: ast.Module) -> _Syntax:
     """Return what a fingerprint needs of a syntax tree, which loses its docstrings."""
-    imported, families = set(), set()
+    imported, families, typed = set(), set(), _typed(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cortseq"):
-            imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+            imported |= {f"{node.module}.{alias.name}" for alias in node.names if alias not in typed}
         elif isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names if alias.name.startswith("cortseq.")}
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -102,6 +102,17 @@ def _syntax(tree: ast.Module) -> _Syntax:
                 node.body = body[1:]
     digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
     return {"digest": digest, "imported": sorted(imported), "families": sorted(families)}
+
+
+def _typed(tree: ast.Module) -> set[ast.alias]:
+    """Return the imports such as `Rate as Rate` that tell a type checker what a package finds by name."""
+    checked = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    names = [part for node in checked for part in ast.walk(node) if isinstance(part, ast.alias)]
+    return {name for name in names if name.asname == name.name}
 
 
 def _imports(syntax: _Syntax) -> set[str]:

@@ -53,7 +53,7 @@ with job(snakemake):
         dynamics,
         failures.sentences(failed),
         remarks,
-        store.read_table(files.claims[0]),
+        store.read_table(files.claims),
         store.read_table(files.sessions),
         explained,
         params.made | {"commit": card.get("commit") or "", "machine": report.machine()},

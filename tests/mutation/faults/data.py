@@ -112,7 +112,7 @@ FAULTS = [
     ),
     Fault(
         "The width of a sample is the mean step, gaps included.",
-        "step", "np.median(steps)", "np.mean(steps)", SOURCES,
+        "step", "width = float(np.median(steps))", "width = float(np.mean(steps))", SOURCES,
     ),
     Fault(
         "The neuropil is added to the fluorescence.",

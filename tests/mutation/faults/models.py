@@ -259,7 +259,8 @@ FAULTS = [
     ),
     Fault(
         "Spikes of missing bins are counted as events.",
-        "Track.n_events", "np.where(counted, y.sum(-1), 0)", "y.sum(-1)",
+        "Track.n_events",
+        "np.where(counted, total.astype(int) if total.dtype.kind == \"u\" else total, 0)", "total",
         ("test_models_by_hand.py -k events",),
     ),
     Fault(

@@ -133,7 +133,7 @@ FAULTS = [
     ),
     Fault(
         "The report states rates per bin as Hz.",
-        "facts", 'mean(0) / recording.attrs["bin_width"]', "mean(0)", REPORT,
+        "facts", 'valid.sum() / recording.attrs["bin_width"]', "valid.sum()", REPORT,
     ),
     Fault(
         "The report lists the worst model first.",

@@ -11,14 +11,11 @@ STUDY = ("test_writing.py", "test_study.py")
 FAULTS = [
     Fault(
         "Files are written in place: a job that fails leaves half a file.",
-        "atomic",
-        "    try:\n        yield temporary\n        os.replace(temporary, path)\n    finally:\n        temporary.unlink(missing_ok=True)",
-        "    yield path", STORE,
+        "atomic", 'temporary = path.with_name(f".{path.name}{_mark()}")', "temporary = path", STORE,
     ),
     Fault(
         "A half-written file takes the place of the old one.",
-        "atomic", "    try:\n        yield temporary\n        os.replace(temporary, path)\n    finally:\n        temporary.unlink(missing_ok=True)",
-        "    try:\n        yield temporary\n    finally:\n        os.replace(temporary, path)", STORE,
+        "atomic", "        raise\n    finally:", "        os.replace(temporary, path)\n        raise\n    finally:", STORE,
     ),
     Fault(
         "The bytes of an archive depend on when it was written.",
