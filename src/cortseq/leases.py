@@ -190,7 +190,8 @@ def _take(path: Path, own: Holder, say: Callable[[str], None]) -> tuple[int, Hol
         holder = _parsed(text)
         if text != known:
             known, since = text, time.monotonic()
-        ended = newest and ((holder and _ended(holder)) or time.monotonic() - since > SILENT)
+        state = _ended(holder) if holder else None
+        ended = newest and (state or (state is None and time.monotonic() - since > SILENT))
         if (not newest or ended) and _create(_file(path, newest + 1), own):
             if not newest or _file(path, newest).exists():
                 return newest + 1, holder
@@ -294,8 +295,12 @@ def _kills() -> int:
     return 0
 
 
-def _ended(holder: Holder) -> bool:
-    """Return whether a process is known to have ended: asked on its own machine, elsewhere its scheduler."""
+def _ended(holder: Holder) -> bool | None:
+    """Return whether a process has ended: asked on its own machine, elsewhere its scheduler; None: unknown.
+
+    One that lives and gives no sign for long holds its lease: compiled code may keep the thread of its beats
+    waiting.
+    """
     if holder.machine == _machine():
         import psutil
 
@@ -305,9 +310,9 @@ def _ended(holder: Holder) -> bool:
             return not alive or abs(process.create_time() - holder.began) > _SAME
         except psutil.NoSuchProcess:
             return True
-    if holder.scheduler != "SLURM" or shutil.which("scontrol") is None:
-        return False
-    known = _slurm(holder.job)
+    known = _slurm(holder.job) if holder.scheduler == "SLURM" and shutil.which("scontrol") else {}
+    if not known:
+        return None
     return known.get("JobState", "RUNNING") not in _WAITING or known.get("Restarts", "0") != holder.restart
 
 
