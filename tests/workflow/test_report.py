@@ -195,7 +195,7 @@ def test_a_p_at_its_floor_is_written_as_an_upper_bound(table):
 def _headlines(table, *rows: dict) -> list[str]:
     """Headlines of ring with some rows in place of the network `rate`; no `lstm`."""
     ring = table[(table["dataset"] == "ring") & ~table["model"].isin(["lstm", "lstm_averaged", "rate"])]
-    return words.summary(pd.concat([ring, pd.DataFrame(rows)]))
+    return words.summary(pd.concat([ring, pd.DataFrame(rows)], ignore_index=True))
 
 
 def test_a_headline_for_every_recording(table):
@@ -226,6 +226,20 @@ def test_winners_losers_and_ties_are_in_the_headline(table, shown, said):
         title, variant = name.rsplit(" ", 1)
         (line,) = _headlines(table, _judged(table, "ring", "rate", **_cells(against, shown)))
         assert f"; {said} {title} ({variant})" in line
+
+
+def test_many_networks_that_share_an_outcome_are_counted_not_named(table):
+    def networks(number, **last):
+        rows = [_judged(table, "ring", "rate", **_cells("chain", "better")) for _ in range(number)]
+        named = [row | {"variant": f"net{i}", "model": f"net{i}"} for i, row in enumerate(rows)]
+        return [*named[:-1], named[-1] | last]
+
+    (line,) = _headlines(table, *networks(4))
+    assert "; all 4 networks beat the best chain (markov_order2)" in line and "net1" not in line
+    (line,) = _headlines(table, *networks(3))
+    assert "; net0, net1 and net2 beat the best chain" in line
+    (line,) = _headlines(table, *networks(5, against_chain="worse"))
+    assert "; net0, net1, net2 and net3 beat the best chain" in line and "; net4 is worse than" in line
 
 
 def test_a_network_of_two_restarts_has_no_verdict_even_against_the_null(table):

@@ -223,7 +223,7 @@ def _headline(rows: pd.DataFrame) -> list[str]:
         if names := [str(v) for v in beaten.loc[beaten["against_null"] == few, "variant"]]:
             said.append(f"there are {few} for a verdict on {listed(names)}, even against the null")
     for key in _TITLES:
-        said += _standing(beaten[~beaten["against_null"].isin(_FEW)], key)
+        said += _standing(beaten[~beaten["against_null"].isin(_FEW)], key, len(networks))
     if (beaten["against_null"] == BETTER).sum() > 1:
         said.append("networks are not ranked against each other")
     late = {NOTHING: "learned nothing after the first epochs", BUDGET: "stopped by the budget"}
@@ -233,6 +233,7 @@ def _headline(rows: pd.DataFrame) -> list[str]:
     return said
 
 
+_MANY = 3  # networks that are all named, also where they share an outcome
 _WORDS = {
     BETTER: ("beats", "beat"),
     EQUIVALENT: ("is as good as", "are as good as"),
@@ -241,17 +242,21 @@ _WORDS = {
 }
 
 
-def _standing(networks: pd.DataFrame, key: str) -> list[str]:
-    """Return who wins, ties and loses against the chain or the rival, a clause an outcome."""
+def _standing(networks: pd.DataFrame, key: str, total: int) -> list[str]:
+    """Return who wins, ties and loses against the chain or the rival, a clause an outcome.
+
+    `total` networks are in the study; where all of them share an outcome, and they are many, none is named.
+    """
     columns, said = OPPONENTS[key], []
     set_against = [r for r in networks.to_dict("records") if key in opponents(r)]
     for found in (*_WORDS, *_FEW):
         if names := [str(r["variant"]) for r in set_against if r[columns.outcome] == found]:
             opponent = f"{_TITLES[key]} ({set_against[0][columns.name]})"
+            who = f"all {total} networks" if _MANY < len(names) == total else listed(names)
             if found in _FEW:
-                said.append(f"there are {found} for a verdict on {listed(names)} against {opponent}")
+                said.append(f"there are {found} for a verdict on {who} against {opponent}")
             else:
-                said.append(f"{listed(names)} {_WORDS[found][len(names) > 1]} {opponent}")
+                said.append(f"{who} {_WORDS[found][len(names) > 1]} {opponent}")
     return said
 
 
