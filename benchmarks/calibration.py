@@ -347,7 +347,7 @@ def _pair(a: Model, b: Model, recording: xr.Dataset, seed: int, share: float = 0
     n = int(share * recording.sizes["trial"])
     train, valid, test = range(5 * n // 6), range(5 * n // 6, n), range(n, recording.sizes["trial"])
     fits = [model.fit(recording, train, valid, members=1, seed=seed) for model in (a, b)]
-    mine, base = (np.nansum(f.log_prob(recording, test), -1)[0] for f in fits)
+    mine, base = (np.nansum(f.log_prob(recording, test).values, -1)[0] for f in fits)
     return Pair(mine, base, Data.of(recording, test).n_events().sum(1).astype(float))
 
 
@@ -438,7 +438,10 @@ def itself(
     fit = _model("rate", hidden=12, epochs=epochs).fit(
         recording, train, valid, members=2 * members, seed=seed
     )
-    nats, events = np.nansum(fit.log_prob(recording, test), -1), Data.of(recording, test).n_events().sum(1)
+    nats, events = (
+        np.nansum(fit.log_prob(recording, test).values, -1),
+        Data.of(recording, test).n_events().sum(1),
+    )
     return paired_difference(nats[:members], nats[members:], events.astype(float), resamples, seed)
 
 

@@ -97,7 +97,7 @@ class Case:
         rest = np.setdiff1d(np.arange(seen.sizes["trial"]), test)
         train, valid = rest[: 5 * len(rest) // 6], rest[5 * len(rest) // 6 :]
         fit = model.fit(seen, train, valid, members=self.members, seed=seed, progress=_quiet)
-        return np.nansum(fit.log_prob(seen, test), -1)
+        return np.nansum(fit.log_prob(seen, test).values, -1)
 
 
 def _quiet(*_) -> None:

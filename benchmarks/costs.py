@@ -2,7 +2,8 @@
 
 Each family is fitted to made-up recordings of several sizes on every track. Its seconds are a sum of the
 amounts of arithmetic that it counts (`Model.work`), each times a constant that is not negative (least squares
-of relative errors). Times are CPU seconds of one thread; the first fit of each, which compiles, is not timed.
+of relative errors). Times are CPU seconds of one thread, divided by how slow a short fixed calculation was just
+before and after beside the start of this program; the first fit of each, which compiles, is not timed.
 The other steps are those of small studies that the workflow runs (`benchmarks.steps`).
 """
 
@@ -95,8 +96,14 @@ def constants(amounts: list[dict[str, float]], taken: list[float]) -> dict[str, 
     return {kind: float(f"{value:.3g}") for kind, value in zip(kinds, found, strict=True)}
 
 
-def calibrate(name: str) -> dict[str, dict[str, float]]:
-    """Return the constants of a family by track; print how far the law is from its own fits."""
+def calibrate(name: str, speed: float) -> dict[str, dict[str, float]]:
+    """Return the constants of a family by track; print how far the law is from its own fits.
+
+    Parameters
+    ----------
+    name : of the family.
+    speed : seconds of the fixed calculation, on the undisturbed machine.
+    """
     found: dict[str, dict[str, float]] = {}
     for track in TRACKS:
         if not models.registry()[name].small().applies(track):
@@ -106,9 +113,10 @@ def calibrate(name: str) -> dict[str, dict[str, float]]:
             model, data = specification(models.registry()[name], number), made(track, *shape)
             if number == 0:
                 measure(model, data, track)
+            before = costs.speed_seconds()
             size, cpu = measure(model, data, track)
             amounts.append(model.work(size))
-            taken.append(cpu)
+            taken.append(cpu * 2 * speed / (before + costs.speed_seconds()))
         table = found[track] = constants(amounts, taken)
         laws = [sum(amount[kind] * table[kind] for kind in amount) for amount in amounts]
         ratios = np.array(laws) / np.array(taken)
@@ -128,16 +136,18 @@ def main(arguments: list[str] | None = None) -> int:
 
     content = json.loads(given.output.read_text(encoding="utf-8")) if given.output.is_file() else {}
     with threadpool_limits(1):
+        speed = costs.speed_seconds()
         content |= {
             "made_by": "python -m benchmarks.costs",
             "machine": harness.machine(),
-            "speed_s": float(f"{costs.speed_seconds():.3g}"),
+            "speed_s": float(f"{speed:.3g}"),
             "seconds": content.get("seconds", {}),
         }
         for name in sorted(models.registry()) if given.only is None else given.only:
-            content["seconds"][name] = calibrate(name)
+            content["seconds"][name] = calibrate(name, speed)
             given.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if given.steps:
+        costs.measured.cache_clear()  # the steps are scaled by the speed that was just written
         known = {
             kind: table for kind, table in content.get("steps", {}).items() if kind.startswith("theory/")
         }

@@ -92,10 +92,10 @@ def exponent(fit: Fit, member: int, start: np.ndarray) -> tuple[float, float]:
 
 def measured(fit: Fit, dataset: str, recording: xr.Dataset, test: Any, recorded: np.ndarray) -> pd.DataFrame:
     """Return one row per member of a network: likelihood, prediction error and the distances of its runs."""
-    nats = fit.log_prob(recording, test)
+    nats = fit.log_prob(recording, test).values
     nats = nats.reshape(fit.card["members"], -1, nats.shape[-1]).mean((1, 2)) / fit.card["n_features"]
     error = fit.model.squared_error(fit.params, Data.of(recording, test), [AHEAD])
-    ends = fit.states(recording, test)[:, :, -1]
+    ends = fit.states(recording, test).values[:, :, -1]
     runs = np.linspace(0, len(test) - 1, len(recorded)).astype(int)
     rows = []
     for member in range(fit.card["members"]):

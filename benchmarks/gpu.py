@@ -288,7 +288,7 @@ def score_difference(family: str, sizes: Sizes, device: str) -> dict[str, Any]:
     quiet = {"input_dropout": 0, "hidden_dropout": 0}
     model = models.registry()[family](hidden=8, epochs=5 if sizes.seconds else 2, batch=16, **quiet)
     fits = [model.fit(counts, range(20), range(20, 26), members=3, device=name) for name in ("cpu", device)]
-    a, b = (fit.log_prob(counts).sum((1, 2)) for fit in fits)
+    a, b = (fit.log_prob(counts).values.sum((1, 2)) for fit in fits)
     bits = float(np.abs(a - b).max() / counts["counts"].values.sum() / np.log(2))
     return {
         "family": family,

@@ -161,7 +161,7 @@ def recover(family: str, size: Size, seed: int = 0, say=print) -> Recovered:
     say(f"{family}: {size.members} students fitted, weight decay {students.card['model']['weight_decay']:g}")
     found = [laboratory.examine(fit, spikes, train, test, "", seed, _quiet) for fit in (true, students)]
     say(f"{family}: dynamics examined")
-    scale = rms_spread(true.predict(spikes, test)[0].reshape(-1, size.units))
+    scale = rms_spread(true.predict(spikes, test).values[0].reshape(-1, size.units))
     matches, common = (
         [_match(found, member, scale, least) for member in range(size.members)]
         for least in (0.0, quantities.MOST)
@@ -209,7 +209,7 @@ def _students(model, spikes: xr.Dataset, train, valid, members: int, seed: int) 
         )
         for decay in WEIGHT_DECAYS
     ]
-    return max(fits, key=lambda fit: float(np.nansum(fit.log_prob(spikes, valid))))
+    return max(fits, key=lambda fit: float(np.nansum(fit.log_prob(spikes, valid).values)))
 
 
 def _halves(test: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -218,7 +218,7 @@ def _halves(test: list[int]) -> tuple[np.ndarray, np.ndarray]:
 
 def _states_r2(true: Fit, students: Fit, spikes: xr.Dataset, test: list[int]) -> float:
     """Of the teacher's states from the students', both reading the same spikes."""
-    target, own = true.states(spikes, test)[0], students.states(spikes, test)
+    target, own = true.states(spikes, test).values[0], students.states(spikes, test).values
     return float(np.mean([similarity.linear_map(s, target, *_halves(test)).r2 for s in own]))
 
 

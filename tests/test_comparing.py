@@ -37,7 +37,7 @@ def test_the_table_is_that_of_a_study(found):
 
 def test_a_value_is_the_gain_over_the_null_on_the_test_trials(found, counts):
     test = found.folds[0]["test"]
-    rate, null = (found.fits[name][0].log_prob(counts, test) for name in ("rate", "null"))
+    rate, null = (found.fits[name][0].log_prob(counts, test).values for name in ("rate", "null"))
     spikes = counts["counts"].values[test].sum()
     expected = cortseq.scoring.bits_per_spike(rate.mean(0), null.mean(0), spikes)
     row = found.table.set_index("model").loc["rate"]

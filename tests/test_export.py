@@ -75,7 +75,7 @@ def test_predictions_and_states_are_read_back_from_a_valid_file(fitted, gappy, t
     assert sorted(series) == ["predicted_member0", "predicted_member1", "states_member0", "states_member1"]
     for member in range(2):
         t, hz, unit = series[f"predicted_member{member}"]
-        expected = fitted.predict(gappy, trials)[member] / 0.02
+        expected = fitted.predict(gappy, trials).values[member] / 0.02
         assert unit == "Hz" and (np.diff(t) > 0).all() and hz.shape == (len(t), 5)
         for place, trial in enumerate(trials):
             seen = gappy["valid"].values[trial]
@@ -85,7 +85,7 @@ def test_predictions_and_states_are_read_back_from_a_valid_file(fitted, gappy, t
             )
             np.testing.assert_allclose(hz[mine], expected[place][seen])
             states = series[f"states_member{member}"][1][mine]
-            np.testing.assert_allclose(states, fitted.states(gappy, [trial])[member, 0, seen])
+            np.testing.assert_allclose(states, fitted.states(gappy, [trial]).values[member, 0, seen])
 
 
 def test_without_times_trials_follow_each_other_and_the_file_says_so(tmp_path):
@@ -111,7 +111,7 @@ def test_a_signal_keeps_its_own_unit(tmp_path):
         "x",
         "y",
     ]
-    np.testing.assert_allclose(series["predicted_member0"][1], fit.predict(recording, [10])[0, 0])
+    np.testing.assert_allclose(series["predicted_member0"][1], fit.predict(recording, [10]).values[0, 0])
 
 
 @pytest.mark.parametrize(

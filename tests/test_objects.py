@@ -166,14 +166,14 @@ def test_predictions_and_states_stand_at_the_times_of_the_recording():
     fit = models.Rate(hidden=3, epochs=1).fit(recording, range(3), [3], members=2)
     found = fit.to_xarray(recording, [5, 0, 4])
     assert found["trial"].values.tolist() == [5, 0, 4] and found["unit"].values.tolist() == ["a", "b"]
-    assert np.array_equal(found["predicted"].values, fit.predict(recording, [5, 0, 4]))
-    assert np.array_equal(found["log_prob"].values, fit.log_prob(recording, [5, 0, 4]))
+    assert np.array_equal(found["predicted"].values, fit.predict(recording, [5, 0, 4]).values)
+    assert np.array_equal(found["log_prob"].values, fit.log_prob(recording, [5, 0, 4]).values)
     data, epochs = rec.to_pynapple(found["predicted"].sel(member=1))
     assert epochs.start.tolist() == [7.0, 9.0, 11.0] and epochs["trial"].tolist() == [4, 0, 5]
-    np.testing.assert_allclose(data.get(9.05), fit.predict(recording, [0])[1, 0, 0])
+    np.testing.assert_allclose(data.get(9.05), fit.predict(recording, [0]).values[1, 0, 0])
     states, _ = rec.to_pynapple(found["states"].sel(member=1))
     assert states.shape == (24, 3)
-    np.testing.assert_allclose(states.get(9.15), fit.states(recording, [0])[1, 0, 1])
+    np.testing.assert_allclose(states.get(9.15), fit.states(recording, [0]).values[1, 0, 1])
     with pytest.raises(CortseqError, match=r"dims: .*one of features.*choose a member"):
         rec.to_pynapple(found["predicted"])
     late = recording.assign_coords(start=("trial", [0.0, 0.5, 1.0, 2.0, 3.0, 4.0]))

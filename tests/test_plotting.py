@@ -20,7 +20,7 @@ def fit(counts):
 
 @pytest.fixture(scope="module")
 def points(fit, counts):
-    states = fit.states(counts, range(26, 40))[0]
+    states = fit.states(counts, range(26, 40)).values[0]
     return dynamics.fixed_points(fit.flow(0), states.reshape(-1, 4)[::20])
 
 
@@ -45,7 +45,7 @@ def test_a_fit_draws_what_it_predicts_in_a_held_out_trial(fit, counts, tmp_path)
     axes = drawn(fit.plot(counts), tmp_path)
     trial = int(axes[0].get_title(loc="left").removeprefix("recorded, trial "))
     assert trial in range(26, 40)
-    rates = fit.predict(counts, [trial]).mean(0)[0] / 0.02
+    rates = fit.predict(counts, [trial]).values.mean(0)[0] / 0.02
     image = axes[1].get_images()[0].get_array()
     np.testing.assert_allclose(np.sort(image, axis=None), np.sort(rates, axis=None), rtol=1e-5)
     assert fit.plot(counts, [31]).axes[0].get_title(loc="left") == "recorded, trial 31"
@@ -92,7 +92,7 @@ def test_fixed_points_are_drawn_in_the_plane_of_what_was_visited(tmp_path):
 def test_points_alone_span_their_own_plane(points, fit, counts, tmp_path):
     plane, spectrum = drawn(points.plot(), tmp_path)
     assert plane.get_xlabel().startswith("PC 1") and spectrum.get_aspect() == 1
-    assert drawn(points.plot(fit.states(counts)[0]), tmp_path)
+    assert drawn(points.plot(fit.states(counts).values[0]), tmp_path)
     empty, flat = np.empty((0, 4)), np.empty(0)
     none = replace(
         points, states=empty, speeds=flat, jacobians=np.empty((0, 4, 4)), eigenvalues=empty.astype(complex),

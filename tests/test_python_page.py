@@ -34,9 +34,9 @@ def test_every_block_runs(clean, capsys):
     assert "hmm" in capsys.readouterr().out and known["best"] in ("hmm_0", "hmm_1")
     assert known["chosen"].model.states in (2, 4) and known["gain_of_chosen"] > 0.1
     assert known["gain_further"] > fit.only(0).score(session, test)
-    predicted = fit.predict(session, range(35))[0]
+    predicted = fit.predict(session, range(35)).values[0]
     np.testing.assert_allclose(known["found"]["mean"].detach(), predicted, rtol=1e-4, atol=1e-6)
-    assert np.array_equal(known["again"].predict(session), known["own"].predict(session))
+    assert np.array_equal(known["again"].predict(session).values, known["own"].predict(session).values)
     assert np.array_equal(known["session_again"]["counts"].values, session["counts"].values)
     assert known["value"] > 0.1 and len(known["exponents"]) == 2
     written = {path.name for path in Path().iterdir()}

@@ -33,7 +33,7 @@ reveal_type(fit.plot())
 """
 KNOWN = [
     "cortseq.models.fit.Fit",
-    "numpy.ndarray[tuple[Any, ...], numpy.dtype[numpy.float64]]",
+    "xarray.core.dataarray.DataArray",
     "cortseq.networks.families.lstm.Lstm",
     "float",
     "cortseq.networks.module.Module",

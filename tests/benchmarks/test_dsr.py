@@ -26,7 +26,7 @@ def test_a_free_run_is_the_forecast_of_the_model(fitted):
     """Bin h of a run is as far from the recording as `squared_error` says h + 1 bins ahead."""
     fit, recording = fitted
     at, member = 20, 1
-    starts = fit.states(recording)[member][:, at]
+    starts = fit.states(recording).values[member][:, at]
     run = dsr.free_runs(fit, member, starts, 5, before=0)
     data = Data.of(recording)
     away = (run - data.y[:, at : at + 5]) / fit.params["signal_scale"][member].numpy()

@@ -26,10 +26,10 @@ def test_a_rate_network_comes_back_from_its_spikes():
 def test_expected_counts_at_visited_states_are_the_predictions():
     fit = recovery.teacher("chaotic", SMALL, 0)
     spikes = fit.simulate(3, 20, seed=1)
-    states = fit.states(spikes)[0]
+    states = fit.states(spikes).values[0]
     np.testing.assert_allclose(
         fit.expected(states),
-        fit.predict(spikes)[0],
+        fit.predict(spikes).values[0],
         rtol=1e-4,
     )
 

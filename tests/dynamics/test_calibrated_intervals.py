@@ -143,7 +143,7 @@ def test_a_refit_tells_the_truth_and_what_is_found_of_it(counts):
     one = calibration.refit(fit, counts, roles, 1, 4, "cpu", lambda *_: None, (open_loop.dimension,))
     row = one.set_index("quantity").loc["participation ratio"]
     spikes = calibration.drawn(fit.only(1), counts, seed=2004)
-    states = fit.states(spikes, range(34, 40))[1].reshape(-1, 3)
+    states = fit.states(spikes, range(34, 40)).values[1].reshape(-1, 3)
     eigenvalues = np.linalg.eigvalsh(np.cov(states.T))
     assert row["truth"] == pytest.approx(eigenvalues.sum() ** 2 / (eigenvalues**2).sum(), rel=0.05)
     assert np.isfinite(row["value"]) and row["value"] != row["truth"]

@@ -18,7 +18,7 @@ def test_jacobians_of_fits_against_finite_differences(family, counts):
     """Row i is the derivative of component i: no network here has a symmetric matrix."""
     fit = untrained(small(family, hidden=4), counts)
     flow = fit.flow(0, "open")
-    state = fit.states(counts, [0])[0, 0, 5] + 0.05
+    state = fit.states(counts, [0]).values[0, 0, 5] + 0.05
     found = dynamics.jacobian(flow, state)
     step = 1e-6
     import torch

@@ -487,7 +487,7 @@ def test_dissect_fit_uses_each_members_own_states(counts, tmp_path):
     assert found.attrs["family"] == "dale" and found.label.values.tolist() == side[30:].tolist()
     assert found.sizes["member"] == 2 and found.sizes["dim"] == 6 and found.sizes["trial"] == 10
     assert (np.sign(found.weights).where(found.weights != 0) * found.signs.values >= 0).sum() == 2 * 30
-    visited = fit.states(counts, np.arange(30, 40))
+    visited = fit.states(counts, np.arange(30, 40)).values
     for member in range(2):
         flow = fit.flow(member)
         points = found.fixed_points.sel(member=member).dropna("point").values

@@ -199,7 +199,7 @@ def test_points_of_a_fit_are_fixed_in_its_own_flow(model, any_recording):
                     states = torch.cat([states[:, : model.hidden], moved[:, model.hidden :]], 1)
             assert torch.allclose(flow.many(states), states, atol=1e-8)
             searched = dynamics.fixed_points(
-                flow, fit.states(any_recording, range(8))[member].reshape(-1, flow.dim)
+                flow, fit.through_gaps(any_recording, range(8))[member].reshape(-1, flow.dim)
             )
             near = np.linalg.norm(searched.states[:, None, : model.hidden] - points.states, axis=2)
             assert len(searched.states) <= len(points.states)
@@ -223,7 +223,7 @@ def test_a_network_that_learned_the_lorenz_system_has_its_three_points():
     assert np.abs(expected[1, :2]).max() < 2 and expected[1, 2] < 15
     flow = fit.flow(0, "closed")
     searched = dynamics.fixed_points(
-        flow, fit.states(recording, range(50, 60))[0].reshape(-1, flow.dim)[::16]
+        flow, fit.states(recording, range(50, 60)).values[0].reshape(-1, flow.dim)[::16]
     )
     assert both(searched.states, every.states) < 1e-5
 

@@ -41,7 +41,7 @@ def flow_at(fit, map, recording):
     at the kink of its relu."""
     y = rec.observations(recording)[0, 2]
     flow = fit.flow(1, map, input=y if map == "open" else None, seed=7)
-    return flow, torch.from_numpy(fit.states(recording, [0])[1, 0, 3] + 0.01)
+    return flow, torch.from_numpy(fit.states(recording, [0]).values[1, 0, 3] + 0.01)
 
 
 def check_tangent(fit, recording, map):
@@ -104,7 +104,7 @@ def test_outside_its_range_a_rate_has_no_slope():
 def test_many_states_are_pushed_at_once(family, more, signal):
     """(n, dim) with frames (n, dim, k), as one after another."""
     fit = moved(small(family, hidden=6, **more), signal)
-    flow, states = fit.flow(1), torch.from_numpy(fit.states(signal, [0])[1, 0, 1:4])
+    flow, states = fit.flow(1), torch.from_numpy(fit.states(signal, [0]).values[1, 0, 1:4])
     frames = torch.from_numpy(np.random.default_rng(0).normal(size=(3, flow.dim, 2)))
     together = flow.push(states, frames)
     each = [flow.push(state, frame) for state, frame in zip(states, frames, strict=True)]
@@ -155,7 +155,7 @@ def test_recorded_inputs_are_held_at_the_mean_that_was_learned_from(driven, tmp_
     fit = models.Rate(hidden=4, epochs=1).fit(driven, range(20), range(20, 30))
     mean = driven["inputs"].values[:20][driven["valid"].values[:20]].mean()
     assert fit.card["input_scale"]["mean"] == [pytest.approx(mean)] and 4.9 < mean < 5.1
-    state = torch.from_numpy(fit.states(driven, [0])[0, 0, 5])
+    state = torch.from_numpy(fit.states(driven, [0]).values[0, 0, 5])
     assert torch.allclose(fit.flow()(state), fit.flow(inputs=[mean])(state), atol=1e-12)
     assert not torch.allclose(fit.flow()(state), fit.flow(inputs=[0.0])(state))
     fit.save(tmp_path / "fit")
@@ -177,7 +177,7 @@ def test_the_closed_loop_at_the_mean_input_settles_in_the_data(driven):
 def test_held_inputs_are_those_the_cell_sees(driven):
     """The open map with the bin and the next inputs as recorded gives the next visited state."""
     fit = untrained(models.Lstm(hidden=5), driven)
-    states = fit.states(driven, [1])[0, 0]
+    states = fit.states(driven, [1]).values[0, 0]
     y, u = driven["signal"].values[1], driven["inputs"].values[1]
     for t in range(4):
         flow = fit.flow(0, "open", input=y[t], inputs=u[t + 1])

@@ -45,13 +45,13 @@ def test_the_response_is_the_difference_of_predictions_of_two_recordings(model, 
     subject = laboratory.Subject(fit, recording, np.arange(n - 15), test)
     found = pulses.pulses(subject, {"expected_spread": xr.DataArray([1.0, 2.0])})[0]["pulse"][1]
     n_lags, ends = found.shape[-1], recording["valid"].values[test].sum(1)
-    plain = fit.predict(recording, test)
+    plain = fit.predict(recording, test).values
     for j in range(2):
         squares = []
         for t in range(1, int(ends.max()) - n_lags + 1):  # the bin of the pulse
             raised = recording.copy(deep=True)
             raised["inputs"][:, t, j] += sd[j]
-            apart = ((fit.predict(raised, test) - plain) ** 2).sum(-1)  # (member, trial, time)
+            apart = ((fit.predict(raised, test).values - plain) ** 2).sum(-1)  # (member, trial, time)
             squares.append(apart[:, ends - n_lags >= t, t : t + n_lags])
         expected = np.sqrt(np.concatenate(squares, 1).mean(1)) / np.array([[1.0], [2.0]])
         np.testing.assert_allclose(found[:, j], expected, rtol=1e-4)

@@ -187,7 +187,7 @@ def test_unrelated_slow_channels_are_shrunk_to_their_own_past():
     fit = models.Glm(history=2).fit(recording, range(12), range(12, 16))
     assert fit.card["chosen"]["toward"] == "own history"
     last = models.Persistence().fit(recording, range(12), range(12, 16))
-    mine, theirs = (f.log_prob(recording, range(16, 20))[..., 1:].mean() for f in (fit, last))
+    mine, theirs = (f.log_prob(recording, range(16, 20)).values[..., 1:].mean() for f in (fit, last))
     assert mine > theirs - 0.05 * 30
 
 
@@ -200,14 +200,18 @@ def test_inputs_act_at_their_own_bin(counts):
     assert np.allclose(fit.params["weight"][0, :, -1], 0.8, atol=0.2)
     dark = driven.drop_vars("inputs")
     blind = fitted("glm", dark)
-    assert fit.log_prob(driven, range(26, 40)).sum() > blind.log_prob(dark, range(26, 40)).sum() + 50
+    assert (
+        fit.log_prob(driven, range(26, 40)).values.sum()
+        > blind.log_prob(dark, range(26, 40)).values.sum() + 50
+    )
 
 
 def test_multinomial_history_learns_a_cycle(symbols):
     null, chain = (
-        f.log_prob(symbols, range(26, 40)) for f in (fitted("null", symbols), fitted("markov", symbols))
+        f.log_prob(symbols, range(26, 40)).values
+        for f in (fitted("null", symbols), fitted("markov", symbols))
     )
-    mine = fitted("glm", symbols, history=1).log_prob(symbols, range(26, 40))
+    mine = fitted("glm", symbols, history=1).log_prob(symbols, range(26, 40)).values
     assert abs(np.nanmean(mine) - np.nanmean(chain)) < 0.03 and np.nanmean(mine) > np.nanmean(null) + 0.5
 
 
@@ -215,7 +219,7 @@ def test_multinomial_history_learns_a_cycle(symbols):
 def test_causal_with_missing_bins(family, any_recording):
     holes = with_holes(any_recording)
     fit = fitted(family, holes)
-    scores = fit.log_prob(holes, range(26, 30))
+    scores = fit.log_prob(holes, range(26, 30)).values
     assert np.array_equal(np.isfinite(scores[0]), holes["valid"].values[26:30])
     for seed in range(3):
         assert audits.causality(family, fit, any_recording, range(26, 30), seed).passed
@@ -228,8 +232,10 @@ def test_what_a_missing_bin_holds_does_not_matter(family, any_recording):
     kind = rec.track(holes)
     values = other[kind].values
     values[~other["valid"].values] = 1 if kind == "symbols" else 7
-    assert np.array_equal(fit.log_prob(holes), fit.log_prob(other), equal_nan=True)
-    assert np.array_equal(fitted(family, other).log_prob(holes), fit.log_prob(holes), equal_nan=True)
+    assert np.array_equal(fit.log_prob(holes).values, fit.log_prob(other).values, equal_nan=True)
+    assert np.array_equal(
+        fitted(family, other).log_prob(holes).values, fit.log_prob(holes).values, equal_nan=True
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -240,7 +246,9 @@ def test_forecast_one_bin_ahead_is_the_score(family, holes, any_recording):
     data = Data.of(recording, range(26, 30), fit.model.sees)
     found = fit.model.forecast(fit.params, data, [1, 2, 5, 40], 8, 0)
     assert found.shape == (1, *data.valid.shape, 4)
-    assert np.allclose(found[..., 0], fit.log_prob(recording, range(26, 30)), atol=1e-9, equal_nan=True)
+    assert np.allclose(
+        found[..., 0], fit.log_prob(recording, range(26, 30)).values, atol=1e-9, equal_nan=True
+    )
     t = np.arange(data.valid.shape[1])
     for column, h in enumerate((1, 2, 5, 40)):
         assert np.array_equal(np.isfinite(found[0, ..., column]), data.valid & (t >= h - 1))
@@ -268,7 +276,7 @@ def test_forecast_of_symbols_equals_the_sum_over_futures(family, symbols):
     fit = fitted(family, symbols)
     start = [0, 2]
     every = [np.array([*start, *middle, 1]) for middle in itertools.product(range(3), repeat=2)]
-    rows = fit.log_prob(rec.from_symbols(every, n_symbols=3))[0]
+    rows = fit.log_prob(rec.from_symbols(every, n_symbols=3)).values[0]
     expected = np.logaddexp.reduce(rows[:, 2:].sum(1))
     data = Data.of(rec.from_symbols(every[:1], n_symbols=3))
     samples = 20_000 if family == "glm" else 1
@@ -285,7 +293,7 @@ def test_forecast_of_counts_equals_the_sum_over_futures(family):
         y[:, t] = rng.poisson(0.3 + (0.5 * y[:, t - 1] if t else 0))
     fit = fitted(family, rec.from_counts(y, bin_width=0.02))
     every = np.array([[[2, 0], pair, [1, 1]] for pair in itertools.product(range(11), repeat=2)])
-    rows = fit.log_prob(rec.from_counts(every, bin_width=0.02))[0]
+    rows = fit.log_prob(rec.from_counts(every, bin_width=0.02)).values[0]
     expected = np.logaddexp.reduce(rows[:, 1:].sum(1))
     data = Data.of(rec.from_counts(every[:1], bin_width=0.02))
     samples = 20_000 if family == "glm" else 1
@@ -345,10 +353,10 @@ def test_flat_finds_slow_rates():
     slow = rec.from_counts(rng.poisson(rates), bin_width=0.02)
     fit = models.Flat().fit(slow, range(30), range(30, 40))
     assert fit.card["chosen"]["window_bins"] >= 50
-    null = models.Null().fit(slow, range(30), range(30, 40)).log_prob(slow, range(40, 60))
+    null = models.Null().fit(slow, range(30), range(30, 40)).log_prob(slow, range(40, 60)).values
     true = poisson.logpmf(slow["counts"].values[40:], rates[40:]).sum(-1)
     gain, most = (
-        np.sum(x[..., 20:] - null[..., 20:]) for x in (fit.log_prob(slow, range(40, 60)), true[None])
+        np.sum(x[..., 20:] - null[..., 20:]) for x in (fit.log_prob(slow, range(40, 60)).values, true[None])
     )
     assert 0.8 * most < gain < most * 1.02
 
@@ -366,12 +374,12 @@ def test_psth_of_symbols_and_signals_by_time_in_the_trial():
     rng = np.random.default_rng(10)
     labels = np.where(rng.random((60, 6)) < 0.9, np.arange(6) % 3, rng.integers(0, 3, (60, 6)))
     fit = fitted("psth", rec.from_symbols(list(labels), n_symbols=3))
-    p = fit.predict(rec.from_symbols(list(labels[:1]), n_symbols=3))[0, 0]
+    p = fit.predict(rec.from_symbols(list(labels[:1]), n_symbols=3)).values[0, 0]
     assert np.array_equal(p.argmax(-1), np.arange(6) % 3) and p.max(-1).min() > 0.75
     wave = np.sin(np.arange(30) / 4)[None, :, None] * 3
     noisy = rec.from_signal(wave + rng.normal(0, 0.5, (40, 30, 1)), bin_width=0.1)
     fit = fitted("psth", noisy)
-    assert np.abs(fit.predict(noisy, [0])[0, 0] - wave[0]).max() < 0.5
+    assert np.abs(fit.predict(noisy, [0]).values[0, 0] - wave[0]).max() < 0.5
     assert np.allclose(fit.params["sd"], 0.5, atol=0.05)
 
 
@@ -386,5 +394,5 @@ def test_nothing_is_gained_on_noise(family, any_recording):
 def test_a_signal_in_other_units_has_the_same_gain(signal, family):
     scaled = signal.copy(deep=True)
     scaled["signal"] = scaled["signal"] * 1e-6
-    a, b = (fitted(family, r).log_prob(r, range(26, 30)) for r in (signal, scaled))
+    a, b = (fitted(family, r).log_prob(r, range(26, 30)).values for r in (signal, scaled))
     assert np.allclose(b - a, 2 * 6 * np.log(10), atol=1e-3)

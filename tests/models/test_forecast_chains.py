@@ -69,7 +69,7 @@ def test_counts_ahead_equal_the_sum_over_states(counts, name):
     p = {k: v[0] for k, v in fit.params.items()}
     data = Data.of(counts, [30])
     found = fit.model.forecast(fit.params, data, (1, 3))[0, 0]
-    np.testing.assert_allclose(found[:, 0], fit.log_prob(counts, [30])[0, 0], atol=1e-10)
+    np.testing.assert_allclose(found[:, 0], fit.log_prob(counts, [30]).values[0, 0], atol=1e-10)
     from cortseq.models.chains import encoder
 
     labels, model = encoder.labels(p, data)[0], chain.Chain(p, 3)
@@ -86,7 +86,7 @@ def test_first_horizon_is_the_score_and_missing_bins_are_nan(any_recording, name
     fit = SPECS[name].fit(holes, range(15), range(15, 20))
     data = Data.of(holes, range(20, 28))
     found = fit.model.forecast(fit.params, data, (1, 2, 40))
-    np.testing.assert_allclose(found[..., 0], fit.log_prob(holes, range(20, 28)), atol=1e-9)
+    np.testing.assert_allclose(found[..., 0], fit.log_prob(holes, range(20, 28)).values, atol=1e-9)
     assert np.isnan(found[:, ~data.valid]).all() and np.isnan(found[..., 2]).all()
     later = found[:, :, 1:, 1]
     assert np.array_equal(np.isfinite(later), np.broadcast_to(data.valid[:, 1:], later.shape))

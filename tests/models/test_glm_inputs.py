@@ -25,7 +25,7 @@ def slow(rng, trials, bins):
 
 
 def bits(fit, recording, test):
-    return fit.log_prob(recording, test).sum() / Data.of(recording, test).n_events().sum() / np.log(2)
+    return fit.log_prob(recording, test).values.sum() / Data.of(recording, test).n_events().sum() / np.log(2)
 
 
 @pytest.mark.parametrize("filters", ["bins", "exponential", "cosine"])
@@ -116,7 +116,10 @@ def test_without_history_and_inputs_nothing_but_the_mean_is_left(any_recording):
     fit = models.Glm(history=0).fit(any_recording, range(20), range(20, 26))
     null = models.Null().fit(any_recording, range(20), range(20, 26))
     assert np.allclose(
-        fit.log_prob(any_recording, test), null.log_prob(any_recording, test), atol=0.02, equal_nan=True
+        fit.log_prob(any_recording, test).values,
+        null.log_prob(any_recording, test).values,
+        atol=0.02,
+        equal_nan=True,
     )
     assert rec.observations(fit.simulate(3, 5)).shape[:2] == (3, 5)
     ahead = fit.forecast(any_recording, [1, 3], test)

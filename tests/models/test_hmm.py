@@ -410,7 +410,9 @@ def test_one_autoregressive_state_is_least_squares(signal):
     x = np.concatenate([y[:, :-1].reshape(-1, 2), np.ones((20 * 19, 1))], 1)
     target = y[:, 1:].reshape(-1, 2)
     theta, *_ = np.linalg.lstsq(x, target)
-    assert np.allclose(fit.predict(signal, [0])[0, 0, 1:], np.c_[y[0, :-1], np.ones(19)] @ theta, atol=1e-6)
+    assert np.allclose(
+        fit.predict(signal, [0]).values[0, 0, 1:], np.c_[y[0, :-1], np.ones(19)] @ theta, atol=1e-6
+    )
     sd = (target - x @ theta).std(0)
     assert np.allclose(fit.params["sd"][0, 0] * fit.params["scale"][0], sd, rtol=1e-6)
 
@@ -423,7 +425,7 @@ def generated():
 def test_parameters_are_recovered(generated):
     params, recording, ceiling = generated
     fit = models.Hmm(states=4, prior=1.0).fit(recording, range(80), range(80, 100), members=2)
-    best = fit.log_prob(recording, range(80, 100)).sum((1, 2)).argmax()
+    best = fit.log_prob(recording, range(80, 100)).values.sum((1, 2)).argmax()
     found = {k: v[best] for k, v in fit.params.items()}
     distance = np.abs(found["rate"][:, None] - params["rate"]).sum(-1)
     match = distance.argmin(0)
@@ -431,8 +433,8 @@ def test_parameters_are_recovered(generated):
     assert np.abs(found["rate"][match] - params["rate"][0]).max() < 0.1
     assert np.abs(found["transition"][match][:, match] - params["transition"][0]).max() < 0.05
     test = range(100, 120)
-    null = models.Null().fit(recording, range(80), range(80, 100)).log_prob(recording, test).sum()
-    gain = fit.log_prob(recording, test)[best].sum() - null
+    null = models.Null().fit(recording, range(80), range(80, 100)).log_prob(recording, test).values.sum()
+    gain = fit.log_prob(recording, test).values[best].sum() - null
     assert gain == pytest.approx(ceiling[100:].sum() - null, rel=0.03)
 
 
@@ -448,14 +450,14 @@ def test_members_equal_solo_fits_and_differ(generated):
     kept = two.curves[two.curves["best"]]
     assert list(kept["epoch"]) == two.card["best_iteration"]
     n = Data.of(recording, range(30, 40)).n_events().sum()
-    assert np.allclose(kept["valid_loss"] * n, -two.log_prob(recording, range(30, 40)).sum((1, 2)))
+    assert np.allclose(kept["valid_loss"] * n, -two.log_prob(recording, range(30, 40)).values.sum((1, 2)))
 
 
 def test_own_samples_of_an_autoregressive_model_score_their_entropy(signal):
     fit = models.Hmm(states=2, autoregressive=True).fit(signal, range(20), range(20, 26))
     own = fit.simulate(300, 10, seed=1)
     twin = fit.simulate(300, 10, seed=2)
-    a, b = (fit.log_prob(r)[0].sum(1) for r in (own, twin))
+    a, b = (fit.log_prob(r).values[0].sum(1) for r in (own, twin))
     assert abs(a.mean() - b.mean()) < 4 * np.hypot(a.std(), b.std()) / np.sqrt(300)
     assert np.allclose(own["signal"].values.mean((0, 1)), signal["signal"].values.mean((0, 1)), atol=0.6)
 
@@ -464,7 +466,7 @@ def test_signals_in_other_units_have_the_same_gain(signal):
     scaled = rec.from_signal(signal["signal"].values * 1e-3, bin_width=0.6)
     for autoregressive in (False, True):
         model = models.Hmm(states=3, autoregressive=autoregressive, iterations=20)
-        a, b = (model.fit(r, range(15), range(15, 20)).log_prob(r) for r in (signal, scaled))
+        a, b = (model.fit(r, range(15), range(15, 20)).log_prob(r).values for r in (signal, scaled))
         assert np.allclose(b - a, 2 * np.log(1e3), atol=1e-6)
 
 
@@ -481,7 +483,7 @@ def test_sequences_of_labels():
 
 def test_more_states_than_distinct_bins(symbols):
     fit = models.Hmm(states=200, iterations=3).fit(symbols, range(20), range(20, 30))
-    assert np.isfinite(fit.log_prob(symbols)[:, symbols["valid"].values]).all()
+    assert np.isfinite(fit.log_prob(symbols).values[:, symbols["valid"].values]).all()
 
 
 def test_fitting_and_scoring_do_without_torch():
@@ -506,7 +508,7 @@ def test_an_autoregressive_state_of_many_channels_falls_back_on_each_channels_ow
     fit = models.Hmm(states=1, autoregressive=True).fit(
         recording, range(4), range(4, 6), progress=lambda *_: None
     )
-    found = np.nanmean(fit.log_prob(recording, range(6, 9))[:, :, 1:])
+    found = np.nanmean(fit.log_prob(recording, range(6, 9)).values[:, :, 1:])
     past, present = y[:4, :-1].reshape(-1, 40), y[:4, 1:].reshape(-1, 40)
     slope = (past * present).sum(0) / (past**2).sum(0)
     sd = (present - slope * past).std(0)

@@ -366,7 +366,7 @@ def test_parameters_of_a_driven_chain_are_recovered(steered):
     data = Data.of(recording, test)
     truth = models.Hmm(states=2).log_prob(params, data).sum()
     spikes = data.y.sum()
-    assert abs(fit.log_prob(recording, test).sum() - truth) / spikes / np.log(2) < 0.01
+    assert abs(fit.log_prob(recording, test).values.sum() - truth) / spikes / np.log(2) < 0.01
 
 
 def test_where_inputs_alone_drive_the_rate_one_state_is_enough():
@@ -379,10 +379,10 @@ def test_where_inputs_alone_drive_the_rate_one_state_is_enough():
     bits = y.sum() * np.log(2)
     truth = stats.poisson.logpmf(y, rates[170:]).sum() / bits
     one, two = (
-        models.Hmm(states=k).fit(recording, learns, chooses).log_prob(recording, test).sum() / bits
+        models.Hmm(states=k).fit(recording, learns, chooses).log_prob(recording, test).values.sum() / bits
         for k in (1, 2)
     )
-    blind = models.Null().fit(recording, learns, chooses).log_prob(recording, test).sum() / bits
+    blind = models.Null().fit(recording, learns, chooses).log_prob(recording, test).values.sum() / bits
     assert truth - blind > 0.1
     assert abs(one - truth) < 0.002 and abs(two - one) < 0.002
 
@@ -399,7 +399,7 @@ def test_one_state_equals_sklearns_poisson_regression():
         theirs = PoissonRegressor(alpha=0, tol=1e-10, max_iter=1000)
         theirs.fit(u[:30].reshape(-1, 2), y[:30, :, n].ravel())
         expected = theirs.predict(u[30:].reshape(-1, 2)).reshape(10, 30)
-        assert np.allclose(fit.predict(recording, range(30, 40))[0, ..., n], expected, rtol=1e-3)
+        assert np.allclose(fit.predict(recording, range(30, 40)).values[0, ..., n], expected, rtol=1e-3)
 
 
 def test_a_signal_of_one_state_is_least_squares():
@@ -411,7 +411,7 @@ def test_a_signal_of_one_state_is_least_squares():
     x = np.c_[u[:20].reshape(-1, 1), np.ones(400)]
     theta = np.linalg.lstsq(x, y[:20].reshape(-1, 2))[0]
     expected = np.c_[u[25:].reshape(-1, 1), np.ones(100)] @ theta
-    assert np.allclose(fit.predict(recording, range(25, 30))[0].reshape(-1, 2), expected, atol=1e-6)
+    assert np.allclose(fit.predict(recording, range(25, 30)).values[0].reshape(-1, 2), expected, atol=1e-6)
 
 
 def test_inputs_of_labels_are_learned():
@@ -423,13 +423,14 @@ def test_inputs_of_labels_are_learned():
         models.Hmm(states=1)
         .fit(recording, range(40), range(40, 50))
         .log_prob(recording, range(50, 60))
-        .mean()
+        .values.mean()
     )
     recording = recording.assign(inputs=(("trial", "time", "input"), u))
     fit = models.Hmm(states=1).fit(recording, range(40), range(40, 50))
     truth = np.take_along_axis(np.log(softmax(u * [2.0, 0.0, -2.0], -1)), label[..., None], -1)[50:].mean()
     assert (
-        fit.log_prob(recording, range(50, 60)).mean() == pytest.approx(truth, abs=0.02) and truth > dark + 0.2
+        fit.log_prob(recording, range(50, 60)).values.mean() == pytest.approx(truth, abs=0.02)
+        and truth > dark + 0.2
     )
 
 

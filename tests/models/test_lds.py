@@ -451,8 +451,8 @@ def test_a_fitted_system_scores_as_its_teacher(teacher):
     null = models.Null().fit(recording, *roles)
     data = Data.of(recording, test)
     truth = bits(recording, test, Lds(latents=2).log_prob(params, data))
-    found = bits(recording, test, fit.log_prob(recording, test))
-    blind = bits(recording, test, null.log_prob(recording, test))
+    found = bits(recording, test, fit.log_prob(recording, test).values)
+    blind = bits(recording, test, null.log_prob(recording, test).values)
     assert truth - blind > 0.15
     assert abs(found - truth) < 0.01
     assert np.allclose(np.abs(fit.model.dynamics(fit.params, 0.02).eigenvalues), 0.97, atol=0.03)
@@ -463,8 +463,8 @@ def test_independent_counts_give_no_gain():
     y = np.random.default_rng(14).poisson(0.5, (60, 40, 5))
     recording = rec.from_counts(y, bin_width=0.02)
     roles, test = (range(40), range(40, 50)), range(50, 60)
-    gain = bits(recording, test, Lds(latents=2).fit(recording, *roles).log_prob(recording, test))
-    gain -= bits(recording, test, models.Null().fit(recording, *roles).log_prob(recording, test))
+    gain = bits(recording, test, Lds(latents=2).fit(recording, *roles).log_prob(recording, test).values)
+    gain -= bits(recording, test, models.Null().fit(recording, *roles).log_prob(recording, test).values)
     assert -0.02 < gain < 0.004
 
 
@@ -474,7 +474,7 @@ def test_samples_have_the_moments_that_are_predicted(teacher):
     fit = Lds(latents=2, iterations=3).fit(recording, range(100), range(100, 120))
     own = fit.simulate(3000, 4, seed=1)
     y = own["counts"].values
-    expected = fit.predict(own)[0, 0, 0]
+    expected = fit.predict(own).values[0, 0, 0]
     assert np.allclose(y[:, 0].mean(0), expected, atol=5 * y[:, 0].std(0) / np.sqrt(3000) + 0.01)
 
 
@@ -505,7 +505,10 @@ def test_inputs_drive_the_counts(teacher):
     recording = rec.from_counts(y, bin_width=0.02).assign(inputs=(("trial", "time", "input"), u))
     test = range(120, 160)
     seen, blind = (
-        Lds(latents=2, inputs=inputs).fit(recording, range(100), range(100, 120)).log_prob(recording, test)
+        Lds(latents=2, inputs=inputs)
+        .fit(recording, range(100), range(100, 120))
+        .log_prob(recording, test)
+        .values
         for inputs in (True, False)
     )
     assert bits(recording, test, seen) - bits(recording, test, blind) > 0.01

@@ -29,7 +29,7 @@ def fitted(family, recording, **more):
 def test_shapes_and_finite_scores(family, any_recording):
     fit = fitted(family, any_recording)
     trials = range(26, 30)
-    log_prob, mean = fit.log_prob(any_recording, trials), fit.predict(any_recording, trials)
+    log_prob, mean = fit.log_prob(any_recording, trials).values, fit.predict(any_recording, trials).values
     valid = any_recording["valid"].values[26:30]
     assert log_prob.shape == (fit.card["members"], *valid.shape) and log_prob.dtype == np.float64
     assert np.array_equal(np.isfinite(log_prob), np.broadcast_to(valid, log_prob.shape))
@@ -42,7 +42,9 @@ def test_saved_and_loaded_is_the_same(family, any_recording, tmp_path):
     fit = fitted(family, any_recording)
     fit.save(tmp_path / "fold0.safetensors")
     again = models.load(tmp_path / "fold0.safetensors")
-    assert np.array_equal(fit.log_prob(any_recording), again.log_prob(any_recording), equal_nan=True)
+    assert np.array_equal(
+        fit.log_prob(any_recording).values, again.log_prob(any_recording).values, equal_nan=True
+    )
     assert again.model == fit.model and len(again.curves) == len(fit.curves)
 
 
@@ -54,10 +56,12 @@ def test_no_bin_sees_itself_or_the_future(family, any_recording):
         y = other[kind].values
         y[:, s:] = (y[:, s:] + 1) % 3 if kind == "symbols" else y[:, s:] + 2
         assert np.array_equal(
-            fit.predict(any_recording)[:, :, : s + 1], fit.predict(other)[:, :, : s + 1], equal_nan=True
+            fit.predict(any_recording).values[:, :, : s + 1],
+            fit.predict(other).values[:, :, : s + 1],
+            equal_nan=True,
         )
         assert np.array_equal(
-            fit.log_prob(any_recording)[..., :s], fit.log_prob(other)[..., :s], equal_nan=True
+            fit.log_prob(any_recording).values[..., :s], fit.log_prob(other).values[..., :s], equal_nan=True
         )
 
 
@@ -65,7 +69,7 @@ def test_probabilities_of_all_sequences_sum_to_one(family, symbols):
     fit = fitted(family, symbols)
     every = [np.array(s) for s in itertools.product(range(3), repeat=3)]
     same = rec.from_symbols(every, n_symbols=3).assign_coords(trial=np.zeros(27, int))  # place in the session
-    total = sum(np.exp(row.sum()) for row in fit.log_prob(same)[0])
+    total = sum(np.exp(row.sum()) for row in fit.log_prob(same).values[0])
     assert abs(total - 1) < 1e-6
 
 
@@ -78,9 +82,9 @@ def test_probabilities_of_all_counts_sum_to_one(family, observation):
     grid = np.array([[[1, 0], pair] for pair in itertools.product(range(21), repeat=2)])
     every = rec.from_counts(grid, bin_width=0.02, observation=observation)
     every = every.assign_coords(trial=np.zeros(len(grid), int))  # place in the session
-    p = np.exp(fit.log_prob(every)[0, :, 1])
+    p = np.exp(fit.log_prob(every).values[0, :, 1])
     assert abs(p.sum() - 1) < 1e-6
-    assert np.allclose(p @ grid[:, 1], fit.predict(every)[0, 0, 1], atol=1e-5)
+    assert np.allclose(p @ grid[:, 1], fit.predict(every).values[0, 0, 1], atol=1e-5)
 
 
 @pytest.mark.parametrize("observation", names("counts"))
@@ -89,12 +93,12 @@ def test_a_mixture_keeps_the_contract(family, observation, counts):
     """Scores, predictions, draws, saving aside: the read-out of a mixture in every cell, and in its flows."""
     recording = rec.with_observation(counts, observation)
     fit = fitted(family, recording, mixture=2)
-    assert np.isfinite(fit.log_prob(recording)).all() and fit.predict(recording).shape[3] == 3
+    assert np.isfinite(fit.log_prob(recording).values).all() and fit.predict(recording).values.shape[3] == 3
     assert rec.observation(fit.simulate(3, 5)) == observation
     if not fit.model.has_flow:
         return
-    states = torch.tensor(fit.states(recording, [0])[1, 0])
-    mean = fit.predict(recording, [0])[1, 0, 2]
+    states = torch.tensor(fit.states(recording, [0]).values[1, 0])
+    mean = fit.predict(recording, [0]).values[1, 0, 2]
     closed, held = fit.flow(member=1, map="closed"), fit.flow(member=1, map="open", input=mean)
     assert torch.allclose(closed(states[2]), held(states[2]), atol=1e-12)
     drawn = fit.flow(member=1, map="sampled")
@@ -116,7 +120,7 @@ def test_own_samples_have_the_models_entropy(family, symbols):
     """Mean NLL of own samples = mean entropy of the predictions, within 4 SE (C02)."""
     fit = fitted(family, symbols)
     own = fit.simulate(400, 6, seed=3)
-    nll, p = -fit.log_prob(own)[0], fit.predict(own)[0]
+    nll, p = -fit.log_prob(own).values[0], fit.predict(own).values[0]
     entropy = -(p * np.log(p)).sum(-1)
     difference = (nll - entropy).sum(1)
     assert abs(difference.mean()) < 4 * difference.std() / 20
@@ -124,7 +128,7 @@ def test_own_samples_have_the_models_entropy(family, symbols):
 
 def test_null_of_training_trials_scores_zero_gain_on_itself(counts):
     fit = fitted("null", counts)
-    rate = fit.predict(counts)[0, 0, 0]
+    rate = fit.predict(counts).values[0, 0, 0]
     assert np.allclose(rate, counts["counts"].values[:20].mean((0, 1)), atol=0.01)
 
 
@@ -141,7 +145,7 @@ def test_flow_repeats_the_trained_cell(family, map_name, signal):
             assert np.allclose(flow(torch.tensor(states[t])).numpy(), states[t + 1], atol=1e-12)
         return
     flow = fit.flow(member=1, map="closed")
-    mean = fit.predict(signal, [0])[1, 0, 2]
+    mean = fit.predict(signal, [0]).values[1, 0, 2]
     held = fit.flow(member=1, map="open", input=mean)
     assert np.allclose(
         flow(torch.tensor(states[2])).numpy(), held(torch.tensor(states[2])).numpy(), atol=1e-12
@@ -282,7 +286,7 @@ def test_signal_differences_do_not_change_with_the_unit(signal):
     scaled = rec.from_signal(signal["signal"].values * 7, bin_width=0.6)
     gains = []
     for r in (signal, scaled):
-        a, b = (fitted(f, r).log_prob(r, range(26, 30)).sum() for f in ("markov", "null"))
+        a, b = (fitted(f, r).log_prob(r, range(26, 30)).values.sum() for f in ("markov", "null"))
         gains.append(a - b)
     assert np.isclose(*gains, rtol=1e-6)
 
@@ -308,12 +312,12 @@ def test_the_null_is_the_training_mean(counts, symbols, signal):
     for recording, y in ((counts, "counts"), (signal, "signal")):
         fit = models.Null().fit(recording, range(20), range(20, 26))
         assert np.allclose(
-            fit.predict(recording, [0])[0, 0, 0], recording[y].values[:20].mean((0, 1)), rtol=1e-12
+            fit.predict(recording, [0]).values[0, 0, 0], recording[y].values[:20].mean((0, 1)), rtol=1e-12
         )
     learned = symbols["symbols"].values[:20][symbols["valid"].values[:20]]
     frequency = np.bincount(learned) / len(learned)
     fit = models.Null().fit(symbols, range(20), range(20, 26))
-    assert np.allclose(fit.predict(symbols, [0])[0, 0, 0], frequency, rtol=1e-12)
+    assert np.allclose(fit.predict(symbols, [0]).values[0, 0, 0], frequency, rtol=1e-12)
 
 
 @pytest.mark.parametrize("family", models.registry())
@@ -323,7 +327,7 @@ def test_a_signal_in_other_units_has_the_same_gain(signal, family):
     scaled = signal.copy(deep=True)
     scaled["signal"] = scaled["signal"] * 1e-6
     a, b = (
-        m.log_prob(r, range(20, 30))
+        m.log_prob(r, range(20, 30)).values
         for r in (signal, scaled)
         for m in [model.fit(r, range(15), range(15, 20))]
     )
@@ -376,7 +380,7 @@ def sees_inputs(family):
 def test_a_fit_with_inputs_does_without_them_nowhere(family, counts):
     """Neither scored nor run freely: left out in silence they would be taken as their mean."""
     fit = fitted(family, driven(counts))
-    assert np.isfinite(fit.log_prob(driven(counts))).all()
+    assert np.isfinite(fit.log_prob(driven(counts)).values).all()
     with pytest.raises(CortseqError, match="inputs: the fit is for 1 inputs"):
         fit.log_prob(counts)
     with pytest.raises(CortseqError, match="a free run replays inputs"):
@@ -391,8 +395,8 @@ def test_an_input_is_seen_from_its_own_bin_on_and_not_before(family, track, requ
     for t in (0, 3):
         moved = recording.copy(deep=True)
         moved["inputs"].values[:, t] += 1
-        one, other = (fit.predict(r, trials) for r in (recording, moved))
-        scores = [fit.log_prob(r, trials)[..., :t] for r in (recording, moved)]
+        one, other = (fit.predict(r, trials).values for r in (recording, moved))
+        scores = [fit.log_prob(r, trials).values[..., :t] for r in (recording, moved)]
         assert np.array_equal(one[:, :, :t], other[:, :, :t], equal_nan=True)
         assert np.array_equal(*scores, equal_nan=True)
         changed = np.nanmax(np.abs(one - other)[:, :, t]) > 0

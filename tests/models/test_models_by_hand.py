@@ -36,7 +36,7 @@ def test_what_missing_bins_hold_reaches_no_floor():
         a, b = (model.fit(r, range(20), range(20, 30)) for r in (clean, dirty))
         assert a.params.keys() == b.params.keys()
         assert all(np.allclose(a.params[k], b.params[k]) for k in a.params), name
-        assert np.allclose(a.log_prob(clean), b.log_prob(dirty), equal_nan=True), name
+        assert np.allclose(a.log_prob(clean).values, b.log_prob(dirty).values, equal_nan=True), name
 
 
 def test_smoothed_counts_carry_on_over_missing_bins():
@@ -61,7 +61,7 @@ def test_after_the_longest_training_trial_the_psth_holds_its_last_bin():
     rates = np.linspace(0.2, 6.0, 10)[None, :, None]
     fit = models.Psth().fit(counts(rng.poisson(rates, (40, 10, 1))), range(30), range(30, 40))
     longer = counts(rng.poisson(1.0, (2, 13, 1)))
-    found = fit.predict(longer)[0, 0, :, 0]
+    found = fit.predict(longer).values[0, 0, :, 0]
     assert np.allclose(found[10:], found[9]) and found[9] > 4 > 2 > found[0]
 
 
@@ -144,7 +144,7 @@ def test_forecasts_of_coupled_channels_are_correlated(coupled):
     assert abs(covariance[0, 1]) > 0.3 * np.sqrt(covariance[0, 0] * covariance[1, 1])
     y = recording["signal"].values[55]
     found = fit.model.forecast(fit.params, Data.of(recording, [55]), [2])[0, 0, :, 0]
-    one = fit.predict(recording, [55])[0, 0]  # E[y_t | y_{t-1}]
+    one = fit.predict(recording, [55]).values[0, 0]  # E[y_t | y_{t-1}]
     for t in (5, 20):
         ahead = one[t] - a @ (y[t - 1] - one[t - 1])  # with the expectation of bin t - 1 in its place
         assert found[t] == pytest.approx(stats.multivariate_normal(ahead, covariance).logpdf(y[t]), abs=1e-6)

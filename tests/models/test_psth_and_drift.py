@@ -25,8 +25,12 @@ def gain(fit, recording, rates=None):
     """Bits/spike over the null on test trials; of the true rates, where they are given in place of a fit."""
     test, null = ROLES["test"], fitted(models.Null(), recording)
     y = recording["counts"].values[test]
-    nats = poisson.logpmf(y, rates[test]).sum() if fit is None else np.nansum(fit.log_prob(recording, test))
-    return (nats - np.nansum(null.log_prob(recording, test))) / (y.sum() * np.log(2))
+    nats = (
+        poisson.logpmf(y, rates[test]).sum()
+        if fit is None
+        else np.nansum(fit.log_prob(recording, test).values)
+    )
+    return (nats - np.nansum(null.log_prob(recording, test).values)) / (y.sum() * np.log(2))
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +73,12 @@ def test_the_mean_of_a_condition_is_shrunk_to_that_of_all(conditions, monkeypatc
     monkeypatch.setattr(psth, "WIDTHS", (0.0,))
     recording, _, target = conditions
     fit = fitted(models.Psth(conditions="target"), recording)
-    pooled = fitted(models.Psth(conditions="none"), recording).predict(recording, [0])[0, 0]
+    pooled = fitted(models.Psth(conditions="none"), recording).predict(recording, [0]).values[0, 0]
     chosen, train = fit.card["chosen"], np.array(ROLES["train"])
     mine = recording["counts"].values[train[target[train] == 2]]
     expected = (mine.sum(0) + chosen["pooled_trials"] * pooled) / (len(mine) + chosen["pooled_trials"])
     trial = next(t for t in ROLES["test"] if target[t] == 2)
-    assert np.allclose(fit.predict(recording, [trial])[0, 0], expected)
+    assert np.allclose(fit.predict(recording, [trial]).values[0, 0], expected)
 
 
 def test_a_condition_that_training_never_saw_is_given_the_mean_over_all(conditions):
@@ -83,8 +87,8 @@ def test_a_condition_that_training_never_saw_is_given_the_mean_over_all(conditio
     fit = fitted(models.Psth(), recording)
     new = some.assign_coords(target=("trial", np.full(N, "z")))
     pooled = fitted(models.Psth(conditions="none"), recording)
-    assert np.allclose(fit.predict(new, [0, 99])[0], pooled.predict(new, [0, 99])[0])
-    assert not np.allclose(fit.predict(some, [0])[0], pooled.predict(some, [0])[0])
+    assert np.allclose(fit.predict(new, [0, 99]).values[0], pooled.predict(new, [0, 99]).values[0])
+    assert not np.allclose(fit.predict(some, [0]).values[0], pooled.predict(some, [0]).values[0])
 
 
 def test_shuffled_labels_are_no_conditions(conditions):
@@ -125,13 +129,13 @@ def test_signals_and_symbols_have_conditions_too():
         level + rng.normal(0, 0.3, level.shape), bin_width=0.1, covariates={"kind": kind}
     )
     fit = fitted(models.Psth(), signal)
-    assert np.abs(fit.predict(signal)[0] - level).max() < 0.3 and np.allclose(
+    assert np.abs(fit.predict(signal).values[0] - level).max() < 0.3 and np.allclose(
         fit.params["sd"], 0.3, atol=0.03
     )
     labels = np.where(rng.random((N, 8)) < 0.9, kind[:, None], 2)
     symbols = rec.from_symbols(list(labels), n_symbols=3, covariates={"kind": kind})
     fit = fitted(models.Psth(), symbols)
-    assert np.array_equal(fit.predict(symbols)[0].argmax(-1), np.repeat(kind[:, None], 8, 1))
+    assert np.array_equal(fit.predict(symbols).values[0].argmax(-1), np.repeat(kind[:, None], 8, 1))
     drawn = fit.simulate(400, 8, seed=1)["symbols"].values
     assert abs((drawn[:, 0] == 1).mean() - 0.9 * kind[ROLES["train"]].mean()) < 0.08
 
@@ -167,14 +171,14 @@ def test_drift_is_a_weighted_mean_of_the_training_trials(drifting):
     for trial in (ROLES["test"][3], ROLES["train"][5]):
         weight = np.exp(-np.abs(train - trial) / chosen["reach_trials"])
         expected = ((weight[:, None] * y[train].mean(1)).sum(0) + k * centre) / (weight.sum() + k)
-        assert np.allclose(fit.predict(recording, [trial])[0, 0], expected, rtol=1e-3)
+        assert np.allclose(fit.predict(recording, [trial]).values[0, 0], expected, rtol=1e-3)
 
 
 def test_drift_far_after_the_session_is_the_training_mean(drifting):
     recording, _ = drifting
     later = recording.isel(trial=[0]).assign_coords(trial=[100_000])
     fit, null = fitted(models.Drift(), recording), fitted(models.Null(), recording)
-    assert np.allclose(fit.predict(later)[0], null.predict(later)[0], rtol=0.02)
+    assert np.allclose(fit.predict(later).values[0], null.predict(later).values[0], rtol=0.02)
 
 
 def test_the_spread_about_a_drift_is_that_of_trials_left_out():

@@ -83,7 +83,7 @@ def test_scores_are_in_the_unit_of_the_track(track):
         recording, model, unit = rec.from_signal(signal, bin_width=0.1), models.Persistence(), 1.0
     train, valid, test = range(10), range(10, 14), range(14, 20)
     fit, null = (one.fit(recording, train, valid) for one in (model, models.Null()))
-    nats = fit.log_prob(recording, test).mean(0).sum() - null.log_prob(recording, test).sum()
+    nats = fit.log_prob(recording, test).values.mean(0).sum() - null.log_prob(recording, test).values.sum()
     assert fit.score(recording, test) == pytest.approx(nats / (unit * 6 * 30), rel=1e-9)
     assert fit.score(recording) > 0 and null.score(recording) == pytest.approx(0, abs=1e-12)
 
@@ -131,7 +131,7 @@ def test_an_estimator_is_scored_on_trials_it_has_not_seen(counts):
     assert len(scores) == 4 and len(set(scores)) == 4
     assert not hasattr(estimator, "fit_") and clone(estimator).recording is counts
     fitted = estimator.fit(range(30))
-    expected = fitted.fit_.predict(counts, [35, 36]).mean(0)
+    expected = fitted.fit_.predict(counts, [35, 36]).values.mean(0)
     assert np.array_equal(fitted.predict([35, 36]), expected)
     assert fitted.score([35, 36]) == fitted.fit_.score(counts, [35, 36])
     assert "Estimator" in dir(models)

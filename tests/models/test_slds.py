@@ -470,7 +470,7 @@ def test_two_ways_to_turn_are_found_and_predict_better_than_one_law(track):
     roles, test = (range(80), range(80, 100)), range(100, 120)
     fit = Slds(latents=2, states=2, **more).fit(recording, *roles)
     one = Lds(latents=2, **more).fit(recording, *roles)
-    gain = (fit.log_prob(recording, test) - one.log_prob(recording, test)).sum((0, 2))
+    gain = (fit.log_prob(recording, test).values - one.log_prob(recording, test).values).sum((0, 2))
     assert (gain > 0).mean() > 0.9 and gain.sum() > (1000 if track == "signal" else 700)
     angles = sorted(abs(np.angle(d.eigenvalues)).max() for d in fit.model.dynamics(fit.params, 0.1))
     assert np.allclose(angles, 0.5, atol=0.03)
@@ -495,7 +495,7 @@ def test_data_of_one_law_give_no_gain_and_never_a_loss_on_validation(recurrent):
     fit = Slds(states=2, recurrent=recurrent, **more).fit(recording, *roles)
     one = Lds(**more).fit(recording, *roles)
     valid, held_out = (
-        (fit.log_prob(recording, trials) - one.log_prob(recording, trials))[0].sum(1)
+        (fit.log_prob(recording, trials).values - one.log_prob(recording, trials).values)[0].sum(1)
         for trials in (roles[1], test)
     )
     error = fit.card["particle_error"][0] * np.log(2) * 20 * 30 if recurrent else 0.0

@@ -130,7 +130,7 @@ def test_labels_sum_to_one_after_every_context(name, order):
     else:
         model = models.Markov(order=order, smoothing=name)
     fit = model.fit_sequences(sequences, n_symbols=6, valid=[rng.integers(0, 6, 100)])
-    p = fit.predict(rec.from_symbols([rng.integers(0, 6, 200), np.zeros(30, int)], n_symbols=6))[0]
+    p = fit.predict(rec.from_symbols([rng.integers(0, 6, 200), np.zeros(30, int)], n_symbols=6)).values[0]
     seen = np.isfinite(p[..., 0])
     np.testing.assert_allclose(p[seen].sum(-1), 1, atol=1e-12)
     assert p[seen].min() > 0

@@ -180,7 +180,7 @@ def excess(kind, model, learned=200, valid=40, tested=60):
     least = -raw["ceiling"].values[test.start :].mean()
     chains = [models.Markov(order=k).fit(recording, *roles) for k in range(5)]
     fit = model.fit(recording, *roles)
-    losses = [-one.log_prob(recording, test).mean() for one in (*chains, fit)]
+    losses = [-one.log_prob(recording, test).values.mean() for one in (*chains, fit)]
     return min(losses[:-1]) - least, losses[-1] - least
 
 

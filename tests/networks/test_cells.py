@@ -83,7 +83,7 @@ def test_an_own_cell_is_fitted_saved_and_read_again(counts, tmp_path):
         fit.save(tmp_path / "fit")
         again = models.load(tmp_path / "fit")
         assert type(again.model) is Plain and again.digest() == fit.digest()
-        assert np.array_equal(again.log_prob(counts, [30]), fit.log_prob(counts, [30]))
+        assert np.array_equal(again.log_prob(counts, [30]).values, fit.log_prob(counts, [30]).values)
         assert again.flow().dim == 4
     finally:
         models._outside.forget("plain_cell")
@@ -221,7 +221,7 @@ def test_a_fit_forecasts_from_a_recording(any_recording):
     one, other = (fit.model.forecast(fit.params, data, [1, 3], 4, seed) for seed in seeds(2, 2))
     both = np.log((np.exp(one) + np.exp(other)) / 2)
     assert np.allclose(found, 2 * both - (one + other) / 2, atol=1e-9, equal_nan=True)
-    assert np.array_equal(found[..., 0], fit.log_prob(any_recording, trials), equal_nan=True)
+    assert np.array_equal(found[..., 0], fit.log_prob(any_recording, trials).values, equal_nan=True)
     plug = fit.plug_in(any_recording, [1], trials)
     assert np.array_equal(plug[..., 0], found[..., 0], equal_nan=True)
     longest = fit.recall(any_recording, [1, 100], trials)[1]

@@ -28,7 +28,9 @@ def bright():
 def gain(fit, recording):
     """Nats per bin over the null on test trials."""
     null = models.Null().fit(recording, TRAIN, VALID)
-    return float((fit.log_prob(recording, TEST).mean(0) - null.log_prob(recording, TEST)[0]).mean())
+    return float(
+        (fit.log_prob(recording, TEST).values.mean(0) - null.log_prob(recording, TEST).values[0]).mean()
+    )
 
 
 def newton(x, y):
@@ -81,7 +83,7 @@ def test_tangents_of_the_closed_loop_know_the_scale(mixture, bright):
     """Against finite differences of the step."""
     fit = models.Rate(hidden=5, epochs=2, mixture=mixture).fit(bright, TRAIN, VALID)
     flow = fit.flow(map="closed")
-    state = torch.from_numpy(fit.states(bright, [33])[0, 0, 5])
+    state = torch.from_numpy(fit.states(bright, [33]).values[0, 0, 5])
     assert np.allclose(dynamics.jacobian(flow, state[None])[0], _differences(flow, state), atol=1e-6)
     pushed = flow.push(state, torch.eye(len(state), dtype=torch.float64))[1]
     assert np.allclose(pushed, _differences(flow, state), atol=1e-6)

@@ -48,16 +48,16 @@ def test_the_input_of_bin_0_is_seen_when_bin_0_is_predicted(family, cued):
     fit = fitted(family, cued)
     moved = cued.copy(deep=True)
     moved["inputs"].values[:, 0] += 1
-    assert np.abs(fit.predict(cued) - fit.predict(moved))[:, :, 0].min() > 0
+    assert np.abs(fit.predict(cued).values - fit.predict(moved).values)[:, :, 0].min() > 0
     later = cued.copy(deep=True)
     later["inputs"].values[:, 5] += 1
-    same = fit.predict(cued) == fit.predict(later)
+    same = fit.predict(cued).values == fit.predict(later).values
     assert same[:, :, :5].all() and not same[:, :, 5].all()  # and no other one before its own bin
 
 
 def test_a_cue_in_bin_0_is_learned(cued):
     fit = fitted("rate", cued, epochs=60)
-    expected = fit.predict(cued, range(26, 30)).mean(0)[:, 0]
+    expected = fit.predict(cued, range(26, 30)).values.mean(0)[:, 0]
     cue = cued["inputs"].values[26:, 0, 0] == 1
     assert cue.any() and not cue.all() and expected[cue].min() > 3.5 > 2.5 > expected[~cue].max()
 
@@ -72,7 +72,7 @@ def test_what_is_learned_is_what_is_scored(family, cued, gappy):
         engine = engines.choose(network, network.given(fit.params, data), fit.params, fit.model.training)
         engine.prepare({k: v[0] for k, v in fit.params.items()})
         constant = getattr(engine, "constant", np.zeros(1)).sum()
-        score = -np.nansum(fit.log_prob(recording), (1, 2))
+        score = -np.nansum(fit.log_prob(recording).values, (1, 2))
         assert np.allclose(loss, score, rtol=1e-9) or np.allclose(loss + constant, score, rtol=1e-5)
 
 
@@ -84,7 +84,7 @@ def test_a_missing_bin_is_no_silent_bin(family, gappy):
     trial, time = np.argwhere(~gappy["valid"].values)[0]
     silent["valid"].values[trial, time] = True
     after = np.s_[:, trial, time + 1]
-    assert np.abs(fit.predict(gappy)[after] - fit.predict(silent)[after]).max() > 0
+    assert np.abs(fit.predict(gappy).values[after] - fit.predict(silent).values[after]).max() > 0
     assert fit.params["input_weight"].shape[-1] == gappy.sizes["unit"] + 1
 
 
@@ -98,7 +98,7 @@ def test_without_inputs_and_gaps_nothing_is_added(family, counts):
 def test_analyses_of_a_network_that_is_told_of_gaps(gappy):
     """States, flows, free runs, forecasts and restarts have the recording's own bins."""
     fit = fitted("rate", gappy)
-    states, test = fit.states(gappy, [26, 27]), Data.of(gappy, [26, 27])
+    states, test = fit.through_gaps(gappy, [26, 27]), Data.of(gappy, [26, 27])
     assert states.shape[:3] == (2, 2, test.y.shape[1])
     y, t = test.y[0, 3], 3
     if test.valid[0, t]:
@@ -106,18 +106,18 @@ def test_analyses_of_a_network_that_is_told_of_gaps(gappy):
         assert np.allclose(after, states[0, 0, t + 1], atol=1e-6)
     assert fit.simulate(2, 5).sizes["time"] == 5 and fit.flow().dim == states.shape[-1]
     ahead = fit.forecast(gappy, [1, 2], [26, 27], samples=8)
-    assert np.array_equal(ahead[..., 0], fit.log_prob(gappy, [26, 27]), equal_nan=True)
+    assert np.array_equal(ahead[..., 0], fit.log_prob(gappy, [26, 27]).values, equal_nan=True)
 
 
 def test_analyses_with_inputs_have_the_recordings_own_bins(cued):
     fit = fitted("rate", cued)
     n_time = cued.sizes["time"]
-    states = fit.states(cued, [26])
+    states = fit.states(cued, [26]).values
     assert states.shape[:3] == (2, 1, n_time)
     inputs, scanned = fit.member(0).scan(Data.of(cued, [26]))
     assert inputs.shape[:2] == scanned.shape[:2] == (1, n_time)
     assert np.allclose(scanned.numpy(), states[0], atol=1e-10)
-    score = fit.log_prob(cued, [26])
+    score = fit.log_prob(cued, [26]).values
     assert np.allclose(fit.recall(cued, [n_time - 1, 100], [26]), score, atol=1e-10)
     assert np.array_equal(fit.forecast(cued, [1, 3], [26], samples=8)[..., 0], score)
 
@@ -131,7 +131,9 @@ def test_sessions_with_and_without_gaps_are_learned_one_after_another(earlier_ha
     first, second = (gappy, whole) if earlier_has_gaps else (whole, gappy)
     model = Rate(hidden=3, epochs=1, after="previous")
     start = model.fit(first, range(5), range(5, 8))
-    assert np.isfinite(model.fit(second, range(5), range(5, 8), start=start).log_prob(second)[0, 0, 1:]).all()
+    assert np.isfinite(
+        model.fit(second, range(5), range(5, 8), start=start).log_prob(second).values[0, 0, 1:]
+    ).all()
 
 
 def test_high_counts_are_shown_as_to_the_earlier_fit():

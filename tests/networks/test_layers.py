@@ -139,8 +139,8 @@ def test_one_layer_is_the_cell_itself_bit_for_bit(family, execution, counts):
     ]
     assert fits[0].digest() == fits[1].digest()
     assert fits[0].card["execution"] == ("compiled" if execution == "auto" else "generic")
-    assert np.array_equal(fits[0].states(counts, [30]), fits[1].states(counts, [30]))
-    state = torch.from_numpy(fits[0].states(counts, [30])[1, 0, 3])
+    assert np.array_equal(fits[0].states(counts, [30]).values, fits[1].states(counts, [30]).values)
+    state = torch.from_numpy(fits[0].states(counts, [30]).values[1, 0, 3])
     frame = torch.eye(len(state), dtype=torch.float64)
     assert torch.equal(*(fit.flow(1, "closed").push(state, frame)[1] for fit in fits))
 
@@ -256,7 +256,7 @@ def test_a_stack_is_fitted_saved_and_read_again(family, any_recording, tmp_path)
     fit.save(tmp_path / "fit")
     again = models.load(tmp_path / "fit")
     assert again.model == fit.model and again.digest() == fit.digest()
-    scores = [one.log_prob(any_recording, VALID) for one in (fit, again)]
+    scores = [one.log_prob(any_recording, VALID).values for one in (fit, again)]
     assert np.array_equal(*scores, equal_nan=True)
 
 
@@ -264,16 +264,16 @@ def test_a_stack_is_fitted_saved_and_read_again(family, any_recording, tmp_path)
 def test_a_stack_of_limited_memory_sees_so_many_bins(family, counts):
     fit = fitted(counts, family, memory=3)
     whole = Fit(fit.model.model_copy(update={"memory": None}), fit.params, fit.card, fit.curves)
-    found, expected = fit.log_prob(counts, [30, 31]), whole.recall(counts, [3], [30, 31])[0]
+    found, expected = fit.log_prob(counts, [30, 31]).values, whole.recall(counts, [3], [30, 31])[0]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-    assert not np.allclose(found, whole.log_prob(counts, [30, 31]))
+    assert not np.allclose(found, whole.log_prob(counts, [30, 31]).values)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_stack_sees_population_states(family, counts):
     fit = fitted(counts, family, discretise=4)
     assert fit.params["input_weight"].shape[-1] == 4 and fit.params["below_2"].shape[-1] == 6
-    assert np.isfinite(fit.log_prob(counts, [30])).all()
+    assert np.isfinite(fit.log_prob(counts, [30]).values).all()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -46,9 +46,9 @@ def agree(fit, recording, member, dtype, tolerance):
         found, nats = module(y, inputs, valid), module.log_prob(y, inputs, valid)
     seen = valid.numpy()
     for mine, theirs in (
-        (found["mean"], fit.predict(recording, TEST)),
-        (found["states"], fit.states(recording, TEST)),
-        (nats, fit.log_prob(recording, TEST)),
+        (found["mean"], fit.predict(recording, TEST).values),
+        (found["states"], fit.states(recording, TEST).values),
+        (nats, fit.log_prob(recording, TEST).values),
     ):
         np.testing.assert_allclose(mine.numpy()[seen], theirs[member][seen], rtol=tolerance, atol=tolerance)
     assert (nats.numpy()[~seen] == 0).all() and found["mean"].dtype == dtype
@@ -106,8 +106,8 @@ def test_a_loop_of_ones_own_trains_it_further_and_leads_back(counts):
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 0.05
     trained = fit.from_torch(module)
-    nats = trained.log_prob(counts, range(20))
-    assert nats.mean() > fit.log_prob(counts, range(20))[1].mean() + 0.05
+    nats = trained.log_prob(counts, range(20)).values
+    assert nats.mean() > fit.log_prob(counts, range(20)).values[1].mean() + 0.05
     np.testing.assert_allclose(nats.mean(), module.log_prob(y).mean().item(), rtol=1e-5)
     assert trained.card["members"] == 1 and trained.card["changed_outside"] and not len(trained.curves)
     assert not torch.equal(trained.params["recurrent"][0], fit.params["recurrent"][1])  # fit is as it was

@@ -164,7 +164,7 @@ def test_validation_is_without_noise_and_per_event():
     recording = unequal_trials()
     model = models.Rate(hidden=6, epochs=3, input_dropout=0.4, hidden_dropout=0.4, input_noise=0.5)
     fit = model.fit(recording, range(20), range(20, 26))
-    loss = -np.nansum(fit.log_prob(recording, range(20, 26))) / recording["counts"].values[20:].sum()
+    loss = -np.nansum(fit.log_prob(recording, range(20, 26)).values) / recording["counts"].values[20:].sum()
     assert loss == pytest.approx(fit.curves["valid_loss"].min(), rel=1e-5)
 
 

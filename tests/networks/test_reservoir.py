@@ -49,7 +49,7 @@ def test_a_reservoir_follows_rates_that_change():
     counts = recording.from_counts(rng.poisson(np.stack([slow, 2 - slow.clip(0, 1.9)], -1)), bin_width=0.02)
     learn, choose, test = range(28), range(28, 34), range(34, 40)
     score = [
-        m.fit(counts, learn, choose).log_prob(counts, test).sum()
+        m.fit(counts, learn, choose).log_prob(counts, test).values.sum()
         for m in (models.Esn(hidden=50), models.Null())
     ]
     assert score[0] - score[1] > 0.005 * np.log(2) * float(counts["counts"][list(test)].sum())

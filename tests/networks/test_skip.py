@@ -151,11 +151,11 @@ def test_a_network_without_it_reads_out_its_state_alone(signal):
     fit = build("rate", skip=False).fit(signal, range(20), range(20, 26))
     data, p = Data.of(signal, [0]), {k: v[0].double() for k, v in fit.params.items()}
     assert "skip" not in fit.params and fit.flow().dim == 6
-    eta = torch.from_numpy(fit.states(signal, [0])[0]) @ p["readout_weight"].mT + p["readout_bias"]
+    eta = torch.from_numpy(fit.states(signal, [0]).values[0]) @ p["readout_weight"].mT + p["readout_bias"]
     expected = p["signal_mean"] + p["signal_scale"] * eta
-    assert np.allclose(fit.predict(signal, [0])[0], expected, atol=1e-12)
+    assert np.allclose(fit.predict(signal, [0]).values[0], expected, atol=1e-12)
     log_prob = readout("gaussian", 2).log_prob(p, eta, torch.from_numpy(data.y))
-    assert np.allclose(fit.log_prob(signal, [0])[0], log_prob, atol=1e-12)
+    assert np.allclose(fit.log_prob(signal, [0]).values[0], log_prob, atol=1e-12)
 
 
 def test_a_network_that_sees_states_only_has_none(signal):
@@ -168,10 +168,10 @@ def test_the_closed_flow_is_the_mean_recursion_of_generation(family, signal, mon
     fit = build(family).fit(signal, range(20), range(20, 26), members=2)
     monkeypatch.setattr(GaussianReadout, "draw", lambda self, p, eta, generator: self.mean(p, eta))
     drawn = fit.simulate(1, 8, member=1)
-    flow, state = fit.flow(member=1, map="closed"), torch.from_numpy(fit.states(drawn)[1, 0, 0])
+    flow, state = fit.flow(member=1, map="closed"), torch.from_numpy(fit.states(drawn).values[1, 0, 0])
     mean, scale = (fit.params[k][1].double() for k in ("signal_mean", "signal_scale"))
     for t in range(8):
-        assert np.allclose(fit.states(drawn)[1, 0, t], state, atol=1e-9)
+        assert np.allclose(fit.states(drawn).values[1, 0, t], state, atol=1e-9)
         state = flow(state)
         assert np.allclose(drawn["signal"].values[0, t], mean + scale * state[-2:], atol=1e-9)
 
@@ -219,7 +219,7 @@ def test_errors_ahead_are_of_signals_alone(signal, counts):
     error = fit.squared_error(signal, [1, 5], [26, 27])
     y, valid = signal["signal"].values[[26, 27]], signal["valid"].values[[26, 27]]
     scale = fit.params["signal_scale"][0].numpy()
-    expected = (((fit.predict(signal, [26, 27]) - y) / scale) ** 2).mean(-1)
+    expected = (((fit.predict(signal, [26, 27]).values - y) / scale) ** 2).mean(-1)
     assert error[..., 0][:, valid] == pytest.approx(expected[:, valid], rel=1e-3, abs=1e-4)
     assert np.isnan(error[:, :, :4, 1]).all() and np.isfinite(error[:, :, 4:, 1][:, valid[:, 4:]]).all()
     on_counts = build("rate").fit(counts, range(20), range(20, 26))
@@ -231,7 +231,8 @@ def test_errors_ahead_are_of_signals_alone(signal, counts):
 def test_neither_origin_nor_unit_changes_a_gain(family, signal):
     moved = rec.from_signal(signal["signal"].values * [3.0, 1e-3] + [-40.0, 7.0], bin_width=0.6)
     a, b = (
-        build(family).fit(r, range(20), range(20, 26)).log_prob(r, range(26, 30)) for r in (signal, moved)
+        build(family).fit(r, range(20), range(20, 26)).log_prob(r, range(26, 30)).values
+        for r in (signal, moved)
     )
     assert np.allclose(a - b, np.log(3e-3), atol=2e-3)
 

@@ -82,7 +82,7 @@ def test_discretised_in_every_engine(track, request):
 def test_a_discretised_network_has_an_open_flow_only(counts):
     fit = fitted("rate", counts, discretise=4)
     data = Data.of(counts, [0])
-    states, y = fit.states(counts, [0])[1, 0], data.y[0, 0]
+    states, y = fit.states(counts, [0]).values[1, 0], data.y[0, 0]
     after = fit.flow(member=1, map="open", input=y)(torch.tensor(states[0])).numpy()
     assert np.allclose(after, states[1], atol=1e-12)
     for name in ("closed", "sampled"):
@@ -92,7 +92,7 @@ def test_a_discretised_network_has_an_open_flow_only(counts):
 
 def test_on_symbols_discretise_does_nothing(symbols):
     assert np.array_equal(
-        fitted("rate", symbols, discretise=4).log_prob(symbols), fitted("rate", symbols).log_prob(symbols),
+        fitted("rate", symbols, discretise=4).log_prob(symbols).values, fitted("rate", symbols).log_prob(symbols).values,
         equal_nan=True,
     )  # fmt: skip
 
@@ -135,8 +135,12 @@ def test_memory_of_a_whole_trial_is_the_full_network(family, any_recording):
     n_time = any_recording.sizes["time"]
     full, long, short = (fitted(family, any_recording, memory=k) for k in (None, n_time, 2))
     assert all(torch.equal(full.params[k], long.params[k]) for k in full.params)
-    assert np.array_equal(full.log_prob(any_recording), long.log_prob(any_recording), equal_nan=True)
-    assert not np.array_equal(full.log_prob(any_recording), short.log_prob(any_recording), equal_nan=True)
+    assert np.array_equal(
+        full.log_prob(any_recording).values, long.log_prob(any_recording).values, equal_nan=True
+    )
+    assert not np.array_equal(
+        full.log_prob(any_recording).values, short.log_prob(any_recording).values, equal_nan=True
+    )
     data = Data.of(any_recording, range(26, 30))
     assert np.allclose(
         short.model.log_prob(short.params, data)[1][data.valid], restarted(short, data, 2, 1)[data.valid]
@@ -175,7 +179,7 @@ def test_a_short_memory_is_learned_for_itself():
     for k in (2, 3):
         model = models.Rate(hidden=16, epochs=60, memory=k, input_dropout=0.0)
         fit = model.fit(recording, range(120), range(120, 150), seed=1)
-        loss[k] = -fit.log_prob(recording, range(150, 200))[0][:, 3:].mean() / np.log(2)
+        loss[k] = -fit.log_prob(recording, range(150, 200)).values[0][:, 3:].mean() / np.log(2)
     assert loss[2] > 0.9 and loss[3] < 0.1
 
 
@@ -192,7 +196,7 @@ def test_a_network_that_restarts_runs_freely(symbols):
     """Its samples have its own predictions' entropy."""
     fit = fitted("rate", symbols, memory=2)
     own = fit.simulate(400, 6, seed=3)
-    nll, p = -fit.log_prob(own)[0], fit.predict(own)[0]
+    nll, p = -fit.log_prob(own).values[0], fit.predict(own).values[0]
     difference = (nll + (p * np.log(p)).sum(-1)).sum(1)
     assert abs(difference.mean()) < 4 * difference.std() / 20
 
@@ -214,7 +218,7 @@ def test_futures_of_a_chain_are_powers_of_its_matrix():
     fit = forgetful(recording, hidden=12, epochs=40)
     data = Data.of(recording, range(26, 30))
     every = rec.from_symbols([[0, 0], [1, 0], [2, 0]], n_symbols=3)
-    first, chain = fit.predict(every)[1, 0, 0], fit.predict(every)[1, :, 1]
+    first, chain = fit.predict(every).values[1, 0, 0], fit.predict(every).values[1, :, 1]
     assert np.ptp(chain, axis=0).max() > 0.3
     found = fit.model.forecast(fit.params, data, [1, 2, 4], samples=4096, seed=0)[1]
     for i, h in enumerate((1, 2, 4)):

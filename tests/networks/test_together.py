@@ -43,7 +43,7 @@ def test_every_family_shares_its_cell_and_nothing_else(family, two):
     assert fits["a"].params["input_weight"].shape[-1] == 3 and fits["b"].params["input_weight"].shape[-1] == 5
     assert not np.array_equal(fits["a"].params["start"], fits["b"].params["start"])
     for name, fit in fits.items():
-        assert np.isfinite(fit.log_prob(two[name], VALID[name])).any()
+        assert np.isfinite(fit.log_prob(two[name], VALID[name]).values).any()
         assert fit.card["learned_from"]["train"] == [*TRAIN[name]]
         alone = small(family).fit(two[name], TRAIN[name], VALID[name], progress=silent)
         assert fit.card["parameters"] == alone.card["parameters"]
@@ -250,7 +250,7 @@ def test_a_cell_that_is_shared_pays_where_there_is_one_and_not_where_there_are_s
         own = {name: model.fit(r, train, valid, progress=silent) for name, r in every.items()}
         gains[cells] = [
             float(
-                (shared[n].log_prob(r, test) - own[n].log_prob(r, test)).sum()
+                (shared[n].log_prob(r, test).values - own[n].log_prob(r, test).values).sum()
                 / r["counts"][test.start :].sum()
             )
             for n, r in every.items()
@@ -266,5 +266,5 @@ def test_a_cell_that_is_shared_pays_where_there_is_one_and_not_where_there_are_s
         "untrained": frozen.fit(new, few, valid, progress=silent),
     }
     spikes = float(new["counts"][test.start :].sum())
-    found = {name: float(fit.log_prob(new, test).sum() / spikes) for name, fit in scores.items()}
+    found = {name: float(fit.log_prob(new, test).values.sum() / spikes) for name, fit in scores.items()}
     assert found["moved"] > max(found["own"], found["untrained"] + 0.05), found

@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_bytes(counts):
 
 def test_best_validation_weights_are_kept(counts):
     fit = models.Rate(hidden=16, epochs=60, batch=8, input_dropout=0).fit(counts, range(20), range(20, 26))
-    log_prob = np.nansum(fit.log_prob(counts, range(20, 26)))
+    log_prob = np.nansum(fit.log_prob(counts, range(20, 26)).values)
     events = counts["counts"].values[20:26].sum()
     assert -log_prob / events == pytest.approx(fit.curves["valid_loss"].min(), rel=1e-4)
 
@@ -56,7 +56,10 @@ def test_best_validation_weights_are_kept(counts):
 def test_a_network_learns_what_the_null_cannot(counts):
     fit = models.Rate(hidden=16, epochs=60, batch=8).fit(counts, range(20), range(20, 26))
     null = models.Null().fit(counts, range(20), range(20, 26))
-    assert fit.log_prob(counts, range(26, 40)).sum() > null.log_prob(counts, range(26, 40)).sum() + 50
+    assert (
+        fit.log_prob(counts, range(26, 40)).values.sum()
+        > null.log_prob(counts, range(26, 40)).values.sum() + 50
+    )
 
 
 def test_a_diverging_fit_says_when(counts):
@@ -117,7 +120,7 @@ def test_inputs_are_seen_at_their_own_time():
     fit = models.Rate(hidden=4, epochs=2).fit(r, range(20), range(20, 26))
     other = r.copy(deep=True)
     other["inputs"][:, 4:] = 9.0
-    a, b = fit.predict(r), fit.predict(other)
+    a, b = fit.predict(r).values, fit.predict(other).values
     assert np.array_equal(a[:, :, :4], b[:, :, :4]) and not np.allclose(a[:, :, 4], b[:, :, 4])
 
 
@@ -137,7 +140,7 @@ def test_lstm_reaches_the_entropy_rate_where_short_chains_cannot():
     r = rec.from_symbols(list(raw["symbols"].values), n_symbols=2)
     ceiling = -raw["ceiling"].values[400:].mean() / np.log(2)
     fit = models.Lstm(hidden=32, epochs=100).fit(r, range(330), range(330, 400))
-    loss = -fit.log_prob(r, range(400, 500)).mean() / np.log(2)
+    loss = -fit.log_prob(r, range(400, 500)).values.mean() / np.log(2)
     chains = [models.Markov(order=k).fit(r, range(330), range(330, 400)) for k in range(4)]
-    best = min(-c.log_prob(r, range(400, 500)).mean() / np.log(2) for c in chains)
+    best = min(-c.log_prob(r, range(400, 500)).values.mean() / np.log(2) for c in chains)
     assert loss < ceiling + 0.02 and best > loss + 0.05

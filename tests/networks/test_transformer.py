@@ -245,7 +245,7 @@ def test_it_learns_a_lag_inside_its_window_and_none_beyond():
             hidden=16, heads=2, context=context, epochs=40, batch=16, input_dropout=0.0, hidden_dropout=0.0
         )
         fit = model.fit(recording, range(100), range(100, 120), seed=1)
-        loss[context] = -fit.log_prob(recording, range(120, 160))[0][:, 6:].mean() / np.log(2)
+        loss[context] = -fit.log_prob(recording, range(120, 160)).values[0][:, 6:].mean() / np.log(2)
     assert loss[5] > 0.9 and loss[6] < 0.1, loss
 
 
@@ -253,7 +253,7 @@ def test_free_runs_have_the_entropy_of_their_predictions(symbols):
     """What is drawn bin by bin, and what is then scored all at once: trials longer than the window."""
     fit = models.find("transformer").small(context=4, epochs=20).fit(symbols, range(20), range(20, 26))
     own = fit.simulate(300, 12, seed=3)
-    nll, p = -fit.log_prob(own)[0], fit.predict(own)[0]
+    nll, p = -fit.log_prob(own).values[0], fit.predict(own).values[0]
     difference = (nll + (p * np.log(p)).sum(-1)).sum(1)
     assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(300)
 

@@ -230,7 +230,7 @@ def test_a_mixture_by_brute_force(name):
 def test_learning_starts_at_the_null(name, counts):
     recording = rec.with_observation(counts, name)
     data = Data.of(recording, range(20))
-    null = models.Null().fit(recording, range(20), range(20, 26)).log_prob(recording, range(20))
+    null = models.Null().fit(recording, range(20), range(20, 26)).log_prob(recording, range(20)).values
     observation = observation_of(data)
     start = observation.start_parameters(data.y, data.valid, np.random.default_rng(0))
     p = {k: torch.from_numpy(v) for k, v in start.items()}
@@ -315,7 +315,10 @@ def test_models_learn_the_dispersion(model, name):
     error, before = np.abs(np.log(found / TRUE[name])), np.abs(np.log(outer / TRUE[name]))
     assert error[2] < 0.5  # the unit that has one rate
     assert (error[:2] < 0.8 * before[:2]).all()
-    gain = fit.log_prob(recording, range(100, 120)).sum() - null.log_prob(recording, range(100, 120)).sum()
+    gain = (
+        fit.log_prob(recording, range(100, 120)).values.sum()
+        - null.log_prob(recording, range(100, 120)).values.sum()
+    )
     assert gain > 0
 
 
@@ -330,7 +333,7 @@ def test_em_of_the_chain_raises_the_likelihood():
             patch.setattr(state_chain, "_DISPERSION_ROUNDS", rounds)
             patch.setattr(encoder, "DECAYS", (0.6,))
             fit = models.Markov(states=4, restarts=1).fit(recording, range(80), range(80, 100))
-        scores.append(fit.log_prob(recording, range(80)).sum())
+        scores.append(fit.log_prob(recording, range(80)).values.sum())
     assert (np.diff(scores) > 0).all() and np.diff(scores)[-1] < np.diff(scores)[0]
 
 
@@ -373,8 +376,8 @@ def test_a_mixture_network_beats_a_plain_one_on_counts_that_vary_together():
     for components in (1, 2):
         model = models.Rate(hidden=6, epochs=40, mixture=components)
         fit = model.fit(recording, range(100), range(100, 130))
-        scores[components] = fit.log_prob(recording, range(130, 160)).sum()
-        assert np.allclose(fit.predict(recording, range(130, 160)).mean((0, 1, 2)), 0.8, atol=0.1)
+        scores[components] = fit.log_prob(recording, range(130, 160)).values.sum()
+        assert np.allclose(fit.predict(recording, range(130, 160)).values.mean((0, 1, 2)), 0.8, atol=0.1)
         assert fit.card["execution"] == "compiled"
     spikes = y.sum() * np.log(2)
     assert (scores[2] - scores[1]) / spikes > 0.3 and (ceiling - scores[2]) / spikes < 0.05
@@ -416,8 +419,8 @@ def test_the_support_is_the_fits_own(counts):
     fit = models.Null().fit(recording, range(20), range(20, 26))
     other = counts.copy(deep=True)
     other["counts"][39] = 18
-    again = fit.log_prob(rec.with_observation(other, "conway_maxwell"))
-    assert np.array_equal(fit.log_prob(recording)[:, :39], again[:, :39])
+    again = fit.log_prob(rec.with_observation(other, "conway_maxwell")).values
+    assert np.array_equal(fit.log_prob(recording).values[:, :39], again[:, :39])
 
 
 def test_the_support_follows_from_training_trials(counts):
@@ -429,7 +432,7 @@ def test_the_support_follows_from_training_trials(counts):
     for family in ("null", "rate"):
         fit = small(family).fit(recording, range(20), range(20, 26))
         assert fit.card["support"] == 2 * most + 20
-        assert np.isfinite(fit.log_prob(recording, range(39))).all()
+        assert np.isfinite(fit.log_prob(recording, range(39)).values).all()
         with pytest.raises(CortseqError, match=rf"beyond the support.*got {2 * most + 21}"):
             fit.log_prob(recording, [39])
         with pytest.raises(CortseqError, match="beyond the support"):

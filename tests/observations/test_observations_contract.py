@@ -131,7 +131,7 @@ def test_draws_of_both_faces_have_the_moments(name):
 
 def test_em_recovers_two_hidden_states(name, recording):
     fit = models.Hmm(states=2).fit(recording, TRAIN, VALID, members=2)
-    best = int(np.nanargmax(np.nansum(fit.log_prob(recording, TRAIN), (1, 2))))
+    best = int(np.nanargmax(np.nansum(fit.log_prob(recording, TRAIN).values, (1, 2))))
     p = {k: v[best] for k, v in fit.params.items()}
     found = fit.model._emission(fit.card)
     found.common = {k: p[k] for k in ("centre", "scale") if k in p}
@@ -143,14 +143,14 @@ def test_em_recovers_two_hidden_states(name, recording):
 
 @pytest.mark.parametrize("execution", ["auto", "generic"])
 def test_a_network_beats_the_null_and_is_read_back(name, execution, recording, tmp_path):
-    null = models.Null().fit(recording, TRAIN, VALID).log_prob(recording, TEST)
+    null = models.Null().fit(recording, TRAIN, VALID).log_prob(recording, TEST).values
     model = models.Rate(hidden=8, epochs=12, batch=8, learning_rate=0.03, execution=execution)
     fit = model.fit(recording, TRAIN, VALID)
-    scored = fit.log_prob(recording, TEST)
+    scored = fit.log_prob(recording, TEST).values
     assert (scored - null).sum() > 0.01 * np.abs(null.sum())
     fit.save(tmp_path / "fit")
     again = models.load(tmp_path / "fit.safetensors")
-    assert np.array_equal(again.log_prob(recording, TEST), scored)
+    assert np.array_equal(again.log_prob(recording, TEST).values, scored)
     drawn = again.simulate(3, 4)
     assert rec.observation(drawn) == name and rec.track(drawn) == track(name).name
 
@@ -158,11 +158,11 @@ def test_a_network_beats_the_null_and_is_read_back(name, execution, recording, t
 @pytest.mark.parametrize("family", predictors())
 def test_a_baseline_scores_draws_and_is_read_back(name, family, recording, tmp_path):
     fit = applicable(family, recording).fit(recording, TRAIN, VALID)
-    scored = fit.log_prob(recording, TEST)
-    assert np.isfinite(scored).all() and fit.predict(recording, TEST).shape[-1] == N
+    scored = fit.log_prob(recording, TEST).values
+    assert np.isfinite(scored).all() and fit.predict(recording, TEST).values.shape[-1] == N
     fit.save(tmp_path / "fit")
     again = models.load(tmp_path / "fit.safetensors")
-    assert np.array_equal(again.log_prob(recording, TEST), scored)
+    assert np.array_equal(again.log_prob(recording, TEST).values, scored)
     assert np.array_equal(rec.observations(again.simulate(2, 5)), rec.observations(fit.simulate(2, 5)))
 
 

@@ -8,6 +8,7 @@ from families import small
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
+from cortseq.models import labelled
 from cortseq.models.base import Fit
 from cortseq.scoring import audits, probes, products
 
@@ -26,13 +27,12 @@ class Leaky(Fit):
 
     def predict(self, recording, trials=None):
         y = rec.observations(recording if trials is None else recording.isel(trial=trials)).astype(float)
-        return np.roll(y, -self.shift, axis=1)[None] + 0.1
+        return labelled.predictions(np.roll(y, -self.shift, axis=1)[None] + 0.1, recording, trials)
 
     def log_prob(self, recording, trials=None):
         y = rec.observations(recording if trials is None else recording.isel(trial=trials))
-        return (y * np.log(self.predict(recording, trials)[0]) - self.predict(recording, trials)[0]).sum(-1)[
-            None
-        ]
+        rates = self.predict(recording, trials).values
+        return labelled.log_probs((y * np.log(rates) - rates).sum(-1), recording, trials)
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2])

@@ -35,7 +35,7 @@ def test_the_oracle_is_between_a_psth_and_the_true_rates(case):
     base = float(scores["log_prob"].sel(trial=test).sum())
     true = (poisson.logpmf(y, rates[test]).sum() - base) / (y.sum() * np.log(2))
     psth = models.Psth().fit(recording, ROLES["train"], ROLES["valid"])
-    fitted = (np.nansum(psth.log_prob(recording, test)) - base) / (y.sum() * np.log(2))
+    fitted = (np.nansum(psth.log_prob(recording, test).values) - base) / (y.sum() * np.log(2))
     told = table.set_index("quantity").loc["oracle"]
     assert fitted < told["value"] < true + 0.01 and told["value"] > 0.9 * true
     assert told["low"] < told["value"] < told["high"] and told["conditions"] == "target"

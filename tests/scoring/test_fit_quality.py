@@ -36,9 +36,9 @@ def test_the_distribution_of_one_unit_is_the_one_that_is_scored(family, observat
     data = fit._data(one, TEST)
     for member, predicted in enumerate(fit.model.predictive(fit.params, data)):
         lower, upper, _ = fit_quality._probabilities(predicted, emission_of(data), data)
-        assert np.allclose((upper - lower)[..., 0], np.exp(fit.log_prob(one, TEST)[member]), atol=2e-6)
+        assert np.allclose((upper - lower)[..., 0], np.exp(fit.log_prob(one, TEST).values[member]), atol=2e-6)
         mean, variance = predicted.moments(emission_of(data))
-        assert np.allclose(mean, fit.predict(one, TEST)[member], rtol=1e-5)
+        assert np.allclose(mean, fit.predict(one, TEST).values[member], rtol=1e-5)
         assert (variance > 0).all()
 
 
@@ -53,7 +53,7 @@ def test_a_mixture_read_out_is_scored_as_it_is():
     (predicted,) = fit.model.predictive(fit.params, data)
     lower, upper, _ = fit_quality._probabilities(predicted, emission_of(data), data)
     assert predicted.weight.shape[-1] == 3
-    assert np.allclose((upper - lower)[..., 0], np.exp(fit.log_prob(one, TEST)[0]), atol=1e-9)
+    assert np.allclose((upper - lower)[..., 0], np.exp(fit.log_prob(one, TEST).values[0]), atol=1e-9)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -65,7 +65,7 @@ def test_the_distribution_of_a_channel_is_the_integral_of_its_density(family, si
     step = 1e-5
     up, down = (predicted.cdf(emission_of(data), data.y + s) for s in (step, -step))
     density = (up - down)[..., 0] / (2 * step)
-    assert np.allclose(density, np.exp(fit.log_prob(one, [20, 21])[0]), rtol=1e-4, atol=1e-6)
+    assert np.allclose(density, np.exp(fit.log_prob(one, [20, 21]).values[0]), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("observation", names("counts"))

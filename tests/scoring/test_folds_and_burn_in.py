@@ -295,7 +295,7 @@ def test_scores_of_counts_leave_the_burn_in_out(counted):
         seen = y[fold["test"], 3:]
         late += seen.sum()
         seconds += seen.shape[0] * seen.shape[1] * 0.05
-        rate = {k: fits[k][f].predict(recording, fold["test"])[0][:, 3:] for k in fits}
+        rate = {k: fits[k][f].predict(recording, fold["test"]).values[0][:, 3:] for k in fits}
         mine += poisson.logpmf(seen, rate["psth"]).sum()
         null += poisson.logpmf(seen, rate["null"]).sum()
         own += poisson.logpmf(seen, seen.mean((0, 1))).sum()
@@ -328,7 +328,8 @@ def test_gains_of_signals_are_in_nats(signal):
         .loc["persistence"]
     )
     gain = sum(
-        s * np.nansum(fits[k].log_prob(signal, roles["test"])) for k, s in (("persistence", 1), ("null", -1))
+        s * np.nansum(fits[k].log_prob(signal, roles["test"]).values)
+        for k, s in (("persistence", 1), ("null", -1))
     )
     assert row["value"] == pytest.approx(gain / (10 * 20))
     assert row["low"] < row["value"] < row["high"]

@@ -139,7 +139,7 @@ class Peeking(models.Markov):
         rest = np.setdiff1d(np.arange(recording.sizes["trial"]), [*train, *valid])
         fits = [models.Markov(states=k, restarts=1).fit(recording, train, valid, **run) for k in (2, 9)]
         judged = rest if len(rest) else list(valid)
-        best = max(fits, key=lambda f: np.nansum(f.log_prob(recording, judged)))
+        best = max(fits, key=lambda f: np.nansum(f.log_prob(recording, judged).values))
         return models.base.Fit(self, best.params, best.card, best.curves)
 
 
@@ -182,7 +182,7 @@ def test_number_of_states_chosen_on_test_in_the_table(counts):
         for k in (2, 5)
     }
     scores = {name: ("markov", [products.scores(f, counts, ROLES)]) for name, f in fits.items()}
-    best = max(fits, key=lambda n: np.nansum(fits[n].log_prob(counts, ROLES["valid"])))
+    best = max(fits, key=lambda n: np.nansum(fits[n].log_prob(counts, ROLES["valid"]).values))
     (other,) = set(fits) - {best}
     row = {"model": "markov", "averaged": False}
     assert stopped(audits.choice([row | {"variant": best}], scores, 0)) is None
@@ -442,5 +442,5 @@ def test_the_pair_is_chosen_on_validation(counts):
     fits["esn"] = models.Esn(hidden=10).fit(counts, ROLES["train"], ROLES["valid"])
     scores["esn"] = products.scores(fits["esn"], counts, ROLES)
     chain, net = probes.pair(fits, scores)
-    valid = {n: np.nansum(fits[n].log_prob(counts, ROLES["valid"])) for n in ("m2", "m5")}
+    valid = {n: np.nansum(fits[n].log_prob(counts, ROLES["valid"]).values) for n in ("m2", "m5")}
     assert chain is fits[max(valid, key=valid.get)] and net is fits["esn"]

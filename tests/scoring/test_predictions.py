@@ -56,7 +56,9 @@ def test_horizon_table_is_the_paired_difference_on_common_bins(fits, counts):
     assert set(table.index.get_level_values("kind")) == {"exact", "sampled", "plug-in"}
     assert (table.loc["null", "value"] == 0).all()
     late = slice(1, None)  # what both horizons reach
-    log_prob, null = (fits[f].log_prob(counts, ROLES["test"])[..., late].sum(-1) for f in ("rate", "null"))
+    log_prob, null = (
+        fits[f].log_prob(counts, ROLES["test"]).values[..., late].sum(-1) for f in ("rate", "null")
+    )
     events = counts["counts"].values[26:, late].sum((1, 2))
     expected = paired_difference(log_prob, null, events)
     row = table.loc[("rate", "sampled", 1)]
@@ -138,7 +140,7 @@ def test_memory_gain(fits, counts):
     found = tasks.recall(fits["rate"], counts, ROLES["test"])
     assert found["memory"].values.tolist() == [1, 2, 5, 10]
     table = tasks.memory_rerun([found]).set_index("memory")
-    full = fits["rate"].log_prob(counts, ROLES["test"])
+    full = fits["rate"].log_prob(counts, ROLES["test"]).values
     events = counts["counts"].values[26:].sum()
     for i, k in enumerate(found["memory"].values):
         gain = (full - found["log_prob"].values[i]).sum() / len(full) / events / np.log(2)
@@ -153,7 +155,7 @@ def test_memory_gain_of_a_retrained_network(fits, counts):
     )
     scored = [products.scores(f, counts, ROLES) for f in (fits["rate"], short)]
     row = tasks.memory_retrained([scored[0]], [scored[1]], 2, "counts", False)
-    sums = [f.log_prob(counts, ROLES["test"]).sum(-1) for f in (fits["rate"], short)]
+    sums = [f.log_prob(counts, ROLES["test"]).values.sum(-1) for f in (fits["rate"], short)]
     expected = paired_difference(*sums, counts["counts"].values[26:].sum((1, 2)))
     assert (row["value"], row["low"], row["p_value"]) == (expected.estimate, expected.low, expected.p_value)
     assert row["kind"] == "re-trained" and row["memory"] == 2
@@ -473,7 +475,7 @@ def test_unit_scores_against_the_pooled_score(fits, counts):
     figure, table = units.draw(folds)
     y, rates, base = (
         counts["counts"].values[26:].astype(float),
-        *(fits[n].predict(counts, ROLES["test"]) for n in ("rate", "null")),
+        *(fits[n].predict(counts, ROLES["test"]).values for n in ("rate", "null")),
     )
     pooled = (y * np.log(rates / base) - rates + base).sum((1, 2, 3)).mean() / y.sum() / np.log(2)
     assert (table["rate"] * table["spikes"]).sum() / table["spikes"].sum() == pytest.approx(pooled)
@@ -498,7 +500,7 @@ def test_errors_ahead_stand_beside_the_plug_in_forecasts_of_signals(signal):
 def test_correlations_are_of_scored_test_bins(fits, counts):
     """Of each member, and of the members' mean expectation, from the end of the burn-in on."""
     found = products.scores(fits["rate"], counts, ROLES, burn_in=6)
-    expected = fits["rate"].predict(counts, ROLES["test"])[:, :, 6:]
+    expected = fits["rate"].predict(counts, ROLES["test"]).values[:, :, 6:]
     seen = counts["valid"].values[ROLES["test"]][:, 6:]
     y = counts["counts"].values[ROLES["test"]][:, 6:][seen]
     for i, rate in enumerate([*expected, expected.mean(0)]):

@@ -157,8 +157,8 @@ def test_burn_in_cuts_all_models_alike(counts):
     fit = models.Null().fit(counts, ROLES["train"], ROLES["valid"])
     score = products.scores(fit, counts, ROLES, 5)
     (late,) = compare.gather("null", "null", {}, [fit.card], [score], 5)
-    assert late.test.sum() == pytest.approx(np.nansum(fit.log_prob(counts, ROLES["test"])[..., 5:]))
-    assert late.cold.sum() == pytest.approx(np.nansum(fit.log_prob(counts, ROLES["test"])))
+    assert late.test.sum() == pytest.approx(np.nansum(fit.log_prob(counts, ROLES["test"]).values[..., 5:]))
+    assert late.cold.sum() == pytest.approx(np.nansum(fit.log_prob(counts, ROLES["test"]).values))
     with pytest.raises(CortseqError, match="another burn-in"):
         compare.gather("null", "null", {}, [fit.card], [score], 4)
     assert late.test_events.sum() == counts["counts"].values[26:, 5:].sum()
@@ -241,10 +241,10 @@ def test_mean_rate_over_the_evaluation_null_is_the_benchmark_number(counts, resu
     row = compare.finish(result.rows).set_index("model").loc["markov"]
     fit = models.Markov(states=int(row["variant"][-1])).fit(counts, ROLES["train"], ROLES["valid"])
     spikes = counts["counts"].values[ROLES["test"]].astype(float)
-    expected = scoring.benchmark_bits_per_spike(fit.predict(counts, ROLES["test"])[0], spikes)
+    expected = scoring.benchmark_bits_per_spike(fit.predict(counts, ROLES["test"]).values[0], spikes)
     assert row["mean_rate_evaluation_null"] == pytest.approx(expected, abs=1e-9)
     null = poisson.logpmf(spikes, counts["counts"].values[:20].mean((0, 1))).sum()
-    rates = fit.predict(counts, ROLES["test"])[0]
+    rates = fit.predict(counts, ROLES["test"]).values[0]
     gain = (poisson.logpmf(spikes, rates).sum() - null) / (spikes.sum() * np.log(2))
     assert row["mean_rate"] == pytest.approx(gain, abs=1e-9)
     assert row["value"] > row["mean_rate"] + 0.01  # a mixture knows that units go together
@@ -257,7 +257,7 @@ def test_mean_over_units_leaves_silent_ones_out(counts):
         _table(quiet, [("null", models.Null(), {}), ("psth", models.Psth(), {})]).rows
     ).set_index("model")
     fit = models.Psth().fit(quiet, ROLES["train"], ROLES["valid"])
-    y, rates = quiet["counts"].values[26:], fit.predict(quiet, ROLES["test"])[0]
+    y, rates = quiet["counts"].values[26:], fit.predict(quiet, ROLES["test"]).values[0]
     mean = quiet["counts"].values[:20].mean((0, 1))
     each = [
         (poisson.logpmf(y[..., n], rates[..., n]) - poisson.logpmf(y[..., n], mean[n])).sum()
@@ -272,15 +272,15 @@ def test_averaged_members_are_an_extra_row_outside_the_tests(counts, result):
     frame = compare.finish(result.rows).set_index("model")
     fit = models.Rate(hidden=8, epochs=40, batch=8).fit(counts, ROLES["train"], ROLES["valid"], members=2)
     null = models.Null().fit(counts, ROLES["train"], ROLES["valid"])
-    p = np.exp(fit.log_prob(counts, ROLES["test"])).mean(0)
+    p = np.exp(fit.log_prob(counts, ROLES["test"]).values).mean(0)
     spikes = counts["counts"].values[26:].sum()
-    gain = (np.log(p).sum() - null.log_prob(counts, ROLES["test"]).sum()) / (spikes * np.log(2))
+    gain = (np.log(p).sum() - null.log_prob(counts, ROLES["test"]).values.sum()) / (spikes * np.log(2))
     mean = frame.loc["rate_averaged"]
     assert mean["value"] == pytest.approx(gain) and mean["averaged"] and mean["members"] == 1
     assert mean["value"] >= frame.loc["rate", "value"]  # Jensen
     assert np.isnan(mean["p_holm"]) and mean["against_chain"] == ""
     assert frame.loc["rate", "p_holm"] == frame.loc["rate", "p_value"]
-    rates = fit.predict(counts, ROLES["test"]).mean(0)
+    rates = fit.predict(counts, ROLES["test"]).values.mean(0)
     benchmark = scoring.benchmark_bits_per_spike(rates, counts["counts"].values[26:].astype(float))
     assert mean["mean_rate_evaluation_null"] == pytest.approx(benchmark, abs=1e-9)
     shown = printed.text(compare.finish(result.rows))

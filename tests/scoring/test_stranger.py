@@ -32,7 +32,7 @@ def test_what_carries_over_is_scored_beside_the_null_of_the_new_recording(fit):
     new = made(1)
     found = stranger.score(fit, new, ROLES)
     null = models.Null().fit(new, ROLES["train"], ROLES["valid"])
-    mine, base = (np.nansum(f.log_prob(new, ROLES["test"])) for f in (fit, null))
+    mine, base = (np.nansum(f.log_prob(new, ROLES["test"]).values) for f in (fit, null))
     spikes = new["counts"].values[26:].sum()
     assert found.gain.estimate == pytest.approx((mine - base) / spikes / np.log(2))
     assert found.gain.low > 0.1 and found.gain.p_value < 0.01

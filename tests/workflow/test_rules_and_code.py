@@ -223,7 +223,7 @@ def test_each_fold_is_fitted_to_and_scored_on_its_own_trials(products_of, scored
         assert np.array_equal(fit.params["rate"], expected.params["rate"])
         score = store.read(out / f"scores/d/psth/fold{fold}.zarr.zip")
         assert score["trial"].values.tolist() == [*roles["train"], *roles["valid"], *roles["test"]]
-        assert np.allclose(score["log_prob"], expected.log_prob(part, score["trial"].values))
+        assert np.allclose(score["log_prob"], expected.log_prob(part, score["trial"].values).values)
         assert score["unit"].values.tolist() == roles["units"]
         predictions = store.read(out / f"predictions/d/psth/fold{fold}.zarr.zip")
         assert predictions["trial"].values.tolist() == roles["test"]

@@ -145,7 +145,7 @@ def test_every_fold_has_a_fit_and_scores_of_its_own(products):
         for role in ("train", "valid", "test"):
             trials = score["trial"].values[score["role"].values == role]
             assert sorted(trials) == sorted(roles[role])
-        again = fit.log_prob(recording, score["trial"].values)
+        again = fit.log_prob(recording, score["trial"].values).values
         assert np.allclose(again, score["log_prob"].values, equal_nan=True)
         assert np.array_equal(recording["counts"].values[score["trial"].values].sum(-1), score["n_events"])
         assert score.attrs["burn_in"] == BURN_IN
@@ -158,7 +158,7 @@ def test_predictions_are_of_the_test_trials_of_their_fold(products):
         recording, roles = splits.fold_of(products.trials[session], products.manifests[session], fold)
         found = store.read(products.out / products.stem("predictions", session, variant, fold, "zarr.zip"))
         assert sorted(found["trial"].values) == sorted(roles["test"])
-        expected = fit.predict(recording, found["trial"].values).mean(0)
+        expected = fit.predict(recording, found["trial"].values).values.mean(0)
         assert np.allclose(found["predicted"], expected, atol=1e-5, equal_nan=True)
 
 
@@ -245,10 +245,10 @@ def test_forecasts_memory_and_free_runs_are_of_the_chosen_variant_and_fold(produ
         assert (runs["variant"] == variant).all()
         assert ahead.attrs["burn_in"] == memory.attrs["burn_in"] == BURN_IN
         assert set(ahead["trial"].values) <= set(roles["test"]) and ahead.sizes["trial"] == 3
-        one = fit.log_prob(recording, ahead["trial"].values)
+        one = fit.log_prob(recording, ahead["trial"].values).values
         assert np.allclose(ahead["log_prob"].sel(horizon=1), one, equal_nan=True)
         assert memory["trial"].values.tolist() == roles["test"]
-        assert np.allclose(memory["full"], fit.log_prob(recording, roles["test"]), equal_nan=True)
+        assert np.allclose(memory["full"], fit.log_prob(recording, roles["test"]).values, equal_nan=True)
         again = generation.compare(fit, recording, roles["test"], STUDY["seed"])
         assert np.allclose(runs["value"], again["value"], equal_nan=True)
         assert np.allclose(runs["ruler"], again["ruler"], equal_nan=True)
@@ -286,7 +286,7 @@ def test_forgetting_is_of_both_folds_without_the_burn_in(products):
             for fold in FOLDS:
                 recording, roles = splits.fold_of(products.trials[tested], products.manifests[tested], fold)
                 mine, null = (
-                    fit.log_prob(recording, roles["test"])[..., BURN_IN:].mean(0).sum()
+                    fit.log_prob(recording, roles["test"]).values[..., BURN_IN:].mean(0).sum()
                     for fit in (products.fits[learned, variant, fold], products.fits[tested, "null", fold])
                 )
                 nats += mine - null

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.dynamics.attractors import slow_points
 from cortseq.dynamics.fixed_points import FixedPoints, fixed_points, rms_spread
@@ -41,11 +42,10 @@ def dissect_fit(
     trials : (trial,) positions; 64 of them are used.
     label_name : covariate of the recording that labels the states ("" or unknown: none).
     """
-    from cortseq.data import Data, evenly
+    from cortseq.data import evenly
 
     trials = evenly(trials, MAX_TRIALS)
-    data = Data.of(recording, trials)
-    states = np.where(data.valid[..., None], fit.states(recording, trials), np.nan)
+    states = fit.states(recording, trials).values
     members = [fit.member(member) for member in range(len(states))]
     label = recording[label_name].values[trials] if label_name in recording.coords else None
     found = dissect(
@@ -59,7 +59,8 @@ def dissect_fit(
         label_name=label_name,
         **settings,
     )
-    return found.assign_attrs(family=fit.model.family, track=data.track).assign_coords(trial=trials)
+    named = found.assign_attrs(family=fit.model.family, track=rec.kind(recording).name)
+    return named.assign_coords(trial=trials)
 
 
 def dissect(

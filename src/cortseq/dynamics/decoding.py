@@ -135,8 +135,7 @@ def silent_memory(
         raise CortseqError(
             f"a {fit.model.family} model has no plastic synapse", fix="give the fit of one with, such as stp"
         )
-    valid = recording["valid"].values[..., None]
-    states = np.where(valid, fit.states(recording), np.nan)
+    states = fit.states(recording).values
     n = fit.model.hidden  # a skip adds the last bin to (h, u, x)
     parts = [np.split(member[..., : 3 * n], 3, -1) for member in states]
     return SilentMemory(

@@ -86,7 +86,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return expected counts, label probabilities or means, mean over members, (trial, time, feature)."""
-        return np.asarray(self.fit_.predict(self.recording, _positions(X)).mean(0))
+        return np.asarray(self.fit_.predict(self.recording, _positions(X)).values.mean(0))
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the gain over the null of the training trials on trials X, (trial,); see `Fit.score`."""

@@ -14,9 +14,9 @@ from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.data import Data, Trials, check_card
 from cortseq.errors import CortseqError
+from cortseq.models import labelled
 from cortseq.models.gain import over_null
 from cortseq.models.horizons import jackknifed
-from cortseq.models.labelled import labelled
 from cortseq.models.saved import Saved
 from cortseq.scaling import Scale
 
@@ -57,9 +57,10 @@ class Fit(Saved):
         found = [function(self._data(recording, part)) for part in rec.blocks(recording, trials)]
         return found[0] if len(found) == 1 else np.concatenate(found, 1)
 
-    def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> Floats:
+    def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> xr.DataArray:
         """Return log p(y_t | y_<t) in nats, (member, trial, time); NaN where a bin is missing."""
-        return self._by_block(recording, trials, lambda d: d.masked(self.model.log_prob(self.params, d)))
+        found = self._by_block(recording, trials, lambda d: d.masked(self.model.log_prob(self.params, d)))
+        return labelled.log_probs(found, recording, trials)
 
     def score(self, recording: xr.Dataset, trials: Trials = None, null: Fit | None = None) -> float:
         """Return how much better the fit predicts than the null; higher is better, 0 is the null.
@@ -83,16 +84,22 @@ class Fit(Saved):
     def log_prob_sequences(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the nats of each symbol, (time,) per sequence (time,), mean over members."""
         padded = rec.from_symbols(sequences, n_symbols=self.card["n_features"])
-        scores = self.log_prob(padded).mean(0)
+        scores = self.log_prob(padded).values.mean(0)
         return [row[: len(s)] for row, s in zip(scores, sequences, strict=True)]
 
-    def predict(self, recording: xr.Dataset, trials: Trials = None) -> Floats:
-        """Return expected counts per bin, label probabilities or means, (member, trial, time, feature)."""
+    def predict(self, recording: xr.Dataset, trials: Trials = None) -> xr.DataArray:
+        """Return expected counts per bin, label probabilities or means one bin ahead; NaN: bin missing.
+
+        Returns
+        -------
+        (member, trial, time, unit) of counts, with the names of units; `channel` of signals, `symbol` of
+        labels. Coordinates of the recording's trials and times come along.
+        """
 
         def expected(data: Data) -> Floats:
             return np.where(data.valid[..., None], self.model.predict(self.params, data), np.nan)
 
-        return self._by_block(recording, trials, expected)
+        return labelled.predictions(self._by_block(recording, trials, expected), recording, trials)
 
     def forecast(
         self,
@@ -129,8 +136,15 @@ class Fit(Saved):
         data = self._data(recording, trials)
         return data.masked(self._network("memory").recall(self.params, data, memories))
 
-    def states(self, recording: xr.Dataset, trials: Trials = None) -> Floats:
-        """Flat states of a recurrent fit before each bin, teacher-forced, (member, trial, time, dim)."""
+    def states(self, recording: xr.Dataset, trials: Trials = None) -> xr.DataArray:
+        """Flat states of a recurrent fit before each bin, teacher-forced, (member, trial, time, dim).
+
+        NaN where a bin is missing; `through_gaps` has the states of these bins, too.
+        """
+        return labelled.states(self.through_gaps(recording, trials), recording, trials)
+
+    def through_gaps(self, recording: xr.Dataset, trials: Trials = None) -> Floats:
+        """Return `states` as a plain array, also those of missing bins, which a network runs through."""
         return np.asarray(self._network("state").states(self.params, self._data(recording, trials)))
 
     def _network(self, what: str) -> Any:
@@ -188,9 +202,13 @@ class Fit(Saved):
 
         - `log_prob` (member, trial, time) nats, as `log_prob`
         - `predicted` (member, trial, time, unit), as `predict`; `channel` of signals, `symbol` of labels
-        - `states` (member, trial, time, state), as `states`, of networks
+        - `states` (member, trial, time, dim), as `states`, of networks
         """
-        return labelled(self, recording, trials)
+        arrays = [self.log_prob(recording, trials), self.predict(recording, trials)]
+        if self.model.role == "recurrent":
+            arrays.append(self.states(recording, trials))
+        about = {"model": repr(self.model), "bin_width": float(recording.attrs["bin_width"])}
+        return xr.Dataset({array.name: array for array in arrays}, attrs=about)
 
     def to_torch(self, member: int = 0, dtype: torch.dtype | None = None) -> Module:
         """Return one member of a network as a `torch.nn.Module`, which can be trained further.

@@ -23,8 +23,10 @@ def over_null(fit: Fit, recording: xr.Dataset, trials: Trials = None, null: Fit 
     n_events = data.n_events().sum()
     if not n_events:
         raise CortseqError("the trials hold nothing to score", key="trials", fix="choose other trials")
-    nats = np.nansum(fit.log_prob(recording, trials).mean(0))
-    base = _constant(fit, recording, data) if null is None else null.log_prob(recording, trials).mean(0)
+    nats = np.nansum(fit.log_prob(recording, trials).values.mean(0))
+    base = (
+        _constant(fit, recording, data) if null is None else null.log_prob(recording, trials).values.mean(0)
+    )
     return float((nats - np.nansum(base)) / (n_events * data.kind.unit_nats))
 
 

@@ -1,41 +1,58 @@
-"""What a fit says of a recording, as one Dataset with the names and times of the recording."""
+"""Arrays of a fit with the names and times of the recording that they are of."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.data import Trials
 
-if TYPE_CHECKING:
-    from cortseq.models.fit import Fit
+DIMS = ("member", "trial", "time")
+_UNITS = {"counts": "expected counts per bin", "symbols": "probability", "signal": "as recorded"}
 
 
-def labelled(fit: Fit, recording: xr.Dataset, trials: Trials = None) -> xr.Dataset:
-    """Return log-probabilities, predictions and states of a fit; see `Fit.to_xarray`."""
-    if trials is not None:
-        recording = recording.isel(trial=np.asarray(trials, int))
-    kind, dims = rec.kind(recording), ("member", "trial", "time")
+def log_probs(nats: NDArray[np.float64], recording: xr.Dataset, trials: Trials = None) -> xr.DataArray:
+    """Return nats (member, trial, time) with their labels."""
+    return _labelled("log_prob", nats, recording, trials, {}, "nats")
+
+
+def predictions(values: NDArray[np.float64], recording: xr.Dataset, trials: Trials = None) -> xr.DataArray:
+    """Return expectations (member, trial, time, feature) with their labels.
+
+    The last dimension is `unit` of counts, `channel` of signals and `symbol` of labels, with their names.
+    """
+    kind = rec.kind(recording)
     feature = kind.dimension or "symbol"
     names = recording[feature].values if kind.dimension else np.array(rec.features(recording))
-    kept = [name for name in recording.coords if name != "input" and "input" not in recording[name].dims]
-    variables = {
-        "log_prob": (dims, fit.log_prob(recording), {"units": "nats"}),
-        "predicted": ((*dims, feature), fit.predict(recording), {"units": _UNITS[kind.name]}),
-    }
-    if fit.model.role == "recurrent":
-        seen = recording["valid"].values[..., None]
-        variables["states"] = ((*dims, "state"), np.where(seen, fit.states(recording), np.nan), {})
-    width = float(recording.attrs["bin_width"])
-    coords: dict[Any, Any] = {name: recording[name].variable for name in kept}
-    coords |= {"member": np.arange(fit.card["members"]), feature: names}
-    found = xr.Dataset(variables, coords, {"model": repr(fit.model)})
-    for variable in (found, *found.data_vars.values()):
-        variable.attrs["bin_width"] = width
-    return found
+    return _labelled("predicted", values, recording, trials, {feature: names}, _UNITS[kind.name])
 
 
-_UNITS = {"counts": "expected counts per bin", "symbols": "probability", "signal": "as recorded"}
+def states(values: NDArray[np.float64], recording: xr.Dataset, trials: Trials = None) -> xr.DataArray:
+    """Return states (member, trial, time, dim) with their labels, NaN where a bin is missing."""
+    valid = recording["valid"].values
+    seen = (valid if trials is None else valid[np.asarray(trials, int)])[..., None]
+    numbers = np.arange(values.shape[-1])
+    return _labelled("states", np.where(seen, values, np.nan), recording, trials, {"dim": numbers}, "1")
+
+
+def _labelled(
+    name: str,
+    values: NDArray[np.float64],
+    recording: xr.Dataset,
+    trials: Trials,
+    last: dict[str, np.ndarray],
+    unit: str,
+) -> xr.DataArray:
+    """Return values with the coordinates of the recording that go with them; `last`: a fourth dimension."""
+    known = recording.coords.to_dataset()
+    if trials is not None:
+        known = known.isel(trial=np.asarray(trials, int))
+    dims = (*DIMS, *last)
+    shared = {n: c.variable for n, c in known.coords.items() if n not in last and {*c.dims} <= {*dims}}
+    coords: dict[Any, Any] = shared | {"member": np.arange(len(values))} | last
+    about = {"units": unit, "bin_width": float(recording.attrs["bin_width"])}
+    return xr.DataArray(values, coords, dims, name, about)

@@ -45,13 +45,13 @@ def causality(name: str, fit: Fit, recording: xr.Dataset, trials: Any, seed: int
         s = int(rng.integers(1, length - 1))
         one = recording.isel(trial=[int(trial)]).load()
         now, later = _changed(one, s, rng), _changed(one, s + 1, rng)
-        before, after = fit.log_prob(one), fit.log_prob(now)
-        same = (
-            np.array_equal(fit.predict(one)[:, :, : s + 1], fit.predict(now)[:, :, : s + 1], equal_nan=True)
-            and np.array_equal(before[..., :s], after[..., :s], equal_nan=True)
-            and np.array_equal(before[..., : s + 1], fit.log_prob(later)[..., : s + 1], equal_nan=True)
+        before, past = fit.log_prob(one).values, {"time": slice(s + 1)}
+        pairs = (
+            (fit.predict(one)[past].values, fit.predict(now)[past].values),
+            (before[..., :s], fit.log_prob(now).values[..., :s]),
+            (before[..., : s + 1], fit.log_prob(later).values[..., : s + 1]),
         )
-        if not same:
+        if not all(np.array_equal(a, b, equal_nan=True) for a, b in pairs):
             return Audit(
                 "causality",
                 False,

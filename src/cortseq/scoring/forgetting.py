@@ -104,5 +104,5 @@ def _stage(
 
 
 def _scored(fit: Fit, test: Tested) -> xr.Dataset:
-    arrays = {"log_prob": (("member", "trial", "time"), fit.log_prob(test.recording, test.trials))}
+    arrays = {"log_prob": (("member", "trial", "time"), fit.log_prob(test.recording, test.trials).values)}
     return tasks._dataset(fit, test.recording, test.trials, arrays, {"member": _members(fit)})

@@ -48,7 +48,7 @@ def canary(name: str, model: Model, recording: xr.Dataset, seed: int = 0) -> Aud
 
 
 def _difference(a: Fit, b: Fit, recording: xr.Dataset, trials: Any, seed: int) -> Any:
-    mine, base = (np.nansum(f.log_prob(recording, trials), -1)[0] for f in (a, b))
+    mine, base = (np.nansum(f.log_prob(recording, trials).values, -1)[0] for f in (a, b))
     return paired_difference(mine, base, Data.of(recording, trials).n_events().sum(1), 1000, seed)
 
 
@@ -149,8 +149,8 @@ def _symbol_sum(fit: Fit, one: xr.Dataset, rng: np.random.Generator) -> float:
     n, t = one.attrs["n_symbols"], int(rng.integers(int(one["valid"].sum())))
     every = one.isel(trial=np.zeros(n, int)).load().copy(deep=True)
     every["symbols"].values[:, t] = np.arange(n)
-    p = np.exp(fit.log_prob(every)[:, :, t])  # (member, outcome)
-    apart = np.abs(p - fit.predict(one)[:, 0, t]).max()
+    p = np.exp(fit.log_prob(every).values[:, :, t])  # (member, outcome)
+    apart = np.abs(p - fit.predict(one).values[:, 0, t]).max()
     return float(p.sum(1)[np.abs(p.sum(1) - 1).argmax()] + apart)
 
 
@@ -173,8 +173,8 @@ def _grid_sum(model: Model, small: xr.Dataset, rng: np.random.Generator) -> floa
         t = min(4, int(small["valid"].values[trial].sum()) - 1)
         one = small.isel(trial=[trial] * len(outcomes), time=slice(0, t + 1)).copy(deep=True)
         one[track.name].transpose(*track.dims).values[:, t] = outcomes
-        p = np.exp(fit.log_prob(one)[0, :, t]) * weight
-        far = last.any() and fit.predict(one.isel(trial=[0]))[0, 0, t].max() > outcomes.max() / 4
+        p = np.exp(fit.log_prob(one).values[0, :, t]) * weight
+        far = last.any() and fit.predict(one.isel(trial=[0])).values[0, 0, t].max() > outcomes.max() / 4
         cut_off = far or p[last].sum() >= _BEYOND
         if p.sum() > LEAST or not cut_off:  # what is too much is so whatever lies beyond the grid
             return float(p.sum())

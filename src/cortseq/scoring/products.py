@@ -36,7 +36,7 @@ def scores(fit: Fit, recording: xr.Dataset, roles: dict[str, Any], burn_in: int 
     events = [Data.of(recording, part, driven=False).n_events() for part in rec.blocks(recording, trials)]
     role = np.repeat(SCORED, [len(roles[r]) for r in SCORED])
     variables = {
-        "log_prob": (("member", "trial", "time"), fit.log_prob(recording, trials)),
+        "log_prob": (("member", "trial", "time"), fit.log_prob(recording, trials).values),
         "n_events": (("trial", "time"), np.concatenate(events)),
     }
     coords = {"trial": trials, "role": ("trial", role.astype("<U5")), "time": recording["time"].values}
@@ -63,7 +63,8 @@ def _rates(
     size = min(_CHUNK, max(1, block_numbers() // (n_time * n_units)))
     for first in range(0, len(test), size):
         some = test[first : first + size]
-        expected, data = fit.predict(recording, trials[some]), Data.of(recording, trials[some], driven=False)
+        expected = fit.predict(recording, trials[some]).values
+        data = Data.of(recording, trials[some], driven=False)
         y, seen = data.y, data.valid
         for i, rate in enumerate([*expected, expected.mean(0)]):
             rate = np.maximum(rate, MIN_RATE)
@@ -110,7 +111,7 @@ def predictions(fit: Fit, recording: xr.Dataset, trials: Any) -> xr.Dataset:
         ("trial", "time", feature),
         shape,
         np.float32,
-        lambda some: fit.predict(recording, trials[some]).mean(0).astype(np.float32),
+        lambda some: fit.predict(recording, trials[some]).values.mean(0).astype(np.float32),
     )
     return xr.Dataset(
         {"predicted": predicted},

@@ -227,7 +227,7 @@ def recall(fit: Fit, recording: xr.Dataset, trials: Any, memories: Sequence[int]
     log_prob = fit.recall(recording, kept, trials)
     arrays = {
         "log_prob": (("memory", "member", "trial", "time"), log_prob),
-        "full": (("member", "trial", "time"), fit.log_prob(recording, trials)),
+        "full": (("member", "trial", "time"), fit.log_prob(recording, trials).values),
     }
     return _dataset(fit, recording, trials, arrays, {"memory": kept})
 

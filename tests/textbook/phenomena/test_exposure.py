@@ -52,7 +52,7 @@ def test_free_run_errors_one_step_ahead_are_those_of_predict():
     y = exposure.henon(20, 15, np.random.default_rng(0))
     fit = exposure.fitted(y, {"kind": "teacher"}, 4, 2, 0)
     errors = exposure.free_run(fit, y, np.array([1, 3]))
-    plain = y - fit.predict(rec.from_signal(y, bin_width=1.0))[0]
+    plain = y - fit.predict(rec.from_signal(y, bin_width=1.0)).values[0]
     assert np.allclose(errors[:, exposure.WARM :, 0], plain[:, exposure.WARM :, 0])
     assert (
         np.isnan(errors[:, : exposure.WARM + 2, 1]).all()

@@ -164,7 +164,7 @@ def past(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], dict[str,
     data = subject.fit._data(subject.recording, trials)
     y = data.kind.encoded(data.y, data.n_features)
     y = np.where(data.valid[..., None], y, np.nan)
-    states = np.where(data.valid[..., None], subject.fit.states(subject.recording, trials), np.nan)
+    states = subject.fit.states(subject.recording, trials).values
     longest = int(data.valid.sum(1).min()) // 2
     lags = np.array([k for k in (-5, -2, -1, 0, 1, 2, 3, 5, 8, 13, 21) if abs(k) <= max(longest, 1)])
     roles = np.arange(len(train)), np.arange(len(train), len(trials))

@@ -67,7 +67,7 @@ def _responses(subject: Subject, member: int, n_inputs: int) -> tuple[np.ndarray
     drawn = np.sort(rng.choice(len(trial), min(_PULSES, len(trial)), replace=False))
     trial, bins = trial[drawn], bins[drawn]
     # a skip connection carries the last observation along, which no pulse changes
-    carried = subject.fit.states(subject.recording, subject.test)[member, ..., loop.states.shape[-1] :]
+    carried = subject.fit.through_gaps(subject.recording, subject.test)[member, ..., loop.states.shape[-1] :]
     one = subject.fit.member(member)
     first = one.network.n_seen(one.p)  # the recorded inputs stand behind what is read of the observation
 

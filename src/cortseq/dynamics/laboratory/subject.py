@@ -44,8 +44,7 @@ class Subject:
     @cached_property
     def states(self) -> np.ndarray:
         """Of the test trials before each bin, (member, trial, time, dim), NaN where a bin is missing."""
-        valid = self.recording["valid"].values[self.test]
-        return np.where(valid[..., None], self.fit.states(self.recording, self.test), np.nan)
+        return self.fit.states(self.recording, self.test).values
 
     def visited(self, member: int, n: int) -> np.ndarray:
         """Draw up to n visited states, (n, dim)."""

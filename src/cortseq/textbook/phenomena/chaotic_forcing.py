@@ -209,14 +209,14 @@ def closed_exponent(fit: Fit, recording: xr.Dataset, n_steps: int, seed: int) ->
     """Largest exponent of the closed loop, nats per step, mean over starts on the recording's trials."""
     from cortseq.dynamics import leading_exponents
 
-    states = fit.states(recording, range(min(_STARTS, recording.sizes["trial"])))[0, :, -1]
+    states = fit.states(recording, range(min(_STARTS, recording.sizes["trial"]))).values[0, :, -1]
     return float(leading_exponents(fit.flow(0, "closed"), states, n_steps // len(states), 200, seed).mean())
 
 
 def free_run(fit: Fit, recording: xr.Dataset, n_steps: int) -> np.ndarray:
     """Return the closed loop's own signal from the end of a trial, (step, channel)."""
     flow = fit.flow(0, "closed")
-    state = torch.from_numpy(fit.states(recording, [0])[0, 0, -1])
+    state = torch.from_numpy(fit.states(recording, [0]).values[0, 0, -1])
     orbit = []
     with torch.no_grad():
         for _ in range(n_steps):

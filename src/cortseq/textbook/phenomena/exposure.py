@@ -113,7 +113,7 @@ def free_run(fit: Fit, y: np.ndarray, horizons: np.ndarray) -> np.ndarray:
     """
     recording = rec.from_signal(y, bin_width=1.0)
     flow = fit.flow(0, "closed")
-    states = torch.from_numpy(fit.states(recording)[0])
+    states = torch.from_numpy(fit.states(recording).values[0])
     n_time = y.shape[1]
     out = np.full((*y.shape[:2], len(horizons)), np.nan)
     with torch.no_grad():
@@ -267,7 +267,7 @@ def _twins(fit: Fit, test: np.ndarray, twins: int, seed: int) -> tuple[Part, flo
 def _maps(fit: Fit, test: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[Step, np.ndarray, float]]:
     """Return each map, states to start from (start, n), and how far apart twins start."""
     henon_starts = np.stack([test[:, -1, 0], 0.3 * test[:, -2, 0]], 1)
-    states = fit.states(rec.from_signal(test, bin_width=1.0))[0][:, -1]
+    states = fit.states(rec.from_signal(test, bin_width=1.0)).values[0][:, -1]
     return {
         "logistic": (lambda s: 4 * s * (1 - s), rng.beta(0.5, 0.5, (len(test), 1)), 2e-9),
         "Henon": (

@@ -123,7 +123,7 @@ def _scored(made: xr.Dataset) -> Data:
 
 def wrong(fit: Any, made: xr.Dataset) -> np.ndarray:
     """Share of trials whose last symbol is not the likelier of the two cues, (member,); chance is 1/2."""
-    p = fit.predict(made)[:, :, -1, :2]
+    p = fit.predict(made).values[:, :, -1, :2]
     return np.asarray((p.argmax(-1) != made["symbols"].values[:, -1]).mean(1))
 
 

@@ -104,7 +104,7 @@ def held_out_bits(fit: Fit, made: xr.Dataset, rate: float, trials: Sequence[int]
     Both are read on the same symbols, so that the luck of the draw cancels. The first SKIPPED symbols do not
     count.
     """
-    score = fit.log_prob(made, trials).mean(0)[:, SKIPPED:]
+    score = fit.log_prob(made, trials).values.mean(0)[:, SKIPPED:]
     ceiling = made["ceiling"].values[list(trials), SKIPPED:]
     return rate + float((ceiling - score).mean() / np.log(2))
 
@@ -284,7 +284,7 @@ def _continuity(
     network = models.Rate(hidden=16, epochs=10, skip=False).fit(made, few, [trials - 1], seed=seed)
     bound = dynamics.lipschitz_bound(network, made)
     steps = _lengths(signal)
-    predicted = _lengths(network.predict(made)[0][:, 1:])
+    predicted = _lengths(network.predict(made).values[0][:, 1:])
     jumps, spacing = [], []
     for k in clusters:
         chain = models.Markov(states=k, order=1).fit(made, few, [trials - 1], seed=seed)
@@ -341,7 +341,7 @@ def _of_recording(say: Callable[[str], Any], recording: xr.Dataset, orders: Sequ
     for kind in (lambda k: models.Markov(order=k), lambda k: models.ContextTree(depth=k)):
         fits = (kind(k).fit(recording, range(first), range(first, second)) for k in orders)
         rows.append(
-            [float(-np.nanmean(fit.log_prob(recording, range(second, n))) / np.log(2)) for fit in fits]
+            [float(-np.nanmean(fit.log_prob(recording, range(second, n)).values) / np.log(2)) for fit in fits]
         )
     m = int(recording.attrs["n_symbols"])
     variables = {
