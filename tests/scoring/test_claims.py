@@ -360,6 +360,26 @@ def test_the_claim_on_chaos_is_the_verdict_of_the_table(table):
     assert undone.answer == NOT_ASKED and "no." in undone.claim
 
 
+def test_dynamics_are_those_of_the_best_network_that_has_any(table):
+    """A transformer may be best: it has no state, and another network's is named in its place."""
+    dynamics = _dynamics(exponent="0.1 0.12 0.09 0.11 0.1", line="0 0 0 0 0")
+    dynamics = dynamics.assign(verdict="identified: chaotic")
+    found = evidence(table)
+    other = found.row | {"variant": "gru", "model": "gru"}
+    for rule in (members.chaotic, members.line):
+        line = rule(replace(found, dynamics=dynamics, moving=other), found.row)
+        assert line.model == "gru" and line.answer in (YES, NO)
+        said = "rate, which validation puts first, has no dynamics that can be analysed."
+        assert line.claim.endswith(said)
+        own = rule(replace(found, dynamics=dynamics, moving=found.row), found.row)
+        assert own.model == "rate" and said not in own.claim
+    unlearned = other | {"against_null": "not told apart"}
+    line = members.chaotic(replace(found, dynamics=dynamics, moving=unlearned), found.row)
+    assert line.answer == UNDECIDED and "not shown to predict better than a constant" in line.claim
+    stable = members.stable(replace(found, dynamics=dynamics, moving=other), found.row)
+    assert stable.model == "rate" and "quantities of their dynamics" not in stable.claim
+
+
 def test_a_line_attractor_is_one_of_every_member(table):
     line = _asked(table, members.line, line="1 1 1 1 1", slowest="0.5 0.7 0.6 0.6 0.6")
     exact = binomtest(5, 5).proportion_ci(method="exact")

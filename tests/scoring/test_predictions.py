@@ -124,6 +124,24 @@ def test_trials_of_forecasts_are_spread():
     assert evenly([4, 7], 8).tolist() == [4, 7]
 
 
+def test_of_short_trials_more_are_forecast():
+    songs = rec.from_symbols([[0, 1, 0, 1, 1, 0]] * 100 + [[0, 1] * 50], n_symbols=2)
+    chosen = tasks.forecast_trials(songs, range(100), 8)
+    assert len(chosen) == 50 and {0, 99} <= set(chosen)  # 300 bins, and not of the longest trial's length
+    assert len(tasks.forecast_trials(songs, range(20), 8)) == 20
+    long = rec.from_symbols([[0, 1] * 30] * 40, n_symbols=2)
+    assert len(tasks.forecast_trials(long, range(40), 8)) == 8
+
+
+def test_horizons_suit_the_length_of_a_typical_trial():
+    """One long trial among short ones does not bring horizons that hardly any trial has bins for."""
+    rng = np.random.default_rng(0)
+    songs = rec.from_symbols([*rng.integers(0, 2, (30, 6)), rng.integers(0, 2, 90)], n_symbols=2)
+    fit = models.Markov(order=1).fit(songs, range(15), range(15, 20))
+    found = tasks.forecast(fit, songs, range(20, 31), [1, 2, 3, 5, 20], 16, 0)
+    assert found["horizon"].values.tolist() == [1, 2, 3]
+
+
 def test_best_is_by_validation(fits, counts):
     scored = {name: products.scores(fits[name], counts, ROLES) for name in ("null", "rate")}
     assert tasks.best(scored, 0) == "rate"

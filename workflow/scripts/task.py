@@ -1,7 +1,6 @@
 """Forecasts, limited memory or free runs of the variant of a model that is best on validation; ceilings."""
 
 from cortseq import models, splits, store
-from cortseq.data import evenly
 from cortseq.jobs import job
 from cortseq.scoring import ceilings, generation, tasks
 
@@ -24,7 +23,7 @@ with job(snakemake, may_fail=True) as say:
         )
     else:
         if task == "forecasts":
-            trials = evenly(roles["test"], study["forecast_trials"])
+            trials = tasks.forecast_trials(recording, roles["test"], study["forecast_trials"])
             settings = study["horizons"], study["samples"], study["seed"], study["samples_at_most"]
             found = tasks.forecast(
                 fit, recording, trials, *settings, store.read(files.null), study["burn_in"]

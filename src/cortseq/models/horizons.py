@@ -16,6 +16,9 @@ import numpy as np
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 
+# test bins that are forecast at least, where a recording has so many: short trials are taken in larger number
+FEWEST_BINS = 300
+
 
 def forecasts(data: Data, horizons: Sequence[int], log_prob: Callable[[int], np.ndarray]) -> np.ndarray:
     """`log_prob(h)` (trial, time) = log p(y_t | y_0 .. y_{t-h}) of each horizon, (1, trial, time, horizon).

@@ -25,7 +25,9 @@ class Evidence:
     memory : gain of the whole past over windows, re-trained networks, with the column `model`.
     ahead : rows of `tasks.horizon_table` of the network, without plug-ins.
     ahead_of_rival : the same over the forecasts of the best model that is no network, `row["rival"]`.
-    dynamics : summary of its dynamics (`dynamics.summary`); empty where it has none.
+    dynamics : summary of the dynamics (`dynamics.summary`) of the network that is best on validation of those
+        that have any; empty where none has.
+    moving : row of that network in comparison.csv; None where there is none.
     dale : row of a paired difference, `signed` and `free` name the variants; None where there is no pair.
     generation : free runs by member, statistic and measure.
     corners : rows of corners.csv, none without inputs.
@@ -38,6 +40,7 @@ class Evidence:
     ahead: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
     ahead_of_rival: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
     dynamics: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
+    moving: dict[str, Any] | None = None
     dale: dict[str, Any] | None = None
     generation: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
     corners: pd.DataFrame = field(default_factory=lambda: pd.DataFrame())
@@ -67,10 +70,13 @@ def gather(
     best = [name for name in chosen(variants, dataset, "recurrent") if name in _scored(products)]
     if not best:
         return Evidence(rows, None)
-    network = table.set_index("variant").loc[best[0], "model"]
-    row = rows[rows["model"] == network].to_dict("records")[0]
+    model_of = table.set_index("variant")["model"]
+    by_model = {line["model"]: line for line in rows.to_dict("records")}
+    network = model_of[best[0]]
+    row = by_model[network]
     burn_in = int(products.folds("scores", best[0])[best[0]][0].attrs["burn_in"])
-    dissected = [key for key in products.keys("dynamics_tables") if key[0] == best[0]]
+    known = {key[0]: key for key in reversed(products.keys("dynamics_tables"))}
+    moving = next((name for name in best if name in known), None)
     runs = products.folds("generation", network).get(network, [])
     return Evidence(
         rows,
@@ -78,7 +84,8 @@ def gather(
         memory=memory(products, table, kind, continuous, burn_in),
         ahead=_ahead(products, network, "null", burn_in),
         ahead_of_rival=_ahead(products, network, _model_of(table, row["rival"]), burn_in),
-        dynamics=products.read("dynamics_tables", *dissected[0]) if dissected else pd.DataFrame(),
+        dynamics=products.read("dynamics_tables", *known[moving]) if moving else pd.DataFrame(),
+        moving=by_model.get(model_of[moving]) if moving else None,
         dale=_dale(products, table, best, kind, continuous, burn_in),
         generation=pd.concat(runs) if runs else pd.DataFrame(),
         corners=corners[corners["dataset"] == dataset],

@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq import recording as rec
 from cortseq._lazy import pd, xr
-from cortseq.data import Data
+from cortseq.data import Data, evenly
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
-from cortseq.models.horizons import reached
+from cortseq.models.horizons import FEWEST_BINS, reached
 from cortseq.observations.tracks import TRACKS
 from cortseq.scoring import blocks, futures
 from cortseq.scoring.statistics import PairedDifference, paired, scored
@@ -52,6 +53,18 @@ def _dataset(
 # -- T2: bins further ahead -------------------------------------------------------------------------
 
 
+def forecast_trials(recording: xr.Dataset, test: ArrayLike, n: int) -> np.ndarray:
+    """Return which test trials are forecast: n, and more where they are short, spread over all of them.
+
+    Parameters
+    ----------
+    test : (trial,) positions.
+    n : as many at least; of trials with few bins as many as hold 300 bins.
+    """
+    length = recording["valid"].values[np.asarray(test, int)].sum(1).mean()
+    return evenly(test, max(n, int(np.ceil(FEWEST_BINS / max(length, 1)))))
+
+
 def forecast(
     fit: Fit,
     recording: xr.Dataset,
@@ -65,9 +78,9 @@ def forecast(
 ) -> xr.Dataset:
     """Forecast the bins of some trials by every horizon.
 
-    Horizons that leave less than half of the bins are left out. Where a forecast has to be drawn, futures are
-    doubled from `samples` up to `most` until what may be left of the bias is below a tenth of the interval of
-    the gain over the null, at every horizon (`cortseq.scoring.futures`).
+    Horizons that leave less than half of the bins of a typical trial are left out. Where a forecast has to be
+    drawn, futures are doubled from `samples` up to `most` until what may be left of the bias is below a tenth
+    of the interval of the gain over the null, at every horizon (`cortseq.scoring.futures`).
 
     Parameters
     ----------
@@ -83,7 +96,7 @@ def forecast(
     drawn of the last bins.
     """
     data = fit._data(recording, trials)
-    kept = [h for h in horizons if h == 1 or h <= data.y.shape[1] // 2]
+    kept = [h for h in horizons if h == 1 or h <= np.median(data.valid.sum(1)) // 2]
     kind, dims = fit.model.forecasts_on(data.track), ("member", "trial", "time", "horizon")
 
     def product(**arrays: np.ndarray) -> xr.Dataset:

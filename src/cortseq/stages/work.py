@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from cortseq import models
 from cortseq.costs import Cost
 from cortseq.models.base import Model
+from cortseq.models.horizons import FEWEST_BINS
 from cortseq.models.work import Size
 from cortseq.observations import TRACKS
 
@@ -79,7 +80,8 @@ def forecasts(
 ) -> Cost:
     """Return the cost of forecasts; where futures are drawn, of half the doublings that are allowed."""
     reached = max([h for h in horizons if h <= size.bins // 2], default=1)
-    steps = _members(model, size) * min(trials, size.test) * size.bins * reached
+    bins = min(max(trials * size.bins, FEWEST_BINS), size.test * size.bins)
+    steps = _members(model, size) * bins * reached
     if model.forecasts_on(size.track) != "sampled":
         return {"forecasts": {"step": 1.0, "product": steps * _per_bin(model, size.features)}}
     doublings = int(math.log2(max(most, samples) / samples))

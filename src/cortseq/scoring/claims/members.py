@@ -40,6 +40,7 @@ NEAR_RULER = 0.1  # of a free run's measure from what two halves of the recordin
 def chaotic(found: Evidence, row: dict[str, Any]) -> Claim:
     """Say whether the closed loop is chaotic, by the verdict in the table of its dynamics."""
     question = "Is it chaotic?"
+    row, instead = _moving(found, row)
     if claim := silent(question, row):
         return claim
     values, unit, why = _quantity(found.dynamics, EXPONENT)
@@ -53,6 +54,7 @@ def chaotic(found: Evidence, row: dict[str, Any]) -> Claim:
         said = f"No claim, as the largest Lyapunov exponent is {why or verdict}."
     else:
         said = f"The closed loop of {name} is {verdict.removeprefix('identified: ')}."
+    said += instead
     test = f"t test over {len(values)} members; verdict and interval as in the table of its dynamics"
     settle = MEMBERS if len(values) < ENOUGH_MEMBERS else MORE_DATA
     settle = settle if answer == UNDECIDED else ""
@@ -62,6 +64,7 @@ def chaotic(found: Evidence, row: dict[str, Any]) -> Claim:
 def line(found: Evidence, row: dict[str, Any]) -> Claim:
     """Say whether slow points of the closed loop form a line along a neutral direction in every member."""
     question = "Does it have a line attractor (a slow direction)?"
+    row, instead = _moving(found, row)
     if claim := silent(question, row):
         return claim
     values, _, why = _quantity(found.dynamics, LINE)
@@ -77,11 +80,19 @@ def line(found: Evidence, row: dict[str, Any]) -> Claim:
         answer, said = NO, f"No member of {name} has slow points on a line with one neutral direction."
     else:
         answer, said = UNDECIDED, f"{k} of {m} members of {name} have one: equally good fits disagree."
-    said += _ring(found.dynamics) + _slowest(found.dynamics)
+    said += _ring(found.dynamics) + _slowest(found.dynamics) + instead
     more = MEMBERS if m < ENOUGH_MEMBERS else MORE_DATA
     settle = more if answer == UNDECIDED else ""
     test = f"exact binomial interval over {m} members"
     return Claim(question, answer, said, name, k / m, low, high, "of the members", test, settle=settle)
+
+
+def _moving(found: Evidence, row: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the row of the network whose dynamics are known, and a sentence where it is not the best one."""
+    other = found.moving or row
+    if other["variant"] == row["variant"]:
+        return row, ""
+    return other, f" {row['variant']}, which validation puts first, has no dynamics that can be analysed."
 
 
 def _ring(dynamics: pd.DataFrame) -> str:
@@ -189,7 +200,8 @@ def stable(found: Evidence, row: dict[str, Any]) -> Claim:
             UNDECIDED,
             f"{m} members leave open whether their standard deviation is below {margin:g} {unit}.",
         )
-    agreed = "" if nothing_learned(row) else _agreed(found.dynamics)
+    alone = _moving(found, row)[1]
+    agreed = "" if nothing_learned(row) or alone else _agreed(found.dynamics)
     settle = (MEMBERS if m < ENOUGH_MEMBERS else MORE_MEMBERS) if answer == UNDECIDED else ""
     test = f"chi-squared test of the standard deviation against {margin:g}, {m} members"
     return Claim(question, answer, said + agreed, name, sd, low, high, unit, test, p, settle=settle)
