@@ -18,6 +18,10 @@ EPOCHS = nap.IntervalSet([0.0, 3.0, 6.0], [2.0, 5.0, 7.55], metadata={"side": ["
 LENGTHS = [20, 20, 15]  # bins; the last 50 ms are no whole bin
 
 
+def labelled_train(name):
+    return nap.TsGroup({0: nap.Ts([0.5, 1.0])}, time_support=EPOCHS, metadata={name: [1]})
+
+
 @pytest.fixture(scope="module")
 def trains():
     rng = np.random.default_rng(0)
@@ -81,6 +85,13 @@ def test_time_outside_of_the_support_is_missing(trains):
         ("trains", EPOCHS, 3.0, "bin_width: every epoch is shorter than a bin"),
         ("trains", EPOCHS, 0.0, "bin_width: a bin has a width above 0"),
         (EPOCHS, EPOCHS, 0.1, "data: is none of TsGroup, Ts, Tsd, TsdFrame"),
+        (nap.TsGroup({}, time_support=EPOCHS), EPOCHS, 0.1, "no unit is left"),
+        (nap.Tsd(np.empty(0), np.empty(0), time_support=EPOCHS), EPOCHS, 0.1, "no valid bin is left"),
+        (nap.TsdFrame(np.empty(0), np.empty((0, 2)), time_support=EPOCHS), EPOCHS, 0.1, "no valid bin"),
+        (labelled_train("start"), EPOCHS, 0.1, "data: .* has this name .*got 'start'"),
+        (labelled_train("trial"), EPOCHS, 0.1, "data: .* has this name .*got 'trial'"),
+        (labelled_train("valid"), EPOCHS, 0.1, "coords: .*got 'valid'"),
+        ("trains", nap.IntervalSet([0.0], [2.0], metadata={"time": [1]}), 0.1, "covariates: .*got 'time'"),
     ],
 )
 def test_what_is_no_object_of_pynapple(data, epochs, width, words, trains):
@@ -214,6 +225,18 @@ def test_an_array_with_named_dimensions_in_any_order():
     assert np.array_equal(np.where(found["valid"].values[..., None], found["counts"].values, 0), expected)
     signal = rec.from_xarray(array.rename(unit="channel"), bin_width=0.6)
     assert rec.track(signal) == "signal" and signal.attrs["bin_width"] == 0.6
+    assert signal["time"].values[0] == 0.5
+
+
+@pytest.mark.parametrize("feature", ["unit", "channel"])
+def test_times_of_trials_are_kept_and_are_no_covariates(feature):
+    values = np.random.default_rng(2).poisson(2.0, (4, 5, 3))
+    spans = {"start": ("trial", [9.0, 3.0, 5.0, 7.0]), "stop": ("trial", [10.0, 4.0, 6.0, 8.0])}
+    times = {"time": 0.2 * np.arange(5)}
+    found = rec.from_xarray(xr.DataArray(values, dims=("trial", "time", feature), coords=spans | times))
+    assert found.attrs["covariates"] == [] and found["start"].values.tolist() == [9.0, 3.0, 5.0, 7.0]
+    assert found["stop"].values.tolist() == [10.0, 4.0, 6.0, 8.0]
+    assert rec.to_pynapple(found).data.t[0] == pytest.approx(3.1)
 
 
 @pytest.mark.parametrize(

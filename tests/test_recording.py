@@ -5,6 +5,7 @@ import pytest
 
 from cortseq import recording as rec
 from cortseq import signs
+from cortseq.data import Data
 from cortseq.errors import CortseqError
 
 
@@ -90,6 +91,61 @@ def test_labels_out_of_range_are_refused(units, trials, more, words):
 def test_fractional_labels_are_refused():
     with pytest.raises(CortseqError, match=r"whole numbers.*0\.7"):
         rec.from_symbols([np.array([0.7, 1.9])])
+
+
+COUNTS = np.ones((6, 4, 3), int)
+
+
+@pytest.mark.parametrize(
+    ("build", "values", "more", "words"),
+    [
+        (rec.from_counts, COUNTS[0], {}, "counts: the dimensions are trial, time, unit"),
+        (rec.from_signal, COUNTS[0], {}, "signal: the dimensions are trial, time, channel"),
+        (rec.from_counts, COUNTS, {"bin_width": 0.0}, "bin_width: a bin has a width above 0"),
+        (rec.from_signal, COUNTS, {"bin_width": np.nan}, "bin_width: a bin has a width above 0"),
+        (rec.from_counts, COUNTS, {"valid": np.ones((6, 3), bool)}, "valid: a mask is"),
+        (rec.from_signal, COUNTS, {"valid": np.ones((4, 6), bool)}, "valid: a mask is"),
+        (rec.from_counts, COUNTS, {"unit_names": ["a", "b"]}, "unit_names: there is one name for each of 3"),
+        (rec.from_counts, COUNTS, {"covariates": {"side": [0, 1]}}, "side: a covariate is"),
+        *[
+            (rec.from_counts, COUNTS, {"covariates": {name: np.arange(6)}}, f"covariates: .*got '{name}'")
+            for name in ("trial", "time", "unit", "counts", "valid")
+        ],
+        (rec.from_counts, COUNTS, {"coords": {"time": ("unit", [1, 2, 3])}}, "coords: .*got 'time'"),
+    ],
+)
+def test_arrays_and_labels_that_do_not_fit_a_recording_are_refused(build, values, more, words):
+    with pytest.raises(CortseqError, match=words):
+        build(values, **{"bin_width": 0.1, **more})
+
+
+@pytest.mark.parametrize(
+    ("trials", "words"),
+    [
+        (np.arange(6) > 2, "a mask is no list of positions .*flatnonzero"),
+        ([True, False], "a mask"),
+        ([0.5], "the recording has 6 trials .got 0.5."),
+        ([np.nan], "the recording has 6 trials"),
+        ([6], "the recording has 6 trials .got 6. -- .* 0 to 5"),
+        ([-1], "the recording has 6 trials .got -1."),
+        (3, "trials are a list of positions"),
+        (["a"], "trials are a list of positions"),
+    ],
+)
+def test_what_is_no_position_of_a_trial_is_refused(trials, words):
+    recording = rec.from_counts(COUNTS, bin_width=0.1)
+    with pytest.raises(CortseqError, match=words):
+        rec.positions(recording, trials)
+    with pytest.raises(CortseqError, match=words):
+        rec.blocks(recording, trials)
+    with pytest.raises(CortseqError, match=words):
+        Data.of(recording, trials)
+
+
+@pytest.mark.parametrize("trials", [[4, 0, 4], np.array([4.0, 0.0, 4.0]), np.array([4, 0, 4], np.uint8)])
+def test_positions_keep_their_order_and_may_repeat(trials):
+    found = rec.positions(rec.from_counts(COUNTS, bin_width=0.1), trials)
+    assert found.tolist() == [4, 0, 4] and found.dtype == int
 
 
 # -- what was not recorded is no silence ----------------------------------------------------------------

@@ -76,9 +76,14 @@ class Data:
         sees : what a model is given beside observations and inputs, of "labels" and "place" (`Model.sees`).
         driven : whether the model is given inputs.
         compact : whether counts that are more than a block are of the smallest type; see `blocks`.
+
+        Raises
+        ------
+        CortseqError : trials that are no positions in the recording (`cortseq.recording.positions`).
         """
         if trials is not None:
-            recording = recording.isel(trial=trials if isinstance(trials, slice) else np.asarray(trials, int))
+            chosen = trials if isinstance(trials, slice) else rec.positions(recording, trials)
+            recording = recording.isel(trial=chosen)
         kind = rec.track(recording)
         y = rec.compact(recording) if compact else rec.observations(recording)
         n = TRACKS[kind].n_features(y, recording.attrs.get("n_symbols", 0))

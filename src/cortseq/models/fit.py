@@ -50,6 +50,8 @@ class Fit(Saved):
     def _data(self, recording: xr.Dataset, trials: Trials | slice) -> Data:
         data = Scale.known(self.card).applied(self.model.given(recording, trials))
         check_card(data, self.card)
+        if not len(data.y):
+            raise CortseqError("there is no trial to predict", key="trials", fix="give at least one position")
         return data.within(self.card["support"])  # the fit's own, as its alphabet
 
     def _by_block(self, recording: xr.Dataset, trials: Trials, function: Callable[[Data], Floats]) -> Floats:

@@ -34,7 +34,7 @@ def predictions(values: NDArray[np.float64], recording: xr.Dataset, trials: Tria
 def states(values: NDArray[np.float64], recording: xr.Dataset, trials: Trials = None) -> xr.DataArray:
     """Return states (member, trial, time, dim) with their labels, NaN where a bin is missing."""
     valid = recording["valid"].values
-    seen = (valid if trials is None else valid[np.asarray(trials, int)])[..., None]
+    seen = (valid if trials is None else valid[rec.positions(recording, trials)])[..., None]
     numbers = np.arange(values.shape[-1])
     return _labelled("states", np.where(seen, values, np.nan), recording, trials, {"dim": numbers}, "1")
 
@@ -50,7 +50,7 @@ def _labelled(
     """Return values with the coordinates of the recording that go with them; `last`: a fourth dimension."""
     known = recording.coords.to_dataset()
     if trials is not None:
-        known = known.isel(trial=np.asarray(trials, int))
+        known = known.isel(trial=rec.positions(recording, trials))
     dims = (*DIMS, *last)
     shared = {n: c.variable for n, c in known.coords.items() if n not in last and {*c.dims} <= {*dims}}
     coords: dict[Any, Any] = shared | {"member": np.arange(len(values))} | last

@@ -47,10 +47,11 @@ class Prepared:
 
         Raises
         ------
-        CortseqError : no training or validation trial, a trial in both roles, a recording that the model
-        cannot be fitted to.
+        CortseqError : no training or validation trial, or none with an observed bin; a trial in both roles;
+        what is no position of a trial; a recording that the model cannot be fitted to.
         """
-        learns, chooses = np.asarray(train, int), np.asarray(valid, int)
+        learns = rec.positions(recording, train, "train")
+        chooses = rec.positions(recording, valid, "valid")
         if not len(learns) or not len(chooses):
             raise CortseqError(
                 f"{model.family} needs at least one training and one validation trial", key="train, valid"
@@ -58,6 +59,11 @@ class Prepared:
         if (twice := np.intersect1d(learns, chooses)).size:
             raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
         raw = model.given(recording, learns), model.given(recording, chooses)
+        for role, data in zip(("train", "valid"), raw, strict=True):
+            if not data.valid.any():
+                raise CortseqError(
+                    f"no bin of the {role} trials was observed", key=role, fix="choose other trials"
+                )
         model.check(raw[0])
         scale = Scale.of(raw[0])
         learned_on = scale.applied(raw[0]).learnable()

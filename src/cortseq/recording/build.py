@@ -13,6 +13,7 @@ from cortseq._lazy import lazy, xr
 from cortseq.errors import CortseqError
 from cortseq.memory import HELD, affordable
 from cortseq.observations import tracks
+from cortseq.recording import shapes
 from cortseq.recording.contents import check, with_observation
 
 if TYPE_CHECKING:
@@ -130,11 +131,28 @@ def from_counts(
     inputs: ArrayLike | None = None,
     input_names: Sequence[str] | None = None,
 ) -> xr.Dataset:
-    """Return a Recording from counts (trial, time, unit) >= 0; other keys as in `from_spikes`.
+    """Return a Recording from counts (trial, time, unit) >= 0.
 
-    `counts` may be a streamed variable of whole numbers (`cortseq.streamed`), and stays one.
+    Parameters
+    ----------
+    counts : (trial, time, unit) whole numbers; a streamed variable (`cortseq.streamed`) stays one.
+    bin_width : s.
+    valid : (trial, time) bool, bins that were observed; None: all.
+    time_start : left edge of the first bin within the trial, s.
+    unit_names : (unit,) names; None: 0, 1, ...
+    covariates : values by name, each (trial,) or (trial, time).
+    coords : further coordinates by name, each a dimension and its values.
+    dirt : numbers of what was dropped, by name.
+    observation, inputs, input_names : as in `from_spikes`.
+
+    Raises
+    ------
+    CortseqError : counts that are no whole numbers >= 0, shapes that do not fit each other, a bin without a
+    width, a covariate with a name that a Recording has for itself.
     """
-    counts = counts if isinstance(counts, xr.Variable) else _whole_counts(np.asarray(counts), valid)
+    if not isinstance(counts, xr.Variable):
+        counts, valid = shapes.arrays("counts", counts, valid)
+        counts = _whole_counts(counts, valid)
     names = np.arange(counts.shape[2]) if unit_names is None else np.asarray(unit_names)
     coords = {"unit": names, **(coords or {})}
     recording = _build("counts", counts, bin_width, valid, time_start, covariates, coords, dirt)
@@ -210,26 +228,37 @@ def from_signal(
     *,
     bin_width: float,
     valid: Any = None,
+    time_start: float = 0.0,
     channel_names: Any = None,
     covariates: Any = None,
     coords: Any = None,
     inputs: ArrayLike | None = None,
     input_names: Sequence[str] | None = None,
 ) -> xr.Dataset:
-    """Return a Recording from real values (trial, time, channel); NaN samples are masked whole bins.
+    """Return a Recording from real values (trial, time, channel).
 
-    `inputs`, `input_names` as in `from_spikes`.
+    Parameters
+    ----------
+    signal : (trial, time, channel); a bin with NaN in one channel is missing in all.
+    channel_names : (channel,) names; None: 0, 1, ...
+    bin_width, valid, time_start, covariates, coords : as in `from_counts`.
+    inputs, input_names : as in `from_spikes`.
+
+    Raises
+    ------
+    CortseqError : infinite values, shapes that do not fit each other, a bin without a width, a covariate with
+    a name that a Recording has for itself.
     """
-    signal = np.asarray(signal, float)
+    signal, valid = shapes.arrays("signal", np.asarray(signal, float), valid)
     missing = np.isnan(signal).any(-1)
-    valid = ~missing if valid is None else np.asarray(valid, bool) & ~missing
+    valid = ~missing if valid is None else valid & ~missing
     names = np.arange(signal.shape[2]) if channel_names is None else np.asarray(channel_names)
     recording = _build(
         "signal",
         np.where(valid[..., None], signal, 0.0),
         bin_width,
         valid,
-        0.0,
+        time_start,
         covariates,
         {"channel": names, **(coords or {})},
         None,
@@ -291,8 +320,11 @@ def _build(
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     n_trials, n_time = values.shape[:2]
+    if not 0 < bin_width < np.inf:
+        raise CortseqError("a bin has a width above 0", key="bin_width", value=bin_width)
     valid = np.ones((n_trials, n_time), bool) if valid is None else np.asarray(valid, bool)
     covariates = covariates or {}
+    shapes.check_labels(kind, values.shape, covariates, coords)
     observed = values if isinstance(values, xr.Variable) else (tracks.TRACKS[kind].dims, values)
     recording = xr.Dataset(
         {kind: observed, "valid": (("trial", "time"), valid)},

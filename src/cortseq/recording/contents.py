@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq import memory, streamed
 from cortseq._lazy import xr
@@ -59,18 +59,49 @@ def compact(recording: xr.Dataset) -> np.ndarray:
     return found
 
 
-def blocks(recording: xr.Dataset, trials: Sequence[int] | np.ndarray | None = None) -> list[Any]:
+def positions(recording: xr.Dataset, trials: ArrayLike, key: str = "trials") -> np.ndarray:
+    """Return positions along `trial` as integers, (trial,), in the order in which they were given.
+
+    Parameters
+    ----------
+    recording : a Recording of n trials.
+    trials : (trial,) whole numbers from 0 to n - 1; one trial may be named more than once.
+    key : how an error names them.
+
+    Raises
+    ------
+    CortseqError : a mask of booleans, a number that is not whole, or a position outside of the recording.
+    """
+    given, n = np.asarray(trials), recording.sizes["trial"]
+    if given.dtype.kind == "b":
+        raise CortseqError(
+            "a mask is no list of positions", key=key, value=given.shape, fix="give np.flatnonzero(mask)"
+        )
+    fix = f"give a list of whole numbers from 0 to {n - 1}"
+    if given.ndim != 1 or given.dtype.kind not in "iuf":
+        raise CortseqError("trials are a list of positions", key=key, value=trials, fix=fix)
+    wrong = (given != np.floor(given)) | (given < 0) | (given >= n)
+    if wrong.any():
+        raise CortseqError(f"the recording has {n} trials", key=key, value=given[wrong][0].item(), fix=fix)
+    return given.astype(int)
+
+
+def blocks(recording: xr.Dataset, trials: ArrayLike | None = None) -> list[Any]:
     """Return some trials (all: None) in blocks that hold no more observations than `memory.blocks` allows.
 
-    Each is what `isel(trial=...)` takes: a slice or positions (trial,). Where one block is enough that is
-    `trials` itself, or a slice of all.
+    Each is what `isel(trial=...)` takes: positions (trial,), or of all trials a slice.
+
+    Raises
+    ------
+    CortseqError : as `positions`.
     """
     n = recording.sizes["trial"]
-    chosen = n if trials is None else len(trials)
-    parts = memory.blocks(chosen, recording[kind(recording).name].size / max(n, 1))
-    if trials is None:
-        return [slice(None)] if len(parts) == 1 else list(parts)
-    return [trials] if len(parts) == 1 else [np.asarray(trials, int)[part] for part in parts]
+    per_trial = recording[kind(recording).name].size / max(n, 1)
+    if trials is not None:
+        chosen = positions(recording, trials)
+        return [chosen[part] for part in memory.blocks(len(chosen), per_trial)]
+    parts = memory.blocks(n, per_trial)
+    return [slice(None)] if len(parts) == 1 else list(parts)
 
 
 def spikes(recording: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,8 @@ def from_xarray(
 ) -> xr.Dataset:
     """Return a Recording from an array with named dimensions, in any order.
 
-    Coordinates along `trial` become covariates, those along the feature are kept; bins that hold NaN are
+    Coordinates along `trial` become covariates, those along the feature are kept, and so are `start` and
+    `stop`, the times of the trials in s. The time of the first bin is kept, too. Bins that hold NaN are
     missing.
 
     Parameters
@@ -41,19 +42,19 @@ def from_xarray(
         )
     array = array.transpose("trial", "time", feature)
     given = {str(k): v for k, v in array.coords.items() if k not in array.dims}
+    spans = {k: v for k, v in given.items() if k in ("start", "stop")}
+    labels = {k: v for k, v in given.items() if v.dims == (feature,)}
     common: dict[str, Any] = {
         "bin_width": step(array) if bin_width is None else bin_width,
-        "covariates": {k: v.values for k, v in given.items() if v.dims == ("trial",)},
-        "coords": {k: (feature, v.values) for k, v in given.items() if v.dims == (feature,)},
+        "time_start": float(array["time"][0]) if "time" in array.coords else 0.0,
+        "covariates": {k: v.values for k, v in given.items() if v.dims == ("trial",) and k not in spans},
+        "coords": {k: (v.dims, v.values) for k, v in (spans | labels).items()},
     }
     names = array[feature].values if feature in array.coords else None
     if feature == "channel":
         return from_signal(array.values, channel_names=names, **common)
-    start = float(array["time"][0]) if "time" in array.coords else 0.0
     valid = ~np.isnan(array.values).any(-1) if array.dtype.kind == "f" else None
-    return from_counts(
-        array.values, valid=valid, unit_names=names, time_start=start, observation=observation, **common
-    )
+    return from_counts(array.values, valid=valid, unit_names=names, observation=observation, **common)
 
 
 def step(array: xr.DataArray) -> float:

@@ -57,7 +57,8 @@ def from_pynapple(
 
     Raises
     ------
-    CortseqError : another kind of object, no epoch, a bin wider than every epoch.
+    CortseqError : another kind of object, no epoch, a bin wider than every epoch, no unit, no sample, or
+    metadata with a name that a Recording has for itself.
     MissingExtra : pynapple is not installed.
 
     References
@@ -91,7 +92,8 @@ def from_pynapple(
         common |= {"observation": observation, "coords": at | _labels(data, "unit")}
         return from_counts(spikes, unit_names=np.asarray(data.index), **common)
     names = _text(np.asarray(data.columns)) if isinstance(data, nap.TsdFrame) else None
-    values = np.asarray(data.values, float).reshape(len(data.t), -1)
+    values = np.asarray(data.values, float)
+    values = values if values.ndim == 2 else values[:, None]
     sums, n = _summed(np.asarray(data.t, float), values, starts, stops, n_time, bin_width)
     if counts:
         common["valid"] &= n[..., 0] > 0
@@ -101,7 +103,7 @@ def from_pynapple(
         return from_signal(sums / n, channel_names=names, coords=at | _labels(data, "channel"), **common)
 
 
-def to_pynapple(one: xr.Dataset | xr.DataArray) -> Pynapple:
+def to_pynapple(source: xr.Dataset | xr.DataArray) -> Pynapple:
     """Return a recording, or an array that a model predicts for it, as objects of pynapple.
 
     Each bin becomes a sample at its middle; missing bins are left out. Trials stand where the recording says
@@ -111,8 +113,8 @@ def to_pynapple(one: xr.Dataset | xr.DataArray) -> Pynapple:
 
     Parameters
     ----------
-    one : a Recording, or an array (trial, time) or (trial, time, feature), NaN where a bin is missing, such
-        as `fit.to_xarray(recording)["predicted"].sel(member=0)`.
+    source : a Recording, or an array (trial, time) or (trial, time, feature), NaN where a bin is missing,
+        such as `fit.to_xarray(recording)["predicted"].sel(member=0)`.
 
     Raises
     ------
@@ -120,8 +122,11 @@ def to_pynapple(one: xr.Dataset | xr.DataArray) -> Pynapple:
     MissingExtra : pynapple is not installed.
     """
     nap = _pynapple()
-    array = one if isinstance(one, xr.DataArray) else one[kind(one).name].where(one["valid"])
-    clock = clocked(array, one.attrs.get("bin_width"))
+    if isinstance(source, xr.DataArray):
+        array = source
+    else:
+        array = source[kind(source).name].where(source["valid"])
+    clock = clocked(array, source.attrs.get("bin_width"))
     joint = np.append(clock.begins[1:], np.inf) <= clock.ends + 1e-9
     about = {str(k): v.values[clock.order] for k, v in array.coords.items() if v.dims == ("trial",)}
     about = {k: v for k, v in about.items() if k not in ("start", "stop")}
@@ -141,9 +146,9 @@ def _pynapple() -> Any:
     return pynapple
 
 
-def _metadata(one: Any) -> dict[str, np.ndarray]:
+def _metadata(table: Any) -> dict[str, np.ndarray]:
     """Return the metadata of rows or columns by name, each (row,) or (column,); text as text."""
-    found = {str(name): np.asarray(one.get_info(name)) for name in getattr(one, "metadata_columns", [])}
+    found = {str(name): np.asarray(table.get_info(name)) for name in getattr(table, "metadata_columns", [])}
     return {name: _text(values) for name, values in found.items() if name not in _COMPUTED}
 
 
@@ -155,7 +160,15 @@ def _text(values: np.ndarray) -> np.ndarray:
 
 def _labels(data: Any, feature: str) -> dict[str, tuple[str, np.ndarray]]:
     """Return the metadata of units or channels as coordinates, each (feature,)."""
-    return {name: (feature, values) for name, values in _metadata(data).items()}
+    found = _metadata(data)
+    if taken := [name for name in found if name in _OWN]:
+        raise CortseqError(
+            f"a Recording has this name of a {feature}'s metadata for itself",
+            key="data",
+            value=taken[0],
+            fix="give the column another name",
+        )
+    return {name: (feature, values) for name, values in found.items()}
 
 
 def _frame(nap: Any, array: xr.DataArray, t: np.ndarray, values: np.ndarray, epochs: Any) -> Any:
@@ -184,7 +197,7 @@ def _counted(
 ) -> tuple[np.ndarray, int]:
     """Return counts (trial, time, unit) of a TsGroup; how many spikes lie in no valid bin (trial, time)."""
     trains = [np.asarray(units[key].t, float) for key in units.index]
-    times = np.concatenate(trains)
+    times = np.concatenate([np.empty(0), *trains])
     owner = np.repeat(np.arange(len(trains)), [len(train) for train in trains])
     binned = binning.by_interval(times, owner, starts, stops, (*valid.shape, len(trains)), width)
     assert binned is not None  # owners are in range

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cortseq.recording.shapes import OWN_NAMES
 from cortseq.sources.base import Proposal
 
 _MANY = 50  # counts per bin are fewer on average; larger whole numbers are indices
@@ -282,7 +283,8 @@ def _covariates(found: _Found, n_trials: int) -> dict[str, Any]:
     for key, values in {**found.lists, **found.texts}.items():
         different = len(np.unique(values)) if len(values) == n_trials else 0
         clock = re.search(r"^t0$|start|stop|time", key, re.IGNORECASE)
-        if 1 < different and not clock and (values.dtype.kind != "U" or different <= _AS_COVARIATE):
+        known = values.dtype.kind != "U" or different <= _AS_COVARIATE
+        if 1 < different and known and not clock and _label(key) not in OWN_NAMES:
             kept[_label(key)] = key
     return {"covariates": dict(list(kept.items())[:4])} if kept else {}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cortseq.recording.shapes import OWN_NAMES
 from cortseq.sources.base import Proposal
 from cortseq.sources.nwb_view import View, scalars
 
@@ -25,7 +26,7 @@ def propose_units(nwb: View) -> Proposal:
             entry["intervals"], notes["intervals"] = name, "GUESS: the longest table of intervals"
         found = {}
         for column in nwb.intervals[name].colnames:
-            values = scalars(nwb.intervals[name][column])
+            values = None if _named(column) in OWN_NAMES else scalars(nwb.intervals[name][column])
             if values is not None and values.dtype.kind == "U" and 1 < len(np.unique(values)) <= _KINDS:
                 found[_named(column)] = column
         entry |= {"covariates": dict(list(found.items())[:2])} if found else {}
