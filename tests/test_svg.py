@@ -83,6 +83,22 @@ def test_equal_markers_become_one_path_and_each_keeps_its_place():
     assert "fill:#ff0000" in styles.css
 
 
+def test_markers_that_were_moved_are_not_joined():
+    uses = ['<use xlink:href="#dot" x="1" y="1" transform="translate(5.0 5.0)"/>']
+    uses += [f'<use xlink:href="#dot" x="{i}" y="1"/>' for i in range(2, 5)]
+    shape = '<defs><path id="dot" d="M 0 0 L 1 1 z"/></defs>'
+    drawn = f'{HEAD}width="9pt"><defs/><g>{shape}<g>{"".join(uses)}</g></g></svg>'
+    assert svg.light(drawn, "f", "t", svg.Styles()).count("<use") == 4
+
+
+def test_ids_of_one_letter_and_scales_of_pictures():
+    drawn = f'{HEAD}width="9pt"><defs/><defs><path id="r" d="M 0 0 L 1 1 z"/></defs>'
+    drawn += '<path d="M 0 0 L 5 5" clip-path="url(#r)"/><image transform="matrix(0.0123 0 0 0.0123 2 3.25)"/></svg>'
+    light = svg.light(drawn, "f", "t", svg.Styles())
+    (name,) = re.findall(r'clip-path="url\(#([^)]+)\)"', light)
+    assert name.startswith("f") and "matrix(0.0123 0 0 0.0123 2 3.25)" in light
+
+
 def test_a_picture_keeps_its_colours_and_opaque_stays_opaque():
     pixels = np.zeros((40, 40, 4), np.uint8)
     pixels[..., 0], pixels[..., 3] = 200, np.arange(1600).reshape(40, 40) % 256

@@ -82,7 +82,7 @@ def _without_unused_ids(root: ET.Element, prefix: str) -> None:
             if (value := element.get(key, "")) and not value.startswith("data:"):
                 old = _REFERENCE.search(value)[2]  # type: ignore[index]  # a reference has one
                 new = used.setdefault(old, f"{prefix}{len(used)}")
-                element.set(key, value.replace(old, new))
+                element.set(key, value.replace(f"#{old}", f"#{new}"))
     for element in root.iter():
         if (old := element.attrib.pop("id", "")) in used:
             element.set("id", used[old])
@@ -104,8 +104,9 @@ def _flatten(parent: ET.Element) -> None:
     parent[:] = children
 
 
-def _alike(one: ET.Element, other: ET.Element) -> bool:
-    return one.tag == other.tag and one.attrib == other.attrib and set(one.attrib) == {"clip-path"}
+def _alike(a: ET.Element, b: ET.Element) -> bool:
+    """Return whether two groups do nothing but clip, and clip alike."""
+    return a.tag == b.tag and a.attrib == b.attrib and set(a.attrib) == {"clip-path"}
 
 
 def _join_markers(root: ET.Element, prefix: str) -> None:
@@ -143,8 +144,12 @@ def _runs(elements: list[ET.Element]) -> Iterator[list[ET.Element]]:
     """Return neighbours that are the same marker in the same style together, all others alone."""
     run: list[ET.Element] = []
     for element in elements:
-        same = run and element.tag == _USE and run[0].tag == _USE and "transform" not in element.attrib
-        if same and all(element.get(key) == run[0].get(key) for key in (_LINK, "style", "clip-path")):
+        plain = all(e.tag == _USE and "transform" not in e.attrib for e in (element, *run[:1]))
+        if (
+            run
+            and plain
+            and all(element.get(key) == run[0].get(key) for key in (_LINK, "style", "clip-path"))
+        ):
             run.append(element)
             continue
         if run:
@@ -155,6 +160,7 @@ def _runs(elements: list[ET.Element]) -> Iterator[list[ET.Element]]:
 
 
 def _marker(name: str, shape: ET.Element, style: str) -> ET.Element:
+    """Return the definition of a marker `name` that draws `shape` in a style."""
     kept = {"id": name, "markerUnits": "userSpaceOnUse", "overflow": "visible"}
     marker = ET.Element(_MARKER, kept)
     group = ET.SubElement(marker, _GROUP, {"style": style})
@@ -175,7 +181,8 @@ def _shorten(element: ET.Element, styles: Styles, places: int) -> None:
     for key in ("x", "y"):
         if key in element.attrib and element.tag != _IMAGE:
             element.set(key, _rounded(element.attrib[key], places))
-    if transform := element.get("transform", ""):
+    transform = element.get("transform", "")
+    if transform and "matrix" not in transform:  # the scale of a picture is a small number
         moved = _NUMBER.sub(lambda found: _rounded(found[0], _SHAPE_PLACES), transform)
         element.set("transform", moved)
         if re.match(r"rotate\(-?0 ", moved):
@@ -219,9 +226,10 @@ def path(d: str, places: int) -> str:
         if command == "L" and points[-1] == at and last == "l":
             continue  # no longer than nothing
         moved = [_written(v - a, places) for point in points for v, a in zip(point, at, strict=True)]
-        here = command.lower()
-        out.append(("" if here == last and here != "m" else here) + _joined(moved, here == last != "m"))
-        at, last = points[-1], here
+        relative = command.lower()
+        continues = relative == last != "m"
+        out.append(("" if continues else relative) + _joined(moved, continues))
+        at, last = points[-1], relative
         begin = at if command == "M" else begin
     return "".join(out)
 
