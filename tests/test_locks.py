@@ -70,6 +70,15 @@ def test_a_number_that_another_program_has_by_now_is_no_run(killed):
     assert not (folder / locks.LOCKS).exists()
 
 
+def test_a_run_with_the_number_of_the_killed_one_removes_its_lock(killed):
+    """Numbers begin again in every container."""
+    folder, number = killed
+    same = f"import os; os.getpid = lambda: {number}; " + ENTER
+    ran = subprocess.run([sys.executable, "-c", same], cwd=folder, capture_output=True, text=True)
+    assert "unlocked" in ran.stdout and not (folder / locks.LOCKS).exists()
+    assert not list((folder / locks.NOTES).glob("*"))
+
+
 def test_the_lock_of_a_run_that_lives_stays_and_names_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with at_work(tmp_path) as number:

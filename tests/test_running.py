@@ -190,6 +190,16 @@ def test_a_run_that_fails_before_any_job_ends_with_what_was_said(demo, monkeypat
     assert "no such rule" in said and "results/demo/logs/snakemake.log" in said
 
 
+def test_a_run_goes_on_where_its_terminal_is_gone(demo, monkeypatch):
+    def gone(*_):
+        raise BrokenPipeError
+
+    says = "import time; time.sleep(1); open('done', 'w').write('whole')"
+    monkeypatch.setattr(running, "command", lambda *_, **__: [sys.executable, "-c", says])
+    monkeypatch.setattr(running.watching, "follow", gone)
+    assert running.run(demo, planned(demo), cores=1) == 0 and Path("done").read_text() == "whole"
+
+
 def test_a_folder_that_cannot_be_written_to_is_a_line(demo, capsys):
     Path("results").write_text("a file where a folder should be")
     assert cli.main(["run", "demo.yaml", "--cores", "1"]) == 2

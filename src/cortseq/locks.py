@@ -62,8 +62,8 @@ def enter(study: str) -> list[str]:
     so are printed when this process ends, unless `begun` was called: Snakemake has refused to run then.
     """
     with contextlib.suppress(OSError):
-        _note(Run(os.getpid(), platform.node(), study, time.time()))
-        alive, dead = _others()
+        own = _note(Run(os.getpid(), platform.node(), study, time.time()))
+        alive, dead = _others(own)
         locked = any(LOCKS.glob("*.lock"))
         if locked and dead and not alive:
             shutil.rmtree(LOCKS)
@@ -95,10 +95,14 @@ def begun() -> None:
     atexit.unregister(_explain)
 
 
-def _note(run: Run) -> None:
-    """Write the note of this process, locked before others can see it; it goes when the process ends."""
+def _note(run: Run) -> Path:
+    """Write the note of this process, locked before others can see it; it goes when the process ends.
+
+    Its name has the time, too: in a container a run often has the number of the one that was killed, whose
+    note must stay until its lock is removed.
+    """
     NOTES.mkdir(parents=True, exist_ok=True)
-    note = NOTES / f"{run.host}-{run.process}.json"
+    note = NOTES / f"{run.host}-{run.process}-{time.time_ns()}.json"
     hidden = note.with_name(f".{note.name}")
     file = hidden.open("w", encoding="utf-8")
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,10 +111,11 @@ def _note(run: Run) -> None:
     hidden.replace(note)
     _HELD.append(file)
     atexit.register(note.unlink, missing_ok=True)
+    return note
 
 
-def _others() -> tuple[dict[Path, Run], dict[Path, Run]]:
-    """Return the notes of other runs: of those that may be alive, and of those that are dead."""
+def _others(own: Path | None = None) -> tuple[dict[Path, Run], dict[Path, Run]]:
+    """Return the notes of other runs than `own`: of those that may be alive, and of those that are dead."""
     alive: dict[Path, Run] = {}
     dead: dict[Path, Run] = {}
     for note in NOTES.glob("*.json"):
@@ -119,7 +124,7 @@ def _others() -> tuple[dict[Path, Run], dict[Path, Run]]:
             if run.host != platform.node():
                 old = time.time() - run.begun > _FORGOTTEN and not any(LOCKS.glob("*.lock"))
                 (dead if old else alive)[note] = run
-            elif run.process != os.getpid():
+            elif note != own:
                 (alive if _is_held(note) else dead)[note] = run
     return alive, dead
 

@@ -142,8 +142,8 @@ def run(config: Path, plan: Plan, **how: Any) -> int:
     """Run a study and return Snakemake's exit status; arguments as of `command`.
 
     How far it is, is shown while it runs; what Snakemake says goes to `SAID` below the study's results. A
-    failed run ends with what failed, where its log is, and what to do. A dry run, and what is handed on to
-    Snakemake, are answered by Snakemake itself.
+    failed run ends with what failed, where its log is, and what to do. Where the terminal is gone, the run
+    goes on unseen. A dry run, and what is handed on to Snakemake, are answered by Snakemake itself.
 
     Raises
     ------
@@ -163,7 +163,8 @@ def run(config: Path, plan: Plan, **how: Any) -> int:
         with _patient(process) as signals:
             if not how.get("quiet"):
                 ended = functools.partial(_ended, process)
-                watching.follow(watching.Watch(out, begin), ended, plan.study.study)
+                with contextlib.suppress(OSError):  # nobody listens any longer
+                    watching.follow(watching.Watch(out, begin), ended, plan.study.study)
             status = process.wait()
             reader.join()
     if status and signals:

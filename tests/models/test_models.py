@@ -296,6 +296,42 @@ def test_a_trial_in_two_roles_is_refused(counts):
         small("null").fit(counts, [0, 1, 3], [3, 4])
 
 
+@pytest.mark.parametrize(
+    ("train", "valid", "words"),
+    [
+        (np.arange(30) < 20, [20, 21], "train: a mask is no list of positions"),
+        (range(20), np.arange(30) > 20, "valid: a mask is no list of positions"),
+        ([0, 1, 29], [-1, 5], "valid: the recording has 40 trials"),
+        ([0, 99], [5], "train: the recording has 40 trials"),
+        ([3], [0, 1], "train: no bin of these trials was observed"),
+        ([0, 1], [3], "valid: no bin of these trials was observed"),
+    ],
+)
+@pytest.mark.parametrize("family", ["null", "rate", "glm"])
+def test_trials_that_cannot_be_learned_from_are_refused(counts, family, train, valid, words):
+    silent = counts.assign(valid=counts["valid"].copy())
+    silent["valid"][3] = False
+    with pytest.raises(CortseqError, match=words):
+        small(family).fit(silent, train, valid)
+
+
+@pytest.mark.parametrize("family", ["null", "rate", "glm", "hmm", "psth"])
+def test_a_fit_refuses_a_mask_and_no_trial(counts, family):
+    fit = fitted(family, counts)
+    for ask in (fit.log_prob, fit.predict):
+        with pytest.raises(CortseqError, match="trials: a mask"):
+            ask(counts, np.arange(30) > 26)
+        with pytest.raises(CortseqError, match="trials: there is no trial to predict"):
+            ask(counts, [])
+
+
+def test_one_member_alone_has_its_own_curves(counts):
+    fit = small("rate").fit(counts, range(20), range(20, 26), members=3)
+    alone = fit.only(1)
+    assert alone.curves.equals(fit.curves[fit.curves.member == 1]) and len(alone.curves)
+    assert "members 1;" in repr(alone)
+
+
 def test_a_fit_refuses_another_recording(counts, symbols):
     with pytest.raises(CortseqError, match="the fit is for 3 features of counts"):
         fitted("null", counts).log_prob(symbols)

@@ -83,6 +83,15 @@ def test_gaps_inputs_and_other_read_outs(settings, track, gaps, inputs):
     agree(fit, recording, 0, torch.float32, 1e-5)
 
 
+def test_no_input_is_the_same_as_an_empty_array_of_inputs():
+    recording = recorded("counts", False, False)
+    module = models.Rate(hidden=5, epochs=2).fit(recording, TRAIN, VALID).to_torch()
+    module.start.data += 1.0  # another state one bin later
+    y = torch.as_tensor(recording["counts"].values[:4])
+    found = module(y, inputs=torch.empty(*y.shape[:2], 0))["eta"]
+    assert torch.equal(found, module(y)["eta"])
+
+
 def test_high_counts_are_standardised_inside():
     y = np.random.default_rng(1).poisson(200.0, (24, 12, 2))
     recording = rec.from_counts(y, bin_width=1.0, observation="negative_binomial")

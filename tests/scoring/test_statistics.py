@@ -37,6 +37,22 @@ def test_paired_difference_is_the_ratio_of_sums():
     assert scoring.paired_difference(a, b, n).estimate == pytest.approx(3 / (12 * np.log(2)))
 
 
+@pytest.mark.parametrize(
+    ("a", "n", "words"),
+    [
+        ([-3.0, np.nan, -5.0], [2, 4, 6], "log_prob_a: a sum of a trial is NaN .*nansum"),
+        ([-3.0, -np.inf, -5.0], [2, 4, 6], "log_prob_a: a sum of a trial is NaN or infinity"),
+        ([-3.0, -2.0, -5.0], [2, np.nan, 6], "n_spikes: a sum of a trial is NaN"),
+        ([-3.0, -2.0, -5.0], 12, "n_spikes: one number for each trial"),
+        ([-3.0, -2.0, -5.0], [0, 0, 0], "n_spikes: no spike to divide by"),
+    ],
+)
+def test_sums_that_are_no_numbers_have_no_difference(a, n, words):
+    """NaN in one trial left a p-value of 0."""
+    with pytest.raises(CortseqError, match=words):
+        scoring.paired_difference(a, [-4.0, -4.0, -5.0], n)
+
+
 def test_the_interval_is_that_of_the_paired_t_test():
     """Equal events in each of 10 trials: the mean of the differences, its standard error, t with 9 degrees."""
     d = np.random.default_rng(0).normal(0.3, 1, 10)

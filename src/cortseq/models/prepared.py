@@ -59,10 +59,10 @@ class Prepared:
         if (twice := np.intersect1d(learns, chooses)).size:
             raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
         raw = model.given(recording, learns), model.given(recording, chooses)
-        for role, data in zip(("train", "valid"), raw, strict=True):
+        for key, data in zip(("train", "valid"), raw, strict=True):
             if not data.valid.any():
                 raise CortseqError(
-                    f"no bin of the {role} trials was observed", key=role, fix="choose other trials"
+                    "no bin of these trials was observed", key=key, fix="choose trials with an observed bin"
                 )
         model.check(raw[0])
         scale = Scale.of(raw[0])

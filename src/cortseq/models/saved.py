@@ -58,10 +58,17 @@ class Saved:
         return np.setdiff1d(np.arange(recording.sizes["trial"]), learned)
 
     def only(self, member: int) -> Self:
-        """Return the fit of one member alone."""
+        """Return the fit of one member alone; its curves keep the number that the member has there.
+
+        Raises
+        ------
+        CortseqError : no such member.
+        """
         self._check_member(member)
         params = {name: value[member : member + 1] for name, value in self.params.items()}
-        return replace(self, params=params, card=self.card | {"members": 1})
+        numbers = np.unique(self.curves["member"])  # those of members that did not fail
+        own = self.curves["member"] == numbers[member] if len(numbers) else slice(0)
+        return replace(self, params=params, card=self.card | {"members": 1}, curves=self.curves[own])
 
     def _check_member(self, member: int) -> None:
         n = len(next(iter(self.params.values())))

@@ -157,7 +157,7 @@ class Module(torch.nn.Module):
         given = 0 if inputs is None else inputs.shape[-1]
         if given != n:
             raise CortseqError(f"the network was fitted with {n} inputs", key="inputs", value=given)
-        if inputs is None:
+        if inputs is None or not n:
             return []
         unknown = inputs.isnan()
         scaled = (inputs.to(dtype) - self.input_centre) / self.input_spread

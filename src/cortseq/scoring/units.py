@@ -83,5 +83,20 @@ def paired_difference(
     Returns
     -------
     PairedDifference : estimate, low, high, p_value and more, of A minus B.
+
+    Raises
+    ------
+    CortseqError : unequal numbers of trials, a sum that is NaN or infinite, no spike, or fewer than two
+    trials or blocks of them.
     """
+    spikes = np.asarray(n_spikes, float)
+    if spikes.ndim != 1:
+        raise CortseqError("one number for each trial is needed", key="n_spikes", value=spikes.shape)
+    sums = {"log_prob_a": log_prob_a, "log_prob_b": log_prob_b, "n_spikes": n_spikes}
+    for name, values in sums.items():
+        if not np.isfinite(np.asarray(values, float)).all():
+            fix = "sum over the observed bins: np.nansum(log_prob, axis=-1)"
+            raise CortseqError("a sum of a trial is NaN or infinity", key=name, fix=fix)
+    if not spikes.sum() > 0:
+        raise CortseqError("no spike to divide by", key="n_spikes", value=float(spikes.sum()))
     return paired(log_prob_a, log_prob_b, n_spikes, resamples, seed, blocks).per(BIT)
