@@ -141,6 +141,26 @@ def test_the_search_invents_no_point_and_misses_few():
     assert n >= 8 and whole >= 0.8 * n
 
 
+@pytest.mark.parametrize(("hidden", "rank", "seed"), [(5, 1, 35), (11, 2, 45), (11, 2, 55)])
+def test_the_search_invents_no_point_where_states_run_away(hidden, rank, seed):
+    """Their spread is 5e8 to 7e16: in its units the speed of every state of the region that is left is small."""
+    rng = np.random.default_rng(seed)
+    assert (hidden, rank) == (int(rng.integers(5, 12)), int(rng.integers(1, 3)))
+    gain = rng.uniform(1.5, 4)
+    w = gain * rng.normal(size=(hidden, rank)) @ rng.normal(size=(rank, hidden)) / hidden**0.5
+    c, h, starts = rng.normal(size=hidden), np.abs(rng.normal(size=(8, hidden))) * 10, []
+    for _ in range(int(rng.integers(5, 60))):
+        starts.append(h)
+        h = 0.8 * h + 0.2 * np.maximum(h @ w.T + c, 0)
+    starts = np.concatenate(starts)[-64:]
+    assert np.linalg.norm(starts - starts.mean(0), axis=1).max() > 1e8
+    every = dynamics.every_fixed_point(w, c).states
+    searched = dynamics.fixed_points(step(w, c, 0.2), starts, max_steps=60, max_returns=100)
+    apart = np.linalg.norm(searched.states[:, None] - every, axis=2)
+    assert (apart.min(1, initial=np.inf) < 1e-6 * (1 + np.linalg.norm(searched.states, axis=1))).all()
+    assert (searched.slow_speeds > 1e-3).any()  # they are told as slow states
+
+
 def test_stability_is_that_of_the_active_units():
     w, c = network(20, 1, 3, gain=4.0)
     every, leak = dynamics.every_fixed_point(w, c), 0.4

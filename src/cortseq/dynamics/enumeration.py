@@ -95,6 +95,17 @@ def every_fixed_point(
             key="weights",
             fix="search with fixed_points, or take fewer units or a lower rank",
         )
+    return solutions(into, out, c)
+
+
+def solutions(into: np.ndarray, out: np.ndarray, c: np.ndarray) -> EveryFixedPoint:
+    """Return all solutions of h = relu(A B^T h + c); see `every_fixed_point`.
+
+    Parameters
+    ----------
+    into, out : A and B (hidden, rank), as `factors` returns them.
+    c : (hidden,) drive.
+    """
     patterns = regions(into, c)
     solved = [
         _solved(into, out, c, part) for part in np.split(patterns, range(_AT_ONCE, len(patterns), _AT_ONCE))
@@ -104,7 +115,7 @@ def every_fixed_point(
     states = np.maximum(received, 0)
     order = np.lexsort((*states.T[::-1], np.linalg.norm(states, axis=1).round(9)))
     singular = sum(n for _, n in solved)
-    return EveryFixedPoint(states[order], received[order] > 0, rank, len(patterns), singular)
+    return EveryFixedPoint(states[order], received[order] > 0, into.shape[1], len(patterns), singular)
 
 
 def every_fixed_point_of_fit(

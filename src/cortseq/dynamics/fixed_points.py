@@ -25,6 +25,9 @@ _PATIENCE = 6  # ... and so many of them in a row end the search
 _SETTLED = 1e-2
 _COPIES = 4
 _RETURNED = 0.1
+_FAR = (
+    1e3  # spread of the starts, in units of 1 + the norm of a state, above which it is no scale of the state
+)
 _SHOWN = 12  # points in the table of a notebook
 
 
@@ -147,7 +150,8 @@ def fixed_points(
     flow : torch float64 (d,) -> (d,).
     starts : (n, d), best drawn from visited states.
     tolerance : speed of a fixed point, `distinct` : least distance between two, `perturbation` : size of the
-        test of stability; all three in units of the rms spread of the starts.
+        test of stability; all three in units of the rms spread of the starts. Where that is larger than 1000
+        times 1 + |s|, as of starts that run away, the speed is in units of the latter.
     max_steps, max_settling, max_returns : of the search, of the settling, of the test of stability.
     seed : of the perturbations.
     visited : (m, d) states that `distances` are measured to; None: `starts`.
@@ -168,8 +172,8 @@ def fixed_points(
         goal = _settled(step, starts, max_settling, _SETTLED * spread)
         calm = goal.isfinite().all(1)
         every = torch.cat([starts, goal[calm]])
-        found, ends = _search(flow, step, every, tolerance * spread, distinct * spread, max_steps)
-        slow = ends > tolerance * spread
+        found, ends = _search(flow, step, every, (tolerance, spread), distinct * spread, max_steps)
+        slow = ~_is_at_rest(found, ends, tolerance, spread)
         points = found[~slow]
         points = points[_distinct(_apart(points, points), ends[~slow], distinct * spread)]
         points, speeds = _polish(flow, step, points)
@@ -243,10 +247,23 @@ def _settled(step: Step, states: torch.Tensor, n_steps: int, slow: float) -> Any
     return torch.where(at_rest, states, total / max(n_steps - n_steps // 2, 1))
 
 
+def _is_at_rest(states: torch.Tensor, speeds: torch.Tensor, tolerance: float, spread: float) -> torch.Tensor:
+    """Return whether states (n, d) with these speeds (n,) count as fixed points, (n,); see `fixed_points`."""
+    return speeds <= tolerance * (_FAR * (1 + states.norm(dim=1))).clamp(max=spread)
+
+
 def _search(
-    flow: Step, step: Step, starts: torch.Tensor, tolerance: float, distance: float, max_steps: int
+    flow: Step,
+    step: Step,
+    starts: torch.Tensor,
+    rest: tuple[float, float],
+    distance: float,
+    max_steps: int,
 ) -> Any:
-    """Return states and speeds where the search from each start ends."""
+    """Return states (n, d) and speeds (n,) where the search from each start ends.
+
+    `rest` : tolerance and spread of `_is_at_rest`, at which it ends. `distance` : of starts that have met.
+    """
     states = starts.clone()
     speeds = (step(states) - states).norm(dim=1).nan_to_num(nan=torch.inf)
     damping = torch.full_like(speeds, 1e-2)
@@ -258,7 +275,8 @@ def _search(
         apart = _apart(states[alive], states[alive])
         kept = _distinct(apart, speeds[alive], distance)
         leader, alive = alive[kept][apart[:, kept].argmin(1)][place], alive[kept]
-        active = alive[(speeds[alive] > tolerance) & (stalled[alive] < _PATIENCE)]
+        moves = ~_is_at_rest(states[alive], speeds[alive], *rest)
+        active = alive[moves & (stalled[alive] < _PATIENCE)]
         if not len(active):
             break
         for part in active.split(chunk_size(states.shape[1])):

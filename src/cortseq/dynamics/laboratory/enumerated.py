@@ -33,7 +33,7 @@ def every_point(subject: Subject, found: xr.Dataset) -> tuple[dict[str, Any], di
     held = _mean_input(subject)
     variables: dict[str, Any] = {}
     if (every := _every(subject, "open", held)) is not None:
-        searched = [_found(subject, member, held, one.states) for member, one in enumerate(every)]
+        searched = [_found(subject, member, held, whole.states) for member, whole in enumerate(every)]
         variables["held_points"] = ("member", _counts(every))
         variables["held_points_found"] = ("member", np.array(searched, float))
     linear = subject.fit.member(0).network.observation.linear
@@ -47,15 +47,16 @@ def _every(subject: Subject, map: Map, held: Any) -> list[enumeration.EveryFixed
     found = []
     for member in range(subject.members):
         w, c = rectified.equation(subject.fit.member(member), subject.fit.card, map, held)
-        if enumeration.most(*enumeration.factors(w)[0].shape) > _MOST_REGIONS:
+        into, out = enumeration.factors(w)
+        if enumeration.most(*into.shape) > _MOST_REGIONS:
             return None
-        found.append(enumeration.every_fixed_point(w, c, _MOST_REGIONS))
+        found.append(enumeration.solutions(into, out, c))
     return found
 
 
 def _counts(every: list[enumeration.EveryFixedPoint]) -> np.ndarray:
     """Return the number of fixed points of each member, (member,); NaN where there may be a continuum."""
-    return np.array([np.nan if one.singular else float(len(one.states)) for one in every])
+    return np.array([np.nan if whole.singular else float(len(whole.states)) for whole in every])
 
 
 def _found(subject: Subject, member: int, held: np.ndarray, states: np.ndarray) -> int:
