@@ -270,3 +270,19 @@ def test_what_cannot_be_cosmoothed(whole, fitted):
     for held_out in ([], range(5), [5]):
         with pytest.raises(CortseqError, match=r"held_out: some of the 5 units are held out, not all"):
             export.cosmoothed(fit, whole, TRAIN, range(22, 30), held_out)
+    asked = [
+        (whole.isel(unit=[0, 1, 2]), range(22, 30), "the fit is for 5 features"),
+        (whole, [-3], "evaluated: the recording has"),
+        (whole, [], "train, evaluated: trials of both roles"),
+    ]
+    for recording, evaluated, words in asked:
+        with pytest.raises(CortseqError, match=words):
+            export.cosmoothed(fit, recording, TRAIN, evaluated, OUT)
+
+
+def test_a_file_that_is_no_submission_stays(rates, tmp_path):
+    path = tmp_path / "notes.h5"
+    path.write_text("hello")
+    with pytest.raises(CortseqError, match=r"notes\.h5: is no HDF5 file"):
+        export.nlb(rates, path, "mc_maze")
+    assert path.read_text() == "hello"

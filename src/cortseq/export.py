@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from cortseq import recording as rec
 from cortseq import store
 from cortseq._lazy import xr
-from cortseq.data import Data, Trials
+from cortseq.data import Data, Trials, check_card
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.recording.clock import Clock, clocked
 
@@ -76,14 +76,13 @@ def nwb(
     feature = str(said["predicted"].dims[-1])
     module.add(_names(feature, said[feature].values))
     scale, unit = _unit(recording, clock.width)
+    columns = f"column i: row i of {feature}s"
     for member in said["member"].values:
-        one = said.sel(member=member)
-        expected = clocked(one["predicted"]).values * scale
-        module.add(
-            _series(f"predicted_member{member}", expected, unit, clock, f"column i: row i of {feature}s")
-        )
-        if "states" in one:
-            states = clocked(one["states"]).values
+        found = said.sel(member=member)
+        expected = clocked(found["predicted"]).values * scale
+        module.add(_series(f"predicted_member{member}", expected, unit, clock, columns))
+        if "states" in found:
+            states = clocked(found["states"]).values
             module.add(_series(f"states_member{member}", states, "a.u.", clock, _STATES))
     with store.atomic(path) as temporary, h5py.File(temporary, "w") as handle:
         with pynwb.NWBHDF5IO(file=handle, mode="w") as writer:
@@ -161,7 +160,8 @@ def nlb(rates: Mapping[str, ArrayLike], path: str | Path, dataset: str) -> None:
 
     Raises
     ------
-    CortseqError : arrays that are missing, do not fit each other, or hold negative rates.
+    CortseqError : arrays that are missing, do not fit each other, or hold negative rates; a file at
+    `path` that is no HDF5.
     MissingExtra : h5py is not installed.
 
     References
@@ -174,6 +174,8 @@ def nlb(rates: Mapping[str, ArrayLike], path: str | Path, dataset: str) -> None:
         raise MissingExtra("h5py", "hdf5") from error
     arrays = _checked(rates)
     before = Path(path)
+    if before.exists() and not h5py.is_hdf5(before):
+        raise CortseqError("is no HDF5 file", file=before, fix="give another path")
     with store.atomic(path) as temporary:
         if before.exists():
             temporary.write_bytes(before.read_bytes())
@@ -234,7 +236,8 @@ def cosmoothed(
 
     Raises
     ------
-    CortseqError : another family, trials of `evaluated` that the fit learned from, no unit held in or out.
+    CortseqError : another family or recording, trials of `evaluated` that the fit learned from, no trial, no
+    unit held in or out.
     """
     smooth = getattr(fit.model, "cosmooth", None)
     if smooth is None:
@@ -244,8 +247,15 @@ def cosmoothed(
             value=fit.model.family,
             fix="fit cortseq.models.HMM(), or hand rates of another smoother to nlb",
         )
+    chosen = {
+        "train": rec.positions(recording, train, "train"),
+        "eval": rec.positions(recording, evaluated, "evaluated"),
+    }
+    for trials in chosen.values():
+        if not len(trials):
+            raise CortseqError("trials of both roles are needed", key="train, evaluated")
     learned = np.concatenate(list(fit.card["learned_from"].values()))
-    if (seen := np.intersect1d(evaluated, learned)).size:
+    if (seen := np.intersect1d(chosen["eval"], learned)).size:
         raise CortseqError("the fit learned from an evaluated trial", key="evaluated", value=int(seen[0]))
     n_units, out = fit.card["n_features"], np.unique(np.asarray(held_out, int))
     kept = np.setdiff1d(np.arange(n_units), out)
@@ -254,8 +264,10 @@ def cosmoothed(
             f"some of the {n_units} units are held out, not all", key="held_out", value=held_out
         )
     found = {}
-    for role, trials in (("train", train), ("eval", evaluated)):
-        data = Data.of(recording, trials).within(fit.card["support"])
+    for role, trials in chosen.items():
+        data = Data.of(recording, trials)
+        check_card(data, fit.card)
+        data = data.within(fit.card["support"])
         for name, units in (("heldin", kept), ("heldout", out)):
             found[f"{role}_rates_{name}"] = np.asarray(smooth(fit.params, data, kept, units).mean(0))
     return found
