@@ -57,8 +57,10 @@ def _sweep(name: str, variants: pd.DataFrame) -> str:
         return ""
     keys = [c for c in variants.columns[list(variants.columns).index(_SWEPT_FROM) + 1 :] if c not in _FIXED]
     swept = {key: variants[key].dropna().unique() for key in keys}
-    each = [f"{key} {', '.join(_plain(v) for v in values)}" for key, values in swept.items() if len(values)]
-    return f"{name} from {len(variants)} ({'; '.join(each)})"
+    settings = [
+        f"{key} {', '.join(_plain(v) for v in values)}" for key, values in swept.items() if len(values)
+    ]
+    return f"{name} from {len(variants)} ({'; '.join(settings)})"
 
 
 def _plain(value: Any) -> str:
@@ -81,12 +83,11 @@ def _networks(rows: pd.DataFrame, study: dict[str, Any]) -> str:
         if (most := study["epochs"].get(name)) is not None:
             by_epochs.setdefault(most, []).append(str(name))
     if by_epochs:
-        each = [f"{most} ({words.listed(names)})" for most, names in sorted(by_epochs.items())]
+        most_epochs = [f"{most} ({words.listed(names)})" for most, names in sorted(by_epochs.items())]
         kept = f"{trained['kept_epoch'].min():.0f} to {trained['kept_epoch'].max():.0f}"
-        said += f" Gradient descent (AdamW) for at most so many epochs: {'; '.join(each)}. The weights kept "
-        said += (
-            f"are those with the lowest loss on validation trials, of epoch {kept} on average over members."
-        )
+        said += f" Gradient descent (AdamW) for at most so many epochs: {'; '.join(most_epochs)}."
+        said += " The weights kept are those with the lowest loss on validation trials,"
+        said += f" of epoch {kept} on average over members."
     return said
 
 

@@ -243,7 +243,9 @@ def _read(plan: Plan) -> list[Job]:
     """Return the jobs from the raw files to the roles of the trials."""
     found = [Job("fetch", f"fetch/{file.name}", [], [str(file)], []) for file in fetched(plan.study)]
     for name in plan.facts:
-        raw, trials, roles = (plan.path(of, dataset=name) for of in ("recordings", "trials", "splits"))
+        raw, trials, roles = (
+            plan.path(product, dataset=name) for product in ("recordings", "trials", "splits")
+        )
         cells = {"step": 1.0, "cell": plan.size(name).cells}
         chain: tuple[tuple[str, list[str], str], ...] = (
             ("load", [], raw),
@@ -334,8 +336,8 @@ def _memory(planned: list[Job], sizes: Mapping[str, Size], cores: int) -> float:
     """Return MB of the largest jobs that may run at one time."""
     cells = max((size.cells for size in sizes.values()), default=0.0)
     kinds = [{kind for part in job.parts for kind in part.cost} for job in planned]
-    each = [memory_mb(job.start, held, cells) for job, held in zip(planned, kinds, strict=True)]
-    return float(sum(sorted(each, reverse=True)[:cores]))
+    needed = [memory_mb(job.start, held, cells) for job, held in zip(planned, kinds, strict=True)]
+    return float(sum(sorted(needed, reverse=True)[:cores]))
 
 
 def memory_mb(start: str, kinds: Iterable[str], cells: float) -> float:
@@ -359,21 +361,21 @@ def lines(found: dict[str, Any]) -> list[str]:
     """Return an estimate as lines of text."""
     wall, spent = found["seconds"], found["core_seconds"]
     units = ("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0)
-    unit, scale = next((one for one in units if wall >= 2 * one[1]), units[-1])
+    unit, scale = next((known for known in units if wall >= 2 * known[1]), units[-1])
     share = wall / max(sum(spent.values()), 1e-9) / scale  # of the wall time, for each second of a core
     parts = [f"{word} {_short(s * share)}" for word, s in spent.items() if s * share >= 0.5]
     n = sum(found["jobs"].values())
     whole = "; ".join([f"{n} job{'s' * (n != 1)}", *([", ".join(parts)] if parts else [])])
     cores = f"{found['cores']} core{'s' * (found['cores'] > 1)}"
-    of = " of what is left" if found["left"] and found["made"]["steps"] else ""
+    rest = " of what is left" if found["left"] and found["made"]["steps"] else ""
     said = [
-        f"estimate{of}: about {_short(wall / scale)} {unit} on {cores} ({whole}), "
+        f"estimate{rest}: about {_short(wall / scale)} {unit} on {cores} ({whole}), "
         f"at most {found['memory_mb'] / 1000:.1f} GB; {found['basis']}"
     ]
     if found["made"]["steps"]:
-        made, of = found["made"], "" if found["left"] else "of the whole study; "
+        made, whole = found["made"], "" if found["left"] else "of the whole study; "
         said.append(
-            f"estimate: {of}{made['steps']} of {made['of']} steps were made before, in "
+            f"estimate: {whole}{made['steps']} of {made['of']} steps were made before, in "
             f"{costs.duration(made['core_seconds'])} of one core"
         )
     if found["usual"]:

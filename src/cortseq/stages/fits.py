@@ -20,10 +20,7 @@ def fit(plan: Plan, dataset: str, variant: str, fold: int) -> Step:
         "fit",
         f"fit/{dataset}/{variant}/fold{fold}",
         plan.recording(dataset) | {"start": earlier(plan, dataset, variant, fold)},
-        {
-            name: plan.path(of, **key)
-            for name, of in (("params", "fits"), ("card", "cards"), ("curves", "curves"))
-        },
+        {name: plan.path(product, **key) for name, product in LEARNED.items()},
         key=key,
         params=params,
         modules=[plan.family(dataset, variant)],
@@ -41,7 +38,7 @@ def fit_together(plan: Plan, group: str, variant: str, fold: int) -> Step:
     return plan.step(
         "fit_together",
         f"together/{group}/{variant}/fold{fold}",
-        {of: [plan.path(of, dataset=d) for d in sessions] for of in ("trials", "splits")},
+        {product: [plan.path(product, dataset=d) for d in sessions] for product in ("trials", "splits")},
         {f"params_{d}": plan.path("fits", dataset=d, **at) for d in sessions}
         | {f"card_{d}": plan.path("cards", dataset=d, **at) for d in sessions}
         | {f"curves_{d}": plan.path("curves", dataset=d, **at) for d in sessions},

@@ -23,7 +23,7 @@ def audit(plan: Plan, dataset: str) -> Step:
         "audit",
         f"audit/{dataset}",
         plan.recording(dataset)
-        | {of: plan.files(of, facts) for of in ("fits", "scores")}
+        | {product: plan.files(product, facts) for product in ("fits", "scores")}
         | {"starts": list(began.values())},
         {"report": plan.path("audits", dataset=dataset)},
         key={"dataset": dataset},

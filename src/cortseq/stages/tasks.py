@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cortseq import models, plans
 from cortseq.costs import Cost
 from cortseq.stages import work
@@ -22,7 +24,7 @@ def task(plan: Plan, task: str, dataset: str, model: str, fold: int) -> Step:
     """Do a task with the variant of a model that is best on validation."""
     variants = able(plan, task, dataset)[model]
     at = {"dataset": dataset, "fold": fold}
-    given = {of: [plan.path(of, variant=v, **at) for v in variants] for of in ("fits", "scores")}
+    given = _fitted(plan, variants, at)
     return plan.step(
         "task",
         f"{task}/{dataset}/{model}/fold{fold}",
@@ -33,6 +35,14 @@ def task(plan: Plan, task: str, dataset: str, model: str, fold: int) -> Step:
         modules=plan.families(dataset, variants),
         cost=_cost(plan, task, dataset, variants[-1]),
     )
+
+
+def _fitted(plan: Plan, variants: list[str], at: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the files of fits and of scores of some variants; `at`: recording and fold."""
+    return {
+        product: [plan.path(product, variant=variant, **at) for variant in variants]
+        for product in ("fits", "scores")
+    }
 
 
 def _cost(plan: Plan, task: str, dataset: str, variant: str) -> Cost:
@@ -56,9 +66,9 @@ def quality(plan: Plan, dataset: str, fold: int) -> Step:
     by_model: dict[str, list[str]] = {}
     for variant in plan.variants[dataset].values():
         by_model.setdefault(variant.model_name, []).append(variant.name)
-    chosen = [plan.model(dataset, variants_of[-1]) for variants_of in by_model.values()]
+    chosen = [plan.model(dataset, names[-1]) for names in by_model.values()]
     at = {"dataset": dataset, "fold": fold}
-    given = {of: [plan.path(of, variant=v, **at) for v in variants] for of in ("fits", "scores")}
+    given = _fitted(plan, variants, at)
     return plan.step(
         "quality",
         f"quality/{dataset}/fold{fold}",

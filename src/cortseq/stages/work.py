@@ -171,10 +171,10 @@ def audit(variants: int, canaries: Iterable[Model], size: Size, seconds: Seconds
     features = size.features if TRACKS[size.track].has_labels else _CANARY_UNITS
     noise = Size(size.track, features=features, **_NOISE)
     drawn = Size(size.track, features=size.features, **_DRAWN)
-    one, spent, networks = dataclasses.replace(size, members=1), 0.0, [0.0]
+    single, spent, networks = dataclasses.replace(size, members=1), 0.0, [0.0]
     for model in canaries:
         spent += seconds(_quick(model, _CANARY_EPOCHS), noise)
-        spent += seconds(_quick(model, 1), one)
+        spent += seconds(_quick(model, 1), single)
         if _is_network(model):
             networks.append(seconds(_quick(model, _SURROGATE_EPOCHS), drawn))
     return {"audit": {"step": 1.0, "variant": float(variants), "second": spent + 2 * max(networks)}}
