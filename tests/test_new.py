@@ -10,7 +10,7 @@ from layouts import KINDS, LAYOUTS, LENGTH, N_TRIALS, STARTS, cut, joined
 
 from cortseq import cli, entries, pairing, preprocess, study
 from cortseq.errors import CortseqError
-from cortseq.sources import asked
+from cortseq.sources import asked, guesses
 
 
 def begun(folder: Path, *files: str):
@@ -198,3 +198,15 @@ def test_a_folder_that_holds_a_recording_names_it(tmp_path, monkeypatch, capsys)
     assert f"name what it holds: {Path('outer', folder.name)}" in capsys.readouterr().err
     assert cli.main(["new", str(folder / "spike_times.npy"), "-o", "a.yaml"]) == 0
     assert f"belongs to a folder that is read as a whole: {folder}" in capsys.readouterr().err
+
+
+def test_a_covariate_with_the_name_of_a_dimension_is_not_proposed():
+    """Its values would stand in place of the positions of trials."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "c": rng.poisson(1.0, (40, 25, 6)),
+        "trial": np.arange(100, 140),
+        "contrast": np.arange(40) % 3,
+    }
+    found = [proposal.entry.get("covariates", {}) for proposal in guesses.from_arrays("npz", arrays)]
+    assert {"contrast": "contrast"} in found and not any("trial" in covariates for covariates in found)
