@@ -99,14 +99,17 @@ def of_step(cost: Cost) -> dict[str, float]:
 
     Parameters
     ----------
-    cost : amounts by kind. A kind "fit/rate" without constants of its own has those of "fit".
+    cost : amounts by kind. A kind "fit/rate" or "forecasts/lds" that was not calibrated is taken for the
+        dearest one of that name before the stroke that counts the same amounts.
     """
+    return {kind: _of_kind(kind, work) for kind, work in cost.items()}
+
+
+def _of_kind(kind: str, work: Work) -> float:
     known = measured()["steps"]
-    tables = {kind: known.get(kind) or known[kind.split("/")[0]] for kind in cost}
-    return {
-        kind: float(sum(amount * tables[kind][name] for name, amount in work.items()))
-        for kind, work in cost.items()
-    }
+    alike = [table for name, table in known.items() if name.split("/")[0] == kind.split("/")[0]]
+    tables = [known[kind]] if kind in known else [table for table in alike if set(table) == set(work)]
+    return max(float(sum(amount * table[name] for name, amount in work.items())) for table in tables)
 
 
 # -- what this machine was found to take -----------------------------------------------------------------

@@ -87,7 +87,7 @@ def forecasts(
     doublings = int(math.log2(max(most, samples) / samples))
     # futures of ever fewer bins (`scoring.futures`): the work of a doubling grows by 2^(1/4)
     drawn = samples * (1 + 0.5 * sum(2 ** (k / 4 - 1) for k in range(1, doublings + 1)))
-    kind = "forecasts/network" if _is_network(model) else "forecasts/drawn"
+    kind = "forecasts/network" if _is_network(model) else f"forecasts/{model.family}"
     every = steps * drawn
     work = {"step": 1.0, "draw": every * size.features, "product": every * _per_bin(model, size.features)}
     return {kind: work}
