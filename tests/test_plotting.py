@@ -1,5 +1,6 @@
 """Pictures and tables of fits, models, flows and fixed points, as a notebook shows them."""
 
+import dataclasses
 from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import cortseq
-from cortseq import dynamics, models, notebook
+from cortseq import dynamics, models, notebook, scoring, theory
 from cortseq import recording as rec
 from cortseq.errors import CortseqError
 
@@ -179,3 +180,108 @@ def test_many_points_are_cut_short(points):
     )
     said = read(dynamics.FixedPoints._repr_html_(many))
     assert "8 more" in said and said.count(" no ") == 12
+
+
+# -- results of analyses -----------------------------------------------------------------------------
+
+
+def _half(state):
+    return 0.5 * state
+
+
+def _driven(state, given):
+    return 0.5 * state + given
+
+
+RNG = np.random.default_rng(3)
+WEIGHTS = RNG.normal(size=(12, 12)) / 4
+SIGNS = np.resize([1.0, -1.0, -1.0], 12)  # of a direction that a permutation of the entries destroys
+CIRCLE = np.stack([np.cos(a := np.linspace(0, 2 * np.pi, 40, endpoint=False)), np.sin(a)], 1)
+
+
+def _results():
+    """Return a result of every kind that a picture is drawn of, of inputs with a known answer."""
+    a = RNG.normal(size=30)
+    return {
+        "LyapunovSpectrum": dynamics.lyapunov_spectrum(_half, np.ones(2), n_steps=50, warm_up=5),
+        "ChaosVerdict": dynamics.chaos_verdict([_half] * 3, RNG.normal(size=(3, 2, 2)), 60, 10),
+        "TwinDivergence": dynamics.twin_divergence(lambda step: _half, RNG.normal(size=(3, 2)), n_steps=10),
+        "EchoState": dynamics.echo_state_test(_driven, np.zeros((20, 2)), RNG.normal(size=(3, 2))),
+        "Outliers": dynamics.outliers(WEIGHTS + 3 * np.outer(SIGNS, SIGNS) / 12, n_permutations=200),
+        "MemoryCapacity": dynamics.memory_capacity(WEIGHTS / 2, RNG.normal(size=12), 20, 400),
+        "TransientGrowth": dynamics.transient_growth(np.array([[0.5, 4.0], [0.0, 0.5]])),
+        "Loops": dynamics.loops(CIRCLE),
+        "SilentMemory": dynamics.SilentMemory(np.linspace(0.9, 0.5, 8)[None], np.full((1, 8), 0.9)),
+        "MeanField": theory.mean_field(1.5),
+        "PairedDifference": scoring.paired_difference(a + 1.0, a, np.ones(30)),
+    }
+
+
+@pytest.fixture(scope="module")
+def results():
+    return _results()
+
+
+def test_every_result_with_a_picture_is_tested(results):
+    drawn = {kind.__name__ for kind in notebook.Drawn.__subclasses__()}
+    assert drawn == set(results) and all(type(found).__name__ == name for name, found in results.items())
+
+
+@pytest.mark.parametrize("name", sorted(kind.__name__ for kind in notebook.Drawn.__subclasses__()))
+def test_a_result_is_a_line_a_table_and_a_picture(name, results, tmp_path):
+    found = results[name]
+    line, said = repr(found), read(found._repr_html_())
+    assert line.startswith(f"{name}(") and "\n" not in line and "array(" not in line and len(line) < 400
+    fields = [field.name for field in dataclasses.fields(found)]
+    assert all(f"{field} " in line for field in fields) and all(field in said for field in fields)
+    (ax,) = drawn(found.plot(), tmp_path)
+    assert ax.get_xlabel() and (ax.get_lines() or ax.containers)
+
+
+def test_all_results_of_analyses_are_shown():
+    """Every public dataclass of dynamics, theory and scoring has its line and table, with meanings."""
+    for module in (dynamics, theory, scoring):
+        for name in module.__all__:
+            kind = getattr(module, name)
+            if not dataclasses.is_dataclass(kind) or name in ("Flow", "FixedPoints"):
+                continue
+            assert issubclass(kind, notebook.Shown), name
+            assert kind.__repr__ is notebook.Shown.__repr__, name
+            told = notebook.meanings(kind)
+            lost = {field.name for field in dataclasses.fields(kind)} - set(told)
+            assert not lost, (name, lost)
+
+
+def test_pictures_hold_the_numbers(results):
+    spectrum = results["LyapunovSpectrum"].plot().axes[0].containers[0].lines[0]
+    np.testing.assert_allclose(spectrum.get_ydata(), [np.log(0.5)] * 2, atol=1e-6)
+    outliers = results["Outliers"]
+    ax = outliers.plot().axes[0]
+    assert outliers.is_outlier.sum() == 1 and "1 outlier," in ax.get_title(loc="left")
+    circle = ax.get_lines()[0]
+    np.testing.assert_allclose(np.hypot(*circle.get_data()), outliers.bulk_radius)
+    shown = next(line for line in ax.get_lines() if line.get_marker() == "o")
+    assert complex(*(x[0] for x in shown.get_data())) == outliers.eigenvalues[0]
+    growth = results["TransientGrowth"]
+    peak = growth.plot().axes[0].get_lines()[1]
+    assert (peak.get_xdata(), peak.get_ydata()) == ([growth.time], [growth.peak]) and growth.peak > 3
+    assert "1 loop of 40 points" in results["Loops"].plot().axes[0].get_title(loc="left")
+    mean = results["MeanField"]
+    memory = results["MemoryCapacity"]
+    assert memory.total > 2 and f"{memory.total:.3g} steps" in memory.plot().axes[0].get_title(loc="left")
+    np.testing.assert_array_equal(mean.plot().axes[0].get_lines()[0].get_ydata(), mean.autocorrelation)
+    assert "p ≤" in results["PairedDifference"].plot().axes[0].get_title(loc="left")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "unknown"), (True, "yes"), (np.bool_(False), "no"), ("why", "why"), (0.123456, "0.1235"),
+        (7, "7"), (np.array([1.0, np.nan]), "[1, nan]"), (np.array([True, False, True]), "2 of 3"),
+        (np.array([3 + 4j] * 5), "5 moduli from 5 to 5"), (np.empty((0, 2)), "0x2 numbers"),
+        (np.array([[1.0, np.inf]]), "1x2 numbers from 1 to 1, 1 not finite"),
+        (np.full((2, 2), np.nan), "2x2 numbers, none finite"), (_half, "_half"), ((2, 3), "[2, 3]"),
+    ],
+)  # fmt: skip
+def test_values_in_few_words(value, words):
+    assert notebook.brief(value) == words

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortseq import costs, fetch, preprocess, products, remembering, signs, sources, splits, store
+from cortseq import costs, fetch, numbers, preprocess, products, remembering, signs, sources, splits, store
 from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.errors import CortseqError, about
@@ -319,7 +319,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     said = [f"{name}: {where}source {found['source']}"]
     said.append(f"  {_size(found)}")
     if found["read"]:
-        said.append(f"  read: {_counted(found['read'])}")
+        said.append(f"  read: {numbers.counted(found['read'])}")
     if kind in _SAID:
         said.append(f"  {_SAID[kind].format(**found, **_plain(found))}")
     if found["missing_bins"]:
@@ -336,7 +336,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         few = f"{found['members']} random restart(s) are too few for a verdict on a network"
         said.append(f"  {few} -- set members: 5 ({FEWEST_RESTARTS} are the least)")
     if found["dirt"]:
-        said.append(f"  dropped or odd: {_counted(found['dirt'])}")
+        said.append(f"  dropped or odd: {numbers.counted(found['dirt'])}")
     words = {"warn": "warning", "note": "note"}
     return said + [f"  {words[s['level']]}: {s['name']}: {s['text']}" for s in found["signs"]]
 
@@ -355,14 +355,9 @@ def _longest(found: dict[str, Any]) -> str:
     return f", estimated {costs.duration(sum(taken.values()))} of one core ({longest})" if taken else ""
 
 
-def _counted(found: dict[str, int]) -> str:
-    """Return counts by name as words."""
-    return ", ".join(f"{n} {key.replace('_', ' ')}" for key, n in found.items())
-
-
 _SAID = {
     "counts": "spikes: {spikes} in trials; rates {low:.3g} to {high:.3g} Hz (median {median:.3g}); "
-    "{silent_units} silent units, {empty_trials} empty trials, at most {largest_count} in a bin",
+    "silent units: {silent_units}, empty trials: {empty_trials}, at most {largest_count} in a bin",
     "symbols": "labels: {symbols} in all; the commonest: {common}",
     "signal": "values: {low:.4g} to {high:.4g}, mean {median:.4g}",
 }

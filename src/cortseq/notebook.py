@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Nothing but `inherit` and opacity: the page decides what is dark and what is light.
 _TABLE = "border-collapse:collapse;color:inherit;background:transparent;font-size:90%;margin:.3em 0"
@@ -45,3 +53,80 @@ def _pairs(known: Mapping[str, Any]) -> str:
         for name, value in known.items()
     )
     return f'<table style="{_TABLE}">{lines}</table>' if lines else ""
+
+
+class Shown:
+    """Base of results: what a dataclass with `repr=False` holds, in a line and as a table of a notebook."""
+
+    def __repr__(self) -> str:
+        """Return the names and values of all fields in a line."""
+        return f"{type(self).__name__}({', '.join(f'{name} {text}' for name, text in _held(self).items())})"
+
+    def _repr_html_(self) -> str:
+        """Return a table with a row for every field: its name, its value, and what it means."""
+        first, *_ = (inspect.getdoc(type(self)) or "").splitlines()
+        means = meanings(type(self))
+        lines = [(name, text, means.get(name, "")) for name, text in _held(self).items()]
+        title = f"<strong>{escape(type(self).__name__)}</strong><div>{escape(first)}</div>"
+        return f'<div style="margin-bottom:.6em">{title}{rows(("", "value", "meaning"), lines)}</div>'
+
+
+class Drawn(Shown):
+    """Base of results that have a picture, too."""
+
+    def plot(self) -> Figure:
+        """Draw it in the style of the project; see `cortseq.plot`."""
+        import cortseq
+
+        return cortseq.plot(self)
+
+
+def meanings(kind: type) -> dict[str, str]:
+    """Return what each attribute of a class means, from the section Attributes of its docstring."""
+    _, _, section = (inspect.getdoc(kind) or "").partition("Attributes\n----------\n")
+    section = re.sub(r"\n +", " ", section.partition("\n\n")[0])
+    found: dict[str, str] = {}
+    for line in section.splitlines():
+        names, _, meaning = line.partition(" : ")
+        found |= dict.fromkeys(names.split(", "), meaning)
+    return found
+
+
+def _held(result: Any) -> dict[str, str]:
+    """Return the fields of a dataclass as words."""
+    return {field.name: brief(getattr(result, field.name)) for field in fields(result)}
+
+
+_ALL = 4  # numbers of a vector that are all written
+
+
+def brief(value: Any) -> str:
+    """Return a value in few words: a number, all of a short vector, shape and range of a larger array."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if np.ndim(value) == 0:
+        number = isinstance(value, int | float | np.number)
+        return f"{value:.4g}" if number else str(getattr(value, "__name__", type(value).__name__))
+    array = np.asarray(value)
+    if array.dtype == bool:
+        return f"{array.sum()} of {array.size}"
+    if array.dtype.kind not in "iufc":
+        return f"{array.size} values"
+    if array.ndim == 1 and array.size <= _ALL:
+        return f"[{', '.join(f'{number:.4g}' for number in array)}]"
+    return f"{'x'.join(map(str, array.shape))} {_range(array)}"
+
+
+def _range(array: np.ndarray) -> str:
+    """Return the lowest and the highest finite number of an array, of complex ones the modulus."""
+    sizes = np.abs(array) if np.iscomplexobj(array) else array
+    known = sizes[np.isfinite(sizes)]
+    if not known.size:
+        return "numbers, none finite" if array.size else "numbers"
+    what = "moduli" if np.iscomplexobj(array) else "numbers"
+    lost = f", {array.size - known.size} not finite" if known.size < array.size else ""
+    return f"{what} from {known.min():.4g} to {known.max():.4g}{lost}"

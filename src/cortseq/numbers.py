@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 _USUAL, _MOST = 3, 6  # decimals of a number without an interval, and the most that are shown
@@ -23,6 +24,22 @@ def decimals(low: float, high: float, spread: float = math.nan, least: int = 0) 
     if not math.isfinite(width) or width <= 0:
         return max(least, _USUAL)
     return min(max(least, 1 - math.floor(math.log10(width))), _MOST)
+
+
+def counted(found: Mapping[str, int]) -> str:
+    """Return counts by name as words: "1 unit not selected, 3 trials too long".
+
+    Parameters
+    ----------
+    found : number by name, whose words are joined by underscores; the first word is a plural.
+    """
+    return ", ".join(_count(number, name.replace("_", " ")) for name, number in found.items())
+
+
+def _count(number: int, name: str) -> str:
+    """Return a number and a name whose first word, a plural, becomes a singular for 1."""
+    first, space, rest = name.partition(" ")
+    return f"{number} {first.removesuffix('s') if number == 1 else first}{space}{rest}"
 
 
 def written(value: Any, places: int = _USUAL, sign: bool = False) -> str:

@@ -11,6 +11,7 @@ from cortseq.download import allowed
 from cortseq.entries import slug
 from cortseq.errors import CortseqError
 from cortseq.proposing import Draft
+from cortseq.signs.trials import few_blocks
 
 
 def study(given: list[str], out: Path) -> str:
@@ -100,7 +101,8 @@ def _without_recording(place: Path | str) -> CortseqError:
 
 
 def _text(drafts: list[Draft], out: Path) -> str:
-    lines = [*_HEAD.format(name=slug(out.stem) or "mine").splitlines(), "datasets:"]
+    head = _HEAD.format(name=slug(out.stem) or "mine", folds=_folds(drafts))
+    lines = [*head.splitlines(), "datasets:"]
     names: set[str] = set()
     for found in drafts:
         base, number = found.name, 2
@@ -110,6 +112,16 @@ def _text(drafts: list[Draft], out: Path) -> str:
         lines += [f"  # {text}" for text in _described(found)]
         lines += found.lines(out.parent)
     return "\n".join([*lines, *_TAIL.splitlines()]) + "\n"
+
+
+def _folds(drafts: list[Draft]) -> str:
+    """Return the line of `folds`: several where one split of a recording tests too little for any verdict."""
+    few = min(draft.test_blocks for draft in drafts)
+    shortest = min(draft.recording.sizes["trial"] for draft in drafts if draft.recording is not None)
+    if few_blocks(few) and shortest >= _FEWEST:
+        why = f"one split would leave {few} independent block{'s' * (few != 1)} of them: no verdict"
+        return f"folds: {_MANY}      # every trial is tested once; {why}"
+    return "folds: 1      # k > 1: every trial is tested once"
 
 
 def _described(found: Draft) -> list[str]:
@@ -126,12 +138,15 @@ def _described(found: Draft) -> list[str]:
     ]
 
 
+_MANY = 5  # folds
+_FEWEST = 2 * _MANY  # trials or windows that can be dealt into so many folds
+
 _HEAD = """\
 # Written by `cortseq new`. GUESS marks what the files do not say: correct it where you know better.
 # `cortseq check` says what is read and what is odd; then run it.
 study: {name}
 seed: 0
-folds: 1      # k > 1: every trial is tested once
+{folds}
 members: 3    # random restarts of every network"""
 
 _TAIL = """\

@@ -1,4 +1,4 @@
-"""Pictures of what a user holds in Python: `cortseq.plot`, and the method `plot` of fits and fixed points."""
+"""Pictures of what a user holds in Python: `cortseq.plot`, and the method `plot` of fits and of results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cortseq.comparing import Comparison
 from cortseq.dynamics.fixed_points import FixedPoints
 from cortseq.errors import CortseqError
-from cortseq.figures import objects
+from cortseq.figures import findings, objects
 from cortseq.models.fit import Fit
 
 if TYPE_CHECKING:
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 def plot(thing: Any, *arguments: Any, **options: Any) -> Figure:
-    """Draw a fit, fixed points, or a comparison in the style of the project.
+    """Draw a fit, a comparison, or what an analysis returned, in the style of the project.
 
     Parameters
     ----------
     thing : Fit: its training curves, or with a recording what it predicts in a held-out trial; FixedPoints:
-        where they lie, and their eigenvalues; Comparison: the gain of every model over the null.
+        where they lie, and their eigenvalues; Comparison: the gain of every model over the null; results of
+        `cortseq.dynamics`, `theory` and `scoring` that have a method `plot`: one panel.
     arguments, options : of the `plot` method of `thing`.
 
     Returns
@@ -37,9 +38,12 @@ def plot(thing: Any, *arguments: Any, **options: Any) -> Figure:
         return objects.fixed_points(thing, *arguments, **options)
     if isinstance(thing, Comparison):
         return thing.plot()
+    drawn = findings.draw(thing)
+    if drawn is not None:
+        return drawn
     raise CortseqError(
         "there is no picture of this",
         key="plot",
         value=type(thing).__name__,
-        fix="give a Fit, FixedPoints or a Comparison",
+        fix="give a Fit, a Comparison, or a result that has a method plot",
     )

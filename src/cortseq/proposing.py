@@ -20,6 +20,7 @@ from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.entries import fault, slug, stem
 from cortseq.errors import CortseqError
+from cortseq.scoring import blocks
 from cortseq.sources import registry
 from cortseq.sources.base import Proposal, Source
 from cortseq.sources.guesses import window_for
@@ -39,6 +40,7 @@ class Draft:
     notes : key -> remark that stands behind it as a comment.
     recording : what it gives.
     inputs : what models might see, by name; written as comments.
+    test_blocks : independent blocks of test data that one split of the recording has at most.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Draft:
     notes: dict[str, str] = field(default_factory=dict)
     recording: xr.Dataset | None = None
     inputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    test_blocks: int = 0
 
     def lines(self, folder: Path | None = None) -> list[str]:
         """Return the entry as lines of YAML, to stand under `datasets:`.
@@ -171,10 +174,12 @@ def settled(path: Path | str, proposal: Proposal) -> Draft:
     _cut(raw, entry, notes)
     source = typed(entry)
     recording = preprocess.judged(raw, source)
-    splits.split(recording, splits.Deal(seed=0, folds=1), source, "dataset")
+    manifest = splits.split(recording, splits.Deal(seed=0, folds=1), source, "dataset")
+    test_blocks = blocks.most(len(manifest["folds"][0]["test"]), manifest["continuous"])
     name = slug(stem(PurePosixPath(urlsplit(path).path if isinstance(path, str) else path).name))
     inputs = dict([*proposal.inputs.items(), *_seen(recording, entry).items()][:_MOST_INPUTS])
-    return Draft(name if name[:1].isalpha() else f"d_{name}".rstrip("_"), entry, notes, recording, inputs)
+    name = name if name[:1].isalpha() else f"d_{name}".rstrip("_")
+    return Draft(name, entry, notes, recording, inputs, test_blocks)
 
 
 def _seen(recording: xr.Dataset, entry: dict[str, Any]) -> dict[str, dict[str, str]]:

@@ -27,7 +27,7 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
     rows = {
         "kind": track.words,
         "observation": rec.observation(recording),
-        "trials": f"{recording.sizes['trial']} of {_range(lengths)} {track.step}s"
+        "trials": f"{recording.sizes['trial']} trials of {_range(lengths)} {track.step}s"
         + (", windows cut from a continuous recording" if manifest.get("continuous") else ""),
         "roles": ", ".join(f"{len(fold[r])} {r}" for r in ("train", "valid", "test", "guard") if fold[r])
         + (f", stratified by {manifest['stratified_by']}" if manifest["stratified_by"] else "")
@@ -50,14 +50,14 @@ def facts(recording: xr.Dataset, manifest: dict[str, Any]) -> dict[str, Any]:
         rows["units"] = f"{len(rate)}, {slow} to {fast} Hz (median {middle})"
         dropped = {k: v for k, v in fold["units_dropped"].items() if v}
         if dropped:
-            rows["units dropped"] = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in dropped.items())
+            rows["units dropped"] = numbers.counted(dropped)
     if track.has_scale:
         constant = fold["channels_dropped"]["constant"]
         rows["channels"] = str(len(fold["channels"])) + (
             f" ({constant} constant one{'s' * (constant != 1)} dropped)" if constant else ""
         )
     if rec.dirt(recording):
-        rows["dirt"] = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in rec.dirt(recording).items())
+        rows["dirt"] = numbers.counted(rec.dirt(recording))
     for sign in signs.of(recording):
         kind = "warning" if sign.level == "warn" else "note"
         rows[f"{kind}: {sign.name.replace('_', ' ')}"] = sign.sentence()

@@ -33,7 +33,7 @@ def test_each_sentence_has_the_numbers_of_its_table(rows):
     recording, chosen, networks, tests = methods.sentences(FACTS, rows, _variants(), STUDY, 6)
     assert recording == (
         "Recording: spike counts; 300 of 60 bins; units 60, 10.8 to 12.2 Hz; bin 20 ms, 360 s in all; trials by "
-        "role: 195 train, 45 valid, 60 test. A bin is drawn from: poisson."
+        "role: 195 train, 45 valid, 60 test. Distribution of a bin: poisson."
     )
     assert chosen.startswith("2 models in 5 variants, the null among them. Chosen on validation trials: ")
     assert "markov from 4 (states 16, 32; order 1, 2)" in chosen
@@ -48,7 +48,5 @@ def test_folds_and_models_without_epochs_or_networks(rows):
     many = methods.sentences(FACTS, rows, _variants(), {"folds": 5, "epochs": {}}, 6)[2]
     assert "on each of 5 folds" in many and "Gradient descent" not in many
     alone = rows[rows["role"] != "recurrent"]
-    assert all(
-        "networks, fitted" not in said for said in methods.sentences(FACTS, alone, _variants(), STUDY, 0)
-    )
+    assert all(", fitted from" not in said for said in methods.sentences(FACTS, alone, _variants(), STUDY, 0))
     assert len(methods.sentences(FACTS, alone, _variants(), STUDY, 0)) == 2

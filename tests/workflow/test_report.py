@@ -692,7 +692,7 @@ def test_claims_on_the_page(table):
         found[1][3].startswith("-0.50 [-0.90, -0.10] nats; p ≤ 0.0002; detectable 0.40")
         and "t test" in found[1][3]
     )
-    assert found[2][1] == "not asked" and "To settle it: members: 5" in found[2][2] and found[2][3] == "none"
+    assert found[2][1] == "not asked" and "To settle it: members: 5" in found[2][2] and found[2][3] == "–"
     assert "<code>members: 5</code>" in page
     assert "Which claim may I make?" not in _page(table)
 
@@ -819,7 +819,7 @@ def test_facts_of_a_recording():
     fold["units_dropped"] = {"silent": 0, "slow": 0, "above_max_rate": 1}
     manifest = {"folds": [fold, fold], "stratified_by": "cue"}
     rows = report.facts(recording, manifest)
-    assert rows["kind"] == "spike counts" and rows["trials"] == "10 of 20 bins"
+    assert rows["kind"] == "spike counts" and rows["trials"] == "10 trials of 20 bins"
     assert rows["roles"] == "6 train, 1 valid, 3 test, stratified by cue; fold 1 of 2"
     assert rows["bin"] == "10 ms, 2 s in all"
     assert rows["units"] == "2, 100.0 to 150.0 Hz (median 125.0)"
@@ -830,7 +830,7 @@ def test_facts_of_symbols_and_signals():
     fold = {"train": [0], "valid": [1], "test": [2], "guard": []}
     symbols = rec.from_symbols([np.array([0, 1, 1]), np.array([2, 0]), np.array([1, 2, 0, 1])], n_symbols=3)
     rows = report.facts(symbols, {"folds": [fold], "stratified_by": None})
-    assert rows["trials"] == "3 of 2 to 4 symbols" and rows["symbols"] == "9 in all"
+    assert rows["trials"] == "3 trials of 2 to 4 symbols" and rows["symbols"] == "9 in all"
     assert rows["alphabet"].startswith("3 symbols: ") and rows["roles"] == "1 train, 1 valid, 1 test"
     signal = rec.from_signal(np.random.default_rng(0).normal(size=(3, 5, 4)), bin_width=0.1)
     fold |= {"channels": [0, 1, 3], "channels_dropped": {"constant": 1}}

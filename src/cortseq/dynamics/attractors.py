@@ -11,6 +11,7 @@ from cortseq.dynamics.fixed_points import FixedPoints
 from cortseq.dynamics.jacobians import jacobian
 from cortseq.errors import CortseqError
 from cortseq.flow import Step
+from cortseq.notebook import Shown
 
 FEWEST = 5
 _NEUTRAL = 0.05  # of |lambda - 1| ...
@@ -19,8 +20,8 @@ _DECAYS = 0.98  # modulus of all other eigenvalues
 _SHARE = 0.8  # of the points of a chain, and of all points on the chain
 
 
-@dataclass(frozen=True)
-class LineAttractor:
+@dataclass(frozen=True, repr=False)
+class LineAttractor(Shown):
     """Whether slow points make a line or ring attractor, and the line.
 
     Attributes

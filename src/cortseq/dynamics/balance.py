@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from cortseq._lazy import lazy, xr
 from cortseq.dynamics.driven import driven
 from cortseq.errors import CortseqError
+from cortseq.notebook import Shown
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +22,8 @@ _FEWEST_BINS = 8  # that two traces must share for a lag to be tried
 LAGGING = 0.5  # share of the units that must have a lag, for a network to have one
 
 
-@dataclass(frozen=True)
-class Balance:
+@dataclass(frozen=True, repr=False)
+class Balance(Shown):
     """Excitatory and inhibitory currents, and how far and how late they cancel.
 
     Attributes

@@ -15,6 +15,7 @@ from cortseq.dynamics.intervals import half_width
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor, push_each
 from cortseq.errors import CortseqError
 from cortseq.flow import Step, as_states, batched, checked, map_of, push_of
+from cortseq.notebook import Drawn
 
 if TYPE_CHECKING:
     import torch
@@ -167,8 +168,8 @@ def _pushed(push: Any, states: torch.Tensor, moved: list[Any], vectors: torch.Te
     return images
 
 
-@dataclass(frozen=True)
-class ChaosVerdict:
+@dataclass(frozen=True, repr=False)
+class ChaosVerdict(Drawn):
     """Whether a map is chaotic, with the exponents that say so.
 
     Attributes
@@ -287,8 +288,8 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean() - half), float(values.mean() + half)
 
 
-@dataclass(frozen=True)
-class TwinDivergence:
+@dataclass(frozen=True, repr=False)
+class TwinDivergence(Drawn):
     """Distances of twin trajectories and the rate at which they part.
 
     Attributes

@@ -13,6 +13,7 @@ from cortseq._lazy import xr
 from cortseq.dynamics.ridge import ridge
 from cortseq.dynamics.similarity import explained
 from cortseq.errors import CortseqError
+from cortseq.notebook import Drawn
 
 PENALTIES = tuple(10.0 ** np.arange(-10, 5))  # the last leave hardly more than the mean
 
@@ -103,8 +104,8 @@ def _auc(x: np.ndarray, cue: np.ndarray, train: Any, test: Any, penalty: float) 
     return float(roc_auc_score(cue[test], model.predict_proba(z[test]), multi_class="ovo", labels=labels))
 
 
-@dataclass(frozen=True)
-class SilentMemory:
+@dataclass(frozen=True, repr=False)
+class SilentMemory(Drawn):
     """How well a cue is read from rates and from synapses: area under the ROC curve.
 
     Attributes

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from cortseq._lazy import lazy, xr
 from cortseq.dynamics.jacobians import jacobians_along, push_each
 from cortseq.errors import CortseqError
+from cortseq.notebook import Shown
 from cortseq.traced import traced
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ DrivenTangent = Callable[
 ]
 
 
-@dataclass(frozen=True)
-class Driven:
+@dataclass(frozen=True, repr=False)
+class Driven(Shown):
     """Open loop of one member along recorded trials, s_{t+1} = F(s_t, x_t), torch float64.
 
     Attributes

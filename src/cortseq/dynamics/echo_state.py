@@ -16,6 +16,7 @@ from cortseq.dynamics.jacobians import push_each
 from cortseq.errors import CortseqError
 from cortseq.flow import as_states, checked
 from cortseq.matrices import spectral_radius, square
+from cortseq.notebook import Drawn, Shown
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +27,8 @@ _MET = 1e-9  # of the starts' own distance: nothing but rounding keeps two state
 _FEWEST_STEPS = 20
 
 
-@dataclass(frozen=True)
-class EchoState:
+@dataclass(frozen=True, repr=False)
+class EchoState(Drawn):
     """Result of `echo_state_test`.
 
     Attributes
@@ -138,8 +139,8 @@ def echo_state_of_fit(
     return _test(open_loop.push, open_loop.stream.numpy(), starts, seed)
 
 
-@dataclass(frozen=True)
-class EchoStateBounds:
+@dataclass(frozen=True, repr=False)
+class EchoStateBounds(Shown):
     """Norm and radius of reservoir weights, and what they decide of the echo state.
 
     Attributes

@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 from cortseq.errors import CortseqError
 from cortseq.matrices import square
 from cortseq.networks import rectified
+from cortseq.notebook import Shown
 
 if TYPE_CHECKING:
     from cortseq.flow import Map
@@ -40,8 +41,8 @@ _SAME = 1e-8  # distance of two solutions that are one, in units of the largest
 _AT_ONCE = 1 << 14  # regions whose equations are solved together
 
 
-@dataclass(frozen=True)
-class EveryFixedPoint:
+@dataclass(frozen=True, repr=False)
+class EveryFixedPoint(Shown):
     """All fixed points of one network of rectified units, sorted by norm, n >= 0.
 
     Attributes

@@ -13,6 +13,7 @@ from cortseq._lazy import lazy, xr
 from cortseq.dynamics.driven import Driven, driven
 from cortseq.dynamics.jacobians import chunk_size
 from cortseq.errors import CortseqError
+from cortseq.notebook import Shown
 
 if TYPE_CHECKING:
     import torch
@@ -143,8 +144,8 @@ def conditional_exponents(
     return np.stack(found)
 
 
-@dataclass(frozen=True)
-class GradientReach:
+@dataclass(frozen=True, repr=False)
+class GradientReach(Shown):
     """How far back gradients reach, by trial, and how many vanish or explode.
 
     Attributes

@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike
 from cortseq._lazy import xr
 from cortseq.dynamics.driven import driven
 from cortseq.errors import CortseqError
+from cortseq.notebook import Shown
 
 _ROUNDING = 1e-12
 
 
-@dataclass(frozen=True)
-class LipschitzBound:
+@dataclass(frozen=True, repr=False)
+class LipschitzBound(Shown):
     """Lipschitz constants of each member and how its steps compare with the bound.
 
     Attributes

@@ -13,6 +13,7 @@ from cortseq._lazy import blas, lapack, lazy
 from cortseq.dynamics.jacobians import SMALL, chunk_size, jacobian_tensor
 from cortseq.errors import CortseqError
 from cortseq.flow import NOT_VECTORISABLE, Step, as_states, checked, evaluate, map_of
+from cortseq.notebook import Drawn
 
 if TYPE_CHECKING:
     import torch
@@ -30,13 +31,14 @@ _SPREAD = np.log(1e10)  # ... and while the columns grow apart by less than this
 _SAFE = 1e-7  # smallest over largest diagonal of R: its square is what rounding leaves of a Gram matrix
 
 
-@dataclass(frozen=True)
-class LyapunovSpectrum:
+@dataclass(frozen=True, repr=False)
+class LyapunovSpectrum(Drawn):
     """Leading Lyapunov exponents of a map with their standard errors.
 
     Attributes
     ----------
-    exponents : (k,) in nats per step, descending, and their standard errors (k,).
+    exponents : (k,) in nats per step, descending.
+    standard_errors : (k,) of the exponents.
     n_steps : averaged over.
     converged : whether the errors are below the tolerance that was asked for.
     map : which map they are of, "own" for a callable that is no `Flow`.

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.matrices import square
+from cortseq.notebook import Drawn
 
 PHI: dict[str, Callable[..., Any]] = {
     "identity": lambda x: x,
@@ -21,8 +22,8 @@ _WASHOUT = 1000  # at least, and as many steps as 10 of the longest lags
 _SHUFFLES = 100
 
 
-@dataclass(frozen=True)
-class MemoryCapacity:
+@dataclass(frozen=True, repr=False)
+class MemoryCapacity(Drawn):
     """Memory capacity of a reservoir, in all and by lag.
 
     Attributes

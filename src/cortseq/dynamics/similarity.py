@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from cortseq.dynamics.fixed_points import rms_spread
 from cortseq.dynamics.ridge import ridge
 from cortseq.errors import CortseqError
+from cortseq.notebook import Shown
 
 
 def spectral_distance(a: Any, b: Any) -> float:
@@ -42,8 +43,8 @@ def _paired(costs: np.ndarray) -> float:
     return float(costs[linear_sum_assignment(costs)].mean())
 
 
-@dataclass(frozen=True)
-class FixedPointMatch:
+@dataclass(frozen=True, repr=False)
+class FixedPointMatch(Shown):
     """How well the fixed points of two models agree.
 
     Attributes
@@ -92,8 +93,8 @@ def match_fixed_points(
     return FixedPointMatch(share[0], share[1], agree, pairs, apart[pairs[:, 0], pairs[:, 1]])
 
 
-@dataclass(frozen=True)
-class LinearMap:
+@dataclass(frozen=True, repr=False)
+class LinearMap(Shown):
     """Affine map between the states of two models, b = weight a + bias, and its fit.
 
     Attributes
@@ -147,15 +148,15 @@ def explained(truth: np.ndarray, guess: np.ndarray) -> tuple[float, np.ndarray]:
         return float(1 - residual.sum() / total.sum()), np.where(total > 0, 1 - residual / total, np.nan)
 
 
-@dataclass(frozen=True)
-class AgainstSeeds:
+@dataclass(frozen=True, repr=False)
+class AgainstSeeds(Shown):
     """Distance between two models with the distance between seeds as ruler.
 
     Attributes
     ----------
     between : mean distance of members of different models
-    within : of members of one model, mean over both; ratio = between / within, about 1 where the models
-        differ no more than two seeds do
+    within : of members of one model, mean over both
+    ratio : between / within, about 1 where the models differ no more than two seeds do
     p_value : of a permutation of the members between the models, one-sided.
     """
 

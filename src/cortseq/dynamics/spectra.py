@@ -13,6 +13,7 @@ from cortseq.dynamics.fixed_points import sorted_eigenvalues
 from cortseq.dynamics.shuffles import exchanged, profile_kept
 from cortseq.errors import CortseqError
 from cortseq.matrices import square
+from cortseq.notebook import Drawn, Shown
 
 Null = Literal["entries", "profile"]
 
@@ -38,8 +39,8 @@ def henrici(matrix: ArrayLike) -> float:
     return float(np.linalg.norm(np.triu(schur(square(matrix), output="complex")[0], 1)))
 
 
-@dataclass(frozen=True)
-class Modes:
+@dataclass(frozen=True, repr=False)
+class Modes(Shown):
     """Time constants and frequencies of the modes of a map.
 
     Attributes
@@ -78,8 +79,8 @@ def bulk_radius(weights: ArrayLike, signs: ArrayLike | None = None) -> float:
     return float(np.sqrt(sum(n * values.var() for values, n in classes if len(values))))
 
 
-@dataclass(frozen=True)
-class Outliers:
+@dataclass(frozen=True, repr=False)
+class Outliers(Drawn):
     """Eigenvalues of a weight matrix with their permutation p values.
 
     Attributes

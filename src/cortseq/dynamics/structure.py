@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.matrices import square
+from cortseq.notebook import Shown
 
 _QUARTER_CIRCLE_MEDIAN = 0.8079455  # of the singular values of a random matrix of variance 1/N
 
 
-@dataclass(frozen=True)
-class Structure:
+@dataclass(frozen=True, repr=False)
+class Structure(Shown):
     """Weight matrix taken apart: weights = block + low_rank + residual.
 
     Attributes

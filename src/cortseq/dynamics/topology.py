@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from cortseq.dynamics.fixed_points import rms_spread
 from cortseq.errors import CortseqError, MissingExtra
+from cortseq.notebook import Drawn
 
 FEWEST = 8
 _MOST = 150  # points whose bars are computed: their cost grows as the third power
@@ -24,8 +25,8 @@ _CLOUDS = 19  # 1 of 20 by chance
 _FILLED = 3**0.5  # death / birth of a loop, at least: of a circle, that its widest gap is at most its radius
 
 
-@dataclass(frozen=True)
-class Loops:
+@dataclass(frozen=True, repr=False)
+class Loops(Drawn):
     """Loops of a set of points, lengths in units of their rms spread.
 
     Attributes

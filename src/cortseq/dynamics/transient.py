@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
 from cortseq.matrices import spectral_abscissa, spectral_radius, square
+from cortseq.notebook import Drawn
 
 _PER_RATE = 8  # grid points of exp(A t) per time in which |A| can grow e-fold, at the least
 _EVERY = 1024  # steps that are all looked at, ...
@@ -18,8 +19,8 @@ _PER_DOUBLING = 64  # ... and how many of each doubling of the time from there o
 _DOUBLINGS = 34  # of _EVERY: a radius of 1 - 1e-11 has decayed by then, after whatever growth
 
 
-@dataclass(frozen=True)
-class TransientGrowth:
+@dataclass(frozen=True, repr=False)
+class TransientGrowth(Drawn):
     """Largest transient growth of a linear system, and the curve it was found on.
 
     Attributes

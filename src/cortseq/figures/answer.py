@@ -70,9 +70,9 @@ FIGURE = base.Figure(
     caption=(
         "Models less the best one that is no network (at 0), on the same test trials. A network whose bar "
         "lies right of 0 predicts better than every simpler model; one whose bar holds 0 is not told apart "
-        "from it. Blue: networks; orange: Markov chains; grey: other models, of which the best of each rung "
-        "is shown. Points: mean over random restarts; bars: 95 % intervals of the paired difference, not "
-        "adjusted for the number of networks (p in the table is); grey band: differences too small to matter."
+        "from it. Blue: networks; orange-red: Markov chains; grey: other models, of which the best of each "
+        "rung is shown. Points: mean over random restarts; bars: 95 % intervals of the paired difference, "
+        "not adjusted for the number of networks (p in the table is); grey band: differences too small to matter."
     ),
     needs=("comparison",),
     read=read,

@@ -112,7 +112,7 @@ def _caption(facts: Facts) -> str:
         "(models that know no past) has nothing left to say there. Networks: mean probability over "
         "sampled futures, corrected for the bias of few futures. A hollow point may still be too low by a "
         "tenth of its interval or more: do not compare it with other points. "
-        f"{'Red: Markov chains; g' * chains or 'G'}rey: other models that are no networks. "
+        f"{'Orange-red: Markov chains; g' * chains or 'G'}rey to black: other models that are no networks. "
         f"{_LABEL_CHAIN * labels}Dotted: the network's expectation fed back instead of samples, shown for "
         "comparison because it is not a likelihood. Lines that fall far below the null leave the axis."
     )

@@ -92,7 +92,7 @@ def _chains(ax: Axes, chains: pd.DataFrame, labels: bool) -> None:
         )
     if len(chains):
         ax.set_xticks(sorted(chains["order"].unique()))
-        ax.legend(loc="best")
+        ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16), ncols=3, columnspacing=1.0)
 
 
 def _label(key: tuple[Any, ...], swept: list[str], several: bool) -> str:

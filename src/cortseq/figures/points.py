@@ -36,6 +36,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
         axes[0, 0].set_ylim(bottom=0)  # of all: the limits are shared, and fixed from here on
         axes[0, 0].set_ylabel("fixed points found")
         axes[1, 0].set_yscale("log")  # of all: one wild point must not flatten the others
+        axes[1, 0].margins(y=0.15)
         style.short_logarithm(axes[1, 0].yaxis)
         axes[1, 0].set_ylabel("largest |λ| at the point")
         marks = [

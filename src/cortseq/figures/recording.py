@@ -88,9 +88,11 @@ def _trial(ax: Any, values: np.ndarray, recording: xr.Dataset, trial: int) -> No
     image = ax.imshow(
         values.T, aspect="auto", origin="lower", extent=extent, interpolation="nearest", **looks
     )
-    ax.figure.colorbar(image, ax=ax, label="spikes/bin" if has_events else "sd", shrink=0.8)
+    bar = ax.figure.colorbar(image, ax=ax, label="spikes/bin" if has_events else "sd", shrink=0.8)
+    if has_events:
+        style.whole_bar(bar)
     ax.set(xlabel="time in the trial (s)", ylabel="unit" if has_events else "channel")
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    style.name_rows(ax.yaxis, rec.features(recording))
     ax.set_title(f"trial {trial}", loc="left")
 
 
@@ -115,17 +117,14 @@ def _symbols(recording: xr.Dataset, roles: dict[str, list[int]]) -> tuple[Figure
 
     colours = mpl.colormaps["tab20"].resampled(max(len(labels), 2))
     shown = np.ma.masked_where(~valid[few], symbols[few])[:, : lengths[few].max()]
-    image = axes[0, 0].imshow(
+    axes[0, 0].imshow(
         shown, aspect="auto", cmap=colours, vmin=-0.5, vmax=len(labels) - 0.5, interpolation="nearest"
     )
-    if len(labels) <= 12:
-        bar = fig.colorbar(image, ax=axes[0, 0], shrink=0.9, ticks=range(len(labels)))
-        bar.ax.set_yticklabels(labels)
     axes[0, 0].set(
         xlabel="position in the sequence", ylabel=f"{len(few)} of {len(lengths)} sequences", yticks=[]
     )
     share = np.bincount(symbols[valid], minlength=len(labels)) / valid.sum()
-    axes[0, 1].barh(range(len(labels)), share, color="0.6")
+    axes[0, 1].barh(range(len(labels)), share, color=colours(range(len(labels))))
     axes[0, 1].set_yticks(range(len(labels)), labels, fontsize=7 if len(labels) <= 12 else 4)
     axes[0, 1].set(xlabel="share of all labels", ylabel="label")
     _along(axes[0, 2], lengths, roles, "labels in the sequence")
@@ -142,9 +141,9 @@ def read(products: Products) -> dict[str, Any]:
 def _caption(facts: Facts) -> str:
     if TRACKS[facts.track].has_labels:
         return (
-            "What was recorded. Left: sequences, evenly taken from all, a colour a label. Middle: how often "
-            "each label comes. Right: how long each sequence is, by what it is used for. Look for sequences "
-            "that are cut off, labels that hardly come, and changes along the session."
+            "What was recorded. Left: sequences, evenly taken from all, a colour for each label. Middle: how "
+            "often each label comes, in its colour. Right: how long each sequence is, by what it is used "
+            "for. Look for sequences that are cut off, rare labels, and changes along the session."
         )
     what = "one trial of a median length" if not TRACKS[facts.track].has_events else "spikes of one trial"
     return (

@@ -40,11 +40,13 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
             words = "label" in last and last["label"].dtype.kind not in "iufb"
             names = np.unique(last["label"].values.astype(str)).tolist() if words else []
             style.key(fig, axes, scale, _label(last), names)
+        held = any("condition_projected" in one for one in dissections.values())
         fig.suptitle(
             "lines: driven by the recording; arrows, circles (filled: stable; small: few other members "
             "have it) and crosses (slow): velocity,\n"
-            f"fixed points of the {last.attrs['map']} map; diamonds: fixed points of the open loop, "
-            f"input held at {_held(last.attrs['track'])}",
+            f"fixed points of the {last.attrs['map']} map"
+            + f"; diamonds: fixed points of the open loop, input held at {_held(last.attrs['track'])}"
+            * held,
             fontsize=7,
             color="0.4",
         )
@@ -203,9 +205,13 @@ def _caption(facts: Facts) -> str:
         "restart in the plane of their first two principal components while it reads test trials. Arrows, "
         "fixed points (circles) and slow points (crosses) belong to the closed loop, in which the network's "
         "own expectation replaces the recording; they need not lie where the recording drives the state. "
-        "Filled black circles are stable, open red ones unstable; small ones few other restarts have. "
-        f"Diamonds: the fixed point nearest to the data with the input held at {_held(facts.track)}."
+        "Filled black circles are stable, open orange-red ones unstable; small ones few other restarts have. "
+        f"Diamonds{_WHERE * (not TRACKS[facts.track].has_labels)}: the fixed point nearest to the data with "
+        f"the input held at {_held(facts.track)}."
     ) + conditions * (not TRACKS[facts.track].has_labels)
+
+
+_WHERE = ", where the recording has conditions"
 
 
 FIGURE = base.of_dynamics(

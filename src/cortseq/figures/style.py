@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import matplotlib
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure, SubFigure
 else:
     matplotlib = lazy("matplotlib")
@@ -31,6 +32,8 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
     "#000000 #E69F00 #56B4E9 #009E73 #F0E442 #0072B2 #D55E00 #CC79A7".split()
 )
 CATEGORIES = 6  # values that have a colour each; more are a sequence
+_TICKS = 3  # on a logarithmic axis, at least
+_ROWS, _NAME = 12, 8  # rows of an image that are all named, and letters of a name
 TITLE = 34  # letters that fit above one of two panels side by side
 GREY = "#8A8A8A"
 ROLE_COLOURS = {"recurrent": BLUE, "markov": RED, "baseline": GREY, "null": "#C8C8C8"}
@@ -38,7 +41,7 @@ ROLE_COLOURS = {"recurrent": BLUE, "markov": RED, "baseline": GREY, "null": "#C8
 _COLOURS = {
     "recurrent": (BLUE, GREEN, ORANGE, PINK, SKY, "#6A3D9A"),
     "markov": (RED, "#8C3D00"),
-    "baseline": (GREY, "#4D4D4D"),
+    "baseline": (GREY, "#4D4D4D", "#111111"),
     "null": (ROLE_COLOURS["null"],),
 }
 _MARKERS, _DASHES = "osD^vPX", ("-", "--", ":", "-.")
@@ -217,8 +220,43 @@ def short_logarithm(axis: Axis) -> None:
         return
     powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     values = [m * p for p in powers for m in (1, 2, 5) if low <= m * p <= high]
-    axis.set_ticks(values, [f"{v:g}" for v in values])
+    if len(values) < _TICKS:
+        values = [v for v in _evenly(low, high) if low <= v <= high]
+    axis.set_ticks(values, [f"{v:.6g}" for v in values])
     axis.set_ticks([], minor=True)
+
+
+def _evenly(low: float, high: float) -> np.ndarray:
+    """Return a few round numbers at equal distances, for an axis too short for powers."""
+    from matplotlib.ticker import MaxNLocator
+
+    return np.asarray(MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high))
+
+
+def whole_bar(bar: Colorbar) -> None:
+    """Put ticks of a colour bar of counts at whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    bar.locator = MaxNLocator(4, integer=True)
+    bar.update_ticks()
+
+
+def name_rows(axis: Axis, names: Sequence[Any]) -> None:
+    """Write the names of rows 0, 1, ... of an image at its axis: all of a few rows, some of many.
+
+    A name that is too long keeps its end, in which the units of one probe differ.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+    words = [str(name) if len(str(name)) <= _NAME else f"…{str(name)[1 - _NAME :]}" for name in names]
+
+    def word(value: float, _: Any) -> str:
+        row = round(value)
+        return words[row] if 0 <= row < len(words) and abs(value - row) < 1e-6 else ""
+
+    few = len(words) <= _ROWS
+    axis.set_major_locator(FixedLocator(range(len(words))) if few else MaxNLocator(6, integer=True))
+    axis.set_major_formatter(FuncFormatter(word))
 
 
 def steps(metric: str) -> str:

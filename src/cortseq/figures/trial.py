@@ -62,7 +62,7 @@ def _counts(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> An
     image = axes[0, 0].imshow(
         counts.T[order], aspect="auto", origin="lower", extent=extent, cmap="Greys", interpolation="nearest"
     )
-    fig.colorbar(image, ax=axes[0, 0], label="spikes/bin", shrink=0.8)
+    style.whole_bar(fig.colorbar(image, ax=axes[0, 0], label="spikes/bin", shrink=0.8))
     axes[0, 0].set_title(f"recorded, trial {trial}", loc="left", fontsize=7.5)
     axes[0, 0].set_ylabel("unit, by time of predicted peak")
     top = float(np.quantile(np.stack(list(hz.values())), 0.995))
@@ -81,7 +81,7 @@ def _counts(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> An
     fig.colorbar(image, ax=axes[0, 1:], label="predicted rate (Hz)", shrink=0.8)
     for ax in axes.flat:
         ax.set_xlabel("time (s)")
-        ax.yaxis.get_major_locator().set_params(integer=True)
+    style.name_rows(axes[0, 0].yaxis, one["unit"].values[order])
     panels = {"recorded": counts[:, order], **{name: rate[:, order] for name, rate in hz.items()}}
     return fig, _long(panels, time, one["unit"].values[order])
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 16  # conditions that are drawn
+_FEW = 0.1  # of the median number of events: parts with fewer do not set the limits of the axis
 
 
 def draw(
@@ -85,14 +86,26 @@ def _scatter(ax: Axes, table: pd.DataFrame, network: str, chain: str, tests: pd.
 
 def _gains(ax: Axes, rows: pd.DataFrame, label: str) -> None:
     at = np.arange(len(rows))[::-1]
+    left, right = _reach(rows)
     for y, row in zip(at, rows.to_dict("records"), strict=True):
         ax.plot([row["low"], row["high"]], [y, y], color=style.BLUE, lw=1)
         face = style.BLUE if row["p_holm"] < LEVEL else "white"
-        ax.plot(row["gain"], y, "o", color=style.BLUE, mfc=face, ms=3.5, mew=0.8)
+        shape = "<" if row["gain"] < left else ">" if row["gain"] > right else "o"
+        shown = min(max(row["gain"], left), right)
+        ax.plot(shown, y, shape, color=style.BLUE, mfc=face, ms=3.5, mew=0.8, clip_on=False)
+    ax.set_xlim(left, right)
     ax.axvline(0, color="0.7", lw=0.8, zorder=0)
     ax.set_yticks(at, rows["which"])
     ax.set_ylim(-0.7, len(rows) - 0.3)
     ax.set_xlabel(label)
+
+
+def _reach(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return the ends of the axis: a part with hardly an event must not flatten all others."""
+    told = rows[rows["events"] >= _FEW * rows["events"].median()]
+    low, high = min(0.0, told["low"].min()), max(0.0, told["high"].max())
+    room = 0.06 * (high - low) or 1.0
+    return low - room, high + room
 
 
 def per_unit(products: dict[str, list[xr.Dataset]]) -> pd.DataFrame:
@@ -158,7 +171,8 @@ def _caption(facts: Facts) -> str:
         "chain beats one on validation) is the same in all parts of the recording or carried by few. "
         f"{units if track.has_events else ''}Rows with intervals: the gain in parts of the trial ({where}) "
         "and in the trials of each condition, per event of that part, with 95 % intervals. Filled: "
-        "the gain differs from 0 after Holm's adjustment over the dots of the panel."
+        "the gain differs from 0 after Holm's adjustment over the dots of the panel. Parts with hardly an "
+        "event may leave the axis; a triangle points to a gain that lies beyond it."
     )
 
 

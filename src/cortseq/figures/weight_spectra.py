@@ -41,7 +41,7 @@ def draw(dissections: dict[str, xr.Dataset]) -> tuple[Figure, pd.DataFrame]:
                 }
             )
             tables.append(table)
-            _panel(ax, name, table)
+            panel(ax, name, table)
         said = (
             "recurrent weights; circle: bulk predicted from their variance (dashed: of each row and column); "
             "orange: outliers, with the\n"
@@ -57,7 +57,8 @@ def _disc(one: xr.Dataset) -> np.ndarray:
     return one["weight_disc"].values[0] if "weight_disc" in one else np.full(2, np.nan)
 
 
-def _panel(ax: Axes, name: str, table: pd.DataFrame) -> None:
+def panel(ax: Axes, name: str, table: pd.DataFrame) -> None:
+    """Draw eigenvalues with their circles; `table` has the columns that `draw` gives it."""
     angle, radius = np.linspace(0, 2 * np.pi, 200), table["bulk_radius"].iloc[0]
     ax.plot(radius * np.cos(angle), radius * np.sin(angle), color="0.5", lw=0.8)
     centre, wide = table["profile_centre"].iloc[0], table["profile_radius"].iloc[0]
@@ -65,7 +66,8 @@ def _panel(ax: Axes, name: str, table: pd.DataFrame) -> None:
     out = table["p"] < 0.05
     ax.plot(table["real"][~out], table["imag"][~out], ".", ms=3, color=style.BLUE)
     ax.plot(table["real"][out], table["imag"][out], "o", ms=4, color=style.ORANGE, mec="black", mew=0.5)
-    ax.set_aspect("equal", adjustable="datalim")
+    reach = 1.1 * np.nanmax([radius, centre + wide, *np.abs(table[["real", "imag"]].to_numpy()).ravel()])
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     n = int(out.sum())
     ax.set_title(
         f"{style.wrapped(name)}\n{n} outlier{'s' * (n != 1)}, p = {table['p'].min():.2g}",

@@ -32,14 +32,14 @@ def _recording(facts: dict[str, Any]) -> str:
     parts = [f"{facts[key]}" for key in ("kind", "trials") if key in facts]
     parts += [f"{key} {facts[key]}" for key in ("units", "bin", "channels", "alphabet") if key in facts]
     dealt = f"; trials by role: {facts['roles']}" if "roles" in facts else ""
-    drawn = f". A bin is drawn from: {facts['observation']}" if "observation" in facts else ""
+    drawn = f". Distribution of a bin: {facts['observation']}" if "observation" in facts else ""
     return f"Recording: {'; '.join(parts)}{dealt}{drawn}."
 
 
 def _models(rows: pd.DataFrame, variants: pd.DataFrame) -> str:
     """Return how many models there are, and what was chosen on validation trials from how many variants."""
     names = list(variants["model"].unique()) if len(variants) else []
-    said = f"{len(names)} models in {len(variants)} variants, the null among them."
+    said = f"{_number(len(names), 'model')} in {_number(len(variants), 'variant')}, the null among them."
     chosen = [_sweep(str(name), variants[variants["model"] == name]) for name in names]
     if any(chosen):
         said += f" Chosen on validation trials: {'; '.join(filter(None, chosen))}."
@@ -73,10 +73,10 @@ def _networks(rows: pd.DataFrame, study: dict[str, Any]) -> str:
     if networks.empty:
         return ""
     low, high = int(networks["members"].min()), int(networks["members"].max())
-    times = f"{high}" if low == high else f"{low} to {high}"
+    times = _range(low, high)
     split = "on one split" if study["folds"] == 1 else f"on each of {study['folds']} folds"
     s = "s" * (high != 1)
-    said = f"{len(networks)} networks, fitted from {times} random start{s} (members) {split}."
+    said = f"{_number(len(networks), 'network')}, fitted from {times} random start{s} (members) {split}."
     trained = networks[networks["kept_epoch"].notna()]
     by_epochs: dict[int, list[str]] = {}
     for name in trained["variant"]:
@@ -84,11 +84,20 @@ def _networks(rows: pd.DataFrame, study: dict[str, Any]) -> str:
             by_epochs.setdefault(most, []).append(str(name))
     if by_epochs:
         most_epochs = [f"{most} ({words.listed(names)})" for most, names in sorted(by_epochs.items())]
-        kept = f"{trained['kept_epoch'].min():.0f} to {trained['kept_epoch'].max():.0f}"
+        kept = _range(trained["kept_epoch"].min(), trained["kept_epoch"].max())
         said += f" Gradient descent (AdamW) for at most so many epochs: {'; '.join(most_epochs)}."
         said += " The weights kept are those with the lowest loss on validation trials,"
         said += f" of epoch {kept} on average over members."
     return said
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _range(low: float, high: float) -> str:
+    """Return "88", or "60 to 88" where the ends differ once they are rounded."""
+    return f"{low:.0f}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f}"
 
 
 def _tests(rows: pd.DataFrame, planned: int) -> str:
@@ -100,6 +109,6 @@ def _tests(rows: pd.DataFrame, planned: int) -> str:
         return ""
     return (
         f"Each network was tested against the null, {' and '.join(against)}: paired differences on "
-        f"{first['trials']} test trials, {printed.blocks(rows)}; Holm's adjustment over {planned} networks "
-        "of the study, for each of the three opponents by itself."
+        f"{first['trials']} test trials, {printed.blocks(rows)}; Holm's adjustment over "
+        f"{_number(planned, 'network')} of the study, for each of the three opponents by itself."
     )

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from cortseq._lazy import special
 from cortseq.errors import CortseqError
+from cortseq.notebook import Drawn
 from cortseq.scoring import blocks as blocking
 
 _ROWS = 500  # sign flips drawn at once: bounds memory
@@ -24,8 +25,8 @@ FEWEST_RESTARTS = 3  # of a network for a verdict: the spread of two is hardly k
 MARGIN = 0.01
 
 
-@dataclass(frozen=True)
-class PairedDifference:
+@dataclass(frozen=True, repr=False)
+class PairedDifference(Drawn):
     """A minus B in nats per event with its 95 % interval and two-sided p; `per` gives other units.
 
     Attributes

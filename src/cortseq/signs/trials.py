@@ -18,6 +18,8 @@ SILENT = 0.05  # share of the bins, at one end of all trials, without a spike
 LOST = 0.2  # share of the trials, in one stretch, without a spike of a unit
 _CERTAIN = 30.0  # nats: how unlikely chance must be to have put none of the spikes there
 LEAST_P = 0.05
+_WINDOWS = 100  # of a continuous recording, which leave enough blocks of test data
+_SHORTEST = 5  # bins of a window that is worth a try
 
 
 def of_trials(recording: xr.Dataset) -> Iterator[Sign]:
@@ -45,8 +47,8 @@ def of_roles(
     networks : models whose p are adjusted together (Holm): the smallest of their p is multiplied by so many.
     """
     n, total = min(len(fold["train"]) for fold in manifest["folds"]), sum(pieces)
-    shorter = 1e3 * recording.sizes["time"] * recording.attrs["bin_width"] * recording.sizes["trial"] / 100
-    remedy = f"windows of {shorter:.0f} ms (window_ms)" if manifest["continuous"] else "more trials"
+    remedy = _shorter(recording) if manifest["continuous"] else "more trials"
+    more = remedy if len(manifest["folds"]) > 1 else f"folds: 5, or {remedy}"
     if n < FEW_TRIALS:
         what = "windows" if manifest["continuous"] else "trials"
         yield Sign(
@@ -54,17 +56,32 @@ def of_roles(
         )
     if total < 2:
         text = f"there is {total} independent block of test data, and a comparison needs at least two"
-        yield Sign("few_blocks", text, f"try folds: 5, or {remedy}", acceptable=False)
-    elif (smallest := max(networks, 1) * 2.0 ** (1 - total)) >= LEAST_P:
+        yield Sign("few_blocks", text, f"try {more}", acceptable=False)
+    elif few_blocks(total, networks):
+        smallest = max(networks, 1) * 2.0 ** (1 - total)
         text = f"{total} independent blocks of test data allow no p below {2.0 ** (1 - total):.2g}"
         if networks > 1:
             text += f", after Holm's adjustment for {networks} networks none below {min(smallest, 1.0):.2g}"
         text += ": there will be no verdict"
-        yield Sign("few_blocks", text, f"try folds: 5, or {remedy}", "warn")
+        yield Sign("few_blocks", text, f"try {more}", "warn")
     names = _UNSEEN[rec.track(recording)](recording, manifest["folds"][0])
     if names:
         text = f"{len(names)} labels or units occur in test and in no training trial: {', '.join(names[:10])}"
         yield Sign("unseen", text, "units that never spike in training are left out", "note")
+
+
+def _shorter(recording: xr.Dataset) -> str:
+    """Return windows of which a continuous recording has 100, or a longer recording where these are short."""
+    width = float(recording.attrs["bin_width"])
+    bins = recording.sizes["time"] * recording.sizes["trial"] // _WINDOWS
+    if bins < _SHORTEST:
+        return "a longer recording"
+    return f"windows of {1e3 * bins * width:g} ms (window_ms)"
+
+
+def few_blocks(total: int, networks: int = 1) -> bool:
+    """Return whether so many blocks of test data allow no verdict on any of so many networks."""
+    return max(networks, 1) * 2.0 ** (1 - total) >= LEAST_P
 
 
 def _short(recording: xr.Dataset) -> Iterator[Sign]:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
+from cortseq.notebook import Shown
 
 _NODES = 60
 
 
-@dataclass(frozen=True)
-class BalancedState:
+@dataclass(frozen=True, repr=False)
+class BalancedState(Shown):
     """Stationary state of every population of a balanced network.
 
     Attributes

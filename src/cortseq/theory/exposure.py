@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cortseq.errors import CortseqError
+from cortseq.notebook import Shown
 from cortseq.processes import stationary
 
 
@@ -44,8 +45,8 @@ def moving_average_error(coefficients: ArrayLike, noise_variance: float, horizon
     return np.asarray(noise_variance * np.cumsum(psi[len(phi) - 1 :] ** 2)[h - 1])
 
 
-@dataclass(frozen=True)
-class ScheduledSampling:
+@dataclass(frozen=True, repr=False)
+class ScheduledSampling(Shown):
     """Where scheduled sampling of a two-symbol chain ends.
 
     Attributes

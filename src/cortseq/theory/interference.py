@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cortseq._lazy import lazy
+from cortseq.notebook import Shown
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +17,8 @@ else:
 Params = Any  # a tensor, or any nest of tuples, lists and dicts of them; a step has the same shape
 
 
-@dataclass(frozen=True)
-class LossChange:
+@dataclass(frozen=True, repr=False)
+class LossChange(Shown):
     """Predicted change of a loss after a step; `predicted` is the sum of both terms.
 
     Attributes

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.polynomial import Chebyshev, Legendre, legendre
 
 from cortseq.errors import CortseqError
+from cortseq.notebook import Drawn, Shown
 
 _REACH = 8.5  # standard deviations: exp(-8.5^2 / 2) is rounding
 _PSI = 18.0  # sech(18)^2 is rounding
@@ -24,8 +25,8 @@ _STEP, _SHORTEST, _LONGEST = 0.05, 20.0, 2000.0  # of lags, in tau
 _TERMS, _PAIR_TERMS = 512, 2048  # of a series, at most
 
 
-@dataclass(frozen=True)
-class MeanField:
+@dataclass(frozen=True, repr=False)
+class MeanField(Drawn):
     """Mean-field state of dx/dt = -x + J tanh(x), J_ij ~ N(0, gain^2/N).
 
     Attributes
@@ -48,8 +49,8 @@ class MeanField:
     lyapunov: float
 
 
-@dataclass(frozen=True)
-class MeanFieldMap:
+@dataclass(frozen=True, repr=False)
+class MeanFieldMap(Shown):
     """Mean-field state of the map h' = tanh(J h + noise z).
 
     Attributes
