@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gallery
+import notebooks
 from mkdocs.structure.files import File, Files
 
 from cortseq import figures, models, sources, study
@@ -23,6 +24,8 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
+EXAMPLES = sorted((ROOT / "examples").glob("*.ipynb"))
+FOLDERS = {"examples": "examples/from_a_file.md"}  # a folder that is linked to -> its first page
 _LINK = re.compile(r"\]\(([^)#:]+)(#[^)]*)?\)")
 _API = ("read", "compare", "open", "fit_together", "plot")
 _API_MODULES = (
@@ -43,7 +46,9 @@ _API_MODULES = (
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made."""
-    made = {page: (ROOT / file).read_text(encoding="utf-8") for file, page in ELSEWHERE.items()}
+    made: dict[str, str | bytes] = {
+        page: (ROOT / file).read_text(encoding="utf-8") for file, page in ELSEWHERE.items()
+    }
     made |= {
         "gallery.md": gallery.page(),
         "reference/families.md": _classes("Families of models", models.registry(), "family"),
@@ -53,9 +58,17 @@ def on_files(files: Files, config: Any) -> Files:
         "reference/figures.md": _figures(),
         "reference/api.md": _api(),
     }
-    for name, text in made.items():
-        files.append(File.generated(config, name, content=text))
+    for file in EXAMPLES:
+        made[_example(file)], pictures = notebooks.page(file)
+        made |= {f"examples/{name}": content for name, content in pictures.items()}
+    for name, content in made.items():
+        files.append(File.generated(config, name, content=content))
     return files
+
+
+def _example(notebook: Path) -> str:
+    """Return the page of a notebook."""
+    return f"examples/{notebook.stem}.md"
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
@@ -68,7 +81,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         if not target.is_relative_to(ROOT):
             return match[0]
         name = target.relative_to(ROOT).as_posix()
-        found = ELSEWHERE.get(name) or name.removeprefix("docs/")
+        found = ELSEWHERE.get(name) or FOLDERS.get(name) or name.removeprefix("docs/")
         if files.get_file_from_path(found) is None:
             return f"] (`{name}`)"
         up = "../" * page.file.src_uri.count("/")

@@ -1,5 +1,6 @@
 """Pages, headings, files and keys that the code and the guides name are there."""
 
+import importlib.util
 import json
 import re
 import shlex
@@ -198,3 +199,44 @@ def test_the_site_is_built_without_a_warning(tmp_path):
         "claims/dale",
     ):
         assert (tmp_path / f"{page}.html").stat().st_size > 10_000
+
+
+# -- notebooks as pages ------------------------------------------------------------------------------
+
+
+def _page(file):
+    spec = importlib.util.spec_from_file_location("notebooks", ROOT / "docs" / "notebooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.page(file)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.ipynb")), ids=lambda file: file.stem)
+def test_a_notebook_is_a_page_with_its_outputs(file):
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    page, pictures = _page(file)
+    assert page.startswith("# ") and f"examples/{file.stem}.md" in (ROOT / "mkdocs.yml").read_text()
+    for cell in cells:
+        source = "".join(cell["source"]).rstrip()
+        assert source in page if cell["cell_type"] == "markdown" else f"```python\n{source}\n```" in page
+    drawn = [o for c in cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert len(pictures) == len(drawn) > 0
+    assert re.findall(r"!\[[^]]+\]\((.+?)\)", page) == list(pictures)
+    assert all(content.startswith(b"\x89PNG") for content in pictures.values())
+    assert "<style" not in page and "<script" not in page and "\x1b" not in page
+
+
+def test_outputs_of_a_notebook(tmp_path):
+    """A table stays a table, HTML with a style of its own becomes text, colours of a terminal go."""
+    table = {"text/html": ["<table>\n", "\n", "</table>"], "text/plain": ["t"]}
+    styled = {"text/html": ["<style></style>"], "text/plain": ["plain"]}
+    outputs = [{"output_type": "stream", "text": ["\x1b[31mred\x1b[0m\n"]}, {"data": table}, {"data": styled}]
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title"]},
+        {"cell_type": "code", "source": ["1"], "outputs": outputs},
+    ]
+    file = tmp_path / "a.ipynb"
+    file.write_text(json.dumps({"cells": cells}))
+    page, pictures = _page(file)
+    shown = ["```python\n1\n```", "```text\nred\n```", '<div class="output"><table>\n</table></div>']
+    assert page.split("\n\n")[2:] == [*shown, "```text\nplain\n```\n"] and not pictures

@@ -72,7 +72,8 @@ FIGURE = base.Figure(
         "lies right of 0 predicts better than every simpler model; one whose bar holds 0 is not told apart "
         "from it. Blue: networks; orange-red: Markov chains; grey: other models, of which the best of each "
         "rung is shown. Points: mean over random restarts; bars: 95 % intervals of the paired difference, "
-        "not adjusted for the number of networks (p in the table is); grey band: differences too small to matter."
+        "not adjusted for the number of networks (p in the table is); grey band: differences too small to "
+        "matter."
     ),
     needs=("comparison",),
     read=read,

@@ -65,7 +65,7 @@ def _reliabilities(ax: Axes, reliability: pd.Series, features: str) -> None:
         return
     ax.plot(np.arange(1, len(values) + 1), values, "o", color=style.BLACK, ms=2.5)
     ax.set_ylim(-0.03, 1.03)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    style.whole_ticks(ax.xaxis)
     ax.set_xlabel(f"{features}, sorted")
     ax.set_ylabel("split-half reliability")
 

@@ -45,7 +45,7 @@ def _lyapunov(ax: Axes, found: LyapunovSpectrum) -> None:
     errors = np.nan_to_num(2 * found.standard_errors)
     ax.axhline(0, color="0.6", lw=0.7)
     ax.errorbar(rank, found.exponents, errors, fmt="o", ms=3, color=style.BLUE, elinewidth=0.8)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    style.whole_ticks(ax.xaxis)
     ax.set(xlabel="rank of the exponent", ylabel="exponent (nats/step)")
     ax.set_title(f"Lyapunov exponents of the {found.map} map, 2 standard errors", loc="left")
 
@@ -55,7 +55,7 @@ def _chaos(ax: Axes, found: ChaosVerdict) -> None:
     ax.axhspan(found.low, found.high, color="0.92", lw=0, zorder=0)
     for seed, exponents in enumerate(np.atleast_2d(found.exponents)):
         ax.plot(np.full(len(exponents), seed + 1), exponents, "o", ms=3, mfc="none", color=style.BLUE)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    style.whole_ticks(ax.xaxis)
     ax.set(xlabel="seed", ylabel="largest exponent (nats/step)")
     answer = {True: "chaotic", False: "not chaotic", None: "undecided"}[found.chaotic]
     ax.set_title(f"{found.map} map: {answer}; grey: 95 % interval of the mean", loc="left")
@@ -110,7 +110,7 @@ def _loops(ax: Axes, found: Loops) -> None:
     if np.isfinite(found.null):
         ax.axhline(found.null, color="0.6", lw=0.8, ls=":", label="longest bar of a cloud without loops")
         ax.legend()
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    style.whole_ticks(ax.xaxis)
     ax.set(xlabel="rank of the bar", ylabel="length (rms spreads)")
     ax.set_title(f"{found.count} loop{'s' * (found.count != 1)} of {found.points} points", loc="left")
 

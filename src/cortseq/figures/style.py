@@ -233,6 +233,13 @@ def _evenly(low: float, high: float) -> np.ndarray:
     return np.asarray(MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high))
 
 
+def whole_ticks(axis: Axis) -> None:
+    """Put ticks of an axis that counts at whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
 def whole_bar(bar: Colorbar) -> None:
     """Put ticks of a colour bar of counts at whole numbers."""
     from matplotlib.ticker import MaxNLocator

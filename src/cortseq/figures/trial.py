@@ -81,7 +81,7 @@ def _counts(one: xr.Dataset, predicted: dict[str, xr.Dataset], trial: int) -> An
     fig.colorbar(image, ax=axes[0, 1:], label="predicted rate (Hz)", shrink=0.8)
     for ax in axes.flat:
         ax.set_xlabel("time (s)")
-    style.name_rows(axes[0, 0].yaxis, one["unit"].values[order])
+    style.name_rows(axes[0, 0].yaxis, one["unit"].values[order].tolist())
     panels = {"recorded": counts[:, order], **{name: rate[:, order] for name, rate in hz.items()}}
     return fig, _long(panels, time, one["unit"].values[order])
 
