@@ -275,8 +275,11 @@ def schema(plugin: Plugins = None) -> None:
 
 
 @app.command()
-def show(results: Annotated[Path, typer.Argument(help="folder of a finished study")]) -> None:
-    """Print the comparison table of a finished study."""
+def show(
+    results: Annotated[Path, typer.Argument(help="folder of a finished study")],
+    every: Annotated[bool, typer.Option("--all", help="every score, in lines as long as they are")] = False,
+) -> None:
+    """Print the comparison table of a finished study, 100 columns wide at most."""
     from cortseq import store
     from cortseq.scoring import printed
 
@@ -289,7 +292,8 @@ def show(results: Annotated[Path, typer.Argument(help="folder of a finished stud
     if not file.is_file():
         raise CortseqError("no finished study here", file=file, fix="run the study first: cortseq run")
     pooled = file.with_name("sessions.csv")
-    print(printed.text(store.read_table(file), store.read_table(pooled) if pooled.is_file() else None))
+    said = printed.text if every else printed.short
+    print(said(store.read_table(file), store.read_table(pooled) if pooled.is_file() else None))
 
 
 @app.command()

@@ -54,7 +54,7 @@ class Comparison:
 
     def __repr__(self) -> str:
         """Return the table as a terminal shows it, and the verdicts."""
-        return printed.text(self.table)
+        return printed.short(self.table)
 
     def _repr_html_(self) -> str:
         """Return the verdicts and the columns that matter first, for a notebook."""

@@ -416,6 +416,27 @@ def test_the_tables_of_a_terminal(table):
     assert "(averaged): the members' mean prediction" in printed.text(table)
 
 
+def test_the_short_tables_fit_a_terminal(table, tmp_path, capsys):
+    """At most 100 letters a line, every model but averages once, the numbers those of the table."""
+    long = table.assign(
+        variant=table["variant"].replace("lstm", "long_short_term_memory_with_many_settings"),
+        reference=table["reference"].where(table["dataset"] != "song", "null"),
+    )
+    shown = printed.short(long, POOLED)
+    assert max(map(len, shown.splitlines())) <= 100 and "(averaged)" not in shown
+    assert "long_short_t…ny_settings" in shown
+    ring, song = re.split(r"(?m)^(?=(?:ring|song|wave): \d)", shown)[1:3]
+    (line,) = (line for line in ring.splitlines() if line.startswith("rate "))
+    assert re.findall(r"\S+ \[[^]]+\]|\S+", line) == [
+        "rate", "0.228", "0.115 [0.088, 0.147]", "0.0006", "-0.124 [-0.157, -0.083]", "0.0008",
+    ]  # fmt: skip
+    assert "over the best chain" in ring and "over the null" in song and "over the best chain" not in song
+    assert "gains over the null in" in song and "No Markov chain beats the null" in song
+    store.write_table(table, tmp_path / "comparison.csv")
+    assert cli.main(["show", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == printed.short(store.read_table(tmp_path / "comparison.csv")) + "\n"
+
+
 def test_what_a_floor_knows_of_a_trial_is_said(table):
     """In the terminal and on the page, of the model that knows it and of no other."""
     knows = table["knows"].mask((table["dataset"] == "ring") & (table["model"] == "psth"), "target")
@@ -463,7 +484,7 @@ def test_recordings_pooled_on_the_page(table):
 def test_cortseq_show_prints_the_tables_of_the_folder(table, tmp_path, capsys):
     store.write_table(table, tmp_path / "comparison.csv")
     store.write_table(POOLED, tmp_path / "sessions.csv")
-    assert cli.main(["show", str(tmp_path)]) == 0
+    assert cli.main(["show", str(tmp_path), "--all"]) == 0
     shown = capsys.readouterr().out
     assert shown == printed.text(store.read_table(tmp_path / "comparison.csv"), POOLED) + "\n"
     for line in words.summary(table):

@@ -6,6 +6,7 @@ from typing import Any
 
 from cortseq._lazy import pd
 
+ONE_SPLIT = "One split: intervals are conditional on it, other training trials are not in them."
 INPUTS = "inputs"  # what a model knows that sees those of the recording
 
 
@@ -90,7 +91,7 @@ def under_table(frame: pd.DataFrame) -> list[str]:
     """Return the notes on a whole comparison.csv for a terminal, each followed by an empty line."""
     said = []
     if (frame["folds"] == 1).any():
-        said.append("One split: intervals are conditional on it, other training trials are not in them.")
+        said.append(ONE_SPLIT)
     if frame["averaged"].any():
         said.append("(averaged): the members' mean prediction, an extra row that no test uses.")
     for dataset, rows in frame.groupby("dataset", sort=False):

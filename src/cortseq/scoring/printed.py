@@ -2,27 +2,128 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 
+from cortseq import numbers
 from cortseq._lazy import pd
 from cortseq.checks import tally
 from cortseq.metrics import METRICS
 from cortseq.scoring import failures, notes, words
 
+WIDTH = 100  # letters of a line of `short`
+_BRACKETS = "Brackets hold 95 % intervals; p is adjusted for all networks of the study (Holm)."
+
+
+def short(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
+    """Return the comparison in lines of at most 100 letters: scores and tests, without rows of averages.
+
+    Parameters
+    ----------
+    frame : comparison.csv.
+    pooled : sessions.csv; None: of one recording there is none.
+    """
+    out: list[str] = []
+    summary = words.summary(frame)
+    known, failed = failures.split(frame)
+    for _, rows in known[~known["averaged"].astype(bool)].groupby("dataset", sort=False):
+        rows = _best_first(rows)
+        out += [_head(rows), notes.references(rows.iloc[0].to_dict()), "", *_table(_narrow(rows)), ""]
+    out += [_BRACKETS, *([notes.ONE_SPLIT] * bool((known["folds"] == 1).any())), ""]
+    if pooled is not None and len(pooled):
+        out += ["Across recordings, each weighing the same:", "", *_table(_narrow_pooled(pooled)), ""]
+    lines = [*out, *summary, *_lost(failed)]
+    return "\n".join(part for line in lines for part in _wrapped(line))
+
+
+def _wrapped(line: str) -> list[str]:
+    """Return a sentence in lines of at most WIDTH letters; a line of a table is short enough."""
+    if len(line) <= WIDTH:
+        return [line]
+    return textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _narrow(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Return scores, and differences with their intervals and adjusted p, by the heads of their columns."""
+    chain = "over the null" if (rows["reference"] == "null").all() else "over the best chain"
+    tests = (("p_holm", "smallest_p"), ("rival_p_holm", "rival_smallest_p"))
+    chain_p, rival_p = (
+        [short_p(p, least) for p, least in zip(rows[p], rows[smallest], strict=True)] for p, smallest in tests
+    )
+    return {
+        "model": [_cut(name) for name in _names(rows)],
+        METRICS[rows["metric"].iloc[0]].label: [numbers.written(value) for value in rows["value"]],
+        chain: _plain_intervals(rows, "gain_over_markov", "gain_low", "gain_high"),
+        "p": chain_p,
+        "over best non-network": _plain_intervals(rows, "gain_over_rival", "rival_low", "rival_high"),
+        "p ": rival_p,
+    }
+
+
+def _narrow_pooled(pooled: pd.DataFrame) -> dict[str, list[str]]:
+    """Return sessions.csv by the heads of its columns."""
+    return {
+        "model": [_cut(str(name)) for name in pooled["model"]],
+        "recordings": [str(n) for n in pooled["sessions"]],
+        "over the null": _plain_intervals(pooled, "value", "low", "high"),
+        "over the best chain": _plain_intervals(pooled, "gain_over_markov", "gain_low", "gain_high"),
+        "p": [short_p(p, 0.0) for p in pooled["p_value"]],
+    }
+
+
+_NAME = 24  # letters of a name; a longer one keeps its start and its end
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[1 - _NAME // 2 :]}"
+
+
+def _plain_intervals(rows: pd.DataFrame, value: str, low: str, high: str) -> list[str]:
+    each = zip(rows[value], rows[low], rows[high], strict=True)
+    written = numbers.written
+    return ["" if np.isnan(v) else f"{written(v)} [{written(a)}, {written(b)}]" for v, a, b in each]
+
+
+def _table(columns: dict[str, list[str]]) -> list[str]:
+    """Return lines of columns, two blanks apart; names to the left, numbers to the right."""
+    shown = {head: cells for head, cells in columns.items() if any(cells)}
+    widths = [max(map(len, [head.rstrip(), *cells])) for head, cells in shown.items()]
+    lines = [[head.rstrip() for head in shown], *zip(*shown.values(), strict=True)]
+    apart = [zip(line[1:], widths[1:], strict=True) for line in lines]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in cells)]).rstrip()
+        for line, cells in zip(lines, apart, strict=True)
+    ]
+
+
+def _best_first(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.iloc[np.argsort(-rows["value"].to_numpy(), kind="stable")]
+
+
+def _head(rows: pd.DataFrame) -> str:
+    """Return the line above a table: what was tested, and what is attainable where that is known."""
+    first = rows.iloc[0]
+    limits = [
+        f"{name} {first[column]:.3f}"
+        for name, column in (("exact filter", "ceiling"), ("true rates", "true_rates"))
+        if not np.isnan(first[column])
+    ]
+    head = f"{first['dataset']}: {first['trials']} test trials, {first['n_events']} events"
+    return "; ".join([head, *limits, blocks(rows)])
+
+
+def _lost(failed: pd.DataFrame) -> list[str]:
+    return [f"{row.dataset}: {row.variant} {row.verdict}" for row in failed.itertuples()]
+
 
 def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
-    """Return the comparison for a terminal; `pooled`: sessions.csv."""
+    """Return the whole comparison for a wide terminal, in every convention; `pooled`: sessions.csv."""
     out, lines = [], words.summary(frame)
     frame, failed = failures.split(frame)
-    for dataset, rows in frame.groupby("dataset", sort=False):
-        rows = rows.iloc[np.argsort(-rows["value"].to_numpy(), kind="stable")]
-        limits = [
-            f"{name} {rows[column].iloc[0]:.3f}"
-            for name, column in (("exact filter", "ceiling"), ("true rates", "true_rates"))
-            if not np.isnan(rows[column].iloc[0])
-        ]
-        head = f"{dataset}: {rows['trials'].iloc[0]} test trials, {rows['n_events'].iloc[0]} events"
-        out.append("; ".join([head, *limits, blocks(rows)]))
+    for _, rows in frame.groupby("dataset", sort=False):
+        rows = _best_first(rows)
+        out.append(_head(rows))
         for shown in (_main_columns(rows), _other_columns(rows)):
             out += [shown.to_string(index=False, justify="left"), ""]
     out += notes.under_table(frame)
@@ -32,8 +133,7 @@ def text(frame: pd.DataFrame, pooled: pd.DataFrame | None = None) -> str:
             pooled_columns(pooled).to_string(index=False),
             "",
         ]
-    lost = [f"{row.dataset}: {row.variant} {row.verdict}" for row in failed.itertuples()]
-    return "\n".join([*out, *lines, *lost])
+    return "\n".join([*out, *lines, *_lost(failed)])
 
 
 def _range(values: pd.Series) -> str:
@@ -53,7 +153,7 @@ def blocks(rows: pd.DataFrame) -> str:
         return "no model is tested"
     length = _range(tested["block_trials"])
     each = f"{length} trial{'s' * (length != '1')}"
-    chain = (tested["reference"].fillna("") != "").any()
+    chain = (~tested["reference"].fillna("").isin(["", "null"])).any()
     what = "gains over the best chain" if chain else "gains over the null"
     return f"{what} in {_range(tested['blocks'])} independent blocks of {each}"
 
