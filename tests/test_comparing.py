@@ -113,3 +113,13 @@ def test_trials_are_those_that_a_study_deals(counts):
     dealt = splits.split(labelled, splits.Deal(seed=9), entry, "d")
     assert dealt["stratified_by"] == "side"
     assert found.folds == dealt["folds"]
+
+
+def test_the_short_way_takes_every_argument_of_the_function():
+    """`cortseq.compare`, `read` and `fit_together` are the functions of their modules, imported on use."""
+    from inspect import signature
+
+    from cortseq import comparing, reading
+
+    for short, whole in ((cortseq.compare, comparing.compare), (cortseq.read, reading.read)):
+        assert list(signature(short).parameters) == list(signature(whole).parameters)

@@ -262,7 +262,10 @@ def test_rates_that_are_no_submission(rates, changed, words, tmp_path):
 
 
 def test_what_cannot_be_cosmoothed(whole, fitted):
-    with pytest.raises(CortseqError, match=r"family: only a hidden Markov model.*'rate'"):
+    null = models.Null().fit(whole, TRAIN, VALID)
+    with pytest.raises(CortseqError, match=r"family: only a hidden Markov model or a network.*'null'"):
+        export.cosmoothed(null, whole, TRAIN, range(22, 30), OUT)
+    with pytest.raises(CortseqError, match=r"fit: a network must be fitted to the units held in.*5 units"):
         export.cosmoothed(fitted, whole, TRAIN, range(22, 30), OUT)
     fit = models.HMM(states=2).fit(whole, TRAIN, VALID)
     with pytest.raises(CortseqError, match=r"evaluated: the fit learned from an evaluated trial.*16"):
@@ -286,3 +289,62 @@ def test_a_file_that_is_no_submission_stays(rates, tmp_path):
     with pytest.raises(CortseqError, match=r"notes\.h5: is no HDF5 file"):
         export.nlb(rates, path, "mc_maze")
     assert path.read_text() == "hello"
+
+
+# -- units that a network never saw ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    """A slow latent drives nine units; a tenth is independent of it. Also the rates that made the counts."""
+    rng = np.random.default_rng(8)
+    latent = np.zeros((90, 40))
+    for t in range(1, 40):
+        latent[:, t] = 0.9 * latent[:, t - 1] + rng.normal(0, 0.45, 90)
+    load = np.r_[rng.choice([-1.0, 1.0], 9) * rng.uniform(0.6, 1.0, 9), 0.0]
+    rates = np.exp(-0.7 + latent[..., None] * load)
+    return rec.from_counts(rng.poisson(rates), bin_width=0.02), rates
+
+
+def test_a_network_reads_units_that_it_never_saw(teacher):
+    """Units of the latent are read nearly as well as the rates allow, one apart from it is not read at all."""
+    recording, true = teacher
+    out, train, valid, test = [2, 5, 9], range(50), range(50, 65), range(65, 90)
+    seen = recording.isel(unit=np.setdiff1d(range(10), out))
+    fit = models.Rate(hidden=12, epochs=80).fit(seen, train, valid, members=2)
+    found = export.cosmoothed(fit, recording, range(65), test, out)
+    assert set(found) == set(export.RATES)
+    assert found["eval_rates_heldout"].shape == (25, 40, 3) and found["train_rates_heldin"].shape == (
+        65,
+        40,
+        7,
+    )
+    spikes = recording["counts"].values[65:].astype(float)
+
+    def score(rates, units):
+        return scoring.benchmark_bits_per_spike(rates, spikes[..., units])
+
+    ceiling = score(true[65:][..., [2, 5]], [2, 5])
+    read = score(found["eval_rates_heldout"][..., :2], [2, 5])
+    assert 0.5 * ceiling < read < ceiling
+    assert abs(score(found["eval_rates_heldout"][..., 2:], [9])) < 0.02
+    assert score(found["eval_rates_heldin"], np.setdiff1d(range(10), out)) > 0
+
+
+def test_units_held_out_of_evaluated_trials_change_no_rate_of_a_network(whole):
+    seen = whole.isel(unit=[0, 2, 3])
+    fit = models.Rate(hidden=3, epochs=2).fit(seen, TRAIN, VALID, members=2)
+    blind = whole.copy(deep=True)
+    blind["counts"].values[22:][..., OUT] = 7
+    first, again = (export.cosmoothed(fit, one, range(22), range(22, 30), OUT) for one in (whole, blind))
+    for name, values in first.items():
+        np.testing.assert_array_equal(again[name], values)
+
+
+def test_missing_bins_are_missing_in_what_is_read(gappy):
+    fit = models.Rate(hidden=3, epochs=2).fit(gappy.isel(unit=[0, 2, 3]), TRAIN, VALID)
+    found = export.cosmoothed(fit, gappy, range(22), range(22, 30), OUT)
+    for role, trials in (("train", slice(0, 22)), ("eval", slice(22, 30))):
+        missing = ~gappy["valid"].values[trials]
+        for units in ("heldin", "heldout"):
+            assert np.array_equal(np.isnan(found[f"{role}_rates_{units}"]).all(-1), missing)

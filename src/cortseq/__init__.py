@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from cortseq import theory as theory
     from cortseq.comparing import Comparison, Models
     from cortseq.models.fit import Fit
+    from cortseq.models.progress import Progress
     from cortseq.networks.recurrent import Recurrent
 
 __version__ = "0.1.0"
@@ -50,12 +51,11 @@ def compare(
     seed: int = 0,
     burn_in: int = 0,
     device: str = "cpu",
+    progress: Progress | bool | None = None,
 ) -> Comparison:
     """Fit models to a recording and compare them on held-out trials; see `cortseq.comparing.compare`."""
-    function = _found("comparing").compare
-    found: Comparison = function(
-        recording, models, members=members, folds=folds, seed=seed, burn_in=burn_in, device=device
-    )
+    how = {"members": members, "folds": folds, "seed": seed, "burn_in": burn_in, "device": device}
+    found: Comparison = _found("comparing").compare(recording, models, **how, progress=progress)
     return found
 
 

@@ -19,6 +19,7 @@ from cortseq._lazy import xr
 from cortseq.data import Data, Trials, check_card
 from cortseq.errors import CortseqError, MissingExtra
 from cortseq.recording.clock import Clock, clocked
+from cortseq.scoring import readout
 
 if TYPE_CHECKING:
     from cortseq.models.fit import Fit
@@ -220,13 +221,16 @@ def cosmoothed(
 ) -> dict[str, np.ndarray]:
     """Return rates of all units at all times from the units held in, as `nlb` writes them, mean over members.
 
-    Co-smoothing needs a smoother that can be asked without some units: a hidden Markov model. Predictions of
-    the next bin from all units, such as those of a network, would have seen the units held out.
+    A hidden Markov model knows all units and reads those held in. A network predicts from all the units it
+    reads, and is therefore fitted to the units held in alone; those held out are read from its states by a
+    regression that is learned on its training trials (`cortseq.scoring.readout`). Held-in rates of a network
+    are its predictions of the next bin.
 
     Parameters
     ----------
-    fit : of a hidden Markov model to all units of training trials.
-    recording : counts.
+    fit : of a hidden Markov model to all units of training trials, or of a network to those held in,
+        `recording.isel(unit=held_in)`.
+    recording : counts of all units.
     train, evaluated : positions along `trial`; the fit may know the first, and must not know the second.
     held_out : positions along `unit`; all others are held in.
 
@@ -237,12 +241,13 @@ def cosmoothed(
     Raises
     ------
     CortseqError : another family or recording, trials of `evaluated` that the fit learned from, no trial, no
-    unit held in or out.
+        unit held in or out, a network that was fitted to other units than those held in.
     """
-    smooth = getattr(fit.model, "cosmooth", None)
-    if smooth is None:
+    smooth: Any = getattr(fit.model, "cosmooth", None)
+    network = fit.model.role == "recurrent"
+    if smooth is None and not network:
         raise CortseqError(
-            "only a hidden Markov model can leave units out of what it smooths",
+            "only a hidden Markov model or a network can predict units from others",
             key="family",
             value=fit.model.family,
             fix="fit cortseq.models.HMM(), or hand rates of another smoother to nlb",
@@ -257,12 +262,15 @@ def cosmoothed(
     learned = np.concatenate(list(fit.card["learned_from"].values()))
     if (seen := np.intersect1d(chosen["eval"], learned)).size:
         raise CortseqError("the fit learned from an evaluated trial", key="evaluated", value=int(seen[0]))
-    n_units, out = fit.card["n_features"], np.unique(np.asarray(held_out, int))
+    n_units = recording.sizes["unit"] if network else fit.card["n_features"]
+    out = np.unique(np.asarray(held_out, int))
     kept = np.setdiff1d(np.arange(n_units), out)
     if not len(kept) or not len(out) or out[-1] >= n_units or out[0] < 0:
         raise CortseqError(
             f"some of the {n_units} units are held out, not all", key="held_out", value=held_out
         )
+    if network:
+        return _read_out(fit, recording, chosen, out)
     found = {}
     for role, trials in chosen.items():
         data = Data.of(recording, trials)
@@ -270,4 +278,17 @@ def cosmoothed(
         data = data.within(fit.card["support"])
         for name, units in (("heldin", kept), ("heldout", out)):
             found[f"{role}_rates_{name}"] = np.asarray(smooth(fit.params, data, kept, units).mean(0))
+    return found
+
+
+def _read_out(
+    fit: Fit, recording: xr.Dataset, trials: Mapping[str, Sequence[int]], out: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the arrays of RATES of a network that was fitted to the units held in."""
+    hidden = readout.held_out_rates(fit, recording, out, list(trials.values()))
+    seen = recording.isel(unit=np.setdiff1d(np.arange(recording.sizes["unit"]), out))
+    found = {}
+    for (role, ids), rates in zip(trials.items(), hidden, strict=True):
+        found[f"{role}_rates_heldin"] = np.asarray(fit.predict(seen, ids)).mean(0)
+        found[f"{role}_rates_heldout"] = rates
     return found
