@@ -69,7 +69,7 @@ FAULTS = [
     ),
     Fault(
         "The printed table begins with the worst model.",
-        "text", 'np.argsort(-rows["value"]', 'np.argsort(rows["value"]', TABLES,
+        "_best_first", 'np.argsort(-rows["value"]', 'np.argsort(rows["value"]', TABLES,
     ),
     Fault(
         "The column of the evaluation null repeats the score.",
