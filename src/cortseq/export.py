@@ -282,13 +282,13 @@ def cosmoothed(
 
 
 def _read_out(
-    fit: Fit, recording: xr.Dataset, trials: Mapping[str, Sequence[int]], out: np.ndarray
+    fit: Fit, recording: xr.Dataset, trials: Mapping[str, np.ndarray], out: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return the arrays of RATES of a network that was fitted to the units held in."""
     hidden = readout.held_out_rates(fit, recording, out, list(trials.values()))
     seen = recording.isel(unit=np.setdiff1d(np.arange(recording.sizes["unit"]), out))
     found = {}
     for (role, ids), rates in zip(trials.items(), hidden, strict=True):
-        found[f"{role}_rates_heldin"] = np.asarray(fit.predict(seen, ids)).mean(0)
+        found[f"{role}_rates_heldin"] = fit.predict(seen, ids).values.mean(0)
         found[f"{role}_rates_heldout"] = rates
     return found

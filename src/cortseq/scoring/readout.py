@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cortseq._lazy import xr
 from cortseq.errors import CortseqError
@@ -30,7 +31,7 @@ PENALTIES = np.logspace(0, -6, 13)  # of |W|^2 per bin, in units of the features
 
 
 def held_out_rates(
-    fit: Fit, recording: xr.Dataset, held_out: np.ndarray, trials: Sequence[Sequence[int]]
+    fit: Fit, recording: xr.Dataset, held_out: np.ndarray, trials: Sequence[ArrayLike]
 ) -> list[np.ndarray]:
     """Return expected counts of units held out, mean over members.
 
@@ -75,10 +76,10 @@ def _members(fit: Fit) -> range:
     return range(len(next(iter(fit.params.values()))))
 
 
-def _features(fit: Fit, seen: xr.Dataset, trials: Sequence[int], member: int) -> np.ndarray:
+def _features(fit: Fit, seen: xr.Dataset, trials: ArrayLike, member: int) -> np.ndarray:
     """Return state before each bin and counts of the bin, (trial, time, feature); NaN of a missing bin."""
     part = seen.isel(trial=np.asarray(trials))
-    states = fit.states(seen, trials)[member]
+    states = fit.states(seen, np.asarray(trials)).values[member]
     both = np.concatenate([states, part["counts"].values.astype(float)], -1)
     return np.where(part["valid"].values[..., None], both, np.nan)
 
