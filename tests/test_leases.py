@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -190,3 +191,17 @@ def test_a_log_is_told_once(folder):
     text = Path("logs/fit.log").read_text()
     assert leases.tell(holder, Path("logs/fit.log")) == line and Path("logs/fit.log").read_text() == text
     assert text.count("killed: ") == 1 and line in text
+
+
+def test_a_job_without_steps_holds_a_lease_and_says_that_it_was_killed(folder):
+    log = Path("results/tiny/logs/load/ring.log")
+    place = leases.place(log)
+    assert place == Path("results/tiny/made/load/ring")
+    place.parent.mkdir(parents=True)
+    lease(process=2**22 + 1)
+    Path("step.lease1").rename(f"{place}.lease1")
+    script, said = SimpleNamespace(log=[str(log)], resources={"mem_mb": 900, "runtime": 14}), []
+    with leases.alone(script, said.append):
+        assert Path(f"{place}.lease2").is_file()
+    assert said == ["made again"] and not list(place.parent.glob("*.lease*"))
+    assert log.read_text().count("killed: process 4194305 on ") == 1

@@ -3,7 +3,7 @@
 A lease is a small file beside the note of a step, `made/fit/ring/rate/fold0.lease1`. It is created before the
 step begins and removed when it ends. It says which process makes the step: host and number, the job of
 the scheduler, what the job asked for, and at every beat how much memory it has held. No file is locked, so
-that any shared disk will do.
+that any shared disk will do. A job that is no batch of steps holds one as well, `made/load/ring.lease1`.
 
 A lease whose process has ended is over. Another job takes it over by creating the next number: of two that
 try, one succeeds. A lease that is over also tells why a job ended that could not say so itself.
@@ -115,6 +115,28 @@ def held(path: Path, asked: Mapping[str, Any], say: Callable[[str], None], log: 
         beats.join()
         for i in range(1, number + (not stopped)):
             _file(path, i).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(snakemake: Any, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lease of a job that is no batch of steps, such as one that cuts trials, while the block runs.
+
+    Parameters
+    ----------
+    snakemake : the object of the script.
+    say : is given a line where another job is waited for, and one where the job before was killed.
+    """
+    log = Path(str(snakemake.log[0]))
+    with held(place(log), dict(snakemake.resources.items()), say, log) as lines:
+        for line in lines[1:]:  # the first, why it was killed, is in the log already
+            say(line)
+        yield
+
+
+def place(log: Path) -> Path:
+    """Return the path of the lease, without its number, of the job that writes this log."""
+    out, _, name = str(log).rpartition("/logs/")
+    return Path(f"{out}/made/{name.removesuffix('.log')}")
 
 
 def over(path: Path) -> Holder | None:

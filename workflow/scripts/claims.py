@@ -1,12 +1,12 @@
 """Which claim may I make: one line for each recording and question, from the tables of the study."""
 
-from cortseq import store
+from cortseq import leases, store
 from cortseq.jobs import job
 from cortseq.observations.tracks import TRACKS
 from cortseq.products import EVIDENCE, Products
 from cortseq.scoring import claims, evidence
 
-with job(snakemake) as say:
+with job(snakemake) as say, leases.alone(snakemake, say):
     params, files, found = snakemake.params, snakemake.input, {}
     tables = [store.read_table(file) for file in (files.comparison, files.variants, files.corners)]
     for (dataset, track), split in zip(params.tracks.items(), files.splits):

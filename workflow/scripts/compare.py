@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from cortseq import products, store
+from cortseq import leases, products, store
 from cortseq.jobs import job
 from cortseq.scoring import audits, compare, corners, failures, together, words
 
-with job(snakemake) as say:
+with job(snakemake) as say, leases.alone(snakemake, say):
     study, output, scores, models = snakemake.params.study, snakemake.output, {}, {}
     tables, choices, timing = [], [], []
     for dataset, variants in study["variants"].items():

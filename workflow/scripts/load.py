@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from cortseq import fetch, sources, store
+from cortseq import fetch, leases, sources, store
 from cortseq.jobs import job
 from cortseq.sources import asked
 
-with job(snakemake) as say:
+with job(snakemake) as say, leases.alone(snakemake, say):
     entry = snakemake.params.entry
     source = sources.find(entry["source"]).model_validate(entry)
     file = Path(snakemake.input[0]) if snakemake.input else fetch.raw_path(source)

@@ -2,11 +2,11 @@
 
 import json
 
-from cortseq import preprocess, sources, store
+from cortseq import leases, preprocess, sources, store
 from cortseq.errors import about
 from cortseq.jobs import job
 
-with job(snakemake) as say:
+with job(snakemake) as say, leases.alone(snakemake, say):
     entry = snakemake.params.entry
     source = sources.find(entry["source"]).model_validate(entry)
     raw = store.read(snakemake.input[0])

@@ -3,12 +3,12 @@
 from itertools import islice
 from pathlib import Path
 
-from cortseq import report, store
+from cortseq import leases, report, store
 from cortseq.figures import base
 from cortseq.jobs import job
 from cortseq.scoring import corners, failures, together
 
-with job(snakemake):
+with job(snakemake) as say, leases.alone(snakemake, say):
     params, files = snakemake.params, snakemake.input
     failed = failures.of_files(dict(zip(map(tuple, params.fallible), files.fallible)))
     variants, tables = store.read_table(files.variants), iter(files.dynamics)

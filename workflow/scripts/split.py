@@ -2,10 +2,10 @@
 
 from types import SimpleNamespace
 
-from cortseq import splits, store
+from cortseq import leases, splits, store
 from cortseq.jobs import job
 
-with job(snakemake) as say:
+with job(snakemake) as say, leases.alone(snakemake, say):
     source, deal = SimpleNamespace(**snakemake.params.entry), splits.Deal(**snakemake.params.deal)
     recording = store.read(snakemake.input[0])
     manifest = splits.split(recording, deal, source, snakemake.wildcards.dataset)

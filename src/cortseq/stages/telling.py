@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cortseq import leases
-from cortseq.steps import Batch, Step
+from cortseq.steps import Step
 
 
 class Telling(logging.Handler):
@@ -17,12 +18,13 @@ class Telling(logging.Handler):
 
     Where a job fails, a step that it had begun and not ended holds a lease that is over. Where the scheduler
     of a cluster started a job again by itself, the log of the step says so when the job has finished.
+
+    A job that ended with an error of its own is not tried again: the error would come again.
     """
 
-    def __init__(self, batches: list[Batch], dag: Any) -> None:
-        """`batches`: jobs of steps, named as their rules; `dag`: Snakemake's, which knows the attempts."""
+    def __init__(self, dag: Any) -> None:
+        """`dag`: Snakemake's, which knows the jobs and their attempts."""
         super().__init__()
-        self._batches = {batch.name: batch for batch in batches}
         self._jobs = {dag.jobid(job): job for job in dag.jobs}
         self._begin, self._told = time.time(), set[str]()
 
@@ -35,41 +37,57 @@ class Telling(logging.Handler):
                 self._failed(job)
         elif event == "JOB_FINISHED":
             job = self._jobs.get(record.job_id)  # type: ignore[attr-defined]
-            for step in self._steps(job):
-                self._lasted(step)
-
-    def _steps(self, job: Any) -> list[Step]:
-        batch = self._batches.get(job.rule.name) if job else None
-        return batch.steps if batch else []
+            for log in _logs(job) if job else ():
+                self._lasted(log)
 
     def _failed(self, job: Any) -> None:
         """Say which steps of a job that failed were killed; of other jobs, that they said nothing."""
+        logs = _logs(job)
+        killed = {log: holder for log in logs if (holder := leases.over(leases.place(log)))}
+        errors = [error for log in logs if (error := self._error(log))]
+        if not killed and any("[Errno" not in error for error in errors):  # an error of the system may pass
+            job.rule = copy.copy(job.rule)  # of this job alone
+            job.rule.restart_times = 0
         again = self._again(job) if job.attempt <= job.restart_times else "it is not tried again in this run"
-        for step in self._steps(job):
-            holder = leases.over(step.lease)
-            if holder:
-                self._say(step.name, f"{leases.tell(holder, Path(step.log))}; {again}")
-        if not self._steps(job) and (log := next(iter(job.log), None)):
-            text = Path(log).read_text(encoding="utf-8", errors="replace") if Path(log).is_file() else ""
-            if "error: " not in text:
-                self._say(job.rule.name, f"its job ended without a word (log: {log}); {again}")
+        for log, holder in killed.items():
+            self._say(_name(log), f"{leases.tell(holder, log)}; {again}")
+        if not killed and not errors and not job.params.get("steps"):
+            self._say(job.rule.name, f"its job ended without a word (log: {logs[0]}); {again}")
+
+    def _error(self, log: Path) -> str:
+        """Return the error with which a step ended in this run; "" where it did not end with one."""
+        is_made = Path(f"{leases.place(log)}.json").is_file()  # one that may fail says its error, and is made
+        if is_made or not log.is_file() or log.stat().st_mtime < self._begin:
+            return ""
+        last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+        return last.partition(" s  error: ")[2]
 
     def _again(self, job: Any) -> str:
         """Return with how much a job is tried again."""
         asked = job.rule.expand_resources(job.wildcards_dict, job.input, job.attempt + 1, {"tmpdir"})
         return f"it is tried again with {asked.mem_mb} MB and {asked.runtime} min"
 
-    def _lasted(self, step: Step) -> None:
+    def _lasted(self, log: Path) -> None:
         """Say what the log of a step that is made says of a job before."""
-        log = Path(step.log)
         if log.is_file() and log.stat().st_mtime >= self._begin:
             with log.open(encoding="utf-8", errors="replace") as file:
                 first = file.readline().strip()
-            if first.startswith(leases.KILLED):
-                self._say(step.name, f"{first.removeprefix(leases.KILLED)}; it was made again")
+            if leases.KILLED in first:
+                self._say(_name(log), f"{first.partition(leases.KILLED)[2]}; it was made again")
 
     def _say(self, name: str, line: str) -> None:
         known = f"{name} {line.rpartition('; ')[0]}"
         if known not in self._told:
             self._told.add(known)
             print(f"{leases.KILLED}{name}: {line}", file=sys.stderr, flush=True)
+
+
+def _logs(job: Any) -> list[Path]:
+    """Return the log of every step of a job; of a job without steps, its own."""
+    steps = [Step(**given) for given in job.params.get("steps") or ()]
+    return [Path(step.log) for step in steps] or [Path(log) for log in job.log]
+
+
+def _name(log: Path) -> str:
+    """Return the name of a step, such as "fit/ring/rate/fold0"."""
+    return str(log).rpartition("/logs/")[2].removesuffix(".log")
