@@ -42,7 +42,9 @@ def step(tmp_path, monkeypatch):
 def failed(step: Step, text: str) -> Job:
     """Let the job of a step fail, whose log says this; return the job."""
     rule = Rule(name="fits", restart_times=2)
-    job = Job(rule=rule, params={"steps": [step.plain]}, log=["x.log"], attempt=1, wildcards_dict={}, input=[])
+    job = Job(
+        rule=rule, params={"steps": [step.plain]}, log=["x.log"], attempt=1, wildcards_dict={}, input=[]
+    )
     listening = telling.Telling(SimpleNamespace(jobs=[job], jobid=lambda job: 7))
     listening._begin -= 1  # some disks know whole seconds
     Path(step.log).write_text(text)
