@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def path(out: str, product: str, **wildcards: Any) -> str:
     pattern = PATHS[product]
     for name, value in wildcards.items():
         pattern = pattern.replace(f"{{{name}}}", str(value))
-    return f"{out}/{pattern}"
+    return sys.intern(f"{out}/{pattern}")  # a large study names the same files many times
 
 
 def keys(product: str, facts: Facts) -> list[dict[str, Any]]:
