@@ -57,7 +57,11 @@ def command(*words: str, cores: int = 2) -> list[str]:
 
 
 def start(folder: Path, *words: str, cores: int = 2, env: dict | None = None, **how) -> subprocess.Popen:
-    """Begin to run the study in a process group of its own."""
+    """Begin to run the study in a process group of its own, which Ctrl-C reaches.
+
+    A shell that began these tests in the background lets them ignore Ctrl-C, and so would all that they begin.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     given = {k: v for k, v in {**os.environ, **(env or {})}.items() if v is not None}
     given.pop("CORTSEQ_MIRRORS", None)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
