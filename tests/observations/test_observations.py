@@ -259,7 +259,7 @@ def test_dispersion_is_recovered_given_the_means(name):
     t = np.arange(20_000)[:, None]
     rate = np.round(np.exp(0.8 * np.sin(t / np.array([7.0, 11.0, 13.0]))), 1)
     emission, y = simulated(name, TRUE[name], rate)
-    found = emission.fit_dispersion(rate, y)["dispersion"]
+    found = emission.fit_dispersion([rate], y)["dispersion"]
     assert np.allclose(found, TRUE[name], rtol=0.12)
     values = np.unique(rate)
     n = np.stack([(rate[:, 0] == v).sum() for v in values])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models.base import Learned, Model, Run
-from cortseq.models.floor import best, with_sd
+from cortseq.models.floor import best, refined, with_sd
 from cortseq.models.horizons import forecasts
 from cortseq.observations import Distribution, emission_of
 
@@ -36,6 +37,7 @@ class Drift(Model):
 
     role: ClassVar = "baseline"
     rung: ClassVar = "L0'"
+    blockwise: ClassVar = True
     sees: ClassVar = ("place",)
     family: Literal["drift"] = "drift"
 
@@ -47,9 +49,16 @@ class Drift(Model):
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Choose the reach and the shrinkage on validation."""
         emission = emission_of(train)
-        _, params, chosen = best(emission, valid, _settings(emission, train, valid))
-        mean = np.broadcast_to(params.pop("left_out")[:, None], (*train.valid.shape, train.n_features))
-        params |= emission.refined(params, mean[train.valid], train.y[train.valid])
+        _, params, chosen = best(emission, valid, _settings(emission, train), _distribution)
+        assert train.place is not None
+        left_out = dict(zip(train.place.tolist(), params.pop("left_out"), strict=True))
+
+        def mean(block: Data) -> np.ndarray:
+            assert block.place is not None
+            own = np.stack([left_out[place] for place in block.place.tolist()])
+            return np.broadcast_to(own[:, None], (*block.valid.shape, block.n_features))
+
+        params |= refined(emission, params, mean, train)
         return Learned(
             {k: np.asarray(v)[None] for k, v in params.items()},
             emission.n_free(train.n_features, len(train.y)),
@@ -58,8 +67,8 @@ class Drift(Model):
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
         """Return log p(y_t | place of the trial) in nats, (1, trial, time)."""
-        p, emission = {k: v[0] for k, v in params.items()}, emission_of(data)
-        return emission.log_prob(emission.around(_bins(emission, p, data), p), data.y)[None]
+        p = {k: v[0] for k, v in params.items()}
+        return emission_of(data).log_prob(_distribution(p, data), data.y)[None]
 
     def predict(self, params: Params, data: Data) -> np.ndarray:
         """Return m_x, the same in every bin of a trial, (1, trial, time, feature)."""
@@ -82,9 +91,7 @@ class Drift(Model):
         return emission.draw(emission.around(np.repeat(mean, n_time, 1), params), rng)
 
 
-def _settings(
-    emission: Distribution, train: Data, valid: Data
-) -> Iterator[tuple[Params, Params, dict[str, Any]]]:
+def _settings(emission: Distribution, train: Data) -> Iterator[tuple[Params, dict[str, Any]]]:
     """Yield each reach and shrinkage, see `floor.best`.
 
     The spread about the means is measured as on new trials: each training trial about the mean of the others,
@@ -93,7 +100,7 @@ def _settings(
     assert train.place is not None
     overall = emission.estimate(train.y, train.valid)
     centre = emission.mean(overall)
-    y = np.where(train.valid[..., None], train.kind.encoded(train.y, train.n_features), 0.0).sum(1)
+    y = np.concatenate([_sums(block) for _, block in train.blocks()])
     bins = np.column_stack([y, train.valid.sum(1)])  # the last column: numbers of bins
     last = train.place.max()
     fixed: Params = {k: overall[k] for k in ("sd", "dispersion") if k in overall}
@@ -106,11 +113,26 @@ def _settings(
             mean, left_out = (
                 (s[:, :-1] + k * centre) / (s[:, -1:] + k) for s in (whole, whole[train.place] - bins)
             )
-            spread = with_sd(fixed, overall, left_out[:, None], train)
-            params = emission.around(mean, spread)
-            found = emission.around(_bins(emission, params, valid), params)
+            spread = with_sd(fixed, overall, partial(_in_every_bin, left_out), train)
             chosen = {"reach_trials": reach, "shrinkage_trials": shrinkage}
-            yield found, params | {"last": last, "left_out": left_out}, chosen
+            yield emission.around(mean, spread) | {"last": last, "left_out": left_out}, chosen
+
+
+def _in_every_bin(mean: np.ndarray, data: Data) -> np.ndarray:
+    """Return the means (trial, feature) as those of all bins, (trial, 1, feature)."""
+    return mean[:, None]
+
+
+def _sums(data: Data) -> np.ndarray:
+    """Return the sum over the valid bins of each trial, (trial, feature)."""
+    y = np.where(data.valid[..., None], data.kind.encoded(data.y, data.n_features), 0.0)
+    return np.asarray(y.sum(1))
+
+
+def _distribution(p: Params, data: Data) -> Params:
+    """Return the parameters of each bin, by the place of its trial."""
+    emission = emission_of(data)
+    return emission.around(_bins(emission, p, data), p)
 
 
 def _both_ways(values: np.ndarray, decay: float) -> np.ndarray:

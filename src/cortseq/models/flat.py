@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from cortseq.data import Data, Params
 from cortseq.models.base import Learned, Model, Run
-from cortseq.models.floor import best, with_sd
+from cortseq.models.floor import best, refined, with_sd
 from cortseq.models.horizons import delayed, forecasts
 from cortseq.observations import TRACKS, emission_of
 
@@ -29,6 +30,7 @@ class Flat(Model):
 
     role: ClassVar = "baseline"
     rung: ClassVar = "L0'"
+    blockwise: ClassVar = True
     family: Literal["flat"] = "flat"
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
@@ -39,16 +41,14 @@ class Flat(Model):
             k: overall[k] for k in ("sd", "dispersion") if k in overall
         }
 
-        def settings() -> Iterator[tuple[Params, Params, dict[str, Any]]]:
+        def settings() -> Iterator[tuple[Params, dict[str, Any]]]:
             for window, shrinkage in itertools.product(WINDOWS, SHRINKAGE):
                 params = {**fixed, "window": np.array(window), "shrinkage": np.array(shrinkage)}
-                params = with_sd(params, overall, _mean(params, train), train)
                 chosen = {"window_bins": window, "shrinkage_bins": shrinkage}
-                yield _distribution(params, valid), params, chosen
+                yield with_sd(params, overall, partial(_mean, params), train), chosen
 
-        _, params, chosen = best(emission, valid, settings())
-        mean = _mean(params, train)[train.valid]
-        params |= emission.refined(params, mean, train.y[train.valid])
+        _, params, chosen = best(emission, valid, settings(), _distribution)
+        params |= refined(emission, params, partial(_mean, params), train)
         return Learned(
             {k: v[None] for k, v in params.items()},
             emission.n_free(train.n_features) + 2,

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from cortseq.data import Data, Params
 from cortseq.observations import MIN_SD, Distribution
+from cortseq.observations.arrays import rows
 
 
-def with_sd(fixed: Params, overall: Params, mean: np.ndarray, train: Data) -> Params:
+def with_sd(fixed: Params, overall: Params, mean: Callable[[Data], np.ndarray], train: Data) -> Params:
     """Return `fixed` with the sd of each channel about a mean of its own in each bin.
 
     Parameters
     ----------
     fixed : parameters (feature,) that do not depend on the bin.
     overall : parameters of a constant prediction (`Distribution.estimate`); without an sd nothing is added.
-    mean : (trial, time, feature), or what broadcasts against it.
+    mean : trials -> the mean of their bins (trial, time, feature), or what broadcasts against it.
     train : bins that the sd is measured on.
 
     Returns
@@ -27,31 +28,54 @@ def with_sd(fixed: Params, overall: Params, mean: np.ndarray, train: Data) -> Pa
     """
     if "sd" not in overall:
         return fixed
-    residual = (train.y - mean)[train.valid]
+    residual = (train.y - mean(train))[train.valid]
     return {**fixed, "sd": np.maximum(np.sqrt((residual**2).mean(0)), MIN_SD * overall["sd"])}
 
 
 def best(
-    emission: Distribution, valid: Data, tried: Iterable[tuple[Params, Params, dict[str, Any]]]
+    emission: Distribution,
+    valid: Data,
+    tried: Iterable[tuple[Params, dict[str, Any]]],
+    bins: Callable[[Params, Data], Params],
 ) -> tuple[np.ndarray, Params, dict[str, Any]]:
     """Return the setting that gives the validation bins the highest log-likelihood.
 
     Parameters
     ----------
-    valid : the validation trials.
-    tried : for each setting the parameters of its validation bins, those that it keeps, and its name.
+    valid : the validation trials, which are scored in blocks where they are many.
+    tried : the parameters of each setting, and its name.
+    bins : parameters of a setting and some trials -> the parameters of the bins of these trials.
 
     Returns
     -------
-    The log-likelihood of each validation trial in nats (trial,), the parameters that are kept, and the name,
-    all of the best setting.
+    The log-likelihood of each validation trial in nats (trial,), the parameters and the name, all of the best
+    setting.
     """
     found: tuple[np.ndarray, Params, dict[str, Any]] = (np.array(-np.inf), {}, {})
-    for bins, kept, name in tried:
-        nats = np.where(valid.valid, emission.log_prob(bins, valid.y), 0.0).sum(1)
+    for params, name in tried:
+        nats = np.concatenate([_nats(emission, bins(params, block), block) for _, block in valid.blocks()])
         if nats.sum() > found[0].sum():
-            found = (nats, kept, name)
+            found = (nats, params, name)
     return found
+
+
+def _nats(emission: Distribution, bins: Params, data: Data) -> np.ndarray:
+    """Return the log-likelihood of each trial in nats, (trial,)."""
+    return np.asarray(np.where(data.valid, emission.log_prob(bins, data.y), 0.0).sum(1))
+
+
+def refined(
+    emission: Distribution, params: Params, mean: Callable[[Data], np.ndarray], train: Data
+) -> Params:
+    """Return what `params` lacks once each bin has a mean of its own; see `Distribution.refined`.
+
+    Parameters
+    ----------
+    mean : trials -> the mean of their bins, (trial, time, feature).
+    train : the training trials, in blocks where they are many.
+    """
+    means = (mean(block)[block.valid] for _, block in train.blocks())
+    return emission.refined(params, means, rows(train.y, train.valid))
 
 
 def clearly_better(a: np.ndarray, b: np.ndarray) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cortseq.data import Data, Params
 from cortseq.models.base import Learned, Model, Run
+from cortseq.models.floor import refined
 from cortseq.models.horizons import delayed, farthest, forecasts
 from cortseq.models.predictive import Predictive
 from cortseq.observations import MIN_SD, TRACKS, Distribution, emission_of, with_dispersion
@@ -28,6 +29,7 @@ class Persistence(Model):
 
     role: ClassVar = "baseline"
     rung: ClassVar = "L0'"
+    blockwise: ClassVar = True
     family: Literal["persistence"] = "persistence"
 
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
@@ -42,14 +44,10 @@ class Persistence(Model):
             step_sd = np.sqrt((steps**2).mean(0)) if len(steps) else overall["sd"]
             params |= {"sd": overall["sd"], "step_sd": np.maximum(step_sd, MIN_SD * overall["sd"])}
             return Learned({k: v[None] for k, v in params.items()}, n_free + train.n_features)
-        scores = []
-        for share in SHARES:
-            q = _distribution({**params, "share": np.array(share)}, valid)
-            scores.append(float(emission.log_prob(q, valid.y)[valid.valid].sum()))
+        scores = [_score({**params, "share": np.array(share)}, valid) for share in SHARES]
         share = SHARES[int(np.argmax(scores))]
         params["share"] = np.array(share)
-        mean = emission.mean(_distribution(params, train))[train.valid]
-        params |= emission.refined(params, mean, train.y[train.valid])
+        params |= refined(emission, params, lambda block: emission.mean(_distribution(params, block)), train)
         return Learned(
             {k: v[None] for k, v in params.items()},
             n_free + 1,
@@ -101,6 +99,13 @@ class Persistence(Model):
             q = _given(emission, params, track.encoded(last, n), np.full((n_trials, 1), t > 0))
             drawn.append(emission.draw(q, rng))
         return np.stack(drawn, 1)
+
+
+def _score(p: Params, valid: Data) -> float:
+    """Return the log-likelihood of the valid bins in nats."""
+    emission = emission_of(valid)
+    nats = [emission.log_prob(_distribution(p, block), block.y)[block.valid] for _, block in valid.blocks()]
+    return float(np.concatenate(nats).sum())
 
 
 def _distribution(p: Params, data: Data) -> Params:

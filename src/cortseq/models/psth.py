@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models import conditions
 from cortseq.models.base import Learned, Model, Run
-from cortseq.models.floor import best, clearly_better, with_sd
+from cortseq.models.floor import best, clearly_better, refined, with_sd
 from cortseq.models.horizons import forecasts
 from cortseq.observations import Distribution, emission_of
 
@@ -40,6 +41,7 @@ class Psth(Model):
 
     role: ClassVar = "baseline"
     rung: ClassVar = "L0'"
+    blockwise: ClassVar = True
     sees: ClassVar = ("labels",)
     family: Literal["psth"] = "psth"
     conditions: str = Field(
@@ -67,16 +69,15 @@ class Psth(Model):
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Choose the conditions, the smoothing over time and the shrinkage on validation."""
         emission = emission_of(train)
-        pooled = best(emission, valid, self._pooled(emission, train, valid))
+        pooled = best(emission, valid, self._pooled(emission, train), _distribution)
         candidates = self._candidates(train)
         score, params, chosen = pooled
         for names in candidates:
-            found = best(emission, valid, _conditioned(emission, pooled[1], train, valid, names))
+            found = best(emission, valid, _conditioned(emission, pooled[1], train, names), _distribution)
             if found[0].sum() > score.sum() and clearly_better(found[0], pooled[0]):
                 score, params, chosen = found[0], found[1], pooled[2] | found[2]
         if len(params["covariates"]):
-            mean = _bins(emission, params, train)[train.valid]
-            params = params | emission.refined(params, mean, train.y[train.valid])
+            params = params | refined(emission, params, partial(_bins, emission, params), train)
         sets = train.y.shape[1] * max(len(params["condition"]), 1)
         tried = len(WIDTHS) * (len(SHRINKAGE) + len(candidates) * len(TO_POOLED))
         return Learned(
@@ -85,30 +86,21 @@ class Psth(Model):
             card={"chosen": {"conditions": [], **chosen}, "settings_tried": tried},
         )
 
-    def _pooled(
-        self, emission: Distribution, train: Data, valid: Data
-    ) -> Iterator[tuple[Params, Params, dict[str, Any]]]:
+    def _pooled(self, emission: Distribution, train: Data) -> Iterator[tuple[Params, dict[str, Any]]]:
         """Yield each smoothing and shrinkage of the mean over all trials, see `floor.best`."""
         none = np.zeros(0, np.int64)
         nobody = {"condition": none, "covariates": none, "share": np.ones(1)}
+        total = sum(_counted(block).sum(0) for _, block in train.blocks())
+        centre = emission.mean(emission.estimate(train.y, train.valid))
         for width in WIDTHS:
             for shrinkage in SHRINKAGE:
-                found = self._estimate(train, width, shrinkage)
+                mean = (total + shrinkage * centre) / (train.valid.sum(0)[:, None] + shrinkage)
+                if width:
+                    mean = ndimage.gaussian_filter1d(mean, width, axis=0, mode="nearest")
+                found = emission.over_time(mean, train.y, train.valid)
                 fixed = {k: v[0] for k, v in found.items() if k in ("sd", "dispersion")}
                 params = emission.around(emission.mean(found)[None], fixed) | nobody
-                bins = emission.around(_bins(emission, params, valid), params)
-                yield bins, params, {"width_bins": width, "shrinkage_trials": shrinkage}
-
-    def _estimate(self, train: Data, width: float, shrinkage: float) -> Params:
-        emission = emission_of(train)
-        overall = emission.estimate(train.y, train.valid)
-        y = train.kind.encoded(train.y, train.n_features)
-        centre = emission.mean(overall)
-        total = np.where(train.valid[..., None], y, 0).sum(0) + shrinkage * centre
-        mean = total / (train.valid.sum(0)[:, None] + shrinkage)
-        if width:
-            mean = ndimage.gaussian_filter1d(mean, width, axis=0, mode="nearest")
-        return emission.over_time(mean, train.y, train.valid)
+                yield params, {"width_bins": width, "shrinkage_trials": shrinkage}
 
     def _candidates(self, train: Data) -> list[list[str]]:
         """Return the sets of covariates that are tried, see `conditions.candidates`."""
@@ -119,8 +111,7 @@ class Psth(Model):
 
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
         """Return log p(y_t | t, condition) in nats, (1, trial, time)."""
-        p, emission = _first(params), emission_of(data)
-        return emission.log_prob(emission.around(_bins(emission, p, data), p), data.y)[None]
+        return emission_of(data).log_prob(_distribution(_first(params), data), data.y)[None]
 
     def predict(self, params: Params, data: Data) -> np.ndarray:
         """Return m_ct, the same in every trial of a condition, (1, trial, time, feature)."""
@@ -145,17 +136,18 @@ class Psth(Model):
 
 
 def _conditioned(
-    emission: Distribution, pooled: Params, train: Data, valid: Data, names: list[str]
-) -> Iterator[tuple[Params, Params, dict[str, Any]]]:
+    emission: Distribution, pooled: Params, train: Data, names: list[str]
+) -> Iterator[tuple[Params, dict[str, Any]]]:
     """Yield each smoothing and shrinkage of the mean per condition, see `floor.best`."""
     assert train.labels is not None
     key, row, trials = np.unique(
         conditions.keys(train.labels, names), return_inverse=True, return_counts=True
     )
-    y = np.where(train.valid[..., None], train.kind.encoded(train.y, train.n_features), 0.0)
-    total, n = np.zeros((len(key), *y.shape[1:])), np.zeros((len(key), y.shape[1], 1))
-    np.add.at(total, row, y)
-    np.add.at(n, row, train.valid[..., None])
+    n_time = train.valid.shape[1]
+    total, n = np.zeros((len(key), n_time, train.n_features)), np.zeros((len(key), n_time, 1))
+    for where, block in train.blocks():
+        np.add.at(total, row[where], _counted(block))
+        np.add.at(n, row[where], block.valid[..., None])
     overall = emission.estimate(train.y, train.valid)
     table = {
         "condition": key,
@@ -173,10 +165,25 @@ def _conditioned(
         for shrinkage in TO_POOLED:
             mean = np.concatenate([prior, (smooth_total + shrinkage * prior) / (smooth_n + shrinkage)])
             fixed: Params = {k: pooled[k] for k in ("sd", "dispersion") if k in pooled}
-            params = emission.around(mean, with_sd(fixed, overall, mean[row + 1], train)) | table
-            bins = emission.around(_bins(emission, params, valid), params)
+            spread = with_sd(fixed, overall, partial(_of_conditions, mean, row + 1), train)
             chosen = {"conditions": names, "condition_width_bins": width, "pooled_trials": shrinkage}
-            yield bins, params, chosen
+            yield emission.around(mean, spread) | table, chosen
+
+
+def _of_conditions(mean: np.ndarray, row: np.ndarray, data: Data) -> np.ndarray:
+    """Return the rows (trial, time, feature) of a table (condition, time, feature) that trials have."""
+    return np.asarray(mean[row])
+
+
+def _counted(data: Data) -> np.ndarray:
+    """Return the valid bins as they are summed, (trial, time, feature), and 0 in place of the others."""
+    return np.where(data.valid[..., None], data.kind.encoded(data.y, data.n_features), 0)
+
+
+def _distribution(p: Params, data: Data) -> Params:
+    """Return the parameters of each bin, by the condition of its trial."""
+    emission = emission_of(data)
+    return emission.around(_bins(emission, p, data), p)
 
 
 def _bins(emission: Distribution, p: Params, data: Data) -> np.ndarray:

@@ -50,6 +50,11 @@ def log_factorial(y: Any) -> Any:
     return log_gamma(y + 1.0)
 
 
+def rows(y: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the valid bins (bin, ...) of y (trial, time, ...); no copy where all are valid."""
+    return y.reshape(-1, *y.shape[2:]) if valid.all() else y[valid]
+
+
 def any_left(x: Any) -> bool:
     """Return whether any element is not zero."""
     return bool((x != 0).any())

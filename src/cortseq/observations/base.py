@@ -8,6 +8,7 @@ networks) and a `StateEmission` (expected statistics for EM). Counts get all thr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -114,10 +115,15 @@ class Distribution:
         """
         return {}
 
-    def refined(self, p: Params, mean: np.ndarray, y: np.ndarray) -> Params:
+    def refined(self, p: Params, means: Iterable[np.ndarray], y: np.ndarray) -> Params:
         """Return what `p` lacks of the likeliest parameters once each bin has a mean of its own.
 
-        `mean` and `y` are (bin, feature). Counts: the dispersions. Others: nothing.
+        Counts: the dispersions. Others: nothing.
+
+        Parameters
+        ----------
+        means : consecutive blocks of expected values, each (bin, feature); made only where they are needed.
+        y : (bin, feature), all bins of all blocks.
         """
         return {}
 

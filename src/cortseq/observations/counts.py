@@ -8,12 +8,14 @@ Likelihoods, the null, dispersions, EM, regressions and the read-out of a networ
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from cortseq._lazy import lazy
 from cortseq.observations import arrays
+from cortseq.observations.arrays import rows
 from cortseq.observations.base import (
     MAX_LOG_RATE,
     MIN_LOG_RATE,
@@ -173,9 +175,26 @@ def standardised_high(y: np.ndarray, valid: np.ndarray) -> Params:
     return {"count_centre": np.where(high, mean, 0.0), "count_scale": scale}
 
 
-def rows(y: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Return the valid bins (bin, ...) of y (trial, time, ...); no copy where all are valid."""
-    return y.reshape(-1, *y.shape[2:]) if valid.all() else y[valid]
+def _grouped(rate: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return a table (4, group) of one unit's bins whose rates are within 1 %.
+
+    Its rows are 100 times the log rate of the group, and the bins, rates and counts that are summed in it.
+
+    Parameters
+    ----------
+    rate, y : (bin,) expected and recorded counts.
+    """
+    level, group = np.unique(np.round(100 * np.log(rate)), return_inverse=True)
+    return np.stack([level, *(np.bincount(group, weights) for weights in (None, rate, y))])
+
+
+def _merged(tables: list[np.ndarray]) -> np.ndarray:
+    """Return bins, rates and counts (3, group) of the tables (4, group) of several blocks."""
+    if len(tables) == 1:
+        return tables[0][1:]
+    every = np.concatenate(tables, 1)
+    group = np.unique(every[0], return_inverse=True)[1]
+    return np.stack([np.bincount(group, row) for row in every[1:]])
 
 
 class CountDistribution(Distribution):
@@ -255,6 +274,8 @@ class CountDistribution(Distribution):
 
     def over_time(self, mean: np.ndarray, y: np.ndarray, valid: np.ndarray) -> Params:
         """Return rates `mean` (time, unit) and the likeliest dispersions about them, repeated over time."""
+        if self.bounds is None:
+            return {"rate": mean}
         seen = np.where(valid[..., None], y, 0)
         spread = self.dispersion(mean, valid.sum(0), seen.sum(0), y[valid])
         return {"rate": mean, **{k: np.broadcast_to(v, mean.shape).copy() for k, v in spread.items()}}
@@ -290,19 +311,32 @@ class CountDistribution(Distribution):
         ]
         return {"dispersion": np.exp(found)}
 
-    def refined(self, p: Params, mean: np.ndarray, y: np.ndarray) -> Params:
-        """Return the dispersions (unit,) that are likeliest about the mean of each bin (bin, unit)."""
-        return self.fit_dispersion(mean, y)
+    def refined(self, p: Params, means: Iterable[np.ndarray], y: np.ndarray) -> Params:
+        """Return the dispersions (unit,) that are likeliest about the mean of each bin."""
+        return self.fit_dispersion(means, y)
 
-    def fit_dispersion(self, rate: np.ndarray, y: np.ndarray) -> Params:
-        """Return `dispersion` where every bin has its own rate (bin, unit); rates within 1 % count as one."""
+    def fit_dispersion(self, rates: Iterable[np.ndarray], y: np.ndarray) -> Params:
+        """Return `dispersion` (unit,) where every bin has its own rate; rates within 1 % count as one.
+
+        Parameters
+        ----------
+        rates : consecutive blocks of expected counts, each (bin, unit).
+        y : (bin, unit) counts of all bins of all blocks.
+        """
         if self.bounds is None:
             return {}
+        parts: list[list[np.ndarray]] = []
+        first = 0
+        for block in rates:
+            counts = y[first : first + len(block)]
+            parts.append(
+                [_grouped(*both) for both in zip(np.maximum(block, MIN_RATE).T, counts.T, strict=True)]
+            )
+            first += len(block)
         found = []
-        for r, counts in zip(np.maximum(rate, MIN_RATE).T, y.T, strict=True):
-            group = np.unique(np.round(100 * np.log(r)), return_inverse=True)[1]
-            n, rates, total = (np.bincount(group, weights) for weights in (None, r, counts))
-            found.append(self.dispersion((rates / n)[:, None], n, total[:, None], counts[:, None]))
+        for counts, *tables in zip(y.T, *parts, strict=True):
+            n, rate, total = _merged(tables)
+            found.append(self.dispersion((rate / n)[:, None], n, total[:, None], counts[:, None]))
         return {"dispersion": np.concatenate([f["dispersion"] for f in found])}
 
     def _best(self, rate: np.ndarray, n: np.ndarray, total: np.ndarray, y: np.ndarray) -> float:

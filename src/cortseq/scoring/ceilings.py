@@ -91,40 +91,41 @@ def oracle(recording: xr.Dataset, roles: dict[str, Any], burn_in: int = 0) -> tu
     late.valid[:, :burn_in] = False
     emission = emission_of(data)
     labels = data.labels or {}
-    found = best(emission, late, _pooled(emission, data, test))
+    found = best(emission, late, _pooled(emission, data, test), _themselves)
     prior, names = emission.mean(found[1]), []
     for covariates in conditions.candidates(labels):
-        other = best(emission, late, _conditioned(emission, data, test, prior, covariates))
+        other = best(emission, late, _conditioned(emission, data, test, prior, covariates), _themselves)
         if other[0].sum() > found[0].sum():
             found, names = other, covariates
-    spread = emission.refined(found[1], emission.mean(found[1])[test.valid], test.y[test.valid])
+    spread = emission.refined(found[1], [emission.mean(found[1])[test.valid]], test.y[test.valid])
     nats = emission.log_prob(found[1] | spread, late.y)
     return np.where(late.valid, nats, 0.0).sum(1), names
 
 
-def _pooled(
-    emission: Distribution, data: Data, test: Data
-) -> Iterator[tuple[Params, Params, dict[str, Any]]]:
+def _themselves(bins: Params, test: Data) -> Params:
+    """Return the parameters of the test bins, which is what a setting of the oracle is."""
+    return bins
+
+
+def _pooled(emission: Distribution, data: Data, test: Data) -> Iterator[tuple[Params, dict[str, Any]]]:
     """Yield the parameters of the test bins for each smoothing and shrinkage, all conditions alike."""
     centre = emission.mean(emission.estimate(data.y, data.valid))
     for width in WIDTHS:
         total, n = _others(data, test, width, np.zeros(len(data.y), int), np.zeros(len(test.y), int))
         for shrinkage in SHRINKAGE:
-            bins = _around(emission, data, test, (total + shrinkage * centre) / (n + shrinkage))
-            yield bins, bins, {}
+            yield _around(emission, data, test, (total + shrinkage * centre) / (n + shrinkage)), {}
 
 
 def _conditioned(
     emission: Distribution, data: Data, test: Data, prior: np.ndarray, names: list[str]
-) -> Iterator[tuple[Params, Params, dict[str, Any]]]:
+) -> Iterator[tuple[Params, dict[str, Any]]]:
     assert data.labels is not None and test.labels is not None
     key, row = np.unique(conditions.keys(data.labels, names), return_inverse=True)
     mine = np.searchsorted(key, conditions.keys(test.labels, names))
     for width in WIDTHS:
         total, n = _others(data, test, width, row, mine)
         for shrinkage in TO_POOLED:
-            bins = _around(emission, data, test, (total + shrinkage * prior) / (n + shrinkage))
-            yield bins, bins, {}
+            yield _around(emission, data, test, (total + shrinkage * prior) / (n + shrinkage)), {}
 
 
 def _others(
@@ -153,7 +154,7 @@ def _parts(data: Data) -> tuple[np.ndarray, np.ndarray]:
 def _around(emission: Distribution, data: Data, test: Data, mean: np.ndarray) -> Params:
     overall = emission.estimate(data.y, data.valid)
     fixed: Params = {k: overall[k] for k in ("sd", "dispersion") if k in overall}
-    return emission.around(mean, with_sd(fixed, overall, mean, test))
+    return emission.around(mean, with_sd(fixed, overall, lambda _: mean, test))
 
 
 def reliability(data: Data, names: list[str], seed: int = 0) -> np.ndarray:

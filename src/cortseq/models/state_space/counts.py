@@ -223,7 +223,7 @@ class Counts(Readout):
         if self.distribution.bounds is not None:
             rate = np.concatenate([np.exp(weights.log_mean(moved, d, q)[0]) for d, q in parts])
             seen = np.concatenate([data.y[data.valid] for data, _ in parts])
-            found |= self.distribution.fit_dispersion(rate, seen)
+            found |= self.distribution.fit_dispersion([rate], seen)
         return found
 
 
