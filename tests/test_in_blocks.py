@@ -22,6 +22,10 @@ FAMILIES = {
     "null": {},
     "markov": {"states": 4, "order": 2},
     "ctw": {"states": 3, "depth": 2},
+    "psth": {},
+    "drift": {},
+    "flat": {},
+    "persistence": {},
     "glm": {"history": 4},
     "rate": {"hidden": 4, "epochs": 2, "batch": 8},
     "rate that sees noise": {
@@ -45,7 +49,8 @@ def spikes(tmp_path_factory):
     """A file of spikes on one clock, and with the trial of each."""
     rng = np.random.default_rng(3)
     n = 3000
-    times, units = np.sort(rng.uniform(0, N_TRIALS * LENGTH, n)), rng.integers(0, N_UNITS, n)
+    times = N_TRIALS * LENGTH * np.sort(rng.uniform(0, 1, n)) ** 0.7  # rates rise: a drift is to be learned
+    units = rng.integers(0, N_UNITS, n)
     times[[0, -1]], units[:400] = (
         (0.0, N_TRIALS * LENGTH),
         2,

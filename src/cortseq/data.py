@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +19,7 @@ from cortseq.observations.tracks import TRACKS, Track
 
 Trials = Sequence[int] | np.ndarray | None  # positions of trials; None: all
 Params = dict[str, Any]
+Made = TypeVar("Made")
 _JITTER = 1e-4  # of a bin: what two clocks of the same frame rate may differ by
 
 
@@ -112,15 +113,24 @@ class Data:
         labels = None if self.labels is None else {k: v[trial] for k, v in self.labels.items()}
         return replace(found, labels=labels, place=None if self.place is None else self.place[trial])
 
-    def blocks(self) -> Iterator[tuple[slice, Data]]:
+    @property
+    def is_compact(self) -> bool:
+        """Whether these are counts of the smallest type, which are computed with block by block."""
+        return self.y.dtype.kind == "u"
+
+    def blocks(self, breadth: float = 1.0) -> Iterator[tuple[slice, Data]]:
         """Yield blocks of trials and where they are, compact counts as int32: they are safe to compute with.
 
         Data that are not compact are one block, and yielded as they are.
+
+        Parameters
+        ----------
+        breadth : numbers that are made of each bin and feature; blocks are so much smaller (`Model.breadth`).
         """
-        if self.y.dtype.kind != "u":
+        if not self.is_compact:
             yield slice(None), self
             return
-        for trials in memory.blocks(len(self.y), self.y[:1].size):
+        for trials in memory.blocks(len(self.y), self.y[:1].size * breadth):
             block = self.at(trials)
             yield trials, replace(block, y=block.y.astype(np.int32))
 
@@ -203,7 +213,7 @@ class Data:
     def digest(self) -> str:
         """Return sha256 of everything a model can learn from; that of compact counts is as of int32."""
         h = hashlib.sha256(f"{self.track} {self.bin_width!r} {self.n_features}".encode())
-        kind = np.dtype(np.int32) if self.y.dtype.kind == "u" else self.y.dtype
+        kind = np.dtype(np.int32) if self.is_compact else self.y.dtype
         h.update(f"{self.y.shape} {kind.str}".encode())
         for _, block in self.blocks():
             h.update(np.ascontiguousarray(block.y).tobytes())
@@ -225,6 +235,29 @@ class Data:
 def same_width(a: float, b: float) -> bool:
     """Return whether bins are equally wide but for the jitter of clocks: to one part in 10,000."""
     return abs(a - b) <= _JITTER * max(abs(a), abs(b))
+
+
+class Passes(Generic[Made]):
+    """What is computed from blocks of trials, anew in each pass over them; that of one block is kept.
+
+    Parameters
+    ----------
+    data : the trials.
+    make : computes it from a block.
+    breadth : as of `Data.blocks`.
+    """
+
+    def __init__(self, data: Data, make: Callable[[Data], Made], breadth: float = 1.0):
+        self.data, self.make, self.breadth = data, make, breadth
+        self.kept = None if data.is_compact else make(data)
+
+    def __iter__(self) -> Iterator[Made]:
+        """Yield what is computed from each block."""
+        if self.kept is not None:
+            yield self.kept
+            return
+        for _, block in self.data.blocks(self.breadth):
+            yield self.make(block)
 
 
 def lengths(valid: np.ndarray) -> np.ndarray:

@@ -198,6 +198,11 @@ class Model(Specification, metaclass=shown.Named):
         return self.forecasts
 
     @property
+    def breadth(self) -> float:
+        """Return how many numbers are made of each bin and feature: blocks are so much smaller."""
+        return 1.0
+
+    @property
     def has_history(self) -> bool:
         """Whether predictions depend on what was observed before in the trial."""
         return True

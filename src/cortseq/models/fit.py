@@ -56,7 +56,8 @@ class Fit(Saved):
 
     def _by_block(self, recording: xr.Dataset, trials: Trials, function: Callable[[Data], Floats]) -> Floats:
         """Return `function` of the data, (member, trial, ...), computed in blocks of trials."""
-        found = [function(self._data(recording, part)) for part in rec.blocks(recording, trials)]
+        parts = rec.blocks(recording, trials, self.model.breadth)
+        found = [function(self._data(recording, part)) for part in parts]
         return found[0] if len(found) == 1 else np.concatenate(found, 1)
 
     def log_prob(self, recording: xr.Dataset, trials: Trials = None) -> xr.DataArray:

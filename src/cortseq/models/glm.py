@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from cortseq._lazy import special
-from cortseq.data import Data, Params, check_rates
+from cortseq.data import Data, Params, Passes, check_rates
 from cortseq.errors import CortseqError
 from cortseq.models import regression
 from cortseq.models.base import Kind, Learned, Model, Run
 from cortseq.models.filters import bank
 from cortseq.models.horizons import farthest, forecasts
 from cortseq.models.predictive import Predictive
+from cortseq.models.regressors import bins, filtered, standardised, targets
 from cortseq.models.work import Size, Work
 from cortseq.observations import MIN_SD, TRACKS, Distribution, Track, emission_of, with_dispersion
+from cortseq.observations.arrays import rows
 from cortseq.observations.base import Loss
 from cortseq.observations.counts import HIGH
 from cortseq.observations.gaussian import correlated_log_prob
@@ -26,6 +29,7 @@ HISTORY = 50  # bins, of the past and of past inputs where nothing is said
 PENALTIES = np.logspace(1.5, -9, 22)  # per bin; from strong to weak, each warm-starting the next
 OWN_PENALTIES = (1e-1, 1e-2, 1e-3, 1e-5)
 PATIENCE = 3  # penalties that validation may get worse for before the path is left
+Rows = tuple[np.ndarray, np.ndarray]  # regressors (bin, regressor) and what is predicted (feature, bin)
 _BLOCK = 8_000_000  # sampled log rates at once: bounds memory
 
 
@@ -59,6 +63,7 @@ class Glm(Model):
     idle: ClassVar = {"symbols": ("past",), "signal": ("past",)}
 
     rung: ClassVar = "L5"
+    blockwise: ClassVar = True
     driven: ClassVar = True
     replays: ClassVar = True
     family: Literal["glm"] = "glm"
@@ -91,30 +96,26 @@ class Glm(Model):
     def learn(self, train: Data, valid: Data, run: Run) -> Learned:
         """Fit down the path of penalties, and choose the penalty on validation."""
         check_rates(train)
-        fixed, emission = _measured(train), emission_of(train)
-        features, y = _bins(self.design(fixed, train), train.valid), _targets(fixed, train)
-        checked = self.design(fixed, valid)
+        (fixed, high), emission = _measured(train), emission_of(train)
+        seen = Passes(train, partial(self._rows, fixed), self.breadth)
+        checked = Passes(valid, lambda block: (block, self.design(fixed, block)), self.breadth)
         origins: dict[str, Any] = {"zero": None}
-        if train.kind.has_scale:
-            seen = _bins(checked, valid.valid), _targets(fixed, valid)
-            origins["own history"] = self._uncoupled(emission.loss, features, y, *seen)
+        if seen.kept and train.kind.has_scale:
+            origins["own history"] = self._uncoupled(emission.loss, *seen.kept, *self._rows(fixed, valid))
         best: tuple[float, Params, dict[str, Any]] = (-np.inf, {}, {})
         tried = 0
         for toward, origin in origins.items():
             scores: list[float] = []
-            for penalty, params in _path(fixed, emission, features, y, origin):
-                log_prob = emission.log_prob(_emission(emission, params, checked), valid.y)
-                scores.append(float(log_prob[valid.valid].sum()))
+            for penalty, params in _path(fixed, emission, seen, _penalties(high), origin):
+                scores.append(_score(emission, params, checked))
                 run.progress(f"glm penalty {penalty:.1e} to {toward}: validation {scores[-1]:.1f} nats")
                 if scores[-1] > best[0]:
                     best = (scores[-1], params, {"penalty": penalty, "toward": toward})
                 if len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE:
                     break
             tried += len(scores)
-        if "dispersion" in fixed:
-            eta = (best[1]["weight"] @ features.T + best[1]["bias"][:, None]).T
-            mean = emission.mean(emission.from_eta(eta, best[1]))
-            best[1].update(emission.refined(best[1], mean, y.T))
+        means = (emission.mean(_emission(emission, best[1], features)) for features, _ in seen)
+        best[1].update(emission.refined(best[1], means, rows(train.y, train.valid)))
         n_free = sum(best[1][k].size for k in ("weight", "bias", "sd", "dispersion") if k in best[1])
         return Learned(
             {k: v[None] for k, v in best[1].items()},
@@ -131,6 +132,15 @@ class Glm(Model):
             "eigenvectors": float(seen**3),
             "regression": float(size.learned * seen * size.features),
         }
+
+    @property
+    def breadth(self) -> float:
+        """Regressors of the past for each bin and feature."""
+        return float(max(self.basis().shape[1], 1))
+
+    def _rows(self, p: Params, data: Data) -> Rows:
+        """Return regressors (bin, regressor) and what is predicted (feature, bin), of the valid bins."""
+        return bins(self.design(p, data), data.valid), targets(p, data)
 
     def _uncoupled(self, loss: Loss, features, y, features_valid, y_valid) -> tuple[np.ndarray, np.ndarray]:
         """Weights and intercepts of each channel from its own past, its penalty chosen on validation."""
@@ -151,8 +161,8 @@ class Glm(Model):
         """Return (trial, time, regressor): past and its missing part, past inputs and theirs, inputs."""
         basis = self.basis() if basis is None else basis
         known = data.valid[..., None].astype(float)
-        past = _filtered(np.where(known > 0, self._code(p, data.kind, data.y, data.n_features), 0.0), basis)
-        parts = [past, basis.sum(0) - _filtered(known, basis)]
+        past = filtered(np.where(known > 0, self._code(p, data.kind, data.y, data.n_features), 0.0), basis)
+        parts = [past, basis.sum(0) - filtered(known, basis)]
         if data.inputs is not None:
             parts.append(self._of_inputs(p, data.inputs))
         return np.concatenate(parts, -1)
@@ -162,12 +172,12 @@ class Glm(Model):
         now = (np.nan_to_num(inputs) - p["input_mean"]) / p["input_scale"]
         later = self.input_basis()
         known = np.ones((*inputs.shape[:2], 1))
-        return np.concatenate([_filtered(now, later), later.sum(0) - _filtered(known, later), now], -1)
+        return np.concatenate([filtered(now, later), later.sum(0) - filtered(known, later), now], -1)
 
     def _code(self, p: Params, track: Track, y: np.ndarray, n: int) -> np.ndarray:
         """Bins as regressors (..., feature): (roots of) counts, one-hot labels, standardised signals."""
         if track.has_scale:
-            return _standardised(p, y)
+            return standardised(p, y)
         return (
             track.rooted(y) if self.past == "root" and track.has_events else track.encoded(y, n).astype(float)
         )
@@ -287,7 +297,7 @@ def _futures(
         eta = seen[lead][start + lead][:, None] + later[lead, : len(start)]
         y = data.y[trial, start + lead]
         if covariance is not None:
-            error = _standardised(p, y) - eta[:, 0]
+            error = standardised(p, y) - eta[:, 0]
             block.append(correlated_log_prob(error, covariance[lead], p["signal_scale"]))
             drawn = eta
         else:
@@ -300,26 +310,48 @@ def _futures(
     return block
 
 
-def _path(fixed: Params, emission: Distribution, features, y, origin) -> Iterator[tuple[float, Params]]:
-    """Yield (penalty, parameters) from strong to weak.
+def _score(emission: Distribution, params: Params, checked: Passes[tuple[Data, np.ndarray]]) -> float:
+    """Return the log-likelihood of the valid bins in nats, given their regressors."""
+    nats = [
+        emission.log_prob(_emission(emission, params, design), block.y)[block.valid]
+        for block, design in checked
+    ]
+    return float(np.concatenate(nats).sum())
 
-    The curvature of the loss grows with the counts: above HIGH a bin the path begins that much stronger.
+
+def _penalties(high: float) -> np.ndarray:
+    """Return the penalties of a path from strong to weak.
+
+    The curvature of the loss grows with the counts: where the mean count of a unit is above HIGH a bin, the
+    path begins that much stronger.
     """
-    high = y.mean(1).max() if "signal_scale" not in fixed else 0.0
     stronger = np.arange(np.ceil(2 * np.log10(high)), 0, -1) / 2 if high > HIGH else np.zeros(0)
-    penalties = np.r_[PENALTIES[0] * 10**stronger, PENALTIES]
-    found = regression.path(emission.loss, features, y, penalties, origin=origin)
+    return np.r_[PENALTIES[0] * 10**stronger, PENALTIES]
+
+
+def _path(
+    fixed: Params, emission: Distribution, seen: Passes[Rows], penalties: np.ndarray, origin: Any
+) -> Iterator[tuple[float, Params]]:
+    """Yield each penalty and the parameters that minimise the penalised loss of the training bins."""
+    if seen.kept is None:
+        found = regression.path_in_blocks(emission.loss, seen, penalties)
+    else:
+        found = regression.path(emission.loss, *seen.kept, penalties, origin=origin)
     for penalty, (weight, bias) in zip(penalties.tolist(), found, strict=True):
         params = {**fixed, "weight": weight, "bias": bias}
-        if "signal_scale" in fixed:
-            params["sd"] = _residual_sd(params, features, y, penalty)
+        if seen.kept and "signal_scale" in fixed:
+            params["sd"] = _residual_sd(params, *seen.kept, penalty)
         yield penalty, params
 
 
-def _measured(train: Data) -> Params:
-    """Measure what standardises signals and inputs, and the null's dispersions, on training bins."""
+def _measured(train: Data) -> tuple[Params, float]:
+    """Measure what standardises signals and inputs, and the null's dispersions, on training bins.
+
+    Returned with them: the largest mean count of a unit, 0 of signals.
+    """
     found: Params = {}
-    null = emission_of(train).estimate(train.y, train.valid)
+    emission = emission_of(train)
+    null = emission.estimate(train.y, train.valid)
     found |= with_dispersion({}, null)
     if train.kind.has_scale:
         found |= {"signal_mean": null["mean"], "signal_scale": null["sd"]}
@@ -327,46 +359,7 @@ def _measured(train: Data) -> Params:
         seen = np.nan_to_num(train.inputs)[train.valid]
         scale = seen.std(0)
         found |= {"input_mean": seen.mean(0), "input_scale": np.where(scale > 0, scale, 1.0)}
-    return found
-
-
-def _standardised(p: Params, y: np.ndarray) -> np.ndarray:
-    return np.asarray((y - p["signal_mean"]) / p["signal_scale"])
-
-
-def _targets(p: Params, data: Data) -> np.ndarray:
-    """Return what the valid bins hold, as the losses want it: (feature, bin)."""
-    y = data.kind.encoded(data.y[data.valid], data.n_features)
-    if data.kind.has_scale:
-        y = _standardised(p, y)
-    return np.ascontiguousarray(y.T, float)
-
-
-def _bins(design: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Return the valid bins as rows, without a copy where all are valid."""
-    return design.reshape(valid.size, design.shape[-1]) if valid.all() else design[valid]
-
-
-def _filtered(y: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """sum_l B_lf y_m(t - l), (trial, time, filter x feature), from bins strictly before t.
-
-    As products with banded matrices, over stretches of time no shorter than the history.
-    """
-    trials, n_time, n = y.shape
-    lags, n_filters = basis.shape
-    if not n_filters:
-        return np.zeros((trials, n_time, 0))
-    length = min(n_time, max(lags, 64))
-    padded = np.concatenate([np.zeros((trials, lags, n)), y, np.zeros((trials, length, n))], 1)
-    band = np.zeros((length, n_filters, length + lags))
-    for t in range(length):
-        band[t, :, t : t + lags] = basis[::-1].T
-    band = band.reshape(length * n_filters, length + lags)
-    out = np.empty((trials, n_time, n_filters * n))
-    for first in range(0, n_time, length):
-        stretch = (band @ padded[:, first : first + length + lags]).reshape(trials, length, -1)
-        out[:, first : first + length] = stretch[:, : n_time - first]
-    return out
+    return found, 0.0 if train.kind.has_scale else float(emission.mean(null).max())
 
 
 def _emission(emission: Distribution, p: Params, design: np.ndarray) -> Params:

@@ -44,11 +44,14 @@ class Loss(Protocol):
     def curvature(self, mean: np.ndarray, change: np.ndarray) -> np.ndarray:
         """Return the second derivative of `value` along `change`, shaped like `value`."""
 
-    def variance(self, y: np.ndarray) -> np.ndarray:
-        """Return the mean second derivative by eta at the constant prediction, (output,)."""
+    def variance(self, total: np.ndarray, n: int) -> np.ndarray:
+        """Return the mean second derivative by eta at the constant prediction of n bins, (output,).
 
-    def start(self, y: np.ndarray) -> np.ndarray:
-        """Return the intercepts of the constant prediction, (output,)."""
+        `total` (output,) is the sum of y over these bins.
+        """
+
+    def start(self, total: np.ndarray, n: int) -> np.ndarray:
+        """Return the intercepts of the constant prediction, (output,); arguments as of `variance`."""
 
 
 class Distribution:

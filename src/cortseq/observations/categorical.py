@@ -35,14 +35,14 @@ class CategoricalLoss:
         """Return the second derivative of `value` along `change` (output, bin), a single number."""
         return np.asarray((mean * change**2).sum() - ((mean * change).sum(0) ** 2).sum())
 
-    def variance(self, y: np.ndarray) -> np.ndarray:
+    def variance(self, total: np.ndarray, n: int) -> np.ndarray:
         """Return p (1 - p) of each label's frequency p, (output,), half a count added to every label."""
-        p = (y.sum(1) + 0.5) / (y.sum() + 0.5 * len(y))
+        p = (total + 0.5) / (total.sum() + 0.5 * len(total))
         return np.asarray(p * (1 - p) + 1e-9)
 
-    def start(self, y: np.ndarray) -> np.ndarray:
+    def start(self, total: np.ndarray, n: int) -> np.ndarray:
         """Return the log frequency of each label, (output,), half a count added to every label."""
-        p = y.sum(1) + 0.5
+        p = total + 0.5
         return np.asarray(np.log(p / p.sum()))
 
 

@@ -57,13 +57,13 @@ class CountLoss:
         """Return the sum over bins of mean * change^2, (output,)."""
         return np.asarray(np.einsum("ot,ot,ot->o", mean, change, change))
 
-    def variance(self, y: np.ndarray) -> np.ndarray:
+    def variance(self, total: np.ndarray, n: int) -> np.ndarray:
         """Return the mean count of each output, (output,), above 0 where a unit is silent."""
-        return np.asarray((y.sum(1) + 0.5) / (y.shape[1] + 1))
+        return np.asarray((total + 0.5) / (n + 1))
 
-    def start(self, y: np.ndarray) -> np.ndarray:
+    def start(self, total: np.ndarray, n: int) -> np.ndarray:
         """Return the log mean count of each output, (output,)."""
-        return np.asarray(np.log(self.variance(y)))  # finite where a unit is silent
+        return np.asarray(np.log(self.variance(total, n)))  # finite where a unit is silent
 
 
 class CountReadout(Readout):

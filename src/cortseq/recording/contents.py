@@ -86,21 +86,24 @@ def positions(recording: xr.Dataset, trials: ArrayLike, key: str = "trials") -> 
     return given.astype(int)
 
 
-def blocks(recording: xr.Dataset, trials: ArrayLike | None = None) -> list[Any]:
+def blocks(recording: xr.Dataset, trials: ArrayLike | None = None, breadth: float = 1.0) -> list[Any]:
     """Return some trials (all: None) in blocks that hold no more observations than `memory.blocks` allows.
 
-    Each is what `isel(trial=...)` takes: positions (trial,), or of all trials a slice.
+    Each is what `isel(trial=...)` takes: positions (trial,), or of all trials a slice. Where more than one
+    block is needed, blocks are smaller by `breadth`, the numbers that are made of each bin and feature.
 
     Raises
     ------
     CortseqError : as `positions`.
     """
     n = recording.sizes["trial"]
+    chosen = None if trials is None else positions(recording, trials)
+    wanted = n if chosen is None else len(chosen)
     per_trial = recording[kind(recording).name].size / max(n, 1)
-    if trials is not None:
-        chosen = positions(recording, trials)
-        return [chosen[part] for part in memory.blocks(len(chosen), per_trial)]
-    parts = memory.blocks(n, per_trial)
+    parts = memory.blocks(wanted, per_trial)
+    parts = memory.blocks(wanted, per_trial * breadth) if len(parts) > 1 else parts
+    if chosen is not None:
+        return [chosen[part] for part in parts]
     return [slice(None)] if len(parts) == 1 else list(parts)
 
 

@@ -6,14 +6,15 @@ feature). Everything is learned from training trials; the label at t depends on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from cortseq.data import Data, Params
+from cortseq.data import Data, Params, Passes
 from cortseq.observations import MIN_SD, emission_of, varying, with_dispersion
 from cortseq.observations.poisson import shrunk_rates
+
+Parts = Passes[tuple[np.ndarray, np.ndarray]]
 
 DECAYS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.9)  # per bin, of the causal exponential smoothing before k-means
 _MOST_POINTS = 30_000  # training bins that k-means sees: more change the score in the fourth digit
@@ -38,7 +39,7 @@ def learn(
     if train.kind.has_labels:
         return params, train.y
     quick = quick and train.valid.sum() > _QUICK_POINTS
-    parts = _Parts(train, decay)
+    parts = _parts(train, decay)
     points = _points(parts, seed, _QUICK_POINTS if quick else _MOST_POINTS)
     params["centroids"] = _centroids(points, states, 1 if quick else restarts, seed, quick)
     found = np.concatenate([nearest(smooth, params["centroids"]) for smooth, _ in parts])
@@ -51,7 +52,7 @@ def labels(params: Params, data: Data) -> np.ndarray:
     """Return the state of each bin, (trial, time): the nearest centroid; on symbols the symbols."""
     if data.kind.has_labels:
         return data.y
-    parts = _Parts(data, float(params["decay"][0]))
+    parts = _parts(data, float(params["decay"][0]))
     return np.concatenate([nearest(smooth, params["centroids"]) for smooth, _ in parts])
 
 
@@ -76,20 +77,9 @@ def smoothed(data: Data, decay: float) -> np.ndarray:
     return data.kind.rooted(out)
 
 
-class _Parts:
-    """Smoothed bins and their masks in blocks of trials, made anew for each pass; one block is kept."""
-
-    def __init__(self, data: Data, decay: float):
-        self.data, self.decay = data, decay
-        self.kept = None if data.y.dtype.kind == "u" else [(smoothed(data, decay), data.valid)]
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (trial, time, feature) and (trial, time)."""
-        if self.kept is not None:
-            yield from self.kept
-            return
-        for _, block in self.data.blocks():
-            yield smoothed(block, self.decay), block.valid
+def _parts(data: Data, decay: float) -> Parts:
+    """Return smoothed bins (trial, time, feature) and their masks (trial, time), in blocks of trials."""
+    return Passes(data, lambda block: (smoothed(block, decay), block.valid))
 
 
 def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
@@ -99,7 +89,7 @@ def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return np.concatenate([(part @ twice + square).argmin(-1) for part in parts])
 
 
-def _points(parts: _Parts, seed: int, most: int) -> np.ndarray:
+def _points(parts: Parts, seed: int, most: int) -> np.ndarray:
     """Return all valid bins, or as many at random as k-means is given, (point, feature)."""
     n = int(parts.data.valid.sum())
     chosen = np.random.default_rng(seed).choice(n, most, replace=False) if n > most else np.arange(n)

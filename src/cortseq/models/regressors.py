@@ -1,0 +1,47 @@
+"""Regressors of the coupled GLM, and what they predict: filtered pasts, and valid bins as rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cortseq.data import Data, Params
+
+
+def standardised(p: Params, y: np.ndarray) -> np.ndarray:
+    """Return a signal (..., channel) in training sds about the training mean."""
+    return np.asarray((y - p["signal_mean"]) / p["signal_scale"])
+
+
+def targets(p: Params, data: Data) -> np.ndarray:
+    """Return what the valid bins hold, as the losses want it: (feature, bin)."""
+    y = data.kind.encoded(data.y[data.valid], data.n_features)
+    if data.kind.has_scale:
+        y = standardised(p, y)
+    return np.ascontiguousarray(y.T, float)
+
+
+def bins(design: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the valid bins as rows, without a copy where all are valid."""
+    return design.reshape(valid.size, design.shape[-1]) if valid.all() else design[valid]
+
+
+def filtered(y: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """sum_l B_lf y_m(t - l), (trial, time, filter x feature), from bins strictly before t.
+
+    As products with banded matrices, over stretches of time no shorter than the history.
+    """
+    trials, n_time, n = y.shape
+    lags, n_filters = basis.shape
+    if not n_filters:
+        return np.zeros((trials, n_time, 0))
+    length = min(n_time, max(lags, 64))
+    padded = np.concatenate([np.zeros((trials, lags, n)), y, np.zeros((trials, length, n))], 1)
+    band = np.zeros((length, n_filters, length + lags))
+    for t in range(length):
+        band[t, :, t : t + lags] = basis[::-1].T
+    band = band.reshape(length * n_filters, length + lags)
+    out = np.empty((trials, n_time, n_filters * n))
+    for first in range(0, n_time, length):
+        stretch = (band @ padded[:, first : first + length + lags]).reshape(trials, length, -1)
+        out[:, first : first + length] = stretch[:, : n_time - first]
+    return out
