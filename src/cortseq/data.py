@@ -260,6 +260,26 @@ class Passes(Generic[Made]):
             yield self.make(block)
 
 
+def points_of(
+    parts: Passes[tuple[np.ndarray, np.ndarray]], most: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return all valid bins, or `most` of them at random, (point, feature).
+
+    Parameters
+    ----------
+    parts : values (trial, time, feature) and which of them are valid (trial, time), of each block.
+    """
+    n = int(parts.data.valid.sum())
+    chosen = rng.choice(n, most, replace=False) if n > most else np.arange(n)
+    points, first = np.empty((len(chosen), parts.data.n_features)), 0
+    for values, valid in parts:
+        last = first + int(valid.sum())
+        within = np.flatnonzero((chosen >= first) & (chosen < last))
+        points[within] = values[valid][chosen[within] - first]
+        first = last
+    return points
+
+
 def lengths(valid: np.ndarray) -> np.ndarray:
     """Return the bins up to the last one of `valid` (trial, time), (trial,); 0 where there is none."""
     return np.where(valid.any(1), valid.shape[1] - np.argmax(valid[:, ::-1], axis=1), 0)

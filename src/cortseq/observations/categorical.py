@@ -90,13 +90,13 @@ class CategoricalStates(states.StateEmission):
     whole = True
     default_prior = 1.0  # chosen on validation trials of birdsong
 
-    def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
-        """Return one-hot labels, sparse (time * trial, label), 0 where a bin is missing; constant 0."""
+    def features(self, y: np.ndarray, valid: np.ndarray, precision: type = float) -> tuple[Any, ...]:
+        """Return one-hot labels, sparse (time * trial, label), 0 where a bin is missing."""
         known = valid.ravel()
         row = np.concatenate([[0], known.cumsum()])
         label = y.reshape(-1)[known].astype(int)
         shape = (valid.size, self.n_features)
-        return sparse.csr_matrix((np.ones(len(label)), label, row), shape), 0.0
+        return (sparse.csr_matrix((np.ones(len(label), precision), label, row), shape),)
 
     def weights(self, p: Params) -> np.ndarray:
         """Return log probabilities, (state, label)."""

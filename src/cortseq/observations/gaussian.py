@@ -130,11 +130,14 @@ class GaussianStates(states.StateEmission):
     def _back(self, z: np.ndarray) -> np.ndarray:
         return np.asarray(self.common["centre"] + self.common["scale"] * z)
 
-    def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
-        """Return z, z^2 and 1 of each bin, (time * trial, 2 channel + 1), z standardised; the constant."""
+    def constant(self, y: np.ndarray) -> float:
+        """Return the part of a log density that is the same in all states and bins."""
+        return float(-0.5 * self.n_features * LOG_2PI - np.log(self.common["scale"]).sum())
+
+    def features(self, y: np.ndarray, valid: np.ndarray, precision: type = float) -> tuple[Any, ...]:
+        """Return z, z^2 and 1 of each bin, (time * trial, 2 channel + 1), z standardised."""
         z = self._standard(y)
-        constant = -0.5 * self.n_features * LOG_2PI - np.log(self.common["scale"]).sum()
-        return states.with_ones([z, z**2], valid), constant
+        return (states.with_ones([z, z**2], valid, precision),)
 
     def weights(self, p: Params) -> np.ndarray:
         """Return the weights of z, z^2 and 1, (state, 2 channel + 1)."""

@@ -10,29 +10,41 @@ bins have in common (`overall`), so that no rate, probability or variance reache
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cortseq.observations import arrays
 from cortseq.observations.base import MIN_RATE, Params
 
 if TYPE_CHECKING:
     from cortseq.data import Data
 
 _NUMBERS, _FEWEST = 1 << 18, 32  # in one array of a block (2 MB: it stays in the cache); trials of a block
+_MOST = 1 << 23  # features of a block that is made anew for each pass
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some trials, time first; `features`, `pairs`, `inputs` have rows (time, trial), `constant` is c(y)."""
+    """Some trials, time first; `features`, `pairs`, `inputs` have rows (time, trial), `constant` is c(y).
+
+    `made` returns the features. Those of compact counts are not kept: they are made anew whenever they are
+    asked for, so a function asks for them once.
+    """
 
     trials: np.ndarray
     length: np.ndarray
-    features: Any
+    made: Callable[[], Any]
     constant: np.ndarray
     pairs: np.ndarray | None = None
     inputs: np.ndarray | None = None  # (time * trial, input), where emissions or transitions depend on them
+
+    @property
+    def features(self) -> Any:
+        """F(y) of each bin, (time * trial, column)."""
+        return self.made()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,7 +96,10 @@ class StateEmission:
         """
         length = data.lengths
         order = np.argsort(-length, kind="stable")
-        size = max(_FEWEST, _NUMBERS // (max(1, int(length.max())) * n_states))
+        longest = max(1, int(length.max()))
+        size = max(_FEWEST, _NUMBERS // (longest * n_states))
+        if data.is_compact:
+            size = max(1, min(size, _MOST // (longest * self.n_features)))
         pieces = [order[i : i + size] for i in range(0, len(order), size)]
         precision = precision if self.whole else float
         return [self._block(data, trials, length[trials], precision) for trials in pieces]
@@ -92,9 +107,16 @@ class StateEmission:
     def _block(self, data: Data, trials: np.ndarray, length: np.ndarray, precision: type) -> Block:
         n_time = max(1, int(length.max()))
         valid = data.valid[trials, :n_time].T
-        features, constant, *pairs = self.features(data.y[trials, :n_time].swapaxes(0, 1), valid)
-        constant = np.where(valid, constant, 0.0)
-        return Block(trials, length, features.astype(precision, copy=False), constant, *pairs)
+
+        def bins() -> np.ndarray:
+            y = data.y[trials, :n_time].swapaxes(0, 1)
+            return y.astype(np.int32) if data.is_compact else y
+
+        constant = np.where(valid, self.constant(bins()), 0.0)
+        if data.is_compact:
+            return Block(trials, length, lambda: self.features(bins(), valid, precision)[0], constant)
+        features, *pairs = self.features(bins(), valid, precision)
+        return Block(trials, length, lambda: features, constant, *pairs)
 
     def standardise(self, train: Data) -> None:
         """Set `common` from training data."""
@@ -103,8 +125,12 @@ class StateEmission:
         """Return E[y | inputs] in the overall emission, (trial, time, feature); None without inputs."""
         return None
 
-    def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
-        """Return F(y) (time * trial, column), c(y) (time, trial), maybe `pairs`; y (time, trial, feature)."""
+    def constant(self, y: np.ndarray) -> np.ndarray | float:
+        """Return c(y), (time, trial) or one number, of y (time, trial, feature)."""
+        return 0.0
+
+    def features(self, y: np.ndarray, valid: np.ndarray, precision: type = float) -> tuple[Any, ...]:
+        """Return F(y) (time * trial, column) in a precision, maybe `pairs`; y (time, trial, feature)."""
         raise NotImplementedError
 
     def weights(self, p: Params) -> np.ndarray:
@@ -113,8 +139,12 @@ class StateEmission:
 
     def log_prob(self, p: Params, block: Block) -> np.ndarray:
         """Return log p(y | state) without the block's `constant`, (time, trial, state), nats."""
-        weights = self.weights(p).astype(block.features.dtype)
-        return np.asarray(block.features @ weights.T).reshape(*block.shape, -1)
+        return self._linear(p, block.features).reshape(*block.shape, -1)
+
+    def _linear(self, p: Params, features: Any) -> np.ndarray:
+        """Return F(y) . w of each state, (time * trial, state)."""
+        weights = self.weights(p).astype(features.dtype)
+        return np.asarray(features @ weights.T)
 
     def statistics(self, block: Block, gamma: np.ndarray) -> Params:
         """Return expected sums, to be added over blocks; gamma (time * trial, state) are responsibilities."""
@@ -169,15 +199,18 @@ class CountStates(StateEmission):
 
     def standardise(self, train: Data) -> None:
         """Keep the valid training bins (bin, unit): the M-step of dispersions needs every count."""
-        self.seen = train.y[train.valid]
+        self.seen = arrays.rows(train.y, train.valid) if self.spread else None
 
-    def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
-        """Return counts and 1 of each bin, (time * trial, unit + 1), and their constant (time, trial).
+    def constant(self, y: np.ndarray) -> np.ndarray | float:
+        """Return the base measure of counts (time, trial, unit), summed over units (time, trial).
 
-        The constant is 0 where units have dispersions: it depends on them then, and `log_prob` adds it.
+        It is 0 where units have dispersions: it depends on them then, and `log_prob` adds it.
         """
-        constant = 0.0 if self.spread else self.distribution.base(y, None).sum(-1)
-        return with_ones([y], valid), constant
+        return 0.0 if self.spread else np.asarray(self.distribution.base(y, None).sum(-1))
+
+    def features(self, y: np.ndarray, valid: np.ndarray, precision: type = float) -> tuple[Any, ...]:
+        """Return counts and 1 of each bin, (time * trial, unit + 1)."""
+        return (with_ones([y], valid, precision),)
 
     def weights(self, p: Params) -> np.ndarray:
         """Return a and -sum b, (state, unit + 1)."""
@@ -188,8 +221,9 @@ class CountStates(StateEmission):
         """Return log p(y | state) without the block's constant, (time, trial, state), nats."""
         if not self.spread:
             return super().log_prob(p, block)
-        base = self.distribution.base(block.features[:, :-1], p["dispersion"]).sum(1)
-        return np.asarray(super().log_prob(p, block) + base.reshape(*block.shape, 1))
+        features = block.features
+        base = self.distribution.base(features[:, :-1], p["dispersion"]).sum(1)
+        return np.asarray(self._linear(p, features) + base[:, None]).reshape(*block.shape, -1)
 
     def pool(self, sums: Params) -> None:
         """Set `overall` to the rates of all training bins, (1, unit)."""
@@ -221,8 +255,9 @@ class CountStates(StateEmission):
         return np.asarray(self.distribution.draw({**p, "rate": p["rate"][state]}, rng))
 
 
-def with_ones(columns: list[np.ndarray], valid: np.ndarray) -> np.ndarray:
+def with_ones(columns: list[np.ndarray], valid: np.ndarray, precision: type = float) -> np.ndarray:
     """Return columns (time, trial, ...) and ones as rows, (time * trial, column); zeros where not `valid`."""
-    out = np.concatenate([*columns, np.ones((*valid.shape, 1))], -1)
+    every = [*columns, np.ones((*valid.shape, 1))]
+    out: np.ndarray = np.concatenate(every, -1, dtype=precision, casting="same_kind")
     out[~valid] = 0
     return out.reshape(valid.size, -1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cortseq.data import Data, Params, Passes
+from cortseq.data import Data, Params, Passes, points_of
 from cortseq.observations import MIN_SD, emission_of, varying, with_dispersion
 from cortseq.observations.poisson import shrunk_rates
 
@@ -40,7 +40,7 @@ def learn(
         return params, train.y
     quick = quick and train.valid.sum() > _QUICK_POINTS
     parts = _parts(train, decay)
-    points = _points(parts, seed, _QUICK_POINTS if quick else _MOST_POINTS)
+    points = points_of(parts, _QUICK_POINTS if quick else _MOST_POINTS, np.random.default_rng(seed))
     params["centroids"] = _centroids(points, states, 1 if quick else restarts, seed, quick)
     found = np.concatenate([nearest(smooth, params["centroids"]) for smooth, _ in parts])
     if train.kind.has_events:
@@ -87,19 +87,6 @@ def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     square, twice = (centroids**2).sum(1), -2 * centroids.T
     parts = np.array_split(x, max(1, x[..., 0].size * len(centroids) // _AT_ONCE))
     return np.concatenate([(part @ twice + square).argmin(-1) for part in parts])
-
-
-def _points(parts: Parts, seed: int, most: int) -> np.ndarray:
-    """Return all valid bins, or as many at random as k-means is given, (point, feature)."""
-    n = int(parts.data.valid.sum())
-    chosen = np.random.default_rng(seed).choice(n, most, replace=False) if n > most else np.arange(n)
-    points, first = np.empty((len(chosen), parts.data.n_features)), 0
-    for smooth, valid in parts:
-        last = first + int(valid.sum())
-        within = np.flatnonzero((chosen >= first) & (chosen < last))
-        points[within] = smooth[valid][chosen[within] - first]
-        first = last
-    return points
 
 
 def _centroids(points: np.ndarray, k: int, restarts: int, seed: int, quick: bool) -> np.ndarray:

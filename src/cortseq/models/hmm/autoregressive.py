@@ -22,8 +22,8 @@ class AutoregressiveStates(gaussian.GaussianStates):
     names = ("start_mean", "start_sd", "dynamics", "offset", "sd")
     default_prior = 500.0  # a matrix per state: much to learn from few bins
 
-    def features(self, y: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
-        """Return the features of first bins, their constant, and pairs (z_t, z_{t-1}, 1) of all others.
+    def features(self, y: np.ndarray, valid: np.ndarray, precision: type = float) -> tuple[Any, ...]:
+        """Return the features of first bins, and pairs (z_t, z_{t-1}, 1) of all others.
 
         First bins are (time * trial, 2 channel + 1), pairs (time * trial, 2 channel + 1); y is
         (time, trial, channel).
@@ -32,9 +32,8 @@ class AutoregressiveStates(gaussian.GaussianStates):
         follows = valid.copy()
         follows[0] = False
         follows[1:] &= valid[:-1]
-        first, constant = super().features(y, valid & ~follows)
-        pairs = states.with_ones([z, np.roll(z, 1, axis=0)], follows)
-        return first, constant, pairs
+        (first,) = super().features(y, valid & ~follows, precision)
+        return first, states.with_ones([z, np.roll(z, 1, axis=0)], follows, precision)
 
     def log_prob(self, p: Params, block: states.Block) -> np.ndarray:
         """Return log p(y_t | y_{t-1}, state) without the constant, (time, trial, state), state by state."""
@@ -125,7 +124,8 @@ class AutoregressiveStates(gaussian.GaussianStates):
         pairs = states.with_ones([z, before], known)
         first = states.with_ones([z, z**2], ~known)
         rows = np.arange(len(z))
-        return np.asarray(self.log_prob(p, states.Block(rows, rows, first, np.zeros((1, len(z))), pairs))[0])
+        block = states.Block(rows, rows, lambda: first, np.zeros((1, len(z))), pairs)
+        return np.asarray(self.log_prob(p, block)[0])
 
     def n_free(self) -> int:
         """Return the number of free parameters of a state."""

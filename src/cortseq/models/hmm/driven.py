@@ -56,7 +56,7 @@ class Driven(StateEmission):
         block = super()._block(data, trials, length, precision)
         u = np.nan_to_num(data.inputs[trials, : block.shape[0]])  # NaN only where the bin is missing
         u = u.swapaxes(0, 1).reshape(-1, self.n_inputs)
-        return replace(block, inputs=u.astype(block.features.dtype))
+        return replace(block, inputs=u.astype(precision))
 
     def bins(self, p: Params, k: int, u: np.ndarray) -> Params:
         """Return the distribution's parameters in state k, (..., feature), at inputs u (..., input)."""
@@ -114,12 +114,12 @@ class DrivenCounts(_Climbing, CountStates):
 
     def log_prob(self, p: Params, block: Block) -> np.ndarray:
         """Return log p(y | state, inputs) without the block's constant, (time, trial, state), nats."""
-        theta, x = _joined(p), _with_one(block)
+        theta, x, features = _joined(p), _with_one(block), block.features
         out = np.empty((len(x), len(theta)), x.dtype)
         size = max(1, weighted.NUMBERS // self.n_features)
         for first in range(0, len(x), size):
             some = slice(first, first + size)
-            y, there = block.features[some, :-1], block.features[some, -1]
+            y, there = features[some, :-1], features[some, -1]
             for k, weights in enumerate(theta):
                 eta = weighted.log_rates(x[some], weights)
                 out[some, k] = np.einsum("tn,tn->t", y, eta) - there * np.exp(eta).sum(1)
@@ -129,12 +129,10 @@ class DrivenCounts(_Climbing, CountStates):
         """Return expected sums, and the bins with responsibilities: gamma (time * trial, state) and x."""
         there = block.features[:, -1:]
         weight = gamma.astype(there.dtype, copy=False) * there
-        return super().statistics(block, gamma) | {
-            "bins": Kept([(_with_one(block), block.features[:, :-1], weight)])
-        }
+        return super().statistics(block, gamma) | {"bins": Kept([(block, weight)])}
 
     def _ascended(self, p: Params, sums: Params, steps: int) -> Params:
-        theta = weighted.ascend(_joined(p), list(sums["bins"]), self._density(), steps)
+        theta = weighted.ascend(_joined(p), _Bins(sums["bins"]), self._density(), steps)
         return {"rate": np.maximum(np.exp(theta[:, -1]), MIN_RATE), "drive": theta[:, :-1]}
 
     def _density(self) -> weighted.Prior:
@@ -143,6 +141,18 @@ class DrivenCounts(_Climbing, CountStates):
     def log_prior(self, p: Params) -> float:
         """Return the log density of rates and weights of inputs but for a constant."""
         return float(self._density().value(_joined(p)).sum())
+
+
+class _Bins:
+    """Blocks and responsibilities (bin, state) as `weighted.ascend` passes over them, again and again."""
+
+    def __init__(self, kept: Kept):
+        self.kept = kept
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield inputs and 1 (bin, input + 1), counts (bin, unit) and responsibilities of each block."""
+        for block, weight in self.kept:
+            yield _with_one(block), block.features[:, :-1], weight
 
 
 class DrivenSignals(Driven, GaussianStates):
@@ -160,8 +170,8 @@ class DrivenSignals(Driven, GaussianStates):
 
     def log_prob(self, p: Params, block: Block) -> np.ndarray:
         """Return log p(y | state, inputs) without the block's constant, (time, trial, state), nats."""
-        n, x = self.n_features, _with_one(block)
-        there, z = block.features[:, -1], block.features[:, :n]
+        n, x, features = self.n_features, _with_one(block), block.features
+        there, z = features[:, -1], features[:, :n]
         out = np.empty((len(x), len(p["sd"])))
         for k, sd in enumerate(p["sd"]):
             mean = x @ np.concatenate([p["drive"][k], p["mean"][k, None]])
@@ -171,8 +181,8 @@ class DrivenSignals(Driven, GaussianStates):
 
     def statistics(self, block: Block, gamma: np.ndarray) -> Params:
         """Return second moments of (u, 1) and z in each state, "xx", "xz" and "zz"."""
-        n, x = self.n_features, _with_one(block) * block.features[:, -1:]
-        z, square = block.features[:, :n], block.features[:, n : 2 * n]
+        n, features = self.n_features, block.features
+        x, z, square = _with_one(block) * features[:, -1:], features[:, :n], features[:, n : 2 * n]
         weighed = [g[:, None] * x for g in gamma.T]
         return {
             "xx": np.stack([x.T @ w for w in weighed]),
@@ -212,7 +222,7 @@ class DrivenLabels(_Climbing, CategoricalStates):
         """Return log p(y | state, inputs), (time, trial, state), nats; 0 where a bin is missing."""
         assert block.inputs is not None
         row, label = block.features.nonzero()
-        u, out = block.inputs[row], np.zeros((block.features.shape[0], len(p["drive"])))
+        u, out = block.inputs[row], np.zeros((block.constant.size, len(p["drive"])))
         for k, probability in enumerate(p["probability"]):
             eta = np.log(probability) + u @ p["drive"][k]
             out[row, k] = eta[np.arange(len(row)), label] - special.logsumexp(eta, axis=1)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cortseq._lazy import lazy, pd
-from cortseq.data import Data, Params
+from cortseq.data import Data, Params, Passes, points_of
 from cortseq.models.base import CURVES
 from cortseq.models.hmm import squarem, steered
 from cortseq.models.work import Size, Work
@@ -138,38 +138,44 @@ def add(parts: Iterable[Params]) -> Params:
 
 
 def clusters(
-    train: Data, n_states: int, rng: np.random.Generator, known: np.ndarray | None = None
+    train: Data,
+    n_states: int,
+    rng: np.random.Generator,
+    known: Callable[[Data], np.ndarray | None] = lambda block: None,
 ) -> np.ndarray:
     """Return labels (trial, time) from k-means of observations smoothed over time.
 
     Counts enter as square roots, signals in units of their standard deviation, labels as one-hot vectors.
-    `known` (trial, time, feature): what inputs alone predict, whose smoothed course is taken away.
+    `known`: trials -> what inputs alone predict (trial, time, feature), whose smoothed course is taken away.
     """
-    from scipy.ndimage import gaussian_filter1d
     from sklearn.cluster import KMeans
 
-    y = np.where(train.valid[..., None], train.kind.encoded(train.y, train.n_features), 0.0)
-    if train.kind.has_scale:
-        y = y / train.y[train.valid].std(0)
-    y = train.kind.rooted(y)
-    if known is not None:
-        known = known / train.y[train.valid].std(0) if train.kind.has_scale else known
-        y = y - np.where(train.valid[..., None], train.kind.rooted(known), 0.0)
-    smooth = gaussian_filter1d(y, _SMOOTH, axis=1, mode="nearest")
-    points = smooth[train.valid]
-    if len(points) > _MOST_POINTS:
-        points = points[rng.choice(len(points), _MOST_POINTS, replace=False)]
+    scale = train.y[train.valid].std(0) if train.kind.has_scale else np.ones(1)
+    parts = Passes(train, lambda block: (_smooth(block, scale, known(block)), block.valid))
+    points = points_of(parts, _MOST_POINTS, rng)
     k = min(n_states, len(np.unique(points, axis=0)))  # surplus states begin as the overall emission
     means = KMeans(k, n_init=1, max_iter=20, random_state=int(rng.integers(2**31))).fit(points)
-    labels = means.predict(smooth.reshape(-1, smooth.shape[2]))
-    return np.asarray(labels).reshape(train.valid.shape)
+    labels = [means.predict(smooth.reshape(-1, smooth.shape[2])) for smooth, _ in parts]
+    return np.concatenate(labels).reshape(train.valid.shape)
+
+
+def _smooth(data: Data, scale: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+    """Return observations smoothed over time, (trial, time, feature); `scale` is that of a signal."""
+    from scipy.ndimage import gaussian_filter1d
+
+    y = np.where(data.valid[..., None], data.kind.encoded(data.y, data.n_features), 0.0)
+    y = data.kind.rooted(y / scale if data.kind.has_scale else y)
+    if known is not None:
+        known = known / scale if data.kind.has_scale else known
+        y = y - np.where(data.valid[..., None], data.kind.rooted(known), 0.0)
+    return np.asarray(gaussian_filter1d(y, _SMOOTH, axis=1, mode="nearest"))
 
 
 def start(
     model: Hmm, emission: StateEmission, train: Data, blocks: list[Block], rng: np.random.Generator
 ) -> Params:
     """Return start parameters: one M-step from hard states found by k-means."""
-    labels = clusters(train, model.states, rng, emission.known(train))
+    labels = clusters(train, model.states, rng, emission.known)
     parts = []
     for block in blocks:
         s = labels[block.trials, : block.shape[0]].T

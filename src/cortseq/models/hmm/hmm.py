@@ -55,6 +55,7 @@ class Hmm(Model):
 
     role: ClassVar = "baseline"
     has_members: ClassVar = True
+    blockwise: ClassVar = True
     idle: ClassVar = {"symbols": ("autoregressive",), "counts": ("autoregressive",)}
     rung: ClassVar = "L3"
     driven: ClassVar = True

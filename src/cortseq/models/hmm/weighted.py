@@ -9,14 +9,15 @@ Computation 23:1071, section 2.3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from cortseq.observations import MAX_LOG_RATE, MIN_LOG_RATE
 
-Bins = list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # x (bin, row), y (bin, unit), weight (bin, state)
+# What is passed over again and again: x (bin, row), y (bin, unit), weight (bin, state) of each block.
+Bins = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 _HALVINGS = 20
 _ENOUGH = 1e-13  # nats per bin: a step that promises less is not taken
@@ -90,7 +91,7 @@ def ascend(theta: np.ndarray, bins: Bins, prior: Prior, steps: int) -> np.ndarra
 
 def _slack(point: _Point, bins: Bins) -> np.ndarray:
     """Return how far rounding may move the objective, (state, unit): eps times expected counts and itself."""
-    eps = float(np.finfo(bins[0][0].dtype).eps)
+    eps = float(np.finfo(next(iter(bins))[0].dtype).eps)
     return np.asarray(4 * eps * (np.abs(point.value) + point.curvature[..., -1, -1]))
 
 
