@@ -20,6 +20,7 @@ from cortseq.observations.tracks import TRACKS, Track
 Trials = Sequence[int] | np.ndarray | None  # positions of trials; None: all
 Params = dict[str, Any]
 Made = TypeVar("Made")
+LOOKED_AT, FEWEST_TRIALS = 8_000_000, 8  # observations, and trials, of `few`
 _JITTER = 1e-4  # of a bin: what two clocks of the same frame rate may differ by
 
 
@@ -300,6 +301,21 @@ def evenly(trials: ArrayLike, n: int) -> np.ndarray:
     """
     trials = np.asarray(trials, int)
     return np.asarray(trials[np.linspace(0, len(trials) - 1, min(n, len(trials))).round().astype(int)])
+
+
+def few(recording: xr.Dataset, trials: ArrayLike) -> np.ndarray:
+    """Return those of the trials that an analysis looks at which holds all of them at once.
+
+    They are all trials, unless the observations in them are more than LOOKED_AT. Then so many trials are
+    taken, evenly over all, but no fewer than FEWEST_TRIALS. The choice does not depend on the machine.
+
+    Parameters
+    ----------
+    recording : a Recording.
+    trials : (trial,) positions.
+    """
+    per_trial = recording[rec.kind(recording).name].size / recording.sizes["trial"]
+    return evenly(trials, max(FEWEST_TRIALS, int(LOOKED_AT // max(per_trial, 1))))
 
 
 def check_rates(data: Data) -> None:

@@ -39,12 +39,12 @@ def dissect_fit(
     ----------
     fit : cortseq.models Fit.
     recording : the Recording it was fitted to.
-    trials : (trial,) positions; 64 of them are used.
+    trials : (trial,) positions; 64 of them are used, or fewer of a large recording (`data.few`).
     label_name : covariate of the recording that labels the states ("" or unknown: none).
     """
-    from cortseq.data import evenly
+    from cortseq.data import evenly, few
 
-    trials = evenly(trials, MAX_TRIALS)
+    trials = few(recording, evenly(trials, MAX_TRIALS))
     states = fit.states(recording, trials).values
     members = [fit.member(member) for member in range(len(states))]
     label = recording[label_name].values[trials] if label_name in recording.coords else None

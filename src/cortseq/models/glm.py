@@ -31,6 +31,7 @@ OWN_PENALTIES = (1e-1, 1e-2, 1e-3, 1e-5)
 PATIENCE = 3  # penalties that validation may get worse for before the path is left
 Rows = tuple[np.ndarray, np.ndarray]  # regressors (bin, regressor) and what is predicted (feature, bin)
 _BLOCK = 8_000_000  # sampled log rates at once: bounds memory
+_SEEN = 64_000_000  # log rates of all leads at once, of a few trials of a large recording
 
 
 class Glm(Model):
@@ -235,10 +236,8 @@ class Glm(Model):
         covariance = _covariances(p, coupling, deepest) if data.kind.has_scale else None
         samples = samples if covariance is None else 1
         found = np.full((deepest, *data.y.shape[:2]), np.nan)
-        seen = [self._seen(p, data, lead) for lead in range(1, deepest + 1)]
         size = max(1, _BLOCK // (samples * deepest * data.n_features))
-        for trial in range(len(data.y)):
-            eta = np.stack([s[trial] for s in seen])
+        for trial, eta in enumerate(self._known(p, data, deepest)):
             every = np.arange(data.y.shape[1]) if begins is None else np.flatnonzero(begins[trial])
             for first in range(0, len(every), size):
                 start = every[first : first + size]
@@ -246,6 +245,14 @@ class Glm(Model):
                 for lead, values in enumerate(block):
                     found[lead, trial, start[: len(values)] + lead] = values
         return forecasts(data, horizons, lambda h: found[h - 1])
+
+    def _known(self, p: Params, data: Data, deepest: int) -> Iterator[np.ndarray]:
+        """Yield of each trial eta from what is known 1 .. `deepest` bins before, (lead, time, feature)."""
+        size = max(1, _SEEN // (deepest * data.valid.shape[1] * data.n_features))
+        for first in range(0, len(data.y), size):
+            some = data.at(slice(first, first + size))
+            seen = [self._seen(p, some, lead) for lead in range(1, deepest + 1)]
+            yield from (np.stack([eta[trial] for eta in seen]) for trial in range(len(some.y)))
 
     def _seen(self, p: Params, data: Data, lead: int) -> np.ndarray:
         """Return eta from what is known `lead` bins before, (trial, time, feature)."""

@@ -9,13 +9,14 @@ the trials agree.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from cortseq import recording as rec
 from cortseq._lazy import ndimage, pd, xr
-from cortseq.data import Data, Params
+from cortseq.data import Data, Params, Passes, few
 from cortseq.models import conditions
 from cortseq.models.floor import best, with_sd
 from cortseq.models.psth import SHRINKAGE, TO_POOLED, WIDTHS
@@ -45,18 +46,18 @@ def table(
     "reliability" between 0 and 1), feature (the unit), value, low, high, trials and conditions (names of the
     covariates).
     """
-    track = rec.kind(recording)
+    track, test = rec.kind(recording), few(recording, roles["test"])
     nats, names = oracle(recording, roles, burn_in)
-    rows = null.sel(trial=roles["test"]).isel(time=slice(burn_in, None))
+    rows = null.sel(trial=test).isel(time=slice(burn_in, None))
     base, events = rows["log_prob"].sum("time").values, rows["n_events"].sum("time").values
-    place = blocks.place([roles["test"]], bool(recording.attrs.get("continuous", 0)))
+    place = blocks.place([test], bool(recording.attrs.get("continuous", 0)))
     gain = paired(nats[None], base, events, seed=seed, **place).per(track.unit_nats)
     common = {"conditions": ", ".join(names)}
     found: list[dict[str, Any]] = [
         {"quantity": "oracle", "feature": "", "value": gain.estimate, "low": gain.low, "high": gain.high}
         | {"trials": len(nats), **common}
     ]
-    data = Data.of(recording, _every(roles), ("labels",))
+    data = Data.of(recording, _every(roles), ("labels",), compact=True)
     features = rec.features(recording) or [str(i) for i in range(data.n_features)]
     for feature, value in zip(features, reliability(data, names, seed), strict=True):
         row = {"quantity": "reliability", "feature": feature, "value": value, "low": np.nan, "high": np.nan}
@@ -71,6 +72,8 @@ def _every(roles: dict[str, Any]) -> np.ndarray:
 def oracle(recording: xr.Dataset, roles: dict[str, Any], burn_in: int = 0) -> tuple[np.ndarray, list[str]]:
     """Return the nats (trial,) of test trials under the mean response of all other trials, and conditions.
 
+    Of many test trials some are predicted (`data.few`), from all others.
+
     The mean of trial r in condition c leaves r out,
 
         m_ct = (sum_{s in c, s != r} y_st + q m_t) / (n_ct - 1 + q),
@@ -84,10 +87,9 @@ def oracle(recording: xr.Dataset, roles: dict[str, Any], burn_in: int = 0) -> tu
     recording, roles : the trials, and those of each role.
     burn_in : bins at the start of each trial that are not scored.
     """
-    every = _every(roles)
-    data = Data.of(recording, every, ("labels",)).learnable()
-    test = data.at(np.searchsorted(every, roles["test"]))
-    late = Data.of(recording, roles["test"]).within(data.support)
+    data = Data.of(recording, _every(roles), ("labels",), compact=True).learnable()
+    test = Data.of(recording, few(recording, roles["test"]), ("labels",)).within(data.support)
+    late = replace(test, valid=test.valid.copy())
     late.valid[:, :burn_in] = False
     emission = emission_of(data)
     labels = data.labels or {}
@@ -110,8 +112,9 @@ def _themselves(bins: Params, test: Data) -> Params:
 def _pooled(emission: Distribution, data: Data, test: Data) -> Iterator[tuple[Params, dict[str, Any]]]:
     """Yield the parameters of the test bins for each smoothing and shrinkage, all conditions alike."""
     centre = emission.mean(emission.estimate(data.y, data.valid))
+    sums, mine = _sums(data, np.zeros(len(data.y), int)), np.zeros(len(test.y), int)
     for width in WIDTHS:
-        total, n = _others(data, test, width, np.zeros(len(data.y), int), np.zeros(len(test.y), int))
+        total, n = _others(sums, test, width, mine)
         for shrinkage in SHRINKAGE:
             yield _around(emission, data, test, (total + shrinkage * centre) / (n + shrinkage)), {}
 
@@ -121,27 +124,35 @@ def _conditioned(
 ) -> Iterator[tuple[Params, dict[str, Any]]]:
     assert data.labels is not None and test.labels is not None
     key, row = np.unique(conditions.keys(data.labels, names), return_inverse=True)
-    mine = np.searchsorted(key, conditions.keys(test.labels, names))
+    sums, mine = _sums(data, row), np.searchsorted(key, conditions.keys(test.labels, names))
     for width in WIDTHS:
-        total, n = _others(data, test, width, row, mine)
+        total, n = _others(sums, test, width, mine)
         for shrinkage in TO_POOLED:
             yield _around(emission, data, test, (total + shrinkage * prior) / (n + shrinkage)), {}
 
 
+def _sums(data: Data, row: np.ndarray) -> list[np.ndarray]:
+    """Return sums (condition, time, feature) and numbers (condition, time, 1); row (trial,): conditions."""
+    n_time = data.valid.shape[1]
+    found = [np.zeros((row.max() + 1, n_time, n)) for n in (data.n_features, 1)]
+    for trials, block in data.blocks():
+        for sums, part in zip(found, _parts(block), strict=True):
+            np.add.at(sums, row[trials], part)
+    return found
+
+
 def _others(
-    data: Data, test: Data, width: float, row: np.ndarray, mine: np.ndarray
+    every: list[np.ndarray], test: Data, width: float, mine: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return sums (trial, time, feature) and numbers (trial, time, 1) of the other trials of a condition.
 
-    `row` and `mine` are the conditions of all trials and of the test trials, (trial,).
+    `every` are those of all trials; `mine` (trial,) are the conditions of the test trials.
     """
     found = []
-    for whole, own in zip(_parts(data), _parts(test), strict=True):
-        sums = np.zeros((row.max() + 1, *whole.shape[1:]))
-        np.add.at(sums, row, whole)
+    for sums, own in zip(every, _parts(test), strict=True):
         if width:
             sums, own = (ndimage.gaussian_filter1d(a, width, axis=1, mode="nearest") for a in (sums, own))
-        found.append(np.maximum(sums[mine] - own, 0.0) if not data.kind.has_scale else sums[mine] - own)
+        found.append(np.maximum(sums[mine] - own, 0.0) if not test.kind.has_scale else sums[mine] - own)
     return found[0], np.maximum(found[1], 0.0)
 
 
@@ -171,26 +182,34 @@ def reliability(data: Data, names: list[str], seed: int = 0) -> np.ndarray:
     names : covariates that make the conditions; none: all trials are alike.
     seed : of the halvings.
     """
-    rng, y, seen = np.random.default_rng([seed, 21]), *_parts(data)
-    row = np.zeros(len(y), int)
+    rng, row = np.random.default_rng([seed, 21]), np.zeros(len(data.y), int)
     if names:
         assert data.labels is not None
         row = np.unique(conditions.keys(data.labels, names), return_inverse=True)[1]
-    flat = np.concatenate([y, seen], -1).reshape(len(y), -1)
-    correlations = [_correlation(*_halves(flat, row, y.shape[1], rng)) for _ in range(HALVINGS)]
+    flat = Passes(data, lambda block: np.concatenate(_parts(block), -1).reshape(len(block.y), -1))
+    correlations = [_correlation(*_halves(flat, row, rng)) for _ in range(HALVINGS)]
     r = np.maximum(np.mean(correlations, 0), 0.0)
     return np.asarray(2 * r / (1 + r))
 
 
-def _halves(flat: np.ndarray, row: np.ndarray, n_time: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return the mean responses (condition and bin, feature) of two random halves, NaN without a trial."""
+def _halves(flat: Passes[np.ndarray], row: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return the mean responses (condition and bin, feature) of two random halves, NaN without a trial.
+
+    `flat` are sums and numbers of bins (trial, time * (feature + 1)), `row` (trial,) the conditions.
+    """
     rank = np.empty(len(row), int)
     order = np.lexsort((rng.random(len(row)), row))
     rank[order] = np.arange(len(row))
+    condition = row == np.arange(row.max() + 1)[:, None]
+    members = [(condition & (rank % 2 == half)).astype(float) for half in (0, 1)]
+    totals, first = [np.zeros(()), np.zeros(())], 0
+    for block in flat:
+        some = slice(first, first + len(block))
+        totals = [total + member[:, some] @ block for total, member in zip(totals, members, strict=True)]
+        first = some.stop
     found = []
-    for half in (0, 1):
-        member = (row == np.arange(row.max() + 1)[:, None]) & (rank % 2 == half)
-        sums = (member.astype(float) @ flat).reshape((row.max() + 1) * n_time, -1)
+    for total in totals:
+        sums = total.reshape(-1, flat.data.n_features + 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             found.append(sums[:, :-1] / sums[:, -1:])
     return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from cortseq import models
 from cortseq._lazy import pd, xr
-from cortseq.data import Data
+from cortseq.data import Data, few
 from cortseq.errors import CortseqError
 from cortseq.metrics import BIT
 from cortseq.models.base import Run
@@ -47,10 +47,11 @@ def table(
 
     Columns: smoother, value (mean over members; null: mean of the evaluated spikes), over_training_mean and
     its low, high (bits/spike over the training mean, interval over trials and members), units_in,
-    units_out, trials.
+    units_out, trials. Of many trials of a role some are used (`data.few`).
     """
+    roles = {role: few(recording, roles[role]) for role in ("train", "valid", "test")}
     # labels of trials are for the PSTH: the smoothers do not look at them
-    train, valid, test = (Data.of(recording, roles[role], ("labels",)) for role in ("train", "valid", "test"))
+    train, valid, test = (Data.of(recording, trials, ("labels",)) for trials in roles.values())
     if not train.kind.has_events:
         raise CortseqError("co-smoothing is for counts", value=train.track, fix="set cosmoothing: false")
     held_in, held_out = held_out_units(train.n_features, seed)

@@ -19,7 +19,7 @@ import numpy as np
 
 from cortseq import recording as rec
 from cortseq._lazy import pd, xr
-from cortseq.data import Data
+from cortseq.data import Data, few
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
 from cortseq.models.predictive import Predictive
@@ -37,7 +37,8 @@ def table(fit: Fit, recording: xr.Dataset, trials: Any, burn_in: int = 0, seed: 
 
     Parameters
     ----------
-    fit, recording, trials : what predicts, and the positions (trial,) of what is predicted.
+    fit, recording, trials : what predicts, and the positions (trial,) of what is predicted; of many some are
+        used (`data.few`).
     burn_in : bins at the start of each trial that are not used.
     seed : of the random numbers v.
 
@@ -52,7 +53,7 @@ def table(fit: Fit, recording: xr.Dataset, trials: Any, burn_in: int = 0, seed: 
     ------
     CortseqError : labels, which have no order.
     """
-    data = fit._data(recording, trials)
+    data = fit._data(recording, few(recording, trials))
     if data.kind.has_labels:
         raise CortseqError("goodness of fit is for counts and signals", key="track", value=data.track)
     names = rec.features(recording) or [str(i) for i in range(data.n_features)]

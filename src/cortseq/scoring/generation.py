@@ -15,6 +15,7 @@ import numpy as np
 
 from cortseq import recording as rec
 from cortseq._lazy import pd, xr
+from cortseq.data import few
 from cortseq.models.base import Fit
 from cortseq.scoring import geometry
 
@@ -34,7 +35,7 @@ def compare(fit: Fit, recording: xr.Dataset, trials: Any, seed: int = 0) -> pd.D
     if fit.card["n_inputs"] and not fit.model.replays:
         return pd.DataFrame(columns=["member", "statistic", "measure", "value", "ruler"])
     track, n = rec.track(recording), int(fit.card["n_features"])
-    chosen = recording.isel(trial=np.asarray(trials)[:MAX_TRIALS])
+    chosen = recording.isel(trial=few(recording, np.asarray(trials)[:MAX_TRIALS]))
     real = rec.observations(chosen), chosen["valid"].values
     inputs = chosen["inputs"].values if fit.card["n_inputs"] else None
     rng = np.random.default_rng([seed, 12])

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from cortseq import recording as rec
 from cortseq._lazy import pd, xr
-from cortseq.data import Data, evenly
+from cortseq.data import Data, evenly, few
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
 from cortseq.models.horizons import FEWEST_BINS, reached
@@ -84,7 +84,8 @@ def forecast(
 
     Parameters
     ----------
-    fit, recording, trials : what forecasts, and the positions (trial,) of what is forecast.
+    fit, recording, trials : what forecasts, and the positions (trial,) of what is forecast; of many some are
+        used (`data.few`).
     null : the null's product of scores on the same recording; None: `samples` futures are drawn.
     burn_in : bins at the start of each trial that are not scored.
 
@@ -95,6 +96,7 @@ def forecast(
     `squared_error` too. `attrs["kind"]`: "exact", "sampled" or "label chain"; `attrs["samples"]`: futures
     drawn of the last bins.
     """
+    trials = few(recording, trials)
     data = fit._data(recording, trials)
     kept = [h for h in horizons if h == 1 or h <= np.median(data.valid.sum(1)) // 2]
     kind, dims = fit.model.forecasts_on(data.track), ("member", "trial", "time", "horizon")
@@ -231,10 +233,13 @@ def _check_bins(model: str, folds: list[xr.Dataset], nulls: list[xr.Dataset], na
 def recall(fit: Fit, recording: xr.Dataset, trials: Any, memories: Sequence[int] = MEMORIES) -> xr.Dataset:
     """Score a full-history fit that restarts k bins before each bin, k of `memories`, if trials allow.
 
+    Of many trials some are used (`data.few`).
+
     Returns
     -------
     log_prob (memory, member, trial, time), and `full` (member, trial, time) without a restart.
     """
+    trials = few(recording, trials)
     data = fit._data(recording, trials)
     kept = [k for k in memories if k < data.y.shape[1] - 1] or [1]
     log_prob = fit.recall(recording, kept, trials)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cortseq._lazy import xr
-from cortseq.data import evenly
+from cortseq.data import evenly, few
 from cortseq.dynamics import analyse
 from cortseq.dynamics.laboratory import (
     cells,
@@ -95,7 +95,7 @@ def examine(
     say : progress.
     analyses : functions of a Subject and what is found so far; NUMBERS of a control.
     """
-    test = evenly(test, analyse.MAX_TRIALS)
+    test = few(recording, evenly(test, analyse.MAX_TRIALS))
     label = recording[label_name].values if label_name in recording.coords else None
     subject = Subject(fit, recording, np.asarray(train, int), test, label, seed)
     found = analyse.dissect_fit(fit, recording, test, label_name, seed)
