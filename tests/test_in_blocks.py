@@ -6,15 +6,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cortseq import costs, memory, models, preprocess, splits, store, streamed
+from cortseq import costs, data, memory, models, preprocess, splits, store, streamed, study
 from cortseq import recording as rec
-from cortseq.data import Data
+from cortseq.data import Data, few
 from cortseq.errors import CortseqError
+from cortseq.models.work import Size
 from cortseq.observations import arrays
-from cortseq.scoring import audits, compare, probes, products
+from cortseq.scoring import (
+    audits,
+    ceilings,
+    compare,
+    fit_quality,
+    generation,
+    probes,
+    products,
+    tasks,
+)
 from cortseq.sources.npz import Npz
-from cortseq.stages import asking
-from cortseq.stages.estimate import memory_mb
+from cortseq.stages import asking, estimate
+from cortseq.stages.holding import memory_mb
 
 TINY = "0.02"  # MB: 2,500 numbers, six trials of the recording below
 N_TRIALS, N_UNITS, LENGTH = 30, 9, 2.0
@@ -299,7 +309,93 @@ def test_memory_of_a_job_is_that_of_its_blocks():
     small, large = 1e5, 1.4e9
     assert memory_mb("start", ["fit/null"], small) == known["start"] + known["array"] * small * 8 / 1e6
     assert memory_mb("start/network", ["fit/rate", "score/network"], large) < 5000
-    assert memory_mb("start", ["fit/hmm"], large) > 100_000  # holds everything in double precision
+    assert memory_mb("start", ["fit/hmm", "quality", "forecasts/drawn"], large) < 5000
+    assert memory_mb("start", ["fit/lds"], large) > 100_000  # holds everything in double precision
+    seen = 6 * 1000  # regressors of a GLM: their covariance alone has 0.3 GB
+    held = models.find("glm")().held_mb(Size("counts", 1000, 100, 400, 1000))
+    assert held > 4 * 8 * seen**2 / 1e6
+    plain, more = (memory_mb("start", ["fit/glm"], large, mb) for mb in (0.0, held))
+    assert more == plain + held
+
+
+def test_a_family_that_holds_all_is_refused_where_it_does_not_fit(monkeypatch):
+    """The row of the comparison then says why, in place of a process that is killed."""
+    recording = rec.from_counts(np.ones((30, 20, 5), int), bin_width=0.05)
+    lds = models.find("lds")(latents=2, iterations=1)
+    monkeypatch.setattr(memory, "machine_mb", lambda: 0.1)  # 0.144 MB are needed
+    lds.fit(recording, range(20), range(20, 30))  # one block is always learned from
+    monkeypatch.setenv(memory.BLOCK_VARIABLE, TINY)
+    with pytest.raises(CortseqError, match=r"lds holds all training .* leave it out"):
+        lds.fit(recording, range(20), range(20, 30))
+    models.find("flat")().fit(recording, range(20), range(20, 30))
+    monkeypatch.setattr(memory, "machine_mb", lambda: 0.2)
+    lds.fit(recording, range(20), range(20, 30))
+
+
+def test_the_machine_has_some_memory(monkeypatch):
+    whole = memory.machine_mb()
+    assert 100 < whole < 1e8
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "50")
+    assert memory.machine_mb() == 50
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "0")  # SLURM's word for all of it
+    assert memory.machine_mb() == whole
+
+
+def test_families_that_hold_all_are_named_before_a_study():
+    made = study.validate(
+        {
+            "study": "x",
+            "datasets": {"d": {"source": "synthetic", "kind": "ring"}},
+            "models": {name: {"family": name} for name in ("hmm", "lds", "glm")},
+        }
+    )
+    small, large = Size("counts", 50, 10, 100, 20, test=10), Size("counts", 2000, 300, 400, 1000, test=300)
+    assert estimate.of_study(made, {"d": small}, 1)["whole"] == []
+    found = estimate.of_study(made, {"d": large}, 1)
+    assert found["whole"] == ["lds"]
+    assert any(
+        "to learn, lds hold all of the recording, about 50 GB" in said for said in estimate.lines(found)
+    )
+
+
+def test_few_trials_are_looked_at_where_they_are_large(monkeypatch):
+    recording = rec.from_counts(np.ones((40, 20, 5), int), bin_width=0.05)
+    trials = np.arange(2, 40)
+    np.testing.assert_array_equal(few(recording, trials), trials)
+    monkeypatch.setattr(data, "LOOKED_AT", 1200)
+    found = few(recording, trials)
+    assert len(found) == 12 and found[0] == 2 and found[-1] == 39 and set(found) <= set(trials)
+    monkeypatch.setattr(data, "LOOKED_AT", 10)
+    assert len(few(recording, trials)) == data.FEWEST_TRIALS
+
+
+def test_tasks_of_a_large_recording_look_at_few_trials(both, monkeypatch):
+    """They end, and what they say of the trials that they look at is what they say of these alone."""
+    source, whole, back = both
+    manifest = unblocked(monkeypatch, lambda: splits.split(whole, splits.Deal(seed=1), source, "x"))
+    recording, roles = splits.fold_of(back, manifest, 0)
+    roles = {name: np.asarray(roles[name]) for name in ("train", "valid", "test")}
+    fit = models.find("flat")().fit(recording, roles["train"], roles["valid"])
+    monkeypatch.setattr(data, "LOOKED_AT", 1)
+    monkeypatch.setattr(data, "FEWEST_TRIALS", 4)
+    chosen = few(recording, roles["test"])
+    assert len(chosen) < len(roles["test"])
+    pd.testing.assert_frame_equal(
+        fit_quality.table(fit, recording, roles["test"]), fit_quality.table(fit, recording, chosen)
+    )
+    found = tasks.forecast(fit, recording, roles["test"], [1, 2], 8, 1)
+    np.testing.assert_array_equal(found["trial"], chosen)
+    assert len(generation.compare(fit, recording, roles["test"])) > 3
+
+
+def test_ceilings_are_the_same_in_blocks(tiny):
+    recording = made_up()
+    roles = {"train": np.arange(24), "valid": np.arange(24, 30), "test": np.arange(30, 40)}
+    null = models.find("null")().fit(recording, roles["train"], roles["valid"])
+    scores = products.scores(null, recording, roles, 1)
+    before = ceilings.table(recording, roles, scores)
+    tiny()
+    pd.testing.assert_frame_equal(ceilings.table(recording, roles, scores), before, rtol=1e-12)
 
 
 def test_what_a_scheduler_is_asked_for_grows_with_attempts_and_size(tmp_path, monkeypatch):

@@ -7,14 +7,18 @@ nothing at all.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+from pathlib import Path
 
 from cortseq.errors import CortseqError
 
 VARIABLE = "CORTSEQ_MEMORY_MB"
 DEFAULT_MB = 4000  # what the workflow asks a scheduler for, to load, cut and split one recording
 HELD = 1.5  # bytes of a bin of counts that are held at most, for learning (docs/scale.md)
+WHOLE = 48.0  # bytes of a bin of a unit that a family takes at least which does not learn in blocks
+_GROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 BLOCK_VARIABLE = "CORTSEQ_BLOCK_MB"
 BLOCK_MB = 64.0  # of one array of a block of trials in double precision; a few of them are held at once
 
@@ -25,6 +29,38 @@ def limit_mb() -> int:
     if given and not (given.isascii() and given.isdigit() and int(given) > 0):
         raise CortseqError("must be a whole number of MB", key=VARIABLE, value=given, fix="unset it")
     return int(given) if given else DEFAULT_MB
+
+
+def machine_mb() -> float:
+    """Return the MB of this machine, or what a scheduler or a container gives of them; inf: unknown."""
+    known = [math.inf]
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6)
+    for file in _GROUPS:
+        with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+            known.append(int(file.read_text(encoding="ascii")) / 1e6)
+    with contextlib.suppress(ValueError):
+        known.append(float(os.environ.get("SLURM_MEM_PER_NODE", "") or math.inf))
+    return min(size for size in known if size > 0)
+
+
+def learnable_whole(n_numbers: float, family: str) -> None:
+    """Raise a CortseqError where a family that does not learn in blocks needs more than this machine has.
+
+    Parameters
+    ----------
+    n_numbers : observations of the training and validation trials.
+    family : its name.
+    """
+    needed = WHOLE * n_numbers / 1e6
+    if n_numbers > block_numbers() and needed > machine_mb():
+        raise CortseqError(
+            f"{family} holds all training and validation trials in double precision: about "
+            f"{needed / 1e3:.3g} GB, and this machine has {machine_mb() / 1e3:.3g} GB",
+            key="family",
+            value=family,
+            fix="leave it out, or give the recording fewer units or trials",
+        )
 
 
 def block_numbers() -> int:

@@ -153,6 +153,10 @@ class Model(Specification, metaclass=shown.Named):
         """Return how much arithmetic `learn` does at most; the default is one pass over the training bins."""
         return {"fit": 1.0, "bin": float(size.learned * size.features)}
 
+    def held_mb(self, size: Size) -> float:
+        """Return the MB that `learn` holds beside counts and blocks of trials, where they are many."""
+        return 0.0
+
     def log_prob(self, params: Params, data: Data) -> np.ndarray:
         """Return log p(y_t | y_<t) in nats, (member, trial, time)."""
         raise NotImplementedError

@@ -17,9 +17,9 @@ from cortseq.models.base import Kind, Learned, Model, Run
 from cortseq.models.filters import bank
 from cortseq.models.horizons import farthest, forecasts
 from cortseq.models.predictive import Predictive
-from cortseq.models.regressors import bins, filtered, standardised, targets
+from cortseq.models.regressors import bins, filtered, residual_sd, standardised, targets
 from cortseq.models.work import Size, Work
-from cortseq.observations import MIN_SD, TRACKS, Distribution, Track, emission_of, with_dispersion
+from cortseq.observations import TRACKS, Distribution, Track, emission_of, with_dispersion
 from cortseq.observations.arrays import rows
 from cortseq.observations.base import Loss
 from cortseq.observations.counts import HIGH
@@ -31,6 +31,7 @@ OWN_PENALTIES = (1e-1, 1e-2, 1e-3, 1e-5)
 PATIENCE = 3  # penalties that validation may get worse for before the path is left
 Rows = tuple[np.ndarray, np.ndarray]  # regressors (bin, regressor) and what is predicted (feature, bin)
 _BLOCK = 8_000_000  # sampled log rates at once: bounds memory
+_SQUARES, _WEIGHTS = 5, 16  # arrays (regressor, regressor), and (feature, regressor), that are held at once
 _SEEN = 64_000_000  # log rates of all leads at once, of a few trials of a large recording
 
 
@@ -133,6 +134,11 @@ class Glm(Model):
             "eigenvectors": float(seen**3),
             "regression": float(size.learned * seen * size.features),
         }
+
+    def held_mb(self, size: Size) -> float:
+        """Return the MB of the features' covariance while its eigenvectors are found, or of the descent."""
+        seen = size.features * self.basis().shape[1]
+        return 8e-6 * max(_SQUARES * seen**2, seen**2 + _WEIGHTS * seen * size.features)
 
     @property
     def breadth(self) -> float:
@@ -347,7 +353,7 @@ def _path(
     for penalty, (weight, bias) in zip(penalties.tolist(), found, strict=True):
         params = {**fixed, "weight": weight, "bias": bias}
         if seen.kept and "signal_scale" in fixed:
-            params["sd"] = _residual_sd(params, *seen.kept, penalty)
+            params["sd"] = residual_sd(params, *seen.kept, penalty)
         yield penalty, params
 
 
@@ -371,19 +377,6 @@ def _measured(train: Data) -> tuple[Params, float]:
 
 def _emission(emission: Distribution, p: Params, design: np.ndarray) -> Params:
     return emission.from_eta(design @ p["weight"].T + p["bias"], p)
-
-
-def _residual_sd(p: Params, features: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
-    """sqrt(RSS / (n - df)) of the training bins, in training sds; df = 1 + sum_j s_j / (s_j + penalty).
-
-    s are the eigenvalues of the features' covariance (Hastie, Tibshirani & Friedman 2009, 7.6).
-    """
-    spread = np.zeros(0)
-    if features.shape[1]:
-        spread = np.linalg.eigvalsh(np.atleast_2d(np.cov(features.T, bias=True))).clip(0)
-    freedom = 1 + (spread / (spread + penalty)).sum()
-    residual = y - (p["weight"] @ features.T + p["bias"][:, None])
-    return np.asarray(np.maximum(np.sqrt((residual**2).sum(1) / max(len(features) - freedom, 1.0)), MIN_SD))
 
 
 def _covariances(p: Params, coupling: np.ndarray, deepest: int) -> list[np.ndarray]:

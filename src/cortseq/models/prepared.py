@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cortseq import memory
 from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.data import Data
@@ -48,7 +49,8 @@ class Prepared:
         Raises
         ------
         CortseqError : no training or validation trial, or none with an observed bin; a trial in both roles;
-        what is no position of a trial; a recording that the model cannot be fitted to.
+        what is no position of a trial; a recording that the model cannot be fitted to, or that does not fit
+        into memory.
         """
         learns = rec.positions(recording, train, "train")
         chooses = rec.positions(recording, valid, "valid")
@@ -58,6 +60,9 @@ class Prepared:
             )
         if (twice := np.intersect1d(learns, chooses)).size:
             raise CortseqError("a trial is in both train and valid", key="valid", value=int(twice[0]))
+        if not (model.blockwise and rec.kind(recording).has_events):
+            per_trial = recording[rec.kind(recording).name].size / recording.sizes["trial"]
+            memory.learnable_whole((len(learns) + len(chooses)) * per_trial, model.family)
         raw = model.given(recording, learns), model.given(recording, chooses)
         for key, data in zip(("train", "valid"), raw, strict=True):
             if not data.valid.any():

@@ -265,12 +265,13 @@ class _InBlocks(_Basis):
     """Bins that are made anew for each pass; they stay in the basis in which they are given."""
 
     def __init__(self, loss: Loss, blocks: Blocks):
-        n, first, second, total = 0, 0.0, np.zeros((0, 0)), 0.0
+        n, first, second, total = 0, np.zeros(()), np.zeros(()), np.zeros(())
         for features, y in blocks:
             first, total, n = first + features.sum(0), total + y.sum(1), n + len(features)
-            second = second + features.T @ features if second.size else features.T @ features
+            products = features.T @ features
+            second = np.add(second, products, out=second if second.ndim else products)  # a large matrix
         second /= n
-        super().__init__(loss, n, np.asarray(first) / n, second, np.asarray(total))
+        super().__init__(loss, n, first / n, second, total)
         self.blocks = blocks
 
     def point(self, theta: np.ndarray, ridge: np.ndarray) -> _Passing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cortseq.data import Data, Params
+from cortseq.observations import MIN_SD
 
 
 def standardised(p: Params, y: np.ndarray) -> np.ndarray:
@@ -45,3 +46,16 @@ def filtered(y: np.ndarray, basis: np.ndarray) -> np.ndarray:
         stretch = (band @ padded[:, first : first + length + lags]).reshape(trials, length, -1)
         out[:, first : first + length] = stretch[:, : n_time - first]
     return out
+
+
+def residual_sd(p: Params, features: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
+    """sqrt(RSS / (n - df)) of the training bins, in training sds; df = 1 + sum_j s_j / (s_j + penalty).
+
+    s are the eigenvalues of the features' covariance (Hastie, Tibshirani & Friedman 2009, 7.6).
+    """
+    spread = np.zeros(0)
+    if features.shape[1]:
+        spread = np.linalg.eigvalsh(np.atleast_2d(np.cov(features.T, bias=True))).clip(0)
+    freedom = 1 + (spread / (spread + penalty)).sum()
+    residual = y - (p["weight"] @ features.T + p["bias"][:, None])
+    return np.asarray(np.maximum(np.sqrt((residual**2).sum(1) / max(len(features) - freedom, 1.0)), MIN_SD))

@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 
 from cortseq import memory, store
-from cortseq.stages import estimate, work
+from cortseq.stages import holding, work
 from cortseq.stages.plan import USUAL, Plan
 from cortseq.steps import Batch
 
@@ -33,7 +33,7 @@ def memory_mb(plan: Plan, batch: Batch, attempt: int = 1) -> int:
     """
     kinds = {kind for step in batch.steps for kind in plan.costs[step.name]}
     start = "start/network" if any(map(work.uses_torch, kinds)) else "start"
-    asked = _MORE * estimate.memory_mb(start, kinds, _cells(batch)) + _SNAKEMAKE_MB
+    asked = _MORE * holding.memory_mb(start, kinds, _cells(batch)) + _SNAKEMAKE_MB
     return math.ceil(asked * 2 ** (attempt - 1) / 100) * 100
 
 

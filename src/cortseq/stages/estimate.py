@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cortseq import costs, memory
 from cortseq.costs import Cost
 from cortseq.models.work import Size
-from cortseq.stages import work
+from cortseq.stages import holding, work
 from cortseq.stages.jobs import fetched, jobs
 from cortseq.stages.plan import Plan
 from cortseq.stages.results import audit
@@ -100,6 +100,7 @@ def of_study(
     -------
     `left`: whether it is of what is left only; `cores`; `jobs` by kind; `seconds` from start to end on these
     cores; `core_seconds` of one core by what is done; `memory_mb` of all jobs that run at one time, at most;
+    `whole`: families that hold all of a large recording to learn, and `whole_mb` of one of their fits;
     `usual`: recordings whose sizes are not known and taken for usual ones; `made`: how many steps an earlier
     run has noted, and what they took; `basis`: how far to trust it.
     """
@@ -126,6 +127,10 @@ def of_jobs(sized: Plan, planned: list[Job], cores: int, left: bool) -> dict[str
     left : whether they are what is left only.
     """
     study, sizes, before = sized.study, sized.sizes, noted(sized)
+    cells = max((size.cells for size in sizes.values()), default=0.0)
+    fitted = {kind.removeprefix("fit/") for kind in _kinds(planned) if kind.startswith("fit/")}
+    whole = [family for family in sorted(fitted) if not work.in_blocks(f"fit/{family}")]
+    whole = whole if cells > memory.block_numbers() else []
     taken = [job.seconds for job in planned]
     start = {"start/run": {"step": 1.0, "job": float(len(planned))}}
     begun = costs.of_step(start)["start/run"] * costs.correction("start/run")
@@ -139,7 +144,9 @@ def of_jobs(sized: Plan, planned: list[Job], cores: int, left: bool) -> dict[str
         "jobs": dict(Counter(job.kind for job in planned)),
         "seconds": _rounded(wall),
         "core_seconds": {word: _rounded(seconds) for word, seconds in spent.most_common()},
-        "memory_mb": _rounded(_memory(planned, sizes, cores)),
+        "memory_mb": _rounded(_memory(planned, cells, cores, holding.most(sized))),
+        "whole": whole,
+        "whole_mb": _rounded(memory.WHOLE * cells / 1e6),
         "usual": sorted(set(study.datasets) - set(sizes)) if study.models else [],
         "made": {
             "steps": len(before),
@@ -332,29 +339,19 @@ def learn(study: Study, sizes: Mapping[str, Size]) -> dict[str, float]:
     return costs.learn((*law, taken[name]) for name, law in said.items())
 
 
-def _memory(planned: list[Job], sizes: Mapping[str, Size], cores: int) -> float:
-    """Return MB of the largest jobs that may run at one time."""
-    cells = max((size.cells for size in sizes.values()), default=0.0)
-    kinds = [{kind for part in job.parts for kind in part.cost} for job in planned]
-    needed = [memory_mb(job.start, held, cells) for job, held in zip(planned, kinds, strict=True)]
+def _kinds(planned: Iterable[Job]) -> set[str]:
+    """Return the laws that the steps of some jobs follow."""
+    return {kind for job in planned for part in job.parts for kind in part.cost}
+
+
+def _memory(planned: list[Job], cells: float, cores: int, held: Mapping[str, float]) -> float:
+    """Return MB of the largest jobs that may run at one time; `held` as of `holding.most`."""
+    needed = []
+    for job in planned:
+        kinds = _kinds([job])
+        beside = max((held.get(kind, 0.0) for kind in kinds), default=0.0)
+        needed.append(holding.memory_mb(job.start, kinds, cells, beside))
     return float(sum(sorted(needed, reverse=True)[:cores]))
-
-
-def memory_mb(start: str, kinds: Iterable[str], cells: float) -> float:
-    """Return about how many MB a job takes at most.
-
-    Parameters
-    ----------
-    start : law of its start, which says what is imported.
-    kinds : laws of its steps.
-    cells : bins times features of the recording.
-    """
-    known = costs.measured()["memory_mb"]
-    whole = known["array"] * cells * 8 / 1e6
-    if not all(map(work.in_blocks, kinds)):
-        return float(known[start] + whole)
-    block = known["array"] * memory.block_numbers() * 8 / 1e6
-    return float(known[start] + min(whole, block + memory.HELD * cells / 1e6))
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -378,6 +375,8 @@ def lines(found: dict[str, Any]) -> list[str]:
             f"estimate: {whole}{made['steps']} of {made['of']} steps were made before, in "
             f"{costs.duration(made['core_seconds'])} of one core"
         )
+    if found.get("whole"):
+        said.append(holding.line(found["whole"], found["whole_mb"]))
     if found["usual"]:
         said.append(
             f"estimate: {', '.join(found['usual'])} not read yet, taken for a recording of usual size"

@@ -27,6 +27,8 @@ _DRAWN = {"train": 60, "valid": 20, "bins": 40}  # of the surrogates (`scoring.p
 _CANARY_UNITS = 12
 _TORCH = {"dynamics", "numbers", "memory", "audit", "cosmooth", "forgetting", "theory"}
 _IN_BLOCKS = {"load", "preprocess", "split", "score", "audit", "compare", "claims", "report", "conclude"}
+# Of a large recording these look at few trials (`data.few`), or go through all of it in blocks.
+_IN_BLOCKS |= {"forecasts", "memory", "generation", "ceilings", "quality", "cosmooth", "dynamics", "numbers"}
 _CANARY_EPOCHS, _SURROGATE_EPOCHS = 20, 30
 
 
