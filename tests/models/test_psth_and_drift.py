@@ -186,9 +186,8 @@ def test_the_spread_about_a_drift_is_that_of_trials_left_out():
     rng = np.random.default_rng(7)
     y = rng.normal(size=(N, 1, 1)) + 0.1 * rng.normal(size=(N, BINS, 1))
     recording = rec.from_signal(y, bin_width=0.1)
-    train, valid = (Data.of(recording, ROLES[role], ("place",)) for role in ("train", "valid"))
-    emission = models.null.emission_of(train)
-    _, params, chosen = next(drift._settings(emission, train, valid))
+    train = Data.of(recording, ROLES["train"], ("place",))
+    params, chosen = next(drift._settings(models.null.emission_of(train), train))
     assert chosen["reach_trials"] == 1 and params["sd"][0] > 0.9 * y[ROLES["train"]].std()
 
 

@@ -103,7 +103,8 @@ class Glm(Model):
         checked = Passes(valid, lambda block: (block, self.design(fixed, block)), self.breadth)
         origins: dict[str, Any] = {"zero": None}
         if seen.kept and train.kind.has_scale:
-            origins["own history"] = self._uncoupled(emission.loss, *seen.kept, *self._rows(fixed, valid))
+            both = *seen.kept, *self._rows(fixed, valid)
+            origins["own history"] = _uncoupled(emission.loss, self.basis().shape[1], *both)
         best: tuple[float, Params, dict[str, Any]] = (-np.inf, {}, {})
         tried = 0
         for toward, origin in origins.items():
@@ -148,21 +149,6 @@ class Glm(Model):
     def _rows(self, p: Params, data: Data) -> Rows:
         """Return regressors (bin, regressor) and what is predicted (feature, bin), of the valid bins."""
         return bins(self.design(p, data), data.valid), targets(p, data)
-
-    def _uncoupled(self, loss: Loss, features, y, features_valid, y_valid) -> tuple[np.ndarray, np.ndarray]:
-        """Weights and intercepts of each channel from its own past, its penalty chosen on validation."""
-        n, n_filters = len(y), self.basis().shape[1]
-        weights, biases = np.zeros((n, features.shape[1])), np.zeros(n)
-        for unit in range(n):
-            own = np.r_[unit : n_filters * n : n, n_filters * n : features.shape[1]]
-            best = np.inf
-            target = y_valid[unit : unit + 1]
-            for weight, bias in regression.path(loss, features[:, own], y[unit : unit + 1], OWN_PENALTIES):
-                eta = weight @ features_valid[:, own].T + bias[:, None]
-                lost = float(loss.value(eta, eta, target)[0])
-                if lost < best:
-                    best, weights[unit, own], biases[unit] = lost, weight[0], bias[0]
-        return weights, biases
 
     def design(self, p: Params, data: Data, basis: np.ndarray | None = None) -> np.ndarray:
         """Return (trial, time, regressor): past and its missing part, past inputs and theirs, inputs."""
@@ -321,6 +307,24 @@ def _futures(
         for lag in range(min(len(seen) - lead - 1, len(coupling))):
             later[lead + lag + 1, : len(start)] += drawn @ coupling[lag]
     return block
+
+
+def _uncoupled(
+    loss: Loss, n_filters: int, features, y, features_valid, y_valid
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and intercepts of each channel from its own past, its penalty chosen on validation."""
+    n = len(y)
+    weights, biases = np.zeros((n, features.shape[1])), np.zeros(n)
+    for unit in range(n):
+        own = np.r_[unit : n_filters * n : n, n_filters * n : features.shape[1]]
+        best = np.inf
+        target = y_valid[unit : unit + 1]
+        for weight, bias in regression.path(loss, features[:, own], y[unit : unit + 1], OWN_PENALTIES):
+            eta = weight @ features_valid[:, own].T + bias[:, None]
+            lost = float(loss.value(eta, eta, target)[0])
+            if lost < best:
+                best, weights[unit, own], biases[unit] = lost, weight[0], bias[0]
+    return weights, biases
 
 
 def _score(emission: Distribution, params: Params, checked: Passes[tuple[Data, np.ndarray]]) -> float:

@@ -22,7 +22,7 @@ def targets(p: Params, data: Data) -> np.ndarray:
 
 
 def bins(design: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Return the valid bins as rows, without a copy where all are valid."""
+    """Return the valid bins (bin, regressor) of (trial, time, regressor), not copied where all are valid."""
     return design.reshape(valid.size, design.shape[-1]) if valid.all() else design[valid]
 
 
@@ -49,7 +49,9 @@ def filtered(y: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
 
 def residual_sd(p: Params, features: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
-    """sqrt(RSS / (n - df)) of the training bins, in training sds; df = 1 + sum_j s_j / (s_j + penalty).
+    """Return sqrt(RSS / (n - df)) of the training bins (channel,), in training sds.
+
+    df = 1 + sum_j s_j / (s_j + penalty).
 
     s are the eigenvalues of the features' covariance (Hastie, Tibshirani & Friedman 2009, 7.6).
     """

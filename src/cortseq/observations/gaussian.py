@@ -131,7 +131,7 @@ class GaussianStates(states.StateEmission):
         return np.asarray(self.common["centre"] + self.common["scale"] * z)
 
     def constant(self, y: np.ndarray) -> float:
-        """Return the part of a log density that is the same in all states and bins."""
+        """Return the part of the log density of y (time, trial, channel) that all states and bins share."""
         return float(-0.5 * self.n_features * LOG_2PI - np.log(self.common["scale"]).sum())
 
     def features(self, y: np.ndarray, valid: np.ndarray, precision: type = float) -> tuple[Any, ...]:
