@@ -200,8 +200,7 @@ class Hmm(Model):
         """Draw trials of one member, (trial, time, feature); labels (trial, time)."""
         if shape.get("n_inputs"):
             raise CortseqError("a model with inputs cannot run freely without them", key="inputs")
-        emission = self._emission(shape)
-        emission.common = {k: params[k] for k in COMMON if k in params}
+        emission = _scaled(self, shape, params)
         drawn: list[np.ndarray] = []
         rows = np.tile(params["initial"], (n_trials, 1))
         for _ in range(n_time):
@@ -254,12 +253,18 @@ class Hmm(Model):
         return _log_prob_counts(*(np.array(a, float) for a in (initial, transition, rates, counts)))
 
 
+def _scaled(model: Hmm, shape: Data | dict[str, Any], p: Params) -> StateEmission:
+    """Return the emission of a member, with what its states share."""
+    emission = model._emission(shape)
+    emission.common = {k: p[k] for k in COMMON if k in p}
+    return emission
+
+
 def _members(model: Hmm, params: Params, data: Data) -> Iterator[tuple[int, StateEmission, Params, Block]]:
     """Yield each member with each block of trials."""
     from cortseq.compiled import threads
 
-    emission = model._emission(data)
-    emission.common = {k: params[k][0] for k in COMMON if k in params}
+    emission = _scaled(model, data, {k: v[0] for k, v in params.items()})
     blocks = emission.blocks(data, params["initial"].shape[1])
     with threads.single():
         for m in range(len(params["initial"])):
