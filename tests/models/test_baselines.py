@@ -10,7 +10,7 @@ from scipy.stats import norm, poisson
 from cortseq import models
 from cortseq import recording as rec
 from cortseq.data import Data
-from cortseq.models import glm, regression
+from cortseq.models import glm, regression, regressors
 from cortseq.observations import TRACKS, distribution
 from cortseq.scoring import audits, probes
 
@@ -96,9 +96,10 @@ def test_gradient_and_curvature_are_those_of_the_objective(kind):
     rng, ridge = np.random.default_rng(1), np.append(0.0, np.full(6, 0.1))
     p = regression._Problem(LOSSES[kind], x, y)
     theta, direction = 0.1 * rng.normal(size=(2, 3, 7))
+    p.origin = 0.1 + theta
 
     def at(step):
-        return regression._Point(p, y, theta + step * direction, 0.1 + theta, ridge)
+        return p.point(theta + step * direction, ridge)
 
     total = 1 if LOSSES[kind].separable else 3  # a tied loss gives every output the whole value
     slope = (at(1e-5).value - at(-1e-5).value).sum() / 2e-5 / total
@@ -141,7 +142,7 @@ def test_filtered_past_equals_its_definition(history, filters):
     for t in range(90):
         for lag in range(1, min(history, t) + 1):
             direct[:, t] += basis[lag - 1][:, None] * y[:, t - lag][:, None]
-    assert np.allclose(glm._filtered(y, basis), direct.reshape(2, 90, -1), atol=1e-12)
+    assert np.allclose(regressors.filtered(y, basis), direct.reshape(2, 90, -1), atol=1e-12)
 
 
 @pytest.mark.parametrize("past", ["counts", "root"])

@@ -152,7 +152,7 @@ def test_forecasts_of_coupled_channels_are_correlated(coupled):
 
 def test_the_residual_sd_of_a_regression_counts_its_parameters():
     """Noise on 20 channels and few bins: residuals of the training bins are too small by n - df over n."""
-    from cortseq.models.glm import _residual_sd
+    from cortseq.models.regressors import residual_sd
 
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(80, 40)), rng.normal(size=(3, 80))
@@ -161,7 +161,7 @@ def test_the_residual_sd_of_a_regression_counts_its_parameters():
     p = {"weight": beta[1:].T, "bias": beta[0]}
     residual = y.T - design @ beta
     expected = np.sqrt((residual**2).sum(0) / (80 - 41))
-    assert np.allclose(_residual_sd(p, x, y, 0.0), expected)
+    assert np.allclose(residual_sd(p, x, y, 0.0), expected)
     assert expected.mean() == pytest.approx(1, abs=0.2) and residual.std() < 0.8
 
 

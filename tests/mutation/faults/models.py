@@ -20,8 +20,8 @@ FAULTS = [
     ),
     Fault(
         "The PSTH chooses its width on training trials.",
-        "Psth.learn", "best(emission, valid, self._pooled(emission, train, valid))",
-        "best(emission, train, self._pooled(emission, train, train))", ("test_baselines.py -k psth", CHOICE),
+        "Psth.learn", "best(emission, valid, self._pooled(emission, train), _distribution)",
+        "best(emission, train, self._pooled(emission, train), _distribution)", ("test_baselines.py -k psth", CHOICE),
     ),
     Fault(
         "The PSTH takes conditions that validation trials do not show.",
@@ -42,7 +42,8 @@ FAULTS = [
     ),
     Fault(
         "The PSTH sums what missing bins hold.",
-        "Psth._estimate", "np.where(train.valid[..., None], y, 0).sum(0)", "y.sum(0)", FLOORS,
+        "_counted", "np.where(data.valid[..., None], data.kind.encoded(data.y, data.n_features), 0)",
+        "data.kind.encoded(data.y, data.n_features)", FLOORS,
     ),
     Fault(
         "Past the longest training trial the PSTH begins anew.",
@@ -56,8 +57,7 @@ FAULTS = [
     Fault(
         "The flat mean chooses its window on training trials.",
         "Flat.learn",
-        "yield _distribution(params, valid), params, chosen\n\n        _, params, chosen = best(emission, valid, settings())",
-        "yield _distribution(params, train), params, chosen\n\n        _, params, chosen = best(emission, train, settings())",
+        "best(emission, valid, settings(), _distribution)", "best(emission, train, settings(), _distribution)",
         ("test_baselines.py -k flat", CHOICE),
     ),
     Fault(
@@ -72,8 +72,7 @@ FAULTS = [
     Fault(
         "Persistence chooses its share on training trials.",
         "Persistence.learn",
-        'np.array(share)}, valid)\n            scores.append(float(emission.log_prob(q, valid.y)[valid.valid].sum()))',
-        'np.array(share)}, train)\n            scores.append(float(emission.log_prob(q, train.y)[train.valid].sum()))',
+        'np.array(share)}, valid)', 'np.array(share)}, train)',
         ("test_baselines.py -k persistence", CHOICE),
     ),
     Fault(
@@ -224,7 +223,7 @@ FAULTS = [
     ),
     Fault(
         "The filters of the regression run backwards in lag.",
-        "_filtered", "basis[::-1].T", "basis.T",
+        "filtered", "basis[::-1].T", "basis.T",
         ("test_baselines.py -k filtered",),
     ),
     Fault(
@@ -244,12 +243,12 @@ FAULTS = [
     ),
     Fault(
         "The residual sd of the regression is not corrected for the degrees of freedom.",
-        "_residual_sd", "len(features) - freedom", "len(features)",
+        "residual_sd", "len(features) - freedom", "len(features)",
         ("test_models_by_hand.py -k residual",),
     ),
     Fault(
         "The penalty of a regression shrinks its intercept.",
-        "_Problem.minimise", "np.append(0.0, np.full(", "np.append(penalty, np.full(",
+        "_Basis.minimise", "np.append(0.0, np.full(", "np.append(penalty, np.full(",
         ("test_baselines.py -k objective or ridge or regression",),
     ),
     Fault(
