@@ -40,6 +40,7 @@ SETTINGS: dict[str, dict[str, list[int]]] = {
     "ctw": {"states": [8, 16, 8, 32, 8, 16, 16], "depth": [4, 6, 4, 4, 3, 2, 4]},
 }
 STATES, STAY = 6, 0.9
+_KEPT = ("theory/", "forgetting")  # kinds of steps that the made-up studies have not
 
 
 def made(track: str, trials: int, bins: int, features: int) -> xr.Dataset:
@@ -148,9 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
             given.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if given.steps:
         costs.measured.cache_clear()  # the steps are scaled by the speed that was just written
-        known = {
-            kind: table for kind, table in content.get("steps", {}).items() if kind.startswith("theory/")
-        }
+        known = {kind: table for kind, table in content.get("steps", {}).items() if kind.startswith(_KEPT)}
         found = steps.laws(constants)
         content |= {**found, "steps": {**known, **found["steps"], "fit": {"second": 1.0}}}
         given.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

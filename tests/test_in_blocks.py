@@ -309,7 +309,7 @@ def test_memory_of_a_job_is_that_of_its_blocks():
     small, large = 1e5, 1.4e9
     assert memory_mb("start", ["fit/null"], small) == known["start"] + known["array"] * small * 8 / 1e6
     assert memory_mb("start/network", ["fit/rate", "score/network"], large) < 5000
-    assert memory_mb("start", ["fit/hmm", "quality", "forecasts/drawn"], large) < 5000
+    assert memory_mb("start", ["fit/hmm", "quality", "forecasts/glm"], large) < 5000
     assert memory_mb("start", ["fit/lds"], large) > 100_000  # holds everything in double precision
     seen = 6 * 1000  # regressors of a GLM: their covariance alone has 0.3 GB
     held = models.find("glm")().held_mb(Size("counts", 1000, 100, 400, 1000))

@@ -55,5 +55,4 @@ def test_a_fit_takes_less_than_two_arrays_of_all_bins(recording, family):
         capture_output=True, text=True, check=False, env={**os.environ, "CORTSEQ_BLOCK_MB": "1"},
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
-    print(found.stdout)
     assert float(found.stdout.rpartition("PEAK ")[2]) < 2 * ARRAY_MB

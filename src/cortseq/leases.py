@@ -126,8 +126,12 @@ def alone(snakemake: Any, say: Callable[[str], None]) -> Iterator[None]:
     snakemake : the object of the script.
     say : is given a line where another job is waited for, and one where the job before was killed.
     """
+    asked = getattr(snakemake, "resources", None)
+    if asked is None:  # a step of a batch, whose lease the batch holds
+        yield
+        return
     log = Path(str(snakemake.log[0]))
-    with held(place(log), dict(snakemake.resources.items()), say, log) as lines:
+    with held(place(log), dict(asked.items()), say, log) as lines:
         for line in lines[1:]:  # the first, why it was killed, is in the log already
             say(line)
         yield

@@ -315,6 +315,11 @@ def test_trials_that_cannot_be_learned_from_are_refused(counts, family, train, v
         small(family).fit(silent, train, valid)
 
 
+def test_a_chain_of_sequences_needs_no_validation():
+    fit = models.Markov(order=1).fit_sequences([np.array([0, 1, 0, 1, 1])], n_symbols=2)
+    assert np.isfinite(fit.log_prob_sequences([np.array([1, 0])])[0]).all()
+
+
 @pytest.mark.parametrize("family", ["null", "rate", "glm", "hmm", "psth"])
 def test_a_fit_refuses_a_mask_and_no_trial(counts, family):
     fit = fitted(family, counts)

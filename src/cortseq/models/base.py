@@ -122,6 +122,8 @@ class Model(Specification, metaclass=shown.Named):
     replays: ClassVar[bool] = False
     # Whether `learn` goes through large recordings block by block, and takes compact counts (`Data.blocks`).
     blockwise: ClassVar[bool] = False
+    # whether a fit has to choose on an observed validation bin
+    chooses: ClassVar[bool] = True
     # Settings that mean nothing on a track: a sweep over them makes no variants there.
     idle: ClassVar[dict[str, tuple[str, ...]]] = {}
 

@@ -65,7 +65,7 @@ class Prepared:
             memory.learnable_whole((len(learns) + len(chooses)) * per_trial, model.family)
         raw = model.given(recording, learns), model.given(recording, chooses)
         for key, data in zip(("train", "valid"), raw, strict=True):
-            if not data.valid.any():
+            if not data.valid.any() and (key == "train" or model.chooses):
                 raise CortseqError(
                     "no bin of these trials was observed", key=key, fix="choose trials with an observed bin"
                 )

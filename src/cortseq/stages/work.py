@@ -91,8 +91,10 @@ def forecasts(
     drawn = samples * (1 + 0.5 * sum(2 ** (k / 4 - 1) for k in range(1, doublings + 1)))
     kind = "forecasts/network" if _is_network(model) else f"forecasts/{model.family}"
     every = steps * drawn
-    work = {"step": 1.0, "draw": every * size.features, "product": every * _per_bin(model, size.features)}
-    return {kind: work}
+    work = {"step": 1.0, "draw": every * size.features}
+    if _is_network(model):
+        return {kind: work | {"product": every * _per_bin(model, size.features)}}
+    return {kind: work | {"future": every}}
 
 
 def memory(model: Model, size: Size) -> Cost:

@@ -50,6 +50,7 @@ class StateChain(Model):
 
     role: ClassVar = "markov"
     blockwise: ClassVar = True
+    chooses: ClassVar = False  # see `fit_sequences`
     idle: ClassVar = {"symbols": ("states", "restarts")}
 
     states: int
