@@ -113,11 +113,10 @@ class Study(BaseModel):
     samples_at_most: int = Field(
         16384, ge=4, description="futures of some bins, doubled until their bias is small beside the interval"
     )
-    forecast_trials: int = Field(
-        8,
-        ge=2,
-        description="test trials that are forecast, spread over all of them; of short trials as many as hold "
-        "300 bins",
+    forecast_trials: Annotated[int, Field(ge=2)] | None = Field(
+        None,
+        description="test trials that are forecast, spread over all of them; null: 8, and of short trials as "
+        "many as hold 300 bins",
     )
     cosmoothing: bool = Field(False, description="whether smoothers predict held-out units (counts only)")
     controls: bool = Field(

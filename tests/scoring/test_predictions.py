@@ -126,11 +126,12 @@ def test_trials_of_forecasts_are_spread():
 
 def test_of_short_trials_more_are_forecast():
     songs = rec.from_symbols([[0, 1, 0, 1, 1, 0]] * 100 + [[0, 1] * 50], n_symbols=2)
-    chosen = tasks.forecast_trials(songs, range(100), 8)
+    chosen = tasks.forecast_trials(songs, range(100))
     assert len(chosen) == 50 and {0, 99} <= set(chosen)  # 300 bins, and not of the longest trial's length
-    assert len(tasks.forecast_trials(songs, range(20), 8)) == 20
+    assert len(tasks.forecast_trials(songs, range(20))) == 20
     long = rec.from_symbols([[0, 1] * 30] * 40, n_symbols=2)
-    assert len(tasks.forecast_trials(long, range(40), 8)) == 8
+    assert len(tasks.forecast_trials(long, range(40))) == 8
+    assert len(tasks.forecast_trials(songs, range(100), 5)) == 5  # what a study says is what is done
 
 
 def test_horizons_suit_the_length_of_a_typical_trial():

@@ -91,12 +91,9 @@ class Fit(Saved):
         return [row[: len(s)] for row, s in zip(scores, sequences, strict=True)]
 
     def predict(self, recording: xr.Dataset, trials: Trials = None) -> xr.DataArray:
-        """Return expected counts per bin, label probabilities or means one bin ahead; NaN: bin missing.
+        """Return expected counts per bin (member, trial, time, unit), with the names of units.
 
-        Returns
-        -------
-        (member, trial, time, unit) of counts, with the names of units; `channel` of signals, `symbol` of
-        labels. Coordinates of the recording's trials and times come along.
+        Of signals means by `channel`, of labels probabilities by `symbol`. NaN where a bin is missing.
         """
 
         def expected(data: Data) -> Floats:
@@ -192,20 +189,9 @@ class Fit(Saved):
         return found
 
     def to_xarray(self, recording: xr.Dataset, trials: Trials = None) -> xr.Dataset:
-        """Return what the fit says of some trials, with the names and times of the recording.
+        """Return `log_prob`, `predicted` and, of networks, `states` of some trials as one Dataset.
 
-        Parameters
-        ----------
-        recording : a Recording.
-        trials : positions along `trial`; None: all.
-
-        Returns
-        -------
-        Dataset, NaN where a bin is missing:
-
-        - `log_prob` (member, trial, time) nats, as `log_prob`
-        - `predicted` (member, trial, time, unit), as `predict`; `channel` of signals, `symbol` of labels
-        - `states` (member, trial, time, dim), as `states`, of networks
+        See `log_prob`, `predict` and `states`; `trials`: positions along `trial`, None: all.
         """
         arrays = [self.log_prob(recording, trials), self.predict(recording, trials)]
         if self.model.role == "recurrent":

@@ -16,8 +16,8 @@ import numpy as np
 from cortseq.data import Data
 from cortseq.errors import CortseqError
 
-# test bins that are forecast at least, where a recording has so many: short trials are taken in larger number
-FEWEST_BINS = 300
+# test trials that are forecast, and test bins at least: short trials are taken in larger number
+FEWEST_TRIALS, FEWEST_BINS = 8, 300
 
 
 def forecasts(data: Data, horizons: Sequence[int], log_prob: Callable[[int], np.ndarray]) -> np.ndarray:

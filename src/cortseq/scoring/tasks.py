@@ -17,7 +17,7 @@ from cortseq._lazy import pd, xr
 from cortseq.data import Data, evenly, few
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
-from cortseq.models.horizons import FEWEST_BINS, reached
+from cortseq.models.horizons import FEWEST_BINS, FEWEST_TRIALS, reached
 from cortseq.observations.tracks import TRACKS
 from cortseq.scoring import blocks, futures
 from cortseq.scoring.statistics import PairedDifference, paired, scored
@@ -53,16 +53,18 @@ def _dataset(
 # -- T2: bins further ahead -------------------------------------------------------------------------
 
 
-def forecast_trials(recording: xr.Dataset, test: ArrayLike, n: int) -> np.ndarray:
-    """Return which test trials are forecast: n, and more where they are short, spread over all of them.
+def forecast_trials(recording: xr.Dataset, test: ArrayLike, n: int | None = None) -> np.ndarray:
+    """Return which test trials are forecast, spread over all of them.
 
     Parameters
     ----------
     test : (trial,) positions.
-    n : as many at least; of trials with few bins as many as hold 300 bins.
+    n : how many; None: 8, and of short trials as many as hold 300 bins.
     """
+    if n is not None:
+        return evenly(test, n)
     length = recording["valid"].values[np.asarray(test, int)].sum(1).mean()
-    return evenly(test, max(n, int(np.ceil(FEWEST_BINS / max(length, 1)))))
+    return evenly(test, max(FEWEST_TRIALS, int(np.ceil(FEWEST_BINS / max(length, 1)))))
 
 
 def forecast(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from cortseq import models
 from cortseq.costs import Cost
 from cortseq.models.base import Model
-from cortseq.models.horizons import FEWEST_BINS
+from cortseq.models.horizons import FEWEST_BINS, FEWEST_TRIALS
 from cortseq.models.work import Size
 from cortseq.observations import TRACKS
 
@@ -78,11 +78,12 @@ def score(model: Model, size: Size) -> Cost:
 
 
 def forecasts(
-    model: Model, size: Size, horizons: Sequence[int], trials: int, samples: int, most: int
+    model: Model, size: Size, horizons: Sequence[int], trials: int | None, samples: int, most: int
 ) -> Cost:
     """Return the cost of forecasts; where futures are drawn, of half the doublings that are allowed."""
     reached = max([h for h in horizons if h <= size.bins // 2], default=1)
-    bins = min(max(trials * size.bins, FEWEST_BINS), size.test * size.bins)
+    wanted = trials * size.bins if trials else max(FEWEST_TRIALS * size.bins, FEWEST_BINS)
+    bins = min(wanted, size.test * size.bins)
     steps = _members(model, size) * bins * reached
     if model.forecasts_on(size.track) != "sampled":
         return {"forecasts": {"step": 1.0, "product": steps * _per_bin(model, size.features)}}
