@@ -2,9 +2,9 @@
 
 Each family is fitted to made-up recordings of several sizes on every track. Its seconds are a sum of the
 amounts of arithmetic that it counts (`Model.work`), each times a constant that is not negative (least squares
-of relative errors). Times are CPU seconds of one thread, divided by how slow a short fixed calculation was just
-before and after beside the start of this program; the first fit of each, which compiles, is not timed.
-The other steps are those of small studies that the workflow runs (`benchmarks.steps`).
+of relative errors). Times are CPU seconds of one thread; the first fit of each, which compiles, is not timed.
+A short fixed calculation just before and after a fit says how much slower the machine was than at the start of
+this program, and times are divided by that. The other steps are those of small studies that the workflow runs (`benchmarks.steps`).
 """
 
 from __future__ import annotations

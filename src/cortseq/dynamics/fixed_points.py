@@ -25,9 +25,7 @@ _PATIENCE = 6  # ... and so many of them in a row end the search
 _SETTLED = 1e-2
 _COPIES = 4
 _RETURNED = 0.1
-_FAR = (
-    1e3  # spread of the starts, in units of 1 + the norm of a state, above which it is no scale of the state
-)
+_FAR = 1e3  # spread of the starts over 1 + the norm of a state, above which it is no scale of that state
 _SHOWN = 12  # points in the table of a notebook
 
 

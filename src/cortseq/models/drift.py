@@ -11,7 +11,7 @@ import numpy as np
 from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models.base import Learned, Model, Run
-from cortseq.models.floor import best, refined, with_sd
+from cortseq.models.floor import best, counted, refined, with_sd
 from cortseq.models.horizons import forecasts
 from cortseq.observations import Distribution, emission_of
 
@@ -100,7 +100,7 @@ def _settings(emission: Distribution, train: Data) -> Iterator[tuple[Params, dic
     assert train.place is not None
     overall = emission.estimate(train.y, train.valid)
     centre = emission.mean(overall)
-    y = np.concatenate([_sums(block) for _, block in train.blocks()])
+    y = np.concatenate([counted(block).sum(1, dtype=float) for _, block in train.blocks()])
     bins = np.column_stack([y, train.valid.sum(1)])  # the last column: numbers of bins
     last = train.place.max()
     fixed: Params = {k: overall[k] for k in ("sd", "dispersion") if k in overall}
@@ -121,12 +121,6 @@ def _settings(emission: Distribution, train: Data) -> Iterator[tuple[Params, dic
 def _in_every_bin(mean: np.ndarray, data: Data) -> np.ndarray:
     """Return the means (trial, feature) as those of all bins, (trial, 1, feature)."""
     return mean[:, None]
-
-
-def _sums(data: Data) -> np.ndarray:
-    """Return the sum over the valid bins of each trial, (trial, feature)."""
-    y = np.where(data.valid[..., None], data.kind.encoded(data.y, data.n_features), 0.0)
-    return np.asarray(y.sum(1))
 
 
 def _distribution(p: Params, data: Data) -> Params:

@@ -59,6 +59,11 @@ def best(
     return found
 
 
+def counted(data: Data) -> np.ndarray:
+    """Return the valid bins as they are summed, (trial, time, feature), and 0 in place of the others."""
+    return np.where(data.valid[..., None], data.kind.encoded(data.y, data.n_features), 0)
+
+
 def _nats(emission: Distribution, bins: Params, data: Data) -> np.ndarray:
     """Return the log-likelihood of each trial in nats, (trial,)."""
     return np.asarray(np.where(data.valid, emission.log_prob(bins, data.y), 0.0).sum(1))

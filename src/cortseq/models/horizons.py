@@ -17,7 +17,7 @@ from cortseq.data import Data
 from cortseq.errors import CortseqError
 
 # test trials that are forecast, and test bins at least: short trials are taken in larger number
-FEWEST_TRIALS, FEWEST_BINS = 8, 300
+FORECAST_TRIALS, FORECAST_BINS = 8, 300
 
 
 def forecasts(data: Data, horizons: Sequence[int], log_prob: Callable[[int], np.ndarray]) -> np.ndarray:

@@ -11,7 +11,7 @@ from cortseq import recording as rec
 from cortseq._lazy import xr
 from cortseq.data import Trials
 
-DIMS = ("member", "trial", "time")
+_DIMS = ("member", "trial", "time")
 _UNITS = {"counts": "expected counts per bin", "symbols": "probability", "signal": "as recorded"}
 
 
@@ -51,7 +51,7 @@ def _labelled(
     known = recording.coords.to_dataset()
     if trials is not None:
         known = known.isel(trial=rec.positions(recording, trials))
-    dims = (*DIMS, *last)
+    dims = (*_DIMS, *last)
     shared = {n: c.variable for n, c in known.coords.items() if n not in last and {*c.dims} <= {*dims}}
     coords: dict[Any, Any] = shared | {"member": np.arange(len(values))} | last
     about = {"units": unit, "bin_width": float(recording.attrs["bin_width"])}

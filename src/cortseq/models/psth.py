@@ -14,7 +14,7 @@ from cortseq.data import Data, Params
 from cortseq.errors import CortseqError
 from cortseq.models import conditions
 from cortseq.models.base import Learned, Model, Run
-from cortseq.models.floor import best, clearly_better, refined, with_sd
+from cortseq.models.floor import best, clearly_better, counted, refined, with_sd
 from cortseq.models.horizons import forecasts
 from cortseq.observations import Distribution, emission_of
 
@@ -90,7 +90,7 @@ class Psth(Model):
         """Yield each smoothing and shrinkage of the mean over all trials, see `floor.best`."""
         none = np.zeros(0, np.int64)
         nobody = {"condition": none, "covariates": none, "share": np.ones(1)}
-        total = sum(_counted(block).sum(0) for _, block in train.blocks())
+        total = sum(counted(block).sum(0) for _, block in train.blocks())
         centre = emission.mean(emission.estimate(train.y, train.valid))
         for width in WIDTHS:
             for shrinkage in SHRINKAGE:
@@ -146,7 +146,7 @@ def _conditioned(
     n_time = train.valid.shape[1]
     total, n = np.zeros((len(key), n_time, train.n_features)), np.zeros((len(key), n_time, 1))
     for where, block in train.blocks():
-        np.add.at(total, row[where], _counted(block))
+        np.add.at(total, row[where], counted(block))
         np.add.at(n, row[where], block.valid[..., None])
     overall = emission.estimate(train.y, train.valid)
     table = {
@@ -173,11 +173,6 @@ def _conditioned(
 def _of_conditions(mean: np.ndarray, row: np.ndarray, data: Data) -> np.ndarray:
     """Return the rows (trial, time, feature) of a table (condition, time, feature) that trials have."""
     return np.asarray(mean[row])
-
-
-def _counted(data: Data) -> np.ndarray:
-    """Return the valid bins as they are summed, (trial, time, feature), and 0 in place of the others."""
-    return np.where(data.valid[..., None], data.kind.encoded(data.y, data.n_features), 0)
 
 
 def _distribution(p: Params, data: Data) -> Params:

@@ -61,27 +61,24 @@ def held_out_rates(
     seen = recording.isel(unit=kept)
     learned = [fit.card["learned_from"][role] for role in ("train", "valid")]
     counts = [recording["counts"].values[np.asarray(ids)][..., held_out] for ids in learned]
-    found = [[_features(fit, seen, ids, member) for ids in [*learned, *trials]] for member in _members(fit)]
-    rates: list[np.ndarray] = [0.0 * group[..., :1] for group in found[0][2:]]
-    for train, valid, *groups in found:
+    by_member = zip(*(_features(fit, seen, ids) for ids in [*learned, *trials]), strict=True)
+    rates: list[list[np.ndarray]] = [[] for _ in trials]
+    for train, valid, *groups in by_member:
         weights, bias = _learned(train, counts[0], valid, counts[1])
-        rates = [
-            sum_ + CountLoss().mean(group @ weights.T + bias)
-            for sum_, group in zip(rates, groups, strict=True)
-        ]
-    return [sum_ / len(found) for sum_ in rates]
+        for found, group in zip(rates, groups, strict=True):
+            found.append(CountLoss().mean(group @ weights.T + bias))
+    return [np.mean(found, 0) for found in rates]
 
 
-def _members(fit: Fit) -> range:
-    return range(len(next(iter(fit.params.values()))))
-
-
-def _features(fit: Fit, seen: xr.Dataset, trials: ArrayLike, member: int) -> np.ndarray:
-    """Return state before each bin and counts of the bin, (trial, time, feature); NaN of a missing bin."""
-    part = seen.isel(trial=np.asarray(trials))
-    states = fit.states(seen, np.asarray(trials)).values[member]
-    both = np.concatenate([states, part["counts"].values.astype(float)], -1)
-    return np.where(part["valid"].values[..., None], both, np.nan)
+def _features(fit: Fit, seen: xr.Dataset, trials: ArrayLike) -> np.ndarray:
+    """Return states before a bin and its counts, (member, trial, time, feature); NaN where it is missing."""
+    trials = np.asarray(trials)
+    states = fit.states(seen, trials).values
+    counts = np.broadcast_to(
+        seen["counts"].values[trials].astype(float), (*states.shape[:3], seen.sizes["unit"])
+    )
+    both = np.concatenate([states, counts], -1)
+    return np.where(seen["valid"].values[trials][..., None], both, np.nan)
 
 
 def _learned(

@@ -17,7 +17,7 @@ from cortseq._lazy import pd, xr
 from cortseq.data import Data, evenly, few
 from cortseq.errors import CortseqError
 from cortseq.models.base import Fit
-from cortseq.models.horizons import FEWEST_BINS, FEWEST_TRIALS, reached
+from cortseq.models.horizons import FORECAST_BINS, FORECAST_TRIALS, reached
 from cortseq.observations.tracks import TRACKS
 from cortseq.scoring import blocks, futures
 from cortseq.scoring.statistics import PairedDifference, paired, scored
@@ -64,7 +64,7 @@ def forecast_trials(recording: xr.Dataset, test: ArrayLike, n: int | None = None
     if n is not None:
         return evenly(test, n)
     length = recording["valid"].values[np.asarray(test, int)].sum(1).mean()
-    return evenly(test, max(FEWEST_TRIALS, int(np.ceil(FEWEST_BINS / max(length, 1)))))
+    return evenly(test, max(FORECAST_TRIALS, int(np.ceil(FORECAST_BINS / max(length, 1)))))
 
 
 def forecast(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from cortseq import models
 from cortseq.costs import Cost
 from cortseq.models.base import Model
-from cortseq.models.horizons import FEWEST_BINS, FEWEST_TRIALS
+from cortseq.models.horizons import FORECAST_BINS, FORECAST_TRIALS
 from cortseq.models.work import Size
 from cortseq.observations import TRACKS
 
@@ -82,7 +82,7 @@ def forecasts(
 ) -> Cost:
     """Return the cost of forecasts; where futures are drawn, of half the doublings that are allowed."""
     reached = max([h for h in horizons if h <= size.bins // 2], default=1)
-    wanted = trials * size.bins if trials else max(FEWEST_TRIALS * size.bins, FEWEST_BINS)
+    wanted = trials * size.bins if trials else max(FORECAST_TRIALS * size.bins, FORECAST_BINS)
     bins = min(wanted, size.test * size.bins)
     steps = _members(model, size) * bins * reached
     if model.forecasts_on(size.track) != "sampled":

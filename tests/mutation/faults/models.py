@@ -42,7 +42,7 @@ FAULTS = [
     ),
     Fault(
         "The PSTH sums what missing bins hold.",
-        "_counted", "np.where(data.valid[..., None], data.kind.encoded(data.y, data.n_features), 0)",
+        "counted", "np.where(data.valid[..., None], data.kind.encoded(data.y, data.n_features), 0)",
         "data.kind.encoded(data.y, data.n_features)", FLOORS,
     ),
     Fault(

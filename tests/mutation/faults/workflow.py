@@ -71,7 +71,7 @@ FAULTS = [
     ),
     Fault(
         "Forecasts are of validation trials.",
-        "script task.py", 'forecast_trials(recording, roles["test"]', 'forecast_trials(recording, roles["valid"]', RULES,
+        "script task.py", 'trials(recording, roles["test"]', 'trials(recording, roles["valid"]', RULES,
     ),
     Fault(
         "A session is learned from the first fold of the one before.",
