@@ -91,7 +91,8 @@ def _plane(ax: Axes, name: str, table: pd.DataFrame, one: xr.Dataset) -> None:
     disc = "" if known else "; no disc"
     if radius - abs(centre) > _REACH:  # around all that is shown
         disc = f"; disc of radius {radius:.0f}"
-    ax.set_title(f"{style.wrapped(name, 30)}\nmap: {one.attrs['map']}{disc}", loc="left", fontsize=7.5)
+    # beside the name, which is shorter than the map: the last panel has no room to its right
+    ax.set_title(f"{style.wrapped(name, 30)}{disc}\nmap: {one.attrs['map']}", loc="left", fontsize=7.5)
     ax.set_xlabel("real part")
     if table.empty:
         style.say(ax, "no fixed point found")
